@@ -1,0 +1,15 @@
+"""Kernels: the arithmetic below every op, once for each target, under the same names.
+
+`reference` is the contract and the oracle: every kernel with an obvious NumPy body. The other
+targets (numba for the CPU, CUDA C++ for the GPU) are measured against it, name by name.
+
+The contract:
+
+* C-contiguous arrays in, arrays out. The outputs are new arrays, unless the name ends in `_`: such
+  a kernel works in place on its first argument (and on the optimizer state beside it) and returns
+  nothing.
+* The outputs have the dtype of the inputs. float16 is accumulated in float32 and rounded once, at
+  the end; what a forward kernel keeps for its backward (a mean, a logsumexp) is float32 there.
+* Zero-size arrays are inputs like any other.
+* A kernel never checks what a user passed. The ops above it do, with messages that a user can read.
+"""

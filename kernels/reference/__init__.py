@@ -1,0 +1,94 @@
+"""Every kernel's name and signature, each with an obvious NumPy body: the contract and the oracle.
+
+The bodies call `np` functions on arrays and nothing else, so the same text runs on CuPy arrays,
+through NumPy's own dispatch. Where the formula is analytic it also takes complex numbers, so that
+a complex step (x + 1e-30j) can check a derivative to the last digit.
+"""
+
+from .activation import (
+    erf,
+    gelu,
+    gelu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+)
+from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .index import gather_rows, scatter_add_
+from .norm import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
+from .optim import adagrad_, adam_, rmsprop_, sgd_
+from .pool import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool2d_gather,
+)
+from .random import blocks, dropout, normal, philox, philox4x32, uniform, words_used
+from .softmax import (
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
+
+__all__ = [
+    "adagrad_",
+    "adam_",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "batch_norm",
+    "batch_norm_backward",
+    "blocks",
+    "conv2d",
+    "conv2d_input_grad",
+    "conv2d_weight_grad",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "dropout",
+    "erf",
+    "gather_rows",
+    "gelu",
+    "gelu_backward",
+    "group_norm",
+    "group_norm_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "log_softmax",
+    "log_softmax_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "max_pool2d_gather",
+    "normal",
+    "philox",
+    "philox4x32",
+    "rms_norm",
+    "rms_norm_backward",
+    "rmsprop_",
+    "scatter_add_",
+    "sgd_",
+    "sigmoid",
+    "sigmoid_backward",
+    "silu",
+    "silu_backward",
+    "softmax",
+    "softmax_backward",
+    "softplus",
+    "softplus_backward",
+    "uniform",
+    "words_used",
+]

@@ -1,0 +1,102 @@
+"""Elementwise activations that need more care than one NumPy call, each with its gradient.
+
+Nothing overflows: exp only ever sees arguments of at most 0.
+"""
+
+import math
+from importlib import import_module
+
+import numpy as np
+
+from .precision import narrow, wide
+
+GELU_RATE = 2 * math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715
+
+
+def _special(x):
+    """The module of special functions for x's kind of array: they do not dispatch as np's do."""
+    on_gpu = type(x).__module__.partition(".")[0] == "cupy"
+    return import_module("cupyx.scipy.special" if on_gpu else "scipy.special")
+
+
+def _minus_abs(x):
+    """-|x|, analytic on either side of 0, so that a complex step passes through."""
+    return np.where(x.real < 0, x, -x)
+
+
+def _logistic(x):
+    """1 / (1 + exp(-x)), or exp(x) / (1 + exp(x)) for x < 0: to full relative precision."""
+    small = np.exp(_minus_abs(x))
+    return np.where(x.real < 0, small, 1) / (1 + small)
+
+
+def erf(x):
+    """The error function, 2 / sqrt(pi) * the integral of exp(-t^2) from 0 to x."""
+    return narrow(_special(x).erf(wide(x)), x.dtype)
+
+
+def sigmoid(x):
+    """y = 1 / (1 + exp(-x))."""
+    return narrow(_logistic(wide(x)), x.dtype)
+
+
+def sigmoid_backward(g, y):
+    """dx = g * y * (1 - y), from the output y."""
+    wide_y = wide(y)
+    return narrow(wide(g) * wide_y * (1 - wide_y), y.dtype)
+
+
+def silu(x):
+    """y = x * sigmoid(x)."""
+    wide_x = wide(x)
+    return narrow(wide_x * _logistic(wide_x), x.dtype)
+
+
+def silu_backward(g, x):
+    """dx = g * s * (1 + x * (1 - s)), s = sigmoid(x)."""
+    wide_x = wide(x)
+    s = _logistic(wide_x)
+    return narrow(wide(g) * s * (1 + wide_x * (1 - s)), x.dtype)
+
+
+def softplus(x):
+    """y = log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|))."""
+    wide_x = wide(x)
+    y = np.where(wide_x.real > 0, wide_x, 0) + np.log1p(np.exp(_minus_abs(wide_x)))
+    return narrow(y, x.dtype)
+
+
+def softplus_backward(g, x):
+    """dx = g * sigmoid(x)."""
+    return narrow(wide(g) * _logistic(wide(x)), x.dtype)
+
+
+def gelu(x, approximate):
+    """y = x * Phi(x), Phi the normal distribution function, or its tanh form where `approximate`.
+
+    Hendrycks and Gimpel 2016, "Gaussian error linear units".
+    """
+    wide_x = wide(x)
+    return narrow(wide_x * _normal_cdf(wide_x, approximate), x.dtype)
+
+
+def gelu_backward(g, x, approximate):
+    """dx = g * (Phi(x) + x * Phi'(x))."""
+    wide_x = wide(x)
+    cdf = _normal_cdf(wide_x, approximate)
+    if approximate:
+        slope = cdf * (1 - cdf) * GELU_RATE * (1 + 3 * GELU_CUBIC * wide_x * wide_x)
+    else:
+        slope = np.exp(-0.5 * wide_x * wide_x) / math.sqrt(2 * math.pi)
+    return narrow(wide(g) * (cdf + wide_x * slope), x.dtype)
+
+
+def _normal_cdf(x, approximate):
+    """Phi(x), or 0.5 * (1 + tanh(u)), u = sqrt(2 / pi) * (x + 0.044715 x^3), as sigmoid(2u).
+
+    Both keep their relative precision for x << 0, where 1 + erf and 1 + tanh lose it.
+    """
+    if approximate:
+        return _logistic(GELU_RATE * (x + GELU_CUBIC * x * x * x))
+    return _special(x).ndtr(x)

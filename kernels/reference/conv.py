@@ -1,0 +1,97 @@
+"""2-D convolution (cross-correlation) and its two gradients, as patches times a matrix.
+
+x: (N, C, H, W), weight: (O, C / groups, kh, kw), y: (N, O, Ho, Wo); stride, padding and dilation
+are pairs (h, w). Images are taken a few at a time, so that their patches stay in the cache; the
+patches of such a chunk form one matrix a group, and meet the weight in one GEMM.
+"""
+
+import numpy as np
+
+from .precision import narrow, wide, wide_dtype
+from .windows import output_size, taps
+
+# Measured with 2 MiB of L2 cache a core: 2 to 4 MiB is within 15 % of the best for small and large
+# images alike; the patches of a whole batch of large images cost up to 60 % more time.
+PATCH_BYTES = 2**21
+
+
+def conv2d(x, weight, stride, padding, dilation, groups):
+    """y[n, o, p, q] = sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation - padding, ...]."""
+    windows = _Windows(x.shape, weight.shape, stride, padding, dilation, groups)
+    matrix = windows.as_matrix(wide(weight))
+    y = np.empty_like(x, shape=windows.y_shape, dtype=np.result_type(x.dtype, weight.dtype))
+    for images in windows.chunks(x.dtype):
+        y[images] = windows.as_images(matrix @ windows.gather(wide(x[images])))
+    return y
+
+
+def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
+    """dx, the mirror of conv2d: each patch's gradient is added where the patch came from."""
+    windows = _Windows(x_shape, weight.shape, stride, padding, dilation, groups)
+    matrix = windows.as_matrix(wide(weight)).swapaxes(1, 2)
+    dx = np.zeros_like(g, shape=x_shape, dtype=wide_dtype(g.dtype, weight.dtype))
+    for images in windows.chunks(g.dtype):
+        windows.scatter_(dx[images], matrix @ windows.as_columns(wide(g[images])))
+    return narrow(dx, g.dtype)
+
+
+def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
+    """dweight: the output's gradient times the patches, summed over images and positions."""
+    windows = _Windows(x.shape, weight_shape, stride, padding, dilation, groups)
+    dweight = np.zeros_like(x, shape=weight_shape, dtype=wide_dtype(g.dtype, x.dtype))
+    for images in windows.chunks(x.dtype):
+        patches = windows.gather(wide(x[images])).swapaxes(1, 2)
+        dweight += (windows.as_columns(wide(g[images])) @ patches).reshape(weight_shape)
+    return narrow(dweight, x.dtype)
+
+
+class _Windows:
+    """The geometry of one convolution; K = C / groups * kh * kw, and m images make a chunk."""
+
+    def __init__(self, x_shape, weight_shape, stride, padding, dilation, groups):
+        x_size, self.kernel = x_shape[2:], weight_shape[2:]
+        self.y_size = output_size(x_size, self.kernel, stride, padding, dilation)
+        self.y_shape = (x_shape[0], weight_shape[0], *self.y_size)
+        self.taps = list(taps(x_size, self.y_size, self.kernel, stride, padding, dilation))
+        self.positions = self.y_size[0] * self.y_size[1]
+        self.patch_size = weight_shape[1] * self.kernel[0] * self.kernel[1]
+        self.groups = groups
+
+    def chunks(self, dtype):
+        """Slices of the batch whose patches take about PATCH_BYTES each."""
+        n, image_elements = self.y_shape[0], self.groups * self.patch_size * self.positions
+        step = max(1, PATCH_BYTES // max(1, image_elements * wide_dtype(dtype).itemsize))
+        return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+    def as_matrix(self, weight):
+        """(O, C / groups, kh, kw) -> (groups, O / groups, K)."""
+        return weight.reshape(self.groups, len(weight) // self.groups, self.patch_size)
+
+    def as_columns(self, y):
+        """(m, O, Ho, Wo) -> (groups, O / groups, m * Ho * Wo)."""
+        m, channels = y.shape[:2]
+        rows = channels // self.groups
+        return y.swapaxes(0, 1).reshape(self.groups, rows, m * self.positions)
+
+    def as_images(self, columns):
+        """(groups, O / groups, m * Ho * Wo) -> (m, O, Ho, Wo), a view."""
+        groups, rows, width = columns.shape
+        m = width // max(1, self.positions)
+        return columns.reshape(groups * rows, m, *self.y_size).swapaxes(0, 1)
+
+    def gather(self, x):
+        """The patches of m images, (m, C, H, W) -> (groups, K, m * Ho * Wo); padding reads as 0."""
+        m, channels = x.shape[:2]
+        patches = np.zeros_like(x, shape=(channels, *self.kernel, m, *self.y_size))
+        planes = x.swapaxes(0, 1)
+        for i, j, x_slices, y_slices in self.taps:
+            patches[:, i, j][y_slices] = planes[x_slices]
+        return patches.reshape(self.groups, self.patch_size, m * self.positions)
+
+    def scatter_(self, x, patches):
+        """Adds patches, laid out as `gather` returns them, to the m images they come from."""
+        m, channels = x.shape[:2]
+        patches = patches.reshape(channels, *self.kernel, m, *self.y_size)
+        planes = x.swapaxes(0, 1)
+        for i, j, x_slices, y_slices in self.taps:
+            planes[x_slices] += patches[:, i, j][y_slices]

@@ -1,0 +1,87 @@
+"""Optimizer steps, in place on the parameter and on the state beside it; PyTorch's formulas.
+
+The arrays of one call have one shape; rates are Python floats, steps count from 1, state starts at
+zero. For float16 parameters the state is float32: in float16 squares of small gradients vanish.
+"""
+
+import numpy as np
+
+from .precision import wide
+
+
+def _decayed(grad, param, weight_decay):
+    """The gradient of loss + weight_decay / 2 * |param|^2."""
+    grad = wide(grad)
+    return grad + weight_decay * wide(param) if weight_decay else grad
+
+
+def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
+    """velocity = momentum * velocity + grad; param -= lr * velocity. `velocity` may be None.
+
+    Nesterov's step looks ahead: param -= lr * (grad + momentum * velocity).
+    """
+    grad = _decayed(grad, param, weight_decay)
+    if velocity is not None:
+        velocity *= momentum
+        velocity += grad
+        grad = grad + momentum * velocity if nesterov else velocity
+    param -= lr * grad
+
+
+def adam_(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, step):
+    """param -= lr * mhat / (sqrt(vhat) + eps), from running means of grad and grad^2.
+
+    m = beta1 * m + (1 - beta1) * grad, mhat = m / (1 - beta1^step), and v alike: Kingma and Ba
+    2015. `decoupled` shrinks param itself instead of adding to grad: AdamW, Loshchilov and Hutter
+    2019.
+    """
+    grad = _decayed(grad, param, 0 if decoupled else weight_decay)
+
+    scratch = grad * (1 - beta1)
+    m *= beta1
+    m += scratch
+    np.multiply(grad, grad, out=scratch)
+    scratch *= 1 - beta2
+    v *= beta2
+    v += scratch
+
+    np.sqrt(v, out=scratch)
+    scratch /= (1 - beta2**step) ** 0.5
+    scratch += eps
+    np.divide(m, scratch, out=scratch)
+    scratch *= lr / (1 - beta1**step)
+    if decoupled and weight_decay:
+        scratch += lr * weight_decay * wide(param)
+    param -= scratch
+
+
+def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
+    """v = alpha * v + (1 - alpha) * grad^2; param -= lr * grad / (sqrt(v) + eps).
+
+    With a velocity, the update grad / (sqrt(v) + eps) is accumulated as in `sgd_`.
+    """
+    grad = _decayed(grad, param, weight_decay)
+    scratch = grad * grad
+    scratch *= 1 - alpha
+    v *= alpha
+    v += scratch
+    np.sqrt(v, out=scratch)
+    scratch += eps
+    update = np.divide(grad, scratch, out=scratch)
+    if velocity is not None:
+        velocity *= momentum
+        velocity += update
+        update = velocity
+    param -= lr * update
+
+
+def adagrad_(param, grad, s, lr, eps, weight_decay):
+    """s += grad^2; param -= lr * grad / (sqrt(s) + eps). Duchi, Hazan and Singer 2011."""
+    grad = _decayed(grad, param, weight_decay)
+    scratch = grad * grad
+    s += scratch
+    np.sqrt(s, out=scratch)
+    scratch += eps
+    np.divide(grad, scratch, out=scratch)
+    scratch *= lr
+    param -= scratch

@@ -1,0 +1,66 @@
+"""Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo); size, stride, padding: pairs (h, w)."""
+
+import numpy as np
+
+from .index import scatter_add_
+from .precision import narrow, wide, wide_dtype
+from .windows import output_size, taps
+
+
+def max_pool2d(x, size, stride, padding):
+    """(y, index): the maximum of each window, and its flat position h * W + w in the input plane.
+
+    Of equal maxima the first in row-major order is taken; padding never is. The first NaN of a
+    window wins over everything. Complex numbers compare lexicographically.
+    """
+    n, c, h, w = x.shape
+    y_size = output_size((h, w), size, stride, padding)
+    meets = list(taps((h, w), y_size, size, stride, padding))
+
+    y = np.full_like(x, -np.inf, shape=(n, c, *y_size))
+    for _, _, x_slices, y_slices in meets:
+        np.maximum(y[y_slices], x[x_slices], out=y[y_slices])
+
+    position = np.arange(h * w, like=x).reshape(h, w)
+    index = np.zeros_like(x, shape=y.shape, dtype=position.dtype)
+    for _, _, x_slices, y_slices in reversed(meets):  # so that the first of equals is written last
+        candidate = x[x_slices]
+        chosen = (candidate == y[y_slices]) | (candidate != candidate)
+        index[y_slices] = np.where(chosen, position[x_slices], index[y_slices])
+    return y, index
+
+
+def max_pool2d_backward(g, index, x_shape):
+    """dx: g added at the positions that max_pool2d chose; overlapping windows add up."""
+    n, c, h, w = x_shape
+    dx = np.zeros_like(g, shape=n * c * h * w)
+    plane_start = np.arange(n * c, like=index).reshape(n, c, 1, 1) * (h * w)
+    scatter_add_(dx, (plane_start + index).reshape(g.size), g.reshape(g.size))
+    return dx.reshape(x_shape)
+
+
+def max_pool2d_gather(x, index):
+    """y = x at index, plane by plane: the adjoint of max_pool2d_backward."""
+    n, c, h, w = x.shape
+    planes = index.reshape(n, c, index.shape[2] * index.shape[3])
+    return np.take_along_axis(x.reshape(n, c, h * w), planes, axis=2).reshape(index.shape)
+
+
+def avg_pool2d(x, size, stride, padding):
+    """The mean of each window; padding counts as zeros and is counted in the divisor."""
+    wide_x = wide(x)
+    y_size = output_size(x.shape[2:], size, stride, padding)
+    y = np.zeros_like(wide_x, shape=(*x.shape[:2], *y_size))
+    for _, _, x_slices, y_slices in taps(x.shape[2:], y_size, size, stride, padding):
+        y[y_slices] += wide_x[x_slices]
+    y /= size[0] * size[1]
+    return narrow(y, x.dtype)
+
+
+def avg_pool2d_backward(g, x_shape, size, stride, padding):
+    """dx: each window's gradient spread evenly over the window."""
+    share = wide(g) / (size[0] * size[1])
+    dx = np.zeros_like(g, shape=x_shape, dtype=wide_dtype(g.dtype))
+    for _, _, x_slices, y_slices in taps(x_shape[2:], g.shape[2:], size, stride, padding):
+        dx[x_slices] += share[y_slices]
+    return narrow(dx, g.dtype)

@@ -1,0 +1,75 @@
+"""Softmax, log-softmax and cross-entropy over the last axis, stable for logits of any size.
+
+A row that is all -inf is a fully masked row: its softmax is zeros, its logsumexp counts as 0, so
+its log-softmax is -inf and its loss +inf, and NaN appears nowhere.
+"""
+
+import numpy as np
+
+from .precision import narrow, wide
+
+
+def _peak(x):
+    """The maximum of each row, to be subtracted before exp; 0 for a fully masked row."""
+    peak = np.max(x, axis=-1, keepdims=True)
+    return np.where(peak == -np.inf, 0, peak)
+
+
+def _total(exponentials):
+    """The sum of each row; a fully masked row, of zeros, counts as 1."""
+    total = np.sum(exponentials, axis=-1, keepdims=True)
+    return np.where(total == 0, 1, total)
+
+
+def softmax(x):
+    """y = exp(x) / sum(exp(x)) over the last axis: (..., D) -> (..., D)."""
+    if x.size == 0:
+        return np.zeros_like(x)
+    y = wide(x)
+    y = np.exp(y - _peak(y))
+    y /= _total(y)
+    return narrow(y, x.dtype)
+
+
+def softmax_backward(g, y):
+    """dx = y * (g - sum(g * y)), from the output y."""
+    wide_g, wide_y = wide(g), wide(y)
+    dx = wide_y * (wide_g - np.sum(wide_g * wide_y, axis=-1, keepdims=True))
+    return narrow(dx, y.dtype)
+
+
+def log_softmax(x):
+    """y = x - log(sum(exp(x))) over the last axis: (..., D) -> (..., D)."""
+    if x.size == 0:
+        return np.zeros_like(x)
+    y = wide(x)
+    y = y - _peak(y)
+    y -= np.log(_total(np.exp(y)))
+    return narrow(y, x.dtype)
+
+
+def log_softmax_backward(g, y):
+    """dx = g - exp(y) * sum(g), from the output y."""
+    wide_g = wide(g)
+    dx = wide_g - np.exp(wide(y)) * np.sum(wide_g, axis=-1, keepdims=True)
+    return narrow(dx, y.dtype)
+
+
+def cross_entropy(logits, labels):
+    """losses = lse - logits[label], lse = log(sum(exp(logits))): (R, V), (R,) -> (R,), (R,).
+
+    `labels` are integers in [0, V). `lse`, which the backward needs, is float32 for float16 logits.
+    """
+    shifted = wide(logits)
+    peak = _peak(shifted)
+    shifted = shifted - peak
+    log_total = np.log(_total(np.exp(shifted)))
+    losses = log_total - np.take_along_axis(shifted, labels[:, None], axis=1)
+    return narrow(losses[:, 0], logits.dtype), (peak + log_total)[:, 0]
+
+
+def cross_entropy_backward(g, logits, labels, lse):
+    """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (R,) -> (R, V)."""
+    dlogits = np.exp(wide(logits) - lse[:, None])
+    dlogits[np.arange(len(labels), like=labels), labels] -= 1
+    return narrow(wide(g)[:, None] * dlogits, logits.dtype)

@@ -1,0 +1,191 @@
+"""From an array, or a device name, to the `Backend` that computes on it.
+
+A backend is an array module (NumPy or CuPy) and a table of kernels of the same names. Everything
+that differs between devices is here: copies, threads, memory, random numbers, what is installed.
+"""
+
+import importlib
+import threading
+import zlib
+
+import numpy as np
+
+from tinygrad_like.kernels import reference
+
+
+class DeviceError(ValueError):
+    """A device that is unknown, absent or broken, or arrays that live on two devices."""
+
+
+class Backend:
+    """The array module `xp` and the kernel table `k` of one device."""
+
+    __slots__ = ("array_type", "device", "k", "xp")
+
+    def __init__(self, device, xp, k, array_type):
+        self.device, self.xp, self.k, self.array_type = device, xp, k, array_type
+
+    def __repr__(self):
+        return f"Backend({self.device!r})"
+
+    @property
+    def special(self):
+        """SciPy's special functions for this array module (loaded on first use)."""
+        name = "scipy.special" if self.xp is np else "cupyx.scipy.special"
+        return importlib.import_module(name)
+
+    def from_host(self, array):
+        """A NumPy array on this device; on the CPU the very same array."""
+        return array if self.xp is np else self.xp.asarray(array)
+
+    def to_host(self, array):
+        """An array of this device as a NumPy array; on the CPU the very same array."""
+        return array if self.xp is np else self.xp.asnumpy(array)
+
+    def check_index(self, name, index, size):
+        """Raise IndexError unless all of an integer array lie from -size to size - 1.
+
+        NumPy would raise for itself; CuPy wraps around without a word.
+        """
+        if index.size and (int(index.min()) < -size or int(index.max()) >= size):
+            raise IndexError(
+                f"[{name}] index {int(index.max() if index.max() >= size else index.min())} is "
+                f"out of range for an axis of length {size}"
+            )
+
+    def shares_memory(self, a, b):
+        """Whether two arrays of this device may overlap in memory (cheap, by their bounds)."""
+        return bool(self.xp.may_share_memory(a, b))
+
+    def fingerprint(self, array):
+        """A checksum of an array's values, to notice a change made behind the library's back."""
+        return zlib.crc32(np.ascontiguousarray(self.to_host(array)).view(np.uint8).data)
+
+
+CPU = Backend("cpu", np, reference, np.ndarray)
+
+# The backend of an array, by its exact type; CuPy's joins on first use.
+BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
+_BY_DEVICE: dict[str, Backend] = {"cpu": CPU}
+
+
+class _Default(threading.local):
+    device = "cpu"
+
+
+_default = _Default()
+
+
+def get(device=None):
+    """The backend of a device name (`"cpu"` or `"cuda"`); None means the default device.
+
+    Raises DeviceError with the exact fix if the device is unknown or cannot be used here.
+    """
+    name = _default.device if device is None else device
+    found = _BY_DEVICE.get(name) if isinstance(name, str) else None
+    if found is None:
+        if name != "cuda":
+            raise DeviceError(f"[device] unknown device {name!r}, expected 'cpu' or 'cuda'")
+        found = _BY_DEVICE["cuda"] = _cuda_backend()
+        BY_TYPE[found.array_type] = found
+    return found
+
+
+def of(array):
+    """The backend of an array; None if the object is no array that a backend knows."""
+    found = BY_TYPE.get(type(array))
+    if found is None and type(array).__module__.partition(".")[0] == "cupy":
+        get("cuda")
+        found = BY_TYPE.get(type(array))
+    return found
+
+
+def set_device(device):
+    """Make `device` the place of tensors that are created without naming one (this thread)."""
+    _default.device = get(device).device
+
+
+def cuda_problem():
+    """Why `device="cuda"` cannot be used here, with the fix; None if it can."""
+    try:
+        import cupy
+    except ImportError as error:
+        return f"CuPy is not installed ({error}). Install it: {_cupy_command()}"
+    try:
+        if cupy.cuda.runtime.getDeviceCount() > 0:
+            return None
+        return "CuPy is installed but sees no GPU. Check that nvidia-smi lists one"
+    except Exception as error:  # CuPy raises many types for a broken driver or a wrong wheel
+        return f"CuPy {cupy.__version__} is installed but CUDA does not answer ({error}). " + (
+            f"Check the driver with nvidia-smi, or reinstall CuPy: {_cupy_command()}"
+        )
+
+
+def _cupy_command():
+    return (
+        "pip install 'tinygrad-like[cuda13]' for CUDA 13, or 'tinygrad-like[cuda]' for CUDA 12 "
+        "(nvidia-smi shows the version)"
+    )
+
+
+def _cuda_backend():
+    problem = cuda_problem()
+    if problem is not None:
+        raise DeviceError(f"[device] 'cuda' cannot be used: {problem}. The rest works on 'cpu'")
+    import cupy
+
+    return Backend("cuda", cupy, reference, cupy.ndarray)
+
+
+def set_num_threads(n):
+    """Let the CPU's matrix products and kernels use `n` threads.
+
+    Raises ValueError if `n` is not a positive integer.
+    """
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(f"[set_num_threads] n is {n!r}, expected a positive integer")
+    import threadpoolctl
+
+    threadpoolctl.threadpool_limits(limits=n)
+
+
+class Generator:
+    """The state of the counter-based random numbers (Philox): a seed and a counter.
+
+    Every random op takes its numbers from here, on every device alike, so `state` and
+    `restore` are all that a bitwise repetition needs.
+    """
+
+    def __init__(self, seed=0):
+        self._lock = threading.Lock()
+        self.restore({"seed": seed, "counter": 0})
+
+    def state(self):
+        """`{"seed": int, "counter": int}`: where the stream stands."""
+        with self._lock:
+            return {"seed": self._seed, "counter": self._counter}
+
+    def restore(self, state):
+        """Go on from a state that `state()` gave."""
+        with self._lock:
+            self._seed, self._counter = int(state["seed"]), int(state["counter"])
+
+    def reserve(self, blocks):
+        """Take `blocks` counter values; returns the seed and the first of them."""
+        with self._lock:
+            first = self._counter
+            self._counter += blocks
+            return self._seed, first
+
+
+GENERATOR = Generator()
+
+
+def seed(n):
+    """Seed every random op of the library (one stream for all devices).
+
+    Raises ValueError if `n` is not an integer from 0 to 2**64 - 1.
+    """
+    if not isinstance(n, (int, np.integer)) or not 0 <= n < 1 << 64:
+        raise ValueError(f"[seed] n is {n!r}, expected an integer from 0 to 2**64 - 1")
+    GENERATOR.restore({"seed": int(n), "counter": 0})

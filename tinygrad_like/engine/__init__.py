@@ -1,0 +1,39 @@
+"""The engine: Tensors, the op record, and the backward walk.
+
+An op is a pure forward and, above it, one gradient rule per differentiable input:
+
+    @op(a=lambda g, b: g * b, b=lambda g, a: g * a)
+    def multiply(be, a, b):
+        return a * b
+
+    tensor.py   Node and Tensor: an array, and the recorded call that made it
+    record.py   op: what a rule may ask for, what is saved, how a call is recorded
+    walk.py     backward: nodes by falling serial, the rules run on arrays or on Tensors
+    errors.py   what is said when something does not fit
+
+An ordinary backward runs the rules on raw arrays; with `create_graph=True` the same text runs on
+Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never to Tensors, so
+there is no reference cycle, and memory falls as the walk goes.
+"""
+
+from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.record import OPS, op
+from tinygrad_like.engine.tensor import Tensor, backend_of, debug, enable_grad, mode, no_grad, wrap
+from tinygrad_like.engine.walk import astype, broadcast_to, gradients, sum_to
+
+__all__ = [
+    "OPS",
+    "GraphError",
+    "Tensor",
+    "astype",
+    "backend_of",
+    "broadcast_to",
+    "debug",
+    "enable_grad",
+    "gradients",
+    "mode",
+    "no_grad",
+    "op",
+    "sum_to",
+    "wrap",
+]

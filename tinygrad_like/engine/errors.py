@@ -1,0 +1,153 @@
+"""What the engine says when something does not fit.
+
+Every message has the form `[op] what it got, what it expected (the whole shapes)`, the same on
+every device.
+"""
+
+import os
+import sys
+
+from tinygrad_like import backend
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class GraphError(ValueError, RuntimeError):
+    """The recorded graph cannot do what was asked: nothing recorded, freed, stale, or not
+    differentiable. A ValueError like all bad input, a RuntimeError as PyTorch users expect."""
+
+
+def describe(x):
+    """An object in an error message: its shape, or its type."""
+    shape = getattr(x, "shape", None)
+    return f"{shape}" if isinstance(shape, tuple) else f"a {type(x).__name__}"
+
+
+def shapes(names, values):
+    """`x: (2, 3), weight: (4,)` for the inputs of a call that are given."""
+    given = [(n, v) for n, v in zip(names, values, strict=False) if v is not None]
+    return ", ".join(f"{n}: {describe(v) if hasattr(v, 'shape') else v!r}" for n, v in given)
+
+
+def input_names(record, count):
+    """The names of a call's inputs; a variadic op numbers them."""
+    return [f"{record.inputs[0]}[{i}]" for i in range(count)] if record.variadic else record.inputs
+
+
+def explain(record, arrays, error):
+    """Raise a clearer error for one that a forward raised; return if it is clear already."""
+    text = str(error)
+    if text.startswith("["):
+        return
+    names = input_names(record, len(arrays))
+    if isinstance(error, ValueError) and "broadcast" in text:
+        text = _broadcast_clash(names, arrays) or text
+    message = f"[{record.name}] {text} ({shapes(names, arrays)})"
+    kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
+    raise kind(message) from error
+
+
+def _broadcast_clash(names, arrays):
+    """The first axis, counted from the last, at which two inputs do not broadcast."""
+    shaped = [(n, a.shape) for n, a in zip(names, arrays, strict=False) if hasattr(a, "shape")]
+    for axis in range(1, max(len(s) for _, s in shaped) + 1):
+        long = [(n, s[-axis]) for n, s in shaped if len(s) >= axis and s[-axis] != 1]
+        for name, length in long[1:]:
+            if length != long[0][1]:
+                return (
+                    f"axis {-axis} is {long[0][1]} in {long[0][0]}, {length} in {name}: "
+                    "they do not broadcast"
+                )
+    return None
+
+
+def refuse_input(record, index, count, value):
+    """Raise TypeError for an input that is no Tensor, array or number."""
+    name = input_names(record, count)[index]
+    raise TypeError(
+        f"[{record.name}] {name} is {describe(value)}, expected a Tensor, an array or a number; "
+        "make it one with tg.Tensor(...)"
+    )
+
+
+def refuse_mixed_devices(record, arrays):
+    """Raise DeviceError for arrays of one call that live on different devices."""
+    names = input_names(record, len(arrays))
+    places = [(n, backend.of(a)) for n, a in zip(names, arrays, strict=True)]
+    where = ", ".join(f"{n} is on {p.device}" for n, p in places if p is not None)
+    raise backend.DeviceError(f"[{record.name}] {where}; bring them together with .to(device)")
+
+
+def refuse_tensors_within(data, tensor_type):
+    """Raise TypeError for a (nested) list that contains Tensors: their history would be lost."""
+    if isinstance(data, (list, tuple)):
+        for x in data:
+            if isinstance(x, tensor_type):
+                raise TypeError(
+                    "[Tensor] data is a list of Tensors, expected numbers; join them with tg.stack"
+                )
+            refuse_tensors_within(x, tensor_type)
+
+
+def no_graph(tensor, recording):
+    """Why `backward` has nothing to differentiate."""
+    reason = (
+        "nothing that it was computed from requires a gradient: pass requires_grad=True to the "
+        "leaves, and look for detach(), .numpy() or no_grad() on the way"
+    )
+    if not recording:
+        reason = "recording is off here: leave the no_grad() block"
+    return f"[backward] this tensor of shape {tensor.shape} has no graph; {reason}"
+
+
+def freed(plan):
+    """A second walk through nodes whose saved arrays are gone."""
+    return GraphError(
+        f"[{plan.op.name}] backward ran through this part of the graph before and freed it. "
+        "Compute the forward pass anew for each backward; if a state is carried from step to "
+        "step (a hidden state, a running loss), detach() it; only to differentiate the same "
+        "graph twice, pass retain_graph=True the first time"
+    )
+
+
+def stale(plan, name, saved_at, now):
+    """A saved input or output was changed in place before its gradient rule could read it."""
+    return GraphError(
+        f"[{plan.op.name}] {name} was changed in place after it was saved for the backward pass "
+        f"(saved at version {saved_at}, now {now}); change a copy, or do it after backward"
+    )
+
+
+def annotate(error, text):
+    """Add a line to an error's message (a note, where Python knows notes)."""
+    if hasattr(error, "add_note"):
+        error.add_note(text)
+    else:
+        error.args = (f"{error}\n{text}",)
+
+
+class Witness:
+    """In debug mode: the user's line that made a call, and checksums of what it saved."""
+
+    __slots__ = ("checksums", "line")
+
+    def __init__(self, saved):
+        frame = sys._getframe(1)
+        while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+            frame = frame.f_back
+        self.line = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+        self.checksums = _checksums(saved)
+
+    def verify(self, plan, saved):
+        """Raise GraphError if a saved array no longer has the values it had."""
+        if _checksums(saved) != self.checksums:
+            raise GraphError(
+                f"[{plan.op.name}] an array saved for the backward pass was changed behind the "
+                f"library's back (a NumPy alias, or .data); the call was made at {self.line}"
+            )
+
+
+def _checksums(saved):
+    """The fingerprints of all arrays in `saved`, those in tuples (several inputs) included."""
+    flat = [a for s in saved for a in (s if isinstance(s, tuple) else (s,))]
+    return [b.fingerprint(a) for a in flat if (b := backend.of(a)) is not None]

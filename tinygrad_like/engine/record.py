@@ -1,0 +1,393 @@
+"""The op record: what a gradient rule may ask for, what is saved for it, how a call is recorded."""
+
+import inspect
+from operator import itemgetter
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.engine import errors
+from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_serial, wrap
+
+BY_TYPE = backend.BY_TYPE
+NOT_ARRAYS = frozenset((int, float, bool, complex, type(None)))  # None: an optional input left out
+EMPTY = inspect.Parameter.empty
+
+# What a rule can ask for, see Op.
+INPUT, OUT, SHAPE, ATTRIBUTE, EXTRA, BACKEND, NEEDS = range(7)
+
+OPS: dict[str, "Op"] = {}
+
+
+def op(
+    *,
+    backward=None,
+    composite=None,
+    saves=(),
+    several=False,
+    view=False,
+    any_dtype=False,
+    **rules,
+):
+    """Make an op of a forward `f(be, <inputs>, *, <attributes>)`; returns a function of Tensors.
+
+    Args:
+        rules: `input=lambda g, ...: gradient` for each differentiable input.
+        backward: instead of rules, one function that returns the gradients of all inputs
+            (None where `needs` says that none is wanted).
+        composite: the op's definition in plain ops, for a `backward` that calls kernels: it is
+            what higher orders differentiate, and what tests compare with.
+        saves: names of what the forward returns besides its output: `return out, (a, b)`.
+        several: whether the forward returns a tuple of outputs.
+        view: whether the output can share memory with the first input.
+        any_dtype: whether the output's dtype is free, instead of following the inputs'.
+    """
+
+    def make(forward):
+        record = Op(forward, rules, backward, composite, saves, several, view, any_dtype)
+        OPS[record.name] = record
+        return _function_of(record)
+
+    return make
+
+
+class Op:
+    """A forward, its gradient rules, and a plan for every set of inputs that need a gradient.
+
+    `forward(be, a, b, *, axis)`: parameters before the `*` are inputs (Tensors, arrays, Python
+    numbers, or None where None is the default), those after it are attributes. A rule's
+    parameters name what it needs, and only that is saved:
+
+        g                the gradient of the output (a tuple, for several outputs)
+        <input>          an input's array         <input>_shape    its shape
+        out              the output               <attribute>      an attribute
+        be               the backend              needs            which inputs need a gradient
+        <name in saves>  what the forward returned besides its output, for its own backward
+
+    Names are resolved here, once; an unknown one raises TypeError at import.
+    """
+
+    def __init__(self, forward, rules, backward, composite, saves, several, view, any_dtype):
+        self.forward, self.backward, self.composite = forward, backward, composite
+        self.name = forward.__name__.lstrip("_")
+        self.saves, self.several, self.view, self.any_dtype = saves, several, view, any_dtype
+        parameters = list(inspect.signature(forward).parameters.values())[1:]
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self.required = sum(p.default is EMPTY for p in parameters if p.name in self.inputs)
+        self.attributes = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.rules = rules
+        for name in rules:
+            if name not in self.inputs:
+                raise TypeError(f"[{self.name}] has a rule for {name!r}, which is no input")
+        self.wants = {name: self._wanted(rule) for name, rule in rules.items()}
+        self.backward_wants = self._wanted(backward) if backward else []
+        self.plans: dict[tuple[int, int], Plan] = {}
+
+    def _wanted(self, rule):
+        """(kind, where) of everything that a rule's parameters name, `g` excepted."""
+        return [self._resolve(p) for p in list(inspect.signature(rule).parameters)[1:]]
+
+    def _resolve(self, name):
+        if name in self.inputs:
+            return INPUT, self.inputs.index(name)
+        if name in self.attributes:
+            return ATTRIBUTE, name
+        if name in self.saves:
+            return EXTRA, self.saves.index(name)
+        if name.endswith("_shape") and name[:-6] in self.inputs:
+            return SHAPE, self.inputs.index(name[:-6])
+        if name in ("out", "be", "needs"):
+            return {"out": OUT, "be": BACKEND, "needs": NEEDS}[name], 0
+        raise TypeError(
+            f"[{self.name}] a rule asks for {name!r}: no input, <input>_shape, attribute, "
+            "g, out, be, needs, or name in saves"
+        )
+
+    def plan(self, mask, count):
+        """The plan for the inputs whose bits are in `mask`, of `count`; made on first use."""
+        made = self.plans.get((mask, count))
+        if made is None:
+            made = self.plans[mask, count] = Plan(self, mask, count)
+        return made
+
+    def bind(self, args, attributes):
+        """Sort a call's arguments into inputs, in order, and attributes by name."""
+        if self.variadic:
+            if not args or not isinstance(args[0], (list, tuple)) or not args[0]:
+                raise TypeError(f"[{self.name}] expected a non-empty list of tensors first")
+            inputs, rest = list(args[0]), args[1:]
+        else:
+            count = len(self.inputs)
+            inputs, rest = list(args[:count]), args[count:]
+            attributes = dict(attributes)
+            inputs += [attributes.pop(name, EMPTY) for name in self.inputs[len(inputs) :]]
+            for i, name in enumerate(self.inputs):
+                if inputs[i] is EMPTY:
+                    if i < self.required:
+                        raise TypeError(f"[{self.name}] {name} is missing; {self.usage()}")
+                    inputs[i] = None
+        if len(rest) > len(self.attributes):
+            raise TypeError(f"[{self.name}] got {len(args)} arguments; {self.usage()}")
+        given = dict(zip(self.attributes, rest, strict=False))
+        for name in attributes:
+            if name not in self.attributes or name in given:
+                raise TypeError(f"[{self.name}] unexpected argument {name!r}; {self.usage()}")
+        return inputs, {**given, **attributes}
+
+    def usage(self):
+        """How the op is called, for error messages."""
+        shown = [k if v is EMPTY else f"{k}={v!r}" for k, v in self.attributes.items()]
+        return f"it takes {', '.join([*self.inputs, *shown])}"
+
+
+class Plan:
+    """For one op and one set of inputs that need a gradient: what to save, and what to run."""
+
+    __slots__ = ("backward", "needs", "op", "plain", "read", "saves", "steps")
+
+    def __init__(self, op, mask, count):
+        self.op = op
+        self.plain = not (op.backward or op.several)  # its rules can run one by one
+        self.needs = tuple(bool(mask >> i & 1) for i in range(count))
+        self.backward = op.backward
+        active = [i for i in range(count) if mask >> i & 1]
+        rules, wanted = [(i, None, []) for i in active], []
+        if op.backward:
+            wanted += op.backward_wants
+            if op.composite:  # the second order runs it on the inputs and the attributes
+                wanted += [(INPUT, i) for i in range(len(op.inputs))]
+                wanted += [(ATTRIBUTE, name) for name in op.attributes]
+        else:
+            for i in active:
+                name = op.inputs[i]
+                if name not in op.rules:
+                    raise GraphError(
+                        f"[{op.name}] is not differentiable by {name}; "
+                        "detach() it if it is meant as a constant"
+                    )
+                rules[active.index(i)] = i, op.rules[name], op.wants[name]
+                wanted += op.wants[name]
+        self.saves = tuple(dict.fromkeys(wanted))
+        self.read = _reader(self.saves, op.backward_wants) if op.backward else None
+        self.steps = tuple((i, rule, _reader(self.saves, wants)) for i, rule, wants in rules)
+
+    def save(self, args, arrays, attributes, out, version, extra, be):
+        """What the rules will read, and the versions of the arrays among it."""
+        saved, versions, op = [], [], self.op
+        for kind, where in self.saves:
+            if kind == INPUT:
+                if op.variadic:
+                    saved.append(tuple(arrays))
+                    versions.extend(map(_version, args))
+                else:
+                    saved.append(arrays[where])
+                    versions.append(_version(args[where]))
+            elif kind == OUT:
+                saved.append(out)
+                versions.append((version, version[0]))
+            elif kind == SHAPE:
+                saved.append(tuple(map(np.shape, arrays)) if op.variadic else arrays[where].shape)
+            elif kind == ATTRIBUTE:
+                saved.append(attributes[where] if where in attributes else op.attributes[where])
+            elif kind == EXTRA:
+                saved.append(extra[where])
+            else:
+                saved.append(be if kind == BACKEND else self.needs)
+        return saved, versions
+
+    def versioned_names(self):
+        """The names that belong to the versions which `save` returned, for error messages."""
+        for kind, where in self.saves:
+            if kind == INPUT:
+                yield from (
+                    errors.input_names(self.op, len(self.needs))[where:]
+                    if (self.op.variadic)
+                    else (self.op.inputs[where],)
+                )
+            elif kind == OUT:
+                yield "the output"
+
+
+_UNVERSIONED = ([0], 0)
+
+
+def _version(x):
+    """A Tensor's version counter and where it stands; raw arrays and numbers have none."""
+    if type(x) is Tensor:
+        counter = x.version
+        return counter, counter[0]
+    return _UNVERSIONED
+
+
+def _reader(saves, wanted):
+    """A function from what was saved to the sequence of what one rule wants of it."""
+    places = [saves.index(w) for w in wanted]
+    if len(places) > 1:
+        return itemgetter(*places)
+    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0, 0))
+
+
+def _function_of(record):
+    """The public function of an op: unwraps Tensors, runs the forward, records a node."""
+    forward, plans, attributes_known = record.forward, record.plans, record.attributes.keys()
+    any_dtype, view, saves_more = record.any_dtype, record.view, bool(record.saves)
+    several, differentiable = record.several, bool(record.rules or record.backward)
+    count = -1 if record.variadic else len(record.inputs)
+
+    def apply(*args, **attributes):
+        if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
+            args, attributes = record.bind(args, attributes)
+        arrays, parents, mask, bit = [], [], 0, 1
+        main = first = None
+        traced = odd = False
+        for a in args:
+            kind = type(a)
+            if kind is Tensor:
+                traced = True
+                node = a.node
+                if node is not None:
+                    mask |= bit
+                parents.append(node)
+                a = a._data
+                kind = type(a)
+            else:
+                parents.append(None)
+            if kind is not main and kind not in NOT_ARRAYS:
+                if main is None and kind in BY_TYPE:
+                    first, main = a, kind
+                else:
+                    odd = True
+            arrays.append(a)
+            bit += bit
+        if odd or main is None:
+            first, main = _settle(record, arrays, traced)
+        be = BY_TYPE[main]
+        try:
+            out = forward(be, *arrays, **attributes)
+        except (ValueError, TypeError, IndexError) as error:
+            errors.explain(record, arrays, error)
+            raise
+        if saves_more:
+            out, extra = out
+        else:
+            extra = None
+        if not traced:
+            return out
+        recorded = mask and differentiable and mode.grad
+        if several:
+            return _wrap_outputs(
+                record, args, arrays, parents, mask if recorded else 0, attributes, out, extra, be
+            )
+        if type(out) is not main and type(out) not in BY_TYPE:
+            out = be.xp.asarray(out)
+        if out.dtype is not first.dtype and not any_dtype:
+            out = _weak_integers(out, arrays)
+        if any_dtype and out.dtype.kind not in "fc":
+            recorded = False
+        if view and type(args[0]) is Tensor and be.shares_memory(out, arrays[0]):
+            version = args[0].version
+        else:
+            version = [0]
+        if not recorded:
+            return wrap(out, None, version)
+        plan = plans.get((mask, len(arrays))) or record.plan(mask, len(arrays))
+        node = Node()
+        node.plan = plan
+        node.parents = parents
+        node.serial = next_serial()
+        node.shape = out.shape
+        node.dtype = out.dtype
+        node.hooks = node.grad = node.debug = None
+        if plan.saves:
+            node.saved, node.versions = plan.save(args, arrays, attributes, out, version, extra, be)
+            if mode.debug:
+                node.debug = errors.Witness(node.saved)
+        else:
+            node.saved = node.versions = ()
+        t = Tensor.__new__(Tensor)
+        t._data = out
+        t.node = node
+        t.version = version
+        return t
+
+    signature = inspect.signature(forward)
+    apply.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
+    apply.__name__ = apply.__qualname__ = record.name
+    apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
+    apply.record = record
+    return apply
+
+
+def _settle(record, arrays, traced):
+    """Bring unusual inputs into a form that the forward can take, in place.
+
+    NumPy scalars count as Python numbers beside a Tensor (so a float64 one promotes nothing),
+    subclasses of ndarray as plain arrays. Returns the first array and its type.
+    """
+    first = None
+    for i, a in enumerate(arrays):
+        if type(a) in NOT_ARRAYS:
+            continue
+        if isinstance(a, np.generic):
+            arrays[i] = a.item() if traced else np.asarray(a)
+        elif isinstance(a, np.ndarray) and type(a) not in BY_TYPE:
+            arrays[i] = np.asarray(a)
+        elif backend.of(a) is None:
+            errors.refuse_input(record, i, len(arrays), a)
+        if first is None and type(arrays[i]) not in NOT_ARRAYS:
+            first = arrays[i]
+    if first is None:
+        errors.refuse_input(record, 0, len(arrays), arrays[0])
+    if any(type(a) is not type(first) and type(a) not in NOT_ARRAYS for a in arrays):
+        errors.refuse_mixed_devices(record, arrays)
+    return first, type(first)
+
+
+def _weak_integers(out, arrays):
+    """Integer and boolean inputs do not promote a floating result, as in PyTorch.
+
+    NumPy makes float64 of float32 * int64, and of sqrt(int64): here they are float32.
+    """
+    if out.dtype.kind not in "fc":
+        return out
+    floats = [a.dtype for a in arrays if getattr(a, "dtype", None) is not None]
+    floats = [d for d in floats if d.kind in "fc"]
+    expected = np.result_type(*floats) if floats else np.dtype(np.float32)
+    if expected.kind == "f" and out.dtype.itemsize > expected.itemsize:
+        return out.astype(expected)
+    return out
+
+
+class OutputPlan:
+    """The plan of a node that stands for the k-th output of an op with several."""
+
+    __slots__ = ("k", "op", "plain", "steps")
+
+    def __init__(self, op, k):
+        self.op, self.k, self.plain, self.steps = op, k, False, ()
+
+
+def _wrap_outputs(record, args, arrays, parents, mask, attributes, outs, extra, be):
+    """Record a call with several outputs: one node for the call, and one for each output.
+
+    Outputs that are not floating (indices, signs of integers) carry no gradient.
+    """
+    outs = tuple(be.xp.asarray(o) for o in outs)
+    versions = [
+        args[0].version if record.view and be.shares_memory(o, arrays[0]) else [0] for o in outs
+    ]
+    if not mask:
+        return tuple(map(wrap, outs, (None,) * len(outs), versions))
+    plan = record.plan(mask, len(arrays))
+    node = new_node(plan, parents, outs[0])
+    node.shape = tuple(o.shape for o in outs)
+    node.dtype = tuple(o.dtype for o in outs)
+    node.saved, node.versions = plan.save(args, arrays, attributes, outs, versions[0], extra, be)
+    if mode.debug:
+        node.debug = errors.Witness(node.saved)
+    return tuple(
+        wrap(o, new_node(OutputPlan(record, k), [node], o) if o.dtype.kind in "fc" else None, v)
+        for k, (o, v) in enumerate(zip(outs, versions, strict=True))
+    )

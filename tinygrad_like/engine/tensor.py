@@ -1,0 +1,338 @@
+"""Node and Tensor: an array, and the recorded call that made it."""
+
+import itertools
+import threading
+from contextlib import ContextDecorator
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.engine import errors
+from tinygrad_like.engine.errors import GraphError
+
+
+class _Mode(threading.local):
+    grad = True  # whether calls are recorded
+    debug = False  # whether what is saved is fingerprinted
+
+
+mode = _Mode()
+next_serial = itertools.count().__next__
+
+
+class Node:
+    """One recorded call of an op (or a leaf, whose plan is None): what the walk needs to know."""
+
+    __slots__ = (
+        "debug",  # None, or errors.Witness: where the call was made, and fingerprints
+        "dtype",  # of the output
+        "grad",  # of a leaf, or of a Tensor that retains it: its gradient, or None
+        "hooks",  # None, or functions of the gradient
+        "parents",  # the node of each input, None where it needs no gradient
+        "plan",  # which gradients to compute, from what; None in a leaf
+        "saved",  # what the plan's rules read; None once the walk has freed it
+        "serial",  # creation order, which is a topological order
+        "shape",  # of the output
+        "versions",  # (counter, value when saved) of each saved input or output
+    )
+
+
+def new_node(plan, parents, out):
+    """A node for the output `out` of a call, with nothing saved yet."""
+    node = Node()
+    node.plan = plan
+    node.parents = parents
+    node.saved = node.versions = ()
+    node.serial = next_serial()
+    node.shape = out.shape
+    node.dtype = out.dtype
+    node.hooks = node.grad = node.debug = None
+    return node
+
+
+class Tensor:
+    """An array that can be differentiated.
+
+    Args:
+        data: an array, a number, nested lists of numbers, or a Tensor. It is copied. Python
+            floats become float32 (the default float), arrays keep their dtype.
+        requires_grad: whether `backward` computes `.grad` for it (floating dtypes only).
+        dtype: a NumPy dtype to convert to.
+        device: `"cpu"` or `"cuda"`; by default where `data` lies, or the default device.
+
+    Raises:
+        TypeError: for data that is no array of numbers.
+        DeviceError: for a device that cannot be used.
+    """
+
+    __slots__ = ("__weakref__", "_data", "node", "version")
+
+    def __init__(self, data, *, requires_grad=False, dtype=None, device=None):
+        self._data = new_array(data, dtype, device)
+        self.version = [0]  # counts in-place changes; shared by all Tensors on the same memory
+        self.node = None
+        if requires_grad:
+            self.requires_grad = True
+
+    @property
+    def data(self):
+        """The raw array. Assigning replaces the values (and counts as an in-place change)."""
+        return self._data
+
+    @data.setter
+    def data(self, array):
+        node = self.node
+        if node is not None and node.plan is not None:
+            raise GraphError("[data] this tensor was computed by a recorded op; detach() it first")
+        if backend.of(array) is None:
+            raise TypeError(f"[data] got {errors.describe(array)}, expected a raw array")
+        if array.shape != self._data.shape:
+            raise ValueError(f"[data] got shape {array.shape}, expected {self._data.shape}")
+        self._data = array
+        self.version[0] += 1
+        if node is not None:
+            node.dtype = array.dtype
+
+    @property
+    def grad(self):
+        """The gradient that `backward` computed, a Tensor, or None."""
+        return None if self.node is None else self.node.grad
+
+    @grad.setter
+    def grad(self, value):
+        if value is not None:
+            if not isinstance(value, Tensor) or value.shape != self.shape:
+                got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(f"[grad] got {got}, expected a Tensor of shape {self.shape}")
+            if self.node is None:
+                raise GraphError("[grad] this tensor does not require a gradient")
+        if self.node is not None:
+            self.node.grad = value
+
+    @property
+    def requires_grad(self):
+        """Whether a gradient is computed for this tensor. Can be set on leaves only."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted):
+        if self.node is not None and self.node.plan is not None:
+            raise GraphError("[requires_grad] can be set on leaves only; use detach()")
+        if not wanted:
+            self.node = None
+        elif self.node is None:
+            if self._data.dtype.kind not in "fc":
+                raise TypeError(
+                    f"[requires_grad] the dtype is {self.dtype}, expected a floating one"
+                )
+            self.node = new_node(None, (), self._data)
+
+    @property
+    def is_leaf(self):
+        """Whether this tensor was made by the user rather than by a recorded op."""
+        return self.node is None or self.node.plan is None
+
+    @property
+    def shape(self):
+        """The lengths of its axes, a tuple of ints."""
+        return self._data.shape
+
+    @property
+    def ndim(self):
+        """The number of its axes."""
+        return self._data.ndim
+
+    @property
+    def size(self):
+        """The number of its elements."""
+        return self._data.size
+
+    @property
+    def dtype(self):
+        """The NumPy dtype of its elements."""
+        return self._data.dtype
+
+    @property
+    def device(self):
+        """`"cpu"` or `"cuda"`."""
+        return backend.of(self._data).device
+
+    def detach(self):
+        """The same array without its history (memory and version counter are shared)."""
+        return wrap(self._data, None, self.version)
+
+    def numpy(self):
+        """The values as a NumPy array, outside the graph.
+
+        On the CPU it is a read-only view of the same memory: copy it to write. `.data` is
+        the raw array itself.
+        """
+        view = backend.of(self._data).to_host(self._data).view()
+        view.flags.writeable = False
+        return view
+
+    def item(self):
+        """The value of a one-element tensor as a Python number (ValueError for others)."""
+        if self.size != 1:
+            raise ValueError(f"[item] got a tensor of shape {self.shape}, expected one element")
+        return self._data.item()
+
+    def zero_grad(self):
+        """Forget the gradient."""
+        self.grad = None
+
+    def register_hook(self, hook):
+        """Call `hook(gradient)` when this tensor's gradient is known; returns a remover.
+
+        What the hook returns, unless None, takes the gradient's place.
+        """
+        node = self.node
+        if node is None:
+            raise GraphError("[register_hook] this tensor does not require a gradient")
+        node.hooks = [*(node.hooks or ()), hook]
+
+        def remove():
+            node.hooks = [h for h in node.hooks or () if h is not hook] or None
+
+        return remove
+
+    def retain_grad(self):
+        """Let `backward` keep the gradient of this tensor in `.grad` though it is no leaf."""
+        if self.node is None:
+            raise GraphError("[retain_grad] this tensor does not require a gradient")
+        if not self.is_leaf and RETAIN not in (self.node.hooks or ()):
+            self.node.hooks = [*(self.node.hooks or ()), RETAIN]
+
+    def __repr__(self):
+        values = np.array2string(
+            backend.of(self._data).to_host(self._data), separator=", ", prefix="Tensor("
+        )
+        notes = f", dtype={self.dtype}"
+        if self.device != "cpu":
+            notes += f", device={self.device!r}"
+        if self.requires_grad:
+            notes += ", requires_grad=True" if self.is_leaf else f", op={self.node.plan.op.name}"
+        return f"Tensor({values}{notes})"
+
+    def __len__(self):
+        if self.ndim == 0:
+            raise TypeError("[len] a 0-d tensor has no length")
+        return self.shape[0]
+
+    def __bool__(self):
+        if self.size != 1:
+            raise ValueError(
+                f"[bool] the truth of a tensor of shape {self.shape} is ambiguous; "
+                "use .any() or .all()"
+            )
+        return bool(self._data.item())
+
+    def __float__(self):
+        return float(self.item())
+
+    def __int__(self):
+        return int(self.item())
+
+    def __index__(self):
+        if self.dtype.kind not in "iu" or self.ndim:
+            raise TypeError(f"[index] a {self.dtype} tensor of shape {self.shape} is no index")
+        return int(self._data)
+
+    def __format__(self, spec):
+        return format(self.item(), spec) if spec else str(self)
+
+    __hash__ = object.__hash__
+
+    def __reduce__(self):
+        if not self.is_leaf:
+            raise GraphError("[copy] only leaves can be copied or pickled; use detach()")
+        array = backend.of(self._data).to_host(self._data)
+        return _rebuild, (array, self.requires_grad, self.device)
+
+
+def _rebuild(array, requires_grad, device):
+    return Tensor(array, requires_grad=requires_grad, device=device)
+
+
+def RETAIN(gradient):
+    """The hook of `retain_grad`: the walk knows it, and keeps the gradient on the node."""
+
+
+def wrap(array, node=None, version=None):
+    """A Tensor around `array` itself, without a copy, on a version counter of its own or given."""
+    t = Tensor.__new__(Tensor)
+    t._data = array
+    t.node = node
+    t.version = [0] if version is None else version
+    return t
+
+
+def backend_of(x):
+    """The backend of a Tensor or of a raw array."""
+    return backend.of(x._data if type(x) is Tensor else x)
+
+
+def new_array(data, dtype=None, device=None):
+    """A new C-contiguous raw array with the values of `data`, see Tensor."""
+    if isinstance(data, Tensor):
+        data = data._data
+    home = backend.of(data)
+    if home is None:
+        errors.refuse_tensors_within(data, Tensor)
+        has_dtype = hasattr(data, "dtype")
+        try:
+            data = np.array(data)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"[Tensor] data cannot be made an array: {error}") from None
+        if dtype is None and not has_dtype and data.dtype == np.float64:
+            dtype = np.float32
+        home = backend.CPU if device is not None else backend.get()
+        data = home.from_host(data) if data.dtype.kind in "biufc" else data
+    if data.dtype.kind not in "biufc":
+        raise TypeError(f"[Tensor] data has dtype {data.dtype}, expected numbers")
+    to = home if device is None else backend.get(device)
+    copy = home.xp.array(data, dtype=dtype or data.dtype.newbyteorder("="), order="C")
+    return copy if to is home else to.from_host(home.to_host(copy))
+
+
+class _SetMode(ContextDecorator):
+    """Sets one flag of `mode` inside a `with` block or a decorated function."""
+
+    name, value = "grad", True
+
+    def __init__(self):
+        self._before = []
+
+    def _recreate_cm(self):
+        return type(self)()  # a decorated function may run in several threads at once
+
+    def __enter__(self):
+        self._before.append(getattr(mode, self.name))
+        setattr(mode, self.name, self.value)
+        return self
+
+    def __exit__(self, *exception):
+        setattr(mode, self.name, self._before.pop())
+
+
+class no_grad(_SetMode):
+    """Inside this block, or function if used as a decorator, nothing is recorded."""
+
+    name, value = "grad", False
+
+
+class enable_grad(_SetMode):
+    """Inside this block, or function if used as a decorator, calls are recorded again."""
+
+    name, value = "grad", True
+
+
+class debug(_SetMode):
+    """Inside this block every recorded call keeps its source line and checksums of what it saved.
+
+    A backward pass then names the line of the forward call in its errors, and notices saved
+    arrays that were changed behind the library's back (through `.data` or a NumPy alias).
+    Slow: each saved array is read twice.
+    """
+
+    name, value = "debug", True

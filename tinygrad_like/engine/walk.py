@@ -1,0 +1,355 @@
+"""The backward walk: nodes by falling serial number, each node's rules, gradients summed."""
+
+from operator import attrgetter
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.engine import errors
+from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.record import ATTRIBUTE, INPUT, NEEDS, OUT, OutputPlan, op
+from tinygrad_like.engine.tensor import RETAIN, Tensor, enable_grad, mode, new_node, wrap
+
+_serial = attrgetter("serial")
+
+
+def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
+    """Carry gradients from the outputs of a graph to its leaves.
+
+    Args:
+        seeds: (node, gradient) pairs to start from (gradients as Tensors under create_graph).
+        retain_graph: keep what the nodes saved.
+        create_graph: run the rules on Tensors and record them (implies retain_graph).
+        targets: nodes to stop at; only what leads to them is computed. None: the leaves.
+
+    Returns:
+        {node: gradient} for the leaves or targets that were reached: raw arrays that nothing
+        else holds, or Tensors under create_graph.
+    """
+    nodes, useful = _reachable([node for node, _ in seeds], targets)
+    keep = retain_graph or create_graph
+    ordinary = not create_graph and targets is None
+    grads, owned, found = {}, set(), {}  # owned: whose gradient is an array of the walk's own
+    for node, g in seeds:
+        grads[node] = grads[node] + g if node in grads else g
+    while nodes:
+        node = nodes.pop()
+        g = grads.pop(node, None)
+        if g is None:
+            continue
+        if node.hooks is not None:
+            g = _run_hooks(node, g)
+            owned.discard(node)
+        plan = node.plan
+        if plan is None or (targets is not None and node in targets):
+            found[node] = g if node in owned else _copy(g)
+            continue
+        saved, parents = node.saved, node.parents
+        if saved is None:
+            raise errors.freed(plan)
+        for counter, at in node.versions:
+            if counter[0] != at:
+                raise _stale(node)
+        if ordinary and plan.plain and node.debug is None:
+            gs = None  # each rule runs below, in its turn
+        else:
+            plan, gs = _gradients(node, plan, saved, g, grads, useful, create_graph)
+        try:
+            for i, rule, read in plan.steps:
+                gi = rule(g, *read(saved)) if gs is None else gs[i]
+                if gi is None:
+                    continue
+                p = parents[i]
+                if gi.shape != p.shape or gi.dtype is not p.dtype:
+                    gi = _fit(gi, p)
+                have = grads.get(p)
+                if have is None:
+                    grads[p] = gi
+                    if p.plan is None and not create_graph and _is_fresh(gi, g, saved, gs):
+                        owned.add(p)
+                elif create_graph or p not in owned:
+                    grads[p] = have + gi
+                    owned.add(p)
+                else:
+                    have += gi
+                    grads[p] = have  # += makes a new object of a NumPy scalar
+        except Exception as error:
+            errors.annotate(error, f"(in the gradient of {plan.op.name})")
+            raise
+        if not keep:
+            node.saved, node.parents = None, ()
+    return found
+
+
+def _reachable(roots, targets):
+    """The nodes below `roots` by rising serial, and those that lead to `targets` (None: all)."""
+    seen, nodes = set(roots), list(dict.fromkeys(roots))
+    for node in nodes:  # grows while it is walked
+        if targets is not None and node in targets:
+            continue
+        for p in node.parents:
+            if p is not None and p not in seen:
+                seen.add(p)
+                nodes.append(p)
+    nodes.sort(key=_serial)
+    if targets is None:
+        return nodes, None
+    useful = set()
+    for node in nodes:
+        # A freed node's parents are unknown: it counts as useful, so that the walk refuses it.
+        if node in targets or node.saved is None or not useful.isdisjoint(node.parents):
+            useful.add(node)
+    return [node for node in nodes if node in useful], useful
+
+
+def _gradients(node, plan, saved, g, grads, useful, create_graph):
+    """Any other than the ordinary case: returns the plan to follow and gradients by input."""
+    if type(plan) is OutputPlan:
+        outputs = grads.setdefault(node.parents[0], [None] * len(node.parents[0].shape))
+        outputs[plan.k] = g
+        return plan, None
+    if node.debug is not None:
+        node.debug.verify(plan, saved)
+    if plan.op.several:
+        g = _fill_outputs(node, g)
+    try:
+        if create_graph and not plan.op.composite:
+            saved = _as_tensors(node, plan, saved)
+        if useful is not None:
+            plan, saved = _narrow(node, plan, saved, useful)
+        if create_graph and plan.op.composite:
+            return plan, _through_composite(node, plan, saved, g)
+        if plan.backward is not None:
+            return plan, plan.backward(g, *plan.read(saved))
+        return plan, {i: rule(g, *read(saved)) for i, rule, read in plan.steps}
+    except Exception as error:
+        where = f", called at {node.debug.line}" if node.debug else ""
+        errors.annotate(error, f"(in the gradient of {plan.op.name}{where})")
+        raise
+
+
+def _as_tensors(node, plan, saved):
+    """What was saved as Tensors: inputs with their parents' nodes, outputs with the node itself."""
+    versions = iter(node.versions)
+
+    def tensor(array, parent):
+        counter = next(versions)[0]
+        return array if backend.of(array) is None else wrap(array, parent, counter)
+
+    tensors = []
+    for (kind, where), x in zip(plan.saves, saved, strict=True):
+        if kind == INPUT and plan.op.variadic:
+            x = tuple(map(tensor, x, node.parents))
+        elif kind == INPUT:
+            x = tensor(x, node.parents[where])
+        elif kind == OUT and plan.op.several:
+            counter = next(versions)[0]
+            x = tuple(wrap(o, _output_node(plan, k, node, o), counter) for k, o in enumerate(x))
+        elif kind == OUT:
+            x = tensor(x, node)
+        tensors.append(x)
+    return tensors
+
+
+def _output_node(plan, k, node, array):
+    return new_node(OutputPlan(plan.op, k), [node], array) if array.dtype.kind in "fc" else None
+
+
+def _narrow(node, plan, saved, useful):
+    """The plan that computes only the gradients which lead to a target, and what it reads."""
+    mask = sum(1 << i for i, *_ in plan.steps if node.parents[i] in useful)
+    narrow = plan.op.plan(mask, len(plan.needs))
+    have = dict(zip(plan.saves, saved, strict=True))
+    have[NEEDS, 0] = narrow.needs
+    return narrow, [have[what] for what in narrow.saves]
+
+
+def _through_composite(node, plan, saved, g):
+    """The gradients of a fused op as Tensors: run its definition, and walk back through that."""
+    have = dict(zip(plan.saves, saved, strict=True))
+    inputs = []
+    for i, parent in enumerate(node.parents):
+        x = have[INPUT, i]
+        inputs.append(x if backend.of(x) is None else wrap(x, parent))
+    outs = plan.op.composite(*inputs, **{k: have[ATTRIBUTE, k] for k in plan.op.attributes})
+    pairs = zip(outs, g, strict=True) if plan.op.several else [(outs, g)]
+    seeds = [(out.node, grad) for out, grad in pairs if out.node is not None]
+    active = [i for i, *_ in plan.steps]
+    found = walk(seeds, create_graph=True, targets={node.parents[i] for i in active})
+    # An input that occurs twice gets the whole gradient at its first place, None at the second.
+    return {i: found.pop(node.parents[i], None) for i in active}
+
+
+def _fill_outputs(node, g):
+    """The gradients of all outputs of a call, zeros for those that nothing depends on."""
+    some = next(x for x in g if x is not None)
+    zeros = np.zeros_like
+    if type(some) is Tensor:
+        some = some._data
+
+        def zeros(like, **kw):
+            return wrap(np.zeros_like(like, **kw))
+
+    return tuple(
+        zeros(some, shape=s, dtype=d) if x is None else x
+        for x, s, d in zip(g, node.shape, node.dtype, strict=True)
+    )
+
+
+def _fit(g, node):
+    """Undo broadcasting and promotion: a gradient in the shape and dtype of its node."""
+    if g.shape != node.shape:
+        g = sum_to(g, shape=node.shape)
+    return g if g.dtype == node.dtype else astype(g, dtype=node.dtype)
+
+
+def _is_fresh(array, g, saved, gs):
+    """Whether a plain rule made `array` anew, so that no other tensor can see it change."""
+    return (
+        gs is None
+        and array is not g
+        and getattr(array, "base", None) is None
+        and not any(x is array for x in saved)
+    )
+
+
+def _copy(g):
+    if type(g) is Tensor:
+        return astype(g, dtype=g.dtype)
+    return np.array(g, order="C", copy=True) if isinstance(g, np.generic) else g.copy()
+
+
+def _run_hooks(node, g):
+    """Show the gradient to the hooks of a tensor, which may replace it."""
+    raw = type(g) is not Tensor
+    t = wrap(np.asarray(g) if isinstance(g, np.generic) else g) if raw else g
+    for hook in node.hooks:
+        if hook is RETAIN:
+            _accumulate(node, _copy(t))
+            continue
+        changed = hook(t)
+        if changed is not None:
+            if not isinstance(changed, Tensor) or changed.shape != node.shape:
+                raise ValueError(
+                    f"[register_hook] the hook returned {errors.describe(changed)}, "
+                    f"expected a Tensor of shape {node.shape}"
+                )
+            t = changed
+    return t._data if raw else t
+
+
+def _stale(node):
+    changed = (
+        errors.stale(node.plan, name, at, counter[0])
+        for name, (counter, at) in zip(node.plan.versioned_names(), node.versions, strict=True)
+        if counter[0] != at
+    )
+    return next(changed)
+
+
+def _accumulate(node, grad):
+    """Add a gradient that the walk has found to `.grad` of its leaf."""
+    if type(grad) is not Tensor:
+        grad = wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
+    node.grad = grad if node.grad is None else node.grad + grad
+
+
+def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
+    """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
+
+    Args:
+        gradient: dL/d(self), of this tensor's shape; for a single element the default is 1.
+        retain_graph: keep what was saved, so that backward can run once more.
+        create_graph: record the computation of the gradients (for higher orders).
+
+    Raises:
+        GraphError: if there is nothing to differentiate, or the graph was freed, or a saved
+            tensor was changed in place since.
+        ValueError: if a gradient is needed, or has another shape.
+    """
+    if self.node is None:
+        raise GraphError(errors.no_graph(self, mode.grad))
+    seed = _seed(self, gradient, create_graph)
+    for node, grad in _walk_in_mode([(self.node, seed)], retain_graph, create_graph).items():
+        _accumulate(node, grad)
+
+
+Tensor.backward = backward
+
+
+def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=False):
+    """The gradients of `outputs`, weighted by `seeds`, for each of `inputs`; no `.grad` changes.
+
+    Inputs that the outputs do not depend on get zeros. Both are lists of Tensors.
+    """
+    seeds = [None] * len(outputs) if seeds is None else seeds
+    pairs = [
+        (y.node, _seed(y, seed, create_graph))
+        for y, seed in zip(outputs, seeds, strict=True)
+        if y.node is not None
+    ]
+    targets = {x.node for x in inputs if x.node is not None}
+    found = _walk_in_mode(pairs, retain_graph, create_graph, targets)
+    results = []
+    for x in inputs:
+        g = found.get(x.node)
+        if g is None:
+            g = backend.of(x._data).xp.zeros_like(x._data)
+        results.append(g if type(g) is Tensor else wrap(backend.of(x._data).xp.asarray(g)))
+    return results
+
+
+def _walk_in_mode(seeds, retain_graph, create_graph, targets=None):
+    if not create_graph:
+        return walk(seeds, retain_graph=retain_graph, targets=targets)
+    with enable_grad():
+        return walk(seeds, create_graph=True, targets=targets)
+
+
+def _seed(tensor, gradient, create_graph):
+    """The gradient to start from: the one given, checked, or 1 for a single element."""
+    array = tensor._data
+    be = backend.of(array)
+    if gradient is None:
+        if array.size != 1:
+            raise ValueError(
+                f"[backward] a tensor of shape {array.shape} needs a gradient: call .sum() or "
+                ".mean() for a scalar loss, or pass gradient= of the same shape"
+            )
+        seed = be.xp.ones_like(array)
+        return wrap(seed) if create_graph else seed
+    seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient, device=be.device)
+    if seed.shape != array.shape:
+        raise ValueError(f"[backward] gradient has shape {seed.shape}, expected {array.shape}")
+    if seed.dtype != array.dtype:
+        seed = astype(seed, dtype=array.dtype)
+    return seed if create_graph else seed._data
+
+
+# The ops that the walk itself needs; the others are in ops/.
+
+
+def _sum_axes(have, want):
+    """The axes along which an array of shape `want` was broadcast to shape `have`."""
+    lead = len(have) - len(want)
+    return tuple(range(lead)) + tuple(
+        lead + i for i, n in enumerate(want) if n == 1 and have[lead + i] != 1
+    )
+
+
+@op(x=lambda g, x_shape: broadcast_to(g, shape=x_shape))
+def sum_to(be, x, *, shape):
+    """Sum `x` down to `shape`: the inverse of broadcasting, in the sense of gradients."""
+    return x.sum(axis=_sum_axes(x.shape, shape), keepdims=True).reshape(shape)
+
+
+@op(view=True, x=lambda g, x_shape: sum_to(g, shape=x_shape))
+def broadcast_to(be, x, *, shape):
+    """`x` repeated along new axes and axes of length 1 to fill `shape` (a read-only view)."""
+    return be.xp.broadcast_to(x, shape)
+
+
+@op(any_dtype=True, x=lambda g: g)
+def astype(be, x, *, dtype):
+    """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`."""
+    return x.astype(dtype)

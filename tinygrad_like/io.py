@@ -1,0 +1,209 @@
+"""Files for states: `save` and `load` nested dicts of arrays and settings. Never pickle.
+
+The format is safetensors. An array is a tensor, named by its keys joined with "/"; the tree of
+dicts, lists and settings is JSON in the file's metadata, where `{"/array": name}` stands for an
+array and `{"/tuple": [...]}` for a tuple (keys hold no "/", so nothing else can look like these).
+A CRC32 over all metadata, names, types, shapes and values tells an altered file.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import zlib
+from contextlib import suppress
+
+import numpy as np
+
+# safetensors' names of the types that are saved and loaded, and NumPy's.
+DTYPES = {
+    "BOOL": "bool",
+    "U8": "uint8",
+    "U16": "uint16",
+    "U32": "uint32",
+    "U64": "uint64",
+    "I8": "int8",
+    "I16": "int16",
+    "I32": "int32",
+    "I64": "int64",
+    "F16": "float16",
+    "F32": "float32",
+    "F64": "float64",
+}
+
+TREE, CHECKSUM = "tinygrad_like.tree", "tinygrad_like.crc32"
+ARRAY, TUPLE = "/array", "/tuple"
+
+
+class FileError(ValueError):
+    """A file that cannot be loaded as it is: truncated, altered or of another format."""
+
+
+def save(path, state, *, metadata=None):
+    """Write a nested dict with string keys to a safetensors file, whole or not at all.
+
+    Its leaves are arrays (NumPy's, Tensors, anything with `.numpy()` or `__array__`), ints, floats,
+    bools, strings and None, also in lists and tuples. All come back exactly, arrays as NumPy's.
+    A flat dict of arrays gives a plain safetensors file with the same keys. `metadata`, strings
+    under strings, is for other readers of the file; `load` leaves it out.
+
+    Raises TypeError for a leaf, key or array type that cannot be kept, and ValueError for a key
+    with "/", each naming the key; OSError when the disk refuses. An older file is then intact.
+
+    >>> save("model.safetensors", {"weight": np.ones((2, 3)), "step": 7})  # doctest: +SKIP
+    """
+    from safetensors.numpy import save as to_bytes
+
+    if not isinstance(state, dict):
+        raise TypeError(f"[save] state is a {type(state).__name__}, expected a dict")
+    arrays: dict[str, np.ndarray] = {}
+    strings = _checked_metadata(metadata)
+    strings[TREE] = json.dumps(_encode(state, (), arrays))
+    strings[CHECKSUM] = _checksum(strings, arrays)
+    _write(path, to_bytes(arrays, strings))
+
+
+def load(path):
+    """Read the nested dict that `save` wrote; of other safetensors files, the flat dict of arrays.
+
+    Raises FileError for a file that is truncated, altered, of another format, or with a tensor of a
+    type that NumPy lacks (bfloat16); FileNotFoundError, like `open`, for none.
+
+    >>> load("model.safetensors")["step"]  # doctest: +SKIP
+    7
+    """
+    strings, arrays = _read(path)
+    checksum = strings.pop(CHECKSUM, None)
+    if checksum is None and TREE not in strings:
+        return arrays
+    found = _checksum(strings, arrays)
+    if checksum != found or TREE not in strings:
+        raise FileError(
+            f"[load] {path} was altered after it was saved: its CRC32 is {found}, expected "
+            f"{checksum}; nothing was changed"
+        )
+    return _decode(json.loads(strings[TREE]), arrays)
+
+
+def _checked_metadata(metadata):
+    metadata = dict(metadata or {})
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise TypeError(f"[save] metadata has {key!r}: {value!r}, expected strings only")
+        if key in (TREE, CHECKSUM):
+            raise ValueError(f"[save] metadata has the key {key!r}, which save needs for itself")
+    return metadata
+
+
+def _encode(value, path, arrays):
+    """`value` as JSON can hold it; its arrays go into `arrays` under their joined `path`."""
+    name = "/".join(path)
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"[save] {name!r} has the key {key!r}, expected a string")
+            if "/" in key:
+                raise ValueError(f'[save] {name!r} has the key {key!r}, expected no "/" in it')
+        return {key: _encode(child, (*path, key), arrays) for key, child in value.items()}
+    if type(value) in (list, tuple):
+        items = [_encode(child, (*path, str(i)), arrays) for i, child in enumerate(value)]
+        return items if type(value) is list else {TUPLE: items}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    arrays[name] = _as_array(value, name)
+    return {ARRAY: name}
+
+
+def _decode(node, arrays):
+    """The inverse of `_encode`."""
+    if isinstance(node, list):
+        return [_decode(child, arrays) for child in node]
+    if not isinstance(node, dict):
+        return node
+    if ARRAY in node:
+        return arrays[node[ARRAY]]
+    if TUPLE in node:
+        return tuple(_decode(child, arrays) for child in node[TUPLE])
+    return {key: _decode(child, arrays) for key, child in node.items()}
+
+
+def _as_array(value, name):
+    """A leaf as the C-contiguous NumPy array, in native byte order, that safetensors expects."""
+    if name == "__metadata__":
+        raise ValueError("[save] '__metadata__' cannot name an array: safetensors reserves it")
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    elif not hasattr(value, "__array__"):
+        raise TypeError(
+            f"[save] {name!r} is a {type(value).__name__}, expected an array, a number, a bool, "
+            f"a string or None, or a dict, list or tuple of these"
+        )
+    array = np.asarray(value, order="C")
+    if array.dtype.name not in DTYPES.values():
+        raise TypeError(
+            f"[save] {name!r} is an array of {array.dtype}, expected one of "
+            f"{', '.join(DTYPES.values())}"
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _checksum(strings, arrays):
+    """CRC32 over the metadata and each array's name, type, shape and values, in hexadecimal."""
+    crc = zlib.crc32(json.dumps(strings, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name]
+        crc = zlib.crc32(json.dumps([name, array.dtype.name, array.shape]).encode(), crc)
+        crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)
+    return f"{crc:08x}"
+
+
+def _write(path, content):
+    """Replace a file in one step, by way of a temporary file beside it."""
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"[save] there is no folder {folder!r} for {path}")
+    exists = os.path.exists(target)
+    if exists and not os.path.isfile(target):
+        raise FileError(f"[save] {path} is a folder or a device, expected a file or a new name")
+    temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if exists:
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _read(path):
+    """The metadata and the arrays of a safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    # Python's own errors for a missing file or a folder are clearer than safetensors'.
+    open(path, "rb").close()
+    try:
+        with safe_open(path, framework="np") as file:
+            names = file.keys()
+            arrays = {name: _tensor(file, name, path) for name in names}
+            return dict(file.metadata() or {}), arrays
+    except SafetensorError as error:
+        raise FileError(
+            f"[load] {path} is truncated, altered or not a safetensors file ({error}); "
+            f"nothing was changed"
+        ) from error
+
+
+def _tensor(file, name, path):
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in DTYPES:
+        raise FileError(
+            f"[load] {path}: tensor {name!r} is of type {dtype}, expected one of "
+            f"{', '.join(DTYPES)}; convert it to F32 first; nothing was changed"
+        )
+    return file.get_tensor(name)

@@ -1,0 +1,210 @@
+"""Reading by index, and its adjoint, adding by index. Also sorting, which is reading by rank.
+
+Sorting is stable: among equal elements the gradient goes to the one that stood there.
+"""
+
+import numpy as np
+
+from tinygrad_like.engine import Tensor, backend_of, op
+from tinygrad_like.ops.shape import normal_axes
+
+
+def raw_index(name, x, index):
+    """An index with its Tensors and lists as raw arrays, integer arrays checked against `x`."""
+    be = backend_of(x)
+    parts = index if isinstance(index, tuple) else (index,)
+    if not any(isinstance(p, (Tensor, list, np.ndarray, be.array_type)) for p in parts):
+        return index
+    raw = []
+    consumed = sum(getattr(p, "ndim", 1) if _is_mask(p) else p is not None for p in parts)
+    axis = 0
+    for p in parts:
+        if p is Ellipsis:
+            axis += x.ndim - consumed + 1
+        if isinstance(p, Tensor):
+            p = p.data
+        elif isinstance(p, list):
+            p = np.array(p) if p else np.array(p, int)
+        if isinstance(p, np.ndarray):
+            p = be.from_host(p)
+        if isinstance(p, be.array_type):
+            if p.dtype.kind not in "iub":
+                raise IndexError(f"[{name}] an index has dtype {p.dtype}, expected integers")
+            if p.dtype.kind != "b" and axis < x.ndim:
+                be.check_index(name, p, x.shape[axis])
+        axis += p.ndim if _is_mask(p) else p is not None and p is not Ellipsis
+        raw.append(p)
+    return tuple(raw) if isinstance(index, tuple) else raw[0]
+
+
+def _is_mask(p):
+    return getattr(p, "dtype", None) == bool and getattr(p, "ndim", 0) > 0
+
+
+@op(view=True, x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index))
+def _getitem(be, x, *, index):
+    return x[index]
+
+
+@op(g=lambda g, index: _getitem(g, index=index))
+def _put(be, g, *, shape, index):
+    """Zeros of `shape` with `g` added at `index`; places named twice get the sum."""
+    out = be.xp.zeros(shape, g.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(p, be.array_type) and p.dtype.kind != "b" for p in parts):
+        be.xp.add.at(out, index, g)
+    else:
+        out[index] = g
+    return out
+
+
+def getitem(x, index):
+    """`x[index]` with integers, slices, `...`, None, and arrays of integers or booleans."""
+    return _getitem(x, index=raw_index("getitem", x, index))
+
+
+def take(x, indices, axis=None):
+    """The slices of `x` at integer `indices` along an axis; by default of the flat tensor."""
+    if axis is None:
+        return getitem(x.reshape(-1), indices)
+    axis = normal_axes("take", axis, x.ndim)[0]
+    return getitem(x, (*(slice(None),) * axis, indices))
+
+
+def _along(name, x, indices, axis):
+    """The full index that reads `indices` along an axis and every other axis in step."""
+    be = backend_of(x)
+    axis = normal_axes(name, axis, x.ndim)[0]
+    raw = indices.data if isinstance(indices, Tensor) else be.from_host(np.asarray(indices))
+    if raw.ndim != x.ndim:
+        raise ValueError(f"[{name}] indices have {raw.ndim} axes, x has {x.ndim}")
+    grid = list(be.xp.ogrid[tuple(slice(n) for n in raw.shape)])
+    grid[axis] = raw
+    return tuple(grid)
+
+
+def take_along_axis(x, indices, axis):
+    """`x` read at `indices`, of as many axes, along one axis: the counterpart of argsort."""
+    return getitem(x, _along("take_along_axis", x, indices, axis))
+
+
+@op(x=lambda g: g, updates=lambda g, index: _getitem(g, index=index))
+def _add_at(be, x, updates, *, index):
+    out = x.copy()
+    be.xp.add.at(out, index, updates)
+    return out
+
+
+def scatter_add(x, indices, updates, axis=0):
+    """A copy of `x` with `updates` added at `indices` along an axis; repeats add up.
+
+    `indices` and `updates` have one shape, with as many axes as `x`.
+    """
+    index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
+    if tuple(indices.shape) != tuple(updates.shape):
+        raise ValueError(
+            f"[scatter_add] indices are {indices.shape}, updates are {updates.shape}, "
+            "expected one shape"
+        )
+    return _add_at(x, updates, index=index)
+
+
+def repeat(x, repeats, axis=None):
+    """Each element (or slice along an axis) repeated, `repeats` times or so many times each."""
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    axis = normal_axes("repeat", axis, x.ndim)[0]
+    counts = np.broadcast_to(np.asarray(repeats), (x.shape[axis],))
+    return take(x, np.repeat(np.arange(x.shape[axis]), counts), axis)
+
+
+@op(weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]))
+def _embedding(be, weight, ids):
+    rows = be.k.gather_rows(weight, ids.reshape(-1))
+    return rows.reshape(*ids.shape, *weight.shape[1:])
+
+
+@op(g=lambda h, ids: _embedding(h, ids))
+def _scatter_rows(be, g, ids, *, count):
+    """The adjoint of embedding: rows of `g` added up in a table of `count` rows."""
+    row = g.shape[ids.ndim :]
+    out = be.xp.zeros((count, *row), g.dtype)
+    be.k.scatter_add_(out, ids.reshape(-1), be.xp.ascontiguousarray(g).reshape(-1, *row))
+    return out
+
+
+def embedding(weight, ids):
+    """The rows of `weight` (n, d) for integer `ids` of any shape: (*ids.shape, d).
+
+    Raises IndexError for ids outside 0 to n - 1.
+    """
+    raw = ids.data if isinstance(ids, Tensor) else ids
+    be = backend_of(weight)
+    if not isinstance(raw, be.array_type):
+        raw = be.from_host(np.asarray(raw))
+    if raw.dtype.kind not in "iu":
+        raise TypeError(f"[embedding] ids have dtype {raw.dtype}, expected integers")
+    check_labels("embedding", "ids", raw, weight.shape[0])
+    return _embedding(weight, raw)
+
+
+def check_labels(name, what, labels, count):
+    """Raise IndexError unless all of an integer array lie from 0 to count - 1."""
+    if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= count):
+        bad = int(labels.max()) if int(labels.max()) >= count else int(labels.min())
+        raise IndexError(f"[{name}] {what} contain {bad}, expected 0 to {count - 1}")
+
+
+@op(any_dtype=True)
+def _one_hot(be, labels, *, num_classes, dtype):
+    return (labels[..., None] == be.xp.arange(num_classes)).astype(dtype)
+
+
+def one_hot(labels, num_classes, *, dtype=np.float32):
+    """1 in the column of each label, 0 elsewhere: (*labels.shape, num_classes).
+
+    Raises TypeError for labels that are no integers, IndexError for labels out of range.
+    """
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"[one_hot] labels have dtype {labels.dtype}, expected integers")
+    raw = labels.data if isinstance(labels, Tensor) else labels
+    check_labels("one_hot", "labels", raw, num_classes)
+    return _one_hot(labels, num_classes=num_classes, dtype=dtype)
+
+
+@op(x=lambda g, k: tril(g, k=k))
+def tril(be, x, *, k=0):
+    """The lower triangle of matrices (..., n, m): zeros above the k-th diagonal."""
+    return be.xp.tril(x, k)
+
+
+@op(x=lambda g, k: triu(g, k=k))
+def triu(be, x, *, k=0):
+    """The upper triangle of matrices (..., n, m): zeros below the k-th diagonal."""
+    return be.xp.triu(x, k)
+
+
+@op(any_dtype=True)
+def argsort(be, x, *, axis=-1, descending=False):
+    """The indices that sort along an axis; equal elements keep their order."""
+    axis = normal_axes("argsort", axis, x.ndim)[0]
+    if not descending:
+        return be.xp.argsort(x, axis=axis, kind="stable")
+    turned = be.xp.flip(x, axis)
+    order = be.xp.flip(be.xp.argsort(turned, axis=axis, kind="stable"), axis)
+    return x.shape[axis] - 1 - order
+
+
+def sort(x, axis=-1, descending=False):
+    """`x` in rising (or falling) order along an axis; equal elements keep their order."""
+    return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis)
+
+
+def topk(x, k, axis=-1):
+    """The `k` largest elements along an axis, largest first: (values, indices)."""
+    axis = normal_axes("topk", axis, x.ndim)[0]
+    if not 0 <= k <= x.shape[axis]:
+        raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
+    order = argsort(x, axis=axis, descending=True)
+    indices = order[(*(slice(None),) * axis, slice(k))]
+    return take_along_axis(x, indices, axis), indices

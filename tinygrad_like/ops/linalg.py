@@ -1,0 +1,247 @@
+"""Products and factorisations of matrices; leading axes are a batch and broadcast."""
+
+import string
+
+from tinygrad_like.engine import backend_of, broadcast_to, op
+from tinygrad_like.ops.elementwise import multiply, where
+from tinygrad_like.ops.reduce import sum
+from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
+
+
+def _t(x):
+    """The last two axes exchanged."""
+    return x.swapaxes(-1, -2)
+
+
+def _matmul_a(g, b, a_shape):
+    if len(b.shape) == 1:
+        return expand_dims(g, -1) * b
+    if len(a_shape) == 1:
+        return (expand_dims(g, -2) @ _t(b))[..., 0, :]
+    return g @ _t(b)
+
+
+def _matmul_b(g, a, b_shape):
+    if len(a.shape) == 1:
+        return multiply(expand_dims(a, -1), expand_dims(g, -2)) if len(b_shape) > 1 else a * g
+    if len(b_shape) == 1:
+        return (_t(a) @ expand_dims(g, -1))[..., 0]
+    if len(b_shape) == 2 and len(a.shape) > 2:  # one product over the whole batch
+        return reshape(a, (-1, a.shape[-1])).T @ reshape(g, (-1, b_shape[1]))
+    return _t(a) @ g
+
+
+@op(a=_matmul_a, b=_matmul_b)
+def matmul(be, a, b):
+    """The matrix product of `a` (..., n, k) and `b` (..., k, m): (..., n, m).
+
+    A 1-d `a` is a row, a 1-d `b` a column, and that axis is left out of the result.
+    """
+    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
+        raise ValueError("[matmul] a number has no axis to sum over; use * to scale")
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+        raise ValueError(
+            f"[matmul] the last axis of a has length {a.shape[-1]}, the "
+            f"{'second last' if b.ndim > 1 else 'only'} axis of b {b.shape[-2:][0]} "
+            f"(a: {a.shape}, b: {b.shape})"
+        )
+    return be.xp.matmul(a, b)
+
+
+def _linear_weight(g, x, weight_shape):
+    return reshape(x, (-1, weight_shape[0])).T @ reshape(g, (-1, weight_shape[1]))
+
+
+@op(
+    x=lambda g, weight: g @ weight.T,
+    weight=_linear_weight,
+    bias=lambda g: g,
+)
+def linear(be, x, weight, bias=None):
+    """x @ weight + bias for `x` (..., n_in), `weight` (n_in, n_out), `bias` (n_out,)."""
+    if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[0]:
+        raise ValueError(
+            f"[linear] x has {x.shape[-1] if x.ndim else 'no'} features, weight expects "
+            f"{weight.shape[0]} (x: {x.shape}, weight: {weight.shape})"
+        )
+    if bias is not None and bias.shape != weight.shape[1:]:
+        raise ValueError(f"[linear] bias is {bias.shape}, expected {weight.shape[1:]}")
+    y = be.xp.matmul(x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x, weight)
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], weight.shape[1])
+
+
+def outer(a, b):
+    """The products of every element of `a` with every element of `b`: (a.size, b.size)."""
+    return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
+
+
+def dot(a, b):
+    """NumPy's dot: a sum over the last axis of `a` and the second last (or only) of `b`."""
+    if not a.ndim or not b.ndim:
+        return multiply(a, b)
+    if a.ndim == 1 or b.ndim <= 2:
+        return matmul(a, b)
+    summed, *letters = string.ascii_letters[: a.ndim + b.ndim - 1]
+    left, right = letters[: a.ndim - 1], letters[a.ndim - 1 :]
+    subscripts = f"{''.join(left)}{summed},{''.join(right[:-1])}{summed}{right[-1]}"
+    return einsum(f"{subscripts}->{''.join(letters)}", a, b)
+
+
+def _einsum_rule(g, xs, subscripts, needs):
+    """For each operand: the output's gradient against the other operands."""
+    sources, target = subscripts.split("->")
+    terms = sources.split(",")
+    grads = []
+    for i, (x, term) in enumerate(zip(xs, terms, strict=True)):
+        if not needs[i]:
+            grads.append(None)
+            continue
+        others = [t for j, t in enumerate(terms) if j != i]
+        known = "".join(others) + target
+        seen = "".join(c for c in term if c in known)
+        rest = [y for j, y in enumerate(xs) if j != i]
+        grad = _einsum([g, *rest], subscripts=f"{','.join([target, *others])}->{seen}")
+        # An index of this operand alone was summed: its gradient is the same all along it.
+        lone = tuple(k for k, c in enumerate(term) if c not in known)
+        if lone:
+            grad = expand_dims(grad, lone)
+            full = [n if k in lone else grad.shape[k] for k, n in enumerate(x.shape)]
+            grad = broadcast_to(grad, tuple(full))
+        grads.append(grad)
+    return grads
+
+
+@op(view=True, backward=_einsum_rule)
+def _einsum(be, *xs, subscripts):
+    return be.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
+
+
+def einsum(subscripts, *operands):
+    """Einstein's sum, as `np.einsum("ij,jk->ik", a, b)`: ellipsis and repeated indices too.
+
+    Raises ValueError for subscripts that do not fit the operands.
+    """
+    if not isinstance(subscripts, str) or not operands:
+        raise TypeError("[einsum] expected a subscripts string, then tensors")
+    subscripts = subscripts.replace(" ", "")
+    sources, arrow, target = subscripts.partition("->")
+    terms = sources.split(",")
+    if len(terms) != len(operands):
+        raise ValueError(
+            f"[einsum] {subscripts!r} names {len(terms)} operands, got {len(operands)}"
+        )
+    terms, spread = _without_ellipsis(subscripts, terms, operands)
+    joined = "".join(terms)
+    if not arrow:
+        target = spread + "".join(c for c in sorted(set(joined)) if joined.count(c) == 1)
+        target = target if spread == "" else spread + target.replace(spread, "", 1)
+    target = target.replace("...", spread)
+    _check_lengths(subscripts, terms, target, operands)
+    xs = []
+    for x, term in zip(operands, terms, strict=True):
+        while len(set(term)) < len(term):
+            x, term = _diagonal(x, term)
+        xs.append((x, term))
+    explicit = ",".join(term for _, term in xs) + "->" + target
+    return _einsum([x for x, _ in xs], subscripts=explicit)
+
+
+def _without_ellipsis(subscripts, terms, operands):
+    """Spell `...` out with letters that are free; returns the terms and the longest spelling."""
+    free = [c for c in string.ascii_letters if c not in subscripts]
+    widths = [
+        x.ndim - len(term) + 3 if "..." in term else 0
+        for x, term in zip(operands, terms, strict=True)
+    ]
+    if max(widths) > len(free) or min(widths) < 0:
+        raise ValueError(f"[einsum] {subscripts!r} does not fit {[x.shape for x in operands]}")
+    spread = "".join(free[: max(widths)])
+    return [
+        term.replace("...", spread[len(spread) - w :])
+        for term, w in zip(terms, widths, strict=True)
+    ], spread
+
+
+def _check_lengths(subscripts, terms, target, operands):
+    lengths = {}
+    for x, term in zip(operands, terms, strict=True):
+        if len(term) != x.ndim or not all(c in string.ascii_letters for c in term):
+            raise ValueError(
+                f"[einsum] {subscripts!r} names {len(term)} axes of an operand of shape {x.shape}"
+            )
+        for c, n in zip(term, x.shape, strict=True):
+            if lengths.setdefault(c, n) != n and 1 not in (n, lengths[c]):
+                raise ValueError(
+                    f"[einsum] index {c!r} of {subscripts!r} has lengths {lengths[c]} and {n}"
+                )
+            lengths[c] = max((lengths[c], n))
+    if len(set(target)) != len(target) or not set(target) <= lengths.keys():
+        raise ValueError(f"[einsum] the output of {subscripts!r} repeats or invents an index")
+
+
+def _diagonal(x, term):
+    """The diagonal of the first index that a term repeats, and the term without the repeat."""
+    c = next(c for c in term if term.count(c) > 1)
+    i = term.index(c)
+    j = term.index(c, i + 1)
+    n = x.shape[i]
+    last = moveaxis(x, (i, j), (-2, -1))
+    on_diagonal = where(backend_of(x).xp.eye(n, dtype=bool), last, 0)
+    rest = term[:i] + term[i + 1 : j] + term[j + 1 :]
+    return sum(on_diagonal, axis=-1), rest + c
+
+
+def _inv_rule(g, out):
+    return -(_t(out) @ g @ _t(out))
+
+
+@op(x=_inv_rule)
+def inv(be, x):
+    """The inverse of square matrices (..., n, n); ValueError if one is singular."""
+    _check_square("inv", x)
+    return be.xp.linalg.inv(x)
+
+
+@op(a=lambda g, a, out: -(solve(_t(a), g) @ _t(out)), b=lambda g, a: solve(_t(a), g))
+def solve(be, a, b):
+    """The `x` (..., n, k) with a @ x = b, for `a` (..., n, n) and `b` (..., n, k)."""
+    _check_square("solve", a)
+    if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
+        raise ValueError(f"[solve] b is {b.shape}, expected (..., {a.shape[-1]}, k)")
+    return be.xp.linalg.solve(a, b)
+
+
+def _cholesky_rule(g, be, out):
+    """Murray 2016, "Differentiation of the Cholesky decomposition", section 3.2."""
+    n = out.shape[-1]
+    inner = _t(out) @ where(be.xp.tri(n, dtype=bool), g, 0)
+    diagonal, below = be.xp.eye(n, dtype=bool), be.xp.tri(n, k=-1, dtype=bool)
+    half = where(below, inner, where(diagonal, inner * 0.5, 0))
+    right = solve(_t(out), _t(solve(_t(out), half)))
+    return (right + _t(right)) * 0.5
+
+
+@op(x=_cholesky_rule)
+def cholesky(be, x):
+    """The lower triangular L with L @ L.T = x, for symmetric positive definite (..., n, n).
+
+    Only the lower triangle of `x` is read; its gradient is symmetric. ValueError if `x` is not
+    positive definite.
+    """
+    _check_square("cholesky", x)
+    return be.xp.linalg.cholesky(x)
+
+
+@op(several=True, x=lambda g, x: g[1][..., None, None] * _t(inv(x)))
+def slogdet(be, x):
+    """(sign, log of the absolute value) of the determinants of (..., n, n)."""
+    _check_square("slogdet", x)
+    sign, logdet = be.xp.linalg.slogdet(x)
+    return sign, logdet
+
+
+def _check_square(name, x):
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"[{name}] x is {x.shape}, expected square matrices (..., n, n)")

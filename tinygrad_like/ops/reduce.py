@@ -1,0 +1,165 @@
+"""Reductions along axes, with NumPy's `axis` and `keepdims`.
+
+Where several elements tie for the maximum or minimum, they share the gradient equally.
+"""
+
+import math
+
+from tinygrad_like.engine import astype, broadcast_to, op
+from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
+from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, reshape
+
+
+def _kept(shape, axis):
+    """The shape of a reduction that keeps its axes."""
+    axes = normal_axes("reduce", axis, len(shape))
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def _restore(g, shape, axis):
+    """A reduced gradient spread over the shape that was reduced."""
+    return broadcast_to(reshape(g, _kept(shape, axis)), shape)
+
+
+def _count(shape, axis):
+    return math.prod(shape[i] for i in normal_axes("reduce", axis, len(shape)))
+
+
+def _axes(name, x, axis):
+    """The axes to reduce, checked; None stays None, which NumPy does fastest."""
+    return None if axis is None else normal_axes(name, axis, x.ndim)
+
+
+@op(x=lambda g, x_shape, axis: _restore(g, x_shape, axis))
+def sum(be, x, *, axis=None, keepdims=False):
+    """The sum along an axis, several, or all."""
+    return x.sum(axis=_axes("sum", x, axis), keepdims=keepdims)
+
+
+@op(x=lambda g, x_shape, axis: _restore(g / _count(x_shape, axis), x_shape, axis))
+def mean(be, x, *, axis=None, keepdims=False):
+    """The mean along an axis, several, or all."""
+    return x.mean(axis=_axes("mean", x, axis), keepdims=keepdims)
+
+
+def _var_rule(g, x, axis, ddof):
+    shape = x.shape
+    centred = x - mean(x, axis=axis, keepdims=True)
+    return _restore(g * (2 / (_count(shape, axis) - ddof)), shape, axis) * centred
+
+
+@op(x=_var_rule)
+def var(be, x, *, axis=None, keepdims=False, ddof=0):
+    """The variance: squared deviations over n - ddof."""
+    axes = _axes("var", x, axis)
+    n = _count(x.shape, axis) - ddof
+    if n <= 0:
+        raise ValueError(f"[var] {n + ddof} elements with ddof={ddof} have none (x: {x.shape})")
+    centred = x - x.mean(axis=axes, keepdims=True)
+    return (centred * centred).sum(axis=axes, keepdims=keepdims) / n
+
+
+def std(x, axis=None, keepdims=False, ddof=0):
+    """The standard deviation, the root of `var` (its gradient is infinite where that is 0)."""
+    return sqrt(var(x, axis=axis, keepdims=keepdims, ddof=ddof))
+
+
+def _extreme_rule(g, x, out, axis):
+    """The gradient for the elements equal to the extreme, in equal shares."""
+    kept = _kept(x.shape, axis)
+    ties = equal(x, reshape(out, kept))
+    count = sum(astype(ties, dtype=g.dtype), axis=axis, keepdims=True)
+    return where(ties, reshape(g, kept) / maximum(count, 1), 0)
+
+
+@op(x=_extreme_rule)
+def max(be, x, *, axis=None, keepdims=False):
+    """The maximum along an axis, several, or all; NaN if there is one."""
+    return x.max(axis=_axes("max", x, axis), keepdims=keepdims)
+
+
+@op(x=_extreme_rule)
+def min(be, x, *, axis=None, keepdims=False):
+    """The minimum along an axis, several, or all; NaN if there is one."""
+    return x.min(axis=_axes("min", x, axis), keepdims=keepdims)
+
+
+def _prod_rule(g, be, x, out, axis):
+    """The product of the other elements: out / x, unless an element is zero."""
+    shape = x.shape
+    if not (x == 0).any():
+        return _restore(g * out, shape, axis) / x
+    axes = normal_axes("prod", axis, len(shape))
+    last = tuple(range(len(shape) - len(axes), len(shape)))
+    moved = moveaxis(x, axes, last)
+    rows = reshape(moved, (*moved.shape[: last[0]], -1)) if axes else expand_dims(x, -1)
+    n = rows.shape[-1]
+    # Row i of this square holds all elements, the i-th replaced by 1.
+    others = prod(where(be.xp.eye(n, dtype=bool), 1, expand_dims(rows, -2)), axis=-1)
+    return _restore(g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
+
+
+@op(x=_prod_rule)
+def prod(be, x, *, axis=None, keepdims=False):
+    """The product along an axis, several, or all."""
+    return x.prod(axis=_axes("prod", x, axis), keepdims=keepdims)
+
+
+@op(x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis))
+def _cumsum(be, x, *, axis):
+    return x.cumsum(axis=normal_axes("cumsum", axis, x.ndim)[0])
+
+
+def cumsum(x, axis=None):
+    """The running sum along an axis; by default of all elements in order, as one row."""
+    return _cumsum(reshape(x, (-1,)), axis=0) if axis is None else _cumsum(x, axis=axis)
+
+
+@op(x=lambda g, x, out, axis: _restore(g / where(equal(out, 0), 1, out), x.shape, axis) * x)
+def _norm(be, x, *, axis=None, keepdims=False):
+    return be.xp.sqrt((x * x).sum(axis=_axes("norm", x, axis), keepdims=keepdims))
+
+
+def norm(x, ord=2, axis=None, keepdims=False):
+    """The vector norm of order 1, 2 or inf, over an axis, several, or all elements.
+
+    The gradient of the 2-norm at 0 is 0.
+    """
+    if ord == 2:
+        return _norm(x, axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return sum(abs(x), axis=axis, keepdims=keepdims)
+    if ord == math.inf:
+        return max(abs(x), axis=axis, keepdims=keepdims)
+    raise ValueError(f"[norm] ord is {ord!r}, expected 1, 2 or inf")
+
+
+# Positions and truth: integers and booleans, without gradient
+
+
+def _one_axis(name, x, axis):
+    return None if axis is None else normal_axes(name, axis, x.ndim)[0]
+
+
+@op(any_dtype=True)
+def argmax(be, x, *, axis=None, keepdims=False):
+    """The index of the (first) maximum along an axis, or in the flattened tensor."""
+    return x.argmax(axis=_one_axis("argmax", x, axis), keepdims=keepdims)
+
+
+@op(any_dtype=True)
+def argmin(be, x, *, axis=None, keepdims=False):
+    """The index of the (first) minimum along an axis, or in the flattened tensor."""
+    return x.argmin(axis=_one_axis("argmin", x, axis), keepdims=keepdims)
+
+
+@op(any_dtype=True)
+def any(be, x, *, axis=None, keepdims=False):
+    """Whether any element along an axis, several, or all is true (nonzero)."""
+    return x.any(axis=_axes("any", x, axis), keepdims=keepdims)
+
+
+@op(any_dtype=True)
+def all(be, x, *, axis=None, keepdims=False):
+    """Whether all elements along an axis, several, or all are true (nonzero)."""
+    return x.all(axis=_axes("all", x, axis), keepdims=keepdims)

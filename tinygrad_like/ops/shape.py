@@ -1,0 +1,219 @@
+"""Ops that move elements about without changing them. Most outputs are views of the input."""
+
+import math
+
+import numpy as np
+
+from tinygrad_like.engine import broadcast_to, op
+from tinygrad_like.engine import sum_to as sum_to
+
+
+def normal_axes(name, axis, ndim):
+    """An axis, a tuple of axes, or None (all), as a tuple of ints from 0 to ndim - 1.
+
+    Raises IndexError for an axis out of range, ValueError for one named twice.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    for a in axes:
+        if not isinstance(a, (int, np.integer)):
+            raise TypeError(f"[{name}] axis is {axis!r}, expected an integer or a tuple of them")
+        if not -ndim <= a < ndim:
+            raise IndexError(
+                f"[{name}] axis {a} is out of range for a tensor with {ndim} axes, "
+                f"expected {-ndim} to {ndim - 1}"
+            )
+    normal = tuple(int(a) % ndim for a in axes)
+    if len(set(normal)) != len(normal):
+        raise ValueError(f"[{name}] axis {axis!r} names an axis twice")
+    return normal
+
+
+@op(view=True, x=lambda g, x_shape: reshape(g, x_shape))
+def reshape(be, x, *, shape):
+    """`x` with its elements in another shape, in the same order; one length may be -1."""
+    shape = shape if isinstance(shape, (tuple, list)) else (shape,)
+    rest = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) > 1 or (x.size % rest if rest and -1 in shape else rest != x.size):
+        raise ValueError(
+            f"[reshape] {x.size} elements do not fill shape {tuple(shape)} (x: {x.shape})"
+        )
+    return x.reshape(shape)
+
+
+@op(view=True, x=lambda g, axes: transpose(g, axes and tuple(np.argsort(axes))))
+def _transpose(be, x, *, axes=None):
+    return x.transpose(axes)
+
+
+def transpose(x, axes=None):
+    """`x` with its axes in another order; by default reversed."""
+    if axes is None:
+        return _transpose(x)
+    normal = normal_axes("transpose", axes, x.ndim)
+    if len(normal) != x.ndim:
+        raise ValueError(
+            f"[transpose] axes are {tuple(axes)}, expected an order of all {x.ndim} axes"
+        )
+    return _transpose(x, axes=normal)
+
+
+def swapaxes(x, axis1, axis2):
+    """`x` with two axes exchanged."""
+    i, j = normal_axes("swapaxes", axis1, x.ndim)[0], normal_axes("swapaxes", axis2, x.ndim)[0]
+    order = list(range(x.ndim))
+    order[i], order[j] = j, i
+    return _transpose(x, axes=tuple(order))
+
+
+def moveaxis(x, source, destination):
+    """`x` with the axes `source` moved to the places `destination`, the others in order."""
+    sources = normal_axes("moveaxis", source, x.ndim)
+    destinations = normal_axes("moveaxis", destination, x.ndim)
+    if len(sources) != len(destinations):
+        raise ValueError(f"[moveaxis] {len(sources)} source axes, {len(destinations)} destinations")
+    order = [i for i in range(x.ndim) if i not in sources]
+    for to, i in sorted(zip(destinations, sources, strict=True)):
+        order.insert(to, i)
+    return _transpose(x, axes=tuple(order))
+
+
+def expand_dims(x, axis):
+    """`x` with axes of length 1 inserted, at these places of the result."""
+    ndim = x.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
+    places = normal_axes("expand_dims", axis, ndim)
+    lengths = iter(x.shape)
+    return reshape(x, tuple(1 if i in places else next(lengths) for i in range(ndim)))
+
+
+def squeeze(x, axis=None):
+    """`x` without its axes of length 1, or without those named (ValueError if one is longer)."""
+    places = normal_axes("squeeze", axis, x.ndim)
+    if axis is None:
+        places = [i for i in places if x.shape[i] == 1]
+    for i in places:
+        if x.shape[i] != 1:
+            raise ValueError(f"[squeeze] axis {i} has length {x.shape[i]}, expected 1")
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in places))
+
+
+def flatten(x, start_axis=0, end_axis=-1):
+    """`x` with the axes from `start_axis` to `end_axis` joined into one."""
+    if x.ndim == 0:
+        return reshape(x, (1,))
+    first = normal_axes("flatten", start_axis, x.ndim)[0]
+    last = normal_axes("flatten", end_axis, x.ndim)[0]
+    if first > last:
+        raise ValueError(f"[flatten] start_axis {start_axis} comes after end_axis {end_axis}")
+    joined = math.prod(x.shape[first : last + 1])
+    return reshape(x, (*x.shape[:first], joined, *x.shape[last + 1 :]))
+
+
+def _cut(g, xs_shape, axis):
+    """The pieces of `g` that a concatenation of arrays of these shapes joined."""
+    axis %= len(g.shape)
+    stops = np.cumsum([shape[axis] for shape in xs_shape]).tolist()
+    before = (slice(None),) * axis
+    return [g[(*before, slice(b - s[axis], b))] for s, b in zip(xs_shape, stops, strict=True)]
+
+
+@op(backward=_cut)
+def concatenate(be, *xs, axis=0):
+    """The tensors of a list joined along an axis that they have."""
+    axis = normal_axes("concatenate", axis, xs[0].ndim)[0]
+    for i, x in enumerate(xs):
+        if x.shape[:axis] != xs[0].shape[:axis] or x.shape[axis + 1 :] != xs[0].shape[axis + 1 :]:
+            raise ValueError(
+                f"[concatenate] all axes but axis {axis} must agree: xs[0] is {xs[0].shape}, "
+                f"xs[{i}] is {x.shape}"
+            )
+    return be.xp.concatenate(xs, axis=axis)
+
+
+def stack(xs, axis=0):
+    """The tensors of a list, all of one shape, joined along a new axis."""
+    if not isinstance(xs, (list, tuple)) or not xs:
+        raise TypeError("[stack] expected a non-empty list of tensors")
+    for i, x in enumerate(xs):
+        if x.shape != xs[0].shape:
+            raise ValueError(f"[stack] xs[0] is {xs[0].shape}, xs[{i}] is {x.shape}")
+    return concatenate([expand_dims(x, axis) for x in xs], axis)
+
+
+@op(several=True, view=True, x=lambda g, axis: concatenate(g, axis=axis))
+def _split(be, x, *, stops, axis):
+    before = (slice(None),) * axis
+    starts, ends = [0, *stops], [*stops, x.shape[axis]]
+    return tuple(x[(*before, slice(a, b))] for a, b in zip(starts, ends, strict=True))
+
+
+def split(x, indices_or_sections, axis=0):
+    """`x` cut along an axis into a tuple: so many equal sections, or before these indices."""
+    axis = normal_axes("split", axis, x.ndim)[0]
+    n = x.shape[axis]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        sections = int(indices_or_sections)
+        if sections < 1 or n % sections:
+            raise ValueError(
+                f"[split] axis {axis} has length {n}, which {sections} sections do not divide"
+            )
+        stops = [n // sections * i for i in range(1, sections)]
+    else:
+        stops = [min(max(i + n if i < 0 else i, 0), n) for i in indices_or_sections]
+        if stops != sorted(stops):
+            raise ValueError(f"[split] indices are {indices_or_sections}, expected rising ones")
+    return _split(x, stops=tuple(stops), axis=axis)
+
+
+def _pad_width(pad_width, ndim):
+    """`1`, `(1, 2)` or one pair for each axis, as a pair for each axis."""
+    try:
+        pairs = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
+    except ValueError:
+        pairs = [[-1, -1]]
+    if not all(isinstance(n, int) and n >= 0 for pair in pairs for n in pair):
+        raise ValueError(
+            f"[pad] pad_width is {pad_width!r}, expected a non-negative integer, a pair, or "
+            f"{ndim} pairs (before, after)"
+        )
+    return pairs
+
+
+def _unpad(g, x_shape, pad_width):
+    pairs = _pad_width(pad_width, len(x_shape))
+    return g[tuple(slice(b, b + n) for (b, _), n in zip(pairs, x_shape, strict=True))]
+
+
+@op(x=_unpad)
+def pad(be, x, *, pad_width, value=0):
+    """`x` with `value` put before and after each axis, as many as `pad_width` says."""
+    return be.xp.pad(x, _pad_width(pad_width, x.ndim), constant_values=value)
+
+
+@op(view=True, x=lambda g, axis: flip(g, axis=axis))
+def flip(be, x, *, axis=None):
+    """`x` with the order along an axis (or several, by default all) reversed."""
+    return be.xp.flip(x, normal_axes("flip", axis, x.ndim))
+
+
+@op(x=lambda g, shift, axis: roll(g, _negated(shift), axis))
+def roll(be, x, *, shift, axis=None):
+    """`x` moved by `shift` places along an axis; what leaves at the end enters at the start."""
+    return be.xp.roll(x, shift, axis)
+
+
+def _negated(shift):
+    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
+
+
+def tile(x, reps):
+    """`x` repeated as a whole `reps` times along each axis."""
+    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
+    ndim = max(len(reps), x.ndim)
+    reps = (1,) * (ndim - len(reps)) + reps
+    lengths = (1,) * (ndim - x.ndim) + tuple(x.shape)
+    apart = reshape(x, tuple(n for length in lengths for n in (1, length)))
+    pairs = list(zip(reps, lengths, strict=True))
+    wide = broadcast_to(apart, tuple(n for pair in pairs for n in pair))
+    return reshape(wide, tuple(r * n for r, n in pairs))

@@ -1,0 +1,106 @@
+"""Softmax and what is built from it. All are stable for logits of any size.
+
+A row that is -inf everywhere (fully masked) has softmax 0, never NaN.
+"""
+
+from tinygrad_like.engine import Tensor, op
+from tinygrad_like.ops.elementwise import exp
+from tinygrad_like.ops.index import check_labels, take_along_axis
+from tinygrad_like.ops.reduce import _restore, sum
+from tinygrad_like.ops.shape import expand_dims, normal_axes, squeeze
+
+
+def _along_last(name, kernel, axis, *arrays):
+    """Run a kernel of the last axis along another one."""
+    x = arrays[0]
+    if x.ndim == 0:
+        raise ValueError(f"[{name}] x is a number, expected at least one axis")
+    axis = normal_axes(name, axis, x.ndim)[0]
+    if axis == x.ndim - 1:
+        return kernel(*arrays)
+    return kernel(*(a.swapaxes(axis, -1) for a in arrays)).swapaxes(axis, -1)
+
+
+@op(x=lambda g, out, axis: softmax_backward(g, out, axis=axis))
+def softmax(be, x, *, axis=-1):
+    """exp(x) / sum(exp(x)) along an axis."""
+    return _along_last("softmax", be.k.softmax, axis, x)
+
+
+@op(
+    dy=lambda g, y, axis: softmax_backward(g, y, axis=axis),
+    y=lambda g, dy, y, axis: (
+        g * (dy - sum(dy * y, axis=axis, keepdims=True)) - dy * sum(g * y, axis=axis, keepdims=True)
+    ),
+)
+def softmax_backward(be, dy, y, *, axis=-1):
+    """The gradient of softmax by its input: y (dy - sum(dy y)), y being the softmax."""
+    return _along_last("softmax_backward", be.k.softmax_backward, axis, dy, y)
+
+
+@op(x=lambda g, out, axis: log_softmax_backward(g, out, axis=axis))
+def log_softmax(be, x, *, axis=-1):
+    """x - log(sum(exp(x))) along an axis."""
+    return _along_last("log_softmax", be.k.log_softmax, axis, x)
+
+
+@op(
+    dy=lambda g, y, axis: g - sum(g * exp(y), axis=axis, keepdims=True),
+    y=lambda g, dy, y, axis: -g * exp(y) * sum(dy, axis=axis, keepdims=True),
+)
+def log_softmax_backward(be, dy, y, *, axis=-1):
+    """The gradient of log_softmax by its input: dy - exp(y) sum(dy), y being the log_softmax."""
+    return _along_last("log_softmax_backward", be.k.log_softmax_backward, axis, dy, y)
+
+
+@op(x=lambda g, x, axis: _restore(g, x.shape, axis) * softmax(x, axis=axis))
+def _logsumexp(be, x, *, axis, keepdims=False):
+    xp = be.xp
+    top = x.max(axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, 0)
+    total = xp.log(xp.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    return total if keepdims else total.squeeze(axis)
+
+
+def logsumexp(x, axis=None, keepdims=False):
+    """log(sum(exp(x))) along one axis, or over all elements."""
+    if axis is None:
+        total = _logsumexp(x.reshape(-1), axis=0)
+        return total.reshape((1,) * x.ndim) if keepdims else total
+    return _logsumexp(x, axis=normal_axes("logsumexp", axis, x.ndim)[0], keepdims=keepdims)
+
+
+def _nll(logits, labels):
+    chosen = take_along_axis(log_softmax(logits), expand_dims(labels, -1), -1)
+    return -squeeze(chosen, -1)
+
+
+@op(
+    saves=("lse",),
+    composite=_nll,
+    backward=lambda g, be, logits, labels, lse: [
+        be.k.cross_entropy_backward(g, logits, labels, lse),
+        None,
+    ],
+)
+def _softmax_cross_entropy(be, logits, labels):
+    losses, lse = be.k.cross_entropy(logits, labels)
+    return losses, (lse,)
+
+
+def softmax_cross_entropy(logits, labels):
+    """-log softmax(logits)[label] for each row: (n, c) logits, (n,) integer labels -> (n,).
+
+    Raises ValueError for shapes that do not fit, TypeError for labels that are no integers,
+    IndexError for labels out of range.
+    """
+    raw = labels._data if isinstance(labels, Tensor) else labels
+    if logits.ndim != 2 or tuple(raw.shape) != tuple(logits.shape[:1]):
+        raise ValueError(
+            f"[cross_entropy] logits are {logits.shape}, labels are {raw.shape}, "
+            "expected (n, classes) and (n,)"
+        )
+    if raw.dtype.kind not in "iu":
+        raise TypeError(f"[cross_entropy] labels have dtype {raw.dtype}, expected integers")
+    check_labels("cross_entropy", "labels", raw, logits.shape[1])
+    return _softmax_cross_entropy(logits, raw)
