@@ -1,4 +1,168 @@
+"""tinygrad_like: a deep learning engine written from scratch, on NumPy and CuPy.
+
+    import tinygrad_like as tg
+
+    w = tg.randn((3, 2), requires_grad=True)
+    loss = (tg.Tensor([[1.0, 2.0, 3.0]]) @ w).tanh().sum()
+    loss.backward()
+    w.grad
+
+Names follow NumPy for arrays, PyTorch for training, Keras for layers.
+"""
+
 from tinygrad_like import ops
 from tinygrad_like.backend import DeviceError, seed, set_device, set_num_threads
-from tinygrad_like.engine import GraphError, Tensor, debug, enable_grad, no_grad, op
-from tinygrad_like.ops import *  # noqa: F403
+from tinygrad_like.engine import (
+    GraphError,
+    Tensor,
+    astype,
+    broadcast_to,
+    debug,
+    enable_grad,
+    no_grad,
+    op,
+)
+from tinygrad_like.functional import grad, hessian, hvp, jacobian, value_and_grad, vjp
+from tinygrad_like.gradcheck import GradientError, gradcheck
+from tinygrad_like.ops.conv import avg_pool2d, conv1d, conv2d, conv_transpose2d, max_pool2d
+from tinygrad_like.ops.create import (
+    arange,
+    eye,
+    from_dlpack,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from tinygrad_like.ops.elementwise import (
+    abs,
+    add,
+    arccos,
+    arcsin,
+    arctan,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
+    ceil,
+    clip,
+    cos,
+    cosh,
+    divide,
+    elu,
+    equal,
+    erf,
+    exp,
+    expm1,
+    floor,
+    floor_divide,
+    gelu,
+    greater,
+    greater_equal,
+    invert,
+    isfinite,
+    isinf,
+    isnan,
+    leaky_relu,
+    less,
+    less_equal,
+    log,
+    log1p,
+    log2,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    multiply,
+    negative,
+    not_equal,
+    power,
+    relu,
+    remainder,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    silu,
+    sin,
+    sinh,
+    softplus,
+    sqrt,
+    square,
+    subtract,
+    tan,
+    tanh,
+    where,
+)
+from tinygrad_like.ops.index import (
+    argsort,
+    embedding,
+    one_hot,
+    repeat,
+    scatter_add,
+    sort,
+    take,
+    take_along_axis,
+    topk,
+    tril,
+    triu,
+)
+from tinygrad_like.ops.linalg import (
+    cholesky,
+    dot,
+    einsum,
+    inv,
+    linear,
+    matmul,
+    outer,
+    slogdet,
+    solve,
+)
+from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
+from tinygrad_like.ops.random import (
+    dropout,
+    permutation,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+)
+from tinygrad_like.ops.reduce import (
+    all,
+    any,
+    argmax,
+    argmin,
+    cumsum,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    std,
+    sum,
+    var,
+)
+from tinygrad_like.ops.shape import (
+    concatenate,
+    expand_dims,
+    flatten,
+    flip,
+    moveaxis,
+    pad,
+    reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    tile,
+    transpose,
+)
+from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+
+__version__ = "0.1.0"

@@ -91,6 +91,11 @@ def get(device=None):
     return found
 
 
+def is_device(name):
+    """Whether a name is one of a device (usable here or not), rather than of a dtype."""
+    return isinstance(name, str) and (name == "cuda" or name in _BY_DEVICE)
+
+
 def of(array):
     """The backend of an array; None if the object is no array that a backend knows."""
     found = BY_TYPE.get(type(array))

@@ -19,7 +19,7 @@ there is no reference cycle, and memory falls as the walk goes.
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.record import OPS, op
 from tinygrad_like.engine.tensor import Tensor, backend_of, debug, enable_grad, mode, no_grad, wrap
-from tinygrad_like.engine.walk import astype, broadcast_to, gradients, sum_to
+from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
 
 __all__ = [
     "OPS",
@@ -34,6 +34,7 @@ __all__ = [
     "mode",
     "no_grad",
     "op",
+    "reaches_beyond",
     "sum_to",
     "wrap",
 ]

@@ -81,11 +81,15 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     return found
 
 
-def _reachable(roots, targets):
-    """The nodes below `roots` by rising serial, and those that lead to `targets` (None: all)."""
+def _reachable(roots, targets, stops=None):
+    """The nodes below `roots` by rising serial, and those that lead to `targets` (None: all).
+
+    What lies below targets, and below `stops`, is left out.
+    """
     seen, nodes = set(roots), list(dict.fromkeys(roots))
+    stops = targets if stops is None else stops
     for node in nodes:  # grows while it is walked
-        if targets is not None and node in targets:
+        if stops is not None and node in stops:
             continue
         for p in node.parents:
             if p is not None and p not in seen:
@@ -297,6 +301,12 @@ def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=F
             g = backend.of(x._data).xp.zeros_like(x._data)
         results.append(g if type(g) is Tensor else wrap(backend.of(x._data).xp.asarray(g)))
     return results
+
+
+def reaches_beyond(outputs, known):
+    """Whether `outputs` depend on differentiable leaves other than through the `known` nodes."""
+    nodes, _ = _reachable([y.node for y in outputs if y.node is not None], None, known)
+    return any(node.plan is None and node not in known for node in nodes)
 
 
 def _walk_in_mode(seeds, retain_graph, create_graph, targets=None):

@@ -38,7 +38,7 @@ def raw_index(name, x, index):
 
 
 def _is_mask(p):
-    return getattr(p, "dtype", None) == bool and getattr(p, "ndim", 0) > 0
+    return getattr(getattr(p, "dtype", None), "kind", None) == "b"
 
 
 @op(view=True, x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index))
