@@ -11,7 +11,15 @@ Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
 from tinygrad_like import ops
-from tinygrad_like.backend import DeviceError, seed, set_device, set_num_threads
+from tinygrad_like.backend import (
+    DeviceError,
+    get_rng_state,
+    seed,
+    set_device,
+    set_num_threads,
+    set_rng_state,
+)
+from tinygrad_like.doctor import doctor
 from tinygrad_like.engine import (
     GraphError,
     Tensor,

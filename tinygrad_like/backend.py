@@ -194,3 +194,13 @@ def seed(n):
     if not isinstance(n, (int, np.integer)) or not 0 <= n < 1 << 64:
         raise ValueError(f"[seed] n is {n!r}, expected an integer from 0 to 2**64 - 1")
     GENERATOR.restore({"seed": int(n), "counter": 0})
+
+
+def get_rng_state():
+    """Where the random stream stands, `{"seed": int, "counter": int}`."""
+    return GENERATOR.state()
+
+
+def set_rng_state(state):
+    """Go on with the random stream from a state that `get_rng_state` gave."""
+    GENERATOR.restore(state)

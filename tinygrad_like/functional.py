@@ -6,6 +6,7 @@ a raw array come back as raw arrays, all others as Tensors. Nothing here touches
 
 import threading
 from functools import wraps
+from typing import Any
 
 from tinygrad_like import backend
 from tinygrad_like.engine import (
@@ -126,7 +127,7 @@ def _stacked(rows, shape, xp, dtype):
 
 
 class _Nesting(threading.local):
-    leaves = None  # the leaves made for this derivative and those inside it
+    leaves: Any = None  # the leaves made for this derivative and those inside it
 
 
 _nesting = _Nesting()

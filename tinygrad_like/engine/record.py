@@ -2,6 +2,7 @@
 
 import inspect
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 
@@ -153,7 +154,8 @@ class Plan:
         self.needs = tuple(bool(mask >> i & 1) for i in range(count))
         self.backward = op.backward
         active = [i for i in range(count) if mask >> i & 1]
-        rules, wanted = [(i, None, []) for i in active], []
+        rules: list = [(i, None, []) for i in active]
+        wanted: list = []
         if op.backward:
             wanted += op.backward_wants
             if op.composite:  # the second order runs it on the inputs and the attributes
@@ -175,7 +177,9 @@ class Plan:
 
     def save(self, args, arrays, attributes, out, version, extra, be):
         """What the rules will read, and the versions of the arrays among it."""
-        saved, versions, op = [], [], self.op
+        op = self.op
+        saved: list = []
+        versions: list = []
         for kind, where in self.saves:
             if kind == INPUT:
                 if op.variadic:
@@ -188,7 +192,9 @@ class Plan:
                 saved.append(out)
                 versions.append((version, version[0]))
             elif kind == SHAPE:
-                saved.append(tuple(map(np.shape, arrays)) if op.variadic else arrays[where].shape)
+                saved.append(
+                    tuple(map(np.shape, arrays)) if op.variadic else np.shape(arrays[where])
+                )
             elif kind == ATTRIBUTE:
                 saved.append(attributes[where] if where in attributes else op.attributes[where])
             elif kind == EXTRA:
@@ -240,7 +246,8 @@ def _function_of(record):
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
             args, attributes = record.bind(args, attributes)
         arrays, parents, mask, bit = [], [], 0, 1
-        main = first = None
+        main = None  # the array type of this call, and the first array of it
+        first: Any = None
         traced = odd = False
         for a in args:
             kind = type(a)
@@ -313,10 +320,10 @@ def _function_of(record):
         return t
 
     signature = inspect.signature(forward)
-    apply.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])
+    parameters = list(signature.parameters.values())[1:]
     apply.__name__ = apply.__qualname__ = record.name
     apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
-    apply.record = record
+    vars(apply).update(record=record, __signature__=signature.replace(parameters=parameters))
     return apply
 
 

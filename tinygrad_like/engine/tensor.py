@@ -3,6 +3,7 @@
 import itertools
 import threading
 from contextlib import ContextDecorator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,17 +25,19 @@ class Node:
     """One recorded call of an op (or a leaf, whose plan is None): what the walk needs to know."""
 
     __slots__ = (
-        "debug",  # None, or errors.Witness: where the call was made, and fingerprints
-        "dtype",  # of the output
-        "grad",  # of a leaf, or of a Tensor that retains it: its gradient, or None
-        "hooks",  # None, or functions of the gradient
-        "parents",  # the node of each input, None where it needs no gradient
-        "plan",  # which gradients to compute, from what; None in a leaf
-        "saved",  # what the plan's rules read; None once the walk has freed it
-        "serial",  # creation order, which is a topological order
-        "shape",  # of the output
-        "versions",  # (counter, value when saved) of each saved input or output
+        *("debug", "dtype", "grad", "hooks", "parents", "plan", "saved", "serial", "shape"),
+        "versions",
     )
+    plan: Any  # which gradients to compute, from what; None in a leaf
+    parents: Any  # the node of each input, None where it needs no gradient
+    saved: Any  # what the plan's rules read; None once the walk has freed it
+    versions: Any  # (counter, value when saved) of each saved input or output
+    serial: int  # creation order, which is a topological order
+    shape: Any  # of the output
+    dtype: Any  # of the output
+    hooks: Any  # None, or functions of the gradient
+    grad: Any  # of a leaf, or of a Tensor that retains it: its gradient, or None
+    debug: Any  # None, or errors.Witness: where the call was made, and checksums
 
 
 def new_node(plan, parents, out):
@@ -67,10 +70,22 @@ class Tensor:
 
     __slots__ = ("__weakref__", "_data", "node", "version")
 
+    if TYPE_CHECKING:  # ops/__init__.py attaches the operators, the methods and NumPy's protocols
+
+        def _binary(self, other: Any) -> "Tensor": ...
+
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _binary
+        __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _binary
+        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
+
+        def __neg__(self) -> "Tensor": ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __getattr__(self, name: str) -> Any: ...
+
     def __init__(self, data, *, requires_grad=False, dtype=None, device=None):
         self._data = new_array(data, dtype, device)
         self.version = [0]  # counts in-place changes; shared by all Tensors on the same memory
-        self.node = None
+        self.node: Node | None = None
         if requires_grad:
             self.requires_grad = True
 
@@ -198,10 +213,11 @@ class Tensor:
 
     def retain_grad(self):
         """Let `backward` keep the gradient of this tensor in `.grad` though it is no leaf."""
-        if self.node is None:
+        node = self.node
+        if node is None:
             raise GraphError("[retain_grad] this tensor does not require a gradient")
-        if not self.is_leaf and RETAIN not in (self.node.hooks or ()):
-            self.node.hooks = [*(self.node.hooks or ()), RETAIN]
+        if node.plan is not None and RETAIN not in (node.hooks or ()):
+            node.hooks = [*(node.hooks or ()), RETAIN]
 
     def __repr__(self):
         values = np.array2string(
@@ -210,9 +226,18 @@ class Tensor:
         notes = f", dtype={self.dtype}"
         if self.device != "cpu":
             notes += f", device={self.device!r}"
-        if self.requires_grad:
-            notes += ", requires_grad=True" if self.is_leaf else f", op={self.node.plan.op.name}"
+        if self.node is not None:
+            plan = self.node.plan
+            notes += ", requires_grad=True" if plan is None else f", op={plan.op.name}"
         return f"Tensor({values}{notes})"
+
+    def __init_subclass__(cls):
+        raise TypeError("[Tensor] cannot be inherited from; hold a Tensor as an attribute instead")
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("[iter] a 0-d tensor has nothing to iterate over")
+        return (self[i] for i in range(self.shape[0]))
 
     def __len__(self):
         if self.ndim == 0:
@@ -300,8 +325,8 @@ class _SetMode(ContextDecorator):
 
     name, value = "grad", True
 
-    def __init__(self):
-        self._before = []
+    def __init__(self) -> None:
+        self._before: list[bool] = []
 
     def _recreate_cm(self):
         return type(self)()  # a decorated function may run in several threads at once

@@ -1,6 +1,7 @@
 """The backward walk: nodes by falling serial number, each node's rules, gradients summed."""
 
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.record import ATTRIBUTE, INPUT, NEEDS, OUT, OutputPlan, op
-from tinygrad_like.engine.tensor import RETAIN, Tensor, enable_grad, mode, new_node, wrap
+from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, enable_grad, mode, new_node, wrap
 
 _serial = attrgetter("serial")
 
@@ -29,7 +30,9 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     nodes, useful = _reachable([node for node, _ in seeds], targets)
     keep = retain_graph or create_graph
     ordinary = not create_graph and targets is None
-    grads, owned, found = {}, set(), {}  # owned: whose gradient is an array of the walk's own
+    grads: dict[Node, Any] = {}
+    owned: set[Node] = set()  # whose gradient is an array of the walk's own
+    found = {}
     for node, g in seeds:
         grads[node] = grads[node] + g if node in grads else g
     while nodes:
@@ -98,7 +101,7 @@ def _reachable(roots, targets, stops=None):
     nodes.sort(key=_serial)
     if targets is None:
         return nodes, None
-    useful = set()
+    useful: set[Node] = set()
     for node in nodes:
         # A freed node's parents are unknown: it counts as useful, so that the walk refuses it.
         if node in targets or node.saved is None or not useful.isdisjoint(node.parents):
@@ -187,16 +190,16 @@ def _through_composite(node, plan, saved, g):
 def _fill_outputs(node, g):
     """The gradients of all outputs of a call, zeros for those that nothing depends on."""
     some = next(x for x in g if x is not None)
-    zeros = np.zeros_like
-    if type(some) is Tensor:
-        some = some._data
+    tensors = type(some) is Tensor
+    like = some._data if tensors else some
 
-        def zeros(like, **kw):
-            return wrap(np.zeros_like(like, **kw))
+    def zeros(shape, dtype):
+        array = np.zeros_like(like, shape=shape, dtype=dtype)
+        return wrap(array) if tensors else array
 
     return tuple(
-        zeros(some, shape=s, dtype=d) if x is None else x
-        for x, s, d in zip(g, node.shape, node.dtype, strict=True)
+        zeros(shape, dtype) if x is None else x
+        for x, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
     )
 
 
@@ -278,7 +281,7 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
         _accumulate(node, grad)
 
 
-Tensor.backward = backward
+setattr(Tensor, "backward", backward)  # noqa: B010  it completes the class
 
 
 def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=False):

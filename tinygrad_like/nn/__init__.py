@@ -1,0 +1,74 @@
+"""Layers: Modules with parameters, each one formula over `tinygrad_like.ops`.
+
+    module.py      Module: parameters and buffers by path, state, training mode, summary
+    init.py        starting values
+    containers.py  ModuleList, Sequential
+
+A layer of your own is a Module with a `forward`; its attributes are its parameters:
+
+    class Block(nn.Module):
+        def __init__(self, n):
+            self.dense = nn.Dense(n, n)
+
+        def forward(self, x):
+            return x + tg.relu(self.dense(x))
+"""
+
+from tinygrad_like.nn import init
+from tinygrad_like.nn.activation import (
+    ELU,
+    GELU,
+    LeakyReLU,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from tinygrad_like.nn.containers import ModuleList, Sequential
+from tinygrad_like.nn.conv import (
+    AvgPool2D,
+    Conv1D,
+    Conv2D,
+    ConvTranspose2D,
+    Flatten,
+    GlobalAvgPool2D,
+    MaxPool2D,
+)
+from tinygrad_like.nn.dense import Dense
+from tinygrad_like.nn.embedding import Embedding
+from tinygrad_like.nn.module import Module, StateError, StateReport
+from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
+
+__all__ = [
+    "ELU",
+    "GELU",
+    "AvgPool2D",
+    "BatchNorm",
+    "Conv1D",
+    "Conv2D",
+    "ConvTranspose2D",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GlobalAvgPool2D",
+    "GroupNorm",
+    "LayerNorm",
+    "LeakyReLU",
+    "MaxPool2D",
+    "Module",
+    "ModuleList",
+    "RMSNorm",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "StateError",
+    "StateReport",
+    "Tanh",
+    "init",
+]

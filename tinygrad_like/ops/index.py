@@ -6,7 +6,7 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 import numpy as np
 
 from tinygrad_like.engine import Tensor, backend_of, op
-from tinygrad_like.ops.shape import normal_axes
+from tinygrad_like.ops.shape import normal_axes, slice_at
 
 
 def raw_index(name, x, index):
@@ -206,5 +206,5 @@ def topk(x, k, axis=-1):
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
     order = argsort(x, axis=axis, descending=True)
-    indices = order[(*(slice(None),) * axis, slice(k))]
+    indices = order[slice_at(axis, 0, k)]
     return take_along_axis(x, indices, axis), indices

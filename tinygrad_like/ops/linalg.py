@@ -83,7 +83,7 @@ def dot(a, b):
         return multiply(a, b)
     if a.ndim == 1 or b.ndim <= 2:
         return matmul(a, b)
-    summed, *letters = string.ascii_letters[: a.ndim + b.ndim - 1]
+    summed, *letters = list(string.ascii_letters[: a.ndim + b.ndim - 1])
     left, right = letters[: a.ndim - 1], letters[a.ndim - 1 :]
     subscripts = f"{''.join(left)}{summed},{''.join(right[:-1])}{summed}{right[-1]}"
     return einsum(f"{subscripts}->{''.join(letters)}", a, b)
@@ -93,7 +93,7 @@ def _einsum_rule(g, xs, subscripts, needs):
     """For each operand: the output's gradient against the other operands."""
     sources, target = subscripts.split("->")
     terms = sources.split(",")
-    grads = []
+    grads: list = []
     for i, (x, term) in enumerate(zip(xs, terms, strict=True)):
         if not needs[i]:
             grads.append(None)
@@ -165,7 +165,7 @@ def _without_ellipsis(subscripts, terms, operands):
 
 
 def _check_lengths(subscripts, terms, target, operands):
-    lengths = {}
+    lengths: dict[str, int] = {}
     for x, term in zip(operands, terms, strict=True):
         if len(term) != x.ndim or not all(c in string.ascii_letters for c in term):
             raise ValueError(

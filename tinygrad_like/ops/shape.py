@@ -114,8 +114,15 @@ def _cut(g, xs_shape, axis):
     """The pieces of `g` that a concatenation of arrays of these shapes joined."""
     axis %= len(g.shape)
     stops = np.cumsum([shape[axis] for shape in xs_shape]).tolist()
-    before = (slice(None),) * axis
-    return [g[(*before, slice(b - s[axis], b))] for s, b in zip(xs_shape, stops, strict=True)]
+    return [
+        g[slice_at(axis, stop - shape[axis], stop)]
+        for shape, stop in zip(xs_shape, stops, strict=True)
+    ]
+
+
+def slice_at(axis, start, stop):
+    """The index that takes a slice of one axis and the whole of those before it."""
+    return (*(slice(None),) * axis, slice(start, stop))
 
 
 @op(backward=_cut)
@@ -143,9 +150,8 @@ def stack(xs, axis=0):
 
 @op(several=True, view=True, x=lambda g, axis: concatenate(g, axis=axis))
 def _split(be, x, *, stops, axis):
-    before = (slice(None),) * axis
     starts, ends = [0, *stops], [*stops, x.shape[axis]]
-    return tuple(x[(*before, slice(a, b))] for a, b in zip(starts, ends, strict=True))
+    return tuple(x[slice_at(axis, *part)] for part in zip(starts, ends, strict=True))
 
 
 def split(x, indices_or_sections, axis=0):

@@ -1,0 +1,272 @@
+"""Train a classifier of handwritten digits, and draw what it learned.
+
+    python examples/mnist.py                       # an MLP on MNIST, 3 epochs
+    python examples/mnist.py --model cnn --epochs 2
+    python examples/mnist.py --resume              # go on after Ctrl-C
+
+Without MNIST and without a network it trains on 1,797 smaller digits that come with the package.
+Everything it writes lies in `--out`: checkpoint.safetensors, model.safetensors, report.png.
+"""
+
+import argparse
+import itertools
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import tinygrad_like as tg
+from tinygrad_like import nn
+
+
+def mlp(image_shape, hidden, classes):
+    """Dense layers with ReLU between them."""
+    widths = [int(np.prod(image_shape)), *hidden]
+    layers = [nn.Flatten()]
+    for n_in, n_out in itertools.pairwise(widths):
+        layers += [nn.Dense(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Dense(widths[-1], classes))
+
+
+def cnn(image_shape, hidden, classes):
+    """Two padded 3x3 convolutions of 32 and 64 filters, each pooled, and a dense layer of 128."""
+    channels, height, width = image_shape
+    return nn.Sequential(
+        *(nn.Conv2D(channels, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2D(2)),
+        *(nn.Conv2D(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2D(2)),
+        *(nn.Flatten(), nn.Dense(64 * (height // 4) * (width // 4), 128), nn.ReLU()),
+        nn.Dense(128, classes),
+    )
+
+
+def cnn3(image_shape, hidden, classes):
+    """Three unpadded 3x3 convolutions of 32, 64, 64 filters, two pools, a dense layer of 64."""
+    channels, height, width = image_shape
+    sizes = [((n - 2) // 2 - 2) // 2 - 2 for n in (height, width)]
+    if min(sizes) < 1:
+        raise ValueError(f"[cnn3] images of {height} x {width} are too small, use --model cnn")
+    return nn.Sequential(
+        *(nn.Conv2D(channels, 32, 3), nn.ReLU(), nn.MaxPool2D(2)),
+        *(nn.Conv2D(32, 64, 3), nn.ReLU(), nn.MaxPool2D(2)),
+        *(nn.Conv2D(64, 64, 3), nn.ReLU(), nn.Flatten()),
+        *(nn.Dense(64 * sizes[0] * sizes[1], 64), nn.ReLU(), nn.Dense(64, classes)),
+    )
+
+
+MODELS = {"mlp": mlp, "cnn": cnn, "cnn3": cnn3}
+OPTIMIZERS = {
+    "sgd": tg.optim.SGD,
+    "momentum": lambda params, lr: tg.optim.SGD(params, lr, momentum=0.9),
+    "adam": tg.optim.Adam,
+    "adamw": tg.optim.AdamW,
+    "rmsprop": tg.optim.RMSprop,
+    "adagrad": tg.optim.Adagrad,
+}
+
+
+def load_data():
+    """MNIST where it can be had, else the digits of the package."""
+    try:
+        return tg.data.mnist()
+    except tg.data.DataUnavailable as error:
+        print(f"{error}\nTraining on tg.data.digits() instead: 1,797 digits of 8 x 8 pixels.")
+        return tg.data.digits()
+
+
+class Training:
+    """A model with all that its training needs to stop and go on: one state, one file."""
+
+    def __init__(self, args, train, test):
+        self.args, self.test = args, test
+        self.epoch, self.losses, self.accuracies = 0, [], []
+        tg.seed(args.seed)
+        images, _ = train.arrays
+        self.model = MODELS[args.model](images.shape[1:], args.hidden, len(train.classes))
+        self.model.to(args.device)
+        self.optimizer = OPTIMIZERS[args.optimizer](self.model.parameters(), lr=args.lr)
+        self.loader = tg.data.DataLoader(train, args.batch_size, shuffle=True, seed=args.seed)
+        self.settings = {
+            "data": train.name,
+            **{k: getattr(args, k) for k in ("model", "hidden", "optimizer", "lr", "batch_size")},
+        }
+
+    @property
+    def checkpoint(self):
+        return Path(self.args.out) / "checkpoint.safetensors"
+
+    def save(self):
+        tg.io.save(
+            self.checkpoint,
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "loader": self.loader.state_dict(),
+                "random": tg.get_rng_state(),
+                "losses": np.array(self.losses, np.float32),
+                "accuracies": self.accuracies,
+                "epoch": self.epoch,
+                "settings": self.settings,
+            },
+        )
+
+    def resume(self):
+        state = tg.io.load(self.checkpoint)
+        if state["settings"] != self.settings:
+            raise ValueError(
+                f"[resume] {self.checkpoint} was trained with {state['settings']}, "
+                f"this run has {self.settings}; give the same options, or leave out --resume"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.loader.load_state_dict(state["loader"])
+        tg.set_rng_state(state["random"])
+        self.losses, self.accuracies = state["losses"].tolist(), state["accuracies"]
+        self.epoch = state["epoch"]
+
+    def step(self, images, labels):
+        """One update; returns the loss."""
+        images, labels = (tg.Tensor(x, device=self.args.device) for x in (images, labels))
+        loss = tg.losses.cross_entropy(self.model(images), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    def run(self):
+        """Train to the last epoch; returns False if Ctrl-C came first."""
+        interrupted = []
+        before = signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))
+        try:
+            while self.epoch < self.args.epochs:
+                if not self.run_epoch(interrupted):
+                    return False
+        finally:
+            signal.signal(signal.SIGINT, before)
+        return True
+
+    def run_epoch(self, interrupted):
+        batches = iter(self.loader)
+        done = self.loader.state_dict()["batch"]
+        title = f"epoch {self.epoch + 1}/{self.args.epochs}"
+        bar = tqdm(batches, title, len(self.loader), initial=done, unit="batch", disable=None)
+        start, images_seen, rate = time.perf_counter(), 0, 0.0
+        self.model.train()
+        for images, labels in bar:
+            loss = self.step(images, labels)
+            if not np.isfinite(loss):
+                raise SystemExit(f"the loss is {loss}: lower --lr, or look for NaN in the data")
+            self.losses.append(loss)
+            images_seen += len(images)
+            rate = images_seen / (time.perf_counter() - start)
+            bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} images/s", refresh=False)
+            if interrupted:
+                bar.close()
+                self.save()
+                return False
+        accuracy = float((self.predict()[0] == self.test.arrays[1]).mean())
+        self.accuracies.append(accuracy)
+        self.epoch += 1
+        self.save()
+        recent = np.mean(self.losses[-len(self.loader) :])
+        print(f"{title}: loss {recent:.4f}, test accuracy {accuracy:.2%}, {rate:,.0f} images/s")
+        return True
+
+    def predict(self):
+        """The predicted class and the loss of every test image."""
+        self.model.eval()
+        classes, losses = [], []
+        with tg.no_grad():
+            for images, labels in tg.data.DataLoader(self.test, 500):
+                images, labels = (tg.Tensor(x, device=self.args.device) for x in (images, labels))
+                logits = self.model(images)
+                each = tg.losses.cross_entropy(logits, labels, reduction="none")
+                classes.append(logits.argmax(axis=1).numpy())
+                losses.append(each.numpy())
+        return np.concatenate(classes), np.concatenate(losses)
+
+
+def draw(training, path):
+    """The loss curve, the confusion matrix and the worst mistakes as one picture."""
+    from matplotlib.figure import Figure
+
+    images, labels = training.test.arrays
+    names = training.test.classes
+    predicted, losses = training.predict()
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    curve, matrix, mistakes = figure.subfigures(1, 3)
+
+    axes = curve.subplots()
+    smooth = max(1, len(training.losses) // 100)
+    means = np.convolve(training.losses, np.ones(smooth) / smooth, "valid")
+    axes.plot(np.arange(len(means)) + smooth, means, color="tab:blue")
+    axes.set(xlabel="step", ylabel="training loss", yscale="log", title="Loss")
+    right = axes.twinx()
+    ends = (np.arange(len(training.accuracies)) + 1) * len(training.loader)
+    right.plot(ends, training.accuracies, "o-", color="tab:orange")
+    right.set(ylabel="test accuracy")
+
+    axes = matrix.subplots()
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (labels, predicted), 1)
+    axes.imshow(np.log1p(counts), cmap="Blues")
+    for i, j in np.ndindex(counts.shape):
+        color = "white" if counts[i, j] > counts.max() / 8 else "black"
+        axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=7, color=color)
+    accuracy = (labels == predicted).mean()
+    axes.set(xlabel="predicted", ylabel="true", title=f"Test accuracy {accuracy:.2%}")
+    axes.set(xticks=range(len(names)), yticks=range(len(names)))
+
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-losses[wrong])][:16]
+    mistakes.suptitle(f"Worst of {len(wrong)} mistakes")
+    for axes, i in zip(mistakes.subplots(4, 4).flat, worst, strict=False):
+        axes.imshow(images[i, 0], cmap="gray_r")
+        axes.set_title(f"{names[labels[i]]}, not {names[predicted[i]]}", fontsize=8)
+    for axes in mistakes.axes:
+        axes.set_axis_off()
+    figure.savefig(path, dpi=100)
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", choices=MODELS, default="mlp")
+    add("--hidden", type=int, nargs="+", default=[128, 64], help="widths of the mlp's layers")
+    add("--epochs", type=int, default=3)
+    add("--batch-size", type=int, default=128)
+    add("--optimizer", choices=OPTIMIZERS, default="adam")
+    add("--lr", type=float, default=1e-3, help="learning rate")
+    add("--seed", type=int, default=0)
+    add("--device", default="cpu", help="cpu or cuda")
+    add("--out", default="runs/mnist", help="folder for what it writes")
+    add("--resume", action="store_true", help="go on from the checkpoint in --out")
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    train, test = load_data()
+    training = Training(args, train, test)
+    print(training.model.summary(train.arrays[0][:1]))
+    Path(args.out).mkdir(parents=True, exist_ok=True)
+    if args.resume:
+        training.resume()
+    if not training.run():
+        print(f"stopped; go on with --resume (state in {training.checkpoint})")
+        return 130
+    tg.io.save(Path(args.out) / "model.safetensors", training.model.state_dict())
+    try:
+        draw(training, Path(args.out) / "report.png")
+    except ImportError:
+        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    print(f"test accuracy {training.accuracies[-1]:.2%}; everything is in {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Activations: functions of each element (Softmax: of each row), any shape in, the same out."""
+
+from tinygrad_like import ops
+from tinygrad_like.engine import Tensor
+from tinygrad_like.nn.module import Module
+
+
+class ReLU(Module):
+    """y = max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.relu(x)
+
+
+class LeakyReLU(Module):
+    """y = x above 0, slope x below (Maas et al. 2013)."""
+
+    def __init__(self, slope: float = 0.01):
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.leaky_relu(x, slope=self.slope)
+
+
+class ELU(Module):
+    """y = x above 0, alpha (exp(x) - 1) below (Clevert et al. 2016)."""
+
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.elu(x, alpha=self.alpha)
+
+
+class GELU(Module):
+    """y = x Phi(x), Phi the normal distribution function; `approximate` takes its tanh form.
+
+    Source: Hendrycks and Gimpel 2016, "Gaussian error linear units".
+    """
+
+    def __init__(self, approximate: bool = False):
+        self.approximate = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.gelu(x, approximate=self.approximate)
+
+
+class SiLU(Module):
+    """y = x sigmoid(x), also called swish (Ramachandran et al. 2017)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.silu(x)
+
+
+class Tanh(Module):
+    """y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.tanh(x)
+
+
+class Sigmoid(Module):
+    """y = 1 / (1 + exp(-x))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.sigmoid(x)
+
+
+class Softmax(Module):
+    """y = exp(x) / sum(exp(x)) along an axis."""
+
+    def __init__(self, axis: int = -1):
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.softmax(x, axis=self.axis)
+
+
+class Softplus(Module):
+    """y = log(1 + exp(x))."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.softplus(x)

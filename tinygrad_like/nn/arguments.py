@@ -1,0 +1,65 @@
+"""Checks of the arguments of layers' constructors: `[Dense] n_in is 0, expected ...`."""
+
+from typing import Any
+
+import numpy as np
+
+
+def integer(layer: str, name: str, value: Any, least: int = 1) -> int:
+    """`value` as an int of at least `least`; ValueError for anything else."""
+    if not _is_integer(value, least):
+        raise ValueError(f"[{layer}] {name} is {value!r}, expected {_wanted(least)}")
+    return int(value)
+
+
+def pair(layer: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:
+    """An integer, or a pair of them for height and width, as a pair."""
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2 or not all(_is_integer(n, least) for n in both):
+        raise ValueError(
+            f"[{layer}] {name} is {value!r}, expected {_wanted(least)}, or a pair of them"
+        )
+    return int(both[0]), int(both[1])
+
+
+def padding(layer: str, value: Any, as_numbers: Any) -> Any:
+    """A convolution's padding: `"same"`, `"valid"`, or what `as_numbers` makes of it."""
+    if isinstance(value, str):
+        if value not in ("same", "valid"):
+            raise ValueError(f"[{layer}] padding is {value!r}, expected 'same', 'valid' or numbers")
+        return value
+    return as_numbers(layer, "padding", value, 0)
+
+
+def axes(layer: str, value: Any) -> tuple[int, ...]:
+    """The lengths of the last axes of an input: an integer or a tuple of them, as a tuple."""
+    lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if not lengths or not all(_is_integer(n, 1) for n in lengths):
+        raise ValueError(
+            f"[{layer}] shape is {value!r}, expected a positive integer, or a tuple of them"
+        )
+    return tuple(int(n) for n in lengths)
+
+
+def number(layer: str, name: str, value: Any, low: float, high: float = float("inf")) -> float:
+    """A real number from `low` to `high`; ValueError for anything else, NaN too."""
+    real = isinstance(value, (int, float, np.integer, np.floating)) and type(value) is not bool
+    if not real or not low <= value <= high:
+        limit = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
+        raise ValueError(f"[{layer}] {name} is {value!r}, expected a number {limit}")
+    return value if isinstance(value, (int, float)) else value.item()
+
+
+def divides(layer: str, groups: int, **channels: int) -> None:
+    """Raise ValueError unless `groups` divides each of the numbers of channels."""
+    if any(n % groups for n in channels.values()):
+        given = " and ".join(f"{name}, {n}" for name, n in channels.items())
+        raise ValueError(f"[{layer}] groups is {groups}, expected a divisor of {given}")
+
+
+def _is_integer(value: Any, least: int) -> bool:
+    return isinstance(value, (int, np.integer)) and type(value) is not bool and value >= least
+
+
+def _wanted(least: int) -> str:
+    return "a positive integer" if least == 1 else f"an integer of at least {least}"

@@ -1,0 +1,195 @@
+"""Convolution and pooling over images (N, C, H, W) and sequences (N, C, L).
+
+`kernel_size`, `stride`, `padding`, `dilation` and `size` are integers, or pairs for (H, W).
+Weights and biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in PyTorch.
+"""
+
+from tinygrad_like import ops
+from tinygrad_like.engine import Tensor
+from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.module import Module
+
+Pair = int | tuple[int, int]
+
+
+class Conv1D(Module):
+    """y[o, i] = b[o] + sum_c,k W[o, c, k] x[c, i stride + k dilation - padding].
+
+    (N, c_in, L) -> (N, c_out, L_out), L_out = (L + 2 padding - dilation (k - 1) - 1) // stride + 1.
+    `weight` is (c_out, c_in / groups, k), `bias` (c_out,) or None. `padding` is also `"same"`
+    or `"valid"`.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | str = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ):
+        self.c_in = arguments.integer("Conv1D", "c_in", c_in)
+        self.c_out = arguments.integer("Conv1D", "c_out", c_out)
+        self.kernel_size = arguments.integer("Conv1D", "kernel_size", kernel_size)
+        self.stride = arguments.integer("Conv1D", "stride", stride)
+        self.padding = arguments.padding("Conv1D", padding, arguments.integer)
+        self.dilation = arguments.integer("Conv1D", "dilation", dilation)
+        self.groups = arguments.integer("Conv1D", "groups", groups)
+        arguments.divides("Conv1D", self.groups, c_in=self.c_in, c_out=self.c_out)
+        self.weight = init.fan_in_uniform((self.c_out, self.c_in // self.groups, self.kernel_size))
+        self.bias = _bias(self.c_out, self.weight) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.conv1d(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+
+class Conv2D(Module):
+    """y[o, i, j] = b[o] + sum_c,k,l W[o, c, k, l] x[c, i stride + k dilation - padding, j ...].
+
+    (N, c_in, H, W) -> (N, c_out, H_out, W_out),
+    H_out = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1.
+    `weight` is (c_out, c_in / groups, kh, kw), `bias` (c_out,) or None. `padding` is also `"same"`
+    or `"valid"`.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair | str = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ):
+        self.c_in = arguments.integer("Conv2D", "c_in", c_in)
+        self.c_out = arguments.integer("Conv2D", "c_out", c_out)
+        self.kernel_size = arguments.pair("Conv2D", "kernel_size", kernel_size)
+        self.stride = arguments.pair("Conv2D", "stride", stride)
+        self.padding = arguments.padding("Conv2D", padding, arguments.pair)
+        self.dilation = arguments.pair("Conv2D", "dilation", dilation)
+        self.groups = arguments.integer("Conv2D", "groups", groups)
+        arguments.divides("Conv2D", self.groups, c_in=self.c_in, c_out=self.c_out)
+        self.weight = init.fan_in_uniform((self.c_out, self.c_in // self.groups, *self.kernel_size))
+        self.bias = _bias(self.c_out, self.weight) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.conv2d(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+
+class ConvTranspose2D(Module):
+    """The gradient of Conv2D by its input, as a layer that enlarges images.
+
+    (N, c_in, H, W) -> (N, c_out, H_out, W_out),
+    H_out = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
+    `weight` is (c_in, c_out / groups, kh, kw), `bias` (c_out,) or None.
+    """
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel_size: Pair,
+        stride: Pair = 1,
+        padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        bias: bool = True,
+        output_padding: Pair = 0,
+    ):
+        name = "ConvTranspose2D"
+        self.c_in = arguments.integer(name, "c_in", c_in)
+        self.c_out = arguments.integer(name, "c_out", c_out)
+        self.kernel_size = arguments.pair(name, "kernel_size", kernel_size)
+        self.stride = arguments.pair(name, "stride", stride)
+        self.padding = arguments.pair(name, "padding", padding, 0)
+        self.dilation = arguments.pair(name, "dilation", dilation)
+        self.groups = arguments.integer(name, "groups", groups)
+        self.output_padding = arguments.pair(name, "output_padding", output_padding, 0)
+        arguments.divides(name, self.groups, c_in=self.c_in, c_out=self.c_out)
+        self.weight = init.fan_in_uniform((self.c_in, self.c_out // self.groups, *self.kernel_size))
+        self.bias = _bias(self.c_out, self.weight) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.conv_transpose2d(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+
+def _bias(channels: int, weight: Tensor) -> Tensor:
+    return init.fan_in_uniform(channels, init.fans(weight.shape)[0])
+
+
+class MaxPool2D(Module):
+    """The maximum of each window: (N, C, H, W) -> (N, C, H_out, W_out).
+
+    H_out = (H + 2 padding - size) // stride + 1; the stride is by default the size. Padding is
+    never chosen.
+    """
+
+    def __init__(self, size: Pair, stride: Pair | None = None, padding: Pair = 0):
+        self.size = arguments.pair("MaxPool2D", "size", size)
+        self.stride = self.size if stride is None else arguments.pair("MaxPool2D", "stride", stride)
+        self.padding = arguments.pair("MaxPool2D", "padding", padding, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.max_pool2d(x, self.size, stride=self.stride, padding=self.padding)
+
+
+class AvgPool2D(Module):
+    """The mean of each window: (N, C, H, W) -> (N, C, H_out, W_out).
+
+    H_out = (H + 2 padding - size) // stride + 1; the stride is by default the size. Padding
+    counts as zeros.
+    """
+
+    def __init__(self, size: Pair, stride: Pair | None = None, padding: Pair = 0):
+        self.size = arguments.pair("AvgPool2D", "size", size)
+        self.stride = self.size if stride is None else arguments.pair("AvgPool2D", "stride", stride)
+        self.padding = arguments.pair("AvgPool2D", "padding", padding, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.avg_pool2d(x, self.size, stride=self.stride, padding=self.padding)
+
+
+class GlobalAvgPool2D(Module):
+    """The mean of each channel over the image: (N, C, H, W) -> (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4:
+            raise ValueError(f"[global_avg_pool2d] x is {x.shape}, expected (N, C, H, W)")
+        return ops.mean(x, axis=(2, 3))
+
+
+class Flatten(Module):
+    """All axes but the first joined into one: (N, ...) -> (N, product of the others)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return ops.flatten(x, 1)
