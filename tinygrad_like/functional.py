@@ -165,7 +165,7 @@ class _Run:
         # The derivative must itself be recorded if it depends on anything that is.
         self.create_graph = mode.grad and (
             not all(x.is_leaf for x in self.inputs)
-            or reaches_beyond([self.output], leaves | {x.node for x in self.inputs})
+            or reaches_beyond(self.output, leaves | {x.node for x in self.inputs})
         )
 
     def value(self):

@@ -11,27 +11,27 @@ the dtype of the prediction, and gets a gradient if it is a Tensor that requires
 through, so that it shows in the loss.
 """
 
+import math
+from functools import partial
+
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, astype
+from tinygrad_like.engine import Tensor, astype, wrap
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.ops import (
+from tinygrad_like.ops.elementwise import (
     abs,
     clip,
     equal,
     log,
     log1p,
-    log_softmax,
     logical_and,
-    mean,
-    reshape,
-    softmax_cross_entropy,
     softplus,
     square,
-    sum,
-    take_along_axis,
     where,
 )
-from tinygrad_like.ops.index import check_labels
+from tinygrad_like.ops.index import check_labels, take_along_axis
+from tinygrad_like.ops.reduce import mean, sum
+from tinygrad_like.ops.shape import reshape
+from tinygrad_like.ops.softmax import log_softmax, softmax_cross_entropy
 
 # Numbers
 
@@ -79,7 +79,7 @@ def binary_cross_entropy(p, target, *, reduction="mean"):
     name = "binary_cross_entropy"
     target = _matched(name, "p", p, "target", target)
     hint = "; for logits there is binary_cross_entropy_with_logits"
-    _check_probabilities(name, "p", p, hint)
+    _check_probabilities(name, "p", p, 0, hint)
     _check_probabilities(name, "target", target)
     log_yes, log_no = _clamped(log, p, 0), _clamped(log1p, -p, -1)
     return _reduced(name, -(target * log_yes + (1 - target) * log_no), reduction)
@@ -136,12 +136,15 @@ def cross_entropy(logits, labels, *, label_smoothing=0.0, ignore_index=None, red
     if labels.dtype.kind == "f" and logits.ndim and labels.shape == logits.shape:
         if ignore_index is not None:
             raise ValueError(f"[{name}] ignore_index needs integer labels, got probabilities")
+        _check_probabilities(name, "labels", labels)
         losses = _soft_cross_entropy(logits, labels, label_smoothing)
         return _reduced(name, losses, reduction)
 
     def smoothed(rows, labels):
         log_q = log_softmax(rows)
-        return (1 - label_smoothing) * _chosen(log_q, labels) - label_smoothing * mean(log_q, -1)
+        return (1 - label_smoothing) * _chosen(name, log_q, labels) - label_smoothing * mean(
+            log_q, axis=-1
+        )
 
     formula = smoothed if label_smoothing else softmax_cross_entropy
     return _over_rows(name, "logits", formula, logits, labels, ignore_index, reduction)
@@ -154,7 +157,8 @@ def nll(log_probs, labels, *, ignore_index=None, reduction="mean"):
     """
     _check_floating("nll", "log_probs", log_probs)
     labels = _as_array_or_tensor(labels, log_probs)
-    return _over_rows("nll", "log_probs", _chosen, log_probs, labels, ignore_index, reduction)
+    formula = partial(_chosen, "nll")
+    return _over_rows("nll", "log_probs", formula, log_probs, labels, ignore_index, reduction)
 
 
 def kl_divergence(log_q, p, *, reduction="mean"):
@@ -182,17 +186,18 @@ def kl_divergence(log_q, p, *, reduction="mean"):
 
 def _soft_cross_entropy(logits, p, label_smoothing):
     """-sum(p log softmax(logits)) of each row; a class that is ruled out (-inf) may have p = 0."""
+    p = _in_dtype(p, logits.dtype)
     if label_smoothing:
         p = (1 - label_smoothing) * p + label_smoothing / logits.shape[-1]
     log_q = log_softmax(logits)
-    p = astype(p, dtype=logits.dtype)
-    return -sum(p * where(logical_and(equal(p, 0), equal(log_q, -float("inf"))), 0, log_q), -1)
+    ruled_out = logical_and(equal(p, 0), equal(log_q, -math.inf))
+    return -sum(p * where(ruled_out, 0, log_q), axis=-1)
 
 
-def _chosen(log_q, labels):
+def _chosen(name, log_q, labels):
     """-log_q[label] of each row: (n, c) and (n,) -> (n,)."""
-    check_labels("nll", "labels", labels, log_q.shape[1])
-    return -reshape(take_along_axis(log_q, Tensor(labels[:, None]), -1), labels.shape)
+    check_labels(name, "labels", labels, log_q.shape[1])
+    return -reshape(take_along_axis(log_q, wrap(labels[:, None]), -1), labels.shape)
 
 
 def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
@@ -200,7 +205,8 @@ def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
     labels = _raw(labels)
     _check_label_shape(name, what, scores, labels)
     shape, count = labels.shape, labels.size
-    rows, labels = reshape(scores, (count, scores.shape[-1])), labels.reshape(-1)
+    rows = scores if scores.ndim == 2 else reshape(scores, (count, scores.shape[-1]))
+    labels = labels.reshape(-1)
     kept = None if ignore_index is None else labels != ignore_index
     if kept is None or kept.all():
         losses = formula(rows, labels)
@@ -254,18 +260,23 @@ def _matched(name, what, prediction, other, target):
             f"[{name}] {what} is {prediction.shape}, {other} is {target.shape}, expected one "
             f"shape (they are not broadcast){fix}"
         )
-    return target if target.dtype == prediction.dtype else astype(target, dtype=prediction.dtype)
+    return _in_dtype(target, prediction.dtype)
+
+
+def _in_dtype(x, dtype):
+    return x if x.dtype == dtype else astype(x, dtype=dtype)
 
 
 def _without_ones(shape):
     return [n for n in shape if n != 1]
 
 
-def _check_probabilities(name, what, x, hint=""):
+def _check_probabilities(name, what, x, slack=1e-3, hint=""):
+    """Raise ValueError for values outside 0 to 1; `slack` forgives the rounding of a mixture."""
     x = _raw(x)
     lowest, highest = (x.min(), x.max()) if x.size else (0, 0)
-    if lowest < 0 or highest > 1:
-        bad = lowest if lowest < 0 else highest
+    if lowest < -slack or highest > 1 + slack:
+        bad = lowest if lowest < -slack else highest
         raise ValueError(f"[{name}] {what} contains {bad}, expected 0 to 1{hint}")
 
 

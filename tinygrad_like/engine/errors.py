@@ -26,7 +26,7 @@ def describe(x):
 def shapes(names, values):
     """`x: (2, 3), weight: (4,)` for the inputs of a call that are given."""
     given = [(n, v) for n, v in zip(names, values, strict=False) if v is not None]
-    return ", ".join(f"{n}: {describe(v) if hasattr(v, 'shape') else v!r}" for n, v in given)
+    return ", ".join(f"{n}: {v.shape if hasattr(v, 'shape') else repr(v)}" for n, v in given)
 
 
 def input_names(record, count):
@@ -100,21 +100,37 @@ def no_graph(tensor, recording):
     return f"[backward] this tensor of shape {tensor.shape} has no graph; {reason}"
 
 
-def freed(plan):
+def freed(node):
     """A second walk through nodes whose saved arrays are gone."""
     return GraphError(
-        f"[{plan.op.name}] backward ran through this part of the graph before and freed it. "
-        "Compute the forward pass anew for each backward; if a state is carried from step to "
-        "step (a hidden state, a running loss), detach() it; only to differentiate the same "
-        "graph twice, pass retain_graph=True the first time"
+        f"[{node.plan.op.name}] backward ran through this part of the graph before and freed it"
+        f"{called_at(node)}. Compute the forward pass anew for each backward; if a state is "
+        "carried from step to step (a hidden state, a running loss), detach() it; only to "
+        "differentiate the same graph twice, pass retain_graph=True the first time"
     )
 
 
-def stale(plan, name, saved_at, now):
+def stale(node):
     """A saved input or output was changed in place before its gradient rule could read it."""
+    changed = ((name, at, counter[0]) for counter, at, name in node.versions if counter[0] != at)
+    name, at, now = next(changed)
     return GraphError(
-        f"[{plan.op.name}] {name} was changed in place after it was saved for the backward pass "
-        f"(saved at version {saved_at}, now {now}); change a copy, or do it after backward"
+        f"[{node.plan.op.name}] {name} was changed in place after it was saved for the backward "
+        f"pass (saved at version {at}, now {now}){called_at(node)}; change a copy, or do it after "
+        "backward"
+    )
+
+
+def called_at(node):
+    """In debug mode, where the user called the op of a node."""
+    return f", called at {node.debug.line}" if node.debug else ""
+
+
+def no_gradient(op, index, value):
+    """A rule returned nothing, or no array."""
+    return TypeError(
+        f"[{op.name}] the gradient rule for {op.inputs[index]} returned {describe(value)}, "
+        "expected an array"
     )
 
 

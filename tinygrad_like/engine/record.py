@@ -76,12 +76,17 @@ class Op:
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
-        self.required = sum(p.default is EMPTY for p in parameters if p.name in self.inputs)
+        self.defaults = [p.default for p in parameters if p.name in self.inputs]
         self.attributes = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.rules = rules
         for name in rules:
             if name not in self.inputs:
                 raise TypeError(f"[{self.name}] has a rule for {name!r}, which is no input")
+        if rules and (self.variadic or backward):
+            raise TypeError(
+                f"[{self.name}] takes one backward= for all inputs, or rules, not both; "
+                "with *inputs it is backward="
+            )
         self.wants = {name: self._wanted(rule) for name, rule in rules.items()}
         self.backward_wants = self._wanted(backward) if backward else []
         self.plans: dict[tuple[int, int], Plan] = {}
@@ -124,11 +129,11 @@ class Op:
             inputs, rest = list(args[:count]), args[count:]
             attributes = dict(attributes)
             inputs += [attributes.pop(name, EMPTY) for name in self.inputs[len(inputs) :]]
-            for i, name in enumerate(self.inputs):
+            for i, (name, default) in enumerate(zip(self.inputs, self.defaults, strict=True)):
                 if inputs[i] is EMPTY:
-                    if i < self.required:
+                    if default is EMPTY:
                         raise TypeError(f"[{self.name}] {name} is missing; {self.usage()}")
-                    inputs[i] = None
+                    inputs[i] = default
         if len(rest) > len(self.attributes):
             raise TypeError(f"[{self.name}] got {len(args)} arguments; {self.usage()}")
         given = dict(zip(self.attributes, rest, strict=False))
@@ -175,8 +180,8 @@ class Plan:
         self.read = _reader(self.saves, op.backward_wants) if op.backward else None
         self.steps = tuple((i, rule, _reader(self.saves, wants)) for i, rule, wants in rules)
 
-    def save(self, args, arrays, attributes, out, version, extra, be):
-        """What the rules will read, and the versions of the arrays among it."""
+    def save(self, args, arrays, attributes, out, counters, extra, be):
+        """What the rules will read, and (counter, version, name) of each Tensor among it."""
         op = self.op
         saved: list = []
         versions: list = []
@@ -184,13 +189,14 @@ class Plan:
             if kind == INPUT:
                 if op.variadic:
                     saved.append(tuple(arrays))
-                    versions.extend(map(_version, args))
+                    names = errors.input_names(op, len(arrays))
+                    versions.extend(map(_version, args, names))
                 else:
                     saved.append(arrays[where])
-                    versions.append(_version(args[where]))
+                    versions.append(_version(args[where], op.inputs[where]))
             elif kind == OUT:
                 saved.append(out)
-                versions.append((version, version[0]))
+                versions.extend((counter, counter[0], "the output") for counter in counters)
             elif kind == SHAPE:
                 saved.append(
                     tuple(map(np.shape, arrays)) if op.variadic else np.shape(arrays[where])
@@ -203,28 +209,14 @@ class Plan:
                 saved.append(be if kind == BACKEND else self.needs)
         return saved, versions
 
-    def versioned_names(self):
-        """The names that belong to the versions which `save` returned, for error messages."""
-        for kind, where in self.saves:
-            if kind == INPUT:
-                yield from (
-                    errors.input_names(self.op, len(self.needs))[where:]
-                    if (self.op.variadic)
-                    else (self.op.inputs[where],)
-                )
-            elif kind == OUT:
-                yield "the output"
+
+_NO_COUNTER = [0]
 
 
-_UNVERSIONED = ([0], 0)
-
-
-def _version(x):
+def _version(x, name):
     """A Tensor's version counter and where it stands; raw arrays and numbers have none."""
-    if type(x) is Tensor:
-        counter = x.version
-        return counter, counter[0]
-    return _UNVERSIONED
+    counter = x.version if type(x) is Tensor else _NO_COUNTER
+    return counter, counter[0], name
 
 
 def _reader(saves, wanted):
@@ -245,6 +237,8 @@ def _function_of(record):
     def apply(*args, **attributes):
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
             args, attributes = record.bind(args, attributes)
+        if attributes and any(type(value) is Tensor for value in attributes.values()):
+            attributes = _raw_attributes(record, attributes)
         arrays, parents, mask, bit = [], [], 0, 1
         main = None  # the array type of this call, and the first array of it
         first: Any = None
@@ -289,10 +283,11 @@ def _function_of(record):
             )
         if type(out) is not main and type(out) not in BY_TYPE:
             out = be.xp.asarray(out)
-        if out.dtype is not first.dtype and not any_dtype:
-            out = _weak_integers(out, arrays)
-        if any_dtype and out.dtype.kind not in "fc":
-            recorded = False
+        if out.dtype is not first.dtype:
+            if not any_dtype:
+                out = _weak_integers(record, be, out, arrays, attributes)
+            if out.dtype.kind not in "fc":
+                recorded = False
         if view and type(args[0]) is Tensor and be.shares_memory(out, arrays[0]):
             version = args[0].version
         else:
@@ -308,7 +303,9 @@ def _function_of(record):
         node.dtype = out.dtype
         node.hooks = node.grad = node.debug = None
         if plan.saves:
-            node.saved, node.versions = plan.save(args, arrays, attributes, out, version, extra, be)
+            node.saved, node.versions = plan.save(
+                args, arrays, attributes, out, (version,), extra, be
+            )
             if mode.debug:
                 node.debug = errors.Witness(node.saved)
         else:
@@ -352,18 +349,32 @@ def _settle(record, arrays, traced):
     return first, type(first)
 
 
-def _weak_integers(out, arrays):
-    """Integer and boolean inputs do not promote a floating result, as in PyTorch.
+def _raw_attributes(record, attributes):
+    """Attributes as arrays; they have no gradient, so a Tensor that wants one is refused."""
+    for name, value in attributes.items():
+        if type(value) is Tensor and value.node is not None and mode.grad:
+            raise GraphError(
+                f"[{record.name}] is not differentiable by {name}; "
+                "detach() it if it is meant as a constant"
+            )
+    return {k: v._data if type(v) is Tensor else v for k, v in attributes.items()}
 
-    NumPy makes float64 of float32 * int64, and of sqrt(int64): here they are float32.
+
+def _weak_integers(record, be, out, arrays, attributes):
+    """Integers and booleans do not decide a floating result's dtype, as in PyTorch.
+
+    NumPy makes float64 of float32 * int64 and of sqrt(int64), float16 of sqrt(int8): here they
+    are float32, the dtype of the floating inputs or else the default.
     """
-    if out.dtype.kind not in "fc":
+    if out.dtype.kind != "f":
         return out
-    floats = [a.dtype for a in arrays if getattr(a, "dtype", None) is not None]
-    floats = [d for d in floats if d.kind in "fc"]
-    expected = np.result_type(*floats) if floats else np.dtype(np.float32)
-    if expected.kind == "f" and out.dtype.itemsize > expected.itemsize:
+    dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in "fc"]
+    expected = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
+    if out.dtype.itemsize > expected.itemsize:
         return out.astype(expected)
+    if not dtypes and out.dtype.itemsize < expected.itemsize:
+        wide = [a.astype(expected) if hasattr(a, "dtype") else a for a in arrays]
+        return record.forward(be, *wide, **attributes)
     return out
 
 
@@ -391,7 +402,7 @@ def _wrap_outputs(record, args, arrays, parents, mask, attributes, outs, extra, 
     node = new_node(plan, parents, outs[0])
     node.shape = tuple(o.shape for o in outs)
     node.dtype = tuple(o.dtype for o in outs)
-    node.saved, node.versions = plan.save(args, arrays, attributes, outs, versions[0], extra, be)
+    node.saved, node.versions = plan.save(args, arrays, attributes, outs, versions, extra, be)
     if mode.debug:
         node.debug = errors.Witness(node.saved)
     return tuple(

@@ -1,5 +1,6 @@
 """Node and Tensor: an array, and the recorded call that made it."""
 
+import inspect
 import itertools
 import threading
 from contextlib import ContextDecorator
@@ -68,7 +69,7 @@ class Tensor:
         DeviceError: for a device that cannot be used.
     """
 
-    __slots__ = ("__weakref__", "_data", "node", "version")
+    __slots__ = ("__weakref__", "_data", "_frozen", "node", "version")
 
     if TYPE_CHECKING:  # ops/__init__.py attaches the operators, the methods and NumPy's protocols
 
@@ -103,15 +104,24 @@ class Tensor:
             raise TypeError(f"[data] got {errors.describe(array)}, expected a raw array")
         if array.shape != self._data.shape:
             raise ValueError(f"[data] got shape {array.shape}, expected {self._data.shape}")
-        self._data = array
+        if node is not None and array.dtype.kind not in "fc":
+            raise TypeError(f"[data] got dtype {array.dtype}, but gradients need a floating one")
+        if array is not self._data:
+            if type(array) is type(self._data) and array.dtype == self._data.dtype:
+                self._data[...] = array  # views of this tensor see it too
+            else:
+                self._data = array.copy()
         self.version[0] += 1
         if node is not None:
             node.dtype = array.dtype
+        elif getattr(self, "_frozen", None) is not None:
+            self._frozen.dtype = array.dtype
 
     @property
     def grad(self):
         """The gradient that `backward` computed, a Tensor, or None."""
-        return None if self.node is None else self.node.grad
+        node = self.node if self.node is not None else getattr(self, "_frozen", None)
+        return None if node is None else node.grad
 
     @grad.setter
     def grad(self, value):
@@ -121,8 +131,9 @@ class Tensor:
                 raise ValueError(f"[grad] got {got}, expected a Tensor of shape {self.shape}")
             if self.node is None:
                 raise GraphError("[grad] this tensor does not require a gradient")
-        if self.node is not None:
-            self.node.grad = value
+        for node in (self.node, getattr(self, "_frozen", None)):
+            if node is not None:
+                node.grad = value
 
     @property
     def requires_grad(self):
@@ -134,13 +145,15 @@ class Tensor:
         if self.node is not None and self.node.plan is not None:
             raise GraphError("[requires_grad] can be set on leaves only; use detach()")
         if not wanted:
-            self.node = None
+            if self.node is not None:
+                self._frozen, self.node = self.node, None
         elif self.node is None:
             if self._data.dtype.kind not in "fc":
                 raise TypeError(
                     f"[requires_grad] the dtype is {self.dtype}, expected a floating one"
                 )
-            self.node = new_node(None, (), self._data)
+            frozen = getattr(self, "_frozen", None)  # graphs from before end in this leaf
+            self.node = frozen or new_node(None, (), self._data)
 
     @property
     def is_leaf(self):
@@ -299,6 +312,10 @@ def backend_of(x):
 
 def new_array(data, dtype=None, device=None):
     """A new C-contiguous raw array with the values of `data`, see Tensor."""
+    if dtype is not None and np.dtype(dtype).kind not in "biufc":
+        raise TypeError(f"[Tensor] dtype is {np.dtype(dtype)}, expected one of numbers")
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError("[Tensor] data is a masked array, whose mask would be lost; fill it first")
     if isinstance(data, Tensor):
         data = data._data
     home = backend.of(data)
@@ -330,6 +347,14 @@ class _SetMode(ContextDecorator):
 
     def _recreate_cm(self):
         return type(self)()  # a decorated function may run in several threads at once
+
+    def __call__(self, function):
+        if inspect.isgeneratorfunction(function):
+            raise TypeError(
+                f"[{type(self).__name__}] cannot decorate a generator, whose body runs later; "
+                "use a with block inside it"
+            )
+        return super().__call__(function)
 
     def __enter__(self):
         self._before.append(getattr(mode, self.name))

@@ -8,8 +8,17 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.record import ATTRIBUTE, INPUT, NEEDS, OUT, OutputPlan, op
-from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, enable_grad, mode, new_node, wrap
+from tinygrad_like.engine.record import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan, op
+from tinygrad_like.engine.tensor import (
+    RETAIN,
+    Node,
+    Tensor,
+    backend_of,
+    enable_grad,
+    mode,
+    new_node,
+    wrap,
+)
 
 _serial = attrgetter("serial")
 
@@ -21,7 +30,8 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         seeds: (node, gradient) pairs to start from (gradients as Tensors under create_graph).
         retain_graph: keep what the nodes saved.
         create_graph: run the rules on Tensors and record them (implies retain_graph).
-        targets: nodes to stop at; only what leads to them is computed. None: the leaves.
+        targets: nodes whose gradients are wanted; only what leads to them is computed.
+            None: the leaves.
 
     Returns:
         {node: gradient} for the leaves or targets that were reached: raw arrays that nothing
@@ -37,7 +47,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         grads[node] = grads[node] + g if node in grads else g
     while nodes:
         node = nodes.pop()
-        g = grads.pop(node, None)
+        g = gi = grads.pop(node, None)
         if g is None:
             continue
         if node.hooks is not None:
@@ -46,13 +56,14 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         plan = node.plan
         if plan is None or (targets is not None and node in targets):
             found[node] = g if node in owned else _copy(g)
-            continue
+            if plan is None or useful.isdisjoint(node.parents):
+                continue
         saved, parents = node.saved, node.parents
         if saved is None:
-            raise errors.freed(plan)
-        for counter, at in node.versions:
+            raise errors.freed(node)
+        for counter, at, _ in node.versions:
             if counter[0] != at:
-                raise _stale(node)
+                raise errors.stale(node)
         if ordinary and plan.plain and node.debug is None:
             gs = None  # each rule runs below, in its turn
         else:
@@ -60,8 +71,6 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         try:
             for i, rule, read in plan.steps:
                 gi = rule(g, *read(saved)) if gs is None else gs[i]
-                if gi is None:
-                    continue
                 p = parents[i]
                 if gi.shape != p.shape or gi.dtype is not p.dtype:
                     gi = _fit(gi, p)
@@ -77,22 +86,22 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                     have += gi
                     grads[p] = have  # += makes a new object of a NumPy scalar
         except Exception as error:
-            errors.annotate(error, f"(in the gradient of {plan.op.name})")
+            if not hasattr(gi, "shape"):
+                raise errors.no_gradient(plan.op, i, gi) from None
+            errors.annotate(error, f"(in the gradient of {plan.op.name}{errors.called_at(node)})")
             raise
         if not keep:
             node.saved, node.parents = None, ()
     return found
 
 
-def _reachable(roots, targets, stops=None):
-    """The nodes below `roots` by rising serial, and those that lead to `targets` (None: all).
-
-    What lies below targets, and below `stops`, is left out.
-    """
+def _reachable(roots, targets):
+    """The nodes below `roots` by rising serial, and those that lead to `targets` (None: all)."""
     seen, nodes = set(roots), list(dict.fromkeys(roots))
-    stops = targets if stops is None else stops
+    # Parents are older than their children: nothing below the oldest target can lead to one.
+    oldest = min((node.serial for node in targets), default=-1) if targets is not None else -1
     for node in nodes:  # grows while it is walked
-        if stops is not None and node in stops:
+        if node.serial <= oldest:
             continue
         for p in node.parents:
             if p is not None and p not in seen:
@@ -113,14 +122,15 @@ def _gradients(node, plan, saved, g, grads, useful, create_graph):
     """Any other than the ordinary case: returns the plan to follow and gradients by input."""
     if type(plan) is OutputPlan:
         outputs = grads.setdefault(node.parents[0], [None] * len(node.parents[0].shape))
-        outputs[plan.k] = g
+        k = plan.k
+        outputs[k] = g if outputs[k] is None else outputs[k] + g
         return plan, None
     if node.debug is not None:
         node.debug.verify(plan, saved)
     if plan.op.several:
         g = _fill_outputs(node, g)
     try:
-        if create_graph and not plan.op.composite:
+        if create_graph:
             saved = _as_tensors(node, plan, saved)
         if useful is not None:
             plan, saved = _narrow(node, plan, saved, useful)
@@ -130,32 +140,41 @@ def _gradients(node, plan, saved, g, grads, useful, create_graph):
             return plan, plan.backward(g, *plan.read(saved))
         return plan, {i: rule(g, *read(saved)) for i, rule, read in plan.steps}
     except Exception as error:
-        where = f", called at {node.debug.line}" if node.debug else ""
-        errors.annotate(error, f"(in the gradient of {plan.op.name}{where})")
+        errors.annotate(error, f"(in the gradient of {plan.op.name}{errors.called_at(node)})")
         raise
 
 
 def _as_tensors(node, plan, saved):
     """What was saved as Tensors: inputs with their parents' nodes, outputs with the node itself."""
-    versions = iter(node.versions)
-
-    def tensor(array, parent):
-        counter = next(versions)[0]
-        return array if backend.of(array) is None else wrap(array, parent, counter)
-
+    counters = (counter for counter, _, _ in node.versions)
     tensors = []
     for (kind, where), x in zip(plan.saves, saved, strict=True):
         if kind == INPUT and plan.op.variadic:
-            x = tuple(map(tensor, x, node.parents))
+            x = tuple(_tensor(a, p, next(counters)) for a, p in zip(x, node.parents, strict=True))
         elif kind == INPUT:
-            x = tensor(x, node.parents[where])
+            x = _tensor(x, node.parents[where], next(counters))
         elif kind == OUT and plan.op.several:
-            counter = next(versions)[0]
-            x = tuple(wrap(o, _output_node(plan, k, node, o), counter) for k, o in enumerate(x))
+            x = tuple(
+                wrap(o, _output_node(plan, k, node, o), next(counters)) for k, o in enumerate(x)
+            )
         elif kind == OUT:
-            x = tensor(x, node)
+            x = wrap(x, node, next(counters))
+        elif kind == EXTRA and not plan.op.composite and getattr(x, "dtype", None) is not None:
+            _refuse_floating_extra(plan, where, x)
         tensors.append(x)
     return tensors
+
+
+def _tensor(x, node, counter):
+    return x if backend.of(x) is None else wrap(x, node, counter)
+
+
+def _refuse_floating_extra(plan, where, x):
+    if x.dtype.kind in "fc":
+        raise GraphError(
+            f"[{plan.op.name}] has no second derivative: its rule reads {plan.op.saves[where]!r}, "
+            "an intermediate result whose own gradient is unknown; give the op a composite"
+        )
 
 
 def _output_node(plan, k, node, array):
@@ -174,17 +193,18 @@ def _narrow(node, plan, saved, useful):
 def _through_composite(node, plan, saved, g):
     """The gradients of a fused op as Tensors: run its definition, and walk back through that."""
     have = dict(zip(plan.saves, saved, strict=True))
-    inputs = []
-    for i, parent in enumerate(node.parents):
-        x = have[INPUT, i]
-        inputs.append(x if backend.of(x) is None else wrap(x, parent))
+    inputs = [have[INPUT, i] for i in range(len(node.parents))]
+    active = [i for i, *_ in plan.steps]
+    for i in active:  # a node of its own: an input may occur twice, or have hooks
+        inputs[i] = _itself(inputs[i])
     outs = plan.op.composite(*inputs, **{k: have[ATTRIBUTE, k] for k in plan.op.attributes})
     pairs = zip(outs, g, strict=True) if plan.op.several else [(outs, g)]
     seeds = [(out.node, grad) for out, grad in pairs if out.node is not None]
-    active = [i for i, *_ in plan.steps]
-    found = walk(seeds, create_graph=True, targets={node.parents[i] for i in active})
-    # An input that occurs twice gets the whole gradient at its first place, None at the second.
-    return {i: found.pop(node.parents[i], None) for i in active}
+    found = walk(seeds, create_graph=True, targets={inputs[i].node for i in active})
+    return {
+        i: found[x.node] if x.node in found else wrap(backend_of(x).xp.zeros_like(x._data))
+        for i, x in ((i, inputs[i]) for i in active)
+    }
 
 
 def _fill_outputs(node, g):
@@ -227,9 +247,9 @@ def _copy(g):
 
 
 def _run_hooks(node, g):
-    """Show the gradient to the hooks of a tensor, which may replace it."""
+    """Show a copy of the gradient to the hooks of a tensor, which may replace it."""
     raw = type(g) is not Tensor
-    t = wrap(np.asarray(g) if isinstance(g, np.generic) else g) if raw else g
+    t = wrap(_copy(g)) if raw else _copy(g)
     for hook in node.hooks:
         if hook is RETAIN:
             _accumulate(node, _copy(t))
@@ -241,17 +261,8 @@ def _run_hooks(node, g):
                     f"[register_hook] the hook returned {errors.describe(changed)}, "
                     f"expected a Tensor of shape {node.shape}"
                 )
-            t = changed
+            t = _fit(changed, node)
     return t._data if raw else t
-
-
-def _stale(node):
-    changed = (
-        errors.stale(node.plan, name, at, counter[0])
-        for name, (counter, at) in zip(node.plan.versioned_names(), node.versions, strict=True)
-        if counter[0] != at
-    )
-    return next(changed)
 
 
 def _accumulate(node, grad):
@@ -299,17 +310,20 @@ def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=F
     found = _walk_in_mode(pairs, retain_graph, create_graph, targets)
     results = []
     for x in inputs:
-        g = found.get(x.node)
-        if g is None:
-            g = backend.of(x._data).xp.zeros_like(x._data)
-        results.append(g if type(g) is Tensor else wrap(backend.of(x._data).xp.asarray(g)))
+        xp, g = backend_of(x).xp, found.get(x.node)
+        if type(g) is not Tensor:
+            g = wrap(xp.zeros_like(x._data) if g is None else xp.array(g))
+        results.append(g)
     return results
 
 
-def reaches_beyond(outputs, known):
-    """Whether `outputs` depend on differentiable leaves other than through the `known` nodes."""
-    nodes, _ = _reachable([y.node for y in outputs if y.node is not None], None, known)
-    return any(node.plan is None and node not in known for node in nodes)
+def reaches_beyond(output, known):
+    """Whether a Tensor depends on differentiable leaves other than the `known` nodes."""
+    if output.node is None:
+        return False
+    return any(
+        node.plan is None and node not in known for node in _reachable([output.node], None)[0]
+    )
 
 
 def _walk_in_mode(seeds, retain_graph, create_graph, targets=None):
@@ -350,9 +364,17 @@ def _sum_axes(have, want):
     )
 
 
+@op(view=True, x=lambda g: g)
+def _itself(be, x):
+    return x
+
+
 @op(x=lambda g, x_shape: broadcast_to(g, shape=x_shape))
 def sum_to(be, x, *, shape):
     """Sum `x` down to `shape`: the inverse of broadcasting, in the sense of gradients."""
+    lead = x.ndim - len(shape)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
+        raise ValueError(f"[sum_to] shape {shape} does not broadcast to the shape of x, {x.shape}")
     return x.sum(axis=_sum_axes(x.shape, shape), keepdims=True).reshape(shape)
 
 
@@ -365,4 +387,6 @@ def broadcast_to(be, x, *, shape):
 @op(any_dtype=True, x=lambda g: g)
 def astype(be, x, *, dtype):
     """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`."""
+    if np.dtype(dtype).kind not in "biufc":
+        raise TypeError(f"[astype] dtype is {np.dtype(dtype)}, expected one of numbers")
     return x.astype(dtype)

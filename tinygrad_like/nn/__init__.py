@@ -1,4 +1,4 @@
-"""Layers: Modules with parameters, each one formula over `tinygrad_like.ops`.
+"""Layers: Modules with parameters, each one formula over the ops.
 
     module.py      Module: parameters and buffers by path, state, training mode, summary
     init.py        starting values

@@ -1,35 +1,37 @@
 """Activations: functions of each element (Softmax: of each row), any shape in, the same out."""
 
-from tinygrad_like import ops
 from tinygrad_like.engine import Tensor
+from tinygrad_like.nn import arguments
 from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.elementwise import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from tinygrad_like.ops.softmax import softmax
 
 
 class ReLU(Module):
     """y = max(x, 0)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.relu(x)
+        return relu(x)
 
 
 class LeakyReLU(Module):
     """y = x above 0, slope x below (Maas et al. 2013)."""
 
     def __init__(self, slope: float = 0.01):
-        self.slope = slope
+        self.slope = arguments.number("LeakyReLU", "slope", slope)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.leaky_relu(x, slope=self.slope)
+        return leaky_relu(x, slope=self.slope)
 
 
 class ELU(Module):
     """y = x above 0, alpha (exp(x) - 1) below (Clevert et al. 2016)."""
 
     def __init__(self, alpha: float = 1.0):
-        self.alpha = alpha
+        self.alpha = arguments.number("ELU", "alpha", alpha)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.elu(x, alpha=self.alpha)
+        return elu(x, alpha=self.alpha)
 
 
 class GELU(Module):
@@ -39,31 +41,31 @@ class GELU(Module):
     """
 
     def __init__(self, approximate: bool = False):
-        self.approximate = approximate
+        self.approximate = arguments.flag("GELU", "approximate", approximate)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.gelu(x, approximate=self.approximate)
+        return gelu(x, approximate=self.approximate)
 
 
 class SiLU(Module):
     """y = x sigmoid(x), also called swish (Ramachandran et al. 2017)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.silu(x)
+        return silu(x)
 
 
 class Tanh(Module):
     """y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.tanh(x)
+        return tanh(x)
 
 
 class Sigmoid(Module):
     """y = 1 / (1 + exp(-x))."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.sigmoid(x)
+        return sigmoid(x)
 
 
 class Softmax(Module):
@@ -73,11 +75,11 @@ class Softmax(Module):
         self.axis = axis
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.softmax(x, axis=self.axis)
+        return softmax(x, axis=self.axis)
 
 
 class Softplus(Module):
     """y = log(1 + exp(x))."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.softplus(x)
+        return softplus(x)

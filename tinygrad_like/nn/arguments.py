@@ -1,5 +1,6 @@
 """Checks of the arguments of layers' constructors: `[Dense] n_in is 0, expected ...`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,17 @@ def integer(layer: str, name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def pair(layer: str, name: str, value: Any, least: int = 1) -> tuple[int, int]:
-    """An integer, or a pair of them for height and width, as a pair."""
-    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(both) != 2 or not all(_is_integer(n, least) for n in both):
-        raise ValueError(
-            f"[{layer}] {name} is {value!r}, expected {_wanted(least)}, or a pair of them"
-        )
-    return int(both[0]), int(both[1])
+def pair(layer: str, name: str, value: Any, least: int = 1) -> int | tuple[int, int]:
+    """An integer, or a pair of them for height and width."""
+    if _is_integer(value, least):
+        return int(value)
+    if (
+        not isinstance(value, (tuple, list))
+        or len(value) != 2
+        or not all(_is_integer(n, least) for n in value)
+    ):
+        raise ValueError(f"[{layer}] {name} is {value!r}, expected {_wanted(least)}, or a pair")
+    return int(value[0]), int(value[1])
 
 
 def padding(layer: str, value: Any, as_numbers: Any) -> Any:
@@ -41,24 +45,33 @@ def axes(layer: str, value: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in lengths)
 
 
-def number(layer: str, name: str, value: Any, low: float, high: float = float("inf")) -> float:
-    """A real number from `low` to `high`; ValueError for anything else, NaN too."""
+def number(
+    layer: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf
+) -> float:
+    """A number from `low` to `high` as a Python one, which promotes no dtype; no NaN."""
     real = isinstance(value, (int, float, np.integer, np.floating)) and type(value) is not bool
     if not real or not low <= value <= high:
-        limit = f"from {low:g} to {high:g}" if high < float("inf") else f"of at least {low:g}"
-        raise ValueError(f"[{layer}] {name} is {value!r}, expected a number {limit}")
-    return value if isinstance(value, (int, float)) else value.item()
+        limits = f" from {low:g} to {high:g}" if math.isfinite(low) else ""
+        raise ValueError(f"[{layer}] {name} is {value!r}, expected a number{limits}")
+    return int(value) if isinstance(value, (int, np.integer)) else float(value)
+
+
+def flag(layer: str, name: str, value: Any) -> bool:
+    """True or False; ValueError for anything else, such as another library's option by name."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"[{layer}] {name} is {value!r}, expected True or False")
+    return bool(value)
 
 
 def divides(layer: str, groups: int, **channels: int) -> None:
     """Raise ValueError unless `groups` divides each of the numbers of channels."""
     if any(n % groups for n in channels.values()):
-        given = " and ".join(f"{name}, {n}" for name, n in channels.items())
+        given = " and ".join(f"{name}={n}" for name, n in channels.items())
         raise ValueError(f"[{layer}] groups is {groups}, expected a divisor of {given}")
 
 
 def _is_integer(value: Any, least: int) -> bool:
-    return isinstance(value, (int, np.integer)) and type(value) is not bool and value >= least
+    return isinstance(value, (int, np.integer)) and type(value) is not bool and int(value) >= least
 
 
 def _wanted(least: int) -> str:

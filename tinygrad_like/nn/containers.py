@@ -11,9 +11,8 @@ class _Layers(Module, list):
     """A list of Modules that is a Module: its paths are the indices. A slice is of its kind."""
 
     # As a module it is equal to itself only, and can be a key.
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __hash__ = object.__hash__
+    __eq__, __ne__ = object.__eq__, object.__ne__
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __getitem__(self, index: Any) -> Any:
         found = list.__getitem__(self, index)
@@ -33,7 +32,7 @@ class _Layers(Module, list):
     def insert(self, index: Any, layer: Module) -> None:
         list.insert(self, index, *self._checked([layer]))
 
-    def __iadd__(self, layers: Iterable[Module]) -> "_Layers":
+    def __iadd__(self, layers: Iterable[Module]) -> Any:  # type: ignore[override, misc]
         self.extend(layers)
         return self
 

@@ -4,10 +4,12 @@
 Weights and biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in PyTorch.
 """
 
-from tinygrad_like import ops
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.conv import avg_pool2d, conv1d, conv2d, conv_transpose2d, max_pool2d
+from tinygrad_like.ops.reduce import mean
+from tinygrad_like.ops.shape import flatten
 
 Pair = int | tuple[int, int]
 
@@ -43,7 +45,7 @@ class Conv1D(Module):
         self.bias = _bias(self.c_out, self.weight) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.conv1d(
+        return conv1d(
             x,
             self.weight,
             self.bias,
@@ -82,11 +84,13 @@ class Conv2D(Module):
         self.dilation = arguments.pair("Conv2D", "dilation", dilation)
         self.groups = arguments.integer("Conv2D", "groups", groups)
         arguments.divides("Conv2D", self.groups, c_in=self.c_in, c_out=self.c_out)
-        self.weight = init.fan_in_uniform((self.c_out, self.c_in // self.groups, *self.kernel_size))
+        self.weight = init.fan_in_uniform(
+            (self.c_out, self.c_in // self.groups, *_window(self.kernel_size))
+        )
         self.bias = _bias(self.c_out, self.weight) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.conv2d(
+        return conv2d(
             x,
             self.weight,
             self.bias,
@@ -127,11 +131,13 @@ class ConvTranspose2D(Module):
         self.groups = arguments.integer(name, "groups", groups)
         self.output_padding = arguments.pair(name, "output_padding", output_padding, 0)
         arguments.divides(name, self.groups, c_in=self.c_in, c_out=self.c_out)
-        self.weight = init.fan_in_uniform((self.c_in, self.c_out // self.groups, *self.kernel_size))
+        self.weight = init.fan_in_uniform(
+            (self.c_in, self.c_out // self.groups, *_window(self.kernel_size))
+        )
         self.bias = _bias(self.c_out, self.weight) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.conv_transpose2d(
+        return conv_transpose2d(
             x,
             self.weight,
             self.bias,
@@ -141,6 +147,10 @@ class ConvTranspose2D(Module):
             dilation=self.dilation,
             groups=self.groups,
         )
+
+
+def _window(kernel_size: Pair) -> tuple[int, int]:
+    return kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
 
 
 def _bias(channels: int, weight: Tensor) -> Tensor:
@@ -160,7 +170,7 @@ class MaxPool2D(Module):
         self.padding = arguments.pair("MaxPool2D", "padding", padding, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.max_pool2d(x, self.size, stride=self.stride, padding=self.padding)
+        return max_pool2d(x, self.size, stride=self.stride, padding=self.padding)
 
 
 class AvgPool2D(Module):
@@ -176,7 +186,7 @@ class AvgPool2D(Module):
         self.padding = arguments.pair("AvgPool2D", "padding", padding, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.avg_pool2d(x, self.size, stride=self.stride, padding=self.padding)
+        return avg_pool2d(x, self.size, stride=self.stride, padding=self.padding)
 
 
 class GlobalAvgPool2D(Module):
@@ -185,11 +195,11 @@ class GlobalAvgPool2D(Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4:
             raise ValueError(f"[global_avg_pool2d] x is {x.shape}, expected (N, C, H, W)")
-        return ops.mean(x, axis=(2, 3))
+        return mean(x, axis=(2, 3))
 
 
 class Flatten(Module):
     """All axes but the first joined into one: (N, ...) -> (N, product of the others)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.flatten(x, 1)
+        return flatten(x, 1)

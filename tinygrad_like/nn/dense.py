@@ -1,9 +1,9 @@
 """Dense: the affine map."""
 
-from tinygrad_like import ops
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.linalg import linear
 
 
 class Dense(Module):
@@ -20,4 +20,4 @@ class Dense(Module):
         self.bias = init.fan_in_uniform(self.n_out, self.n_in) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.linear(x, self.weight, self.bias)
+        return linear(x, self.weight, self.bias)

@@ -1,9 +1,9 @@
 """Embedding: a table of vectors, one for each symbol."""
 
-from tinygrad_like import ops
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.index import embedding
 
 
 class Embedding(Module):
@@ -18,4 +18,4 @@ class Embedding(Module):
         self.weight = init.normal((self.num, self.dim))
 
     def forward(self, ids: Tensor) -> Tensor:
-        return ops.embedding(self.weight, ids)
+        return embedding(self.weight, ids)

@@ -52,12 +52,12 @@ def ones(shape: Shape) -> Tensor:
 
 def uniform(shape: Shape, low: float = 0.0, high: float = 1.0) -> Tensor:
     """U(low, high)."""
-    return _parameter(low + (high - low) * random.rand(shape).data)
+    return _parameter(float(low) + float(high - low) * random.rand(shape).data)
 
 
 def normal(shape: Shape, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """N(mean, std^2)."""
-    return _parameter(mean + std * random.randn(shape).data)
+    return _parameter(float(mean) + float(std) * random.randn(shape).data)
 
 
 def fan_in_uniform(shape: Shape, fan_in: int | None = None) -> Tensor:
@@ -103,12 +103,12 @@ def orthogonal(shape: Shape, gain: float = 1.0) -> Tensor:
     xp = backend.of(gaussian).xp
     q, r = xp.linalg.qr(tall.T if wide else tall)
     q = q * xp.where(xp.diagonal(r) < 0, -1, 1).astype(q.dtype)  # makes q uniformly distributed
-    return _parameter(gain * (q.T if wide else q).reshape(gaussian.shape))
+    return _parameter(float(gain) * (q.T if wide else q).reshape(gaussian.shape))
 
 
 def _xavier_std(shape: Shape) -> float:
     return math.sqrt(2 / max(1, sum(fans(shape))))
 
 
-def _parameter(array: Any) -> Tensor:
+def _parameter(array: Any) -> Tensor:  # float32, so the factors above are Python floats
     return Tensor(array, requires_grad=True)

@@ -137,7 +137,7 @@ class Module:
         """
         if not isinstance(state, Mapping):
             raise TypeError(
-                f"[load_state_dict] state is a {type(state).__name__}, expected a dict {{path: array}}"
+                f"[load_state_dict] state is a {type(state).__name__}, expected a dict of arrays"
             )
         leaves = self._leaves_by_path()
         report = StateReport([p for p in leaves if p not in state])
@@ -196,12 +196,11 @@ class Module:
         Raises DeviceError for what is no device that can be used and no dtype, TypeError for a
         dtype that is not floating.
         """
-        target: Any = Tensor(0.0).to(device_or_dtype)  # refuses before anything is changed
+        target = Tensor(0.0).to(device_or_dtype)  # refuses before anything is changed
         if target.dtype.kind != "f":
             raise TypeError(f"[to] dtype is {target.dtype}, expected a floating one")
-        is_device = isinstance(device_or_dtype, str) and device_or_dtype == target.device
         for _, x in self._named_leaves():
-            if not is_device and x.dtype.kind != "f":
+            if x.dtype.kind != "f" and not backend.is_device(device_or_dtype):
                 continue
             moved = x.detach().to(device_or_dtype).data
             if moved is not x.data:
@@ -234,7 +233,7 @@ class Module:
         rows = [["path", "layer", "output shape", "parameters"]]
         for path, module in self.named_modules():
             shape = shapes.get(path, "not called")
-            rows.append([path or "(model)", _head(module), shape, f"{counts[path]:,}"])
+            rows.append([path or "(model)", type(module).__name__, shape, f"{counts[path]:,}"])
         if not inputs:
             rows = [[path, layer, count] for path, layer, _, count in rows]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -253,7 +252,9 @@ class Module:
 
 def _members(value: Any) -> list[tuple[Any, Any]]:
     """(name, value) of what a Module, dict, list or tuple holds; a list Module holds both kinds."""
-    members = list(vars(value).items()) if isinstance(value, Module) else []
+    members: list[tuple[Any, Any]] = []
+    if isinstance(value, Module):
+        members += vars(value).items()
     if isinstance(value, dict):
         members += value.items()
     elif isinstance(value, (list, tuple)):
@@ -313,12 +314,10 @@ def _locate(error: Exception, caller: Module) -> None:
 def _mistyped(value: Any, own: Tensor) -> str | None:
     """What is wrong with the type of a value that is to be loaded into `own`, if anything is."""
     kind = type(value)
-    raw = value.data if kind is Tensor else value
+    raw = value.data if isinstance(value, Tensor) else value
     if backend.of(raw) is None and not isinstance(raw, (np.ndarray, np.generic)):
-        name = (
-            kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
-        )
-        return f"a {name}, expected a Tensor or an array"
+        name = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+        return f"of type {name}, expected a Tensor or an array"
     if not np.can_cast(raw.dtype, own.dtype, "same_kind"):
         return f"of dtype {raw.dtype}, expected {own.dtype} or what converts to it"
     return None

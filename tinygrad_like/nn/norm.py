@@ -1,9 +1,11 @@
 """Normalisation, and dropout: layers that keep the scale of signals, and noise, in check."""
 
-from tinygrad_like import ops
 from tinygrad_like.engine import Tensor, no_grad
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.create import ones, zeros
+from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, normalize_channels, rms_norm
+from tinygrad_like.ops.random import dropout
 
 
 class BatchNorm(Module):
@@ -25,16 +27,16 @@ class BatchNorm(Module):
         self.eps = arguments.number("BatchNorm", "eps", eps, 0)
         self.weight = init.ones(self.num_features) if affine else None
         self.bias = init.zeros(self.num_features) if affine else None
-        self.running_mean = ops.zeros(self.num_features)
-        self.running_var = ops.ones(self.num_features)
+        self.running_mean = zeros(self.num_features)
+        self.running_var = ones(self.num_features)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"[batch_norm] x is {x.shape}, expected (N, {self.num_features}, ...)")
         if not self.training:
             mean, var = self.running_mean, self.running_var
-            return ops.normalize_channels(x, mean, var, self.weight, self.bias, eps=self.eps)
-        y, mean, var = ops.batch_norm(x, self.weight, self.bias, eps=self.eps)
+            return normalize_channels(x, mean, var, self.weight, self.bias, eps=self.eps)
+        y, mean, var = batch_norm(x, self.weight, self.bias, eps=self.eps)
         self._follow(mean, var, x.size // self.num_features)
         return y
 
@@ -60,7 +62,7 @@ class LayerNorm(Module):
         self.bias = init.zeros(self.shape) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
+        return layer_norm(x, self.weight, self.bias, eps=self.eps)
 
 
 class RMSNorm(Module):
@@ -77,7 +79,7 @@ class RMSNorm(Module):
         self.weight = init.ones(self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.rms_norm(x, self.weight, eps=self.eps)
+        return rms_norm(x, self.weight, eps=self.eps)
 
 
 class GroupNorm(Module):
@@ -98,7 +100,7 @@ class GroupNorm(Module):
         self.bias = init.zeros(self.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.group_norm(x, self.weight, self.bias, groups=self.groups, eps=self.eps)
+        return group_norm(x, self.weight, self.bias, groups=self.groups, eps=self.eps)
 
 
 class Dropout(Module):
@@ -111,4 +113,4 @@ class Dropout(Module):
         self.p = arguments.number("Dropout", "p", p, 0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return ops.dropout(x, self.p, training=self.training)
+        return dropout(x, self.p, training=self.training)

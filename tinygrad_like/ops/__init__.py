@@ -2,7 +2,7 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create  elementwise  shape  reduce  linalg  index  inplace  random  softmax  norm  conv
+    create elementwise shape reduce linalg index inplace random softmax norm conv protocol
 """
 
 import numpy as np
@@ -17,13 +17,12 @@ from tinygrad_like.ops import (
     inplace,
     linalg,
     norm,
+    protocol,
     random,
     reduce,
     shape,
     softmax,
 )
-
-FAMILIES = (create, elementwise, shape, reduce, linalg, index, random, softmax, norm, conv)
 
 # Operators: __add__ and __radd__ and so on.
 BINARY = {
@@ -67,36 +66,6 @@ METHODS = """
     matmul dot take take_along_axis scatter_add sort argsort topk tril triu softmax log_softmax
 """.split()
 
-# NumPy functions that become the op of the same name when they meet a Tensor.
-NUMPY_NAMES = """
-    add subtract multiply divide power negative abs sign floor ceil round exp expm1 log log1p log2
-    sqrt square sin cos tan arcsin arccos arctan sinh cosh tanh maximum minimum clip where
-    floor_divide remainder equal not_equal less less_equal greater greater_equal logical_and
-    logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite
-    isinf sum mean var std max min prod argmax argmin any all cumsum reshape transpose swapaxes
-    moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
-    take_along_axis tril triu sort argsort matmul einsum outer dot zeros_like ones_like full_like
-""".split()
-
-
-def find(name):
-    """The op of this name, from whichever family has it."""
-    return next(getattr(family, name) for family in FAMILIES if hasattr(family, name))
-
-
-def _vector_norm(x, ord=None, axis=None, keepdims=False):
-    return reduce.norm(x, 2 if ord is None else ord, axis, keepdims)
-
-
-BY_NUMPY = {getattr(np, name): find(name) for name in NUMPY_NAMES} | {
-    np.linalg.inv: linalg.inv,
-    np.linalg.solve: linalg.solve,
-    np.linalg.cholesky: linalg.cholesky,
-    np.linalg.slogdet: linalg.slogdet,
-    np.linalg.norm: _vector_norm,
-    np.broadcast_to: broadcast_to,
-}
-
 
 @op(any_dtype=True, x=lambda g, device, source: to_device(g, device=source, source=device))
 def to_device(be, x, *, device, source):
@@ -116,26 +85,6 @@ def to(x, device_or_dtype):
             f"[to] {device_or_dtype!r} is no dtype and no device, expected 'cpu', 'cuda' or a dtype"
         ) from None
     return x if x.dtype == dtype else astype(x, dtype=dtype)
-
-
-def _array(x, dtype=None, copy=None):
-    """`np.asarray(t)`: the values outside the graph, read-only unless they are copied."""
-    array = x.numpy()
-    return np.array(array, dtype=dtype, copy=copy) if copy or dtype is not None else array
-
-
-def _array_ufunc(x, ufunc, method, *inputs, **options):
-    if method != "__call__" or ufunc not in BY_NUMPY:
-        name = ufunc.__name__ + ("" if method == "__call__" else f".{method}")
-        raise TypeError(f"[{name}] np.{name} has no op for Tensors; use .numpy() for the values")
-    return BY_NUMPY[ufunc](*inputs, **options)
-
-
-def _array_function(x, function, types, args, options):
-    if function not in BY_NUMPY:
-        name = function.__name__
-        raise TypeError(f"[{name}] np.{name} has no op for Tensors; use .numpy() for the values")
-    return BY_NUMPY[function](*args, **options)
 
 
 def _swapped(function):
@@ -159,7 +108,7 @@ def _attach():
     for name, function in BINARY.items():
         attributes[f"__{name}__"] = function
         attributes[f"__r{name}__"] = _swapped(function)
-    attributes |= {name: find(name) for name in METHODS}
+    attributes |= {name: protocol.find(name) for name in METHODS}
     attributes |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}
     attributes |= {
         "T": property(shape.transpose, doc="The tensor with its axes reversed."),
@@ -167,9 +116,9 @@ def _attach():
         "to": to,
         "cpu": lambda x: to(x, "cpu"),
         "cuda": lambda x: to(x, "cuda"),
-        "__array__": _array,
-        "__array_ufunc__": _array_ufunc,
-        "__array_function__": _array_function,
+        "__array__": protocol.array,
+        "__array_ufunc__": protocol.array_ufunc,
+        "__array_function__": protocol.array_function,
         "__dlpack__": lambda x, **options: x.data.__dlpack__(**options),
         "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
     }

@@ -5,6 +5,7 @@ each other's gradients: that is all there is to know for every order.
 """
 
 from tinygrad_like.engine import op
+from tinygrad_like.ops.linalg import iadd_bias
 from tinygrad_like.ops.shape import expand_dims, squeeze
 
 
@@ -87,9 +88,7 @@ def _check_bias(name, bias, channels):
 )
 def _conv2d(be, x, weight, bias=None, *, geometry, groups):
     y = be.k.conv2d(x, weight, *geometry, groups)
-    if bias is not None:
-        y += bias[:, None, None]
-    return y
+    return y if bias is None else iadd_bias(y, bias[:, None, None])
 
 
 @op(

@@ -35,9 +35,9 @@ def ones(shape, *, dtype=FLOAT, device=None, requires_grad=False):
     return _made(xp.ones(_shape("ones", shape), dtype), requires_grad)
 
 
-def full(shape, value, *, dtype=None, device=None, requires_grad=False):
-    """A tensor filled with `value`; the dtype follows the value as in `Tensor(value)`."""
-    value = Tensor(value, dtype=dtype, device=device)
+def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
+    """A tensor filled with one value; the dtype follows it as in `Tensor(fill_value)`."""
+    value = Tensor(fill_value, dtype=dtype, device=device)
     xp = backend.get(value.device).xp
     filled = xp.full(_shape("full", shape), value.data, value.dtype)
     return _made(filled, requires_grad)
@@ -53,10 +53,10 @@ def ones_like(x, *, dtype=None, requires_grad=False):
     return ones(x.shape, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad)
 
 
-def full_like(x, value, *, dtype=None, requires_grad=False):
-    """`value` in the shape, dtype and device of the tensor `x`."""
+def full_like(x, fill_value, *, dtype=None, requires_grad=False):
+    """One value in the shape, dtype and device of the tensor `x`."""
     return full(
-        x.shape, value, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad
+        x.shape, fill_value, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad
     )
 
 
@@ -81,5 +81,7 @@ def eye(n, m=None, *, dtype=FLOAT, device=None, requires_grad=False):
 
 def from_dlpack(x):
     """A tensor on the memory of `x`, an array of any library that speaks DLPack, not copied."""
+    if isinstance(x, Tensor):
+        return x.detach()
     on_cpu = x.__dlpack_device__()[0] == 1  # kDLCPU
     return wrap(backend.get("cpu" if on_cpu else "cuda").xp.from_dlpack(x))

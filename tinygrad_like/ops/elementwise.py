@@ -9,7 +9,7 @@ At kinks the gradient is the one of this table (tested):
 
 import math
 
-from tinygrad_like.engine import op
+from tinygrad_like.engine import astype, op
 
 # Arithmetic
 
@@ -49,6 +49,8 @@ def _power_of_exponent(g, a, out):
     """a^b log(a), and 0 where a is 0."""
     if isinstance(a, (int, float)):
         return g * out * (math.log(a) if a > 0 else 0 if a == 0 else math.nan)
+    if a.dtype.kind not in "fc":
+        a = astype(a, dtype=g.dtype)
     return g * out * log(where(equal(a, 0), 1, a))
 
 

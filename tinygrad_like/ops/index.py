@@ -6,7 +6,7 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 import numpy as np
 
 from tinygrad_like.engine import Tensor, backend_of, op
-from tinygrad_like.ops.shape import normal_axes, slice_at
+from tinygrad_like.ops.shape import normal_axis, slice_at
 
 
 def raw_index(name, x, index):
@@ -22,9 +22,11 @@ def raw_index(name, x, index):
         if p is Ellipsis:
             axis += x.ndim - consumed + 1
         if isinstance(p, Tensor):
-            p = p.data
+            p = p.data.copy()
         elif isinstance(p, list):
             p = np.array(p) if p else np.array(p, int)
+        elif isinstance(p, (np.ndarray, be.array_type)):
+            p = p.copy()  # backward reads it again: the caller may change theirs meanwhile
         if isinstance(p, np.ndarray):
             p = be.from_host(p)
         if isinstance(p, be.array_type):
@@ -67,14 +69,14 @@ def take(x, indices, axis=None):
     """The slices of `x` at integer `indices` along an axis; by default of the flat tensor."""
     if axis is None:
         return getitem(x.reshape(-1), indices)
-    axis = normal_axes("take", axis, x.ndim)[0]
+    axis = normal_axis("take", axis, x.ndim)
     return getitem(x, (*(slice(None),) * axis, indices))
 
 
 def _along(name, x, indices, axis):
     """The full index that reads `indices` along an axis and every other axis in step."""
     be = backend_of(x)
-    axis = normal_axes(name, axis, x.ndim)[0]
+    axis = normal_axis(name, axis, x.ndim)
     raw = indices.data if isinstance(indices, Tensor) else be.from_host(np.asarray(indices))
     if raw.ndim != x.ndim:
         raise ValueError(f"[{name}] indices have {raw.ndim} axes, x has {x.ndim}")
@@ -113,7 +115,7 @@ def repeat(x, repeats, axis=None):
     """Each element (or slice along an axis) repeated, `repeats` times or so many times each."""
     if axis is None:
         x, axis = x.reshape(-1), 0
-    axis = normal_axes("repeat", axis, x.ndim)[0]
+    axis = normal_axis("repeat", axis, x.ndim)
     counts = np.broadcast_to(np.asarray(repeats), (x.shape[axis],))
     return take(x, np.repeat(np.arange(x.shape[axis]), counts), axis)
 
@@ -138,18 +140,18 @@ def embedding(weight, ids):
 
     Raises IndexError for ids outside 0 to n - 1.
     """
-    raw = ids.data if isinstance(ids, Tensor) else ids
-    be = backend_of(weight)
-    if not isinstance(raw, be.array_type):
-        raw = be.from_host(np.asarray(raw))
-    if raw.dtype.kind not in "iu":
-        raise TypeError(f"[embedding] ids have dtype {raw.dtype}, expected integers")
-    check_labels("embedding", "ids", raw, weight.shape[0])
-    return _embedding(weight, raw)
+    if not isinstance(ids, Tensor):
+        be = backend_of(weight)
+        ids = ids if isinstance(ids, be.array_type) else be.from_host(np.asarray(ids))
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"[embedding] ids have dtype {ids.dtype}, expected integers")
+    check_labels("embedding", "ids", ids, weight.shape[0])
+    return _embedding(weight, ids)
 
 
 def check_labels(name, what, labels, count):
-    """Raise IndexError unless all of an integer array lie from 0 to count - 1."""
+    """Raise IndexError unless all of an integer array or Tensor lie from 0 to count - 1."""
+    labels = labels.data if isinstance(labels, Tensor) else labels
     if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= count):
         bad = int(labels.max()) if int(labels.max()) >= count else int(labels.min())
         raise IndexError(f"[{name}] {what} contain {bad}, expected 0 to {count - 1}")
@@ -167,8 +169,7 @@ def one_hot(labels, num_classes, *, dtype=np.float32):
     """
     if labels.dtype.kind not in "iu":
         raise TypeError(f"[one_hot] labels have dtype {labels.dtype}, expected integers")
-    raw = labels.data if isinstance(labels, Tensor) else labels
-    check_labels("one_hot", "labels", raw, num_classes)
+    check_labels("one_hot", "labels", labels, num_classes)
     return _one_hot(labels, num_classes=num_classes, dtype=dtype)
 
 
@@ -185,9 +186,7 @@ def triu(be, x, *, k=0):
 
 
 @op(any_dtype=True)
-def argsort(be, x, *, axis=-1, descending=False):
-    """The indices that sort along an axis; equal elements keep their order."""
-    axis = normal_axes("argsort", axis, x.ndim)[0]
+def _argsort(be, x, *, axis, descending):
     if not descending:
         return be.xp.argsort(x, axis=axis, kind="stable")
     turned = be.xp.flip(x, axis)
@@ -195,16 +194,26 @@ def argsort(be, x, *, axis=-1, descending=False):
     return x.shape[axis] - 1 - order
 
 
-def sort(x, axis=-1, descending=False):
-    """`x` in rising (or falling) order along an axis; equal elements keep their order."""
-    return take_along_axis(x, argsort(x, axis=axis, descending=descending), axis)
+def argsort(x, axis=-1, *, descending=False):
+    """The indices that sort along an axis (None: the flat tensor); equal elements keep order."""
+    if axis is None:
+        return argsort(x.reshape(-1), descending=descending)
+    return _argsort(x, axis=normal_axis("argsort", axis, x.ndim), descending=descending)
+
+
+def sort(x, axis=-1, *, descending=False):
+    """`x` in rising (or falling) order along an axis (None: the flat tensor); stable."""
+    if axis is None:
+        return sort(x.reshape(-1), descending=descending)
+    axis = normal_axis("sort", axis, x.ndim)
+    return take_along_axis(x, argsort(x, axis, descending=descending), axis)
 
 
 def topk(x, k, axis=-1):
     """The `k` largest elements along an axis, largest first: (values, indices)."""
-    axis = normal_axes("topk", axis, x.ndim)[0]
+    axis = normal_axis("topk", axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
-    order = argsort(x, axis=axis, descending=True)
+    order = argsort(x, axis, descending=True)
     indices = order[slice_at(axis, 0, k)]
     return take_along_axis(x, indices, axis), indices

@@ -4,6 +4,8 @@ They change memory, raise the version counter, and are refused where they would 
 graph: there `t += v` means `t = t + v`, and `t[i] = v` raises.
 """
 
+import numpy as np
+
 from tinygrad_like.engine import GraphError, Tensor, mode
 from tinygrad_like.ops.elementwise import add, divide, multiply, power, subtract
 from tinygrad_like.ops.index import raw_index
@@ -45,6 +47,10 @@ def _in_place(name, function):
         result = function(x, value)
         if result.shape != x.shape:
             raise ValueError(f"[{name}] the result has shape {result.shape}, x has {x.shape}")
+        if not np.can_cast(result.dtype, x.dtype, "same_kind"):
+            raise TypeError(
+                f"[{name}] the result has dtype {result.dtype}, which {x.dtype} cannot hold"
+            )
         x._data[...] = result._data
         x.version[0] += 1
         return x

@@ -48,6 +48,14 @@ def matmul(be, a, b):
     return be.xp.matmul(a, b)
 
 
+def iadd_bias(y, bias):
+    """y + bias in the memory of y, unless the bias has a wider dtype."""
+    if bias.dtype != y.dtype:
+        return y + bias
+    y += bias
+    return y
+
+
 def _linear_weight(g, x, weight_shape):
     return reshape(x, (-1, weight_shape[0])).T @ reshape(g, (-1, weight_shape[1]))
 
@@ -68,7 +76,7 @@ def linear(be, x, weight, bias=None):
         raise ValueError(f"[linear] bias is {bias.shape}, expected {weight.shape[1:]}")
     y = be.xp.matmul(x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x, weight)
     if bias is not None:
-        y += bias
+        y = iadd_bias(y, bias)
     return y.reshape(*x.shape[:-1], weight.shape[1])
 
 
@@ -104,11 +112,9 @@ def _einsum_rule(g, xs, subscripts, needs):
         rest = [y for j, y in enumerate(xs) if j != i]
         grad = _einsum([g, *rest], subscripts=f"{','.join([target, *others])}->{seen}")
         # An index of this operand alone was summed: its gradient is the same all along it.
-        lone = tuple(k for k, c in enumerate(term) if c not in known)
-        if lone:
-            grad = expand_dims(grad, lone)
-            full = [n if k in lone else grad.shape[k] for k, n in enumerate(x.shape)]
-            grad = broadcast_to(grad, tuple(full))
+        grad = expand_dims(grad, tuple(k for k, c in enumerate(term) if c not in known))
+        sizes = zip(grad.shape, x.shape, strict=True)
+        grad = broadcast_to(grad, tuple(n if m == 1 else m for m, n in sizes))
         grads.append(grad)
     return grads
 
@@ -133,11 +139,12 @@ def einsum(subscripts, *operands):
             f"[einsum] {subscripts!r} names {len(terms)} operands, got {len(operands)}"
         )
     terms, spread = _without_ellipsis(subscripts, terms, operands)
-    joined = "".join(terms)
-    if not arrow:
-        target = spread + "".join(c for c in sorted(set(joined)) if joined.count(c) == 1)
-        target = target if spread == "" else spread + target.replace(spread, "", 1)
-    target = target.replace("...", spread)
+    if arrow:
+        target = target.replace("...", spread)
+    else:
+        joined = "".join(terms)
+        once = sorted(c for c in set(joined) if joined.count(c) == 1 and c not in spread)
+        target = spread + "".join(once)
     _check_lengths(subscripts, terms, target, operands)
     xs = []
     for x, term in zip(operands, terms, strict=True):

@@ -7,7 +7,7 @@ import math
 
 from tinygrad_like.engine import astype, broadcast_to, op
 from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
-from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, reshape
+from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
 
 def _kept(shape, axis):
@@ -107,7 +107,7 @@ def prod(be, x, *, axis=None, keepdims=False):
 
 @op(x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis))
 def _cumsum(be, x, *, axis):
-    return x.cumsum(axis=normal_axes("cumsum", axis, x.ndim)[0])
+    return x.cumsum(axis=normal_axis("cumsum", axis, x.ndim))
 
 
 def cumsum(x, axis=None):
@@ -138,7 +138,7 @@ def norm(x, ord=2, axis=None, keepdims=False):
 
 
 def _one_axis(name, x, axis):
-    return None if axis is None else normal_axes(name, axis, x.ndim)[0]
+    return None if axis is None else normal_axis(name, axis, x.ndim)
 
 
 @op(any_dtype=True)

@@ -30,6 +30,13 @@ def normal_axes(name, axis, ndim):
     return normal
 
 
+def normal_axis(name, axis, ndim):
+    """One axis as an int from 0 to ndim - 1; TypeError for None or a tuple."""
+    if not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"[{name}] axis is {axis!r}, expected an integer")
+    return normal_axes(name, axis, ndim)[0]
+
+
 @op(view=True, x=lambda g, x_shape: reshape(g, x_shape))
 def reshape(be, x, *, shape):
     """`x` with its elements in another shape, in the same order; one length may be -1."""
@@ -61,7 +68,7 @@ def transpose(x, axes=None):
 
 def swapaxes(x, axis1, axis2):
     """`x` with two axes exchanged."""
-    i, j = normal_axes("swapaxes", axis1, x.ndim)[0], normal_axes("swapaxes", axis2, x.ndim)[0]
+    i, j = normal_axis("swapaxes", axis1, x.ndim), normal_axis("swapaxes", axis2, x.ndim)
     order = list(range(x.ndim))
     order[i], order[j] = j, i
     return _transpose(x, axes=tuple(order))
@@ -102,8 +109,8 @@ def flatten(x, start_axis=0, end_axis=-1):
     """`x` with the axes from `start_axis` to `end_axis` joined into one."""
     if x.ndim == 0:
         return reshape(x, (1,))
-    first = normal_axes("flatten", start_axis, x.ndim)[0]
-    last = normal_axes("flatten", end_axis, x.ndim)[0]
+    first = normal_axis("flatten", start_axis, x.ndim)
+    last = normal_axis("flatten", end_axis, x.ndim)
     if first > last:
         raise ValueError(f"[flatten] start_axis {start_axis} comes after end_axis {end_axis}")
     joined = math.prod(x.shape[first : last + 1])
@@ -128,7 +135,7 @@ def slice_at(axis, start, stop):
 @op(backward=_cut)
 def concatenate(be, *xs, axis=0):
     """The tensors of a list joined along an axis that they have."""
-    axis = normal_axes("concatenate", axis, xs[0].ndim)[0]
+    axis = normal_axis("concatenate", axis, xs[0].ndim)
     for i, x in enumerate(xs):
         if x.shape[:axis] != xs[0].shape[:axis] or x.shape[axis + 1 :] != xs[0].shape[axis + 1 :]:
             raise ValueError(
@@ -156,7 +163,7 @@ def _split(be, x, *, stops, axis):
 
 def split(x, indices_or_sections, axis=0):
     """`x` cut along an axis into a tuple: so many equal sections, or before these indices."""
-    axis = normal_axes("split", axis, x.ndim)[0]
+    axis = normal_axis("split", axis, x.ndim)
     n = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         sections = int(indices_or_sections)

@@ -3,11 +3,11 @@
 A row that is -inf everywhere (fully masked) has softmax 0, never NaN.
 """
 
-from tinygrad_like.engine import Tensor, op
+from tinygrad_like.engine import op
 from tinygrad_like.ops.elementwise import exp
 from tinygrad_like.ops.index import check_labels, take_along_axis
 from tinygrad_like.ops.reduce import _restore, sum
-from tinygrad_like.ops.shape import expand_dims, normal_axes, squeeze
+from tinygrad_like.ops.shape import expand_dims, normal_axis, squeeze
 
 
 def _along_last(name, kernel, axis, *arrays):
@@ -15,7 +15,7 @@ def _along_last(name, kernel, axis, *arrays):
     x = arrays[0]
     if x.ndim == 0:
         raise ValueError(f"[{name}] x is a number, expected at least one axis")
-    axis = normal_axes(name, axis, x.ndim)[0]
+    axis = normal_axis(name, axis, x.ndim)
     if axis == x.ndim - 1:
         return kernel(*arrays)
     return kernel(*(a.swapaxes(axis, -1) for a in arrays)).swapaxes(axis, -1)
@@ -67,7 +67,7 @@ def logsumexp(x, axis=None, keepdims=False):
     if axis is None:
         total = _logsumexp(x.reshape(-1), axis=0)
         return total.reshape((1,) * x.ndim) if keepdims else total
-    return _logsumexp(x, axis=normal_axes("logsumexp", axis, x.ndim)[0], keepdims=keepdims)
+    return _logsumexp(x, axis=normal_axis("logsumexp", axis, x.ndim), keepdims=keepdims)
 
 
 def _nll(logits, labels):
@@ -94,13 +94,12 @@ def softmax_cross_entropy(logits, labels):
     Raises ValueError for shapes that do not fit, TypeError for labels that are no integers,
     IndexError for labels out of range.
     """
-    raw = labels._data if isinstance(labels, Tensor) else labels
-    if logits.ndim != 2 or tuple(raw.shape) != tuple(logits.shape[:1]):
+    if logits.ndim != 2 or tuple(labels.shape) != tuple(logits.shape[:1]):
         raise ValueError(
-            f"[cross_entropy] logits are {logits.shape}, labels are {raw.shape}, "
+            f"[cross_entropy] logits are {logits.shape}, labels are {labels.shape}, "
             "expected (n, classes) and (n,)"
         )
-    if raw.dtype.kind not in "iu":
-        raise TypeError(f"[cross_entropy] labels have dtype {raw.dtype}, expected integers")
-    check_labels("cross_entropy", "labels", raw, logits.shape[1])
-    return _softmax_cross_entropy(logits, raw)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"[cross_entropy] labels have dtype {labels.dtype}, expected integers")
+    check_labels("cross_entropy", "labels", labels, logits.shape[1])
+    return _softmax_cross_entropy(logits, labels)

@@ -1,0 +1,22 @@
+"""All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
+
+import cases_elementwise
+import cases_linalg
+import cases_neural
+import cases_reduce
+import cases_shape
+
+FAMILIES = (cases_elementwise, cases_shape, cases_reduce, cases_linalg, cases_neural)
+CASES = [case for family in FAMILIES for case in family.CASES]
+
+
+def _number_repeats():
+    """Names are the tests' ids: a name that occurs again gets a number."""
+    seen = {}
+    for case in CASES:
+        seen[case.name] = seen.get(case.name, 0) + 1
+        if seen[case.name] > 1:
+            case.name += f"-{seen[case.name]}"
+
+
+_number_repeats()

@@ -1,0 +1,158 @@
+"""Rows for ops/conv.py, ops/norm.py and ops/random.py: one line a row, see case.py."""
+
+import numpy as np
+import tinygrad_like as tg
+from case import Apart, Case, F, N, P, torch
+from tinygrad_like.ops import conv
+from tinygrad_like.ops.norm import normalize_channels
+
+
+def conv_row(function, x, weight, *, bias=False, **attributes):
+    """A convolution, with torch's function of the same name as the oracle."""
+    axis = 1 if "transpose" in function.__name__ else 0
+    channels = weight[axis] * (attributes.get("groups", 1) if axis else 1)
+    inputs = [N(*x), N(*weight), *([N(channels)] if bias else [])]
+    return Case(function, *inputs, **attributes)
+
+
+CONV = [
+    conv_row(tg.conv2d, (2, 1, 3, 3), (1, 1, 2, 2)),
+    conv_row(tg.conv2d, (1, 2, 3, 3), (2, 2, 2, 2), bias=True),
+    conv_row(tg.conv2d, (2, 1, 3, 4), (1, 1, 3, 3), padding=1),
+    conv_row(tg.conv2d, (1, 1, 5, 4), (2, 1, 2, 3), bias=True, stride=2),
+    conv_row(tg.conv2d, (1, 1, 5, 4), (2, 1, 3, 2), stride=(2, 1), padding=(1, 0)),
+    conv_row(tg.conv2d, (1, 1, 5, 5), (1, 1, 2, 2), dilation=2),
+    conv_row(tg.conv2d, (1, 1, 4, 6), (1, 1, 2, 3), dilation=(1, 2), padding=(0, 1), stride=(3, 2)),
+    conv_row(tg.conv2d, (1, 4, 2, 3), (2, 2, 2, 2), groups=2, bias=True),
+    conv_row(tg.conv2d, (1, 3, 2, 3), (6, 1, 2, 2), groups=3),
+    conv_row(tg.conv2d, (2, 2, 2, 2), (3, 2, 1, 1)),
+    conv_row(tg.conv2d, (1, 1, 3, 3), (1, 1, 3, 3), padding="same"),
+    conv_row(tg.conv2d, (1, 1, 3, 3), (1, 1, 3, 1), padding="valid"),
+    conv_row(tg.conv2d, (1, 1, 4, 3), (1, 1, 2, 2), stride=3),  # the last row is never seen
+    conv_row(tg.conv2d, (1, 1, 2, 2), (1, 1, 1, 1), padding=2, stride=2),  # windows of padding
+    conv_row(tg.conv1d, (2, 1, 5), (2, 1, 2)),
+    conv_row(tg.conv1d, (2, 1, 5), (1, 1, 3), bias=True, padding=1, stride=2),
+    conv_row(tg.conv1d, (1, 1, 7), (2, 1, 3), dilation=2, padding=2),
+    conv_row(tg.conv1d, (1, 4, 3), (2, 2, 2), groups=2),
+    conv_row(tg.conv1d, (1, 1, 5), (1, 1, 3), padding="same"),
+    conv_row(tg.conv_transpose2d, (2, 1, 2, 2), (1, 2, 2, 2)),
+    conv_row(tg.conv_transpose2d, (3, 2, 1, 2), (2, 1, 2, 2), bias=True, stride=2),
+    conv_row(tg.conv_transpose2d, (2, 1, 3, 2), (1, 2, 3, 2), padding=1, stride=(2, 3)),
+    conv_row(tg.conv_transpose2d, (2, 1, 2, 2), (1, 1, 3, 3), stride=2, output_padding=1),
+    conv_row(tg.conv_transpose2d, (2, 1, 2, 3), (1, 1, 2, 2), dilation=2, bias=True),
+    conv_row(tg.conv_transpose2d, (1, 4, 2, 2), (4, 1, 2, 2), groups=2, bias=True),
+]
+
+GEOMETRY = (2, 1), (1, 0), (1, 2)
+AS_TORCH = dict(zip(("stride", "padding", "dilation"), GEOMETRY, strict=True))
+
+CONV_GRADIENTS = [
+    Case(
+        conv.conv2d_input_grad,
+        N(1, 2, 3, 2),
+        N(2, 1, 2, 2),
+        torch=lambda dy, w: F.grad.conv2d_input((1, 2, 4, 4), w, dy, groups=2, **AS_TORCH),
+        shape=(1, 2, 4, 4),
+        geometry=GEOMETRY,
+        groups=2,
+        empty=False,
+    ),
+    Case(
+        conv.conv2d_weight_grad,
+        N(1, 2, 3, 2),
+        N(1, 2, 4, 4),
+        torch=lambda dy, x: F.grad.conv2d_weight(x, (2, 1, 2, 2), dy, groups=2, **AS_TORCH),
+        shape=(2, 1, 2, 2),
+        geometry=GEOMETRY,
+        groups=2,
+    ),
+]
+
+POOL = [
+    *(
+        Case(f, Apart(*x), size=size, **kw)
+        for f in (tg.max_pool2d, tg.avg_pool2d)
+        for x, size, kw in (
+            ((1, 1, 4, 4), 2, {}),
+            ((2, 2, 2, 3), (2, 3), {}),
+            ((1, 1, 5, 4), 2, {"stride": 1}),
+            ((1, 1, 4, 5), (3, 2), {"stride": (1, 3), "padding": (1, 0)}),
+            ((1, 2, 3, 3), 2, {"padding": 1}),
+            ((2, 1, 3, 3), 1, {}),
+            ((1, 1, 5, 4), 2, {"stride": 3}),
+        )
+    ),
+]
+
+NORM = [
+    Case(tg.layer_norm, N(3, 4), torch=lambda x: F.layer_norm(x, (4,))),
+    Case(tg.layer_norm, N(2, 2, 3), P(3), torch=lambda x, w: F.layer_norm(x, (3,), w), empty=True),
+    Case(tg.layer_norm, N(4, 3), P(3), N(3), torch=lambda x, w, b: F.layer_norm(x, (3,), w, b)),
+    Case(tg.layer_norm, N(3, 2, 2), P(2, 2), N(2, 2),
+         torch=lambda x, w, b: F.layer_norm(x, (2, 2), w, b)),
+    Case(lambda x, b: tg.layer_norm(x, bias=b), N(2, 3), N(3),
+         torch=lambda x, b: F.layer_norm(x, (3,), None, b), name="layer_norm bias"),
+    Case(tg.layer_norm, N(2, 3), torch=lambda x: F.layer_norm(x, (3,), eps=0.1), eps=0.1),
+    Case(tg.layer_norm, N(4), torch=lambda x: F.layer_norm(x, (4,)), empty=False),
+    Case(tg.rms_norm, N(3, 4), torch=lambda x: F.rms_norm(x, (4,), eps=1e-6)),
+    Case(tg.rms_norm, N(3, 2, 4), P(4), torch=lambda x, w: F.rms_norm(x, (4,), w, eps=1e-6)),
+    Case(tg.rms_norm, N(3, 2, 2), P(2, 2),
+         torch=lambda x, w: F.rms_norm(x, (2, 2), w, eps=0.1), eps=0.1),
+    *(
+        Case(tg.group_norm, N(*x), *more, groups=groups, empty=True,
+             torch=lambda x, *more, n=groups: F.group_norm(x, n, *more))
+        for x, groups in (((2, 4, 3), 2), ((3, 2, 2, 2), 1), ((1, 3, 4), 3))
+        for more in ((), (P(x[1]), N(x[1])))
+    ),
+    Case(lambda x, b: tg.group_norm(x, bias=b, groups=2), N(3, 2, 3), N(2),
+         torch=lambda x, b: F.group_norm(x, 2) + b[:, None], name="group_norm bias"),
+]  # fmt: skip
+
+
+def torch_batch_norm(x, weight=None, bias=None, eps=1e-5):
+    axes = (0, *range(2, x.ndim))
+    y = F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
+    return y, x.mean(axes), x.var(axes, correction=0)
+
+
+BATCH_NORM = [
+    *(
+        Case(tg.batch_norm, N(*x), *more, torch=torch_batch_norm, empty=False, statistics=True)
+        for x in ((4, 3), (3, 2, 2), (2, 2, 2, 3))
+        for more in ((), (P(x[1]),), (P(x[1]), N(x[1])))
+    ),
+    Case(tg.batch_norm, N(4, 2), torch=lambda x: torch_batch_norm(x, eps=0.2),
+         empty=False, statistics=True, eps=0.2),
+    # Not all outputs are used.
+    Case(lambda x: tg.batch_norm(x)[0], N(4, 2), torch=lambda x: torch_batch_norm(x)[0],
+         name="batch_norm()[0]", empty=False, statistics=True),
+    Case(lambda x: tg.batch_norm(x)[::2], N(4, 2), torch=lambda x: torch_batch_norm(x)[::2],
+         name="batch_norm()[::2]", empty=False, statistics=True),
+    Case(normalize_channels, N(3, 2, 2), N(2), P(2), P(2), N(2),
+         torch=lambda x, m, v, w, b: (x - m[:, None]) * (v[:, None] + 1e-5) ** -0.5 * w[:, None]
+         + b[:, None]),
+    Case(normalize_channels, N(3, 2), N(2), P(2), torch=lambda x, m, v: (x - m) / (v + 1e-5).sqrt()),
+]  # fmt: skip
+
+
+def dropout(x, p=0.5, training=True):
+    """Dropout with the same mask at every call."""
+    tg.seed(3)
+    return tg.dropout(x, p, training=training)
+
+
+def masked(x, p):
+    """x times a mask: dropout is linear."""
+    return x * dropout(np.ones_like(x), p)
+
+
+DROPOUT = [
+    *(
+        Case(dropout, N(4, 3), numpy=lambda x, p=p: masked(x, p), p=p)
+        for p in (0.0, 0.3, 0.5, 0.9, 1.0)
+    ),
+    Case(dropout, N(4, 3), numpy=lambda x, **_: x, name="dropout eval", training=False),
+    Case(lambda x: dropout(x.T), N(2, 3), numpy=lambda x: masked(x.T, 0.5), name="dropout x.T"),
+]
+
+CASES = CONV + CONV_GRADIENTS + POOL + NORM + BATCH_NORM + DROPOUT

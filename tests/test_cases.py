@@ -1,0 +1,378 @@
+"""Every row of cases.py through everything that holds for every op.
+
+Values and gradients against torch (or NumPy), gradients of order 1 and 2 against numerical ones,
+views as inputs, dtypes, empty inputs, fused ops against their composites, raw arrays; and that
+no op, no gradient rule and no public function is without a row.
+"""
+
+import inspect
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import tinygrad_like as tg
+from case import torch
+from cases import CASES
+from tinygrad_like.engine import OPS, Tensor, gradients, wrap
+from tinygrad_like.engine.record import ATTRIBUTE, EXTRA, INPUT, Plan
+
+ROWS = pytest.mark.parametrize("case", CASES, ids=repr)
+DIFFERENTIABLE = [c for c in CASES if c.grad]
+GRAD_ROWS = pytest.mark.parametrize("case", DIFFERENTIABLE, ids=repr)
+TOLERANCE = {np.float16: 4e-3, np.float32: 1e-5}
+
+
+def is_float(x):
+    return getattr(x, "dtype", None) is not None and x.dtype.kind == "f"
+
+
+def as_tensors(arrays):
+    """Tensors around the very arrays; the floating ones require a gradient."""
+    tensors = [wrap(x) for x in arrays]
+    for t in tensors:
+        if is_float(t):
+            t.requires_grad = True
+    return tensors
+
+
+def floats(tensors):
+    return [t for t in tensors if is_float(t)]
+
+
+def cotangents(outs, seed=0):
+    """Random numbers shaped like each floating output."""
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(y.shape).astype(y.dtype) for y in outs]
+
+
+def run(case, arrays, gs=None, create_graph=False):
+    """(outputs, gradients) as Tensors, for raw inputs and output gradients (None: random)."""
+    tensors = as_tensors(arrays)
+    outs = case(*tensors)
+    ys = floats(outs)
+    gs = cotangents(ys) if gs is None else gs
+    grads = gradients(ys, floats(tensors), [wrap(g) for g in gs], create_graph=create_graph)
+    return outs, grads
+
+
+def nodes_under(tensors):
+    """The recorded calls that tensors came from."""
+    found = {}
+    stack = [t.node for t in tensors if t.node is not None]
+    while stack:
+        node = stack.pop()
+        if id(node) not in found:
+            found[id(node)] = node
+            stack += [p for p in node.parents if p is not None]
+    return [n for n in found.values() if isinstance(n.plan, Plan)]
+
+
+def saved_arrays(tensors):
+    """(op, what kind, array) for everything that the graph of these tensors keeps."""
+    for node in nodes_under(tensors):
+        for (kind, _), x in zip(node.plan.saves, node.saved, strict=True):
+            for a in x if isinstance(x, tuple) else (x,):
+                if isinstance(a, (np.ndarray, np.generic)):
+                    yield node.plan.op.name, kind, a
+
+
+def assert_same(actual, expected, rtol, what):
+    """Equal shapes, and equal values up to rounding in the scale of the whole array."""
+    actual = [np.asarray(a.data if isinstance(a, Tensor) else a) for a in actual]
+    expected = [np.asarray(e.data if isinstance(e, Tensor) else e) for e in expected]
+    assert len(actual) == len(expected), what
+    for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
+        assert a.shape == e.shape, f"{what} {i} has shape {a.shape}, expected {e.shape}"
+        scale = np.abs(e).max() if e.size and e.dtype.kind == "f" and np.isfinite(e).all() else 0
+        np.testing.assert_allclose(a, e, rtol=rtol, atol=rtol * scale, err_msg=f"{what} {i}")
+
+
+@ROWS
+def test_values_and_gradients_equal_the_oracle(case):
+    """In float64, to 1e-12 of the largest element."""
+    arrays = case.arrays()
+    if case.torch is None:
+        assert_same(case(*map(wrap, arrays)), case.by_numpy(*arrays), 1e-12, "output")
+        return
+    if torch is None:
+        pytest.skip("torch, the oracle of this row, is not installed")
+    if not case.grad:
+        assert_same(case(*map(wrap, arrays)), case.by_torch(*map(torch.tensor, arrays)), 0, "output")
+        return
+    theirs = [torch.tensor(x, requires_grad=is_float(x)) for x in arrays]
+    expected = case.by_torch(*theirs)
+    outs, grads = run(case, arrays)
+    assert_same(outs, [y.detach().numpy() for y in expected], 1e-12, "output")
+    pairs = [
+        (y, torch.tensor(g))
+        for y, g in zip([y for y in expected if y.is_floating_point()], cotangents(floats(outs)),
+                        strict=True)
+        if y.requires_grad
+    ]  # fmt: skip
+    inputs = [x for x in theirs if x.requires_grad]
+    if pairs and inputs:
+        ys, gs = zip(*pairs, strict=True)
+        expected = torch.autograd.grad(ys, inputs, gs, allow_unused=True)
+        expected = [
+            np.zeros(x.shape) if e is None else e.numpy()
+            for e, x in zip(expected, inputs, strict=True)
+        ]
+        assert_same(grads, expected, 1e-12, "gradient")
+
+
+@GRAD_ROWS
+def test_derivatives_of_order_1_and_2(case):
+    tg.gradcheck(lambda *xs: case(*xs), *case.arrays(), order=2)
+
+
+def transposed(x):
+    return np.array(x, order="F")
+
+
+def strided(x):
+    wide = np.full([2 * n for n in x.shape], np.nan if is_float(x) else 0).astype(x.dtype)
+    view = wide[(..., *(slice(1, None, 2),) * x.ndim)]
+    view[...] = x
+    return view
+
+
+def reversed_(x):
+    back = (slice(None, None, -1),) * x.ndim
+    return x[back].copy(order="C")[back] if x.ndim else x
+
+
+def broadcast(x):
+    return np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x
+
+
+def read_only(x):
+    x = x.copy()
+    x.flags.writeable = False
+    return x
+
+
+# A row of equal numbers has no deviation to divide by.
+IF_ALL_ARE_EQUAL = {"divide": "ignore", "invalid": "ignore"}
+
+
+@pytest.mark.parametrize("view", [transposed, strided, reversed_, broadcast, read_only])
+@ROWS
+def test_views_give_the_same_as_contiguous_arrays(case, view):
+    arrays = case.arrays()
+    tame = [maker.tame for maker in case.inputs]
+    views = [x if t and view is broadcast else view(x) for x, t in zip(arrays, tame, strict=True)]
+    arrays = [np.array(x) for x in views]
+    with np.errstate(**IF_ALL_ARE_EQUAL if view is broadcast else {}):
+        outs, grads = run(case, arrays)
+        gs = cotangents(floats(outs))
+        gs_views = gs if view is broadcast else map(view, gs)
+        outs_of_views, grads_of_views = run(case, views, gs_views)
+    assert_same(outs_of_views, outs, 1e-13, "output")
+    assert_same(grads_of_views, grads, 1e-13, "gradient")
+    assert_same(views, arrays, 0, "input after the call,")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@ROWS
+def test_dtype_is_kept(case, dtype):
+    """In outputs, gradients of order 1 and 2, and everything saved; values to the dtype's error.
+
+    Only the statistics that a kernel keeps for its backward are float32 for float16.
+    """
+    arrays = [x.astype(dtype) if is_float(x) else x for x in case.arrays()]
+    if not any(map(is_float, arrays)):
+        return
+    if dtype is np.float16 and not case.half:
+        with pytest.raises(TypeError, match=r"^\[\w+\] .*float16"):
+            case(*map(wrap, arrays))
+        return
+    outs, grads = run(case, arrays)
+    graph, again = run(case, arrays, create_graph=True)
+    of_statistics = np.float32 if case.statistics else dtype
+    wrong = [
+        f"{name} saved {a.dtype}"
+        for name, kind, a in saved_arrays([*graph, *again])
+        if is_float(a) and a.dtype not in (dtype, np.float32 if kind == EXTRA else of_statistics)
+    ]
+    wrong += [
+        f"output {i} is {y.dtype}"
+        for i, y in enumerate(outs)
+        if is_float(y) and y.dtype not in (dtype, of_statistics if i else dtype)
+    ]
+    wrong += [f"gradient {i} is {g.dtype}" for i, g in enumerate(grads) if g.dtype != dtype]
+    wrong += [f"gradient {i} of order 1 is {g.dtype}" for i, g in enumerate(again)
+              if g.dtype != dtype]  # fmt: skip
+    assert not wrong, "; ".join(wrong)
+    wide = [x.astype(np.float64) if is_float(x) else x for x in arrays]
+    gs = [g.astype(np.float64) for g in cotangents(floats(outs))]
+    exact_outs, exact_grads = run(case, wide, gs)
+    assert_same(outs, exact_outs, TOLERANCE[dtype], "output")
+    assert_same(grads, exact_grads, TOLERANCE[dtype], "gradient")
+    assert_same(again, exact_grads, TOLERANCE[dtype], "gradient to differentiate")
+
+
+def emptied(arrays):
+    """The inputs with an empty batch: the first axis, in all that have its length, cut to 0."""
+    length = max((x for x in arrays if x.ndim), key=np.ndim, default=np.empty(())).shape[:1]
+    return [x[:0] if x.ndim and x.shape[:1] == length else x for x in arrays]
+
+
+@ROWS
+def test_empty_batches(case):
+    """They work, and give gradients of the right shape; else the error begins with [op]."""
+    arrays = emptied(case.arrays())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            outs, grads = run(case, arrays)
+            _, again = run(case, arrays, create_graph=True)
+    except (ValueError, TypeError, IndexError, RuntimeWarning) as error:
+        clear = str(error).startswith("[") or isinstance(error, RuntimeWarning)
+        assert clear and not case.empty, f"{type(error).__name__}: {error}"
+        return
+    raw = case(*arrays)
+    assert [y.shape for y in outs] == [np.shape(y) for y in raw]
+    inputs = [x.shape for x in arrays if is_float(x)]
+    assert [g.shape for g in grads] == inputs
+    assert [g.shape for g in again] == inputs
+    if case.torch is None and case.empty:
+        assert_same(outs, case.by_numpy(*arrays), 1e-12, "output")
+    elif torch is not None and case.empty:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                expected = case.by_torch(*map(torch.tensor, arrays))
+        except (RuntimeError, ValueError, IndexError):
+            return  # torch has no answer
+        assert_same(outs, [y.numpy() for y in expected], 1e-12, "output")
+
+
+@ROWS
+def test_raw_arrays_give_raw_arrays(case):
+    arrays = case.arrays()
+    before = [x.copy() for x in arrays]
+    raw = case(*arrays)
+    kinds = {type(y).__name__ for y in raw if not isinstance(y, (np.ndarray, np.generic))}
+    assert not kinds, f"raw arrays gave {kinds}"
+    outs = case(*map(wrap, arrays))
+    assert all(isinstance(y, Tensor) for y in outs)
+    assert [y.dtype for y in raw] == [y.dtype for y in outs]
+    assert_same(raw, outs, 0, "output")
+    assert_same(arrays, before, 0, "input after the call,")
+
+
+FUSED_OPS = [name for name, record in OPS.items() if record.composite]
+FUSED = [c for c in DIFFERENTIABLE if any(c.name.startswith(name) for name in FUSED_OPS)]
+
+
+def fused_call(outs):
+    """The one node of an op with a composite."""
+    (node,) = [n for n in nodes_under(outs) if n.plan.op.composite]
+    return node
+
+
+@pytest.mark.parametrize("case", FUSED, ids=repr)
+def test_fused_ops_equal_their_composites(case):
+    """Forward, and backward: an ordinary walk runs the kernel, create_graph the composite."""
+    arrays = case.arrays()
+    _, grads = run(case, arrays)
+    _, of_composite = run(case, arrays, create_graph=True)
+    assert_same(grads, of_composite, 1e-12, "gradient")
+    outs = case(*as_tensors(arrays))
+    node = fused_call(outs)
+    op, saved = node.plan.op, dict(zip(node.plan.saves, node.saved, strict=True))
+    inputs = [saved[INPUT, i] for i in range(len(op.inputs))]
+    expected = op.composite(*inputs, **{k: saved[ATTRIBUTE, k] for k in op.attributes})
+    expected = expected if op.several else (expected,)
+    if len(expected) == len(outs):
+        assert_same(outs, expected, 1e-12, "output")
+
+
+@pytest.mark.parametrize("name", FUSED_OPS)
+def test_fused_op_has_a_row(name):
+    calls = [fused_call(c(*as_tensors(c.arrays()))).plan.op.name for c in FUSED]
+    assert name in calls
+
+
+def code_that_runs(calls):
+    """(all code objects that run, those of them that run on a Tensor first) during `calls`."""
+    seen, on_tensors = set(), set()
+
+    def note(frame, event, _):
+        if event == "call":
+            code = frame.f_code
+            seen.add(code)
+            first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+            first = first[0] if isinstance(first, tuple) and first else first
+            if isinstance(first, Tensor):
+                on_tensors.add(code)
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        calls()
+    finally:
+        sys.setprofile(before)
+    return seen, on_tensors
+
+
+def run_all_rows():
+    for case in CASES:
+        if not case.grad:
+            case(*as_tensors(case.arrays()))
+            continue
+        outs, grads = run(case, case.arrays())
+        tensors = as_tensors(case.arrays())
+        outs = floats(case(*tensors))
+        seeds = as_tensors(cotangents(outs))
+        grads = gradients(outs, floats(tensors), seeds, create_graph=True)
+        gradients(grads, [*floats(tensors), *seeds], map(wrap, cotangents(grads)))
+
+
+@pytest.fixture(scope="module")
+def ran():
+    return code_that_runs(run_all_rows)
+
+
+def test_every_op_has_a_row(ran):
+    missing = [name for name, record in OPS.items() if record.forward.__code__ not in ran[0]]
+    assert not missing, f"no row in cases_*.py runs the ops {missing}"
+
+
+def test_every_gradient_rule_has_a_row_of_order_2(ran):
+    """Each rule has run on raw arrays and, to be differentiated, on Tensors."""
+    rules = [
+        (f"{name} by {x}", rule.__code__)
+        for name, record in OPS.items()
+        for x, rule in record.rules.items()
+    ]
+    rules += [
+        (name, (record.composite or record.backward).__code__)
+        for name, record in OPS.items()
+        if record.backward
+    ]
+    missing = [what for what, code in rules if code not in ran[0]]
+    assert not missing, f"no row in cases_*.py runs the gradient rules {missing}"
+    missing = [what for what, code in rules if code not in ran[1]]
+    assert not missing, f"no row in cases_*.py runs on Tensors the gradient rules {missing}"
+
+
+# Made from nothing, or random: they have tests of their own.
+WITHOUT_INPUTS = ("tinygrad_like.ops.create", "tinygrad_like.ops.random")
+
+
+def test_every_public_function_has_a_row(ran):
+    public = {
+        name: f
+        for name, f in vars(tg).items()
+        if inspect.isfunction(f)
+        and f.__module__.startswith("tinygrad_like.ops.")
+        and (f.__module__ not in WITHOUT_INPUTS or name == "dropout")
+    }
+    assert len(public) > 100
+    missing = [
+        name
+        for name, f in public.items()
+        if (f.record.forward if hasattr(f, "record") else f).__code__ not in ran[0]
+    ]
+    assert not missing, f"no row in cases_*.py calls {missing}"

@@ -1,0 +1,362 @@
+"""Layers: PyTorch's values and gradients, their arguments, their starting values."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_like as tg
+from tinygrad_like import nn
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
+
+IMAGE, SEQUENCE = (3, 4, 7, 6), (3, 4, 9)
+ROWS = [  # our layer, torch's, the shape of the input
+    (lambda: nn.Dense(4, 5), lambda t: t.Linear(4, 5), (3, 4)),
+    (lambda: nn.Dense(4, 5, bias=False), lambda t: t.Linear(4, 5, bias=False), (2, 3, 4)),
+    (lambda: nn.Conv1D(4, 6, 3), lambda t: t.Conv1d(4, 6, 3), SEQUENCE),
+    (lambda: nn.Conv1D(4, 6, 3, 2, 1, 2, 2), lambda t: t.Conv1d(4, 6, 3, 2, 1, 2, 2), SEQUENCE),
+    (lambda: nn.Conv1D(4, 2, 3, 1, "same"), lambda t: t.Conv1d(4, 2, 3, 1, 1), SEQUENCE),
+    (lambda: nn.Conv2D(4, 6, 3), lambda t: t.Conv2d(4, 6, 3), IMAGE),
+    (
+        lambda: nn.Conv2D(4, 6, (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False),
+        lambda t: t.Conv2d(4, 6, (3, 2), (2, 1), (1, 0), (1, 2), groups=2, bias=False),
+        IMAGE,
+    ),
+    (lambda: nn.Conv2D(4, 4, 3, padding="same"), lambda t: t.Conv2d(4, 4, 3, padding=1), IMAGE),
+    (lambda: nn.Conv2D(4, 4, 3, padding="valid"), lambda t: t.Conv2d(4, 4, 3), IMAGE),
+    (lambda: nn.ConvTranspose2D(4, 6, 3), lambda t: t.ConvTranspose2d(4, 6, 3), IMAGE),
+    (
+        lambda: nn.ConvTranspose2D(4, 6, (3, 2), 2, 1, groups=2, output_padding=(1, 0)),
+        lambda t: t.ConvTranspose2d(4, 6, (3, 2), 2, 1, groups=2, output_padding=(1, 0)),
+        IMAGE,
+    ),
+    (
+        lambda: nn.ConvTranspose2D(4, 2, 3, dilation=2, bias=False),
+        lambda t: t.ConvTranspose2d(4, 2, 3, dilation=2, bias=False),
+        IMAGE,
+    ),
+    (lambda: nn.MaxPool2D(2), lambda t: t.MaxPool2d(2), IMAGE),
+    (lambda: nn.MaxPool2D((3, 2), 2, (1, 0)), lambda t: t.MaxPool2d((3, 2), 2, (1, 0)), IMAGE),
+    (lambda: nn.AvgPool2D(2), lambda t: t.AvgPool2d(2), IMAGE),
+    (lambda: nn.AvgPool2D((3, 2), 2, (1, 0)), lambda t: t.AvgPool2d((3, 2), 2, (1, 0)), IMAGE),
+    (lambda: nn.Flatten(), lambda t: t.Flatten(), IMAGE),
+    (lambda: nn.ReLU(), lambda t: t.ReLU(), IMAGE),
+    (lambda: nn.LeakyReLU(), lambda t: t.LeakyReLU(), IMAGE),
+    (lambda: nn.LeakyReLU(0.2), lambda t: t.LeakyReLU(0.2), IMAGE),
+    (lambda: nn.ELU(), lambda t: t.ELU(), IMAGE),
+    (lambda: nn.ELU(0.7), lambda t: t.ELU(0.7), IMAGE),
+    (lambda: nn.GELU(), lambda t: t.GELU(), IMAGE),
+    (lambda: nn.GELU(approximate=True), lambda t: t.GELU("tanh"), IMAGE),
+    (lambda: nn.SiLU(), lambda t: t.SiLU(), IMAGE),
+    (lambda: nn.Tanh(), lambda t: t.Tanh(), IMAGE),
+    (lambda: nn.Sigmoid(), lambda t: t.Sigmoid(), IMAGE),
+    (lambda: nn.Softmax(), lambda t: t.Softmax(-1), IMAGE),
+    (lambda: nn.Softmax(1), lambda t: t.Softmax(1), IMAGE),
+    (lambda: nn.Softplus(), lambda t: t.Softplus(), IMAGE),
+    (lambda: nn.BatchNorm(4), lambda t: t.BatchNorm1d(4), (5, 4)),
+    (lambda: nn.BatchNorm(4), lambda t: t.BatchNorm1d(4), SEQUENCE),
+    (lambda: nn.BatchNorm(4, 0.3, 1e-3), lambda t: t.BatchNorm2d(4, 1e-3, 0.3), IMAGE),
+    (lambda: nn.BatchNorm(4, affine=False), lambda t: t.BatchNorm2d(4, affine=False), IMAGE),
+    (lambda: nn.LayerNorm(6), lambda t: t.LayerNorm(6), IMAGE),
+    (
+        lambda: nn.LayerNorm((7, 6), 1e-3, bias=False),
+        lambda t: t.LayerNorm((7, 6), 1e-3, bias=False),
+        IMAGE,
+    ),
+    (lambda: nn.RMSNorm(6), lambda t: t.RMSNorm(6, 1e-6), IMAGE),
+    (lambda: nn.RMSNorm((7, 6), 1e-3), lambda t: t.RMSNorm((7, 6), 1e-3), IMAGE),
+    (lambda: nn.GroupNorm(2, 4), lambda t: t.GroupNorm(2, 4), IMAGE),
+    (lambda: nn.GroupNorm(4, 4, 1e-3), lambda t: t.GroupNorm(4, 4, 1e-3), SEQUENCE),
+    (lambda: nn.Dropout(0.0), lambda t: t.Dropout(0.0), IMAGE),
+]
+
+
+def oracle(ours, make_theirs):
+    """torch's layer in float64 with our parameters; ours becomes float64, its parameters random."""
+    rng = np.random.default_rng(1)
+    theirs = make_theirs(torch.nn).double()
+    for path, p in ours.to(np.float64).named_parameters():
+        p.data = rng.normal(size=p.shape)
+        with torch.no_grad():
+            getattr(theirs, path).copy_(torch.tensor(turned(ours, p.data)))
+    return theirs
+
+
+def turned(layer, weight):
+    """A Dense weight, or its gradient, as torch has it: (n_out, n_in)."""
+    return weight.T if isinstance(layer, nn.Dense) else weight
+
+
+def compare_step(ours, theirs, x):
+    """One forward and backward of both layers: output, and all gradients."""
+    ours.zero_grad()
+    theirs.zero_grad()
+    floating = x.dtype.kind == "f"
+    a, b = tg.Tensor(x, requires_grad=floating), torch.tensor(x, requires_grad=floating)
+    y, z = ours(a), theirs(b)
+    close(y, z.detach(), "output")
+    g = np.random.default_rng(2).normal(size=y.shape)
+    y.backward(tg.Tensor(g))
+    z.backward(torch.tensor(g))
+    if floating:
+        close(a.grad, b.grad, "the gradient of x")
+    for path, p in ours.named_parameters():
+        close(turned(ours, p.grad.numpy()), getattr(theirs, path).grad, f"the gradient of {path}")
+
+
+def close(ours, theirs, what):
+    np.testing.assert_allclose(np.asarray(ours), theirs.numpy(), 1e-10, 1e-10, err_msg=what)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shape"), ROWS, ids=[f"{make()} {shape}" for make, _, shape in ROWS]
+)
+def test_layer_agrees_with_torch(ours, theirs, shape):
+    ours = ours()
+    theirs = oracle(ours, theirs)
+    compare_step(ours, theirs, np.random.default_rng(0).normal(size=shape))
+    compare_step(ours.eval(), theirs.eval(), np.random.default_rng(3).normal(size=shape))
+
+
+@needs_torch
+def test_embedding_agrees_with_torch():
+    ours = nn.Embedding(7, 3)
+    theirs = oracle(ours, lambda t: t.Embedding(7, 3))
+    compare_step(ours, theirs, np.array([[0, 6, 3], [3, 3, 1]]))
+
+
+@needs_torch
+@pytest.mark.parametrize("shape", [(5, 4), SEQUENCE, IMAGE])
+def test_batch_norm_estimates_follow_torch_over_steps(shape):
+    ours = nn.BatchNorm(4, momentum=0.2)
+    name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
+    theirs = oracle(ours, lambda t: getattr(t, name)(4, momentum=0.2))
+    rng = np.random.default_rng(0)
+    for step in range(5):
+        compare_step(ours, theirs, rng.normal(step, 1 + step, size=shape))
+        for buffer in ("running_mean", "running_var"):
+            close(getattr(ours, buffer), getattr(theirs, buffer), f"{buffer} after step {step}")
+    before = ours.running_mean.numpy().copy()
+    compare_step(ours.eval(), theirs.eval(), rng.normal(size=shape))
+    np.testing.assert_array_equal(ours.running_mean.numpy(), before, "eval changed a buffer")
+
+
+@needs_torch
+def test_global_avg_pool_is_the_mean_of_the_image():
+    x = np.random.default_rng(0).normal(size=IMAGE)
+    a, b = tg.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, z = nn.GlobalAvgPool2D()(a), torch.nn.AdaptiveAvgPool2d(1)(b).flatten(1)
+    (y * y).sum().backward()
+    (z * z).sum().backward()
+    close(y, z.detach(), "output")
+    close(a.grad, b.grad, "the gradient of x")
+
+
+def test_batch_norm_buffers_are_updated_in_place_outside_the_graph():
+    layer = nn.BatchNorm(2)
+    mean, version = layer.running_mean, layer.running_mean.version[0]
+    layer(tg.randn((8, 2), requires_grad=True))
+    assert layer.running_mean is mean
+    assert not mean.requires_grad
+    assert mean.version[0] == version + 1
+    assert mean.dtype == np.float32
+    x = tg.randn((8, 2), requires_grad=True)
+    y = layer.eval()(x).sum()
+    layer.train()(x)  # between forward and backward of an evaluation
+    y.backward()
+
+
+def test_batch_norm_refuses_one_value_and_other_channels():
+    layer = nn.BatchNorm(3, affine=False)
+    with pytest.raises(ValueError, match=r"no variance; use a larger batch, or model.eval\(\)"):
+        layer(tg.zeros((1, 3)))
+    for shape in ((4, 1), (4, 2, 5), (3,)):
+        with pytest.raises(ValueError, match=r"\[batch_norm\] x is .* expected \(N, 3, \.\.\.\)"):
+            layer(tg.zeros(shape))
+    assert np.all(layer.running_mean.numpy() == 0)
+    assert layer.eval()(tg.zeros((1, 3))).shape == (1, 3)
+
+
+def test_dropout_drops_in_training_only():
+    tg.seed(0)
+    layer, x = nn.Dropout(0.25), tg.ones((100, 100), requires_grad=True)
+    y = layer(x)
+    kept = y.numpy() != 0
+    assert abs(kept.mean() - 0.75) < 0.02
+    np.testing.assert_allclose(y.numpy()[kept], 1 / 0.75, rtol=1e-6)
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), y.numpy())
+    assert layer.eval()(x) is x
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (nn.Dense(4, 5), (0, 4), (0, 5)),
+        (nn.Conv1D(4, 6, 3), (0, *SEQUENCE[1:]), (0, 6, 7)),
+        (nn.Conv2D(4, 6, 3), (0, *IMAGE[1:]), (0, 6, 5, 4)),
+        (nn.ConvTranspose2D(4, 6, 3), (0, *IMAGE[1:]), (0, 6, 9, 8)),
+        (nn.MaxPool2D(2), (0, *IMAGE[1:]), (0, 4, 3, 3)),
+        (nn.AvgPool2D(2), (0, *IMAGE[1:]), (0, 4, 3, 3)),
+        (nn.GlobalAvgPool2D(), (0, *IMAGE[1:]), (0, 4)),
+        (nn.Flatten(), (0, *IMAGE[1:]), (0, 168)),
+        (nn.GELU(), (0, 3), (0, 3)),
+        (nn.Softmax(), (0, 3), (0, 3)),
+        (nn.Dropout(0.5), (0, 3), (0, 3)),
+        (nn.LayerNorm(6), (0, 6), (0, 6)),
+        (nn.RMSNorm(6), (0, 6), (0, 6)),
+        (nn.GroupNorm(2, 4), (0, *IMAGE[1:]), (0, *IMAGE[1:])),
+        (nn.BatchNorm(4).eval(), (0, *IMAGE[1:]), (0, *IMAGE[1:])),
+    ],
+    ids=lambda v: type(v).__name__ if isinstance(v, nn.Module) else "",
+)
+def test_empty_batch(layer, shape, expected):
+    x = tg.zeros(shape, requires_grad=True)
+    y = layer(x)
+    assert y.shape == expected
+    y.sum().backward()
+    assert x.grad.shape == shape
+    for path, p in layer.named_parameters():
+        assert np.all(p.grad.numpy() == 0), path
+
+
+def test_every_layer_keeps_float32_and_float16():
+    eps = np.float64(1e-3)  # a NumPy scalar, which promotes where it is not made a Python number
+    layers = [nn.Dense(6, 6), nn.LayerNorm(6, eps), nn.RMSNorm(6, eps), nn.BatchNorm(6, eps, eps)]
+    layers += [nn.GELU(), nn.LeakyReLU(eps), nn.ELU(eps), nn.Dropout(np.float64(0.1))]
+    layers += [nn.GroupNorm(2, 6, eps), nn.Softplus(), nn.SiLU(), nn.Softmax()]
+    for dtype in (np.float32, np.float16):
+        for layer in layers:
+            x = tg.randn((4, 6), dtype=dtype, requires_grad=True)
+            y = layer.to(dtype)(x)
+            y.sum().backward()
+            found = {"y": y, "x.grad": x.grad, **layer.state_dict()}
+            found |= {f"{path}.grad": p.grad for path, p in layer.named_parameters()}
+            assert {k: t.dtype for k, t in found.items()} == dict.fromkeys(found, dtype), layer
+
+
+BAD = [
+    (lambda: nn.Dense(0, 1), "[Dense] n_in is 0, expected a positive integer"),
+    (lambda: nn.Dense(1, 2.0), "[Dense] n_out is 2.0, expected a positive integer"),
+    (lambda: nn.Dense(True, 2), "[Dense] n_in is True, expected a positive integer"),
+    (
+        lambda: nn.Conv1D(1, 2, (3, 3)),
+        "[Conv1D] kernel_size is (3, 3), expected a positive integer",
+    ),
+    (
+        lambda: nn.Conv2D(1, 2, (3, 0)),
+        "[Conv2D] kernel_size is (3, 0), expected a positive integer, or a pair",
+    ),
+    (lambda: nn.Conv2D(1, 2, 3, stride=0), "[Conv2D] stride is 0, expected a positive integer"),
+    (lambda: nn.Conv2D(1, 2, 3, padding=-1), "padding is -1, expected an integer of at least 0"),
+    (
+        lambda: nn.Conv2D(1, 2, 3, padding="full"),
+        "[Conv2D] padding is 'full', expected 'same', 'valid' or numbers",
+    ),
+    (
+        lambda: nn.Conv2D(4, 6, 3, groups=3),
+        "[Conv2D] groups is 3, expected a divisor of c_in=4 and c_out=6",
+    ),
+    (lambda: nn.GroupNorm(3, 4), "[GroupNorm] groups is 3, expected a divisor of channels=4"),
+    (lambda: nn.MaxPool2D((1, 2, 3)), "[MaxPool2D] size is (1, 2, 3), expected a positive integer"),
+    (lambda: nn.Dropout(1.5), "[Dropout] p is 1.5, expected a number from 0 to 1"),
+    (lambda: nn.Dropout(float("nan")), "[Dropout] p is nan, expected a number from 0 to 1"),
+    (lambda: nn.ELU("x"), "[ELU] alpha is 'x', expected a number"),
+    (lambda: nn.GELU("none"), "[GELU] approximate is 'none', expected True or False"),
+    (lambda: nn.LayerNorm(()), "[LayerNorm] shape is (), expected a positive integer, or a tuple"),
+    (lambda: nn.Embedding(5, -1), "[Embedding] dim is -1, expected a positive integer"),
+    (lambda: nn.init.kaiming_normal((3,)), "[fans] shape is (3,), expected a Dense weight's"),
+    (lambda: nn.init.orthogonal(3), "[fans] shape is 3, expected a Dense weight's"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD, ids=[m for _, m in BAD])
+def test_bad_argument(make, message):
+    with pytest.raises(ValueError) as error:  # noqa: PT011, the message is compared below
+        make()
+    assert message in str(error.value)
+
+
+# Starting values
+
+
+def test_fans():
+    assert nn.init.fans((784, 128)) == (784, 128)
+    assert nn.init.fans((32, 16, 3, 5)) == (16 * 15, 32 * 15)
+    assert nn.init.fans(nn.Conv2D(8, 16, 3, groups=4).weight.shape)[0] == 2 * 9
+
+
+@pytest.mark.parametrize(
+    ("name", "std", "is_uniform"),
+    [
+        ("xavier_uniform", math.sqrt(2 / (300 + 200)), True),
+        ("xavier_normal", math.sqrt(2 / (300 + 200)), False),
+        ("kaiming_uniform", math.sqrt(2 / 300), True),
+        ("kaiming_normal", math.sqrt(2 / 300), False),
+        ("fan_in_uniform", math.sqrt(1 / 300 / 3), True),
+        ("uniform", math.sqrt(1 / 12), True),
+        ("normal", 1, False),
+    ],
+)
+def test_initial_statistics(name, std, is_uniform):
+    tg.seed(3)
+    p = getattr(nn.init, name)((300, 200))
+    assert p.requires_grad
+    assert p.dtype == np.float32
+    values = p.numpy() - (0.5 if name == "uniform" else 0)
+    assert abs(values.mean()) < 0.02 * std
+    assert abs(values.std() / std - 1) < 0.02
+    bound = np.abs(values).max() / std
+    assert (bound <= math.sqrt(3) + 1e-5) if is_uniform else bound > 3
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 3), (3, 7), (4, 2, 3, 3)])
+def test_orthogonal(shape):
+    w = nn.init.orthogonal(shape, gain=np.sqrt(2))
+    assert w.shape == shape
+    assert w.dtype == np.float32
+    m = w.numpy().reshape(shape[0], -1)
+    gram = m @ m.T if m.shape[0] <= m.shape[1] else m.T @ m
+    np.testing.assert_allclose(gram, 2 * np.eye(len(gram)), atol=1e-5)
+
+
+def test_numpy_factors_do_not_promote():
+    for p in (
+        nn.init.normal((2, 2), np.float64(0), np.sqrt(2)),
+        nn.init.uniform(3, np.float64(-1)),
+    ):
+        assert p.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("layer", "fan_in"),
+    [
+        (nn.Dense(64, 300), 64),
+        (nn.Conv1D(8, 40, 5), 40),
+        (nn.Conv2D(8, 48, 3, groups=2), 36),
+        (nn.ConvTranspose2D(8, 40, 3), 360),
+    ],
+)
+def test_layers_start_like_torch(layer, fan_in):
+    bound = 1 / math.sqrt(fan_in)
+    for path, p in layer.named_parameters():
+        largest = np.abs(p.numpy()).max()
+        assert 0.8 * bound < largest <= bound * 1.0001, path
+
+
+def test_a_seed_repeats_a_model():
+    def make(seed):
+        tg.seed(seed)
+        model = nn.Sequential(nn.Dense(4, 3), nn.Dropout(0.5), nn.Conv1D(1, 2, 3))
+        return [p.numpy() for p in model.parameters()] + [model[1](tg.ones(20)).numpy()]
+
+    for a, b, c in zip(make(1), make(1), make(2), strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)

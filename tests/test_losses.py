@@ -1,0 +1,344 @@
+"""Losses: PyTorch's values and gradients, second order, extreme inputs, dtypes, and every error."""
+
+import re
+
+import numpy as np
+import pytest
+
+import tinygrad_like as tg
+from tinygrad_like import losses
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    torch = F = None
+
+needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
+
+RNG = np.random.default_rng(0)
+N, C = 6, 5
+NUMBERS = RNG.normal(size=(N, C)) * 2
+# Off by amounts that are clear of the kinks, at 0 and at huber's deltas.
+OTHERS = NUMBERS + RNG.choice([-2.2, -0.6, -0.15, 0.15, 0.6, 2.2], (N, C))
+LABELS = RNG.integers(0, C, N)
+IGNORED = np.where(np.arange(N) % 3 == 1, -7, LABELS)
+CHANCES = RNG.uniform(0.05, 0.95, (N, C))
+YES_NO = RNG.integers(0, 2, (N, C))
+P = RNG.dirichlet(np.full(C, 9.0), N)
+LOG_Q = np.log(RNG.dirichlet(np.ones(C), N))
+BCE_LOGITS = "binary_cross_entropy_with_logits"
+
+ROWS = [  # loss, prediction, target, options
+    ("mse", NUMBERS, OTHERS, {}),
+    ("l1", NUMBERS, OTHERS, {}),
+    ("huber", NUMBERS, OTHERS, {}),
+    ("huber", NUMBERS, OTHERS, {"delta": 0.3}),
+    ("binary_cross_entropy", CHANCES, YES_NO, {}),
+    ("binary_cross_entropy", CHANCES, P, {}),
+    (BCE_LOGITS, NUMBERS, YES_NO, {}),
+    (BCE_LOGITS, NUMBERS, P, {}),
+    ("cross_entropy", NUMBERS, LABELS, {}),
+    ("cross_entropy", NUMBERS, LABELS, {"label_smoothing": 0.2}),
+    ("cross_entropy", NUMBERS, IGNORED, {"ignore_index": -7}),
+    ("cross_entropy", NUMBERS, IGNORED, {"ignore_index": -7, "label_smoothing": 0.2}),
+    ("cross_entropy", NUMBERS, P, {}),
+    ("cross_entropy", NUMBERS, P, {"label_smoothing": 0.2}),
+    ("nll", LOG_Q, LABELS, {}),
+    ("nll", LOG_Q, IGNORED, {"ignore_index": -7}),
+    ("kl_divergence", LOG_Q, P, {}),
+]
+NAMES_IN_TORCH = {
+    "mse": "mse_loss",
+    "l1": "l1_loss",
+    "huber": "huber_loss",
+    "nll": "nll_loss",
+    "kl_divergence": "kl_div",
+}
+every_row = pytest.mark.parametrize(
+    ("name", "prediction", "target", "options"),
+    ROWS,
+    ids=[f"{i}-{row[0]}-{'-'.join(row[3])}" for i, row in enumerate(ROWS)],
+)
+
+
+def run(name, prediction, target, reduction="mean", **options):
+    """The loss and its gradient by the prediction, as arrays; "none" is weighted by 1, 2, 3..."""
+    x = tg.Tensor(prediction, requires_grad=True)
+    loss = getattr(losses, name)(x, target, reduction=reduction, **options)
+    loss.backward(np.arange(1, loss.size + 1, dtype=loss.dtype).reshape(loss.shape))
+    assert loss.dtype == x.grad.dtype == x.dtype
+    return loss.numpy(), x.grad.numpy()
+
+
+@needs_torch
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-10), (np.float32, 2e-6)])
+@every_row
+def test_values_and_gradients_are_torchs(
+    name, prediction, target, options, dtype, tolerance, reduction
+):
+    prediction = prediction.astype(dtype)
+    value, gradient = run(name, prediction, target, reduction, **options)
+    x = torch.tensor(prediction, requires_grad=True)
+    integer = name in ("cross_entropy", "nll") and target.dtype.kind == "i"
+    expected = getattr(F, NAMES_IN_TORCH.get(name, name))(
+        x,
+        torch.tensor(target if integer else target.astype(dtype)),
+        reduction=reduction,
+        **options,
+    )
+    expected.backward(torch.arange(1, expected.numel() + 1).to(x.dtype).reshape(expected.shape))
+    np.testing.assert_allclose(value, expected.detach().numpy(), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=tolerance, atol=tolerance)
+
+
+@needs_torch
+def test_batchmean_is_torchs():
+    expected = F.kl_div(torch.tensor(LOG_Q), torch.tensor(P), reduction="batchmean")
+    ours = losses.kl_divergence(tg.Tensor(LOG_Q), P, reduction="batchmean")
+    np.testing.assert_allclose(ours.item(), expected.item(), rtol=1e-12)
+
+
+@every_row
+def test_second_derivatives_are_right(name, prediction, target, options):
+    loss = getattr(losses, name)
+    tg.gradcheck(lambda x: loss(x, target, **options), prediction, directions=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "prediction", "target"),
+    [
+        ("mse", NUMBERS, OTHERS),
+        ("l1", NUMBERS, OTHERS),
+        ("huber", NUMBERS, OTHERS),
+        ("binary_cross_entropy", CHANCES, P),
+        (BCE_LOGITS, NUMBERS, P),
+        ("cross_entropy", NUMBERS, P),
+        ("kl_divergence", LOG_Q, P),
+    ],
+)
+def test_a_target_can_be_differentiated(name, prediction, target):
+    tg.gradcheck(getattr(losses, name), prediction, target, directions=2)
+
+
+@every_row
+def test_no_float64_comes_from_lower_precision(name, prediction, target, options):
+    for dtype in (np.float16, np.float32):
+        for reduction in ("mean", "sum", "none"):
+            value, _gradient = run(name, prediction.astype(dtype), target, reduction, **options)
+            exact, _gradient = run(
+                name, prediction.astype(dtype).astype(float), target, reduction, **options
+            )
+            tolerance = 8 * np.finfo(dtype).eps
+            np.testing.assert_allclose(value, exact, rtol=tolerance, atol=tolerance)
+
+
+@every_row
+def test_arrays_give_arrays(name, prediction, target, options):
+    value = getattr(losses, name)(prediction, target, **options)
+    assert not isinstance(value, tg.Tensor)
+    np.testing.assert_array_equal(value, run(name, prediction, target, **options)[0])
+
+
+def test_huber_is_twice_differentiable_where_the_error_is_zero():
+    x = np.zeros((2, 3))
+    tg.gradcheck(losses.huber, x, x)
+
+
+# Extreme inputs (warnings are errors in this suite)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_cross_entropy_of_huge_logits_is_finite(dtype, smoothing):
+    logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 0]], dtype)
+    for labels in ([0, 0], np.array([[1.0, 0, 0], [1, 0, 0]])):
+        value, gradient = run("cross_entropy", logits, np.array(labels), label_smoothing=smoothing)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+    if not smoothing:
+        np.testing.assert_allclose(value, 1e4, rtol=1e-3)
+        np.testing.assert_allclose(gradient, np.array([[0, 0, 0], [-0.5, 0.5, 0]]), atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_binary_cross_entropy_of_huge_logits_is_finite_and_right(dtype):
+    logits = np.array([1e4, -1e4, 1e4, -1e4, 0], dtype)
+    value, gradient = run(BCE_LOGITS, logits, np.array([1, 0, 0, 1, 1]), "none")
+    np.testing.assert_allclose(value, [0, 0, 1e4, 1e4, np.log(2)], rtol=1e-3)
+    np.testing.assert_allclose(gradient / np.arange(1, 6), [0, 0, 1, -1, -0.5], rtol=1e-3)
+
+
+def test_confident_right_answers_keep_their_small_loss_and_gradient():
+    for logit, target in ((20.0, 1), (-20.0, 0)):
+        value, gradient = run(BCE_LOGITS, np.array([logit], np.float32), np.array([target]))
+        np.testing.assert_allclose(value, np.exp(-20.0), rtol=1e-5)
+        np.testing.assert_allclose(abs(gradient), [np.exp(-20.0)], rtol=1e-5)
+
+
+def test_binary_cross_entropy_stops_at_100_for_probabilities_0_and_1():
+    p = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
+    value, gradient = run("binary_cross_entropy", p, np.array([0, 1, 0, 1]), "none")
+    np.testing.assert_array_equal(value, [0, 100, 100, 0])
+    np.testing.assert_array_equal(gradient, [1, 0, 0, -4])
+
+
+def test_kl_counts_nothing_where_p_is_zero_even_if_q_is_zero_too():
+    value, gradient = run(
+        "kl_divergence", np.array([-np.inf, np.log(0.5)]), np.array([0.0, 1.0]), "none"
+    )
+    np.testing.assert_allclose(value, [0, np.log(2)])
+    np.testing.assert_array_equal(gradient, [0, -2])
+    p = tg.Tensor([0.0, 1.0], requires_grad=True)
+    losses.kl_divergence(np.array([-np.inf, -1.0], np.float32), p, reduction="sum").backward()
+    np.testing.assert_allclose(p.grad.numpy(), [0, 2])
+
+
+def test_a_class_that_is_ruled_out_may_have_probability_zero():
+    logits = np.array([[0.0, 0.0, -np.inf]])
+    value, gradient = run("cross_entropy", logits, np.array([[0.5, 0.5, 0]]))
+    np.testing.assert_allclose(value, np.log(2))
+    np.testing.assert_allclose(gradient, np.zeros((1, 3)))
+
+
+@every_row
+def test_nan_shows_in_the_loss(name, prediction, target, options):
+    broken = prediction.copy()
+    broken[0, 0] = np.nan
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(run(name, broken, np.where(target == LABELS[0], 0, target), **options)[0])
+
+
+def test_an_ignored_row_may_hold_nan():
+    logits = NUMBERS.copy()
+    logits[IGNORED == -7] = np.nan
+    for smoothing in (0.0, 0.1):
+        value, gradient = run(
+            "cross_entropy", logits, IGNORED, ignore_index=-7, label_smoothing=smoothing
+        )
+        kept = IGNORED != -7
+        expected = run("cross_entropy", NUMBERS[kept], LABELS[kept], label_smoothing=smoothing)
+        np.testing.assert_allclose(value, expected[0])
+        np.testing.assert_allclose(gradient[kept], expected[1])
+        assert not gradient[~kept].any()
+
+
+# Shapes and types that are accepted
+
+
+def test_classes_lie_along_the_last_axis_of_any_number():
+    logits, labels = RNG.normal(size=(2, 3, 4, C)), RNG.integers(0, C, (2, 3, 4))
+    flat = losses.cross_entropy(logits.reshape(-1, C), labels.reshape(-1), reduction="none")
+    value = losses.cross_entropy(tg.Tensor(logits), labels, reduction="none")
+    np.testing.assert_array_equal(value.numpy(), flat.reshape(2, 3, 4))
+    one = losses.cross_entropy(tg.Tensor(logits[0, 0, 0]), int(labels[0, 0, 0]))
+    np.testing.assert_allclose(one.item(), flat[0])
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "int32", "int64", "uint64"])
+def test_labels_of_any_integer_type_are_accepted(kind):
+    expected = losses.cross_entropy(NUMBERS, LABELS)
+    labels = LABELS.astype(kind)
+    for given in (labels, tg.Tensor(labels), list(LABELS)):
+        for ignore in (None, -100):
+            ours = losses.cross_entropy(NUMBERS, given, ignore_index=ignore)
+            np.testing.assert_allclose(ours, expected)
+
+
+def test_an_empty_batch_has_a_sum():
+    empty = np.zeros((0, C), np.float32)
+    assert losses.mse(empty, empty, reduction="sum") == 0
+    assert losses.cross_entropy(empty, np.zeros(0, int), reduction="sum") == 0
+    assert losses.cross_entropy(empty, np.zeros(0, int), reduction="none").shape == (0,)
+    ignored = losses.cross_entropy(NUMBERS, LABELS * 0 - 1, ignore_index=-1, reduction="sum")
+    assert ignored == 0
+
+
+# Errors
+
+F32 = np.float32
+ONES = tg.Tensor(np.ones((8, 3), F32))
+COLUMN = tg.Tensor(np.ones((8, 1), F32))
+IMAGES = tg.Tensor(np.ones((2, 3, 4, 4), F32))
+EMPTY = tg.Tensor(np.ones((0, 3), F32))
+
+ERRORS = [  # the error, words of its message, loss, prediction, target, options
+    (ValueError, "(8, 1), target is (8,).*target.reshape(8, 1)", "mse", COLUMN, np.ones(8), {}),
+    (ValueError, "(8, 1), target is (8,)", "l1", COLUMN, tg.Tensor(np.ones(8)), {}),
+    (ValueError, "(8, 3), target is (8,)", "huber", ONES, np.ones(8), {}),
+    (ValueError, "p is (8, 1), target is (8,)", "binary_cross_entropy", COLUMN, np.ones(8), {}),
+    (ValueError, "logits is (8, 1), target is (8,)", BCE_LOGITS, COLUMN, np.ones(8), {}),
+    (ValueError, "log_q is (8, 3), p is (3,)", "kl_divergence", ONES, np.ones(3), {}),
+    (ValueError, "target is ()", "mse", ONES, 1.0, {}),
+    (ValueError, "the batch is empty", "mse", EMPTY, EMPTY, {}),
+    (
+        ValueError,
+        "[cross_entropy] the batch is empty",
+        "cross_entropy",
+        EMPTY,
+        np.zeros(0, int),
+        {},
+    ),
+    (ValueError, "the batch is empty", "nll", EMPTY, np.zeros(0, int), {}),
+    (ValueError, "no batch", "kl_divergence", EMPTY, EMPTY, {"reduction": "batchmean"}),
+    (ValueError, "'avg', expected 'mean', 'sum' or 'none'", "l1", ONES, ONES, {"reduction": "avg"}),
+    (ValueError, "delta is 0", "huber", ONES, ONES, {"delta": 0}),
+    (TypeError, "prediction is a list", "mse", [1.0], [1.0], {}),
+    (TypeError, "dtype int64, expected a floating", "mse", tg.Tensor([1]), [1], {}),
+    (TypeError, "logits has dtype", "cross_entropy", np.ones((2, 3), int), [0, 1], {}),
+    (
+        ValueError,
+        "(2, 3, 4, 4), labels are (2, 4, 4).*moveaxis(logits, 1, -1)",
+        "cross_entropy",
+        IMAGES,
+        np.ones((2, 4, 4), int),
+        {},
+    ),
+    (ValueError, "labels.reshape(8,)", "cross_entropy", ONES, np.ones((8, 1), int), {}),
+    (ValueError, "labels are (7,)", "cross_entropy", ONES, np.ones(7, int), {}),
+    (ValueError, "labels are (7, 3)", "cross_entropy", ONES, np.ones((7, 3)), {}),
+    (TypeError, "of float64, expected integers", "cross_entropy", ONES, np.ones(8), {}),
+    (TypeError, "of bool, expected integers", "nll", ONES, np.ones(8, bool), {}),
+    (TypeError, "floating probabilities", "cross_entropy", ONES, np.ones((8, 3), int), {}),
+    (TypeError, "expected integers of shape ()", "cross_entropy", tg.Tensor(1.0), 0, {}),
+    (IndexError, "contain 3, expected 0 to 2", "cross_entropy", ONES, [0] * 7 + [3], {}),
+    (IndexError, "contain -1, expected 0 to 2", "cross_entropy", ONES, [0] * 7 + [-1], {}),
+    (
+        IndexError,
+        "[cross_entropy] labels contain 3",
+        "cross_entropy",
+        ONES,
+        [0] * 7 + [3],
+        {"label_smoothing": 0.1, "ignore_index": 0},
+    ),
+    (IndexError, "[nll] labels contain 9", "nll", ONES, [0] * 7 + [9], {}),
+    (ValueError, "all 8 labels are ignore_index=4", "nll", ONES, [4] * 8, {"ignore_index": 4}),
+    (ValueError, "ignore_index needs", "cross_entropy", ONES, ONES.numpy(), {"ignore_index": 0}),
+    (
+        ValueError,
+        "label_smoothing is 1.5",
+        "cross_entropy",
+        ONES,
+        [0] * 8,
+        {"label_smoothing": 1.5},
+    ),
+    (ValueError, "labels contains 2.0", "cross_entropy", ONES, ONES.numpy() * 2, {}),
+    (ValueError, "p contains 1.5.*with_logits", "binary_cross_entropy", ONES * 1.5, ONES, {}),
+    (ValueError, "target contains -1.0", "binary_cross_entropy", ONES, -ONES, {}),
+    (ValueError, "target contains -1.0", BCE_LOGITS, ONES, -ONES, {}),
+    (ValueError, "p contains -1.0", "kl_divergence", ONES, -ONES, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "name", "prediction", "target", "options"),
+    ERRORS,
+    ids=[f"{i}-{row[2]}" for i, row in enumerate(ERRORS)],
+)
+def test_mistakes_are_named(error, words, name, prediction, target, options):
+    pattern = ".*".join(map(re.escape, words.split(".*")))
+    with pytest.raises(error, match=pattern) as raised:
+        getattr(losses, name)(prediction, target, **options)
+    assert str(raised.value).startswith(f"[{name}]")

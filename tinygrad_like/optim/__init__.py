@@ -1,0 +1,47 @@
+"""Optimizers, learning-rate schedules and gradient clipping.
+
+optimizer = Adam(model.parameters(), lr=1e-3)
+schedule = CosineLR(optimizer, total_steps=1000, warmup_steps=50)
+for x, labels in batches:
+    optimizer.zero_grad()
+    cross_entropy(model(x), labels).backward()
+    clip_grad_norm(model.parameters(), 1.0)
+    optimizer.step()
+    schedule.step()
+
+optimizers.py   SGD, Adam, AdamW, RMSprop, Adagrad; a step is one kernel call per parameter
+schedules.py    the learning rate as a function of the step; ReduceOnPlateau, of a metric
+clipping.py     gradients scaled to a norm, or cut to a range
+"""
+
+from tinygrad_like.optim.clipping import clip_grad_norm, clip_grad_value
+from tinygrad_like.optim.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from tinygrad_like.optim.schedules import (
+    CosineLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearWarmup,
+    PolynomialLR,
+    ReduceOnPlateau,
+    Schedule,
+    StepLR,
+)
+
+__all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "CosineLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "LinearWarmup",
+    "Optimizer",
+    "PolynomialLR",
+    "RMSprop",
+    "ReduceOnPlateau",
+    "Schedule",
+    "StepLR",
+    "clip_grad_norm",
+    "clip_grad_value",
+]

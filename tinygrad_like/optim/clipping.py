@@ -1,0 +1,71 @@
+"""Clipping of gradients, between `backward` and the optimizer's step."""
+
+import math
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.engine import wrap
+from tinygrad_like.optim.parameters import as_list, check_tensors
+
+
+def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
+    """Scale all gradients together so that, as one long vector, their norm is at most `max_norm`.
+
+    Args:
+        params: an iterable of Tensors; those without a gradient are skipped.
+        max_norm: the largest norm that is left alone.
+        norm: the order of the norm, a positive number or inf.
+        error_if_nonfinite: raise ValueError, and change nothing, if the norm is inf or NaN. If
+            not, a NaN norm makes all gradients NaN, an infinite one leaves 0 and NaN.
+
+    Returns:
+        The norm before clipping, a float.
+    """
+    name = "clip_grad_norm"
+    if not max_norm >= 0 or not norm > 0:
+        raise ValueError(
+            f"[{name}] max_norm is {max_norm!r} and norm is {norm!r}, expected positive numbers"
+        )
+    params = _with_gradient(name, params)
+    with np.errstate(all="ignore"):  # overflow is met below, inf times 0 is documented
+        total = _norm(np.array([_norm(p.grad.data, norm) for p in params]), norm)
+        if error_if_nonfinite and not math.isfinite(total):
+            raise ValueError(f"[{name}] the norm of the gradients is {total}; nothing was changed")
+        scale = float(max_norm) / (total + 1e-6)
+        if not scale >= 1:
+            for p in params:
+                p.grad = wrap(p.grad.data * scale)
+    return total
+
+
+def clip_grad_value(params, limit):
+    """Cut every element of the gradients to the range from -limit to limit."""
+    if not limit >= 0:
+        raise ValueError(f"[clip_grad_value] limit is {limit!r}, expected a positive number")
+    for p in _with_gradient("clip_grad_value", params):
+        grad = p.grad.data
+        p.grad = wrap(backend.of(grad).xp.clip(grad, -float(limit), float(limit)))
+
+
+def _with_gradient(name, params):
+    params = as_list(name, params)
+    check_tensors(name, params)
+    return [p for p in params if p.grad is not None]
+
+
+def _norm(x, order):
+    """The norm of all elements, a float: no square of an element over- or underflows."""
+    if x.size == 0:
+        return 0.0
+    x = x.astype(np.float32) if x.dtype == np.float16 else x
+    xp = backend.of(x).xp
+    if order == 2:
+        flat = x.reshape(-1)
+        squares = float(xp.dot(flat, flat))
+        if 1e-20 < squares < math.inf:
+            return math.sqrt(squares)
+    peak = float(xp.abs(x).max())
+    if order == math.inf or not 0 < peak < math.inf:
+        return peak
+    return peak * float((xp.abs(x / peak) ** order).sum()) ** (1 / order)

@@ -1,0 +1,97 @@
+"""What may be given as parameters, and as their settings: the checks of optimizers and clipping."""
+
+import math
+
+import numpy as np
+
+from tinygrad_like.engine import Tensor
+from tinygrad_like.engine.errors import describe
+
+# Settings lie from 0 up to, not including, these limits; the others are finite.
+LIMITS = {"momentum": 1, "alpha": 1, "betas": 1}
+
+
+def as_list(owner, params):
+    """An iterable of parameters as a list that is not empty."""
+    if isinstance(params, (Tensor, dict, str)) or not hasattr(params, "__iter__"):
+        fix = ""
+        if hasattr(params, "parameters"):
+            fix = "; use its .parameters()"
+        elif isinstance(params, Tensor):
+            fix = "; put it in a list"
+        raise TypeError(
+            f"[{owner}] params is {describe(params)}, expected an iterable of Tensors{fix}"
+        )
+    listed = list(params)
+    if not listed:
+        raise ValueError(
+            f"[{owner}] params is empty; a generator is empty once it has been walked through: "
+            "make a list of it"
+        )
+    return listed
+
+
+def check_tensors(owner, params):
+    """Raise TypeError unless all are Tensors, ValueError if two are on the same memory."""
+    first_at: dict[int, int] = {}
+    for i, p in enumerate(params):
+        if not isinstance(p, Tensor):
+            raise TypeError(f"[{owner}] params[{i}] is {describe(p)}, expected a Tensor")
+        # Tensors on the same memory share their version counter.
+        first = first_at.setdefault(id(p.version), i)
+        if first != i:
+            same = "the same Tensor as" if p is params[first] else "on the same memory as"
+            raise ValueError(
+                f"[{owner}] params[{i}] {p.shape} is {same} params[{first}]; give a shared "
+                "parameter once"
+            )
+
+
+def check_trainable(owner, params):
+    """Raise unless all are floating leaves that require a gradient, each given once."""
+    check_tensors(owner, params)
+    for i, p in enumerate(params):
+        what = f"[{owner}] params[{i}] {p.shape}"
+        if not p.is_leaf:
+            raise ValueError(
+                f"{what} was computed by {p.node.plan.op.name}, expected a leaf; make it "
+                "Tensor(x, requires_grad=True)"
+            )
+        if not p.requires_grad:
+            raise ValueError(f"{what} does not require a gradient; pass requires_grad=True to it")
+        if p.dtype.kind != "f":
+            raise TypeError(f"{what} has dtype {p.dtype}, expected a real floating one")
+
+
+def checked_options(owner, options, known):
+    """Settings of a group as plain Python values, all within their ranges."""
+    for name in options:
+        if name not in known:
+            raise ValueError(f"[{owner}] unknown setting {name!r}, expected {', '.join(known)}")
+    checked = {name: _checked(owner, name, options[name]) for name in known if name in options}
+    if checked.get("nesterov") and not checked["momentum"]:
+        raise ValueError(f"[{owner}] nesterov needs a momentum, got momentum=0")
+    return checked
+
+
+def _checked(owner, name, value):
+    if name == "nesterov":
+        return bool(value)
+    if name != "betas":
+        return checked_number(owner, name, value)
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"[{owner}] betas is {value!r}, expected two numbers")
+    return tuple(checked_number(owner, name, beta) for beta in value)
+
+
+def checked_number(owner, name, value):
+    """A setting as a Python float (a NumPy one would promote float32 arrays to float64)."""
+    limit = LIMITS.get(name, math.inf)
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number")
+    if not 0 <= value < limit:
+        raise ValueError(
+            f"[{owner}] {name} is {value!r}, expected a number from 0 to "
+            + (f"less than {limit}" if limit < math.inf else "anything finite")
+        )
+    return float(value)

@@ -1,0 +1,259 @@
+"""Learning-rate schedules: the rate as a function of the step.
+
+A schedule sets the rate of the first step (number 0) when it is made, and that of the next one at
+each `schedule.step()`, which comes after `optimizer.step()`. A new one is a class with a formula:
+
+    class InverseRoot(Schedule):
+        def lr_at(self, step, base_lr):
+            return base_lr / (step + 1) ** 0.5
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+from tinygrad_like.optim.optimizers import Optimizer
+from tinygrad_like.optim.parameters import checked_number
+
+
+class Schedule(ABC):
+    """Sets the learning rates of an optimizer's groups to `lr_at(step, base_lr)`.
+
+    The base of a group is the rate that it has when the schedule is made (`base_lrs`).
+    """
+
+    def __init__(self, optimizer):
+        _check_optimizer(self, optimizer)
+        self.optimizer = optimizer
+        self.base_lrs = _rates(optimizer)
+        self.steps = 0
+        self.last_lr = list(self.base_lrs)
+        self._set_rates()
+
+    @abstractmethod
+    def lr_at(self, step, base_lr):
+        """The learning rate of a step, counted from 0, for a group whose base is `base_lr`."""
+
+    def step(self):
+        """Set the rates of the next step.
+
+        Raises ValueError if they are no longer those that this schedule has set.
+        """
+        if _rates(self.optimizer) != self.last_lr:
+            raise ValueError(
+                f"[{type(self).__name__}] the learning rates are {_rates(self.optimizer)}, but "
+                f"this schedule had set {self.last_lr}; another schedule, an assignment or a "
+                "loaded state has changed them: have one schedule, change its base_lrs, load "
+                "its state too"
+            )
+        self.steps += 1
+        self._set_rates()
+
+    def state_dict(self):
+        """Where the schedule stands; its settings are those of its constructor."""
+        return {
+            "schedule": type(self).__name__,
+            "steps": self.steps,
+            "base_lrs": list(self.base_lrs),
+        }
+
+    def load_state_dict(self, state):
+        """Go on from `state_dict()`, and set the learning rates of that step.
+
+        Raises ValueError, and changes nothing, for another schedule or number of groups.
+        """
+        _check_state(self, state, "base_lrs")
+        self.base_lrs, self.steps = list(state["base_lrs"]), state["steps"]
+        self._set_rates()
+
+    def _set_rates(self):
+        name = type(self).__name__
+        self.last_lr = [
+            checked_number(name, "lr", self.lr_at(self.steps, base)) for base in self.base_lrs
+        ]
+        for group, rate in zip(self.optimizer.param_groups, self.last_lr, strict=True):
+            group["lr"] = rate
+
+
+class StepLR(Schedule):
+    """base gamma^floor(step / step_size)."""
+
+    def __init__(self, optimizer, step_size, gamma=0.1):
+        self.step_size = _positive_steps(self, "step_size", step_size)
+        self.gamma = checked_number("StepLR", "gamma", gamma)
+        super().__init__(optimizer)
+
+    def lr_at(self, step, base_lr):
+        return base_lr * self.gamma ** (step // self.step_size)
+
+
+class ExponentialLR(Schedule):
+    """base gamma^step."""
+
+    def __init__(self, optimizer, gamma):
+        self.gamma = checked_number("ExponentialLR", "gamma", gamma)
+        super().__init__(optimizer)
+
+    def lr_at(self, step, base_lr):
+        return base_lr * self.gamma**step
+
+
+class LinearWarmup(Schedule):
+    """base (step + 1) / warmup_steps, then base: the last step of the warmup is at full rate."""
+
+    def __init__(self, optimizer, warmup_steps):
+        self.warmup_steps = _positive_steps(self, "warmup_steps", warmup_steps)
+        super().__init__(optimizer)
+
+    def lr_at(self, step, base_lr):
+        return base_lr * min(1, (step + 1) / self.warmup_steps)
+
+
+class CosineLR(Schedule):
+    """A linear warmup, then half a cosine from base at `warmup_steps` to min_lr at `total_steps`.
+
+    min_lr + (base - min_lr) (1 + cos(pi progress)) / 2, and min_lr from there on. Source:
+    Loshchilov and Hutter 2017, without restarts.
+    """
+
+    def __init__(self, optimizer, total_steps, min_lr=0.0, warmup_steps=0):
+        self.total_steps = _positive_steps(self, "total_steps", total_steps)
+        self.min_lr = checked_number("CosineLR", "min_lr", min_lr)
+        self.warmup_steps = warmup_steps
+        if not 0 <= warmup_steps < total_steps:
+            raise ValueError(
+                f"[CosineLR] warmup_steps is {warmup_steps!r}, expected 0 to less than "
+                f"total_steps={total_steps}"
+            )
+        super().__init__(optimizer)
+
+    def lr_at(self, step, base_lr):
+        if step < self.warmup_steps:
+            return base_lr * (step + 1) / self.warmup_steps
+        progress = min(1, (step - self.warmup_steps) / (self.total_steps - self.warmup_steps))
+        return self.min_lr + (base_lr - self.min_lr) * (1 + math.cos(math.pi * progress)) / 2
+
+
+class PolynomialLR(Schedule):
+    """base (1 - step / total_steps)^power, and 0 from there on; power 1 is a straight line."""
+
+    def __init__(self, optimizer, total_steps, power=1.0):
+        self.total_steps = _positive_steps(self, "total_steps", total_steps)
+        self.power = checked_number("PolynomialLR", "power", power)
+        super().__init__(optimizer)
+
+    def lr_at(self, step, base_lr):
+        return base_lr * (1 - min(1, step / self.total_steps)) ** self.power
+
+
+class LambdaLR(Schedule):
+    """base f(step), for any function f."""
+
+    def __init__(self, optimizer, f):
+        if not callable(f):
+            raise TypeError(f"[LambdaLR] f is a {type(f).__name__}, expected a function of a step")
+        self.f = f
+        super().__init__(optimizer)
+
+    def lr_at(self, step, base_lr):
+        return base_lr * float(self.f(step))
+
+
+class ReduceOnPlateau:
+    """Multiplies the learning rates by `factor` when a metric has stopped improving.
+
+    Args:
+        factor: from 0 to less than 1.
+        patience: how many steps without improvement are allowed in a row.
+        mode: "min" for a metric that should fall, such as a loss, "max" for one that should rise.
+        threshold: the part of the best value by which a metric must beat it.
+        min_lr: no rate is made lower than this.
+    """
+
+    def __init__(
+        self, optimizer, factor=0.1, patience=10, *, mode="min", threshold=1e-4, min_lr=0.0
+    ):
+        name = type(self).__name__
+        _check_optimizer(self, optimizer)
+        if not 0 <= factor < 1:
+            raise ValueError(f"[{name}] factor is {factor!r}, expected 0 to less than 1")
+        if mode not in ("min", "max"):
+            raise ValueError(f"[{name}] mode is {mode!r}, expected 'min' or 'max'")
+        self.optimizer, self.factor, self.mode = optimizer, float(factor), mode
+        self.patience = checked_number(name, "patience", patience)
+        self.threshold = checked_number(name, "threshold", threshold)
+        self.min_lr = checked_number(name, "min_lr", min_lr)
+        self.best, self.waited = None, 0
+
+    @property
+    def last_lr(self):
+        """The learning rate of each group."""
+        return _rates(self.optimizer)
+
+    def step(self, metric):
+        """Take the value of the metric, a number, into account. NaN is no improvement."""
+        metric = float(metric)
+        if self._is_better(metric):
+            self.best, self.waited = metric, 0
+            return
+        self.waited += 1
+        if self.waited > self.patience:
+            self.waited = 0
+            for group in self.optimizer.param_groups:
+                # A rate that is below min_lr already stays.
+                group["lr"] = min(group["lr"], max(group["lr"] * self.factor, self.min_lr))
+
+    def _is_better(self, metric):
+        if self.best is None:
+            return not math.isnan(metric)
+        margin = self.threshold * abs(self.best)
+        return metric < self.best - margin if self.mode == "min" else metric > self.best + margin
+
+    def state_dict(self):
+        """The best metric, how long it has stood, and the learning rates."""
+        return {
+            "schedule": type(self).__name__,
+            "best": self.best,
+            "waited": self.waited,
+            "last_lr": self.last_lr,
+        }
+
+    def load_state_dict(self, state):
+        """Go on from `state_dict()`. Raises ValueError for the state of another schedule."""
+        _check_state(self, state, "last_lr")
+        self.best, self.waited = state["best"], state["waited"]
+        for group, rate in zip(self.optimizer.param_groups, state["last_lr"], strict=True):
+            group["lr"] = rate
+
+
+def _rates(optimizer):
+    return [group["lr"] for group in optimizer.param_groups]
+
+
+def _check_optimizer(schedule, optimizer):
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"[{type(schedule).__name__}] optimizer is a {type(optimizer).__name__}, expected an "
+            "Optimizer"
+        )
+
+
+def _check_state(schedule, state, rates):
+    name, groups = type(schedule).__name__, len(schedule.optimizer.param_groups)
+    made_by = state.get("schedule") if isinstance(state, dict) else type(state).__name__
+    if made_by != name:
+        raise ValueError(
+            f"[{name}] the state is of {made_by}, expected {name}; nothing was changed"
+        )
+    if len(state[rates]) != groups:
+        raise ValueError(
+            f"[{name}] the state has {len(state[rates])} groups, expected {groups}; nothing was "
+            "changed"
+        )
+
+
+def _positive_steps(schedule, what, n):
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ValueError(
+            f"[{type(schedule).__name__}] {what} is {n!r}, expected a positive integer"
+        )
+    return n
