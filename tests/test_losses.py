@@ -23,7 +23,7 @@ NUMBERS = RNG.normal(size=(N, C)) * 2
 OTHERS = NUMBERS + RNG.choice([-2.2, -0.6, -0.15, 0.15, 0.6, 2.2], (N, C))
 LABELS = RNG.integers(0, C, N)
 IGNORED = np.where(np.arange(N) % 3 == 1, -7, LABELS)
-CHANCES = RNG.uniform(0.05, 0.95, (N, C))
+CHANCES = RNG.uniform(0.2, 0.8, (N, C))
 YES_NO = RNG.integers(0, 2, (N, C))
 P = RNG.dirichlet(np.full(C, 9.0), N)
 LOG_Q = np.log(RNG.dirichlet(np.ones(C), N))

@@ -98,6 +98,15 @@ def test_groups_with_their_own_settings_are_torchs():
 # State
 
 
+def in_bytes(tree):
+    """A state with the bytes of its arrays, to be compared."""
+    if isinstance(tree, dict):
+        return {key: in_bytes(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [in_bytes(value) for value in tree]
+    return (tree.dtype, tree.shape, tree.tobytes()) if isinstance(tree, np.ndarray) else tree
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @every_row
 def test_a_saved_state_continues_byte_by_byte(name, settings, dtype, tmp_path):
@@ -116,9 +125,7 @@ def test_a_saved_state_continues_byte_by_byte(name, settings, dtype, tmp_path):
     for p, q in zip(params, expected, strict=True):
         assert p.dtype == dtype
         assert p.numpy().tobytes() == q.numpy().tobytes()
-    io.save(tmp_path / "whole", whole.state_dict())
-    io.save(tmp_path / "again", second.state_dict())
-    assert (tmp_path / "whole").read_bytes() == (tmp_path / "again").read_bytes()
+    assert in_bytes(second.state_dict()) == in_bytes(whole.state_dict())
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -151,7 +158,7 @@ def test_a_state_that_was_loaded_can_be_saved_before_the_next_step():
     train(optimizer, params, range(2))
     fresh, _ = make("Adam", {})
     fresh.load_state_dict(optimizer.state_dict())
-    assert repr(fresh.state_dict()) == repr(optimizer.state_dict())
+    assert in_bytes(fresh.state_dict()) == in_bytes(optimizer.state_dict())
 
 
 def adam_state(**changes):
@@ -193,10 +200,10 @@ def other_settings(**changes):
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, words):
     optimizer, params = make("Adam", {})
     train(optimizer, params, range(2))
-    before = repr(optimizer.state_dict())
+    before = in_bytes(optimizer.state_dict())
     with pytest.raises(ValueError, match=words):
         optimizer.load_state_dict(state)
-    assert repr(optimizer.state_dict()) == before
+    assert in_bytes(optimizer.state_dict()) == before
 
 
 @every_row
@@ -254,18 +261,18 @@ def test_zero_grad_forgets_all_gradients():
 def test_gradients_and_parameters_may_lie_in_memory_in_any_order():
     """Kernels get contiguous arrays of one dtype, and what they write reaches the parameter."""
     plain = tg.Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
-    turned = tg.Tensor(np.zeros((2, 3)), requires_grad=True)
-    memory = np.ascontiguousarray(plain.numpy().T)
-    turned.data = memory.T
-    grad = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2).T
+    memory = tg.Tensor(plain.numpy().T)
+    turned = memory.T.detach()
+    turned.requires_grad = True
+    assert not turned.data.flags.c_contiguous
     for p in (plain, turned):
+        p.grad = tg.Tensor(np.zeros((2, 3), np.float32))
+        p.grad._data = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2).T
         optimizer = optim.Adam([p], lr=0.1)
-        p.grad = tg.Tensor(np.zeros((2, 3)))
-        p.grad.data = grad
         optimizer.step()
         optimizer.step()
     np.testing.assert_array_equal(turned.numpy(), plain.numpy())
-    np.testing.assert_array_equal(memory.T, plain.numpy())
+    np.testing.assert_array_equal(memory.numpy().T, plain.numpy())
 
 
 def test_the_gradient_itself_is_not_changed():
@@ -328,8 +335,8 @@ class Model:
         (ValueError, "params is empty; a generator", EXHAUSTED, {}),
         (ValueError, "params is empty", [{"params": []}], {}),
         (TypeError, r"params\[1\] is a float, expected a Tensor", [W, 1.0], {}),
-        (TypeError, "a group that is no dict", [{"params": [W]}, tg.Tensor([1.0])], {}),
-        (TypeError, "a group that is no dict with 'params'", [{"lr": 0.1}], {}),
+        (TypeError, r"a group is \(1,\), expected a dict", [{"params": [W]}, tg.Tensor([1.0])], {}),
+        (TypeError, "a group is a dict, expected a dict with 'params'", [{"lr": 0.1}], {}),
         (ValueError, r"params\[0\] \(1,\) does not require", [tg.Tensor([1.0])], {}),
         (ValueError, "computed by multiply, expected a leaf", [W * 2], {}),
         (TypeError, "complex", [tg.Tensor([1j], requires_grad=True)], {}),

@@ -7,6 +7,7 @@ that differs between devices is here: copies, threads, memory, random numbers, w
 import importlib
 import threading
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,40 @@ class DeviceError(ValueError):
     """A device that is unknown, absent or broken, or arrays that live on two devices."""
 
 
+class Kernels:
+    """The kernels of a module, given C-contiguous arrays as their contract asks.
+
+    Those that work in place (`adam_`) get their arrays as they are.
+    """
+
+    def __init__(self, module, xp, array_type):
+        for name in vars(module):
+            kernel = getattr(module, name)
+            if callable(kernel) and not name.startswith("_"):
+                in_place = name.endswith("_")
+                setattr(self, name, kernel if in_place else _contiguous(kernel, xp, array_type))
+
+
+def _contiguous(kernel, xp, array_type):
+    def call(*args):
+        return kernel(
+            *(
+                xp.ascontiguousarray(a) if type(a) is array_type and not a.flags.c_contiguous else a
+                for a in args
+            )
+        )
+
+    return call
+
+
 class Backend:
-    """The array module `xp` and the kernel table `k` of one device."""
+    """The array module `xp` and the kernels `k` of one device."""
 
     __slots__ = ("array_type", "device", "k", "xp")
 
-    def __init__(self, device, xp, k, array_type):
-        self.device, self.xp, self.k, self.array_type = device, xp, k, array_type
+    def __init__(self, device, xp, kernels, array_type):
+        self.device, self.xp, self.array_type = device, xp, array_type
+        self.k: Any = Kernels(kernels, xp, array_type)
 
     def __repr__(self):
         return f"Backend({self.device!r})"

@@ -127,7 +127,7 @@ def _stacked(rows, shape, xp, dtype):
 
 
 class _Nesting(threading.local):
-    leaves: Any = None  # the leaves made for this derivative and those inside it
+    leaves: Any = None  # of the innermost derivative under way: those it made, and those inside it
 
 
 _nesting = _Nesting()
@@ -149,23 +149,22 @@ class _Run:
         args = list(args)
         for i, x in zip(chosen, self.inputs, strict=True):
             args[i] = x
-        outermost = _nesting.leaves is None
-        leaves = _nesting.leaves = set() if outermost else _nesting.leaves
-        leaves.update(x.node for x in self.inputs if x.is_leaf)
+        around, known = _nesting.leaves, {x.node for x in self.inputs if x.is_leaf}
+        _nesting.leaves = known
         try:
             with enable_grad():
                 self.output = f(*args, **kwargs)
         finally:
-            if outermost:
-                _nesting.leaves = None
+            _nesting.leaves = around
+        if around is not None:
+            around |= known
         if not isinstance(self.output, Tensor):
             raise TypeError(
                 f"[{name}] f returned {type(self.output).__name__}, expected one Tensor"
             )
         # The derivative must itself be recorded if it depends on anything that is.
         self.create_graph = mode.grad and (
-            not all(x.is_leaf for x in self.inputs)
-            or reaches_beyond(self.output, leaves | {x.node for x in self.inputs})
+            not all(x.is_leaf for x in self.inputs) or reaches_beyond(self.output, known)
         )
 
     def value(self):

@@ -159,10 +159,10 @@ class _Check:
                 yield (i, index), direction, float(g[index])
 
     def moved(self, direction, step, dtype=None):
-        return [
-            x + backend.of(x).from_host(d * step)
-            for x, d in zip(self.points(dtype), direction, strict=True)
-        ]
+        points = self.points(dtype)
+        for x, d in zip(points, direction, strict=True):
+            x += backend.of(x).from_host(np.asarray(d * step))
+        return points
 
     def allows_complex(self, k, value):
         """Whether level k takes complex arrays, stays complex, and has the same real part."""

@@ -31,7 +31,8 @@ DTYPES = {
     "F64": "float64",
 }
 
-TREE, CHECKSUM = "tinygrad_like.tree", "tinygrad_like.crc32"
+# One key, since safetensors writes several in an order of its own: equal states, equal files.
+METADATA = "tinygrad_like"
 ARRAY, TUPLE = "/array", "/tuple"
 
 
@@ -39,13 +40,13 @@ class FileError(ValueError):
     """A file that cannot be loaded as it is: truncated, altered or of another format."""
 
 
-def save(path, state, *, metadata=None):
+def save(path, state):
     """Write a nested dict with string keys to a safetensors file, whole or not at all.
 
     Its leaves are arrays (NumPy's, Tensors, anything with `.numpy()` or `__array__`), ints, floats,
     bools, strings and None, also in lists and tuples. All come back exactly, arrays as NumPy's.
-    A flat dict of arrays gives a plain safetensors file with the same keys. `metadata`, strings
-    under strings, is for other readers of the file; `load` leaves it out.
+    A flat dict of arrays gives a plain safetensors file with the same keys. Equal states give
+    equal bytes.
 
     Raises TypeError for a leaf, key or array type that cannot be kept, and ValueError for a key
     with "/", each naming the key; OSError when the disk refuses. An older file is then intact.
@@ -57,10 +58,9 @@ def save(path, state, *, metadata=None):
     if not isinstance(state, dict):
         raise TypeError(f"[save] state is a {type(state).__name__}, expected a dict")
     arrays: dict[str, np.ndarray] = {}
-    strings = _checked_metadata(metadata)
-    strings[TREE] = json.dumps(_encode(state, (), arrays))
-    strings[CHECKSUM] = _checksum(strings, arrays)
-    _write(path, to_bytes(arrays, strings))
+    tree = _encode(state, (), arrays)
+    metadata = {"tree": tree, "crc32": _checksum(tree, arrays)}
+    _write(path, to_bytes(arrays, {METADATA: json.dumps(metadata)}))
 
 
 def load(path):
@@ -72,27 +72,24 @@ def load(path):
     >>> load("model.safetensors")["step"]  # doctest: +SKIP
     7
     """
-    strings, arrays = _read(path)
-    checksum = strings.pop(CHECKSUM, None)
-    if checksum is None and TREE not in strings:
+    metadata, arrays = _read(path)
+    if METADATA not in metadata:
+        if any(text.startswith('{"tree"') for text in metadata.values()):
+            raise _altered(path, f"the name of its metadata is not {METADATA!r}")
         return arrays
-    found = _checksum(strings, arrays)
-    if checksum != found or TREE not in strings:
-        raise FileError(
-            f"[load] {path} was altered after it was saved: its CRC32 is {found}, expected "
-            f"{checksum}; nothing was changed"
-        )
-    return _decode(json.loads(strings[TREE]), arrays)
+    try:
+        ours = json.loads(metadata[METADATA])
+        tree, checksum = ours["tree"], ours["crc32"]
+    except (ValueError, TypeError, KeyError):
+        raise _altered(path, "its metadata cannot be read") from None
+    found = _checksum(tree, arrays)
+    if checksum != found:
+        raise _altered(path, f"its CRC32 is {found}, expected {checksum}")
+    return _decode(tree, arrays)
 
 
-def _checked_metadata(metadata):
-    metadata = dict(metadata or {})
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise TypeError(f"[save] metadata has {key!r}: {value!r}, expected strings only")
-        if key in (TREE, CHECKSUM):
-            raise ValueError(f"[save] metadata has the key {key!r}, which save needs for itself")
-    return metadata
+def _altered(path, reason):
+    return FileError(f"[load] {path} was altered after it was saved: {reason}; nothing was changed")
 
 
 def _encode(value, path, arrays):
@@ -147,9 +144,9 @@ def _as_array(value, name):
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _checksum(strings, arrays):
-    """CRC32 over the metadata and each array's name, type, shape and values, in hexadecimal."""
-    crc = zlib.crc32(json.dumps(strings, sort_keys=True).encode())
+def _checksum(tree, arrays):
+    """CRC32 over the tree and each array's name, type, shape and values, in hexadecimal."""
+    crc = zlib.crc32(json.dumps(tree).encode())
     for name in sorted(arrays):
         array = arrays[name]
         crc = zlib.crc32(json.dumps([name, array.dtype.name, array.shape]).encode(), crc)

@@ -281,10 +281,10 @@ def _check_probabilities(name, what, x, slack=1e-3, hint=""):
 
 
 def _check_label_shape(name, what, scores, labels):
-    got = f"[{name}] {what} are {scores.shape}, labels are {labels.shape} of {labels.dtype}"
     fits = scores.ndim > 0 and labels.shape == scores.shape[:-1]
     if fits and labels.dtype.kind in "iu":
         return
+    got = f"[{name}] {what} are {scores.shape}, labels are {labels.shape} of {labels.dtype}"
     if fits or labels.shape == scores.shape:
         wanted = f"expected integers of shape {scores.shape[:-1]}"
         if name == "cross_entropy":

@@ -56,7 +56,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         plan = node.plan
         if plan is None or (targets is not None and node in targets):
             found[node] = g if node in owned else _copy(g)
-            if plan is None or useful.isdisjoint(node.parents):
+            if plan is None or _ends_here(node, targets, useful):
                 continue
         saved, parents = node.saved, node.parents
         if saved is None:
@@ -116,6 +116,13 @@ def _reachable(roots, targets):
         if node in targets or node.saved is None or not useful.isdisjoint(node.parents):
             useful.add(node)
     return [node for node in nodes if node in useful], useful
+
+
+def _ends_here(target, targets, useful):
+    """Whether nothing below a target leads to another one, as far as its graph still exists."""
+    if target.saved is None and any(node.serial < target.serial for node in targets):
+        raise errors.freed(target)
+    return useful.isdisjoint(target.parents)
 
 
 def _gradients(node, plan, saved, g, grads, useful, create_graph):

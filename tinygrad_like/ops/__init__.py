@@ -70,7 +70,8 @@ METHODS = """
 @op(any_dtype=True, x=lambda g, device, source: to_device(g, device=source, source=device))
 def to_device(be, x, *, device, source):
     """A copy of `x` on another device; the gradient goes back to the device of `x`."""
-    return backend.get(device).from_host(be.to_host(x))
+    moved = backend.get(device).from_host(be.to_host(x))
+    return moved.copy() if moved is x else moved
 
 
 def to(x, device_or_dtype):
@@ -79,6 +80,8 @@ def to(x, device_or_dtype):
         target = backend.get(device_or_dtype).device
         return x if x.device == target else to_device(x, device=target, source=x.device)
     try:
+        if device_or_dtype is None:  # which NumPy takes for float64
+            raise TypeError
         dtype = np.dtype(device_or_dtype)
     except TypeError:
         raise backend.DeviceError(

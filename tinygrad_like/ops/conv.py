@@ -50,11 +50,13 @@ def _out_size(name, x, kernel, stride, padding, dilation):
     return sizes
 
 
-def _check_conv(name, x, weight, bias, groups):
-    if x.ndim != 4 or weight.ndim != 4:
+def _check_conv(name, x, weight, bias, groups, axes=("H, W", "kh, kw")):
+    """Raise ValueError unless the shapes of a convolution's arguments fit together."""
+    ndim = 2 + axes[0].count(",") + 1
+    if x.ndim != ndim or weight.ndim != ndim:
         raise ValueError(
-            f"[{name}] x is {x.shape}, weight is {weight.shape}, expected (N, C, H, W) and "
-            "(C_out, C / groups, kh, kw)"
+            f"[{name}] x is {x.shape}, weight is {weight.shape}, expected (N, C, {axes[0]}) and "
+            f"(C_out, C / groups, {axes[1]})"
         )
     if groups < 1 or x.shape[1] % groups or weight.shape[0] % groups:
         raise ValueError(
@@ -131,11 +133,10 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
 
 def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """The cross-correlation of sequences x (N, C, L) with filters (C_out, C / groups, k)."""
-    if x.ndim != 3 or weight.ndim != 3:
-        raise ValueError(
-            f"[conv1d] x is {x.shape}, weight is {weight.shape}, expected (N, C, L) and "
-            "(C_out, C / groups, k)"
-        )
+    _check_conv("conv1d", x, weight, bias, groups, axes=("L", "k"))
+    for what, value, least in (("stride", stride, 1), ("dilation", dilation, 1)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"[conv1d] {what} is {value!r}, expected a positive integer")
     y = conv2d(
         expand_dims(x, 2),
         expand_dims(weight, 2),

@@ -78,9 +78,16 @@ def _along(name, x, indices, axis):
     be = backend_of(x)
     axis = normal_axis(name, axis, x.ndim)
     raw = indices.data if isinstance(indices, Tensor) else be.from_host(np.asarray(indices))
-    if raw.ndim != x.ndim:
-        raise ValueError(f"[{name}] indices have {raw.ndim} axes, x has {x.ndim}")
-    grid = list(be.xp.ogrid[tuple(slice(n) for n in raw.shape)])
+    fits = raw.ndim == x.ndim and all(
+        m == n or 1 in (m, n) or i == axis
+        for i, (m, n) in enumerate(zip(raw.shape, x.shape, strict=True))
+    )
+    if not fits:
+        raise ValueError(
+            f"[{name}] indices are {raw.shape}, expected the shape of x but for axis {axis} "
+            f"(x: {x.shape})"
+        )
+    grid = list(be.xp.ogrid[tuple(slice(n) for n in x.shape)])
     grid[axis] = raw
     return tuple(grid)
 
@@ -100,13 +107,16 @@ def _add_at(be, x, updates, *, index):
 def scatter_add(x, indices, updates, axis=0):
     """A copy of `x` with `updates` added at `indices` along an axis; repeats add up.
 
-    `indices` and `updates` have one shape, with as many axes as `x`.
+    `indices` and `updates` have one shape, that of `x` but for the length of the axis.
     """
     index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
-    if tuple(indices.shape) != tuple(updates.shape):
+    axis = normal_axis("scatter_add", axis, x.ndim)
+    shape = tuple(np.shape(indices))
+    expected = (*x.shape[:axis], shape[axis], *x.shape[axis + 1 :])
+    if shape != expected or tuple(updates.shape) != expected:
         raise ValueError(
-            f"[scatter_add] indices are {indices.shape}, updates are {updates.shape}, "
-            "expected one shape"
+            f"[scatter_add] indices are {shape}, updates are {updates.shape}, expected "
+            f"{expected} for both (x: {x.shape}, axis: {axis})"
         )
     return _add_at(x, updates, index=index)
 
@@ -116,8 +126,12 @@ def repeat(x, repeats, axis=None):
     if axis is None:
         x, axis = x.reshape(-1), 0
     axis = normal_axis("repeat", axis, x.ndim)
-    counts = np.broadcast_to(np.asarray(repeats), (x.shape[axis],))
-    return take(x, np.repeat(np.arange(x.shape[axis]), counts), axis)
+    n, counts = x.shape[axis], np.asarray(repeats)
+    if counts.dtype.kind not in "iu" or counts.shape not in ((), (1,), (n,)) or (counts < 0).any():
+        raise ValueError(
+            f"[repeat] repeats is {repeats!r}, expected a non-negative integer, or {n} of them"
+        )
+    return take(x, np.repeat(np.arange(n), np.broadcast_to(counts, n)), axis)
 
 
 @op(weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]))

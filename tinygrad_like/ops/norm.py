@@ -149,7 +149,7 @@ def batch_norm(be, x, weight=None, bias=None, *, eps=1e-5):
 
 
 def _group_norm(x, weight, bias, groups, eps):
-    grouped = reshape(x, (x.shape[0], groups, -1))
+    grouped = reshape(x, (x.shape[0], groups, math.prod(x.shape[1:]) // groups))
     y = reshape(_layer_norm(grouped, None, None, eps), x.shape)
     return _affine(y, _channels(weight, x.ndim), _channels(bias, x.ndim))
 

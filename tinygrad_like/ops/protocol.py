@@ -55,6 +55,8 @@ def _vector_norm(x, ord=None, axis=None, keepdims=False):
 
 BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {np.absolute: elementwise.abs}
 BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
+    np.shape: lambda x: x.shape,
+    np.ndim: lambda x: x.ndim,
     np.amax: reduce.max,
     np.amin: reduce.min,
     np.broadcast_to: broadcast_to,

@@ -38,8 +38,11 @@ def sum(be, x, *, axis=None, keepdims=False):
 
 @op(x=lambda g, x_shape, axis: _restore(g / _count(x_shape, axis), x_shape, axis))
 def mean(be, x, *, axis=None, keepdims=False):
-    """The mean along an axis, several, or all."""
-    return x.mean(axis=_axes("mean", x, axis), keepdims=keepdims)
+    """The mean along an axis, several, or all; ValueError where there is nothing to average."""
+    axes = _axes("mean", x, axis)
+    if x.size == 0 and _count(x.shape, axis) == 0:
+        raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
+    return x.mean(axis=axes, keepdims=keepdims)
 
 
 def _var_rule(g, x, axis, ddof):

@@ -42,7 +42,11 @@ def reshape(be, x, *, shape):
     """`x` with its elements in another shape, in the same order; one length may be -1."""
     shape = shape if isinstance(shape, (tuple, list)) else (shape,)
     rest = math.prod(n for n in shape if n != -1)
-    if shape.count(-1) > 1 or (x.size % rest if rest and -1 in shape else rest != x.size):
+    if -1 in shape:
+        fills = shape.count(-1) == 1 and rest > 0 and x.size % rest == 0
+    else:
+        fills = rest == x.size and all(n >= 0 for n in shape)
+    if not fills:
         raise ValueError(
             f"[reshape] {x.size} elements do not fill shape {tuple(shape)} (x: {x.shape})"
         )

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import wrap
 from tinygrad_like.optim.parameters import as_list, check_tensors
 
 
@@ -35,7 +34,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
         scale = float(max_norm) / (total + 1e-6)
         if not scale >= 1:
             for p in params:
-                p.grad = wrap(p.grad.data * scale)
+                p.grad = p.grad.detach() * scale
     return total
 
 
@@ -44,8 +43,7 @@ def clip_grad_value(params, limit):
     if not limit >= 0:
         raise ValueError(f"[clip_grad_value] limit is {limit!r}, expected a positive number")
     for p in _with_gradient("clip_grad_value", params):
-        grad = p.grad.data
-        p.grad = wrap(backend.of(grad).xp.clip(grad, -float(limit), float(limit)))
+        p.grad = p.grad.detach().clip(-float(limit), float(limit))
 
 
 def _with_gradient(name, params):

@@ -1,7 +1,8 @@
 """Optimizers: what a step does to each parameter, given its gradient.
 
-A step is one kernel call per parameter, in place. What an optimizer remembers of a parameter (its
-running means) belongs to the parameter's position, and is float32 for float16 parameters.
+A step is one kernel call per parameter, in place, on flat arrays: one compiled kernel serves every
+shape. What an optimizer remembers of a parameter (its running means) belongs to the parameter's
+position, and is float32 for float16 parameters.
 """
 
 from abc import ABC, abstractmethod
@@ -10,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim.parameters import as_list, check_trainable, checked_number, checked_options
 
 
 class Slot:
-    """What an optimizer keeps beside one parameter: a count of steps, and arrays of its shape."""
+    """What an optimizer keeps beside one parameter: a count of steps, and flat arrays."""
 
     __slots__ = ("array", "be", "buffers", "dtype", "is_contiguous", "steps")
     array: Any  # the parameter's array when it was last met; None before the first step
     be: Any  # its backend
     dtype: Any  # of the buffers
-    is_contiguous: bool  # whether kernels can write into the array itself
+    is_contiguous: bool  # whether its flat form is a view, so that kernels write into it
 
     def __init__(self, steps=0, buffers=None):
         self.array = None
@@ -40,8 +42,12 @@ class Slot:
         """The buffer of this name; zeros at first."""
         found = self.buffers.get(name)
         if found is None:
-            found = self.buffers[name] = self.be.xp.zeros(self.array.shape, self.dtype)
+            found = self.buffers[name] = self.be.xp.zeros(self.array.size, self.dtype)
         return found
+
+
+class Misfit(Exception):
+    """Why a state does not fit an optimizer."""
 
 
 class Optimizer(ABC):
@@ -70,7 +76,7 @@ class Optimizer(ABC):
         for group in groups:
             if not isinstance(group, dict) or "params" not in group:
                 raise TypeError(
-                    f"[{owner}] params has a group that is no dict with 'params': {group!r}"
+                    f"[{owner}] a group is {describe(group)}, expected a dict with 'params'"
                 )
             own = {name: value for name, value in group.items() if name != "params"}
             options = checked_options(owner, {**settings, **own}, tuple(settings))
@@ -81,7 +87,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, kernels, param, grad, slot, lr, group):
-        """Change the array `param` in place."""
+        """Change the flat array `param` in place."""
 
     def step(self):
         """Update every parameter that has a gradient."""
@@ -94,16 +100,14 @@ class Optimizer(ABC):
                 array, grad = p._data, node.grad._data
                 if array is not slot.array:
                     slot.meet(array)
-                if grad.dtype is not array.dtype or not grad.flags.c_contiguous:
-                    grad = slot.be.xp.asarray(grad, array.dtype, order="C")
+                if grad.dtype is not array.dtype:
+                    grad = grad.astype(array.dtype, copy=False)
                 slot.steps += 1
                 p.version[0] += 1
-                if slot.is_contiguous:
-                    self._update(slot.be.k, array, grad, slot, lr, group)
-                else:
-                    param = slot.be.xp.asarray(array, order="C")
-                    self._update(slot.be.k, param, grad, slot, lr, group)
-                    array[...] = param
+                param = array.ravel()
+                self._update(slot.be.k, param, grad.ravel(), slot, lr, group)
+                if not slot.is_contiguous:
+                    array[...] = param.reshape(array.shape)
 
     def zero_grad(self):
         """Forget the gradients of all parameters."""
@@ -179,16 +183,16 @@ class Optimizer(ABC):
                     raise Misfit(f"params[{i}] has shape {shape} in it, expected {p.shape}")
             if not buffers.keys() <= set(self.buffers):
                 raise Misfit(f"params[{i}] has {list(buffers)} in it, expected {self.buffers}")
-            slots.append(Slot(int(saved["steps"]), buffers))
+            flat = {name: buffer.ravel() for name, buffer in buffers.items()}
+            slots.append(Slot(int(saved["steps"]), flat))
         return slots
 
 
-class Misfit(Exception):
-    """A state that does not fit, and why."""
-
-
 def _slot_state(p, slot):
-    buffers = {name: np.array(backend.of(b).to_host(b)) for name, b in slot.buffers.items()}
+    buffers = {
+        name: np.array(backend.of(flat).to_host(flat)).reshape(p.shape)
+        for name, flat in slot.buffers.items()
+    }
     return {"shape": list(p.shape), "steps": slot.steps, "buffers": buffers}
 
 

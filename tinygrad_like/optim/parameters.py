@@ -13,11 +13,10 @@ LIMITS = {"momentum": 1, "alpha": 1, "betas": 1}
 
 def as_list(owner, params):
     """An iterable of parameters as a list that is not empty."""
-    if isinstance(params, (Tensor, dict, str)) or not hasattr(params, "__iter__"):
-        fix = ""
-        if hasattr(params, "parameters"):
-            fix = "; use its .parameters()"
-        elif isinstance(params, Tensor):
+    is_module = hasattr(params, "parameters")
+    if is_module or isinstance(params, (Tensor, dict)) or not hasattr(params, "__iter__"):
+        fix = "; use its .parameters()" if is_module else ""
+        if isinstance(params, Tensor):
             fix = "; put it in a list"
         raise TypeError(
             f"[{owner}] params is {describe(params)}, expected an iterable of Tensors{fix}"

@@ -1,0 +1,75 @@
+"""Debug mode: it notices what is changed behind the library's back, and names the line of the call."""
+
+import numpy as np
+import pytest
+import tinygrad_like as tg
+from op_calls import CALLS, leaves, outputs, scalar
+from tinygrad_like import GraphError, Tensor
+from tinygrad_like.engine import gradients
+
+
+def leaf(values, dtype=np.float64):
+    return Tensor(np.array(values, dtype), requires_grad=True)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_debug_mode_notices_every_saved_array_that_is_changed_by_numpy(name):
+    with tg.debug():
+        for i in range(len(CALLS[name].inputs)):
+            results = []
+            for changed in (False, True):
+                xs = leaves(name)
+                ys = outputs(name, xs)
+                if not any(y.requires_grad for y in ys):
+                    return
+                total = scalar(ys)
+                if changed:
+                    raw = xs[i].data
+                    raw[...] = raw + 0.5 if raw.dtype.kind == "f" else np.flip(raw).copy()
+                try:
+                    found = gradients([total], [x for x in xs if x.requires_grad])
+                except GraphError as error:
+                    text = str(error)
+                    assert "behind the library's back" in text  # noqa: PT017
+                    assert __file__ in text or "op_calls" in text or "case" in text  # noqa: PT017
+                    break
+                results.append([g.numpy() for g in found])
+            else:
+                for kept, now in zip(*results, strict=True):
+                    np.testing.assert_array_equal(now, kept, err_msg=f"input {i} was changed")
+
+
+def test_debug_mode_notices_a_change_of_an_output_and_of_a_raw_array():
+    raw = np.array([1.0, 2.0])
+    with tg.debug():
+        x = leaf([1.0, 2.0])
+        y, z = tg.exp(x), x * raw
+        np.asarray(y).base[0] = 5.0
+        raw[0] = 5.0
+        for t, name in ((y, "exp"), (z, "multiply")):
+            with pytest.raises(GraphError, match=rf"\[{name}\].*behind the library's back"):
+                t.sum().backward()
+
+
+def test_debug_mode_names_the_line_of_the_call_in_every_refusal():
+    with tg.debug():
+        x = leaf([1.0, 2.0])
+        y = x * x
+        with tg.no_grad():
+            x *= 2
+        with pytest.raises(GraphError, match="test_engine_debug.py"):
+            y.sum().backward()
+        z = tg.exp(x).sum()
+        z.backward()
+        with pytest.raises(GraphError, match=r"freed[\s\S]*test_engine_debug.py"):
+            z.backward()
+
+
+def test_debug_mode_changes_no_gradient():
+    x = leaf([[1.0, 2.0]])
+    results = []
+    for mode in (tg.no_grad, tg.debug):
+        with mode(), tg.enable_grad():
+            y = tg.layer_norm(tg.gelu(x) @ x.T + x).sum()
+            results.append(gradients([y], [x], create_graph=True)[0].numpy())
+    np.testing.assert_array_equal(*results)

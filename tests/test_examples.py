@@ -1,0 +1,96 @@
+"""The examples as a user runs them, and the README's code as it stands."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import tinygrad_like as tg
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """A machine without MNIST and without a network."""
+    monkeypatch.setenv("TINYGRAD_LIKE_DATA", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+    for scheme in ("http", "https"):
+        monkeypatch.setenv(f"{scheme}_proxy", "http://127.0.0.1:9")  # nothing listens there
+        monkeypatch.setenv(f"{scheme.upper()}_PROXY", "http://127.0.0.1:9")
+    return tmp_path
+
+
+def command(*options):
+    return [sys.executable, str(ROOT / "examples" / "mnist.py"), *options]
+
+
+def run(*options):
+    return subprocess.run(command(*options), capture_output=True, text=True, timeout=300)
+
+
+def test_mnist_without_a_network_trains_on_the_digits_of_the_package(offline):
+    out = offline / "out"
+    result = run("--epochs", "2", "--batch-size", "32", "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    assert "tg.data.digits() instead" in result.stdout
+    assert "epoch 2/2" in result.stdout
+    assert tg.io.load(out / "model.safetensors")["1.weight"].shape == (64, 128)
+    assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process")
+def test_mnist_stopped_by_ctrl_c_resumes_to_the_same_weights(offline):
+    options = ("--model", "cnn", "--epochs", "2", "--batch-size", "8")
+    whole, parts = offline / "whole", offline / "parts"
+    assert run(*options, "--out", str(whole)).returncode == 0
+
+    parts.mkdir()
+    log = parts / "log"
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command(*options, "--out", str(parts)), stdout=file, stderr=file, env=environment
+        )
+    while "epoch 1/2:" not in log.read_text() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, log.read_text()
+    state = tg.io.load(parts / "checkpoint.safetensors")
+    assert state["epoch"] == 1, "it stopped outside the second epoch"
+    assert 0 < state["loader"]["batch"] < 180, "it stopped at no batch within the epoch"
+    assert not (parts / "model.safetensors").exists()
+
+    assert run(*options, "--out", str(parts), "--resume").returncode == 0
+    assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+
+
+def test_mnist_refuses_to_resume_another_model(offline):
+    out = str(offline / "out")
+    assert run("--epochs", "1", "--out", out).returncode == 0
+    result = run("--epochs", "2", "--model", "cnn", "--out", out, "--resume")
+    assert result.returncode != 0
+    assert "[resume]" in result.stderr
+    assert "'model': 'mlp'" in result.stderr
+
+
+def test_mnist_stops_at_a_loss_that_is_no_number(offline):
+    result = run("--epochs", "1", "--optimizer", "sgd", "--lr", "1e30", "--out", str(offline))
+    assert result.returncode != 0
+    assert "the loss is nan" in result.stderr
+
+
+def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert float(capsys.readouterr().out.split()[-1]) > 0.85, "the README's model learned little"
+    tg.engine.OPS.pop("smooth_relu", None)
