@@ -2,9 +2,9 @@
 
     Case(tg.sum, N(2, 3), axis=0)
 
-says: call `tg.sum(x, axis=0)` for a random x of shape (2, 3) and compare with `torch.sum(x, dim=0)`.
-test_cases.py runs every row through all its tests: values, gradients of order 1 and 2, views,
-dtypes, empty inputs, raw arrays. The rows are in cases_*.py.
+says: call `tg.sum(x, axis=0)` for a random x of shape (2, 3), and compare it with
+`torch.sum(x, dim=0)`. test_cases.py runs every row through all its tests: values, gradients of
+order 1 and 2, views, dtypes, empty inputs, raw arrays. The rows are in cases_*.py.
 """
 
 import zlib
@@ -19,7 +19,8 @@ try:
 except ImportError:
     torch = F = None
 
-IN_TORCH = {"axis": "dim", "keepdims": "keepdim", "size": "kernel_size"}  # what torch calls an attribute
+# What torch calls an attribute.
+IN_TORCH = {"axis": "dim", "keepdims": "keepdim", "size": "kernel_size"}
 
 
 class Case:
@@ -57,9 +58,9 @@ class Case:
         label = name or function.__name__.lstrip("_")
         if torch is None and numpy is None:
             torch = label
-        self.torch, self.numpy = torch, numpy
+        self.label, self.torch, self.numpy = label, torch, numpy
         shapes = "-".join("x".join(map(str, x.shape)) or "0d" for x in inputs)
-        given = "".join(f"-{k}={v}" for k, v in attributes.items())
+        given = "".join(f"-{k}={v}" for k, v in attributes.items() if not hasattr(v, "shape"))
         self.name = f"{label}-{shapes}{given}".replace(" ", "")
 
     def __repr__(self):

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
-import tinygrad_like as tg
 from case import Apart, Between, Bools, Case, F, Ints, N, P, U, Values, torch
+
+import tinygrad_like as tg
 
 # Every way in which two shapes broadcast.
 PAIRS = [
@@ -32,6 +33,7 @@ ARITHMETIC = [
     Case(tg.where, Bools(2, 1), N(), N(3), empty=False),
     # The same input twice: both gradients meet.
     Case(lambda x: tg.multiply(x, x), N(2, 3), torch=lambda x: x * x, name="multiply self"),
+    Case(lambda x: x**x, P(2, 3), torch=lambda x: x**x, name="x**x"),
     Case(lambda x: x / (x * x + 1) - x, N(2, 3), torch=lambda x: x / (x * x + 1) - x, name="expr"),
     # Python numbers on either side.
     *(
@@ -70,7 +72,12 @@ ARITHMETIC = [
     ),
     Case(lambda x: x % 2, Between(2, 3), torch=lambda x: x % 2, name="x%2"),
     Case(lambda x: x // 2, Between(2, 3), torch=lambda x: torch.floor(x / 2), name="x//2"),
-    Case(lambda x: 7 % x, Values([2.3, 1.6, 0.8]), torch=lambda x: 7 - x * torch.floor(7 / x), name="7%x"),
+    Case(
+        lambda x: 7 % x,
+        Values([2.3, 1.6, 0.8]),
+        torch=lambda x: 7 - x * torch.floor(7 / x),
+        name="7%x",
+    ),
 ]
 
 FUNCTIONS = [

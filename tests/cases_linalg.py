@@ -1,7 +1,8 @@
 """Rows for ops/linalg.py: one line a row, see case.py."""
 
+from case import Case, N, Spd, Square, torch
+
 import tinygrad_like as tg
-from case import Case, N, P, Spd, Square, torch
 
 
 def einsum(subscripts, *inputs, **more):
@@ -23,6 +24,10 @@ def symmetric(function):
 
     call.__name__ = function.__name__
     return call
+
+
+def torch_cholesky(x):
+    return torch.linalg.cholesky((x + x.mT) / 2)
 
 
 def torch_dot(a, b):
@@ -112,10 +117,8 @@ CASES = [
     Case(tg.solve, Square(2, 2, 2), N(2, 2, 1), half=False),
     Case(tg.solve, Square(2, 2), N(3, 2, 2), half=False, empty=False),
     Case(tg.solve, Square(3, 2, 2), N(2, 1), half=False),
-    Case(symmetric(tg.cholesky), Spd(3, 3), torch=lambda x: torch.linalg.cholesky((x + x.mT) / 2),
-         half=False, empty=False),
-    Case(symmetric(tg.cholesky), Spd(2, 2, 2), torch=lambda x: torch.linalg.cholesky((x + x.mT) / 2),
-         half=False),
+    Case(symmetric(tg.cholesky), Spd(3, 3), torch=torch_cholesky, half=False, empty=False),
+    Case(symmetric(tg.cholesky), Spd(2, 2, 2), torch=torch_cholesky, half=False),
     Case(symmetric(tg.cholesky), Spd(1, 1), torch="cholesky", half=False, empty=False),
     Case(tg.slogdet, Square(3, 3), half=False, empty=False),
     Case(tg.slogdet, Square(2, 2, 2), half=False),

@@ -1,8 +1,9 @@
 """Rows for ops/conv.py, ops/norm.py and ops/random.py: one line a row, see case.py."""
 
 import numpy as np
-import tinygrad_like as tg
 from case import Apart, Case, F, N, P, torch
+
+import tinygrad_like as tg
 from tinygrad_like.ops import conv
 from tinygrad_like.ops.norm import normalize_channels
 
@@ -84,6 +85,41 @@ POOL = [
     ),
 ]
 
+# Where the maxima of two planes of 2 x 4 stood, in windows of 2 x 2; the second are equal.
+PLACES = np.array([[[[5, 2]], [[0, 0]]]])
+
+
+def torch_gather(x):
+    return x.flatten(2).gather(2, torch.tensor(PLACES).flatten(2)).reshape(PLACES.shape)
+
+
+def torch_scatter(g):
+    zeros = torch.zeros(*g.shape[:2], 8, dtype=g.dtype)
+    return zeros.scatter_add(2, torch.tensor(PLACES).flatten(2), g.flatten(2)).reshape(1, 2, 2, 4)
+
+
+POOL_GRADIENTS = [
+    Case(conv._max_pool2d_gather, N(1, 2, 2, 4), torch=torch_gather, empty=False, index=PLACES),
+    Case(
+        conv._max_pool2d_backward,
+        N(1, 2, 1, 2),
+        torch=torch_scatter,
+        empty=False,
+        index=PLACES,
+        shape=(1, 2, 2, 4),
+    ),
+    Case(
+        conv._avg_pool2d_backward,
+        N(2, 1, 2, 2),
+        torch=lambda g: F.conv_transpose2d(g, torch.ones(1, 1, 2, 2, dtype=g.dtype) / 4),
+        empty=False,
+        shape=(2, 1, 3, 3),
+        size=(2, 2),
+        stride=(1, 1),
+        padding=(0, 0),
+    ),
+]
+
 NORM = [
     Case(tg.layer_norm, N(3, 4), torch=lambda x: F.layer_norm(x, (4,))),
     Case(tg.layer_norm, N(2, 2, 3), P(3), torch=lambda x, w: F.layer_norm(x, (3,), w), empty=True),
@@ -94,6 +130,8 @@ NORM = [
          torch=lambda x, b: F.layer_norm(x, (3,), None, b), name="layer_norm bias"),
     Case(tg.layer_norm, N(2, 3), torch=lambda x: F.layer_norm(x, (3,), eps=0.1), eps=0.1),
     Case(tg.layer_norm, N(4), torch=lambda x: F.layer_norm(x, (4,)), empty=False),
+    Case(lambda x: tg.layer_norm(x, x), N(4), torch=lambda x: F.layer_norm(x, (4,), x),
+         name="layer_norm self", empty=False),
     Case(tg.rms_norm, N(3, 4), torch=lambda x: F.rms_norm(x, (4,), eps=1e-6)),
     Case(tg.rms_norm, N(3, 2, 4), P(4), torch=lambda x, w: F.rms_norm(x, (4,), w, eps=1e-6)),
     Case(tg.rms_norm, N(3, 2, 2), P(2, 2),
@@ -131,7 +169,8 @@ BATCH_NORM = [
     Case(normalize_channels, N(3, 2, 2), N(2), P(2), P(2), N(2),
          torch=lambda x, m, v, w, b: (x - m[:, None]) * (v[:, None] + 1e-5) ** -0.5 * w[:, None]
          + b[:, None]),
-    Case(normalize_channels, N(3, 2), N(2), P(2), torch=lambda x, m, v: (x - m) / (v + 1e-5).sqrt()),
+    Case(normalize_channels, N(3, 2), N(2), P(2),
+         torch=lambda x, m, v: (x - m) / (v + 1e-5).sqrt()),
 ]  # fmt: skip
 
 
@@ -155,4 +194,4 @@ DROPOUT = [
     Case(lambda x: dropout(x.T), N(2, 3), numpy=lambda x: masked(x.T, 0.5), name="dropout x.T"),
 ]
 
-CASES = CONV + CONV_GRADIENTS + POOL + NORM + BATCH_NORM + DROPOUT
+CASES = CONV + CONV_GRADIENTS + POOL + POOL_GRADIENTS + NORM + BATCH_NORM + DROPOUT

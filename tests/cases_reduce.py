@@ -2,8 +2,9 @@
 
 import math
 
-import tinygrad_like as tg
 from case import Apart, Bools, Case, F, Ints, N, P, Values, torch
+
+import tinygrad_like as tg
 from tinygrad_like.ops.softmax import (
     log_softmax_backward,
     softmax_backward,
@@ -37,7 +38,8 @@ def torch_axes(function):
 
 
 def torch_prod(x, axes, keepdims):
-    for a in sorted((a % x.ndim for a in axes), reverse=True) if isinstance(axes, tuple) else [axes]:
+    axes = axes if isinstance(axes, tuple) else (axes,)
+    for a in sorted((a % x.ndim for a in axes), reverse=True):
         x = x.prod(a, keepdim=keepdims)
     return x
 
@@ -60,6 +62,10 @@ def reductions(function, maker, oracle, rows=REDUCTIONS, empty=False):
 WITH_ELEMENTS = [row for row in REDUCTIONS if row[0] not in ((), (2, 1)) and row[1] != {"axis": ()}]
 
 
+def torch_norm(x, axes, keepdims):
+    return torch.linalg.vector_norm(x, 2, axes, keepdim=keepdims)
+
+
 def torch_var(x, axes, keepdims, ddof=0):
     return x.var(axes, correction=ddof, keepdim=keepdims)
 
@@ -72,9 +78,7 @@ REDUCE = [
     *reductions(tg.prod, N, torch_prod, empty=True),
     *reductions(tg.var, N, torch_var, WITH_ELEMENTS),
     *reductions(tg.std, N, lambda x, axes, keep: torch_var(x, axes, keep).sqrt(), WITH_ELEMENTS),
-    *reductions(
-        tg.norm, N, lambda x, axes, keep: torch.linalg.vector_norm(x, 2, axes, keepdim=keep), empty=True
-    ),
+    *reductions(tg.norm, N, torch_norm, empty=True),
     Case(tg.var, N(2, 3), torch=lambda x: x.var(1, correction=1), axis=1, ddof=1),
     Case(tg.std, N(2, 3), torch=lambda x: x.std(0, correction=1), axis=0, ddof=1, empty=False),
     *(
@@ -88,7 +92,9 @@ REDUCE = [
         for x in ([[0.0, 2.0, 3.0]], [[0.0, 2.0, 0.0], [1.0, 2.0, 3.0]], [[0.0, 0.0, 0.0]])
     ),
     Case(tg.prod, Values([0.0, 2.0, -3.0, 0.5]), empty=False),
-    Case(tg.prod, Values([[[0.0, 2.0], [3.0, 4.0]]]), torch=lambda x: x.prod(2).prod(0), axis=(0, 2)),
+    Case(
+        tg.prod, Values([[[0.0, 2.0], [3.0, 4.0]]]), torch=lambda x: x.prod(2).prod(0), axis=(0, 2)
+    ),
     Case(tg.cumsum, N(2, 3), axis=0, empty=False),
     Case(tg.cumsum, N(2, 3), axis=-1),
     Case(tg.cumsum, N(2, 3, 2), axis=1),

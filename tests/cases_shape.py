@@ -1,11 +1,13 @@
 """Rows for ops/shape.py, ops/index.py and the engine's own ops: one line a row, see case.py."""
 
 import numpy as np
-import tinygrad_like as tg
 from case import Apart, Bools, Case, Ints, N, Values, torch
+
+import tinygrad_like as tg
 from tinygrad_like import ops
 from tinygrad_like.engine import sum_to
-from tinygrad_like.ops.index import getitem
+from tinygrad_like.engine.walk import _itself
+from tinygrad_like.ops.index import _put, _scatter_rows, getitem
 
 
 def of_list(function):
@@ -46,9 +48,9 @@ SHAPE = [
     Case(tg.swapaxes, N(2, 3, 2), torch=lambda x: x.swapaxes(0, -1), axis1=0, axis2=-1),
     Case(tg.swapaxes, N(2, 3), torch=lambda x: x, axis1=1, axis2=-1),
     *(
-        Case(tg.moveaxis, N(2, 3, 2), torch=lambda x, a=a: x.moveaxis(*a), name=f"moveaxis {a}", **kw)
-        for a in ((0, -1), ((0, 1), (1, 2)), ((-1, 0), (0, 2)))
-        for kw in [{"source": a[0], "destination": a[1]}]
+        Case(tg.moveaxis, N(2, 3, 2), torch=lambda x, i=i, j=j: x.moveaxis(i, j),
+             source=i, destination=j)
+        for i, j in ((0, -1), ((0, 1), (1, 2)), ((-1, 0), (0, 2)))
     ),
     *(
         Case(tg.expand_dims, N(2, 3), numpy="expand_dims", axis=a)
@@ -113,12 +115,13 @@ SHAPE = [
     Case(tg.tile, N(3), torch=lambda x: x.tile(2), reps=2),
     Case(tg.tile, N(), torch=lambda x: x.tile(2), reps=2),
     *(
-        Case(tg.repeat, N(2, 3), numpy="repeat", repeats=r, axis=a, empty=isinstance(r, int) or a == -1)
+        Case(tg.repeat, N(2, 3), numpy="repeat", empty=r != [1, 2], repeats=r, axis=a)
         for r, a in ((2, 0), (3, 1), ([1, 2], 0), ([0, 2, 1], -1), (2, None), (0, 1))
     ),
 ]  # fmt: skip
 
 ENGINE = [
+    Case(_itself, N(2, 3), torch=lambda x: x),
     Case(lambda x: tg.astype(x, dtype=x.dtype), N(2, 3), torch=lambda x: x, name="astype"),
     Case(lambda x: ops.to_device(x, device="cpu", source="cpu"), N(2, 3), torch=lambda x: x,
          name="to_device"),
@@ -156,6 +159,10 @@ NUMPY_INDICES = {
 
 def torch_take_along(axis):
     return lambda x, i: torch.take_along_dim(x, i, axis)
+
+
+def torch_put(g):
+    return torch.zeros(3, 2, dtype=g.dtype).index_add(0, torch.tensor([2, 2]), g)
 
 
 INDEX = [
@@ -211,6 +218,9 @@ INDEX = [
     Case(tg.embedding, N(5, 2), Ints(5, 4), torch=lambda w, i: w[i], empty=False),
     Case(tg.embedding, N(4, 3), Ints(4, 2, 3), torch=lambda w, i: w[i], empty=False),
     Case(tg.embedding, N(4, 2), Ints(4), torch=lambda w, i: w[i], empty=False),
+    Case(_scatter_rows, N(4, 2), Ints(3, 4), count=3,
+         torch=lambda g, i: torch.zeros(3, 2, dtype=g.dtype).index_add(0, i, g)),
+    Case(_put, N(2, 2), torch=torch_put, empty=False, shape=(3, 2), index=np.array([2, 2])),
     Case(tg.one_hot, Ints(4, 2, 3), num_classes=4, grad=False),
     Case(tg.one_hot, Ints(1, 3), torch="one_hot", num_classes=1, grad=False),
     *(

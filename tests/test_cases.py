@@ -11,11 +11,13 @@ import warnings
 
 import numpy as np
 import pytest
-import tinygrad_like as tg
-from case import torch
+from case import several, torch
 from cases import CASES
+
+import tinygrad_like as tg
 from tinygrad_like.engine import OPS, Tensor, gradients, wrap
 from tinygrad_like.engine.record import ATTRIBUTE, EXTRA, INPUT, Plan
+from tinygrad_like.ops import METHODS, protocol
 
 ROWS = pytest.mark.parametrize("case", CASES, ids=repr)
 DIFFERENTIABLE = [c for c in CASES if c.grad]
@@ -98,7 +100,8 @@ def test_values_and_gradients_equal_the_oracle(case):
     if torch is None:
         pytest.skip("torch, the oracle of this row, is not installed")
     if not case.grad:
-        assert_same(case(*map(wrap, arrays)), case.by_torch(*map(torch.tensor, arrays)), 0, "output")
+        expected = case.by_torch(*map(torch.tensor, arrays))
+        assert_same(case(*map(wrap, arrays)), expected, 0, "output")
         return
     theirs = [torch.tensor(x, requires_grad=is_float(x)) for x in arrays]
     expected = case.by_torch(*theirs)
@@ -218,29 +221,36 @@ def emptied(arrays):
     return [x[:0] if x.ndim and x.shape[:1] == length else x for x in arrays]
 
 
+def run_empty(case, arrays):
+    """Like `run`, with gradients of both kinds of walk; or the error, or NumPy's warning."""
+    try:
+        return *run(case, arrays), run(case, arrays, create_graph=True)[1]
+    except (ValueError, TypeError, IndexError, RuntimeWarning) as error:
+        return error
+
+
 @ROWS
 def test_empty_batches(case):
     """They work, and give gradients of the right shape; else the error begins with [op]."""
     arrays = emptied(case.arrays())
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            outs, grads = run(case, arrays)
-            _, again = run(case, arrays, create_graph=True)
-    except (ValueError, TypeError, IndexError, RuntimeWarning) as error:
-        clear = str(error).startswith("[") or isinstance(error, RuntimeWarning)
-        assert clear and not case.empty, f"{type(error).__name__}: {error}"
+    result = run_empty(case, arrays)
+    if isinstance(result, Exception):
+        assert not case.empty, f"{type(result).__name__}: {result}"
+        assert str(result).startswith("[") or isinstance(result, RuntimeWarning), str(result)
         return
-    raw = case(*arrays)
-    assert [y.shape for y in outs] == [np.shape(y) for y in raw]
+    outs, grads, again = result
+    assert [y.shape for y in outs] == [np.shape(y) for y in case(*arrays)]
     inputs = [x.shape for x in arrays if is_float(x)]
     assert [g.shape for g in grads] == inputs
     assert [g.shape for g in again] == inputs
-    if case.torch is None and case.empty:
+    if not case.empty:
+        return
+    if case.torch is None:
         assert_same(outs, case.by_numpy(*arrays), 1e-12, "output")
-    elif torch is not None and case.empty:
+    elif torch is not None:
         try:
-            with warnings.catch_warnings(action="ignore"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
                 expected = case.by_torch(*map(torch.tensor, arrays))
         except (RuntimeError, ValueError, IndexError):
             return  # torch has no answer
@@ -261,7 +271,41 @@ def test_raw_arrays_give_raw_arrays(case):
     assert_same(arrays, before, 0, "input after the call,")
 
 
-FUSED_OPS = [name for name, record in OPS.items() if record.composite]
+def takes(function, attributes):
+    """Whether a function has parameters of these names."""
+    return attributes.keys() <= inspect.signature(function).parameters.keys()
+
+
+PLAIN_ROWS = [c for c in CASES if getattr(tg, c.label, None) is c.function]
+METHOD_ROWS = [c for c in PLAIN_ROWS if c.label in METHODS]
+NUMPY_ROWS = [c for c in PLAIN_ROWS if c.label in protocol.UFUNCS]
+NUMPY_ROWS += [
+    c
+    for c in PLAIN_ROWS
+    if c.label in protocol.FUNCTIONS and takes(getattr(np, c.label), c.attributes)
+]
+
+
+@pytest.mark.parametrize("case", METHOD_ROWS, ids=repr)
+def test_method_is_the_function(case):
+    first, *rest = map(wrap, case.arrays())
+    out = several(getattr(first, case.label)(*rest, **case.attributes))
+    assert_same(out, case(first, *rest), 0, "output")
+
+
+@pytest.mark.parametrize("case", NUMPY_ROWS, ids=repr)
+def test_numpy_function_is_ours(case):
+    """np.exp(tensor) calls tg.exp, and is recorded."""
+    tensors = as_tensors(case.arrays())
+    out = several(getattr(np, case.label)(*tensors, **case.attributes))
+    expected = case(*tensors)
+    assert_same(out, expected, 0, "output")
+    assert [y.requires_grad for y in out] == [y.requires_grad for y in expected]
+
+
+# Other tests make ops of their own.
+OURS = {n: r for n, r in OPS.items() if r.forward.__module__.startswith("tinygrad_like.")}
+FUSED_OPS = [name for name, record in OURS.items() if record.composite]
 FUSED = [c for c in DIFFERENTIABLE if any(c.name.startswith(name) for name in FUSED_OPS)]
 
 
@@ -335,7 +379,7 @@ def ran():
 
 
 def test_every_op_has_a_row(ran):
-    missing = [name for name, record in OPS.items() if record.forward.__code__ not in ran[0]]
+    missing = [name for name, record in OURS.items() if record.forward.__code__ not in ran[0]]
     assert not missing, f"no row in cases_*.py runs the ops {missing}"
 
 
@@ -343,12 +387,12 @@ def test_every_gradient_rule_has_a_row_of_order_2(ran):
     """Each rule has run on raw arrays and, to be differentiated, on Tensors."""
     rules = [
         (f"{name} by {x}", rule.__code__)
-        for name, record in OPS.items()
+        for name, record in OURS.items()
         for x, rule in record.rules.items()
     ]
     rules += [
         (name, (record.composite or record.backward).__code__)
-        for name, record in OPS.items()
+        for name, record in OURS.items()
         if record.backward
     ]
     missing = [what for what, code in rules if code not in ran[0]]

@@ -119,7 +119,9 @@ def test_a_second_backward_is_refused_with_reason_and_cure():
     y = (x * x).sum()
     y.backward()
     before = x.grad.numpy().copy()
-    with pytest.raises(GraphError, match=r"ran through .* before[\s\S]*detach\(\)[\s\S]*retain_graph"):
+    with pytest.raises(
+        GraphError, match=r"ran through .* before[\s\S]*detach\(\)[\s\S]*retain_graph"
+    ):
         y.backward()
     np.testing.assert_array_equal(x.grad.numpy(), before)
 
@@ -269,8 +271,7 @@ def test_threads_that_walk_one_graph_each_get_their_own_gradients():
     results = []
 
     def step(k):
-        for _ in range(50):
-            results.append((k, gradients([(x * k).sum()], [x])[0].numpy()[0]))
+        results.extend((k, gradients([(x * k).sum()], [x])[0].numpy()[0]) for _ in range(50))
 
     threads = [threading.Thread(target=step, args=(k,)) for k in (2.0, 3.0)]
     for t in threads:

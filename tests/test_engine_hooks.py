@@ -1,5 +1,6 @@
-"""Hooks and retain_grad, and whose memory a gradient is: never another tensor's, never the user's."""
+"""Hooks and retain_grad; whose memory a gradient is: never another tensor's, never the user's."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_hooks_and_retained_gradients_are_the_same_in_both_walks(name):
 def test_a_hook_on_what_enters_a_fused_op_runs_once():
     for create_graph in (False, True):
         x, count = leaf([[1.0, 2.0]]), []
-        x.register_hook(lambda g: count.append(1))
+        x.register_hook(count.append)
         tg.layer_norm(x, x[0], x[0]).sum().backward(create_graph=create_graph)
         assert len(count) == 1, f"{len(count)} times with create_graph={create_graph}"
 
@@ -256,7 +257,10 @@ def test_a_gradient_set_by_hand_is_checked():
             x.grad = wrong
     x.grad = Tensor([1.0, 1.0])
     (x * 2).sum().backward()
-    assert x.grad.dtype == np.float32
+    np.testing.assert_array_equal(x.grad.numpy(), [3, 3])
+    with contextlib.suppress(ValueError, TypeError):
+        x.grad = Tensor(np.ones(2, np.float64))
+    assert x.grad.dtype == np.float32, "a gradient of another dtype was neither refused nor cast"
     with pytest.raises(GraphError):
         Tensor([1.0]).grad = Tensor([1.0])
 

@@ -1,4 +1,4 @@
-"""What the engine keeps, for how long: depth without recursion, memory without the cyclic collector."""
+"""What the engine keeps, and for how long: no recursion, no need of the cyclic collector."""
 
 import gc
 import time
@@ -7,8 +7,9 @@ import weakref
 
 import numpy as np
 import pytest
-import tinygrad_like as tg
 from op_calls import CALLS, leaves, outputs, scalar
+
+import tinygrad_like as tg
 from tinygrad_like import Tensor, op
 from tinygrad_like.engine import OPS, gradients
 

@@ -1,4 +1,4 @@
-"""A Tensor among NumPy's functions, Python's protocols and other libraries: right, or a clear error."""
+"""A Tensor meets NumPy's functions, Python's protocols, other libraries: right, or an error."""
 
 import copy
 import operator
@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+
 import tinygrad_like as tg
 from tinygrad_like import Tensor
 
@@ -23,7 +24,7 @@ def leaf(values, dtype=np.float64):
 
 CALLS = {
     **{
-        name: (lambda x, f=getattr(np, name): f(x))
+        name: getattr(np, name)
         for name in (
             "exp expm1 sin cos arctan tanh sinh cosh negative abs absolute sign floor ceil square "
             "sum mean var std max min amax amin prod argmax argmin any all cumsum transpose "
@@ -134,8 +135,8 @@ def test_a_numpy_function_on_a_tensor_gives_what_it_gives_on_the_array_or_raises
     try:
         found = f(Tensor(X))
     except (ValueError, TypeError) as error:
-        text = str(error)
-        assert text.startswith("[") or "unexpected keyword" in text, repr(error)  # noqa: PT017
+        if not str(error).startswith("[") and "unexpected keyword" not in str(error):
+            raise
         return
     if not isinstance(found, tuple) or isinstance(expected, np.ndarray):
         assert isinstance(found, (Tensor, tuple, int))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from op_calls import attempt
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor, op
@@ -164,7 +165,7 @@ def test_an_error_inside_a_rule_names_the_op():
     def broken(be, x):
         return x * 1
 
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
+    with pytest.raises(ValueError, match="matmul") as caught:
         broken(leaf(X)).sum().backward()
     text = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
     assert "in the gradient of broken" in text
@@ -186,12 +187,12 @@ def test_a_floating_intermediate_is_never_a_constant_at_order_2(by_rule):
     x = leaf([0.3])
     kept_exp(x).sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), np.exp([0.3]))
-    try:
-        (g,) = gradients([kept_exp(x).sum()], [x], create_graph=True)
-        (g2,) = gradients([g.sum()], [x])
-    except GraphError as error:
-        assert "kept_exp" in str(error)
+    first = attempt(
+        lambda: gradients([kept_exp(x).sum()], [x], create_graph=True), match="kept_exp"
+    )
+    if first is None:
         return
+    (g2,) = gradients([first[0].sum()], [x])
     np.testing.assert_allclose(g2.numpy(), np.exp([0.3]))
 
 
@@ -213,10 +214,8 @@ def test_a_floating_intermediate_is_never_a_constant_at_order_2(by_rule):
 )
 def test_a_tensor_as_attribute_gets_its_gradient_or_is_refused(f):
     x, a = leaf(X - 0.6), leaf(0.5)
-    try:
-        y = f(x, a)
-    except (GraphError, TypeError) as error:
-        assert "[" in str(error)
+    y = attempt(lambda: f(x, a), match="is not differentiable by")
+    if y is None:
         return
     y.sum().backward()
     assert a.grad is not None, "the attribute's gradient was lost without a word"
@@ -224,7 +223,9 @@ def test_a_tensor_as_attribute_gets_its_gradient_or_is_refused(f):
 
 def test_a_tensor_without_gradient_can_be_a_limit_of_clip():
     limit = Tensor(np.array([0.2, 0.5, 0.6]))
-    np.testing.assert_array_equal(tg.clip(Tensor(X), limit).numpy(), np.clip(X, limit.numpy(), None))
+    np.testing.assert_array_equal(
+        tg.clip(Tensor(X), limit).numpy(), np.clip(X, limit.numpy(), None)
+    )
 
 
 # Fused ops with a composite
@@ -308,7 +309,7 @@ def test_several_outputs_of_split(use):
 def test_several_outputs_of_batch_norm(use):
     more = {
         "the variance": lambda y, m, v: v,
-        "all three": lambda y, m, v: (y * v * m),
+        "all three": lambda y, m, v: y * v * m,
         "all three twice": lambda y, m, v: y * y * v * m + m * m + y,
     }
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import tinygrad_like as tg
 from tinygrad_like import Tensor
 

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import pytest
+
 import tinygrad_like as tg
 from tinygrad_like.engine import gradients
 

@@ -1,7 +1,8 @@
 """Optimizer steps, in place on the parameter and on the state beside it; PyTorch's formulas.
 
-The arrays of one call are flat, of one length; rates are Python floats, steps count from 1, state starts at
-zero. For float16 parameters the state is float32: in float16 squares of small gradients vanish.
+The arrays of one call are flat, of one length; rates are Python floats, steps count from 1, state
+starts at zero. For float16 parameters the state is float32: in float16 squares of small gradients
+vanish.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never 
 there is no reference cycle, and memory falls as the walk goes.
 """
 
-from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.record import OPS, op
 from tinygrad_like.engine.tensor import Tensor, backend_of, debug, enable_grad, mode, no_grad, wrap
 from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
@@ -28,6 +28,7 @@ __all__ = [
     "astype",
     "backend_of",
     "broadcast_to",
+    "composed",
     "debug",
     "enable_grad",
     "gradients",

@@ -4,6 +4,8 @@ Every message has the form `[op] what it got, what it expected (the whole shapes
 every device.
 """
 
+import functools
+import inspect
 import os
 import sys
 
@@ -40,11 +42,57 @@ def explain(record, arrays, error):
     if text.startswith("["):
         return
     names = input_names(record, len(arrays))
+    if isinstance(error, AttributeError):
+        for i, a in enumerate(arrays):
+            if not hasattr(a, "shape"):
+                refuse_input(record, i, len(arrays), a)
+        return
     if isinstance(error, ValueError) and "broadcast" in text:
         text = _broadcast_clash(names, arrays) or text
     message = f"[{record.name}] {text} ({shapes(names, arrays)})"
     kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
     raise kind(message) from error
+
+
+def composed(function):
+    """Make the errors of a public function of several ops name it, not the op inside it.
+
+    An argument that is no Tensor or array is named as in an op.
+    """
+    name = function.__name__
+    parameters = tuple(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except AttributeError:
+            _refuse_shapeless(name, parameters, args)
+            raise
+        except (ValueError, TypeError, IndexError) as error:
+            text = str(error)
+            inner = text.startswith("[")
+            error.args = (f"[{name}] {text[text.index(']') + 2 :] if inner else text}",)
+            raise
+
+    return call
+
+
+def _refuse_shapeless(name, parameters, args):
+    """Raise TypeError for the first argument, or member of a list of them, without a shape."""
+    for parameter, value in zip(parameters, args, strict=False):
+        if hasattr(value, "shape"):
+            continue
+        if isinstance(value, (list, tuple)) and parameter in ("xs", "operands"):
+            numbered = tuple(f"{parameter}[{i}]" for i in range(len(value)))
+            _refuse_shapeless(name, numbered, value)
+            continue
+        raise TypeError(_NO_ARRAY.format(name, parameter, describe(value))) from None
+
+
+_NO_ARRAY = (
+    "[{}] {} is {}, expected a Tensor, an array or a number; make it one with tg.Tensor(...)"
+)
 
 
 def _broadcast_clash(names, arrays):
@@ -64,10 +112,7 @@ def _broadcast_clash(names, arrays):
 def refuse_input(record, index, count, value):
     """Raise TypeError for an input that is no Tensor, array or number."""
     name = input_names(record, count)[index]
-    raise TypeError(
-        f"[{record.name}] {name} is {describe(value)}, expected a Tensor, an array or a number; "
-        "make it one with tg.Tensor(...)"
-    )
+    raise TypeError(_NO_ARRAY.format(record.name, name, describe(value))) from None
 
 
 def refuse_mixed_devices(record, arrays):

@@ -29,6 +29,7 @@ def op(
     several=False,
     view=False,
     any_dtype=False,
+    floating=False,
     **rules,
 ):
     """Make an op of a forward `f(be, <inputs>, *, <attributes>)`; returns a function of Tensors.
@@ -43,10 +44,11 @@ def op(
         several: whether the forward returns a tuple of outputs.
         view: whether the output can share memory with the first input.
         any_dtype: whether the output's dtype is free, instead of following the inputs'.
+        floating: whether it is a function of real numbers: integers become float32 first.
     """
 
     def make(forward):
-        record = Op(forward, rules, backward, composite, saves, several, view, any_dtype)
+        record = Op(forward, rules, backward, composite, saves, several, view, any_dtype, floating)
         OPS[record.name] = record
         return _function_of(record)
 
@@ -69,10 +71,13 @@ class Op:
     Names are resolved here, once; an unknown one raises TypeError at import.
     """
 
-    def __init__(self, forward, rules, backward, composite, saves, several, view, any_dtype):
+    def __init__(
+        self, forward, rules, backward, composite, saves, several, view, any_dtype, floating
+    ):
         self.forward, self.backward, self.composite = forward, backward, composite
         self.name = forward.__name__.lstrip("_")
-        self.saves, self.several, self.view, self.any_dtype = saves, several, view, any_dtype
+        self.saves, self.several, self.view = saves, several, view
+        self.any_dtype, self.floating = any_dtype, floating
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
@@ -230,7 +235,8 @@ def _reader(saves, wanted):
 def _function_of(record):
     """The public function of an op: unwraps Tensors, runs the forward, records a node."""
     forward, plans, attributes_known = record.forward, record.plans, record.attributes.keys()
-    any_dtype, view, saves_more = record.any_dtype, record.view, bool(record.saves)
+    any_dtype, floating, view = record.any_dtype, record.floating, record.view
+    saves_more = bool(record.saves)
     several, differentiable = record.several, bool(record.rules or record.backward)
     count = -1 if record.variadic else len(record.inputs)
 
@@ -265,9 +271,12 @@ def _function_of(record):
         if odd or main is None:
             first, main = _settle(record, arrays, traced)
         be = BY_TYPE[main]
+        if floating and first.dtype.kind in "biu":
+            arrays = [a if type(a) in NOT_ARRAYS else a.astype(np.float32) for a in arrays]
+            first = arrays[0]
         try:
             out = forward(be, *arrays, **attributes)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
             errors.explain(record, arrays, error)
             raise
         if saves_more:
@@ -285,7 +294,7 @@ def _function_of(record):
             out = be.xp.asarray(out)
         if out.dtype is not first.dtype:
             if not any_dtype:
-                out = _weak_integers(record, be, out, arrays, attributes)
+                out = _weak_integers(out, arrays)
             if out.dtype.kind not in "fc":
                 recorded = False
         if view and type(args[0]) is Tensor and be.shares_memory(out, arrays[0]):
@@ -360,22 +369,17 @@ def _raw_attributes(record, attributes):
     return {k: v._data if type(v) is Tensor else v for k, v in attributes.items()}
 
 
-def _weak_integers(record, be, out, arrays, attributes):
+def _weak_integers(out, arrays):
     """Integers and booleans do not decide a floating result's dtype, as in PyTorch.
 
-    NumPy makes float64 of float32 * int64 and of sqrt(int64), float16 of sqrt(int8): here they
-    are float32, the dtype of the floating inputs or else the default.
+    NumPy makes float64 of float32 * int64 and of int64 / int64: here they are float32, the dtype
+    of the floating inputs or else the default.
     """
     if out.dtype.kind != "f":
         return out
     dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in "fc"]
     expected = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
-    if out.dtype.itemsize > expected.itemsize:
-        return out.astype(expected)
-    if not dtypes and out.dtype.itemsize < expected.itemsize:
-        wide = [a.astype(expected) if hasattr(a, "dtype") else a for a in arrays]
-        return record.forward(be, *wide, **attributes)
-    return out
+    return out.astype(expected) if out.dtype.itemsize > expected.itemsize else out
 
 
 class OutputPlan:

@@ -126,9 +126,9 @@ class Tensor:
     @grad.setter
     def grad(self, value):
         if value is not None:
-            if not isinstance(value, Tensor) or value.shape != self.shape:
-                got = f"shape {value.shape}" if isinstance(value, Tensor) else type(value).__name__
-                raise ValueError(f"[grad] got {got}, expected a Tensor of shape {self.shape}")
+            if not isinstance(value, Tensor) or _kind(value) != _kind(self):
+                got = _kind(value) if isinstance(value, Tensor) else errors.describe(value)
+                raise ValueError(f"[grad] got {got}, expected a Tensor of {_kind(self)}")
             if self.node is None:
                 raise GraphError("[grad] this tensor does not require a gradient")
         for node in (self.node, getattr(self, "_frozen", None)):
@@ -288,6 +288,11 @@ class Tensor:
         return _rebuild, (array, self.requires_grad, self.device)
 
 
+def _kind(t):
+    """What a gradient must have in common with its tensor."""
+    return f"shape {t.shape}, {t.dtype}, on {t.device}"
+
+
 def _rebuild(array, requires_grad, device):
     return Tensor(array, requires_grad=requires_grad, device=device)
 
@@ -323,7 +328,7 @@ def new_array(data, dtype=None, device=None):
         errors.refuse_tensors_within(data, Tensor)
         has_dtype = hasattr(data, "dtype")
         try:
-            data = np.array(data)
+            data = np.asarray(data)
         except (TypeError, ValueError) as error:
             raise TypeError(f"[Tensor] data cannot be made an array: {error}") from None
         if dtype is None and not has_dtype and data.dtype == np.float64:

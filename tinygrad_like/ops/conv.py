@@ -4,7 +4,7 @@ conv2d is linear in x and in weight. Its two gradients are ops of the same kind,
 each other's gradients: that is all there is to know for every order.
 """
 
-from tinygrad_like.engine import op
+from tinygrad_like.engine import composed, op
 from tinygrad_like.ops.linalg import iadd_bias
 from tinygrad_like.ops.shape import expand_dims, squeeze
 
@@ -115,6 +115,7 @@ def conv2d_weight_grad(be, dy, x, *, shape, geometry, groups):
     return be.k.conv2d_weight_grad(dy, x, shape, *geometry, groups)
 
 
+@composed
 def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """The cross-correlation of images with a stack of filters.
 
@@ -131,6 +132,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     return _conv2d(x, weight, bias, geometry=geometry, groups=groups)
 
 
+@composed
 def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """The cross-correlation of sequences x (N, C, L) with filters (C_out, C / groups, k)."""
     _check_conv("conv1d", x, weight, bias, groups, axes=("L", "k"))
@@ -149,6 +151,7 @@ def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     return squeeze(y, 2)
 
 
+@composed
 def conv_transpose2d(
     x, weight, bias=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1
 ):
@@ -222,6 +225,7 @@ def _pooling(name, x, size, stride, padding):
     return size, stride, padding
 
 
+@composed
 def max_pool2d(x, size, *, stride=None, padding=0):
     """The maximum of each window of images (N, C, H, W); the stride is by default the size.
 
@@ -246,6 +250,7 @@ def _avg_pool2d_backward(be, g, *, shape, size, stride, padding):
     return be.k.avg_pool2d_backward(g, shape, size, stride, padding)
 
 
+@composed
 def avg_pool2d(x, size, *, stride=None, padding=0):
     """The mean of each window of images (N, C, H, W); the stride is by default the size.
 

@@ -64,6 +64,8 @@ def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=F
     """Numbers from `start` up to, without, `stop`: int64 for integers, else float32."""
     if stop is None:
         start, stop = 0, start
+    if step == 0:
+        raise ValueError("[arange] step is 0, expected another number")
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = FLOAT
     return _made(backend.get(device).xp.arange(start, stop, step, dtype=dtype), requires_grad)
@@ -71,11 +73,13 @@ def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=F
 
 def linspace(start, stop, num=50, *, dtype=FLOAT, device=None, requires_grad=False):
     """`num` evenly spaced numbers from `start` to `stop`, both included."""
+    _shape("linspace", num)
     return _made(backend.get(device).xp.linspace(start, stop, num, dtype=dtype), requires_grad)
 
 
 def eye(n, m=None, *, dtype=FLOAT, device=None, requires_grad=False):
     """The `(n, m)` matrix with ones on the diagonal; `m` defaults to `n`."""
+    _shape("eye", (n, n if m is None else m))
     return _made(backend.get(device).xp.eye(n, m, dtype=dtype), requires_grad)
 
 

@@ -111,43 +111,43 @@ def round(be, x, *, decimals=0):
 # Exponentials, roots and trigonometry
 
 
-@op(x=lambda g, out: g * out)
+@op(floating=True, x=lambda g, out: g * out)
 def exp(be, x):
     """e ** x."""
     return be.xp.exp(x)
 
 
-@op(x=lambda g, out: g * (out + 1))
+@op(floating=True, x=lambda g, out: g * (out + 1))
 def expm1(be, x):
     """e ** x - 1, exact near 0."""
     return be.xp.expm1(x)
 
 
-@op(x=lambda g, x: g / x)
+@op(floating=True, x=lambda g, x: g / x)
 def log(be, x):
     """The natural logarithm."""
     return be.xp.log(x)
 
 
-@op(x=lambda g, x: g / (1 + x))
+@op(floating=True, x=lambda g, x: g / (1 + x))
 def log1p(be, x):
     """log(1 + x), exact near 0."""
     return be.xp.log1p(x)
 
 
-@op(x=lambda g, x: g / (x * math.log(2)))
+@op(floating=True, x=lambda g, x: g / (x * math.log(2)))
 def log2(be, x):
     """The logarithm to base 2."""
     return be.xp.log2(x)
 
 
-@op(x=lambda g, out: g * 0.5 / out)
+@op(floating=True, x=lambda g, out: g * 0.5 / out)
 def sqrt(be, x):
     """The square root."""
     return be.xp.sqrt(x)
 
 
-@op(x=lambda g, out: g * -0.5 * (out * out * out))
+@op(floating=True, x=lambda g, out: g * -0.5 * (out * out * out))
 def rsqrt(be, x):
     """1 / sqrt(x)."""
     return 1 / be.xp.sqrt(x)
@@ -159,61 +159,61 @@ def square(be, x):
     return x * x
 
 
-@op(x=lambda g, x: g * cos(x))
+@op(floating=True, x=lambda g, x: g * cos(x))
 def sin(be, x):
     """The sine of x in radians."""
     return be.xp.sin(x)
 
 
-@op(x=lambda g, x: -g * sin(x))
+@op(floating=True, x=lambda g, x: -g * sin(x))
 def cos(be, x):
     """The cosine of x in radians."""
     return be.xp.cos(x)
 
 
-@op(x=lambda g, out: g * (1 + out * out))
+@op(floating=True, x=lambda g, out: g * (1 + out * out))
 def tan(be, x):
     """The tangent of x in radians."""
     return be.xp.tan(x)
 
 
-@op(x=lambda g, x: g * rsqrt(1 - x * x))
+@op(floating=True, x=lambda g, x: g * rsqrt(1 - x * x))
 def arcsin(be, x):
     """The inverse sine, in radians."""
     return be.xp.arcsin(x)
 
 
-@op(x=lambda g, x: -g * rsqrt(1 - x * x))
+@op(floating=True, x=lambda g, x: -g * rsqrt(1 - x * x))
 def arccos(be, x):
     """The inverse cosine, in radians."""
     return be.xp.arccos(x)
 
 
-@op(x=lambda g, x: g / (1 + x * x))
+@op(floating=True, x=lambda g, x: g / (1 + x * x))
 def arctan(be, x):
     """The inverse tangent, in radians."""
     return be.xp.arctan(x)
 
 
-@op(x=lambda g, x: g * cosh(x))
+@op(floating=True, x=lambda g, x: g * cosh(x))
 def sinh(be, x):
     """The hyperbolic sine."""
     return be.xp.sinh(x)
 
 
-@op(x=lambda g, x: g * sinh(x))
+@op(floating=True, x=lambda g, x: g * sinh(x))
 def cosh(be, x):
     """The hyperbolic cosine."""
     return be.xp.cosh(x)
 
 
-@op(x=lambda g, out: g * (1 - out * out))
+@op(floating=True, x=lambda g, out: g * (1 - out * out))
 def tanh(be, x):
     """The hyperbolic tangent."""
     return be.xp.tanh(x)
 
 
-@op(x=lambda g, x: g * exp(-x * x) * (2 / math.sqrt(math.pi)))
+@op(floating=True, x=lambda g, x: g * exp(-x * x) * (2 / math.sqrt(math.pi)))
 def erf(be, x):
     """The error function."""
     return be.k.erf(x)
@@ -277,7 +277,7 @@ def where(be, condition, a, b):
 # Activations
 
 
-@op(x=lambda g, out: g * out * (1 - out))
+@op(floating=True, x=lambda g, out: g * out * (1 - out))
 def sigmoid(be, x):
     """1 / (1 + exp(-x)), without overflow."""
     return be.k.sigmoid(x)
@@ -295,7 +295,7 @@ def leaky_relu(be, x, *, slope=0.01):
     return be.xp.where(x > 0, x, x * slope)
 
 
-@op(x=lambda g, x, out, alpha: where(x > 0, g, g * (out + alpha)))
+@op(floating=True, x=lambda g, x, out, alpha: where(x > 0, g, g * (out + alpha)))
 def elu(be, x, *, alpha=1.0):
     """x above 0, alpha (exp(x) - 1) below (Clevert et al. 2016)."""
     return be.xp.where(x > 0, x, alpha * be.xp.expm1(be.xp.minimum(x, 0)))
@@ -308,6 +308,7 @@ def _gelu(x, approximate):
 
 
 @op(
+    floating=True,
     composite=_gelu,
     backward=lambda g, be, x, approximate: [be.k.gelu_backward(g, x, approximate)],
 )
@@ -319,13 +320,17 @@ def gelu(be, x, *, approximate=False):
     return be.k.gelu(x, approximate)
 
 
-@op(composite=lambda x: x * sigmoid(x), backward=lambda g, be, x: [be.k.silu_backward(g, x)])
+@op(
+    floating=True,
+    composite=lambda x: x * sigmoid(x),
+    backward=lambda g, be, x: [be.k.silu_backward(g, x)],
+)
 def silu(be, x):
     """x sigmoid(x), also called swish (Ramachandran et al. 2017)."""
     return be.k.silu(x)
 
 
-@op(x=lambda g, x: g * sigmoid(x))
+@op(floating=True, x=lambda g, x: g * sigmoid(x))
 def softplus(be, x):
     """log(1 + exp(x)), without overflow."""
     return be.k.softplus(x)

@@ -5,7 +5,7 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, backend_of, op
+from tinygrad_like.engine import Tensor, backend_of, composed, op
 from tinygrad_like.ops.shape import normal_axis, slice_at
 
 
@@ -65,6 +65,7 @@ def getitem(x, index):
     return _getitem(x, index=raw_index("getitem", x, index))
 
 
+@composed
 def take(x, indices, axis=None):
     """The slices of `x` at integer `indices` along an axis; by default of the flat tensor."""
     if axis is None:
@@ -73,11 +74,18 @@ def take(x, indices, axis=None):
     return getitem(x, (*(slice(None),) * axis, indices))
 
 
+def _indices_on(be, indices):
+    """Indices given as a Tensor, an array or a list, as a raw array of a backend."""
+    if isinstance(indices, Tensor):
+        return indices.data
+    return indices if isinstance(indices, be.array_type) else be.from_host(np.asarray(indices))
+
+
 def _along(name, x, indices, axis):
     """The full index that reads `indices` along an axis and every other axis in step."""
     be = backend_of(x)
     axis = normal_axis(name, axis, x.ndim)
-    raw = indices.data if isinstance(indices, Tensor) else be.from_host(np.asarray(indices))
+    raw = _indices_on(be, indices)
     fits = raw.ndim == x.ndim and all(
         m == n or 1 in (m, n) or i == axis
         for i, (m, n) in enumerate(zip(raw.shape, x.shape, strict=True))
@@ -92,7 +100,8 @@ def _along(name, x, indices, axis):
     return tuple(grid)
 
 
-def take_along_axis(x, indices, axis):
+@composed
+def take_along_axis(x, indices, axis=-1):
     """`x` read at `indices`, of as many axes, along one axis: the counterpart of argsort."""
     return getitem(x, _along("take_along_axis", x, indices, axis))
 
@@ -104,6 +113,7 @@ def _add_at(be, x, updates, *, index):
     return out
 
 
+@composed
 def scatter_add(x, indices, updates, axis=0):
     """A copy of `x` with `updates` added at `indices` along an axis; repeats add up.
 
@@ -111,7 +121,7 @@ def scatter_add(x, indices, updates, axis=0):
     """
     index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
     axis = normal_axis("scatter_add", axis, x.ndim)
-    shape = tuple(np.shape(indices))
+    shape = tuple(indices.shape)
     expected = (*x.shape[:axis], shape[axis], *x.shape[axis + 1 :])
     if shape != expected or tuple(updates.shape) != expected:
         raise ValueError(
@@ -121,6 +131,7 @@ def scatter_add(x, indices, updates, axis=0):
     return _add_at(x, updates, index=index)
 
 
+@composed
 def repeat(x, repeats, axis=None):
     """Each element (or slice along an axis) repeated, `repeats` times or so many times each."""
     if axis is None:
@@ -149,14 +160,16 @@ def _scatter_rows(be, g, ids, *, count):
     return out
 
 
+@composed
 def embedding(weight, ids):
     """The rows of `weight` (n, d) for integer `ids` of any shape: (*ids.shape, d).
 
     Raises IndexError for ids outside 0 to n - 1.
     """
+    if weight.ndim < 1:
+        raise ValueError("[embedding] weight is a number, expected (n, d)")
     if not isinstance(ids, Tensor):
-        be = backend_of(weight)
-        ids = ids if isinstance(ids, be.array_type) else be.from_host(np.asarray(ids))
+        ids = _indices_on(backend_of(weight), ids)
     if ids.dtype.kind not in "iu":
         raise TypeError(f"[embedding] ids have dtype {ids.dtype}, expected integers")
     check_labels("embedding", "ids", ids, weight.shape[0])
@@ -176,6 +189,7 @@ def _one_hot(be, labels, *, num_classes, dtype):
     return (labels[..., None] == be.xp.arange(num_classes)).astype(dtype)
 
 
+@composed
 def one_hot(labels, num_classes, *, dtype=np.float32):
     """1 in the column of each label, 0 elsewhere: (*labels.shape, num_classes).
 
@@ -187,15 +201,22 @@ def one_hot(labels, num_classes, *, dtype=np.float32):
     return _one_hot(labels, num_classes=num_classes, dtype=dtype)
 
 
+def _check_matrix(name, x):
+    if x.ndim < 2:
+        raise ValueError(f"[{name}] x is {x.shape}, expected matrices (..., n, m)")
+
+
 @op(x=lambda g, k: tril(g, k=k))
 def tril(be, x, *, k=0):
     """The lower triangle of matrices (..., n, m): zeros above the k-th diagonal."""
+    _check_matrix("tril", x)
     return be.xp.tril(x, k)
 
 
 @op(x=lambda g, k: triu(g, k=k))
 def triu(be, x, *, k=0):
     """The upper triangle of matrices (..., n, m): zeros below the k-th diagonal."""
+    _check_matrix("triu", x)
     return be.xp.triu(x, k)
 
 
@@ -208,6 +229,7 @@ def _argsort(be, x, *, axis, descending):
     return x.shape[axis] - 1 - order
 
 
+@composed
 def argsort(x, axis=-1, *, descending=False):
     """The indices that sort along an axis (None: the flat tensor); equal elements keep order."""
     if axis is None:
@@ -215,6 +237,7 @@ def argsort(x, axis=-1, *, descending=False):
     return _argsort(x, axis=normal_axis("argsort", axis, x.ndim), descending=descending)
 
 
+@composed
 def sort(x, axis=-1, *, descending=False):
     """`x` in rising (or falling) order along an axis (None: the flat tensor); stable."""
     if axis is None:
@@ -223,9 +246,12 @@ def sort(x, axis=-1, *, descending=False):
     return take_along_axis(x, argsort(x, axis, descending=descending), axis)
 
 
+@composed
 def topk(x, k, axis=-1):
     """The `k` largest elements along an axis, largest first: (values, indices)."""
     axis = normal_axis("topk", axis, x.ndim)
+    if not isinstance(k, (int, np.integer)):
+        raise TypeError(f"[topk] k is {k!r}, expected an integer")
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
     order = argsort(x, axis, descending=True)

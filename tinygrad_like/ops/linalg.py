@@ -1,8 +1,9 @@
 """Products and factorisations of matrices; leading axes are a batch and broadcast."""
 
+import math
 import string
 
-from tinygrad_like.engine import backend_of, broadcast_to, op
+from tinygrad_like.engine import backend_of, broadcast_to, composed, op
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
@@ -11,6 +12,11 @@ from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
 def _t(x):
     """The last two axes exchanged."""
     return x.swapaxes(-1, -2)
+
+
+def _rows(x):
+    """All leading axes joined into one: (..., n) -> (rows, n)."""
+    return x if len(x.shape) == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matmul_a(g, b, a_shape):
@@ -27,7 +33,7 @@ def _matmul_b(g, a, b_shape):
     if len(b_shape) == 1:
         return (_t(a) @ expand_dims(g, -1))[..., 0]
     if len(b_shape) == 2 and len(a.shape) > 2:  # one product over the whole batch
-        return reshape(a, (-1, a.shape[-1])).T @ reshape(g, (-1, b_shape[1]))
+        return _rows(a).T @ _rows(g)
     return _t(a) @ g
 
 
@@ -45,6 +51,13 @@ def matmul(be, a, b):
             f"{'second last' if b.ndim > 1 else 'only'} axis of b {b.shape[-2:][0]} "
             f"(a: {a.shape}, b: {b.shape})"
         )
+    for axis in range(-3, -min(a.ndim, b.ndim) - 1, -1):
+        m, n = a.shape[axis], b.shape[axis]
+        if m != n and 1 not in (m, n):
+            raise ValueError(
+                f"[matmul] axis {axis} is {m} in a, {n} in b: they do not broadcast "
+                f"(a: {a.shape}, b: {b.shape})"
+            )
     return be.xp.matmul(a, b)
 
 
@@ -56,41 +69,46 @@ def iadd_bias(y, bias):
     return y
 
 
-def _linear_weight(g, x, weight_shape):
-    return reshape(x, (-1, weight_shape[0])).T @ reshape(g, (-1, weight_shape[1]))
-
-
 @op(
     x=lambda g, weight: g @ weight.T,
-    weight=_linear_weight,
+    weight=lambda g, x: _rows(x).T @ _rows(g),
     bias=lambda g: g,
 )
 def linear(be, x, weight, bias=None):
     """x @ weight + bias for `x` (..., n_in), `weight` (n_in, n_out), `bias` (n_out,)."""
-    if weight.ndim != 2 or not x.ndim or x.shape[-1] != weight.shape[0]:
+    if weight.ndim != 2:
+        raise ValueError(f"[linear] weight is {weight.shape}, expected (n_in, n_out)")
+    if not x.ndim or x.shape[-1] != weight.shape[0]:
         raise ValueError(
             f"[linear] x has {x.shape[-1] if x.ndim else 'no'} features, weight expects "
             f"{weight.shape[0]} (x: {x.shape}, weight: {weight.shape})"
         )
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"[linear] bias is {bias.shape}, expected {weight.shape[1:]}")
-    y = be.xp.matmul(x.reshape(-1, x.shape[-1]) if x.ndim != 2 else x, weight)
+    y = be.xp.matmul(_rows(x), weight)
     if bias is not None:
         y = iadd_bias(y, bias)
     return y.reshape(*x.shape[:-1], weight.shape[1])
 
 
+@composed
 def outer(a, b):
     """The products of every element of `a` with every element of `b`: (a.size, b.size)."""
     return multiply(reshape(a, (-1, 1)), reshape(b, (1, -1)))
 
 
+@composed
 def dot(a, b):
     """NumPy's dot: a sum over the last axis of `a` and the second last (or only) of `b`."""
     if not a.ndim or not b.ndim:
         return multiply(a, b)
     if a.ndim == 1 or b.ndim <= 2:
         return matmul(a, b)
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(
+            f"[dot] the last axis of a has length {a.shape[-1]}, the second last of b "
+            f"{b.shape[-2]} (a: {a.shape}, b: {b.shape})"
+        )
     summed, *letters = list(string.ascii_letters[: a.ndim + b.ndim - 1])
     left, right = letters[: a.ndim - 1], letters[a.ndim - 1 :]
     subscripts = f"{''.join(left)}{summed},{''.join(right[:-1])}{summed}{right[-1]}"
@@ -124,6 +142,7 @@ def _einsum(be, *xs, subscripts):
     return be.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
 
 
+@composed
 def einsum(subscripts, *operands):
     """Einstein's sum, as `np.einsum("ij,jk->ik", a, b)`: ellipsis and repeated indices too.
 

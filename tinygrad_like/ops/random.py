@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, op
+from tinygrad_like.engine import Tensor, composed, op
 from tinygrad_like.ops.create import FLOAT, _made, _shape
 
 
@@ -62,6 +62,7 @@ def _dropout(be, x, *, p, seed, offset):
     return be.k.dropout(x, p, seed, offset)
 
 
+@composed
 def dropout(x, p=0.5, *, training=True):
     """`x` with each element zeroed with probability `p`, the rest scaled by 1 / (1 - p).
 

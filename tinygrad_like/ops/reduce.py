@@ -5,7 +5,9 @@ Where several elements tie for the maximum or minimum, they share the gradient e
 
 import math
 
-from tinygrad_like.engine import astype, broadcast_to, op
+import numpy as np
+
+from tinygrad_like.engine import astype, broadcast_to, composed, op
 from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
@@ -51,7 +53,7 @@ def _var_rule(g, x, axis, ddof):
     return _restore(g * (2 / (_count(shape, axis) - ddof)), shape, axis) * centred
 
 
-@op(x=_var_rule)
+@op(floating=True, x=_var_rule)
 def var(be, x, *, axis=None, keepdims=False, ddof=0):
     """The variance: squared deviations over n - ddof."""
     axes = _axes("var", x, axis)
@@ -62,6 +64,7 @@ def var(be, x, *, axis=None, keepdims=False, ddof=0):
     return (centred * centred).sum(axis=axes, keepdims=keepdims) / n
 
 
+@composed
 def std(x, axis=None, keepdims=False, ddof=0):
     """The standard deviation, the root of `var` (its gradient is infinite where that is 0)."""
     return sqrt(var(x, axis=axis, keepdims=keepdims, ddof=ddof))
@@ -113,16 +116,23 @@ def _cumsum(be, x, *, axis):
     return x.cumsum(axis=normal_axis("cumsum", axis, x.ndim))
 
 
+@composed
 def cumsum(x, axis=None):
     """The running sum along an axis; by default of all elements in order, as one row."""
     return _cumsum(reshape(x, (-1,)), axis=0) if axis is None else _cumsum(x, axis=axis)
 
 
-@op(x=lambda g, x, out, axis: _restore(g / where(equal(out, 0), 1, out), x.shape, axis) * x)
+@op(
+    floating=True,
+    x=lambda g, x, out, axis: _restore(g / where(equal(out, 0), 1, out), x.shape, axis) * x,
+)
 def _norm(be, x, *, axis=None, keepdims=False):
-    return be.xp.sqrt((x * x).sum(axis=_axes("norm", x, axis), keepdims=keepdims))
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x  # squares of 300 overflow
+    squares = (wide * wide).sum(axis=_axes("norm", x, axis), keepdims=keepdims)
+    return be.xp.sqrt(squares).astype(x.dtype)
 
 
+@composed
 def norm(x, ord=2, axis=None, keepdims=False):
     """The vector norm of order 1, 2 or inf, over an axis, several, or all elements.
 

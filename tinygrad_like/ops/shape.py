@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tinygrad_like.engine import broadcast_to, op
+from tinygrad_like.engine import broadcast_to, composed, op
 from tinygrad_like.engine import sum_to as sum_to
 
 
@@ -58,6 +58,7 @@ def _transpose(be, x, *, axes=None):
     return x.transpose(axes)
 
 
+@composed
 def transpose(x, axes=None):
     """`x` with its axes in another order; by default reversed."""
     if axes is None:
@@ -70,6 +71,7 @@ def transpose(x, axes=None):
     return _transpose(x, axes=normal)
 
 
+@composed
 def swapaxes(x, axis1, axis2):
     """`x` with two axes exchanged."""
     i, j = normal_axis("swapaxes", axis1, x.ndim), normal_axis("swapaxes", axis2, x.ndim)
@@ -78,6 +80,7 @@ def swapaxes(x, axis1, axis2):
     return _transpose(x, axes=tuple(order))
 
 
+@composed
 def moveaxis(x, source, destination):
     """`x` with the axes `source` moved to the places `destination`, the others in order."""
     sources = normal_axes("moveaxis", source, x.ndim)
@@ -90,6 +93,7 @@ def moveaxis(x, source, destination):
     return _transpose(x, axes=tuple(order))
 
 
+@composed
 def expand_dims(x, axis):
     """`x` with axes of length 1 inserted, at these places of the result."""
     ndim = x.ndim + (len(axis) if isinstance(axis, (tuple, list)) else 1)
@@ -98,6 +102,7 @@ def expand_dims(x, axis):
     return reshape(x, tuple(1 if i in places else next(lengths) for i in range(ndim)))
 
 
+@composed
 def squeeze(x, axis=None):
     """`x` without its axes of length 1, or without those named (ValueError if one is longer)."""
     places = normal_axes("squeeze", axis, x.ndim)
@@ -109,6 +114,7 @@ def squeeze(x, axis=None):
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in places))
 
 
+@composed
 def flatten(x, start_axis=0, end_axis=-1):
     """`x` with the axes from `start_axis` to `end_axis` joined into one."""
     if x.ndim == 0:
@@ -149,6 +155,7 @@ def concatenate(be, *xs, axis=0):
     return be.xp.concatenate(xs, axis=axis)
 
 
+@composed
 def stack(xs, axis=0):
     """The tensors of a list, all of one shape, joined along a new axis."""
     if not isinstance(xs, (list, tuple)) or not xs:
@@ -165,6 +172,7 @@ def _split(be, x, *, stops, axis):
     return tuple(x[slice_at(axis, *part)] for part in zip(starts, ends, strict=True))
 
 
+@composed
 def split(x, indices_or_sections, axis=0):
     """`x` cut along an axis into a tuple: so many equal sections, or before these indices."""
     axis = normal_axis("split", axis, x.ndim)
@@ -176,6 +184,11 @@ def split(x, indices_or_sections, axis=0):
                 f"[split] axis {axis} has length {n}, which {sections} sections do not divide"
             )
         stops = [n // sections * i for i in range(1, sections)]
+    elif not isinstance(indices_or_sections, (tuple, list, np.ndarray)):
+        raise TypeError(
+            f"[split] indices_or_sections is {indices_or_sections!r}, expected an integer or a "
+            "list of integers"
+        )
     else:
         stops = [min(max(i + n if i < 0 else i, 0), n) for i in indices_or_sections]
         if stops != sorted(stops):
@@ -217,6 +230,9 @@ def flip(be, x, *, axis=None):
 @op(x=lambda g, shift, axis: roll(g, _negated(shift), axis))
 def roll(be, x, *, shift, axis=None):
     """`x` moved by `shift` places along an axis; what leaves at the end enters at the start."""
+    shifts = shift if isinstance(shift, (tuple, list)) else (shift,)
+    if not all(isinstance(s, (int, np.integer)) for s in shifts):
+        raise TypeError(f"[roll] shift is {shift!r}, expected an integer, or one for each axis")
     return be.xp.roll(x, shift, axis)
 
 
@@ -224,9 +240,14 @@ def _negated(shift):
     return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
 
 
+@composed
 def tile(x, reps):
     """`x` repeated as a whole `reps` times along each axis."""
     reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
+    if not all(isinstance(r, (int, np.integer)) for r in reps):
+        raise TypeError(f"[tile] reps is {reps}, expected integers")
+    if any(r < 0 for r in reps):
+        raise ValueError(f"[tile] reps is {reps}, expected no negative ones")
     ndim = max(len(reps), x.ndim)
     reps = (1,) * (ndim - len(reps)) + reps
     lengths = (1,) * (ndim - x.ndim) + tuple(x.shape)
