@@ -213,6 +213,7 @@ def draw(training, path):
     ends = (np.arange(len(training.accuracies)) + 1) * len(training.loader)
     right.plot(ends, training.accuracies, "o-", color="tab:orange")
     right.set(ylabel="test accuracy")
+    right.yaxis.set_major_formatter("{x:.1%}")
 
     axes = matrix.subplots()
     counts = np.zeros((len(names), len(names)), int)

@@ -9,7 +9,7 @@ from op_calls import CALLS, leaves, outputs
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
-from tinygrad_like.engine import gradients
+from tinygrad_like.engine import OPS, gradients
 
 MODES = pytest.mark.parametrize("create_graph", [False, True])
 
@@ -248,6 +248,25 @@ def test_a_hook_on_the_root_that_writes_leaves_the_users_array_alone():
     except ValueError:
         return
     np.testing.assert_array_equal(given.numpy(), [1, 1])
+
+
+def test_a_rule_may_return_an_array_that_it_keeps():
+    """A table, a cache: the walk must neither add to it nor give it away as a gradient."""
+    table = np.ones(2)
+
+    @tg.op(x=lambda g: table)
+    def from_table(be, x):
+        return x * 1
+
+    try:
+        for uses in (1, 2, 3):
+            x = leaf([1.0, 2.0])
+            sum(from_table(x) for _ in range(uses)).sum().backward()
+            np.testing.assert_array_equal(table, [1, 1])
+            np.testing.assert_array_equal(x.grad.numpy(), [uses, uses])
+            assert not np.shares_memory(x.grad.data, table)
+    finally:
+        del OPS["from_table"]
 
 
 def test_a_gradient_set_by_hand_is_checked():

@@ -6,7 +6,7 @@ from op_calls import CALLS, attempt, leaves, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
-from tinygrad_like.engine import gradients
+from tinygrad_like.engine import OPS, gradients
 from tinygrad_like.ops.softmax import softmax_cross_entropy
 
 
@@ -302,6 +302,24 @@ def test_a_change_of_the_base_is_noticed_by_what_saved_a_view(name):
         y.backward()
 
 
+def test_an_op_that_returns_its_own_input_shares_the_counter_unasked():
+    """An op that forgot `view=True`: the output is the input's memory all the same."""
+
+    @tg.op(x=lambda g: g)
+    def unchanged(be, x):
+        return x
+
+    try:
+        x = leaf([1.0, 2.0])
+        y, z = (x * x).sum(), unchanged(x)
+        assert z.version is x.version or not np.shares_memory(z.data, x.data)
+        bump(z)
+        attempt(y.backward, "changed in place")
+        assert x.grad is None or x.grad.numpy().tolist() == [2, 4]
+    finally:
+        del OPS["unchanged"]
+
+
 def test_tensors_made_from_one_another_by_data_do_not_share_unwatched_memory():
     x, source = leaf([1.0, 2.0]), Tensor(np.array([3.0, 4.0]))
     x.data = source.data
@@ -341,8 +359,10 @@ def test_setitem_is_refused_where_it_would_be_recorded():
         with pytest.raises(GraphError, match=r"\[setitem\].*where\(\)"):
             target[0] = value
         np.testing.assert_array_equal(target.numpy(), before)
+    with pytest.raises((GraphError, TypeError), match=r"\["):
+        constant[:] = [x[0], x[1]]  # in a list their history would be lost unseen
     constant[0] = 5.0
-    assert constant.numpy()[0] == 5
+    assert constant.numpy().tolist() == [5, 0]
     with tg.no_grad():
         x[0] = h[1]
     np.testing.assert_array_equal(x.numpy(), [4, 2])

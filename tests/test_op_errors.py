@@ -33,8 +33,6 @@ class As:
         return Tensor(array) if self.tensors else array
 
 
-ANY_OP = r"[\w+] "  # where the message of an inner op serves as well
-
 ERRORS = [
     # Elementwise
     (lambda t: tg.add(t(2, 3), t(4, 3)), ValueError,
@@ -69,7 +67,7 @@ ERRORS = [
                   tg.argmin, tg.cumsum, tg.norm, tg.logsumexp, tg.softmax, tg.log_softmax, tg.flip,
                   tg.sort, tg.argsort, tg.squeeze)
     ),
-    (lambda t: tg.std(t(2, 3), axis=2), IndexError, ANY_OP + "axis 2 is out of range for a tensor"),
+    (lambda t: tg.std(t(2, 3), axis=2), IndexError, "[std] axis 2 is out of range for a tensor"),
     *(
         (lambda t, f=f: f(t(2, 3), axis=(0, -2)), ValueError,
          f"[{f.__name__}] axis (0, -2) names an axis twice")
@@ -214,8 +212,8 @@ MORE_ERRORS = [
     (lambda t: tg.linear(t(2, 3), t()), ValueError, "[linear] "),
     (lambda t: tg.linear(t(2, 3), t(3, 4), t(3)), ValueError, "[linear] bias is (3,), expected"),
     (lambda t: tg.linear(t(2, 3), 2.0), TypeError, "[linear] weight is a float, expected"),
-    (lambda t: tg.dot(t(2, 3), t(2)), ValueError, "[matmul] the last axis of a has length 3"),
-    (lambda t: tg.dot(t(2, 3), t(2, 4, 5)), ValueError, "[einsum] "),
+    (lambda t: tg.dot(t(2, 3), t(2)), ValueError, "[dot] the last axis of a has length 3"),
+    (lambda t: tg.dot(t(2, 3), t(2, 4, 5)), ValueError, "[dot] the last axis of a has"),
     (lambda t: tg.einsum("ij,jk->ik", t(2, 3)), ValueError,
      "[einsum] 'ij,jk->ik' names 2 operands, got 1"),
     (lambda t: tg.einsum("ij,jk->ik", t(2, 3), t(4, 5)), ValueError,
@@ -311,7 +309,8 @@ MORE_ERRORS = [
     (lambda t: tg.dropout(t(3), float("nan")), ValueError, "[dropout] p is nan, expected a"),
     # Functions that need a tensor say so when they get something else.
     *(
-        (lambda t, f=f, args=args: f(*args), TypeError, ANY_OP + r"x is a list, expected a Tensor")
+        (lambda t, f=f, args=args: f(*args), TypeError,
+         f"[{f.__name__}] x is a list, expected a Tensor")
         for f, args in (
             (tg.sum, ([1.0, 2.0],)),
             (tg.std, ([1.0, 2.0],)),
@@ -351,8 +350,7 @@ def number(row):
 def test_error(call, exception, text, tensors):
     with pytest.raises(exception) as caught:
         call(As(tensors))
-    pattern = re.escape(text).replace(re.escape(ANY_OP), r"\[\w+\] ")
-    assert re.match(pattern, str(caught.value)), f"got {caught.value}"
+    assert str(caught.value).startswith(text), f"got {caught.value}"
 
 
 CREATION = [

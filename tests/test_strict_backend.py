@@ -47,7 +47,13 @@ def derivatives(name, make, order):
     return found
 
 
-NAMES = [name for name in CALLS if not name.startswith("to_device")]  # that one names the CPU
+# Without the rows that name the CPU, or give an internal op an array of it as attribute.
+NAMES = [
+    name
+    for name, case in CALLS.items()
+    if not name.startswith("to_device")
+    and not any(isinstance(value, np.ndarray) for value in case.attributes.values())
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -163,6 +163,15 @@ def test_arange_and_full_follow_their_values():
     np.testing.assert_array_equal(tg.arange(5, 1, -2).numpy(), [5, 3])
 
 
+def test_a_value_to_fill_with_that_wants_a_gradient_is_refused():
+    """The new tensor would be a constant without a word; broadcast_to carries the gradient."""
+    value = Tensor(2.0, requires_grad=True)
+    for make in (lambda: tg.full((3,), value), lambda: tg.full_like(tg.ones(3), value)):
+        with pytest.raises((tg.GraphError, TypeError), match="full"):
+            make()
+    assert tg.full((3,), value.detach()).numpy().tolist() == [2, 2, 2]
+
+
 def test_like_functions_follow_their_model():
     model = Tensor(np.ones((2, 3), np.float16), requires_grad=True)
     for t in (tg.zeros_like(model), tg.ones_like(model), tg.full_like(model, 2.0)):

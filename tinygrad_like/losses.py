@@ -15,7 +15,7 @@ import math
 from functools import partial
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, astype, wrap
+from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.elementwise import (
     abs,
@@ -197,16 +197,15 @@ def _soft_cross_entropy(logits, p, label_smoothing):
 def _chosen(name, log_q, labels):
     """-log_q[label] of each row: (n, c) and (n,) -> (n,)."""
     check_labels(name, "labels", labels, log_q.shape[1])
-    return -reshape(take_along_axis(log_q, wrap(labels[:, None]), -1), labels.shape)
+    return -reshape(take_along_axis(log_q, labels[:, None], -1), labels.shape)
 
 
 def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
     """formula(rows, labels), (n, c) and (n,) -> (n,), without the rows that are ignored."""
-    labels = _raw(labels)
     _check_label_shape(name, what, scores, labels)
     shape, count = labels.shape, labels.size
     rows = scores if scores.ndim == 2 else reshape(scores, (count, scores.shape[-1]))
-    labels = labels.reshape(-1)
+    labels = reshape(labels, (-1,)) if labels.ndim != 1 else labels
     kept = None if ignore_index is None else labels != ignore_index
     if kept is None or kept.all():
         losses = formula(rows, labels)
