@@ -78,6 +78,8 @@ class Op:
         self.name = forward.__name__.lstrip("_")
         self.saves, self.several, self.view = saves, several, view
         self.any_dtype, self.floating = any_dtype, floating
+        # Rules of others may return an array that they keep.
+        self.is_ours = forward.__module__.startswith("tinygrad_like.")
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
@@ -87,6 +89,10 @@ class Op:
         for name in rules:
             if name not in self.inputs:
                 raise TypeError(f"[{self.name}] has a rule for {name!r}, which is no input")
+        if composite and (self.variadic or not backward):
+            raise TypeError(
+                f"[{self.name}] a composite goes with a fused backward=, and not with *inputs"
+            )
         if rules and (self.variadic or backward):
             raise TypeError(
                 f"[{self.name}] takes one backward= for all inputs, or rules, not both; "
@@ -297,8 +303,8 @@ def _function_of(record):
                 out = _weak_integers(out, arrays)
             if out.dtype.kind not in "fc":
                 recorded = False
-        if view and type(args[0]) is Tensor and be.shares_memory(out, arrays[0]):
-            version = args[0].version
+        if view or out is first or out is arrays[-1]:
+            version = _shared_version(be, out, args, arrays)
         else:
             version = [0]
         if not recorded:
@@ -331,6 +337,14 @@ def _function_of(record):
     apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
     vars(apply).update(record=record, __signature__=signature.replace(parameters=parameters))
     return apply
+
+
+def _shared_version(be, out, args, arrays):
+    """The version counter of the input whose memory the output shares; else a new one."""
+    for x, array in zip(args, arrays, strict=True):
+        if type(x) is Tensor and (out is array or be.shares_memory(out, array)):
+            return x.version
+    return [0]
 
 
 def _settle(record, arrays, traced):
@@ -397,9 +411,7 @@ def _wrap_outputs(record, args, arrays, parents, mask, attributes, outs, extra, 
     Outputs that are not floating (indices, signs of integers) carry no gradient.
     """
     outs = tuple(be.xp.asarray(o) for o in outs)
-    versions = [
-        args[0].version if record.view and be.shares_memory(o, arrays[0]) else [0] for o in outs
-    ]
+    versions = [_shared_version(be, o, args, arrays) if record.view else [0] for o in outs]
     if not mask:
         return tuple(map(wrap, outs, (None,) * len(outs), versions))
     plan = record.plan(mask, len(arrays))

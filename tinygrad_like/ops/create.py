@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, wrap
+from tinygrad_like.engine import GraphError, Tensor, wrap
 
 FLOAT = np.float32
 
@@ -37,6 +37,8 @@ def ones(shape, *, dtype=FLOAT, device=None, requires_grad=False):
 
 def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
     """A tensor filled with one value; the dtype follows it as in `Tensor(fill_value)`."""
+    if isinstance(fill_value, Tensor) and fill_value.requires_grad:
+        raise GraphError("[full] fill_value would lose its gradient; use broadcast_to, or detach()")
     value = Tensor(fill_value, dtype=dtype, device=device)
     xp = backend.get(value.device).xp
     filled = xp.full(_shape("full", shape), value.data, value.dtype)

@@ -7,6 +7,7 @@ graph: there `t += v` means `t = t + v`, and `t[i] = v` raises.
 import numpy as np
 
 from tinygrad_like.engine import GraphError, Tensor, mode
+from tinygrad_like.engine.errors import refuse_tensors_within
 from tinygrad_like.ops.elementwise import add, divide, multiply, power, subtract
 from tinygrad_like.ops.index import raw_index
 
@@ -22,6 +23,7 @@ def setitem(x, index, value):
             "[setitem] cannot write into a tensor while its gradient is recorded; use where(), "
             "scatter_add() or concatenate(), or write inside `with no_grad():`"
         )
+    refuse_tensors_within(value, Tensor)
     raw = value._data if isinstance(value, Tensor) else value
     try:
         x._data[raw_index("setitem", x, index)] = raw
