@@ -273,6 +273,8 @@ def test_raw_arrays_give_raw_arrays(case):
 
 def takes(function, attributes):
     """Whether a function has parameters of these names."""
+    if not attributes:
+        return True  # some of NumPy's functions have no signature
     return attributes.keys() <= inspect.signature(function).parameters.keys()
 
 

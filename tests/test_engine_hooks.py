@@ -250,6 +250,48 @@ def test_a_hook_on_the_root_that_writes_leaves_the_users_array_alone():
     np.testing.assert_array_equal(given.numpy(), [1, 1])
 
 
+def test_what_a_hook_returns_or_keeps_is_not_given_away_as_the_gradient():
+    mine, kept = Tensor(np.ones(2)), []
+    x, y = leaf([1.0, 2.0]), leaf([1.0, 2.0])
+    x.register_hook(lambda g: mine)
+    y.register_hook(kept.append)
+    for _ in range(2):  # the sum of two contributions is an array of the walk's own
+        (x * 2 + x * 3 + y * 2 + y * 3).sum().backward()
+    assert_apart({"x.grad": x.grad.data, "mine": mine.data})
+    assert_apart({"y.grad": y.grad.data, "kept": kept[1].data})
+    x.zero_grad()
+    (x * 2 + x * 3).sum().backward()
+    mutated(x.grad)
+    assert mine.numpy().tolist() == [1, 1]
+    y.zero_grad()
+    (y * 2 + y * 3).sum().backward()
+    mutated(y.grad)
+    assert [g.numpy().tolist() for g in kept] == [[5, 5]] * 3
+
+
+def test_the_walk_adds_to_no_view_that_another_gradient_shares():
+    x, y = leaf(np.ones((2, 2))), leaf(np.ones((2, 2)))
+    twice = x * 2  # older than the views below: its share arrives last
+    ((x.reshape(4) + y.reshape(4)) + twice.reshape(4)).sum().backward()
+    np.testing.assert_array_equal(y.grad.numpy(), np.ones((2, 2)))
+    np.testing.assert_array_equal(x.grad.numpy(), np.full((2, 2), 3))
+
+
+def test_a_rule_may_return_what_was_saved():
+    @tg.op(x=lambda g, x: x)
+    def half_square(be, x):
+        return x * x * 0.5
+
+    try:
+        x = leaf([1.0, 2.0])
+        (half_square(x) + half_square(x) + half_square(x)).sum().backward()
+        assert x.numpy().tolist() == [1, 2]
+        assert x.grad.numpy().tolist() == [3, 6]
+        assert not np.shares_memory(x.grad.data, x.data)
+    finally:
+        del OPS["half_square"]
+
+
 def test_a_rule_may_return_an_array_that_it_keeps():
     """A table, a cache: the walk must neither add to it nor give it away as a gradient."""
     table = np.ones(2)

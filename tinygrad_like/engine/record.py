@@ -79,7 +79,7 @@ class Op:
         self.saves, self.several, self.view = saves, several, view
         self.any_dtype, self.floating = any_dtype, floating
         # Rules of others may return an array that they keep.
-        self.is_ours = forward.__module__.startswith("tinygrad_like.")
+        self.is_ours = (forward.__module__ or "").startswith("tinygrad_like.")
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
