@@ -41,6 +41,7 @@ CONV = [
     conv_row(tg.conv_transpose2d, (2, 1, 3, 2), (1, 2, 3, 2), padding=1, stride=(2, 3)),
     conv_row(tg.conv_transpose2d, (2, 1, 2, 2), (1, 1, 3, 3), stride=2, output_padding=1),
     conv_row(tg.conv_transpose2d, (2, 1, 2, 3), (1, 1, 2, 2), dilation=2, bias=True),
+    conv_row(tg.conv_transpose2d, (3, 1, 2, 2), (1, 1, 2, 2), padding=1),  # one pixel is left
     conv_row(tg.conv_transpose2d, (1, 4, 2, 2), (4, 1, 2, 2), groups=2, bias=True),
 ]
 

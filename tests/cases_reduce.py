@@ -92,6 +92,7 @@ REDUCE = [
         for x in ([[0.0, 2.0, 3.0]], [[0.0, 2.0, 0.0], [1.0, 2.0, 3.0]], [[0.0, 0.0, 0.0]])
     ),
     Case(tg.prod, Values([0.0, 2.0, -3.0, 0.5]), empty=False),
+    Case(tg.prod, Values([[0.0, 2.0, 3.0], [0.0, 0.0, 1.0]]), torch=lambda x: x * 1, axis=()),
     Case(
         tg.prod, Values([[[0.0, 2.0], [3.0, 4.0]]]), torch=lambda x: x.prod(2).prod(0), axis=(0, 2)
     ),

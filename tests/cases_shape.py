@@ -185,6 +185,8 @@ INDEX = [
          torch=lambda x, m: x[:, m], name="x[:,mask]"),
     Case(lambda x, m, i: getitem(x, (m, i)), N(3, 3), Values([True, False, True]), Ints(3, 2),
          torch=lambda x, m, i: x[m, i], name="x[mask,ints]", empty=False),
+    Case(lambda x, i: getitem(x, (..., i)), N(2, 3, 4), Values([3, 0, 3]),
+         torch=lambda x, i: x[..., i], name="x[...,ints]"),
     Case(lambda x, i: getitem(x, (i, slice(1, None))), N(3, 3), Ints(3, 4),
          torch=lambda x, i: x[i, 1:], name="x[ints,1:]", empty=False),
     Case(tg.take, N(3, 4), Ints(12, 5), torch="take", empty=False),

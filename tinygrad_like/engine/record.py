@@ -78,7 +78,7 @@ class Op:
         self.name = forward.__name__.lstrip("_")
         self.saves, self.several, self.view = saves, several, view
         self.any_dtype, self.floating = any_dtype, floating
-        # Rules of others may return an array that they keep.
+        # Our rules return new arrays, views or g itself; those of others what they like.
         self.is_ours = (forward.__module__ or "").startswith("tinygrad_like.")
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)

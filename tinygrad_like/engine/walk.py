@@ -77,7 +77,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                 have = grads.get(p)
                 if have is None:
                     grads[p] = gi
-                    if p.plan is None and not create_graph and _is_fresh(plan, gi, g, saved, gs):
+                    if p.plan is None and not create_graph and _is_fresh(plan, gi, g, gs):
                         owned.add(p)
                 elif create_graph or p not in owned:
                     grads[p] = have + gi
@@ -237,14 +237,10 @@ def _fit(g, node):
     return g if g.dtype == node.dtype else astype(g, dtype=node.dtype)
 
 
-def _is_fresh(plan, array, g, saved, gs):
+def _is_fresh(plan, array, g, gs):
     """Whether a plain rule made `array` anew, so that nothing else can see it change."""
     return (
-        gs is None
-        and plan.op.is_ours
-        and array is not g
-        and getattr(array, "base", None) is None
-        and not any(x is array for x in saved)
+        gs is None and plan.op.is_ours and array is not g and getattr(array, "base", None) is None
     )
 
 
