@@ -246,14 +246,14 @@ def _function_of(record):
     several, differentiable = record.several, bool(record.rules or record.backward)
     count = -1 if record.variadic else len(record.inputs)
 
-    def apply(*args, **attributes):
+    def apply(*args, **attributes):  # the path of every op: long, but nothing is called in vain
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
             args, attributes = record.bind(args, attributes)
         if attributes and any(type(value) is Tensor for value in attributes.values()):
             attributes = _raw_attributes(record, attributes)
         arrays, parents, mask, bit = [], [], 0, 1
-        main = None  # the array type of this call, and the first array of it
-        first: Any = None
+        first: Any = None  # the first array of this call
+        main = None  # and its type
         traced = odd = False
         for a in args:
             kind = type(a)
@@ -310,7 +310,7 @@ def _function_of(record):
         if not recorded:
             return wrap(out, None, version)
         plan = plans.get((mask, len(arrays))) or record.plan(mask, len(arrays))
-        node = Node()
+        node = Node()  # new_node and wrap, written out
         node.plan = plan
         node.parents = parents
         node.serial = next_serial()
