@@ -244,7 +244,7 @@ def parse():
     add = parser.add_argument
     add("--model", choices=MODELS, default="mlp")
     add("--hidden", type=int, nargs="+", default=[128, 64], help="widths of the mlp's layers")
-    add("--epochs", type=int, default=3)
+    add("--epochs", type=int, help="3 by default, 30 for the few digits of the package")
     add("--batch-size", type=int, default=128)
     add("--optimizer", choices=OPTIMIZERS, default="adam")
     add("--lr", type=float, default=1e-3, help="learning rate")
@@ -258,6 +258,8 @@ def parse():
 def main():
     args = parse()
     train, test = load_data()
+    if args.epochs is None:
+        args.epochs = 3 if len(train) > 10_000 else 30
     training = Training(args, train, test)
     print(training.model.summary(train.arrays[0][:1]))
     Path(args.out).mkdir(parents=True, exist_ok=True)

@@ -57,7 +57,17 @@ def put(folder, files, packed=True):
 
 
 @pytest.fixture
-def serve(monkeypatch):
+def loopback():
+    """This machine's own network, which a sandbox may lack."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        try:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+        except OSError as error:
+            pytest.skip(f"no connection to 127.0.0.1 on this machine: {error}")
+
+
+@pytest.fixture
+def serve(monkeypatch, loopback):
     """Start web servers on this machine; each answers with `answer(name)`: status, length, body."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     servers = []
@@ -271,7 +281,7 @@ def test_no_good_mirror_says_what_failed_and_keeps_nothing(
     assert not cache.exists()
 
 
-def test_a_silent_mirror_is_given_up_soon(files, monkeypatch):
+def test_a_silent_mirror_is_given_up_soon(files, loopback, monkeypatch):
     monkeypatch.setattr(data, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
