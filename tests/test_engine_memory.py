@@ -11,7 +11,7 @@ from op_calls import CALLS, leaves, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, op
-from tinygrad_like.engine import OPS, gradients
+from tinygrad_like.engine import gradients
 
 
 @pytest.fixture
@@ -20,14 +20,6 @@ def no_gc():
     gc.disable()
     yield
     gc.enable()
-
-
-@pytest.fixture
-def restored_ops():
-    before = dict(OPS)
-    yield
-    OPS.clear()
-    OPS.update(before)
 
 
 def leaf(values, dtype=np.float64):
@@ -234,7 +226,6 @@ def test_retained_graphs_keep_what_they_saved():
 # What is computed
 
 
-@pytest.mark.usefixtures("restored_ops")
 def test_only_needed_gradients_are_computed():
     calls = []
 
@@ -268,7 +259,6 @@ def test_only_needed_gradients_are_computed():
             assert "".join(calls) == expected
 
 
-@pytest.mark.usefixtures("restored_ops")
 def test_what_does_not_lead_to_a_wanted_gradient_is_not_walked():
     calls = []
 

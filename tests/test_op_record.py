@@ -6,16 +6,8 @@ from op_calls import attempt
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor, op
-from tinygrad_like.engine import OPS, gradients
+from tinygrad_like.engine import gradients
 from tinygrad_like.gradcheck import gradcheck
-
-
-@pytest.fixture(autouse=True)
-def _forget_new_ops():
-    before = dict(OPS)
-    yield
-    OPS.clear()
-    OPS.update(before)
 
 
 def leaf(values, dtype=np.float64):
