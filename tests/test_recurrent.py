@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from case import several
+from tinygrad_like.kernels import reference as k
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor, nn
@@ -319,8 +320,6 @@ def test_half_precision_layers_stay_so(kind):
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
 def test_gradients_that_are_not_needed_are_not_computed(name):
-    from tinygrad_like.kernels import reference as k
-
     blocks = {"rnn": 1, "gru": 3, "lstm": 4}[name]
     rng = np.random.default_rng(0)
     shapes = [(2, 3, 4), (4, blocks * 5), (5, blocks * 5), ((4 if blocks > 1 else 1) * 5,)]

@@ -37,15 +37,15 @@ def _unrolled(step, inputs, states, lengths, reverse):
             states = [where(live, n, s) for n, s in zip(new, states, strict=True)]
             outs[t] = where(live, new[0], 0)
     n, size = states[0].shape
-    out = stack(outs, axis=1) if outs else zeros((n, 0, size), dtype=inputs.dtype)
-    return out, *states
+    return stack(outs, axis=1) if outs else _zeros_beside(inputs, n, 0, size), *states
 
 
 def _start(state, x, recurrent):
     """The first state, by default zeros."""
-    if state is not None:
-        return state
-    shape = x.shape[0], recurrent.shape[0]
+    return _zeros_beside(x, x.shape[0], recurrent.shape[0]) if state is None else state
+
+
+def _zeros_beside(x, *shape):
     return zeros(shape, dtype=x.dtype, device=backend_of(x).device)
 
 
