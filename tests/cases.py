@@ -3,10 +3,18 @@
 import cases_elementwise
 import cases_linalg
 import cases_neural
+import cases_recurrent
 import cases_reduce
 import cases_shape
 
-FAMILIES = (cases_elementwise, cases_shape, cases_reduce, cases_linalg, cases_neural)
+FAMILIES = (
+    cases_elementwise,
+    cases_shape,
+    cases_reduce,
+    cases_linalg,
+    cases_neural,
+    cases_recurrent,
+)
 CASES = [case for family in FAMILIES for case in family.CASES]
 
 

@@ -110,6 +110,37 @@ def avg_pool_row(*window):
     )
 
 
+def recurrent_row(kind, blocks, *how, lengths=False):
+    """A recurrent kernel from fixed first states; the last states are further steps of y."""
+    states = 2 if kind == "lstm" else 1
+    steps, size = 3, 2
+
+    def arguments(x):
+        rng = np.random.default_rng(2)
+        real = np.empty(0, x.dtype).real.dtype
+        start = [rng.standard_normal((4, size)).astype(real)[: len(x)] for _ in range(states)]
+        cut = like(np.array([2, 0, 3, 1])[: len(x)], x) if lengths else None
+        return [like(s, x) for s in start], cut
+
+    def forward(x, *weights):
+        start, cut = arguments(x)
+        out, *rest = getattr(k, kind)(x, *weights, *start, cut, *how)
+        return np.concatenate([out, *(s[:, None] for s in rest[:states])], axis=1)
+
+    def backward(g, x, weight, recurrent, bias):
+        start, cut = arguments(x)
+        out, *rest = getattr(k, kind)(x, weight, recurrent, bias, *start, cut, *how)
+        gs = [g[:, :steps], *(g[:, steps + s] for s in range(states))]
+        saved = [out, *rest[states:]]
+        given = [*gs, x, weight, recurrent, *start, *saved, cut, *how, (True,) * 6]
+        return getattr(k, f"{kind}_backward")(*given)[:4]
+
+    bias = 4 if kind == "gru" else blocks
+    shapes = [(4, steps, 3), (3, blocks * size), (size, blocks * size), (bias * size,)]
+    name = "-".join(map(str, [kind, *how, *(["lengths"] if lengths else [])]))
+    return Row(name, forward, backward, None, shapes)
+
+
 def elementwise_row(name, forward, backward, oracle):
     return Row(name, forward, lambda g, x: (backward(g, x),), oracle, [(5, 7)])
 
@@ -181,6 +212,12 @@ ROWS = [
     *(conv_row(*geometry) for geometry in CONVS),
     *(max_pool_row(*window) for window in POOLS),
     *(avg_pool_row(*window) for window in POOLS),
+    recurrent_row("rnn", 1, False, "tanh"),
+    recurrent_row("rnn", 1, True, "relu", lengths=True),
+    recurrent_row("gru", 3, False),
+    recurrent_row("gru", 3, True, lengths=True),
+    recurrent_row("lstm", 4, False),
+    recurrent_row("lstm", 4, True, lengths=True),
     elementwise_row(
         "sigmoid",
         k.sigmoid,

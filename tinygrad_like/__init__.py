@@ -140,6 +140,7 @@ from tinygrad_like.ops.random import (
     randn,
     randn_like,
 )
+from tinygrad_like.ops.recurrent import gru, lstm, rnn
 from tinygrad_like.ops.reduce import (
     all,
     any,

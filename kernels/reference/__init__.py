@@ -37,6 +37,7 @@ from .pool import (
     max_pool2d_gather,
 )
 from .random import blocks, dropout, normal, philox, philox4x32, uniform, words_used
+from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .softmax import (
     cross_entropy,
     cross_entropy_backward,
@@ -66,10 +67,14 @@ __all__ = [
     "gelu_backward",
     "group_norm",
     "group_norm_backward",
+    "gru",
+    "gru_backward",
     "layer_norm",
     "layer_norm_backward",
     "log_softmax",
     "log_softmax_backward",
+    "lstm",
+    "lstm_backward",
     "max_pool2d",
     "max_pool2d_backward",
     "max_pool2d_gather",
@@ -79,6 +84,8 @@ __all__ = [
     "rms_norm",
     "rms_norm_backward",
     "rmsprop_",
+    "rnn",
+    "rnn_backward",
     "scatter_add_",
     "sgd_",
     "sigmoid",

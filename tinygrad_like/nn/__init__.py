@@ -40,10 +40,14 @@ from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.embedding import Embedding
 from tinygrad_like.nn.module import Module, StateError, StateReport
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
+from tinygrad_like.nn.recurrent import GRU, LSTM, RNN, detach_state
 
 __all__ = [
     "ELU",
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AvgPool2D",
     "BatchNorm",
     "Conv1D",
@@ -70,5 +74,6 @@ __all__ = [
     "StateError",
     "StateReport",
     "Tanh",
+    "detach_state",
     "init",
 ]

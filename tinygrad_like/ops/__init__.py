@@ -2,7 +2,8 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create elementwise shape reduce linalg index inplace random softmax norm conv protocol
+    create elementwise shape reduce linalg index inplace random softmax norm conv recurrent
+    protocol
 """
 
 import numpy as np
@@ -19,6 +20,7 @@ from tinygrad_like.ops import (
     norm,
     protocol,
     random,
+    recurrent,
     reduce,
     shape,
     softmax,

@@ -1,0 +1,269 @@
+"""Recurrent layers: RNN, GRU and LSTM, in several layers and in one or both directions."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from tinygrad_like.engine import Tensor
+from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.random import dropout
+from tinygrad_like.ops.recurrent import gru, lstm, rnn
+from tinygrad_like.ops.shape import concatenate, stack
+
+
+class Recurrent(Module):
+    """What RNN, GRU and LSTM share: layers above each other, each in one or both directions.
+
+    The parameters of layer k, counted from 0, have the paths `layers.k.forward.weight`,
+    `.recurrent` and `.bias`, and with `bidirectional` also `layers.k.reverse.weight` and so on.
+    """
+
+    gates: int  # blocks of H columns in the weights
+    biases: int  # and in the bias
+
+    def __init__(
+        self, n_in: int, n_hidden: int, num_layers: int, bidirectional: bool, dropout: float
+    ):
+        name = type(self).__name__
+        self.n_in = arguments.integer(name, "n_in", n_in)
+        self.n_hidden = arguments.integer(name, "n_hidden", n_hidden)
+        self.num_layers = arguments.integer(name, "num_layers", num_layers)
+        self.bidirectional = arguments.flag(name, "bidirectional", bidirectional)
+        self.dropout = arguments.number(name, "dropout", dropout, 0, 1)
+        names = ("forward", "reverse") if bidirectional else ("forward",)
+        widths = [n_in] + [n_hidden * len(names)] * (num_layers - 1)
+        self.layers = [{d: self._parameters(width) for d in names} for width in widths]
+
+    def _parameters(self, n_in: int) -> dict[str, Tensor]:
+        h = self.n_hidden
+        bound = 1 / math.sqrt(h)
+        return {
+            "weight": init.uniform((n_in, self.gates * h), -bound, bound),
+            "recurrent": init.uniform((h, self.gates * h), -bound, bound),
+            "bias": init.uniform(self.biases * h, -bound, bound),
+        }
+
+    def directions(self) -> Iterator[tuple[int, str, dict[str, Tensor]]]:
+        """(layer, "forward" or "reverse", parameters), in the order of the states."""
+        for k, layer in enumerate(self.layers):
+            for direction, parameters in layer.items():
+                yield k, direction, parameters
+
+    def _run(
+        self, op: Callable, x: Tensor, states: tuple, lengths: Any, **attributes: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        """(out, last states) of all layers: each reads what the one below gives."""
+        for what, state in zip("hc", states, strict=False):
+            self._check_state(what, state, x)
+        ends = []
+        outs: list[Tensor] = []
+        for i, (k, direction, p) in enumerate(self.directions()):
+            if direction == "forward" and k:
+                x, outs = dropout(_joined(outs), self.dropout, training=self.training), []
+            start = [None if state is None else state[i] for state in states]
+            out, *end = op(
+                *(x, p["weight"], p["recurrent"], p["bias"], *start),
+                lengths=lengths,
+                reverse=direction == "reverse",
+                **attributes,
+            )
+            outs.append(out)
+            ends.append(end)
+        return _joined(outs), [stack(states) for states in zip(*ends, strict=True)]
+
+    def _check_state(self, what: str, state: Any, x: Tensor) -> None:
+        if state is None:
+            return
+        name = type(self).__name__
+        if not hasattr(state, "shape"):
+            raise TypeError(
+                f"[{name}] the state {what} is a {type(state).__name__}, expected a Tensor or None"
+            )
+        expected = self.num_layers * (1 + self.bidirectional), x.shape[0], self.n_hidden
+        if state.shape != expected:
+            raise ValueError(
+                f"[{name}] the state {what} is {state.shape}, expected {expected}: "
+                "(num_layers * directions, N, n_hidden)"
+            )
+
+
+def _joined(outs: list[Tensor]) -> Tensor:
+    """The outputs of both directions side by side."""
+    return outs[0] if len(outs) == 1 else concatenate(outs, axis=-1)
+
+
+class RNN(Recurrent):
+    """h_t = tanh(x_t W + h_(t-1) U + b): (N, T, n_in) -> ((N, T, H), h), see `tg.rnn`.
+
+    Args:
+        n_in, n_hidden: the width of x, and H.
+        num_layers: each further layer reads the outputs of the one below.
+        bidirectional: whether another set of parameters runs from the last step to the first;
+            the outputs are (N, T, 2 H) then, those of the first direction on the left.
+        dropout: of what a layer reads from the one below, in training.
+        nonlinearity: `"tanh"` or `"relu"`.
+
+    Call it with x, the first state (None: zeros) and, as `lengths=`, the number of steps of each
+    sequence, (N,). A state is (num_layers * directions, N, H). To carry it on to the next piece
+    of a long text, cut it off from its past: `detach_state(h)`.
+
+    All parameters start as U(-1/sqrt(H), 1/sqrt(H)), as in PyTorch.
+    """
+
+    gates, biases = 1, 1
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        num_layers: int = 1,
+        *,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        nonlinearity: str = "tanh",
+    ):
+        if nonlinearity not in ("tanh", "relu"):
+            raise ValueError(f"[RNN] nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'")
+        super().__init__(n_in, n_hidden, num_layers, bidirectional, dropout)
+        self.nonlinearity = nonlinearity
+
+    def forward(
+        self, x: Tensor, h: Tensor | None = None, *, lengths: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        out, (h,) = self._run(rnn, x, (h,), lengths, nonlinearity=self.nonlinearity)
+        return out, h
+
+
+class GRU(Recurrent):
+    """The gated recurrent unit: (N, T, n_in) -> ((N, T, H), h), see `tg.gru`.
+
+    Arguments, states and starting values are those of `RNN`.
+    """
+
+    gates, biases = 3, 4
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        num_layers: int = 1,
+        *,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__(n_in, n_hidden, num_layers, bidirectional, dropout)
+
+    def forward(
+        self, x: Tensor, h: Tensor | None = None, *, lengths: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        out, (h,) = self._run(gru, x, (h,), lengths)
+        return out, h
+
+
+class LSTM(Recurrent):
+    """Long short-term memory: (N, T, n_in) -> ((N, T, H), (h, c)), see `tg.lstm`.
+
+    Arguments, states and starting values are those of `RNN`, but the state is the pair (h, c),
+    and `forget_bias` is added to the biases of the forget gates at the start: with 1 the cells
+    remember at first (Jozefowicz et al. 2015).
+
+    >>> import tinygrad_like as tg
+    >>> from tinygrad_like import nn
+    >>> layer = nn.LSTM(8, 16, num_layers=2)
+    >>> out, (h, c) = layer(tg.randn((4, 10, 8)), lengths=[10, 3, 7, 1])
+    >>> out.shape, h.shape, c.shape
+    ((4, 10, 16), (2, 4, 16), (2, 4, 16))
+    """
+
+    gates, biases = 4, 4
+
+    def __init__(
+        self,
+        n_in: int,
+        n_hidden: int,
+        num_layers: int = 1,
+        *,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        forget_bias: float = 0.0,
+    ):
+        super().__init__(n_in, n_hidden, num_layers, bidirectional, dropout)
+        self.forget_bias = arguments.number("LSTM", "forget_bias", forget_bias)
+        for *_, p in self.directions():
+            p["bias"].data[n_hidden : 2 * n_hidden] += self.forget_bias
+
+    def forward(
+        self, x: Tensor, state: tuple | None = None, *, lengths: Any = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        if state is None:
+            state = None, None
+        if not isinstance(state, (tuple, list)) or len(state) != 2:
+            raise TypeError(f"[LSTM] the state is a {type(state).__name__}, expected a pair (h, c)")
+        out, (h, c) = self._run(lstm, x, tuple(state), lengths)
+        return out, (h, c)
+
+
+def detach_state(state: Any) -> Any:
+    """A state, h or (h, c), without its history: for truncated back-propagation through time.
+
+    for x, y in pieces:
+        out, state = layer(x, state)
+        loss(out, y).backward()
+        state = nn.detach_state(state)
+    """
+    if isinstance(state, (tuple, list)):
+        return tuple(map(detach_state, state))
+    return None if state is None else state.detach()
+
+
+# PyTorch's parameters: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
+
+TORCH_ORDER = {"RNN": (0,), "GRU": (0, 1, 2), "LSTM": (0, 1, 3, 2)}  # of our gates in torch's
+
+
+def state_from_torch(layer: Recurrent, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What `layer.load_state_dict` takes, of the `state_dict` of torch's layer of the same sizes.
+
+    torch keeps transposed weights, `weight_ih_l0` (G H, D) and `weight_hh_l0` (G H, H), two biases
+    `bias_ih_l0` and `bias_hh_l0` (none with bias=False), and the LSTM's gates as i, f, g, o.
+
+    Raises ValueError if an array is missing, is left over, or does not fit.
+    """
+    name, size = type(layer).__name__, layer.n_hidden
+    rows = np.concatenate([np.arange(size) + k * size for k in TORCH_ORDER[name]])
+    theirs = {path: np.asarray(value) for path, value in state.items()}
+    ours = {}
+    for k, direction, p in layer.directions():
+        suffix = f"_l{k}" + ("_reverse" if direction == "reverse" else "")
+        shapes = {
+            "weight_ih": p["weight"].shape[::-1],
+            "weight_hh": p["recurrent"].shape[::-1],
+            "bias_ih": rows.shape,
+            "bias_hh": rows.shape,
+        }
+        w_ih, w_hh, b_ih, b_hh = (
+            _taken(name, theirs, what + suffix, shape)[rows] for what, shape in shapes.items()
+        )
+        bias = b_ih + b_hh
+        if name == "GRU":  # the recurrent part of n has a bias of its own
+            bias = np.concatenate([bias[: 2 * size], b_ih[2 * size :], b_hh[2 * size :]])
+        for what, value in (("weight", w_ih.T), ("recurrent", w_hh.T), ("bias", bias)):
+            ours[f"layers.{k}.{direction}.{what}"] = value
+    if theirs:
+        raise ValueError(f"[{name}] has no place for torch's {', '.join(theirs)}")
+    return ours
+
+
+def _taken(name: str, theirs: dict[str, np.ndarray], path: str, shape: tuple) -> np.ndarray:
+    """The array of this path, taken out of `theirs`; zeros for a bias that is not there."""
+    if path not in theirs and path.startswith("bias"):
+        return np.zeros(shape, np.float32)
+    if path not in theirs:
+        raise ValueError(f"[{name}] torch's state lacks {path}")
+    value = theirs.pop(path)
+    if value.shape != shape:
+        raise ValueError(f"[{name}] torch's {path} is {value.shape}, expected {shape}")
+    return value
