@@ -1,12 +1,20 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_attention
 import cases_elementwise
 import cases_linalg
 import cases_neural
 import cases_reduce
 import cases_shape
 
-FAMILIES = (cases_elementwise, cases_shape, cases_reduce, cases_linalg, cases_neural)
+FAMILIES = (
+    cases_elementwise,
+    cases_shape,
+    cases_reduce,
+    cases_linalg,
+    cases_neural,
+    cases_attention,
+)
 CASES = [case for family in FAMILIES for case in family.CASES]
 
 

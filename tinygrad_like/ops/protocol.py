@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_like.engine import broadcast_to
 from tinygrad_like.ops import (
+    attention,
     conv,
     create,
     elementwise,
@@ -24,7 +25,19 @@ from tinygrad_like.ops import (
     softmax,
 )
 
-FAMILIES = (create, elementwise, shape, reduce, linalg, index, random, softmax, norm, conv)
+FAMILIES = (
+    create,
+    elementwise,
+    shape,
+    reduce,
+    linalg,
+    index,
+    random,
+    softmax,
+    norm,
+    conv,
+    attention,
+)
 
 UFUNCS = """
     add subtract multiply divide power negative sign floor ceil exp expm1 log log1p log2 sqrt
