@@ -190,6 +190,6 @@ def rotary(x, *, offset=0, base=10000.0):
     if x.ndim < 2 or x.shape[-1] % 2:
         raise ValueError(f"[rotary] x is {x.shape}, expected (..., T, d) with an even d")
     be = backend_of(x)
-    turn = angles(be, *x.shape[-2:], offset, base)
+    turn = angles(be, x.shape[-2], x.shape[-1], offset, base)
     dtype = np.empty(0, x.dtype).real.dtype
     return _rotate(x, cos=be.xp.cos(turn).astype(dtype), sin=be.xp.sin(turn).astype(dtype))
