@@ -162,7 +162,8 @@ def _four_axes(mask, shape, query):
             f"{shape}; give a mask (N, T, S) an axis for the heads, mask[:, None]"
         )
     mask = reshape(mask, lengths)
-    return mask if mask.dtype.kind == "b" else astype(mask, dtype=query.dtype)
+    as_is = mask.dtype in (query.dtype, bool)
+    return mask if as_is else astype(mask, dtype=query.dtype)
 
 
 @op(x=lambda g, cos, sin: _rotate(g, cos=cos, sin=-sin))
