@@ -143,7 +143,7 @@ def test_weights_of_torch_inside_a_larger_state_keep_their_place():
 
 @needs_torch
 @pytest.mark.parametrize(("options", "path"), [
-    ({"kdim": 3}, "k_proj_weight"), ({"add_bias_kv": True}, "bias_k"),
+    ({"kdim": 3}, "q_proj_weight"), ({"add_bias_kv": True}, "bias_k"),
 ])  # fmt: skip
 def test_weights_of_torch_without_a_counterpart_are_refused(options, path):
     state = torch.nn.MultiheadAttention(4, 2, **options).state_dict()

@@ -7,7 +7,8 @@ full, (N, Hq, T, S): booleans, True where a query may look, or numbers to add to
 query that may look nowhere gets zeros, its lse counts as 0, and no gradient comes from it.
 
 A block is some queries of some batch entries beside all keys that they may look at: its scores are
-at most max(BLOCK, Hq * S) numbers. Two arrays of this size exist at a time, in the backward four.
+at most max(BLOCK, Hq * S) numbers. Two arrays of this size exist at a time, in the backward four
+(and while a block's dropout is drawn, some of its random words).
 
 Dropout zeroes weights with probability p and scales the others by 1 / (1 - p). The weights of one
 query take their float32 uniforms from Philox blocks of their own, blocks(S) of them from
@@ -20,7 +21,7 @@ from .precision import narrow, wide, wide_dtype
 from .random import LOW_32, LOW_64, blocks, philox4x32
 
 BLOCK = 1 << 18  # scores: 1 MB of float32, which stays in cache
-ROWS = 128  # queries: more would compute, under `causal`, more that is then hidden
+ROWS = 64  # queries: more would compute, under `causal`, more that is then hidden
 
 
 def attention(q, k, v, mask, causal, scale, p, seed, offset):

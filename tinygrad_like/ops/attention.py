@@ -92,6 +92,11 @@ def scaled_dot_product_attention(
 
     Source: Vaswani et al. 2017, "Attention is all you need", section 3.2; computed in blocks as
     in Dao et al. 2022, "FlashAttention".
+
+    >>> import tinygrad_like as tg
+    >>> query, key, value = tg.randn((1, 4, 5, 8)), tg.randn((1, 2, 7, 8)), tg.randn((1, 2, 7, 6))
+    >>> tg.scaled_dot_product_attention(query, key, value, causal=True).shape
+    (1, 4, 5, 6)
     """
     _check(query, key, value)
     if not 0 <= dropout <= 1:
