@@ -1,5 +1,6 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_attention
 import cases_elementwise
 import cases_linalg
 import cases_neural
@@ -14,6 +15,7 @@ FAMILIES = (
     cases_linalg,
     cases_neural,
     cases_recurrent,
+    cases_attention,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

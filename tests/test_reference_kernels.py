@@ -141,6 +141,32 @@ def recurrent_row(kind, blocks, *how, lengths=False):
     return Row(name, forward, backward, None, shapes)
 
 
+def attention_row(name, t, key_heads=4, mask=None, bias=(), causal=False, p=0.0):
+    """4 heads of t queries and 5 keys; `bias` is the shape of a mask of numbers, an input."""
+    options = (causal, 0.5, p, 7, 5)
+
+    def forward(query, key, value, *bias):
+        seen = bias[0] if bias else like(mask, query) if mask is not None else None
+        return k.attention(query, key, value, seen, *options)
+
+    def backward(g, query, key, value, *bias):
+        seen = bias[0] if bias else like(mask, query) if mask is not None else None
+        needs = (True, True, True, bool(bias))
+        results = forward(query, key, value, *bias)
+        return k.attention_backward(g, query, key, value, *results, seen, *options, needs)[
+            : 3 + len(bias)
+        ]
+
+    def oracle(F, query, key, value, bias=None):
+        seen = bias if mask is None else torch.tensor(mask)
+        return F.scaled_dot_product_attention(
+            query, key, value, seen, is_causal=causal, scale=0.5, enable_gqa=True
+        )
+
+    shapes = [(2, 4, t, 3), (2, key_heads, 5, 3), (2, key_heads, 5, 2), *([bias] if bias else [])]
+    return Row(name, lambda *xs: forward(*xs)[0], backward, None if p else oracle, shapes)
+
+
 def elementwise_row(name, forward, backward, oracle):
     return Row(name, forward, lambda g, x: (backward(g, x),), oracle, [(5, 7)])
 
@@ -209,6 +235,12 @@ ROWS = [
         None,
         [(5, 7)],
     ),
+    attention_row("attention", 3),
+    attention_row("attention-causal", 5, causal=True),
+    attention_row("attention-grouped", 3, key_heads=2),
+    attention_row("attention-mask", 3, mask=np.tri(3, 5, k=-1, dtype=bool)[None, None]),
+    attention_row("attention-bias", 3, key_heads=1, bias=(1, 4, 1, 5)),
+    attention_row("attention-dropout", 3, key_heads=2, p=0.3, bias=(2, 1, 3, 5), causal=True),
     *(conv_row(*geometry) for geometry in CONVS),
     *(max_pool_row(*window) for window in POOLS),
     *(avg_pool_row(*window) for window in POOLS),
@@ -364,7 +396,8 @@ class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
         return out[0] if out else Foreign(result)
 
     def __array_function__(self, func, types, args, kwargs):
-        return Foreign(func(*native(list(args)), **kwargs))
+        options = {name: native(x) for name, x in kwargs.items()}
+        return Foreign(func(*native(list(args)), **options))
 
 
 def native(x):

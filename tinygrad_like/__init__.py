@@ -32,6 +32,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.functional import grad, hessian, hvp, jacobian, value_and_grad, vjp
 from tinygrad_like.gradcheck import GradientError, gradcheck
+from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
 from tinygrad_like.ops.conv import avg_pool2d, conv1d, conv2d, conv_transpose2d, max_pool2d
 from tinygrad_like.ops.create import (
     arange,

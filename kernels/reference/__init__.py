@@ -16,6 +16,7 @@ from .activation import (
     softplus,
     softplus_backward,
 )
+from .attention import attention, attention_backward, attention_dropout
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .index import gather_rows, scatter_add_
 from .norm import (
@@ -50,6 +51,9 @@ from .softmax import (
 __all__ = [
     "adagrad_",
     "adam_",
+    "attention",
+    "attention_backward",
+    "attention_dropout",
     "avg_pool2d",
     "avg_pool2d_backward",
     "batch_norm",

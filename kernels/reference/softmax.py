@@ -10,8 +10,11 @@ from .precision import narrow, wide
 
 
 def _peak(x):
-    """The maximum of each row, to be subtracted before exp; 0 for a fully masked row."""
-    peak = np.max(x, axis=-1, keepdims=True)
+    """The maximum of each row, to be subtracted before exp; 0 for a fully masked row.
+
+    Of complex numbers the real part: any shift does, and -inf + bi is masked as well.
+    """
+    peak = np.max(x.real, axis=-1, keepdims=True)
     return np.where(peak == -np.inf, 0, peak)
 
 

@@ -26,6 +26,7 @@ from tinygrad_like.nn.activation import (
     Softplus,
     Tanh,
 )
+from tinygrad_like.nn.attention import AdditiveAttention, KeyValueCache, MultiHeadAttention
 from tinygrad_like.nn.containers import ModuleList, Sequential
 from tinygrad_like.nn.conv import (
     AvgPool2D,
@@ -40,7 +41,16 @@ from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.embedding import Embedding
 from tinygrad_like.nn.module import Module, StateError, StateReport
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
+from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
 from tinygrad_like.nn.recurrent import GRU, LSTM, RNN, detach_state
+from tinygrad_like.nn.torch_weights import from_torch_transformer
+from tinygrad_like.nn.transformer import (
+    FeedForward,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "ELU",
@@ -48,6 +58,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdditiveAttention",
     "AvgPool2D",
     "BatchNorm",
     "Conv1D",
@@ -56,14 +67,19 @@ __all__ = [
     "Dense",
     "Dropout",
     "Embedding",
+    "FeedForward",
     "Flatten",
     "GlobalAvgPool2D",
     "GroupNorm",
+    "KeyValueCache",
     "LayerNorm",
     "LeakyReLU",
+    "LearnedPositions",
     "MaxPool2D",
     "Module",
     "ModuleList",
+    "MultiHeadAttention",
+    "PositionalEncoding",
     "RMSNorm",
     "ReLU",
     "Sequential",
@@ -74,6 +90,11 @@ __all__ = [
     "StateError",
     "StateReport",
     "Tanh",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "detach_state",
+    "from_torch_transformer",
     "init",
 ]

@@ -3,7 +3,7 @@
 Families from left to right; each imports only from those to its left:
 
     create elementwise shape reduce linalg index inplace random softmax norm conv recurrent
-    protocol
+    attention protocol
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.engine import Tensor, astype, broadcast_to, op
 from tinygrad_like.ops import (
+    attention,
     conv,
     create,
     elementwise,

@@ -1,0 +1,242 @@
+"""Attention layers over sequences (N, T, D), and the key-value cache for generation.
+
+Masks say where a query may look: booleans, True = may look (in torch's MultiheadAttention True
+means the opposite), or floats that are added to the scores. A query that may look nowhere gets
+zeros from the attention, and gives it no gradient.
+"""
+
+from typing import Any
+
+from tinygrad_like.engine import Tensor
+from tinygrad_like.nn import arguments
+from tinygrad_like.nn.dense import Dense
+from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
+from tinygrad_like.ops.elementwise import tanh, where
+from tinygrad_like.ops.linalg import matmul
+from tinygrad_like.ops.shape import concatenate, expand_dims, moveaxis, reshape, squeeze
+from tinygrad_like.ops.softmax import softmax
+
+
+class KeyValueCache:
+    """The keys and values of all positions so far, for every attention layer that it is given to.
+
+    One cache serves a whole model: pass it to each step of a generation, with the new positions
+    only, and the outputs are those of the full pass. Start a new text with a new cache.
+
+    >>> import tinygrad_like as tg
+    >>> from tinygrad_like import nn
+    >>> layer, cache = nn.MultiHeadAttention(8, 2), nn.KeyValueCache()
+    >>> for x in (tg.randn((1, 3, 8)), tg.randn((1, 1, 8))):
+    ...     y = layer(x, causal=True, cache=cache)
+    >>> y.shape, cache.length
+    ((1, 1, 8), 4)
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[Module, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def length(self) -> int:
+        """How many positions were seen, which is the position of the next one."""
+        return max((key.shape[2] for key, _ in self._kept.values()), default=0)
+
+    def length_of(self, layer: Module) -> int:
+        """How many positions a layer has seen: in the middle of a step not all are equal."""
+        return self._kept[layer][0].shape[2] if layer in self._kept else 0
+
+    def extend(self, layer: Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append (N, heads, T, d) to what a layer has seen; returns all of it."""
+        if layer in self._kept:
+            before, values = self._kept[layer]
+            if before.shape[:2] != key.shape[:2]:
+                raise ValueError(
+                    f"[KeyValueCache] holds a batch of {before.shape[0]}, got one of "
+                    f"{key.shape[0]}; start with a new cache"
+                )
+            key, value = concatenate([before, key], 2), concatenate([values, value], 2)
+        self._kept[layer] = key, value
+        return key, value
+
+
+class MultiHeadAttention(Module):
+    """y = concat_h(softmax(q_h k_h^T / sqrt(d) + mask) v_h) W_o: (N, T, d_model) -> same.
+
+    q, k and v are affine maps of query, key and value (self attention without a key: key and
+    value are the query; the value is by default the key), cut into `num_heads` of width
+    d = d_model / num_heads. With fewer `num_kv_heads`, groups of query heads share a key head.
+    `dropout` falls on the softmax; `rotary` turns q and k by their positions.
+
+    Source: Vaswani et al. 2017, "Attention is all you need", section 3.2.2.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        num_kv_heads: int | None = None,
+        dropout: float = 0.0,
+        bias: bool = True,
+        rotary: bool = False,
+    ):
+        name = "MultiHeadAttention"
+        self.d_model = arguments.integer(name, "d_model", d_model)
+        self.num_heads = arguments.integer(name, "num_heads", num_heads)
+        kv_heads = num_heads if num_kv_heads is None else num_kv_heads
+        self.num_kv_heads = arguments.integer(name, "num_kv_heads", kv_heads)
+        self.dropout = arguments.number(name, "dropout", dropout, 0, 1)
+        self.rotary = arguments.flag(name, "rotary", rotary)
+        if self.d_model % self.num_heads:
+            raise ValueError(
+                f"[{name}] num_heads is {num_heads}, expected a divisor of d_model={d_model}"
+            )
+        if self.num_heads % self.num_kv_heads:
+            raise ValueError(
+                f"[{name}] num_kv_heads is {num_kv_heads}, expected a divisor of "
+                f"num_heads={num_heads}"
+            )
+        d_head = self.d_model // self.num_heads
+        if self.rotary and d_head % 2:
+            raise ValueError(f"[{name}] rotary needs heads of even width, got {d_head}")
+        bias = arguments.flag(name, "bias", bias)
+        self.query = Dense(self.d_model, self.d_model, bias)
+        self.key = Dense(self.d_model, self.num_kv_heads * d_head, bias)
+        self.value = Dense(self.d_model, self.num_kv_heads * d_head, bias)
+        self.out = Dense(self.d_model, self.d_model, bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        *,
+        mask: Any = None,
+        causal: bool = False,
+        cache: KeyValueCache | None = None,
+        return_weights: bool = False,
+    ) -> Any:
+        """Attend.
+
+        Args:
+            query: (N, T, d_model).
+            key, value: (N, S, d_model), for cross attention.
+            mask: (T, S), or four axes that broadcast to (N, num_heads, T, S): `padding[:, None,
+                None]` for booleans (N, S). With a cache S counts all positions.
+            causal: each position looks at itself and those before it.
+            cache: the positions before those of the query, which join it (self attention only).
+            return_weights: return (y, weights), weights (N, num_heads, T, S) without dropout.
+
+        Raises:
+            ValueError: for shapes that do not fit.
+        """
+        crossing = not (key is None or key is query) or not (value is None or value is query)
+        self._check(query, key, value, mask, crossing, cache)
+        key = query if key is None else key
+        value = key if value is None else value
+        q = self._heads(self.query(query), self.num_heads)
+        k = self._heads(self.key(key), self.num_kv_heads)
+        v = self._heads(self.value(value), self.num_kv_heads)
+        if self.rotary:
+            offset = cache.length_of(self) if cache is not None else 0
+            q, k = rotary(q, offset=offset), rotary(k, offset=offset)
+        if cache is not None:
+            k, v = cache.extend(self, k, v)
+        heads = scaled_dot_product_attention(
+            q, k, v, mask=mask, causal=causal, dropout=self.dropout, training=self.training
+        )
+        y = self.out(reshape(moveaxis(heads, 1, 2), query.shape))
+        return (y, attention_weights(q, k, mask=mask, causal=causal)) if return_weights else y
+
+    def _heads(self, x: Tensor, heads: int) -> Tensor:
+        """(N, T, heads d) -> (N, heads, T, d)."""
+        n, t, _ = x.shape
+        return moveaxis(reshape(x, (n, t, heads, self.d_model // self.num_heads)), 2, 1)
+
+    def _check(self, query, key, value, mask, crossing, cache):
+        for name, x in (("query", query), ("key", key), ("value", value)):
+            if x is not None and (x.ndim != 3 or x.shape[2] != self.d_model):
+                raise ValueError(
+                    f"[MultiHeadAttention] {name} is {x.shape}, expected (N, T, {self.d_model})"
+                )
+        if getattr(mask, "ndim", 2) not in (2, 4):
+            raise ValueError(
+                f"[MultiHeadAttention] mask is {mask.shape}, expected (T, S) or four axes; give a "
+                "mask (N, T, S) an axis for the heads, mask[:, None], a padding mask (N, S) two"
+            )
+        if crossing and (cache is not None or self.rotary):
+            what = "a cache" if cache is not None else "rotary"
+            raise ValueError(
+                f"[MultiHeadAttention] {what} is for self attention: the positions of key and "
+                "query must be the same; leave out key and value"
+            )
+
+
+class AdditiveAttention(Module):
+    """scores_j = w . tanh(W q + U k_j + b), context = sum_j softmax(scores)_j v_j.
+
+    query (N, d_query) or (N, T, d_query), keys (N, S, d_key), values (N, S, d), by default the
+    keys -> context (N, d) or (N, T, d), weights (N, S) or (N, T, S). `mask` broadcasts to the
+    weights: booleans, True where the query may look, or floats to add to the scores.
+
+    Source: Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and
+    translate", appendix A.1.2.
+    """
+
+    def __init__(self, d_query: int, d_key: int, d_hidden: int):
+        name = "AdditiveAttention"
+        d_hidden = arguments.integer(name, "d_hidden", d_hidden)
+        self.query = Dense(arguments.integer(name, "d_query", d_query), d_hidden, bias=False)
+        self.key = Dense(arguments.integer(name, "d_key", d_key), d_hidden)
+        self.score = Dense(d_hidden, 1, bias=False)
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor | None = None, *, mask: Any = None
+    ) -> tuple[Tensor, Tensor]:
+        values = keys if values is None else values
+        _check_additive(query, keys, values)
+        one_step = query.ndim == 2
+        if one_step:
+            query = expand_dims(query, 1)
+        scores = self._scores(query, keys)
+        if mask is not None:
+            _check_additive_mask(mask, scores.shape, one_step)
+            mask = expand_dims(mask, 1) if one_step and mask.ndim == 2 else mask
+            scores = where(mask, scores, -float("inf")) if _is_bool(mask) else scores + mask
+        weights = softmax(scores)
+        context = matmul(weights, values)
+        return (squeeze(context, 1), squeeze(weights, 1)) if one_step else (context, weights)
+
+    def _scores(self, query: Tensor, keys: Tensor) -> Tensor:
+        hidden = tanh(expand_dims(self.query(query), 2) + expand_dims(self.key(keys), 1))
+        return squeeze(self.score(hidden), 3)  # (N, T, S)
+
+
+def _is_bool(mask):
+    return mask.dtype.kind == "b"
+
+
+def _check_additive(query, keys, values):
+    fit = query.ndim in (2, 3) and keys.ndim == values.ndim == 3
+    if not fit or query.shape[0] != keys.shape[0] or keys.shape[:2] != values.shape[:2]:
+        raise ValueError(
+            f"[AdditiveAttention] query is {query.shape}, keys {keys.shape}, values "
+            f"{values.shape}, expected (N, d_query) or (N, T, d_query), (N, S, d_key), (N, S, d)"
+        )
+
+
+def _check_additive_mask(mask, shape, one_step):
+    shape = (shape[0], shape[2]) if one_step else shape
+    kind = getattr(getattr(mask, "dtype", None), "kind", "")
+    if not kind or kind not in "bfc":
+        raise TypeError(
+            f"[AdditiveAttention] mask is {getattr(mask, 'dtype', type(mask).__name__)}, expected "
+            "booleans (True: may look) or floats to add"
+        )
+    lengths = (1,) * (len(shape) - mask.ndim) + tuple(mask.shape)
+    if len(lengths) > len(shape) or any(
+        m not in (1, n) for m, n in zip(lengths, shape, strict=True)
+    ):
+        raise ValueError(
+            f"[AdditiveAttention] mask is {mask.shape}, expected what broadcasts to {shape}"
+        )

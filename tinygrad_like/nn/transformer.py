@@ -1,0 +1,201 @@
+"""Transformer layers over sequences (N, T, d_model), and stacks of them.
+
+Pre-norm (`norm_first`, the default) normalises what each sublayer reads, x + f(norm(x)), and
+trains without warm-up; post-norm, norm(x + f(x)), is the original (Vaswani et al. 2017). Dropout
+falls on attention weights, inside the feed-forward, and on each sublayer's output.
+
+Masks are those of MultiHeadAttention: booleans, True where a position may look, or floats to add.
+"""
+
+from typing import Any
+
+from tinygrad_like.engine import Tensor
+from tinygrad_like.nn import arguments
+from tinygrad_like.nn.activation import GELU, ReLU, SiLU
+from tinygrad_like.nn.attention import KeyValueCache, MultiHeadAttention
+from tinygrad_like.nn.containers import ModuleList
+from tinygrad_like.nn.dense import Dense
+from tinygrad_like.nn.module import Module
+from tinygrad_like.nn.norm import Dropout, LayerNorm
+
+ACTIVATIONS = {
+    "gelu": GELU,
+    "gelu_tanh": lambda: GELU(approximate=True),
+    "relu": ReLU,
+    "silu": SiLU,
+}
+
+
+class FeedForward(Module):
+    """y = activation(x W_1 + b_1) W_2 + b_2: (..., d_model) -> same, by way of width d_ff."""
+
+    def __init__(self, d_model: int, d_ff: int, dropout: float = 0.0, activation: str = "gelu"):
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"[FeedForward] activation is {activation!r}, expected one of {list(ACTIVATIONS)}"
+            )
+        self.up = Dense(d_model, arguments.integer("FeedForward", "d_ff", d_ff))
+        self.activation = ACTIVATIONS[activation]()
+        self.dropout = Dropout(dropout)
+        self.down = Dense(d_ff, d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.dropout(self.activation(self.up(x))))
+
+
+class TransformerEncoderLayer(Module):
+    """h = x + attention(norm1(x)), y = h + feed_forward(norm2(h)): (N, T, d_model) -> same.
+
+    With `norm_first=False` h = norm1(x + attention(x)), y = norm2(h + feed_forward(h)). Called
+    with `causal=True` it is the block of a GPT. `activation` is "gelu", "gelu_tanh", "relu" or
+    "silu"; `num_kv_heads` and `rotary` are those of MultiHeadAttention.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        d_ff: int,
+        *,
+        dropout: float = 0.0,
+        norm_first: bool = True,
+        activation: str = "gelu",
+        num_kv_heads: int | None = None,
+        rotary: bool = False,
+    ):
+        self.norm_first = arguments.flag("TransformerEncoderLayer", "norm_first", norm_first)
+        self.attention = MultiHeadAttention(
+            d_model, num_heads, num_kv_heads=num_kv_heads, dropout=dropout, rotary=rotary
+        )
+        self.feed_forward = FeedForward(d_model, d_ff, dropout, activation)
+        self.norm1, self.norm2 = LayerNorm(d_model), LayerNorm(d_model)
+        self.dropout = Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Any = None,
+        causal: bool = False,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        def attend(x):
+            return self.dropout(self.attention(x, mask=mask, causal=causal, cache=cache))
+
+        def feed_forward(x):
+            return self.dropout(self.feed_forward(x))
+
+        if self.norm_first:
+            x = x + attend(self.norm1(x))
+            return x + feed_forward(self.norm2(x))
+        x = self.norm1(x + attend(x))
+        return self.norm2(x + feed_forward(x))
+
+
+class TransformerDecoderLayer(Module):
+    """An encoder layer, causal, with attention to a memory (N, S, d_model) before the feed-forward.
+
+    h = x + attention(norm1(x)), i = h + cross_attention(norm2(h), memory),
+    y = i + feed_forward(norm3(i)); post-norm with `norm_first=False`.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        d_ff: int,
+        *,
+        dropout: float = 0.0,
+        norm_first: bool = True,
+        activation: str = "gelu",
+        num_kv_heads: int | None = None,
+        rotary: bool = False,
+    ):
+        self.norm_first = arguments.flag("TransformerDecoderLayer", "norm_first", norm_first)
+        heads: dict[str, Any] = {"num_kv_heads": num_kv_heads, "dropout": dropout}
+        self.attention = MultiHeadAttention(d_model, num_heads, rotary=rotary, **heads)
+        self.cross_attention = MultiHeadAttention(d_model, num_heads, **heads)
+        self.feed_forward = FeedForward(d_model, d_ff, dropout, activation)
+        self.norm1, self.norm2, self.norm3 = (LayerNorm(d_model) for _ in range(3))
+        self.dropout = Dropout(dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        *,
+        mask: Any = None,
+        causal: bool = True,
+        memory_mask: Any = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        def attend(x):
+            return self.dropout(self.attention(x, mask=mask, causal=causal, cache=cache))
+
+        def look(x):
+            return self.dropout(self.cross_attention(x, memory, mask=memory_mask))
+
+        def feed_forward(x):
+            return self.dropout(self.feed_forward(x))
+
+        if self.norm_first:
+            x = x + attend(self.norm1(x))
+            x = x + look(self.norm2(x))
+            return x + feed_forward(self.norm3(x))
+        x = self.norm1(x + attend(x))
+        x = self.norm2(x + look(x))
+        return self.norm3(x + feed_forward(x))
+
+
+class TransformerEncoder(Module):
+    """`num_layers` encoder layers, one after the other; with pre-norm, LayerNorm at the end.
+
+    Options and call are those of TransformerEncoderLayer.
+    """
+
+    def __init__(self, d_model: int, num_heads: int, d_ff: int, num_layers: int, **options: Any):
+        count = arguments.integer("TransformerEncoder", "num_layers", num_layers)
+        self.layers = ModuleList(
+            TransformerEncoderLayer(d_model, num_heads, d_ff, **options) for _ in range(count)
+        )
+        self.norm = LayerNorm(d_model) if self.layers[0].norm_first else None
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        mask: Any = None,
+        causal: bool = False,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, mask=mask, causal=causal, cache=cache)
+        return x if self.norm is None else self.norm(x)
+
+
+class TransformerDecoder(Module):
+    """`num_layers` decoder layers, one after the other; with pre-norm, LayerNorm at the end.
+
+    Options and call are those of TransformerDecoderLayer.
+    """
+
+    def __init__(self, d_model: int, num_heads: int, d_ff: int, num_layers: int, **options: Any):
+        count = arguments.integer("TransformerDecoder", "num_layers", num_layers)
+        self.layers = ModuleList(
+            TransformerDecoderLayer(d_model, num_heads, d_ff, **options) for _ in range(count)
+        )
+        self.norm = LayerNorm(d_model) if self.layers[0].norm_first else None
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        *,
+        mask: Any = None,
+        causal: bool = True,
+        memory_mask: Any = None,
+        cache: KeyValueCache | None = None,
+    ) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, memory, mask=mask, causal=causal, memory_mask=memory_mask, cache=cache)
+        return x if self.norm is None else self.norm(x)

@@ -1,0 +1,201 @@
+"""Attention over sequences, and rotary positions for its queries and keys.
+
+A query that may look nowhere (a fully masked row) gets zeros and gives zero gradients, never NaN.
+"""
+
+import math
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.engine import astype, backend_of, composed, op
+from tinygrad_like.ops.elementwise import where
+from tinygrad_like.ops.linalg import matmul
+from tinygrad_like.ops.shape import expand_dims, reshape
+from tinygrad_like.ops.softmax import softmax
+
+
+def _masked(scores, mask, causal):
+    """Scores (N, Hk, group, T, S), -inf where a mask (four axes) or causality hides the key."""
+    be = backend_of(scores)
+    _, key_heads, group, t, s = scores.shape
+    if mask is not None:
+        n, heads, *lengths = mask.shape
+        split = (1, 1) if heads == 1 else (key_heads, group)
+        mask = reshape(mask, (n, *split, *lengths))
+        if mask.dtype.kind == "b":
+            scores = where(mask, scores, -math.inf)
+        else:
+            scores = scores + astype(mask, dtype=scores.dtype)
+    if causal:
+        scores = where(be.xp.tri(t, s, s - t, dtype=bool), scores, -math.inf)
+    return scores
+
+
+def _weights(query, key, mask, causal, scale):
+    """softmax(query key^T scale + mask): (N, Hk, group, T, S)."""
+    n, heads, t, d = query.shape
+    grouped = reshape(query, (n, key.shape[1], heads // key.shape[1], t, d))
+    scores = matmul(grouped * scale, expand_dims(key.swapaxes(-1, -2), 2))
+    return softmax(_masked(scores, mask, causal))
+
+
+def _attention(query, key, value, mask, causal, scale, p, seed, offset):
+    weights = _weights(query, key, mask, causal, scale)
+    shape = (*query.shape[:3], key.shape[2])
+    if p:
+        be = backend_of(query)
+        like = be.xp.empty(0, weights.dtype)
+        weights = weights * be.k.attention_dropout(shape, p, seed, offset, like).reshape(
+            weights.shape
+        )
+    return reshape(matmul(weights, expand_dims(value, 2)), (*shape[:3], value.shape[3]))
+
+
+def _attention_backward(
+    g, be, query, key, value, out, lse, mask, causal, scale, p, seed, offset, needs
+):
+    return be.k.attention_backward(
+        g, query, key, value, out, lse, mask, causal, scale, p, seed, offset, needs
+    )
+
+
+@op(composite=_attention, backward=_attention_backward, saves=("lse",))
+def _scaled_dot_product_attention(
+    be, query, key, value, mask=None, *, causal, scale, p, seed, offset
+):
+    out, lse = be.k.attention(query, key, value, mask, causal, scale, p, seed, offset)
+    return out, (lse,)
+
+
+@composed
+def scaled_dot_product_attention(
+    query, key, value, *, mask=None, causal=False, scale=None, dropout=0.0, training=True
+):
+    """softmax(query key^T scale + mask) value for each head, never storing all scores.
+
+    Args:
+        query: (N, Hq, T, d).
+        key, value: (N, Hk, S, d) and (N, Hk, S, dv); Hk divides Hq, and each key head serves
+            Hq / Hk query heads (Ainslie et al. 2023, "GQA").
+        mask: broadcasts to (N, Hq, T, S). Booleans: True where a query may look at a key. Floats
+            are added to the scores, and have a gradient.
+        causal: query i sees the keys up to i + S - T: the last query stands at the last key.
+        scale: by default 1 / sqrt(d).
+        dropout: the probability with which a weight is zeroed, in training.
+
+    Returns:
+        (N, Hq, T, dv).
+
+    Raises:
+        ValueError: for shapes that do not fit, TypeError for dtypes that do not.
+
+    Source: Vaswani et al. 2017, "Attention is all you need", section 3.2; computed in blocks as
+    in Dao et al. 2022, "FlashAttention".
+
+    >>> import tinygrad_like as tg
+    >>> query, key, value = tg.randn((1, 4, 5, 8)), tg.randn((1, 2, 7, 8)), tg.randn((1, 2, 7, 6))
+    >>> tg.scaled_dot_product_attention(query, key, value, causal=True).shape
+    (1, 4, 5, 6)
+    """
+    _check(query, key, value)
+    if not 0 <= dropout <= 1:
+        raise ValueError(f"[attention] dropout is {dropout}, expected a probability from 0 to 1")
+    n, heads, t, d = query.shape
+    s = key.shape[2]
+    mask = None if mask is None else _four_axes(mask, (n, heads, t, s), query)
+    scale = 1 / math.sqrt(max(d, 1)) if scale is None else float(scale)
+    p, seed, offset = float(dropout) if training else 0.0, 0, 0
+    if p:
+        be = backend_of(query)
+        seed, offset = backend.GENERATOR.reserve(n * heads * t * be.k.blocks(s))
+    return _scaled_dot_product_attention(
+        query, key, value, mask, causal=bool(causal), scale=scale, p=p, seed=seed, offset=offset
+    )
+
+
+@composed
+def attention_weights(query, key, *, mask=None, causal=False, scale=None):
+    """softmax(query key^T scale + mask), (N, Hq, T, S), to look at: all of it is stored.
+
+    Arguments are as in `scaled_dot_product_attention`. Rows that are fully masked are zeros.
+    """
+    _check(query, key, key)
+    n, heads, t, d = query.shape
+    shape = (n, heads, t, key.shape[2])
+    mask = None if mask is None else _four_axes(mask, shape, query)
+    scale = 1 / math.sqrt(max(d, 1)) if scale is None else float(scale)
+    return reshape(_weights(query, key, mask, bool(causal), scale), shape)
+
+
+def _check(query, key, value):
+    """Raise ValueError or TypeError unless query, key and value fit together."""
+    shapes = f"(query: {query.shape}, key: {key.shape}, value: {value.shape})"
+    for name, x in (("query", query), ("key", key), ("value", value)):
+        if x.ndim != 4:
+            raise ValueError(f"[attention] {name} is {x.shape}, expected (N, heads, length, d)")
+        if x.dtype.kind not in "fc":
+            raise TypeError(f"[attention] {name} has dtype {x.dtype}, expected a floating one")
+    if query.shape[0] != key.shape[0]:
+        raise ValueError(
+            f"[attention] query has a batch of {query.shape[0]}, key of {key.shape[0]} {shapes}"
+        )
+    if key.shape[:3] != value.shape[:3]:
+        raise ValueError(f"[attention] key and value differ in batch, heads or length {shapes}")
+    if query.shape[3] != key.shape[3]:
+        raise ValueError(
+            f"[attention] query has {query.shape[3]} features, key has {key.shape[3]} {shapes}"
+        )
+    if key.shape[1] < 1 or query.shape[1] % key.shape[1]:
+        raise ValueError(
+            f"[attention] {key.shape[1]} key heads do not divide {query.shape[1]} query heads "
+            f"{shapes}"
+        )
+
+
+def _four_axes(mask, shape, query):
+    """A mask with axes of length 1 in front, floats in the dtype of the query."""
+    if not hasattr(mask, "dtype") or mask.dtype.kind not in "bfc":
+        got = f"dtype {mask.dtype}" if hasattr(mask, "dtype") else f"type {type(mask).__name__}"
+        raise TypeError(
+            f"[attention] mask has {got}, expected booleans (True: may look) or floats to add"
+        )
+    lengths = (1,) * (4 - mask.ndim) + tuple(mask.shape)
+    if mask.ndim > 4 or any(m not in (1, n) for m, n in zip(lengths, shape, strict=True)):
+        raise ValueError(
+            f"[attention] mask is {mask.shape}, expected what broadcasts to (N, heads, T, S) = "
+            f"{shape}; give a mask (N, T, S) an axis for the heads, mask[:, None]"
+        )
+    mask = reshape(mask, lengths)
+    as_is = mask.dtype in (query.dtype, bool)
+    return mask if as_is else astype(mask, dtype=query.dtype)
+
+
+@op(x=lambda g, cos, sin: _rotate(g, cos=cos, sin=-sin))
+def _rotate(be, x, *, cos, sin):
+    """Each pair (x[2i], x[2i + 1]) turned by an angle of its own."""
+    even, odd = x[..., 0::2], x[..., 1::2]
+    return be.xp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
+
+
+def angles(be, length, d, offset, base):
+    """position * base^(-2i / d) for positions from `offset` on: float64 (length, ceil(d / 2))."""
+    rates = float(base) ** (-be.xp.arange(0, d, 2, dtype=np.float64) / max(d, 1))
+    return be.xp.arange(offset, offset + length, dtype=np.float64)[:, None] * rates
+
+
+@composed
+def rotary(x, *, offset=0, base=10000.0):
+    """`x` (..., T, d), each pair of features turned by its position times base^(-2i / d).
+
+    Pairs are (0, 1), (2, 3), ...; the first position is `offset`. The scores of queries and keys
+    turned this way depend on the distance of their positions alone. ValueError if d is odd.
+
+    Source: Su et al. 2021, "RoFormer: enhanced transformer with rotary position embedding".
+    """
+    if x.ndim < 2 or x.shape[-1] % 2:
+        raise ValueError(f"[rotary] x is {x.shape}, expected (..., T, d) with an even d")
+    be = backend_of(x)
+    turn = angles(be, x.shape[-2], x.shape[-1], offset, base)
+    dtype = np.empty(0, x.dtype).real.dtype
+    return _rotate(x, cos=be.xp.cos(turn).astype(dtype), sin=be.xp.sin(turn).astype(dtype))
