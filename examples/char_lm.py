@@ -1,0 +1,361 @@
+"""Train a language model on the characters of a text, and let it write.
+
+    python examples/char_lm.py                        # a small GPT on tiny Shakespeare
+    python examples/char_lm.py --model lstm           # or gru
+    python examples/char_lm.py --text my.txt          # any text
+    python examples/char_lm.py --sample "ROMEO:"      # from the checkpoint in --out
+    python examples/char_lm.py --resume               # go on after Ctrl-C
+
+Without tiny Shakespeare and without a network it trains on the documentation that comes with Python.
+Everything it writes lies in `--out`: checkpoint.safetensors and report.png.
+"""
+
+import argparse
+import math
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+import tinygrad_like as tg
+from tinygrad_like import nn
+
+
+class RecurrentLM(nn.Module):
+    """logits = Dense(LSTM or GRU(Embedding(ids))): ids (N, T) -> (N, T, vocabulary)."""
+
+    def __init__(self, kind, vocabulary, width, layers, dropout):
+        layer = {"lstm": nn.LSTM, "gru": nn.GRU}[kind]
+        self.embedding = nn.Embedding(vocabulary, width // 2)
+        self.rnn = layer(width // 2, width, num_layers=layers, dropout=dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Dense(width, vocabulary)
+
+    def forward(self, ids):
+        return self.logits(ids, None)[0]
+
+    def logits(self, ids, state):
+        """The logits, and the state to go on from."""
+        out, state = self.rnn(self.embedding(ids), state)
+        return self.head(self.dropout(out)), state
+
+    def continued(self, ids, state):
+        """(logits of the next character, state) after the new `ids` of one text."""
+        logits, state = self.logits(ids[None], state)
+        return logits[0, -1], state
+
+
+class TransformerLM(nn.GPT):
+    """A GPT that goes on with a text, however long, by its key-value cache."""
+
+    def continued(self, ids, state):
+        """(logits of the next character, state) after the new `ids` of one text."""
+        seen, cache = state or (ids[:0], nn.KeyValueCache())
+        seen = np.concatenate([seen, ids])
+        if cache.length + len(ids) > self.context:  # full: read the last half of the text anew
+            seen = seen[-max(1, self.context // 2) :]
+            ids, cache = seen, nn.KeyValueCache()
+        return self(ids[None], cache=cache)[0, -1], (seen, cache)
+
+    def attention_maps(self, ids):
+        """What each head of each block looks at: (blocks, heads, T, T)."""
+        x, maps = self.position(self.token(ids[None])), []
+        for block in self.blocks:
+            _, weights = block.attention(block.norm1(x), causal=True, return_weights=True)
+            maps.append(weights.numpy()[0])
+            x = block(x, causal=True)
+        return np.stack(maps)
+
+
+def make_model(args, vocabulary):
+    if args.model == "gpt":
+        return TransformerLM(
+            vocabulary, args.context, args.width, args.layers, args.heads, dropout=args.dropout
+        )
+    return RecurrentLM(args.model, vocabulary, args.width, args.layers, args.dropout)
+
+
+def load_text(path):
+    """(name, text) of a file, of tiny Shakespeare, or of Python's documentation."""
+    if path:
+        return Path(path).name, Path(path).read_text(encoding="utf-8")
+    try:
+        return "tiny Shakespeare", tg.data.tiny_shakespeare()
+    except tg.data.DataUnavailable as error:
+        print(f"{error}\nTraining on tg.data.text_corpus() instead: Python's own documentation.")
+        return "Python's documentation", tg.data.text_corpus()
+
+
+def decay_groups(model, weight_decay):
+    """Matrices decay; biases and the scales of norms do not."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+class Training:
+    """A model with all that its training needs to stop and go on: one state, one file."""
+
+    def __init__(self, args, name, text):
+        self.args = args
+        self.vocabulary = tg.data.Vocabulary(text)
+        ids = self.vocabulary.encode(text)
+        cut = int(0.9 * len(ids))
+        self.held_out = ids[cut:]
+        tg.seed(args.seed)
+        self.model = make_model(args, len(self.vocabulary)).to(args.device)
+        self.optimizer = tg.optim.AdamW(
+            decay_groups(self.model, args.weight_decay), args.lr, betas=(0.9, 0.99)
+        )
+        self.schedule = tg.optim.CosineLR(
+            self.optimizer, args.iters, min_lr=args.lr / 10, warmup_steps=args.warmup
+        )
+        self.batches = tg.data.TextBatches(ids[:cut], args.context, args.batch, seed=args.seed)
+        self.losses, self.evaluations = [], []
+        names = "model layers width heads context batch iters lr warmup weight_decay dropout seed"
+        self.settings = {"text": name, **{k: getattr(args, k) for k in names.split()}}
+
+    @property
+    def step(self):
+        return len(self.losses)
+
+    @property
+    def checkpoint(self):
+        return Path(self.args.out) / "checkpoint.safetensors"
+
+    def save(self):
+        tg.io.save(
+            self.checkpoint,
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "batches": self.batches.state_dict(),
+                "random": tg.get_rng_state(),
+                "losses": np.array(self.losses, np.float32),
+                "evaluations": self.evaluations,
+                "settings": self.settings,
+                "characters": "".join(self.vocabulary.characters),
+            },
+        )
+
+    def resume(self):
+        state = tg.io.load(self.checkpoint)
+        if state.get("settings") != self.settings:
+            raise ValueError(
+                f"[resume] {self.checkpoint} was trained with {state.get('settings')}, "
+                f"this run has {self.settings}; give the same options, or leave out --resume"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.batches.load_state_dict(state["batches"])
+        tg.set_rng_state(state["random"])
+        self.losses, self.evaluations = state["losses"].tolist(), state["evaluations"]
+
+    def update(self):
+        """One step; returns the loss."""
+        ids, following = next(self.batches)
+        ids, following = (tg.Tensor(x, device=self.args.device) for x in (ids, following))
+        loss = tg.losses.cross_entropy(self.model(ids), following)
+        self.optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm(self.model.parameters(), self.args.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.item()
+
+    def evaluate(self):
+        """The mean loss over all of the held-out text, cut into pieces of the context's length."""
+        context, size = self.args.context, max(1, 8192 // self.args.context)
+        pieces = (len(self.held_out) - 1) // context
+        ids = self.held_out[: pieces * context].reshape(pieces, context)
+        following = self.held_out[1 : pieces * context + 1].reshape(pieces, context)
+        self.model.eval()
+        total = 0.0
+        with tg.no_grad():
+            for k in range(0, pieces, size):
+                x, y = (
+                    tg.Tensor(a[k : k + size], device=self.args.device) for a in (ids, following)
+                )
+                total += tg.losses.cross_entropy(self.model(x), y, reduction="sum").item()
+        self.model.train()
+        return total / ids.size
+
+    def run(self):
+        """Train to the last step; returns False if Ctrl-C came first."""
+        interrupted = []
+        before = signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))
+        bar = tqdm(total=self.args.iters, initial=self.step, unit="step", disable=None)
+        start, first = time.perf_counter(), self.step
+        try:
+            while self.step < self.args.iters:
+                loss = self.update()
+                if not math.isfinite(loss):
+                    raise SystemExit(f"the loss is {loss}: lower --lr")
+                self.losses.append(loss)
+                tokens = (self.step - first) * self.args.batch * self.args.context
+                rate = tokens / (time.perf_counter() - start)
+                bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} tokens/s", refresh=False)
+                bar.update()
+                if self.step % self.args.eval_every == 0 or self.step == self.args.iters:
+                    self.report(bar, rate)
+                if interrupted:
+                    self.save()
+                    return False
+        finally:
+            bar.close()
+            signal.signal(signal.SIGINT, before)
+        return True
+
+    def report(self, bar, rate):
+        """Evaluate, show a sample, and keep a checkpoint."""
+        self.evaluations.append([self.step, self.evaluate()])
+        recent = np.mean(self.losses[-self.args.eval_every :])
+        text = write(self.model, self.vocabulary, "\n", 100, self.args)
+        bar.write(
+            f"step {self.step}: training loss {recent:.3f}, validation loss "
+            f"{self.evaluations[-1][1]:.4f}, {rate:,.0f} tokens/s\n    {text.strip()!r}"
+        )
+        self.save()
+
+
+def write(model, vocabulary, prompt, count, args):
+    """`prompt` and `count` characters that the model adds to it."""
+    random = np.random.default_rng(args.seed)
+    model.eval()
+    text, state, ids = [prompt], None, vocabulary.encode(prompt)
+    with tg.no_grad():
+        for _ in range(count):
+            logits, state = model.continued(ids[-args.context :], state)
+            ids = np.array([choose(logits.numpy().astype(np.float64), random, args)])
+            text.append(vocabulary.decode(ids))
+    model.train()
+    return "".join(text)
+
+
+def choose(logits, random, args):
+    """Draw a character: temperature sharpens, top-k and top-p (nucleus) cut the unlikely ones."""
+    if args.temperature == 0:
+        return int(logits.argmax())
+    order = np.argsort(-logits, kind="stable")[: args.top_k]
+    p = np.exp((logits[order] - logits[order[0]]) / args.temperature)
+    p /= p.sum()
+    kept = np.cumsum(p) - p < args.top_p  # the first always is
+    return int(random.choice(order[kept], p=p[kept] / p[kept].sum()))
+
+
+def draw(training, path):
+    """The loss curves and, of a GPT, what its heads look at in a sample."""
+    from matplotlib.figure import Figure
+
+    maps = None
+    if isinstance(training.model, TransformerLM):
+        sample = training.held_out[: min(24, training.args.context)]
+        with tg.no_grad():
+            maps = training.model.eval().attention_maps(sample)
+    rows = 0 if maps is None else len(maps)
+    figure = Figure(figsize=(6 + 2.2 * (maps.shape[1] if rows else 0), 6), layout="constrained")
+    left, *right = figure.subfigures(1, 2) if rows else [figure]
+    axes = left.subplots()
+    smooth = max(1, len(training.losses) // 100)
+    means = np.convolve(training.losses, np.ones(smooth) / smooth, "valid")
+    axes.plot(np.arange(len(means)) + smooth, means, label="training")
+    axes.plot(*np.transpose(training.evaluations), "o-", label="validation")
+    axes.set(xlabel="step", ylabel="loss (nats per character)", title=training.settings["text"])
+    axes.legend()
+    if rows:
+        characters = [repr(training.vocabulary.decode(sample[i : i + 1]))[1:-1] for i in range(len(sample))]
+        grid = right[0].subplots(*maps.shape[:2], squeeze=False)
+        right[0].suptitle("Attention of each block (row) and head (column)")
+        for (i, j), cell in np.ndenumerate(grid):
+            cell.imshow(maps[i, j], cmap="Blues", vmin=0)
+            cell.set(xticks=[], yticks=range(len(characters)) if j == 0 else [])
+            if j == 0:
+                cell.set_yticklabels(characters, fontsize=4)
+    figure.savefig(path, dpi=100)
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", choices=("lstm", "gru", "gpt"), default="gpt")
+    add("--layers", type=int, help="4 for gpt, else 2")
+    add("--width", type=int, help="128 for gpt, else 256")
+    add("--heads", type=int, default=4)
+    add("--context", type=int, default=64)
+    add("--batch", type=int, help="12 for gpt, else 32")
+    add("--iters", type=int, default=2000)
+    add("--lr", type=float, help="1e-3 for gpt, else 2e-3")
+    add("--warmup", type=int, default=100, help="steps to the full learning rate")
+    add("--weight-decay", type=float, default=0.1)
+    add("--clip", type=float, default=1.0, help="largest norm of the gradient")
+    add("--dropout", type=float, default=0.0)
+    add("--seed", type=int, default=0)
+    add("--device", default="cpu", help="cpu or cuda")
+    add("--text", help="a text file to learn from")
+    add("--eval-every", type=int, default=500)
+    add("--sample", metavar="TEXT", help="go on with TEXT by the checkpoint in --out")
+    add("--length", type=int, default=500, help="characters to write")
+    add("--temperature", type=float, default=0.8)
+    add("--top-k", type=int, help="draw from the k likeliest characters only")
+    add("--top-p", type=float, default=1.0, help="draw from the likeliest of this total only")
+    add("--out", default="runs/char_lm", help="folder for what it writes")
+    add("--resume", action="store_true", help="go on from the checkpoint in --out")
+    args = parser.parse_args()
+    gpt = args.model == "gpt"
+    defaults = {
+        "layers": 4 if gpt else 2,
+        "width": 128 if gpt else 256,
+        "batch": 12 if gpt else 32,
+        "lr": 1e-3 if gpt else 2e-3,
+    }
+    for name, value in defaults.items():
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    return args
+
+
+def sample(args):
+    """Write on from a checkpoint, whatever model it holds."""
+    state = tg.io.load(Path(args.out) / "checkpoint.safetensors")
+    for name, value in state["settings"].items():
+        setattr(args, name, value)
+    vocabulary = tg.data.Vocabulary(state["characters"])
+    model = make_model(args, len(vocabulary))
+    model.load_state_dict(state["model"])
+    print(write(model.to(args.device), vocabulary, args.sample, args.length, args))
+
+
+def main():
+    args = parse()
+    if args.sample is not None:
+        sample(args)
+        return 0
+    training = Training(args, *load_text(args.text))
+    print(training.model.summary())
+    Path(args.out).mkdir(parents=True, exist_ok=True)
+    if args.resume:
+        training.resume()
+    if not training.run():
+        print(f"stopped; go on with --resume (state in {training.checkpoint})")
+        return 130
+    print(write(training.model, training.vocabulary, "\n", args.length, args))
+    try:
+        draw(training, Path(args.out) / "report.png")
+    except ImportError:
+        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    print(f"validation loss {training.evaluations[-1][1]:.4f}; everything is in {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

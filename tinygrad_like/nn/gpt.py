@@ -1,0 +1,87 @@
+"""GPT: a stack of causal transformer blocks that predicts the next token."""
+
+import math
+from typing import Any
+
+from tinygrad_like.engine import Tensor, no_grad
+from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.attention import KeyValueCache
+from tinygrad_like.nn.containers import ModuleList
+from tinygrad_like.nn.embedding import Embedding
+from tinygrad_like.nn.module import Module
+from tinygrad_like.nn.norm import Dropout, LayerNorm
+from tinygrad_like.nn.position import LearnedPositions
+from tinygrad_like.nn.transformer import TransformerEncoderLayer
+from tinygrad_like.ops.linalg import matmul
+
+
+class GPT(Module):
+    """logits = norm(blocks(token[ids] + position)) token^T: ids (N, T) -> (N, T, vocabulary).
+
+    Args:
+        vocabulary: the number of tokens.
+        context: the longest sequence.
+        d_model, num_layers, num_heads: width, number of blocks, attention heads in each.
+        dropout: on embeddings, attention weights and the output of each sublayer.
+        activation: of the feed-forward, of width 4 d_model; GPT-2 has "gelu_tanh".
+
+    The token embedding serves at both ends. Weights start as N(0, 0.02^2), those that write into
+    the residual stream smaller by sqrt(2 num_layers), biases at 0.
+
+    Source: Radford et al. 2019, "Language models are unsupervised multitask learners".
+    """
+
+    def __init__(
+        self,
+        vocabulary: int,
+        context: int,
+        d_model: int = 128,
+        num_layers: int = 4,
+        num_heads: int = 4,
+        *,
+        dropout: float = 0.0,
+        activation: str = "gelu",
+    ):
+        self.context = arguments.integer("GPT", "context", context)
+        self.token = Embedding(vocabulary, d_model)
+        self.position = LearnedPositions(context, d_model)
+        self.dropout = Dropout(dropout)
+        self.blocks = ModuleList(
+            TransformerEncoderLayer(
+                d_model, num_heads, 4 * d_model, dropout=dropout, activation=activation
+            )
+            for _ in range(arguments.integer("GPT", "num_layers", num_layers))
+        )
+        self.norm = LayerNorm(d_model)
+        self._start()
+
+    def _start(self) -> None:
+        """Set the starting weights, over those that the layers have chosen."""
+        into_residual = 0.02 / math.sqrt(2 * len(self.blocks))
+        with no_grad():
+            for path, p in self.named_parameters():
+                if p.ndim == 2:
+                    last = path.endswith(("attention.out.weight", "feed_forward.down.weight"))
+                    p[...] = init.normal(p.shape, 0.0, into_residual if last else 0.02)
+                elif path.endswith(".bias"):
+                    p[...] = 0.0
+
+    def forward(self, ids: Any, *, cache: KeyValueCache | None = None) -> Tensor:
+        """The logits of the next token at every position.
+
+        With a cache, `ids` are the tokens after those that the cache has seen.
+
+        Raises ValueError for more tokens than the context, IndexError for ids out of range.
+        """
+        if len(ids.shape) != 2:
+            raise ValueError(f"[GPT] ids are {ids.shape}, expected (N, T)")
+        start = 0 if cache is None else cache.length
+        end = start + ids.shape[1]
+        if end > self.context:
+            raise ValueError(
+                f"[GPT] the sequence has {end} tokens, more than the context of {self.context}"
+            )
+        x = self.dropout(self.position(self.token(ids), offset=start))
+        for block in self.blocks:
+            x = block(x, causal=True, cache=cache)
+        return matmul(self.norm(x), self.token.weight.T)
