@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "ops"],
     "optim": ["backend", "engine", "ops", "optim"],
-    "data": ["backend", "engine", "ops"],
+    "data": ["backend", "engine", "ops", "data"],
     "io": ["backend", "engine", "ops"],
     "nn.arguments": [],
     "nn.module": ["backend", "engine", "nn.arguments"],
@@ -39,6 +39,7 @@ LEFT_TO_RIGHT = {
         "create elementwise shape reduce linalg index inplace random softmax norm conv recurrent "
         "attention protocol"
     ).split(),
+    "data": "arguments dataset loader fetch images text".split(),
 }
 
 # Third-party packages that a kernel target may import. In tinygrad_like/ itself it is NumPy alone
