@@ -25,6 +25,7 @@ from tinygrad_like.engine import (
     Tensor,
     astype,
     broadcast_to,
+    checkpoint,
     debug,
     enable_grad,
     no_grad,
