@@ -27,9 +27,11 @@ MAY_IMPORT = {
     "nn.module": ["backend", "engine", "nn.arguments"],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "interchange": ["engine", "io", "nn"],
     "": (
-        "backend engine ops functional gradcheck losses optim data io nn doctor kernels".split()
-    ),
+        "backend engine ops functional gradcheck losses optim data io interchange nn doctor "
+        "kernels"
+    ).split(),
 }  # fmt: skip
 
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
