@@ -6,7 +6,7 @@
     python examples/char_lm.py --sample "ROMEO:"      # from the checkpoint in --out
     python examples/char_lm.py --resume               # go on after Ctrl-C
 
-Without tiny Shakespeare and without a network it trains on the documentation that comes with Python.
+Without tiny Shakespeare and without a network it trains on the documentation of Python itself.
 Everything it writes lies in `--out`: checkpoint.safetensors and report.png.
 """
 
@@ -141,7 +141,7 @@ class Training:
                 "losses": np.array(self.losses, np.float32),
                 "evaluations": self.evaluations,
                 "settings": self.settings,
-                "characters": "".join(self.vocabulary.characters),
+                "characters": self.vocabulary.characters,
             },
         )
 
@@ -271,7 +271,7 @@ def draw(training, path):
     axes.set(xlabel="step", ylabel="loss (nats per character)", title=training.settings["text"])
     axes.legend()
     if rows:
-        characters = [repr(training.vocabulary.decode(sample[i : i + 1]))[1:-1] for i in range(len(sample))]
+        characters = [repr(training.vocabulary.decode(i))[1:-1] for i in sample]
         grid = right[0].subplots(*maps.shape[:2], squeeze=False)
         right[0].suptitle("Attention of each block (row) and head (column)")
         for (i, j), cell in np.ndenumerate(grid):

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from tinygrad_like import data
-from tinygrad_like.data import DataError, DataUnavailable
+from tinygrad_like.data import DataError, DataUnavailable, fetch, images
 
-NAMES = list(data.MNIST_MD5)
+NAMES = list(images.MNIST_MD5)
 TRAIN_IMAGES = NAMES[0]
 
 
@@ -34,8 +34,8 @@ def files(monkeypatch, tmp_path):
         shape = (n, 28, 28) if "images" in name else (n,)
         contents[name] = idx(rng.integers(0, 256 if "images" in name else 10, shape, np.uint8))
     md5 = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
-    monkeypatch.setattr(data, "MNIST_MD5", md5)
-    monkeypatch.setattr(data, "MNIST_MIRRORS", ())
+    monkeypatch.setattr(images, "MNIST_MD5", md5)
+    monkeypatch.setattr(images, "MNIST_MIRRORS", ())
     monkeypatch.delenv("TINYGRAD_LIKE_DATA", raising=False)
     cache = tmp_path / "cache"
     monkeypatch.setenv("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME", str(cache))
@@ -115,12 +115,12 @@ def truncating(files):
 
 
 def assert_is_mnist(datasets, files):
-    for dataset, images, labels in zip(datasets, NAMES[::2], NAMES[1::2], strict=True):
+    for dataset, pixels, classes in zip(datasets, NAMES[::2], NAMES[1::2], strict=True):
         x, y = dataset.arrays
         assert (x.dtype, x.shape[1:], y.dtype) == (np.float32, (1, 28, 28), np.int64)
-        expected = np.frombuffer(files[images][16:], np.uint8).astype(np.float32) / np.float32(255)
+        expected = np.frombuffer(files[pixels][16:], np.uint8).astype(np.float32) / np.float32(255)
         np.testing.assert_array_equal(x.ravel(), expected)
-        assert y.tolist() == list(files[labels][8:])
+        assert y.tolist() == list(files[classes][8:])
 
 
 def test_digits_are_the_published_ones():
@@ -196,7 +196,7 @@ def flipped(content):
             "is not a whole gzip file: ",
         ),
         (f"{TRAIN_IMAGES}.gz", lambda raw: gzip.compress(flipped(raw)), "is truncated or altered"),
-        (TRAIN_IMAGES, lambda raw: raw[:100], "its 100 bytes unpacked have md5"),
+        (TRAIN_IMAGES, lambda raw: raw[:100], "its 100 bytes have md5"),
     ],
 )
 def test_a_damaged_file_of_the_users_is_named_and_left_alone(
@@ -219,14 +219,12 @@ def test_an_altered_file_is_named_with_both_checksums(files, tmp_path):
     with pytest.raises(DataError) as caught:
         data.mnist(tmp_path)
     md5 = hashlib.md5(b"bad").hexdigest()
-    assert f"3 bytes unpacked have md5 {md5}, expected {data.MNIST_MD5[TRAIN_IMAGES]}" in str(
-        caught.value
-    )
+    assert f"3 bytes have md5 {md5}, expected {images.MNIST_MD5[TRAIN_IMAGES]}" in str(caught.value)
 
 
 def test_a_download_is_kept_and_not_repeated(files, cache, serve, monkeypatch, capsys):
     server = serve(good(files))
-    monkeypatch.setattr(data, "MNIST_MIRRORS", (server.url,))
+    monkeypatch.setattr(images, "MNIST_MIRRORS", (server.url,))
     for _ in range(2):
         assert_is_mnist(data.mnist(progress=False), files)
     assert server.asked == [f"/mnist/{name}.gz" for name in NAMES]
@@ -235,7 +233,7 @@ def test_a_download_is_kept_and_not_repeated(files, cache, serve, monkeypatch, c
 
 
 def test_a_download_shows_its_progress(files, serve, monkeypatch, capsys):
-    monkeypatch.setattr(data, "MNIST_MIRRORS", (serve(good(files)).url,))
+    monkeypatch.setattr(images, "MNIST_MIRRORS", (serve(good(files)).url,))
     data.mnist()
     assert f"{TRAIN_IMAGES}.gz: 100%" in capsys.readouterr().err
 
@@ -249,7 +247,7 @@ def test_bad_mirrors_are_passed_over(files, cache, serve, monkeypatch):
         serve(lambda name: (404, 0, b"")),
         serve(good(files)),
     ]
-    monkeypatch.setattr(data, "MNIST_MIRRORS", [server.url for server in servers])
+    monkeypatch.setattr(images, "MNIST_MIRRORS", [server.url for server in servers])
     assert_is_mnist(data.mnist(progress=False), files)
     assert all(len(server.asked) == 4 for server in servers)
     assert len(os.listdir(cache)) == 4
@@ -264,7 +262,7 @@ def test_no_good_mirror_says_what_failed_and_keeps_nothing(
     garbage, truncated = serve(lambda name: (200, 7, b"garbage")), serve(truncating(files))
     missing = serve(lambda name: (404, 0, b""))
     mirrors = [closed, garbage.url, truncated.url, missing.url]
-    monkeypatch.setattr(data, "MNIST_MIRRORS", mirrors)
+    monkeypatch.setattr(images, "MNIST_MIRRORS", mirrors)
     with pytest.raises(DataUnavailable) as caught:
         data.mnist(tmp_path / "empty", progress=False)
     message = str(caught.value)
@@ -282,10 +280,10 @@ def test_no_good_mirror_says_what_failed_and_keeps_nothing(
 
 
 def test_a_silent_mirror_is_given_up_soon(files, loopback, monkeypatch):
-    monkeypatch.setattr(data, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(fetch, "TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        monkeypatch.setattr(data, "MNIST_MIRRORS", (url,))
+        monkeypatch.setattr(images, "MNIST_MIRRORS", (url,))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         with pytest.raises(DataUnavailable, match=r"no answer within|timed out"):
             data.mnist(progress=False)
@@ -296,7 +294,7 @@ def test_a_damaged_cache_is_replaced_by_a_good_download(files, cache, serve, mon
     bad = cache / f"{TRAIN_IMAGES}.gz"
     bad.write_bytes(b"bad")
     server = serve(good(files))
-    monkeypatch.setattr(data, "MNIST_MIRRORS", (server.url,))
+    monkeypatch.setattr(images, "MNIST_MIRRORS", (server.url,))
     with pytest.warns(
         UserWarning, match="is not a whole gzip file.*; downloading it again"
     ) as warned:
@@ -310,14 +308,14 @@ def test_a_damaged_cache_stays_while_there_is_no_good_download(files, cache, ser
     put(cache, files)
     bad = cache / f"{TRAIN_IMAGES}.gz"
     bad.write_bytes(b"bad")
-    monkeypatch.setattr(data, "MNIST_MIRRORS", (serve(lambda name: (200, 3, b"bad")).url,))
+    monkeypatch.setattr(images, "MNIST_MIRRORS", (serve(lambda name: (200, 3, b"bad")).url,))
     with pytest.warns(UserWarning, match="downloading it again"), pytest.raises(DataUnavailable):
         data.mnist(progress=False)
     assert bad.read_bytes() == b"bad"
 
 
 def test_a_cache_that_cannot_be_written_is_said_and_done_without(files, cache, serve, monkeypatch):
-    monkeypatch.setattr(data, "MNIST_MIRRORS", (serve(good(files)).url,))
+    monkeypatch.setattr(images, "MNIST_MIRRORS", (serve(good(files)).url,))
 
     def fail(*_):
         raise OSError(28, "No space left on device")
@@ -333,7 +331,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_done_without(files, cache, s
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (0, 5)])
 def test_idx_files_of_every_type_are_read(dtype, shape):
     array = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
-    found = data._parse_idx(idx(array), "file")
+    found = images._parse_idx(idx(array), "file")
     assert found.dtype == array.dtype.newbyteorder("=")
     np.testing.assert_array_equal(found, array)
 
@@ -357,5 +355,5 @@ GOOD_IDX = idx(np.zeros((2, 3), np.uint8))
 )
 def test_what_is_not_idx_is_refused(content, message):
     with pytest.raises(DataError) as caught:
-        data._parse_idx(content, "file")
+        images._parse_idx(content, "file")
     assert f"[mnist] {message}" in str(caught.value)

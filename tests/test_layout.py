@@ -21,24 +21,27 @@ MAY_IMPORT = {
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "ops"],
     "optim": ["backend", "engine", "ops", "optim"],
-    "data": ["backend", "engine", "ops"],
+    "data": ["backend", "engine", "ops", "data"],
     "io": ["backend", "engine", "ops"],
     "nn.arguments": [],
     "nn.module": ["backend", "engine", "nn.arguments"],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "interchange": ["engine", "io", "nn"],
     "": (
-        "backend engine ops functional gradcheck losses optim data io nn doctor kernels".split()
-    ),
+        "backend engine ops functional gradcheck losses optim data io interchange nn doctor "
+        "kernels"
+    ).split(),
 }  # fmt: skip
 
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
-    "engine": "errors tensor record walk".split(),
+    "engine": "errors tensor record recompute walk".split(),
     "ops": (
         "create elementwise shape reduce linalg index inplace random softmax norm conv recurrent "
         "attention protocol"
     ).split(),
+    "data": "arguments dataset loader fetch images text".split(),
 }
 
 # Third-party packages that a kernel target may import. In tinygrad_like/ itself it is NumPy alone

@@ -10,7 +10,7 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
-from tinygrad_like import data, io, losses, nn, ops, optim
+from tinygrad_like import data, interchange, io, losses, nn, ops, optim
 from tinygrad_like.backend import (
     DeviceError,
     get_rng_state,
@@ -25,6 +25,7 @@ from tinygrad_like.engine import (
     Tensor,
     astype,
     broadcast_to,
+    checkpoint,
     debug,
     enable_grad,
     no_grad,

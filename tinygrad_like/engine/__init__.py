@@ -6,10 +6,11 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     def multiply(be, a, b):
         return a * b
 
-    tensor.py   Node and Tensor: an array, and the recorded call that made it
-    record.py   op: what a rule may ask for, what is saved, how a call is recorded
-    walk.py     backward: nodes by falling serial, the rules run on arrays or on Tensors
-    errors.py   what is said when something does not fit
+    tensor.py     Node and Tensor: an array, and the recorded call that made it
+    record.py     op: what a rule may ask for, what is saved, how a call is recorded
+    recompute.py  checkpoint: what a function saved is dropped, and made again when it is needed
+    walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
+    errors.py     what is said when something does not fit
 
 An ordinary backward runs the rules on raw arrays; with `create_graph=True` the same text runs on
 Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never to Tensors, so
@@ -17,6 +18,7 @@ there is no reference cycle, and memory falls as the walk goes.
 """
 
 from tinygrad_like.engine.errors import GraphError, composed
+from tinygrad_like.engine.recompute import checkpoint
 from tinygrad_like.engine.record import OPS, op
 from tinygrad_like.engine.tensor import Tensor, backend_of, debug, enable_grad, mode, no_grad, wrap
 from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
@@ -28,6 +30,7 @@ __all__ = [
     "astype",
     "backend_of",
     "broadcast_to",
+    "checkpoint",
     "composed",
     "debug",
     "enable_grad",

@@ -16,6 +16,7 @@ from tinygrad_like.engine.errors import GraphError
 class _Mode(threading.local):
     grad = True  # whether calls are recorded
     debug = False  # whether what is saved is fingerprinted
+    recomputing = False  # whether a checkpointed function runs for the second time
 
 
 mode = _Mode()
@@ -31,7 +32,7 @@ class Node:
     )
     plan: Any  # which gradients to compute, from what; None in a leaf
     parents: Any  # the node of each input, None where it needs no gradient
-    saved: Any  # what the plan's rules read; None once the walk has freed it
+    saved: Any  # what the plan's rules read, or Dropped; None once the walk has freed it
     versions: Any  # (counter, value when saved) of each saved input or output
     serial: int  # creation order, which is a topological order
     shape: Any  # of the output

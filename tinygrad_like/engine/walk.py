@@ -8,6 +8,7 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.recompute import Dropped
 from tinygrad_like.engine.record import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan, op
 from tinygrad_like.engine.tensor import (
     RETAIN,
@@ -64,6 +65,8 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         for counter, at, _ in node.versions:
             if counter[0] != at:
                 raise errors.stale(node)
+        if type(saved) is Dropped:
+            saved = node.saved = saved.bring_back()
         if ordinary and plan.plain and node.debug is None:
             gs = None  # each rule runs below, in its turn
         else:

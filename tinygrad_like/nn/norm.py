@@ -1,6 +1,6 @@
 """Normalisation, and dropout: layers that keep the scale of signals, and noise, in check."""
 
-from tinygrad_like.engine import Tensor, no_grad
+from tinygrad_like.engine import Tensor, mode, no_grad
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.create import ones, zeros
@@ -37,7 +37,8 @@ class BatchNorm(Module):
             mean, var = self.running_mean, self.running_var
             return normalize_channels(x, mean, var, self.weight, self.bias, eps=self.eps)
         y, mean, var = batch_norm(x, self.weight, self.bias, eps=self.eps)
-        self._follow(mean, var, x.size // self.num_features)
+        if not mode.recomputing:
+            self._follow(mean, var, x.size // self.num_features)
         return y
 
     @no_grad()

@@ -1,0 +1,41 @@
+"""Checks of arguments and of states: `[DataLoader] seed is -1, expected ...`."""
+
+import sys
+
+import numpy as np
+
+
+def integer(owner, name, value, low, high, expected):
+    """`value` as an int from `low` to `high`; TypeError or ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"[{owner}] {name} is {value!r}, expected {expected}")
+    if not low <= value <= high:
+        raise ValueError(f"[{owner}] {name} is {value}, expected {expected}")
+    return int(value)
+
+
+def positive(owner, name, value):
+    """A positive integer."""
+    return integer(owner, name, value, 1, sys.maxsize, "a positive integer")
+
+
+def count(owner, name, value):
+    """An integer of 0 or more, of 64 bits."""
+    return integer(owner, name, value, 0, 2**64 - 1, "an integer of 0 or more")
+
+
+def seed(owner, value):
+    """A seed: an integer of 64 bits."""
+    return integer(owner, "seed", value, 0, 2**64 - 1, "an integer from 0 to 2**64 - 1")
+
+
+def same_settings(owner, kind, state, expected, settings):
+    """Raise ValueError unless `state` has the keys `expected`, and the values of `settings`."""
+    if state.keys() != expected:
+        raise ValueError(f"[{owner}] state has {sorted(state)}, expected {sorted(expected)}")
+    for name, value in settings.items():
+        if state[name] != value:
+            raise ValueError(
+                f"[{owner}] the state is of {kind} with {name} {state[name]}, "
+                f"this one has {name} {value}"
+            )

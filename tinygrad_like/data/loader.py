@@ -1,0 +1,112 @@
+"""DataLoader: a Dataset cut into batches, in an order that can be repeated and resumed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinygrad_like.data import arguments
+from tinygrad_like.data.dataset import Dataset
+
+
+@dataclass
+class _Position:
+    """Where an epoch stands: `batch` is the number of its batches handed out."""
+
+    epoch: int = 0
+    batch: int = 0
+    running: bool = False
+
+
+class DataLoader:
+    """Batches of a Dataset: each `for` loop over it is one epoch of tuples of NumPy arrays.
+
+    Every batch is a fresh copy. With `shuffle`, the order of an epoch depends on `seed` and the
+    epoch's number alone, so a run can be repeated and resumed. The last batch may be smaller;
+    `drop_last` leaves it out.
+
+    `state_dict()` says where the newest loop stands, also from inside it. After `load_state_dict`
+    the next loop gives the batches that were still to come in that epoch (none, for a state taken
+    at its last batch). A loop left by `break` is not continued: the next one is the next epoch.
+
+    Raises TypeError for what is not a Dataset; ValueError for a batch size below 1, a seed outside
+    0..2**64 - 1, and a dataset that gives no batch.
+
+    >>> loader = DataLoader(Dataset(np.arange(5)), batch_size=2)
+    >>> [batch.tolist() for (batch,) in loader]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, dataset, batch_size=32, *, shuffle=False, seed=0, drop_last=False):
+        if not isinstance(dataset, Dataset):
+            kind = type(dataset).__name__
+            raise TypeError(f"[DataLoader] got {kind}, expected a Dataset: try Dataset(x, y)")
+        self.dataset = dataset
+        self.batch_size = arguments.positive("DataLoader", "batch_size", batch_size)
+        self.shuffle = bool(shuffle)
+        self.seed = arguments.seed("DataLoader", seed)
+        self.drop_last = bool(drop_last)
+        self._position = _Position()
+        if len(dataset) == 0:
+            raise ValueError(f"[DataLoader] the dataset is empty: {dataset}")
+        if len(self) == 0:
+            raise ValueError(
+                f"[DataLoader] drop_last leaves no batch: {len(dataset)} samples are fewer than "
+                f"batch_size {self.batch_size}"
+            )
+
+    def __len__(self):
+        """The number of batches in an epoch."""
+        full, rest = divmod(len(self.dataset), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    @property
+    def epoch(self):
+        """The number of the current epoch, or between two loops of the next one; from 0."""
+        return self._position.epoch
+
+    def __iter__(self):
+        if self._position.running:
+            self._position = _Position(self._position.epoch + 1)
+        self._position.running = True
+        return self._batches(self._position)
+
+    def _batches(self, position):
+        # An older loop keeps its own position, so that it cannot disturb the state of a newer one.
+        order = self._order(position.epoch)
+        while position.batch < len(self):
+            start = position.batch * self.batch_size
+            position.batch += 1
+            yield self.dataset[order[start : start + self.batch_size]]
+        position.epoch, position.batch, position.running = position.epoch + 1, 0, False
+
+    def _order(self, epoch):
+        """The indices of all samples in the order of one epoch."""
+        if not self.shuffle:
+            return np.arange(len(self.dataset))
+        key = np.array([self.seed, epoch], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key)).permutation(len(self.dataset))
+
+    def state_dict(self):
+        """The position (`epoch`, `batch`) and the settings that give it meaning, plain integers."""
+        return {"epoch": self._position.epoch, "batch": self._position.batch, **self._settings()}
+
+    def _settings(self):
+        return {
+            "seed": self.seed,
+            "samples": len(self.dataset),
+            "batch_size": self.batch_size,
+            "shuffle": int(self.shuffle),
+            "drop_last": int(self.drop_last),
+        }
+
+    def load_state_dict(self, state):
+        """Stand where `state` was taken; raises ValueError if it fits another loader only."""
+        settings = self._settings()
+        expected = self.state_dict().keys()
+        arguments.same_settings("DataLoader", "a loader", state, expected, settings)
+        self._position = _Position(
+            arguments.count("DataLoader", "state's epoch", state["epoch"]),
+            arguments.integer(
+                "DataLoader", "state's batch", state["batch"], 0, len(self), f"0 to {len(self)}"
+            ),
+        )

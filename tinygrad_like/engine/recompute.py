@@ -1,0 +1,162 @@
+"""Recomputing instead of storing: what a checkpointed function saved is dropped, and made again.
+
+A checkpointed function is recorded like any other; then what its nodes have saved is dropped. The
+walk that comes to such a node runs the function a second time, on the same inputs and random
+numbers, and puts what the second run saves in its place. The graph that is walked stays that of
+the first run: all sums are made in the same order, so every gradient, of every order, has the
+same bits as without a checkpoint, and a parameter that the function closes over is a leaf like
+any other.
+"""
+
+from operator import attrgetter
+from typing import Any
+
+from tinygrad_like import backend
+from tinygrad_like.engine import errors
+from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.tensor import Tensor, backend_of, enable_grad, mode, next_serial
+
+
+def checkpoint(f, *inputs):
+    """`f(*inputs)`, storing only the inputs for the backward pass, which runs `f` once more.
+
+    It saves memory (of a block: its input, not all that lies between) for about a third more time.
+    Gradients, of all orders, are bitwise those of `f(*inputs)`, dropout included: the second run
+    draws the same random numbers. The running statistics of BatchNorm move once.
+
+    Args:
+        f: a function or Module that returns Tensors, also in tuples, lists or dicts. What it does
+            must depend on its inputs, its parameters and the random stream alone.
+        inputs: Tensors, or anything else that `f` takes.
+
+    Raises:
+        TypeError: if `f` returns no Tensors.
+        GraphError: if `f` changes an input in place. In the backward pass: if an input was
+            changed in place since, or `f` does not repeat what it did.
+
+    >>> import tinygrad_like as tg
+    >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
+    >>> tg.checkpoint(lambda x: tg.exp(x * x), x).sum().backward()
+    """
+    return _Rerun(f, inputs).first() if mode.grad else f(*inputs)
+
+
+class Dropped:
+    """Stands in a node for what it had saved, until the walk needs it."""
+
+    __slots__ = ("place", "rerun")
+
+    def __init__(self, rerun, place):
+        self.rerun, self.place = rerun, place
+
+    def bring_back(self):
+        """What the second run saves at this place."""
+        saved = self.rerun.take(self.place)
+        return saved.bring_back() if type(saved) is Dropped else saved  # a checkpoint inside
+
+
+class _Rerun:
+    """A checkpointed call: what its second run needs, and how it is known to be the same."""
+
+    def __init__(self, f, inputs):
+        self.f, self.inputs = f, inputs
+        self.tensors = _tensors(inputs)
+        self.versions = [x.version[0] for x in self.tensors]
+        self.random = backend.get_rng_state()
+        self.saved: Any = None  # by the second run
+
+    def first(self):
+        """Run f, and drop what it has saved."""
+        outputs, nodes = self._run()
+        if not _tensors(outputs):
+            raise TypeError(
+                f"[checkpoint] f returned {errors.describe(outputs)}, expected a Tensor, or a "
+                "tuple, list or dict of them"
+            )
+        self._check_versions("f changed it: then f cannot run again; let it return a new tensor")
+        if nodes:
+            self.calls, self.checksums = _calls(nodes), _checksums(outputs)
+        for place, node in enumerate(nodes):
+            node.saved = Dropped(self, place)
+        return outputs
+
+    def take(self, place):
+        """What the second run has saved at a place; it is given away once."""
+        if self.saved is None:
+            self._run_again()
+        saved, self.saved[place] = self.saved[place], None
+        return saved
+
+    def _run(self):
+        """f's outputs, and its nodes that lead to them and have saved anything, as called."""
+        start = next_serial()
+        outputs = self.f(*self.inputs)
+        nodes = list(dict.fromkeys(t.node for t in _tensors(outputs)))
+        nodes = [node for node in nodes if node is not None and node.serial > start]
+        seen = set(nodes)
+        for node in nodes:  # grows while it is walked
+            for p in node.parents:
+                if p is not None and p.serial > start and p not in seen:
+                    seen.add(p)
+                    nodes.append(p)
+        return outputs, sorted((n for n in nodes if n.saved), key=attrgetter("serial"))
+
+    def _run_again(self):
+        self._check_versions("it is needed for the backward pass: change a copy")
+        now, recomputing = backend.get_rng_state(), mode.recomputing
+        backend.set_rng_state(self.random)
+        mode.recomputing = True
+        try:
+            with enable_grad():
+                outputs, nodes = self._run()
+        except Exception as error:
+            errors.annotate(error, "(in the second run of a checkpointed function)")
+            raise
+        finally:
+            mode.recomputing = recomputing
+            backend.set_rng_state(now)
+        if _calls(nodes) != self.calls:
+            raise _not_the_same("made other calls")
+        if _checksums(outputs) != self.checksums:
+            raise _not_the_same("returned other values")
+        self.saved = [node.saved for node in nodes]
+        for node in nodes:
+            node.saved = ()
+        self.f = self.inputs = self.tensors = None
+
+    def _check_versions(self, reason):
+        for i, (x, at) in enumerate(zip(self.tensors, self.versions, strict=True)):
+            if x.version[0] != at:
+                raise GraphError(
+                    f"[checkpoint] input tensor {i} of shape {x.shape} was changed in place "
+                    f"(it was at version {at}, now {x.version[0]}); {reason}"
+                )
+
+
+def _tensors(value):
+    """The Tensors in nested tuples, lists and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (tuple, list)):
+        return []
+    return [t for x in value for t in _tensors(x)]
+
+
+def _calls(nodes):
+    """Which ops were called for which gradients, and the shapes of their outputs."""
+    return [(node.plan, node.shape) for node in nodes]
+
+
+def _checksums(outputs):
+    return [backend_of(t).fingerprint(t.data) for t in _tensors(outputs)]
+
+
+def _not_the_same(what):
+    return GraphError(
+        f"[checkpoint] f {what} when it ran again for the backward pass. It must depend on its "
+        "inputs, its parameters and the library's random numbers alone: look for a parameter that "
+        "was changed before backward (an optimizer's step), train() or eval() in between, random "
+        "numbers of another library"
+    )

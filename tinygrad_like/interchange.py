@@ -1,0 +1,208 @@
+"""PyTorch's weights in our layers, and ours in PyTorch's.
+
+The same model, written with our layers in attributes of the same names, takes the weights of one
+in PyTorch: `load_torch(model, "weights.safetensors")`. Where the two libraries differ, `LINKS`
+says how: for each layer a function that returns its Links, arrays of ours and the arrays of
+PyTorch's that hold the same numbers. A layer in it answers for all that it holds:
+
+    LINKS[Attention] = lambda attention: [
+        *below("q_proj", links_of(attention.query)),
+        *below("out_proj", links_of(attention.out)),
+    ]
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from textwrap import indent
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_like import io, nn
+from tinygrad_like.engine import Tensor
+from tinygrad_like.nn.module import Module, StateError, StateReport, _held, _mistyped
+
+
+def load_torch(module: Module, weights: Any) -> None:
+    """Copy the weights of a PyTorch model into `module`, of the same structure.
+
+    Args:
+        module: has our layers (Dense for Linear, Conv2D for Conv2d, ...) at the same attribute
+            paths. Modules of your own, and lists of them, may lie between.
+        weights: a safetensors file (`safetensors.torch.save_file(model.state_dict(), path)`), or
+            a dict of arrays or tensors with PyTorch's names, such as `model.state_dict()`. They
+            are converted to the dtype and device of the parameters.
+
+    `num_batches_tracked` of batch norms is passed over. Of tied weights one name is enough.
+
+    Raises:
+        StateError: with a full report of what is missing, unexpected, or of another shape or type,
+            by PyTorch's names; nothing is changed then.
+        FileError: for a file that is no safetensors file, or damaged.
+        TypeError: for a layer of `tg.nn` whose counterpart is not known.
+    """
+    state = io.load(weights) if isinstance(weights, (str, os.PathLike)) else weights
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"[load_torch] weights are a {type(weights).__name__}, expected a path or a dict"
+        )
+    state = {k: _host(v) for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    links = _all_links("load_torch", module)
+    report = StateReport()
+    links = _without_ties(links, state, report)
+    for link in links:
+        likes = link.write(*map(_host, link.ours))
+        for name, like in zip(link.theirs, likes, strict=True):
+            _compare(name, state, like, link.ours[0], report)
+    expected = {name for link in links for name in link.theirs}
+    report.unexpected.extend(name for name in state if name not in expected)
+    if report:
+        raise StateError(
+            f"[load_torch] the weights do not fit {type(module).__name__}; nothing was changed:\n"
+            f"{indent(str(report), '  ')}",
+            report,
+        )
+    pairs = [
+        (own, Tensor(array, dtype=own.dtype, device=own.device))
+        for link in links
+        for own, array in zip(
+            link.ours, link.read(*(state[name] for name in link.theirs)), strict=True
+        )
+    ]
+    for own, value in pairs:
+        own.data = value.data
+
+
+def to_torch(module: Module) -> dict[str, np.ndarray]:
+    """The weights of `module` as NumPy arrays with PyTorch's names and layouts.
+
+    `torch_model.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(module).items()})`
+    takes them, and `tg.io.save(path, to_torch(module))` makes a file of them.
+
+    Raises TypeError for a layer of `tg.nn` whose counterpart is not known.
+    """
+    return {
+        name: np.array(array, order="C")
+        for link in _all_links("to_torch", module)
+        for name, array in zip(link.theirs, link.write(*map(_host, link.ours)), strict=True)
+    }
+
+
+# What is the same, layer by layer
+
+
+class Link(NamedTuple):
+    """Tensors of ours, and the names of PyTorch's that hold the same numbers."""
+
+    ours: tuple[Tensor, ...]
+    theirs: tuple[str, ...]
+    read: Callable[..., tuple]  # from their arrays to ours
+    write: Callable[..., tuple]  # from our arrays to theirs
+
+
+def _as_it_is(*arrays: np.ndarray) -> tuple:
+    return arrays
+
+
+def _transposed(*arrays: np.ndarray) -> tuple:
+    return tuple(array.T for array in arrays)
+
+
+def below(name: str, links: Iterable[Link]) -> list[Link]:
+    """The links of a layer as those of the module that PyTorch has it in, as attribute `name`."""
+    return [
+        link._replace(theirs=tuple(f"{name}.{theirs}" for theirs in link.theirs)) for link in links
+    ]
+
+
+def same(layer: Module) -> list[Link]:
+    """The Tensors in a layer, not in those it holds, have one name and layout in both."""
+    return [
+        Link((x,), (name,), _as_it_is, _as_it_is)
+        for name, x in _held(layer)
+        if isinstance(x, Tensor) and x.is_leaf
+    ]
+
+
+def dense(layer: nn.Dense) -> list[Link]:
+    """y = x W + b here, y = x W^T + b there."""
+    return [
+        link._replace(read=_transposed, write=_transposed) if link.theirs == ("weight",) else link
+        for link in same(layer)
+    ]
+
+
+LINKS: dict[type, Callable[[Any], list[Link]]] = {
+    nn.Dense: dense,
+    nn.Conv1D: same,
+    nn.Conv2D: same,
+    nn.ConvTranspose2D: same,
+    nn.Embedding: same,
+    nn.LayerNorm: same,
+    nn.RMSNorm: same,
+    nn.GroupNorm: same,
+    nn.BatchNorm: same,
+}
+
+
+def links_of(module: Module, above: tuple[Module, ...] = ()) -> list[Link]:
+    """The Links of a module and of all below it (`above`: those on the way down to it)."""
+    rule = next((LINKS[kind] for kind in type(module).__mro__ if kind in LINKS), None)
+    if rule is not None:
+        return rule(module)
+    links = [] if type(module).__module__.startswith("tinygrad_like.") else same(module)
+    for name, x in _held(module):
+        if isinstance(x, Module) and x is not module and x not in above:
+            links += below(name, links_of(x, (*above, module)))
+    return links
+
+
+def _all_links(name: str, module: Module) -> list[Link]:
+    """The Links of a module; TypeError unless they are of all its Tensors."""
+    links = links_of(module)
+    linked = {id(x) for link in links for x in link.ours}
+    leaves = dict(module.named_parameters()) | dict(module.named_buffers())
+    unknown = [path for path, x in leaves.items() if id(x) not in linked]
+    if unknown:
+        raise TypeError(
+            f"[{name}] it is not known what {', '.join(unknown)} of {type(module).__name__} is in "
+            f"PyTorch; known are {', '.join(kind.__name__ for kind in LINKS)} (add to LINKS)"
+        )
+    return links
+
+
+# What fits
+
+
+def _without_ties(links: list[Link], state: dict, report: StateReport) -> list[Link]:
+    """One Link for each Tensor; what `state` has under other names goes to the first of them."""
+    first: dict[tuple[int, ...], Link] = {}
+    for link in links:
+        one = first.setdefault(tuple(map(id, link.ours)), link)
+        for name, other in zip(one.theirs, link.theirs, strict=True):
+            if name != other and other in state:
+                value = state.pop(other)
+                if not np.array_equal(state.setdefault(name, value), value):
+                    report.mistyped[other] = f"unlike {name}, and in our module the two are tied"
+    return list(first.values())
+
+
+def _compare(name: str, state: dict, like: np.ndarray, own: Tensor, report: StateReport) -> None:
+    """Report what is wrong with the entry `name`, which should be like another array."""
+    if name not in state:
+        report.missing.append(name)
+    elif (problem := _mistyped(state[name], own)) is not None:
+        report.mistyped[name] = problem
+    elif state[name].shape != like.shape:
+        report.misshaped[name] = state[name].shape, like.shape
+
+
+def _host(value: Any) -> Any:
+    """A tensor of ours or PyTorch's as a NumPy array; what is no tensor as it is."""
+    if not hasattr(value, "detach"):
+        return value
+    value = value.detach().cpu()
+    try:
+        return np.asarray(value)
+    except TypeError:
+        return np.asarray(value.float())  # bfloat16, which NumPy lacks
