@@ -39,6 +39,7 @@ from tinygrad_like.nn.conv import (
 )
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.embedding import Embedding
+from tinygrad_like.nn.gpt import GPT
 from tinygrad_like.nn.module import Module, StateError, StateReport
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
@@ -55,6 +56,7 @@ from tinygrad_like.nn.transformer import (
 __all__ = [
     "ELU",
     "GELU",
+    "GPT",
     "GRU",
     "LSTM",
     "RNN",

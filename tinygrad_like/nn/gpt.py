@@ -23,7 +23,7 @@ class GPT(Module):
         context: the longest sequence.
         d_model, num_layers, num_heads: width, number of blocks, attention heads in each.
         dropout: on embeddings, attention weights and the output of each sublayer.
-        activation: of the feed-forward, of width 4 d_model; GPT-2 has "gelu_tanh".
+        activation: of the feed-forward, of width 4 d_model; GPT-2's is "gelu_tanh".
 
     The token embedding serves at both ends. Weights start as N(0, 0.02^2), those that write into
     the residual stream smaller by sqrt(2 num_layers), biases at 0.
@@ -40,7 +40,7 @@ class GPT(Module):
         num_heads: int = 4,
         *,
         dropout: float = 0.0,
-        activation: str = "gelu",
+        activation: str = "gelu_tanh",
     ):
         self.context = arguments.integer("GPT", "context", context)
         self.token = Embedding(vocabulary, d_model)
