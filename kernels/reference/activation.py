@@ -21,14 +21,13 @@ def _special(x):
 
 
 def _minus_abs(x):
-    """-|x|, analytic on either side of 0, so that a complex step passes through."""
-    return np.where(x.real < 0, x, -x)
+    """-|x|, and of complex numbers the one on the left, so that a complex step passes through."""
+    return np.minimum(x, -x)
 
 
 def _logistic(x):
     """1 / (1 + exp(-x)), or exp(x) / (1 + exp(x)) for x < 0: to full relative precision."""
-    small = np.exp(_minus_abs(x))
-    return np.where(x.real < 0, small, 1) / (1 + small)
+    return np.exp(np.minimum(x, 0)) / (1 + np.exp(_minus_abs(x)))
 
 
 def erf(x):
@@ -63,7 +62,7 @@ def silu_backward(g, x):
 def softplus(x):
     """y = log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|))."""
     wide_x = wide(x)
-    y = np.where(wide_x.real > 0, wide_x, 0) + np.log1p(np.exp(_minus_abs(wide_x)))
+    y = np.maximum(wide_x, 0) + np.log1p(np.exp(_minus_abs(wide_x)))
     return narrow(y, x.dtype)
 
 
