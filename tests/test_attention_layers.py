@@ -1,5 +1,6 @@
 """Attention layers: torch's MultiheadAttention, the key-value cache, additive attention, errors."""
 
+import copy
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tinygrad_like as tg
 from tinygrad_like import Tensor, nn
 from tinygrad_like.engine import gradients
+from tinygrad_like.interchange import load_torch
 
 try:
     import torch
@@ -37,13 +39,15 @@ def pair(bias=True, width=12, heads=3, **options):
         for p in theirs.parameters():
             p.copy_(torch.tensor(rng.standard_normal(p.shape) * 0.3))
     state = {path: p.numpy() for path, p in theirs.state_dict().items()}
-    ours.load_state_dict(nn.from_torch_transformer(state))
+    load_torch(ours, state)
     return ours, theirs
 
 
-def turned_grads(theirs):
+def turned_grads(ours, theirs):
     """torch's gradients under our names."""
-    return nn.from_torch_transformer({k: p.grad.numpy() for k, p in theirs.named_parameters()})
+    holder = copy.deepcopy(ours)
+    load_torch(holder, {k: p.grad.numpy() for k, p in theirs.named_parameters()})
+    return {path: p.numpy() for path, p in holder.state_dict().items()}
 
 
 def close(ours, theirs, what="", tolerance=1e-10):
@@ -85,7 +89,7 @@ def test_multi_head_attention_is_torchs(bias, mode):
     z.backward(torch.tensor(g))
     for i, (t, u) in enumerate(zip(a, b, strict=True)):
         close(t.grad, u.grad, f"gradient of input {i}")
-    expected = turned_grads(theirs)
+    expected = turned_grads(ours, theirs)
     for path, p in ours.named_parameters():
         close(p.grad, expected[path], f"gradient of {path}")
 

@@ -13,6 +13,29 @@ T = torch.nn
 
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}
 
+
+class First(nn.Module):
+    """The first output of a layer, called with its input once or more often."""
+
+    def __init__(self, layer, times=1):
+        self.layer, self.times = layer, times
+
+    def forward(self, x):
+        options = {"causal": False} if self.times == 2 else {}
+        y = self.layer(*[x] * self.times, **options)
+        return y[0] if isinstance(y, tuple) else y
+
+
+class TorchFirst(T.Module):
+    def __init__(self, layer, times=1):
+        super().__init__()
+        self.layer, self.times = layer, times
+
+    def forward(self, x):
+        y = self.layer(*[x] * self.times)
+        return y[0] if isinstance(y, tuple) else y
+
+
 # name: our layer, PyTorch's, the shape of an input (None: integers below 7)
 LAYERS = {
     "dense": (lambda: nn.Dense(4, 6), lambda: T.Linear(4, 6), (3, 5, 4)),
@@ -53,6 +76,48 @@ LAYERS = {
     "group_norm": (lambda: nn.GroupNorm(2, 4), lambda: T.GroupNorm(2, 4), (2, 4, 3, 3)),
     "batch_norm": (lambda: nn.BatchNorm(4), lambda: T.BatchNorm2d(4), (3, 4, 2, 2)),
     "batch_norm 1d": (lambda: nn.BatchNorm(4), lambda: T.BatchNorm1d(4), (6, 4)),
+    "rnn": (
+        lambda: First(nn.RNN(4, 5, 2, bidirectional=True)),
+        lambda: TorchFirst(T.RNN(4, 5, 2, bidirectional=True, batch_first=True)),
+        (3, 6, 4),
+    ),
+    "gru": (
+        lambda: First(nn.GRU(4, 5, 2, bidirectional=True)),
+        lambda: TorchFirst(T.GRU(4, 5, 2, bidirectional=True, batch_first=True)),
+        (3, 6, 4),
+    ),
+    "lstm": (
+        lambda: First(nn.LSTM(4, 5, 2, bidirectional=True)),
+        lambda: TorchFirst(T.LSTM(4, 5, 2, bidirectional=True, batch_first=True)),
+        (3, 6, 4),
+    ),
+    "attention": (
+        lambda: First(nn.MultiHeadAttention(4, 2)),
+        lambda: TorchFirst(T.MultiheadAttention(4, 2, batch_first=True), 3),
+        (3, 6, 4),
+    ),
+    "attention no bias": (
+        lambda: First(nn.MultiHeadAttention(4, 2, bias=False)),
+        lambda: TorchFirst(T.MultiheadAttention(4, 2, bias=False, batch_first=True), 3),
+        (3, 6, 4),
+    ),
+    "encoder layer": (
+        lambda: nn.TransformerEncoderLayer(4, 2, 8, activation="relu", norm_first=False),
+        lambda: T.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True),
+        (3, 6, 4),
+    ),
+    "encoder": (
+        lambda: nn.TransformerEncoder(4, 2, 8, 2, activation="relu", norm_first=False),
+        lambda: T.TransformerEncoder(
+            T.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True), 2
+        ),
+        (3, 6, 4),
+    ),
+    "decoder layer": (
+        lambda: First(nn.TransformerDecoderLayer(4, 2, 8, activation="relu", norm_first=False), 2),
+        lambda: TorchFirst(T.TransformerDecoderLayer(4, 2, 8, dropout=0.0, batch_first=True), 2),
+        (3, 6, 4),
+    ),
     "batch_norm no affine": (
         lambda: nn.BatchNorm(4, affine=False),
         lambda: T.BatchNorm2d(4, affine=False),
@@ -112,8 +177,8 @@ def test_torch_takes_our_weights_and_gives_them_back(name):
 
 def test_every_layer_that_is_known_is_tested():
     """A layer that gets an entry in LINKS gets a row above."""
-    tested = {type(make()) for make, _, _ in LAYERS.values()}
-    assert tested == set(LINKS)
+    tested = {type(m) for make, _, _ in LAYERS.values() for _, m in make().named_modules()}
+    assert set(LINKS) <= tested
 
 
 # Models
@@ -336,3 +401,38 @@ def test_a_pickle_of_torch_is_refused(tmp_path):
     torch.save(T.Linear(2, 2).state_dict(), tmp_path / "weights.pt")
     with pytest.raises(tg.io.FileError, match="not a safetensors file"):
         load_torch(nn.Dense(2, 2), tmp_path / "weights.pt")
+
+
+# GPT-2
+
+
+def small_gpt2(**options):
+    """A random GPT-2 of Hugging Face's, and ours of the same sizes."""
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    sizes = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(**sizes, **options)
+    theirs = randomize(transformers.GPT2LMHeadModel(config).eval())
+    return theirs, nn.GPT(31, 16, 12, 2, 3, activation="gelu_tanh")
+
+
+def test_gpt2_from_a_file_of_hugging_face_computes_its_logits(tmp_path):
+    theirs, ours = small_gpt2()
+    theirs.save_pretrained(tmp_path, safe_serialization=True)
+    interchange.load_gpt2(ours, tmp_path / "model.safetensors")
+    ids = np.random.default_rng(0).integers(0, 31, (2, 16))
+    with torch.no_grad():
+        expected = theirs(torch.from_numpy(ids)).logits.numpy()
+    np.testing.assert_allclose(ours(ids).numpy(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_gpt2_of_other_sizes_is_refused(tmp_path):
+    theirs, _ = small_gpt2()
+    ours = nn.GPT(31, 16, 12, 3, 3, activation="gelu_tanh")
+    before = ours.state_dict()
+    with pytest.raises(
+        StateError, match=r"\[load_gpt2\] the weights do not fit GPT(.|\n)*missing: h\.2"
+    ):
+        interchange.load_gpt2(ours, theirs.state_dict())
+    assert str(caught.value).startswith("[load_gpt2] the weights do not fit GPT; nothing was")
+    assert all((before[k].numpy() == v.numpy()).all() for k, v in ours.state_dict().items())

@@ -1,5 +1,6 @@
 """Recurrent layers: PyTorch's values, gradients and losses; states, lengths, errors."""
 
+import copy
 import math
 import re
 
@@ -10,7 +11,7 @@ from tinygrad_like.kernels import reference as k
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor, nn
-from tinygrad_like.nn.recurrent import state_from_torch
+from tinygrad_like.interchange import load_torch
 
 try:
     import torch
@@ -42,7 +43,7 @@ def pair_of(kind, how, dtype=np.float64):
     theirs = getattr(torch.nn, kind.__name__)(D, H, batch_first=True, **how)
     theirs = theirs.to(torch.float64 if dtype == np.float64 else torch.float32)
     ours = kind(D, H, **how).to(dtype)
-    ours.load_state_dict(state_from_torch(ours, theirs.state_dict()))
+    load_torch(ours, theirs.state_dict())
     return ours, theirs
 
 
@@ -52,7 +53,9 @@ def our_gradients(ours, theirs):
     for path, g in grads.items():
         if "bias_hh" in path:
             g[: 2 * H if type(ours) is nn.GRU else None] = 0
-    return state_from_torch(ours, grads)
+    holder = copy.deepcopy(ours)
+    load_torch(holder, grads)
+    return holder.state_dict()
 
 
 def close(ours, theirs, what):
@@ -123,7 +126,7 @@ def test_ten_training_steps_of_a_char_model_follow_torch():
     for name, p in theirs[1].named_parameters():
         if "bias_hh" in name:  # ours is one bias
             torch.nn.init.zeros_(p).requires_grad_(False)
-    layer.load_state_dict(state_from_torch(layer, theirs[1].state_dict()))
+    load_torch(layer, theirs[1].state_dict())
     toptimizer = torch.optim.Adam([p for p in theirs.parameters() if p.requires_grad], 1e-2)
     state = tstate = None
     losses = []
@@ -344,7 +347,7 @@ def test_gradients_that_are_not_needed_are_not_computed(name):
 def test_a_layer_without_biases_is_taken_from_torch(kind):
     theirs = getattr(torch.nn, kind.__name__)(D, H, 2, bias=False, batch_first=True)
     ours = kind(D, H, 2)
-    ours.load_state_dict(state_from_torch(ours, theirs.state_dict()))
+    load_torch(ours, theirs.state_dict())
     x = np.random.default_rng(0).normal(size=(N, T, D)).astype(np.float32)
     expected = theirs(torch.tensor(x))[0].detach().numpy()
     np.testing.assert_allclose(ours(Tensor(x))[0].numpy(), expected, rtol=1e-5, atol=1e-6)
@@ -358,18 +361,18 @@ def torch_arrays(num_layers=1):
 def test_a_state_of_torch_that_does_not_fit_is_refused():
     state = torch_arrays()
     for layer, given, message in (
-        (nn.LSTM(D, H, 2), state, "[LSTM] torch's state lacks weight_ih_l1"),
-        (nn.LSTM(D, H, bidirectional=True), state,
-         "[LSTM] torch's state lacks weight_ih_l0_reverse"),
-        (nn.LSTM(D + 1, H), state, "[LSTM] torch's weight_ih_l0 is (20, 3), expected (20, 4)"),
-        (nn.GRU(D, H), state, "[GRU] torch's weight_ih_l0 is (20, 3), expected (15, 3)"),
-        (nn.LSTM(D, H), torch_arrays(2),
-         "[LSTM] has no place for torch's weight_ih_l1, weight_hh_l1, bias_ih_l1, bias_hh_l1"),
-        (nn.LSTM(D, H), {**state, "weight_hr_l0": np.ones((2, H))},
-         "[LSTM] has no place for torch's weight_hr_l0"),
-    ):  # fmt: skip
-        with pytest.raises(ValueError, match=re.escape(message)):
-            state_from_torch(layer, given)
+        (nn.LSTM(D, H, 2), state, "missing: weight_ih_l1"),
+        (nn.LSTM(D, H, bidirectional=True), state, "missing: weight_ih_l0_reverse"),
+        (nn.LSTM(D + 1, H), state, "shape: weight_ih_l0 is (20, 3), expected (20, 4)"),
+        (nn.GRU(D, H), state, "shape: weight_ih_l0 is (20, 3), expected (15, 3)"),
+        (nn.LSTM(D, H), torch_arrays(2), "unexpected: bias_hh_l1"),
+        (nn.LSTM(D, H), {**state, "weight_hr_l0": np.ones((2, H))}, "unexpected: weight_hr_l0"),
+    ):
+        before = layer.state_dict()
+        with pytest.raises(nn.StateError, match=re.escape(message)):
+            load_torch(layer, given)
+        for path, value in layer.state_dict().items():
+            np.testing.assert_array_equal(value.numpy(), before[path].numpy())
 
 
 # Errors

@@ -1,8 +1,9 @@
 """Transformer layers against torch, positions, generation with a cache, a small GPT in training.
 
-Weights go from torch to us by nn.from_torch_transformer, gradients are compared under its names.
+Weights go from torch to us by load_torch, and so do the gradients to compare.
 """
 
+import copy
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, nn
+from tinygrad_like.interchange import load_torch
 
 try:
     import torch
@@ -38,7 +40,7 @@ def with_equal_weights(ours, theirs):
         for p in theirs.double().parameters():
             p.copy_(torch.tensor(rng.standard_normal(p.shape) * 0.3))
     state = {path: p.numpy() for path, p in theirs.state_dict().items()}
-    ours.to(np.float64).load_state_dict(nn.from_torch_transformer(state))
+    load_torch(ours.to(np.float64), state)
     return ours, theirs
 
 
@@ -54,7 +56,9 @@ def compare(ours, theirs, arrays, mine, yours):
     for i, (t, u) in enumerate(zip(a, b, strict=True)):
         close(t.grad, u.grad, f"the gradient of input {i}")
     expected = {path: p.grad.numpy() for path, p in theirs.named_parameters()}
-    expected = nn.from_torch_transformer(expected)
+    holder = copy.deepcopy(ours)
+    load_torch(holder, expected)
+    expected = {path: p.numpy() for path, p in holder.state_dict().items()}
     found = dict(ours.named_parameters())
     assert found.keys() == expected.keys()
     for path, p in found.items():
@@ -131,25 +135,15 @@ def test_a_stack_of_decoder_layers_is_torchs(norm_first):
 
 
 @needs_torch
-def test_weights_of_torch_inside_a_larger_state_keep_their_place():
-    theirs = torch.nn.Sequential(torch_layer("Encoder", True))
-    state = {f"model.{k}": Tensor(p.detach().numpy()) for k, p in theirs.state_dict().items()}
-    ours = nn.from_torch_transformer({**state, "model.head.bias": Tensor([1.0])})
-    expected = nn.TransformerEncoderLayer(D_MODEL, HEADS, D_FF).state_dict()
-    assert ours.keys() == {f"model.0.{path}" for path in expected} | {"model.head.bias"}
-    for path, p in expected.items():
-        assert ours[f"model.0.{path}"].shape == p.shape
-
-
-@needs_torch
 @pytest.mark.parametrize(("options", "path"), [
     ({"kdim": 3}, "q_proj_weight"), ({"add_bias_kv": True}, "bias_k"),
 ])  # fmt: skip
 def test_weights_of_torch_without_a_counterpart_are_refused(options, path):
     state = torch.nn.MultiheadAttention(4, 2, **options).state_dict()
-    state = {path: p.numpy() for path, p in state.items()}
-    with pytest.raises(ValueError, match=rf"\[from_torch_transformer\] {path} has no counterpart"):
-        nn.from_torch_transformer(state)
+    with pytest.raises(nn.StateError, match=f"unexpected: {path}"):
+        load_torch(nn.MultiHeadAttention(4, 2), state)
+    with pytest.raises(TypeError, match="grouped queries have no counterpart"):
+        load_torch(nn.MultiHeadAttention(4, 2, num_kv_heads=1), state)
 
 
 # Dropout and order 2

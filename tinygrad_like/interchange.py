@@ -41,36 +41,9 @@ def load_torch(module: Module, weights: Any) -> None:
         FileError: for a file that is no safetensors file, or damaged.
         TypeError: for a layer of `tg.nn` whose counterpart is not known.
     """
-    state = io.load(weights) if isinstance(weights, (str, os.PathLike)) else weights
-    if not isinstance(state, Mapping):
-        raise TypeError(
-            f"[load_torch] weights are a {type(weights).__name__}, expected a path or a dict"
-        )
-    state = {k: _host(v) for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    links = _all_links("load_torch", module)
-    report = StateReport()
-    links = _without_ties(links, state, report)
-    for link in links:
-        likes = link.write(*map(_host, link.ours))
-        for name, like in zip(link.theirs, likes, strict=True):
-            _compare(name, state, like, link.ours[0], report)
-    expected = {name for link in links for name in link.theirs}
-    report.unexpected.extend(name for name in state if name not in expected)
-    if report:
-        raise StateError(
-            f"[load_torch] the weights do not fit {type(module).__name__}; nothing was changed:\n"
-            f"{indent(str(report), '  ')}",
-            report,
-        )
-    pairs = [
-        (own, Tensor(array, dtype=own.dtype, device=own.device))
-        for link in links
-        for own, array in zip(
-            link.ours, link.read(*(state[name] for name in link.theirs)), strict=True
-        )
-    ]
-    for own, value in pairs:
-        own.data = value.data
+    state = _read_state("load_torch", weights)
+    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    _load("load_torch", module, _all_links("load_torch", module), state)
 
 
 def to_torch(module: Module) -> dict[str, np.ndarray]:
@@ -98,6 +71,7 @@ class Link(NamedTuple):
     theirs: tuple[str, ...]
     read: Callable[..., tuple]  # from their arrays to ours
     write: Callable[..., tuple]  # from our arrays to theirs
+    optional: tuple[str, ...] = ()  # those of theirs that stand for zeros where they are missing
 
 
 def _as_it_is(*arrays: np.ndarray) -> tuple:
@@ -111,7 +85,11 @@ def _transposed(*arrays: np.ndarray) -> tuple:
 def below(name: str, links: Iterable[Link]) -> list[Link]:
     """The links of a layer as those of the module that PyTorch has it in, as attribute `name`."""
     return [
-        link._replace(theirs=tuple(f"{name}.{theirs}" for theirs in link.theirs)) for link in links
+        link._replace(
+            theirs=tuple(f"{name}.{theirs}" for theirs in link.theirs),
+            optional=tuple(f"{name}.{theirs}" for theirs in link.optional),
+        )
+        for link in links
     ]
 
 
@@ -132,6 +110,77 @@ def dense(layer: nn.Dense) -> list[Link]:
     ]
 
 
+# Of our gates, in PyTorch's order: the blocks of the LSTM are i, f, o, g here, i, f, g, o there.
+GATES = {nn.RNN: (0,), nn.GRU: (0, 1, 2), nn.LSTM: (0, 1, 3, 2)}
+
+
+def recurrent(layer: Any) -> list[Link]:
+    """One bias here, the sum of two there (of which bias=False has none).
+
+    The GRU's new gate n keeps its recurrent bias apart, as the last block of ours.
+    """
+    size, order = layer.n_hidden, GATES[type(layer)]
+    kept = 2 * size if type(layer) is nn.GRU else len(order) * size  # rows whose biases are summed
+
+    def blocks(array, order):
+        return np.concatenate([array[k * size : (k + 1) * size] for k in order])
+
+    def read(w_ih, w_hh, *biases):
+        w_ih, w_hh, b_ih, b_hh = (blocks(a, order) for a in (w_ih, w_hh, *biases))
+        bias = np.concatenate([b_ih[:kept] + b_hh[:kept], b_ih[kept:], b_hh[kept:]])
+        return w_ih.T, w_hh.T, bias
+
+    def write(weight, recurrent, bias):
+        back = np.argsort(order)
+        b_ih = bias[: len(order) * size]
+        b_hh = np.concatenate([np.zeros_like(bias[:kept]), bias[len(order) * size :]])
+        return tuple(blocks(a, back) for a in (weight.T, recurrent.T, b_ih, b_hh))
+
+    links = []
+    for k, direction, p in layer.directions():
+        suffix = f"_l{k}" + ("_reverse" if direction == "reverse" else "")
+        names = [f"{what}{suffix}" for what in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+        ours = p["weight"], p["recurrent"], p["bias"]
+        links.append(Link(ours, tuple(names), read, write, optional=tuple(names[2:])))
+    return links
+
+
+def attention(layer: nn.MultiHeadAttention) -> list[Link]:
+    """Three maps here, stacked into `in_proj` there."""
+    if layer.num_kv_heads != layer.num_heads:
+        raise TypeError("[interchange] grouped queries have no counterpart in PyTorch's attention")
+    maps = layer.query, layer.key, layer.value
+
+    def read(stacked):
+        return tuple(part.T for part in np.split(stacked, 3))
+
+    def write(*parts):
+        return (np.concatenate([part.T for part in parts]),)
+
+    links = [Link(tuple(m.weight for m in maps), ("in_proj_weight",), read, write)]
+    if layer.query.bias is not None:
+        biases: Any = tuple(m.bias for m in maps)
+        links.append(Link(biases, ("in_proj_bias",), read, write))
+    return [*links, *below("out_proj", dense(layer.out))]
+
+
+def transformer_layer(layer: Any) -> list[Link]:
+    """The sublayers of an encoder or decoder layer under PyTorch's names."""
+    parts = {
+        "self_attn": layer.attention,
+        "multihead_attn": getattr(layer, "cross_attention", None),
+        "linear1": layer.feed_forward.up,
+        "linear2": layer.feed_forward.down,
+        **{name: getattr(layer, name, None) for name in ("norm1", "norm2", "norm3")},
+    }
+    return [
+        link
+        for name, part in parts.items()
+        if part is not None
+        for link in below(name, links_of(part))
+    ]
+
+
 LINKS: dict[type, Callable[[Any], list[Link]]] = {
     nn.Dense: dense,
     nn.Conv1D: same,
@@ -142,6 +191,12 @@ LINKS: dict[type, Callable[[Any], list[Link]]] = {
     nn.RMSNorm: same,
     nn.GroupNorm: same,
     nn.BatchNorm: same,
+    nn.RNN: recurrent,
+    nn.GRU: recurrent,
+    nn.LSTM: recurrent,
+    nn.MultiHeadAttention: attention,
+    nn.TransformerEncoderLayer: transformer_layer,
+    nn.TransformerDecoderLayer: transformer_layer,
 }
 
 
@@ -171,7 +226,93 @@ def _all_links(name: str, module: Module) -> list[Link]:
     return links
 
 
+# GPT-2
+
+
+def load_gpt2(model: nn.GPT, weights: Any) -> None:
+    """Copy the weights of a GPT-2 in Hugging Face's layout into a GPT of the same sizes.
+
+    Args:
+        model: made with `activation="gelu_tanh"`, GPT-2's.
+        weights: the safetensors file of a GPT2Model or GPT2LMHeadModel, or a dict of arrays. The
+            causal masks in it, and the head, which is the token embedding, are passed over.
+
+    Raises as `load_torch` does.
+    """
+    state = _read_state("load_gpt2", weights)
+    passed = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
+    state = {k.removeprefix("transformer."): v for k, v in state.items() if not k.endswith(passed)}
+    _load("load_gpt2", model, _gpt2_links(model), state)
+
+
+def _gpt2_links(model: nn.GPT) -> list[Link]:
+    """GPT-2 holds its weights as (n_in, n_out), as we do, and stacks query, key and value."""
+
+    def split(stacked):
+        return tuple(np.split(stacked, 3, axis=-1))
+
+    def stack(*parts):
+        return (np.concatenate(parts, axis=-1),)
+
+    links = [*below("wte", same(model.token)), *below("wpe", same(model.position))]
+    for i, block in enumerate(model.blocks):
+        maps = block.attention.query, block.attention.key, block.attention.value
+        parts = [
+            Link(tuple(getattr(m, what) for m in maps), (f"attn.c_attn.{what}",), split, stack)
+            for what in ("weight", "bias")
+        ]
+        for name, layer in (
+            ("attn.c_proj", block.attention.out),
+            ("mlp.c_fc", block.feed_forward.up),
+            ("mlp.c_proj", block.feed_forward.down),
+            ("ln_1", block.norm1),
+            ("ln_2", block.norm2),
+        ):
+            parts += below(name, same(layer))
+        links += below(f"h.{i}", parts)
+    return [*links, *below("ln_f", same(model.norm))]
+
+
 # What fits
+
+
+def _read_state(name: str, weights: Any) -> Mapping:
+    state = io.load(weights) if isinstance(weights, (str, os.PathLike)) else weights
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"[{name}] weights are a {type(weights).__name__}, expected a path or a dict"
+        )
+    return state
+
+
+def _load(name: str, module: Module, links: list[Link], state: Mapping) -> None:
+    """Check everything that `links` ask of `state`, then copy it."""
+    state = {k: _host(v) for k, v in state.items()}
+    report = StateReport()
+    links = _without_ties(links, state, report)
+    for link in links:
+        likes = link.write(*map(_host, link.ours))
+        for path, like in zip(link.theirs, likes, strict=True):
+            if path in link.optional:
+                state.setdefault(path, np.zeros_like(like))
+            _compare(path, state, like, link.ours[0], report)
+    expected = {path for link in links for path in link.theirs}
+    report.unexpected.extend(path for path in state if path not in expected)
+    if report:
+        raise StateError(
+            f"[{name}] the weights do not fit {type(module).__name__}; nothing was changed:\n"
+            f"{indent(str(report), '  ')}",
+            report,
+        )
+    pairs = [
+        (own, Tensor(array, dtype=own.dtype, device=own.device))
+        for link in links
+        for own, array in zip(
+            link.ours, link.read(*(state[path] for path in link.theirs)), strict=True
+        )
+    ]
+    for own, value in pairs:
+        own.data = value.data
 
 
 def _without_ties(links: list[Link], state: dict, report: StateReport) -> list[Link]:

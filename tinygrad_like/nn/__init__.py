@@ -44,7 +44,6 @@ from tinygrad_like.nn.module import Module, StateError, StateReport
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
 from tinygrad_like.nn.recurrent import GRU, LSTM, RNN, detach_state
-from tinygrad_like.nn.torch_weights import from_torch_transformer
 from tinygrad_like.nn.transformer import (
     FeedForward,
     TransformerDecoder,
@@ -97,6 +96,5 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "detach_state",
-    "from_torch_transformer",
     "init",
 ]

@@ -1,10 +1,8 @@
 """Recurrent layers: RNN, GRU and LSTM, in several layers and in one or both directions."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
-
-import numpy as np
 
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
@@ -217,53 +215,3 @@ def detach_state(state: Any) -> Any:
     if isinstance(state, (tuple, list)):
         return tuple(map(detach_state, state))
     return None if state is None else state.detach()
-
-
-# PyTorch's parameters: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
-
-TORCH_ORDER = {"RNN": (0,), "GRU": (0, 1, 2), "LSTM": (0, 1, 3, 2)}  # of our gates in torch's
-
-
-def state_from_torch(layer: Recurrent, state: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """What `layer.load_state_dict` takes, of the `state_dict` of torch's layer of the same sizes.
-
-    torch keeps transposed weights, `weight_ih_l0` (G H, D) and `weight_hh_l0` (G H, H), two biases
-    `bias_ih_l0` and `bias_hh_l0` (none with bias=False), and the LSTM's gates as i, f, g, o.
-
-    Raises ValueError if an array is missing, is left over, or does not fit.
-    """
-    name, size = type(layer).__name__, layer.n_hidden
-    rows = np.concatenate([np.arange(size) + k * size for k in TORCH_ORDER[name]])
-    theirs = {path: np.asarray(value) for path, value in state.items()}
-    ours = {}
-    for k, direction, p in layer.directions():
-        suffix = f"_l{k}" + ("_reverse" if direction == "reverse" else "")
-        shapes = {
-            "weight_ih": p["weight"].shape[::-1],
-            "weight_hh": p["recurrent"].shape[::-1],
-            "bias_ih": rows.shape,
-            "bias_hh": rows.shape,
-        }
-        w_ih, w_hh, b_ih, b_hh = (
-            _taken(name, theirs, what + suffix, shape)[rows] for what, shape in shapes.items()
-        )
-        bias = b_ih + b_hh
-        if name == "GRU":  # the recurrent part of n has a bias of its own
-            bias = np.concatenate([bias[: 2 * size], b_ih[2 * size :], b_hh[2 * size :]])
-        for what, value in (("weight", w_ih.T), ("recurrent", w_hh.T), ("bias", bias)):
-            ours[f"layers.{k}.{direction}.{what}"] = value
-    if theirs:
-        raise ValueError(f"[{name}] has no place for torch's {', '.join(theirs)}")
-    return ours
-
-
-def _taken(name: str, theirs: dict[str, np.ndarray], path: str, shape: tuple) -> np.ndarray:
-    """The array of this path, taken out of `theirs`; zeros for a bias that is not there."""
-    if path not in theirs and path.startswith("bias"):
-        return np.zeros(shape, np.float32)
-    if path not in theirs:
-        raise ValueError(f"[{name}] torch's state lacks {path}")
-    value = theirs.pop(path)
-    if value.shape != shape:
-        raise ValueError(f"[{name}] torch's {path} is {value.shape}, expected {shape}")
-    return value
