@@ -430,9 +430,7 @@ def test_gpt2_of_other_sizes_is_refused(tmp_path):
     theirs, _ = small_gpt2()
     ours = nn.GPT(31, 16, 12, 3, 3, activation="gelu_tanh")
     before = ours.state_dict()
-    with pytest.raises(
-        StateError, match=r"\[load_gpt2\] the weights do not fit GPT(.|\n)*missing: h\.2"
-    ):
+    with pytest.raises(StateError, match=r"missing: h\.2") as caught:
         interchange.load_gpt2(ours, theirs.state_dict())
     assert str(caught.value).startswith("[load_gpt2] the weights do not fit GPT; nothing was")
     assert all((before[k].numpy() == v.numpy()).all() for k, v in ours.state_dict().items())
