@@ -7,8 +7,11 @@ mlp     784-128-64-10, ReLU, batch 128, cross-entropy, AdamW: milliseconds per s
 """
 
 import argparse
+import datetime
+import importlib.metadata
 import itertools
 import json
+import os
 import statistics
 from pathlib import Path
 
@@ -117,6 +120,12 @@ def torch(workload):
 OPPONENTS = {"ours": ours, "torch": torch}
 
 
+def machine():
+    """Where and when this was measured."""
+    versions = {name: importlib.metadata.version(name) for name in ("numpy", "torch")}
+    return {"cores": os.cpu_count(), "date": str(datetime.date.today()), **versions}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bouts", type=int, default=15, help="bouts of each opponent")
@@ -128,7 +137,7 @@ def main():
         step, result = OPPONENTS[name](workload)
         serve(step, result, WORKLOADS[workload][2])
         return
-    report = {}
+    report = {"machine": machine()}
     for workload, (unit, factor, _, tolerance) in WORKLOADS.items():
         times = race(
             "bench.overhead", list(OPPONENTS), workload, bouts=args.bouts, tolerance=tolerance

@@ -107,7 +107,12 @@ class Training:
         self.vocabulary = tg.data.Vocabulary(text)
         ids = self.vocabulary.encode(text)
         cut = int(0.9 * len(ids))
-        self.held_out = ids[cut:]
+        self.held_out, self.start = ids[cut:], text[0]
+        if len(self.held_out) <= args.context:
+            raise ValueError(
+                f"[char_lm] a tenth of {name} is held out, {len(self.held_out)} characters: "
+                f"expected more than the context, {args.context}"
+            )
         tg.seed(args.seed)
         self.model = make_model(args, len(self.vocabulary)).to(args.device)
         self.optimizer = tg.optim.AdamW(
@@ -218,7 +223,7 @@ class Training:
         """Evaluate, show a sample, and keep a checkpoint."""
         self.evaluations.append([self.step, self.evaluate()])
         recent = np.mean(self.losses[-self.args.eval_every :])
-        text = write(self.model, self.vocabulary, "\n", 100, self.args)
+        text = write(self.model, self.vocabulary, self.start, 100, self.args)
         bar.write(
             f"step {self.step}: training loss {recent:.3f}, validation loss "
             f"{self.evaluations[-1][1]:.4f}, {rate:,.0f} tokens/s\n    {text.strip()!r}"
@@ -228,6 +233,8 @@ class Training:
 
 def write(model, vocabulary, prompt, count, args):
     """`prompt` and `count` characters that the model adds to it."""
+    if not prompt:
+        raise ValueError("[sample] the prompt is empty, expected a character to begin with")
     random = np.random.default_rng(args.seed)
     model.eval()
     text, state, ids = [prompt], None, vocabulary.encode(prompt)
@@ -247,7 +254,8 @@ def choose(logits, random, args):
     order = np.argsort(-logits, kind="stable")[: args.top_k]
     p = np.exp((logits[order] - logits[order[0]]) / args.temperature)
     p /= p.sum()
-    kept = np.cumsum(p) - p < args.top_p  # the first always is
+    kept = np.cumsum(p) - p < args.top_p
+    kept[0] = True
     return int(random.choice(order[kept], p=p[kept] / p[kept].sum()))
 
 
@@ -326,7 +334,10 @@ def parse():
 
 def sample(args):
     """Write on from a checkpoint, whatever model it holds."""
-    state = tg.io.load(Path(args.out) / "checkpoint.safetensors")
+    path = Path(args.out) / "checkpoint.safetensors"
+    state = tg.io.load(path)
+    if "characters" not in state:
+        raise ValueError(f"[sample] {path} holds no character model, but {sorted(state)}")
     for name, value in state["settings"].items():
         setattr(args, name, value)
     vocabulary = tg.data.Vocabulary(state["characters"])
@@ -348,7 +359,7 @@ def main():
     if not training.run():
         print(f"stopped; go on with --resume (state in {training.checkpoint})")
         return 130
-    print(write(training.model, training.vocabulary, "\n", args.length, args))
+    print(write(training.model, training.vocabulary, training.start, args.length, args))
     try:
         draw(training, Path(args.out) / "report.png")
     except ImportError:
