@@ -206,3 +206,10 @@ def test_0d_and_empty_tensors_are_like_any_other():
         x = tg.ones(shape, requires_grad=True)
         (x * 2 + x).sum().backward()
         assert x.grad.shape == shape
+
+
+@pytest.mark.parametrize("create", [tg.zeros, tg.ones, tg.rand, tg.randn])
+def test_a_shape_is_given_whole_or_by_its_lengths(create):
+    assert create((2, 3)).shape == create([2, 3]).shape == create(2, 3).shape == (2, 3)
+    assert create(4).shape == (4,)
+    assert create(()).shape == ()

@@ -8,31 +8,33 @@ from tinygrad_like.engine import GraphError, Tensor, wrap
 FLOAT = np.float32
 
 
-def _shape(op, shape):
-    """`3`, `(2, 3)`, `[2, 3]` as a tuple of non-negative ints."""
-    dims = shape if isinstance(shape, (tuple, list)) else (shape,)
+def shape_of(op, *shape):
+    """A shape given as one tuple or list, or by its lengths, as a tuple of non-negative ints."""
+    given = shape[0] if len(shape) == 1 else shape
+    dims = given if isinstance(given, (tuple, list)) else (given,)
     if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in dims):
-        raise ValueError(f"[{op}] shape is {shape!r}, expected non-negative integers")
+        raise ValueError(f"[{op}] shape is {given!r}, expected non-negative integers")
     return tuple(int(n) for n in dims)
 
 
-def _made(array, requires_grad):
+def made(array, requires_grad):
+    """A Tensor around a new array."""
     t = wrap(array)
     if requires_grad:
         t.requires_grad = True
     return t
 
 
-def zeros(shape, *, dtype=FLOAT, device=None, requires_grad=False):
-    """A tensor of zeros."""
+def zeros(*shape, dtype=FLOAT, device=None, requires_grad=False):
+    """A tensor of zeros: `zeros((2, 3))` or `zeros(2, 3)`."""
     xp = backend.get(device).xp
-    return _made(xp.zeros(_shape("zeros", shape), dtype), requires_grad)
+    return made(xp.zeros(shape_of("zeros", *shape), dtype), requires_grad)
 
 
-def ones(shape, *, dtype=FLOAT, device=None, requires_grad=False):
-    """A tensor of ones."""
+def ones(*shape, dtype=FLOAT, device=None, requires_grad=False):
+    """A tensor of ones: `ones((2, 3))` or `ones(2, 3)`."""
     xp = backend.get(device).xp
-    return _made(xp.ones(_shape("ones", shape), dtype), requires_grad)
+    return made(xp.ones(shape_of("ones", *shape), dtype), requires_grad)
 
 
 def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
@@ -41,8 +43,8 @@ def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
         raise GraphError("[full] fill_value would lose its gradient; use broadcast_to, or detach()")
     value = Tensor(fill_value, dtype=dtype, device=device)
     xp = backend.get(value.device).xp
-    filled = xp.full(_shape("full", shape), value.data, value.dtype)
-    return _made(filled, requires_grad)
+    filled = xp.full(shape_of("full", shape), value.data, value.dtype)
+    return made(filled, requires_grad)
 
 
 def zeros_like(x, *, dtype=None, requires_grad=False):
@@ -70,19 +72,19 @@ def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=F
         raise ValueError("[arange] step is 0, expected another number")
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = FLOAT
-    return _made(backend.get(device).xp.arange(start, stop, step, dtype=dtype), requires_grad)
+    return made(backend.get(device).xp.arange(start, stop, step, dtype=dtype), requires_grad)
 
 
 def linspace(start, stop, num=50, *, dtype=FLOAT, device=None, requires_grad=False):
     """`num` evenly spaced numbers from `start` to `stop`, both included."""
-    _shape("linspace", num)
-    return _made(backend.get(device).xp.linspace(start, stop, num, dtype=dtype), requires_grad)
+    shape_of("linspace", num)
+    return made(backend.get(device).xp.linspace(start, stop, num, dtype=dtype), requires_grad)
 
 
 def eye(n, m=None, *, dtype=FLOAT, device=None, requires_grad=False):
     """The `(n, m)` matrix with ones on the diagonal; `m` defaults to `n`."""
-    _shape("eye", (n, n if m is None else m))
-    return _made(backend.get(device).xp.eye(n, m, dtype=dtype), requires_grad)
+    shape_of("eye", (n, n if m is None else m))
+    return made(backend.get(device).xp.eye(n, m, dtype=dtype), requires_grad)
 
 
 def from_dlpack(x):

@@ -9,28 +9,28 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.engine import Tensor, composed, op
-from tinygrad_like.ops.create import FLOAT, _made, _shape
+from tinygrad_like.ops.create import FLOAT, made, shape_of
 
 
 def _draw(kernel, name, shape, dtype, device, requires_grad):
     """`shape` numbers of a kernel of `reference.random`, from the next counter values."""
     be = backend.get(device)
-    shape, dtype = _shape(name, shape), np.dtype(dtype)
+    shape, dtype = shape_of(name, *shape), np.dtype(dtype)
     if dtype.kind != "f":
         raise TypeError(f"[{name}] dtype is {dtype}, expected a floating one")
     n = math.prod(shape)
     seed, first = backend.GENERATOR.reserve(be.k.blocks(be.k.words_used(kernel, n, dtype)))
     numbers = getattr(be.k, kernel)(seed, first, n, dtype, be.xp.empty(0))
-    return _made(numbers.reshape(shape), requires_grad)
+    return made(numbers.reshape(shape), requires_grad)
 
 
-def rand(shape, *, dtype=FLOAT, device=None, requires_grad=False):
-    """Uniform random numbers from 0 up to, without, 1."""
+def rand(*shape, dtype=FLOAT, device=None, requires_grad=False):
+    """Uniform random numbers from 0 up to, without, 1: `rand((2, 3))` or `rand(2, 3)`."""
     return _draw("uniform", "rand", shape, dtype, device, requires_grad)
 
 
-def randn(shape, *, dtype=FLOAT, device=None, requires_grad=False):
-    """Standard normal random numbers."""
+def randn(*shape, dtype=FLOAT, device=None, requires_grad=False):
+    """Standard normal random numbers: `randn((2, 3))` or `randn(2, 3)`."""
     return _draw("normal", "randn", shape, dtype, device, requires_grad)
 
 
