@@ -4,6 +4,19 @@ Families from left to right; each imports only from those to its left:
 
     create elementwise shape reduce linalg index inplace random softmax norm conv recurrent
     attention protocol
+
+At kinks and ties the gradient is that of this table, which tests/test_ties.py holds:
+
+    abs, norm at 0; relu at 0       0
+    leaky_relu, elu at 0            that of the left side
+    clip at a bound                 1, as inside
+    floor, ceil, round, sign        0 everywhere
+    maximum, minimum at a tie       half to each
+    max, min of tied elements       equal shares to each
+    max_pool2d of tied elements     all to the first in reading order
+    sort, topk of equal elements    they keep their order (stable)
+    power(x, 0), 0 by the exponent  0
+    prod with zeros                 the product of the other elements
 """
 
 import numpy as np

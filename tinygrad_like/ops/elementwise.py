@@ -1,10 +1,6 @@
 """Elementwise ops. Inputs broadcast as in NumPy; the engine sums gradients back.
 
-At kinks the gradient is the one of this table (tested):
-
-    abs, sign at 0            0          maximum, minimum at a tie    half to each
-    relu at 0                 0          clip at a bound              1 (as inside)
-    leaky_relu, elu at 0      left side  floor, ceil, round, sign     0 everywhere
+What the gradient is at kinks and ties: see the table in ops/__init__.py.
 """
 
 import math
