@@ -156,3 +156,10 @@ def test_padding_changes_nothing(example):
         expected = classifier(tg.Tensor(ids)).numpy()
         padded = classifier(tg.Tensor(np.pad(ids, ((0, 0), (0, 5))))).numpy()
         np.testing.assert_allclose(padded, expected, rtol=1e-5, atol=1e-6, err_msg=model)
+
+
+def test_python_without_docstrings_is_told_so(tmp_path):
+    interpreter, *rest = command("--out", str(tmp_path))
+    result = subprocess.run([interpreter, "-OO", *rest], capture_output=True, text=True, timeout=60)
+    assert result.returncode != 0
+    assert "docstrings, expected at least 5: run Python without -OO" in result.stderr
