@@ -145,6 +145,7 @@ def test_a_change_after_backward_is_fine():
     x = leaf([1.0, 2.0])
     for _ in range(3):
         (x * x).sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), 2 * x.numpy())
         bump(x)
         x.zero_grad()
 

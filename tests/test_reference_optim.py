@@ -97,6 +97,7 @@ def test_lower_precision_follows_double(step_, options, torch_name, torch_option
 def test_a_parameter_without_elements_is_left_alone(step_, options, torch_name, torch_options):
     empty = np.empty((0, 3), np.float32)
     step_(empty, empty.copy(), (empty.copy(), empty.copy()), 1, **options)
+    assert (empty.shape, empty.dtype) == ((0, 3), np.float32)
 
 
 def test_adams_first_step_is_lr_times_the_sign():
