@@ -48,7 +48,7 @@ LEFT_TO_RIGHT = {
 # at the top of a file; the others load on first use, inside a function.
 THIRD_PARTY = {
     "kernels.reference": {"numpy"},
-    "kernels.cpu": {"numpy", "numba", "llvmlite", "scipy"},
+    "kernels.cpu": {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl"},
     "kernels.cuda": {"numpy", "cupy"},
     "kernels.numba_cuda": {"numpy", "numba"},
     "kernels": {"numpy"},

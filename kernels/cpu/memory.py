@@ -1,0 +1,84 @@
+"""Memory for results: what died lately is given out again, instead of fetched from the system.
+
+A new array of some size is new pages, and to get a page costs more time than to write it. So a
+large result lies on a block that outlives it: when the last array on the block has died, the block
+waits here for a result of its size. Few sizes recur in training, so few blocks wait in vain.
+"""
+
+import math
+import threading
+
+import numpy as np
+
+SMALLEST = 1 << 17  # bytes; for less, malloc is as good
+MOST_WAITING = 1 << 28  # bytes
+LINE = 64  # a cache line, to which blocks are aligned
+
+
+class _Block(np.ndarray):
+    """Memory to be lent. A type of its own, lest NumPy make it the base of what lies on a loan."""
+
+
+_lock = threading.RLock()  # re-entrant: an array may die, and come here, at any allocation
+_waiting: dict[int, list[_Block]] = {}  # size -> blocks, the one that died last at the end
+_waiting_bytes = 0
+
+
+class _OnLoan(np.ndarray):
+    """A block that is in use: the base of a result, and so of all views of it."""
+
+    def __del__(self):
+        if _lock is not None:  # at the end of the process there is nothing to keep
+            _take_back(self.base)
+
+
+def empty(shape, dtype):
+    """An array of any content, C-contiguous: room for a result."""
+    dtype = np.dtype(dtype)
+    size = math.prod(shape) * dtype.itemsize
+    if size < SMALLEST:
+        return np.empty(shape, dtype)
+    return np.ndarray(shape, dtype, _block(size).view(_OnLoan))
+
+
+def is_own(array):
+    """Whether an array is the sole owner of its memory: it has no base but a block."""
+    return array.base is None or type(array.base) is _OnLoan
+
+
+def _block(size):
+    global _waiting_bytes
+    with _lock:
+        blocks = _waiting.get(size)
+        if blocks:
+            _waiting_bytes -= size
+            return blocks.pop()
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size].view(_Block)
+
+
+def _take_back(block):
+    global _waiting_bytes
+    size = block.size
+    with _lock:
+        if size > MOST_WAITING:
+            return
+        _waiting.setdefault(size, []).append(block)
+        _waiting_bytes += size
+        while _waiting_bytes > MOST_WAITING:  # those of the size that was asked for least lately
+            oldest = next(iter(_waiting))
+            blocks = _waiting[oldest]
+            if blocks:
+                _waiting_bytes -= oldest
+                blocks.pop()
+            if not blocks:
+                del _waiting[oldest]
+
+
+def release():
+    """Give the waiting blocks back to the system."""
+    global _waiting_bytes
+    with _lock:
+        _waiting.clear()
+        _waiting_bytes = 0
