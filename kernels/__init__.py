@@ -5,7 +5,8 @@ targets (numba for the CPU, CUDA C++ for the GPU) are measured against it, name 
 
 The contract:
 
-* C-contiguous arrays in, arrays out. The outputs are new arrays, unless the name ends in `_`: such
+* C-contiguous arrays in (any strides where `reference.TAKES_STRIDES` names the kernel), arrays out.
+  The outputs are new arrays, unless the name ends in `_`: such
   a kernel works in place on its first argument (and on the optimizer state beside it) and returns
   nothing.
 * The outputs have the dtype of the inputs. float16 is accumulated in float32 and rounded once, at

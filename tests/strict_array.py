@@ -187,7 +187,7 @@ def _to_strict(array, dtype=None, copy=None, order=None):
 strict.asarray = _to_strict
 strict.array = lambda array, dtype=None, order=None: _to_strict(array, dtype, True, order)
 
-STRICT = backend.Backend("strict", strict, reference, StrictArray)
+STRICT = backend.Backend("strict", strict, lambda: reference, StrictArray)
 
 
 def install(monkeypatch):

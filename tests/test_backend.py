@@ -91,13 +91,24 @@ def test_an_unknown_device_is_refused(name):
         tg.Tensor([1.0], device=name)
 
 
+def blas_threads(folder):
+    """How many threads the BLAS libraries of a folder use."""
+    found = [lib for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
+    return {lib["num_threads"] for lib in found if folder in lib["filepath"]}
+
+
 def test_threads_are_limited_and_refused_below_one():
-    before = [lib["num_threads"] for lib in threadpoolctl.threadpool_info()]
+    from tinygrad_like.kernels.cpu import threads
+
+    before = threads.num_threads()
     try:
-        tg.set_num_threads(1)
-        assert {lib["num_threads"] for lib in threadpoolctl.threadpool_info()} == {1}
+        for n in (1, 3):
+            tg.set_num_threads(n)
+            assert threads.num_threads() == n
+            assert blas_threads("numpy.libs") in ({n}, set())
+            assert blas_threads("scipy.libs") in ({1}, set()), "it runs inside our threads"
     finally:
-        tg.set_num_threads(max(before))
+        tg.set_num_threads(before)
     for wrong in (0, -1, 1.5, True, "2"):
         with pytest.raises(ValueError, match=r"\[set_num_threads\] n is .* positive integer"):
             tg.set_num_threads(wrong)
@@ -138,7 +149,7 @@ def test_kernels_get_contiguous_arrays_and_those_in_place_the_very_array():
     module = types.SimpleNamespace(
         look=lambda *args: seen.extend(args), change_=lambda *args: seen.extend(args)
     )
-    kernels = backend.Kernels(module, np, np.ndarray)
+    kernels = backend.Kernels(lambda: module, np, np.ndarray)
     turned = np.arange(6.0).reshape(2, 3).T
     kernels.look(turned, 2.0, None)
     assert seen[0].flags.c_contiguous

@@ -18,28 +18,44 @@ class DeviceError(ValueError):
     """A device that is unknown, absent or broken, or arrays that live on two devices."""
 
 
-class Kernels:
-    """The kernels of a module, given C-contiguous arrays as their contract asks.
+_loading = threading.RLock()
 
-    Those that work in place (`adam_`) get their arrays as they are.
+
+class Kernels:
+    """The kernels of a target, in the module that `load` returns at first use, given C-contiguous arrays as their contract asks.
+
+    Those that work in place (`adam_`) and those that take strides get their arrays as they are.
     """
 
-    def __init__(self, module, xp, array_type):
-        for name in vars(module):
-            kernel = getattr(module, name)
+    def __init__(self, load, xp, array_type):
+        self._load, self._xp, self._array_type = load, xp, array_type
+
+    def __getattr__(self, name):
+        """The first kernel that is asked for brings them all: numba takes its time to load."""
+        with _loading:
+            load = self.__dict__.pop("_load", None)
+            if load is not None:
+                self._fill(vars(load()))
+        if name not in vars(self):
+            raise AttributeError(f"there is no kernel {name!r}")
+        return vars(self)[name]
+
+    def _fill(self, module):
+        for name, kernel in module.items():
             if callable(kernel) and not name.startswith("_"):
-                in_place = name.endswith("_")
-                setattr(self, name, kernel if in_place else _contiguous(kernel, xp, array_type))
+                as_is = name.endswith("_") or name in reference.TAKES_STRIDES
+                wrapped = kernel if as_is else _contiguous(kernel, self._xp, self._array_type)
+                setattr(self, name, wrapped)
 
 
 def _contiguous(kernel, xp, array_type):
     def call(*args):
-        return kernel(
-            *(
-                xp.ascontiguousarray(a) if type(a) is array_type and not a.flags.c_contiguous else a
-                for a in args
-            )
-        )
+        for a in args:
+            if type(a) is array_type and not a.flags.c_contiguous:
+                break
+        else:
+            return kernel(*args)
+        return kernel(*(xp.ascontiguousarray(a) if type(a) is array_type else a for a in args))
 
     return call
 
@@ -49,9 +65,9 @@ class Backend:
 
     __slots__ = ("array_type", "device", "k", "xp")
 
-    def __init__(self, device, xp, kernels, array_type):
+    def __init__(self, device, xp, load_kernels, array_type):
         self.device, self.xp, self.array_type = device, xp, array_type
-        self.k: Any = Kernels(kernels, xp, array_type)
+        self.k: Any = Kernels(load_kernels, xp, array_type)
 
     def __repr__(self):
         return f"Backend({self.device!r})"
@@ -90,7 +106,11 @@ class Backend:
         return zlib.crc32(np.ascontiguousarray(self.to_host(array)).view(np.uint8).data)
 
 
-CPU = Backend("cpu", np, reference, np.ndarray)
+def _cpu_kernels():
+    return importlib.import_module("tinygrad_like.kernels.cpu")
+
+
+CPU = Backend("cpu", np, _cpu_kernels, np.ndarray)
 
 # The backend of an array, by its exact type; CuPy's joins on first use.
 BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
@@ -167,11 +187,11 @@ def _cuda_backend():
         raise DeviceError(f"[device] 'cuda' cannot be used: {problem}. The rest works on 'cpu'")
     import cupy
 
-    return Backend("cuda", cupy, reference, cupy.ndarray)
+    return Backend("cuda", cupy, lambda: reference, cupy.ndarray)
 
 
 def set_num_threads(n):
-    """Let the CPU's matrix products and kernels use `n` threads.
+    """Let the CPU's kernels, and NumPy's matrix products, use `n` threads; by default all cores.
 
     Raises ValueError if `n` is not a positive integer.
     """
@@ -179,7 +199,10 @@ def set_num_threads(n):
         raise ValueError(f"[set_num_threads] n is {n!r}, expected a positive integer")
     import threadpoolctl
 
-    threadpoolctl.threadpool_limits(limits=n)
+    importlib.import_module("tinygrad_like.kernels.cpu.threads").set_num_threads(n)
+    for library in threadpoolctl.ThreadpoolController().lib_controllers:
+        if library.user_api == "blas" and "numpy.libs" in library.filepath:
+            library.set_num_threads(n)
 
 
 class Generator:

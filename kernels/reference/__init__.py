@@ -19,6 +19,7 @@ from .activation import (
 from .attention import attention, attention_backward, attention_dropout
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .index import gather_rows, scatter_add_
+from .linalg import linear, matmul
 from .norm import (
     batch_norm,
     batch_norm_backward,
@@ -48,7 +49,10 @@ from .softmax import (
     softmax_backward,
 )
 
+TAKES_STRIDES = {"linear", "matmul"}
+
 __all__ = [
+    "TAKES_STRIDES",
     "adagrad_",
     "adam_",
     "attention",
@@ -75,10 +79,12 @@ __all__ = [
     "gru_backward",
     "layer_norm",
     "layer_norm_backward",
+    "linear",
     "log_softmax",
     "log_softmax_backward",
     "lstm",
     "lstm_backward",
+    "matmul",
     "max_pool2d",
     "max_pool2d_backward",
     "max_pool2d_gather",

@@ -23,18 +23,18 @@ def _matmul_a(g, b, a_shape):
     if len(b.shape) == 1:
         return expand_dims(g, -1) * b
     if len(a_shape) == 1:
-        return (expand_dims(g, -2) @ _t(b))[..., 0, :]
-    return g @ _t(b)
+        return matmul(expand_dims(g, -2), _t(b))[..., 0, :]
+    return matmul(g, _t(b))
 
 
 def _matmul_b(g, a, b_shape):
     if len(a.shape) == 1:
         return multiply(expand_dims(a, -1), expand_dims(g, -2)) if len(b_shape) > 1 else a * g
     if len(b_shape) == 1:
-        return (_t(a) @ expand_dims(g, -1))[..., 0]
+        return matmul(_t(a), expand_dims(g, -1))[..., 0]
     if len(b_shape) == 2 and len(a.shape) > 2:  # one product over the whole batch
-        return _rows(a).T @ _rows(g)
-    return _t(a) @ g
+        return matmul(_rows(a).T, _rows(g))
+    return matmul(_t(a), g)
 
 
 @op(a=_matmul_a, b=_matmul_b)
@@ -58,7 +58,7 @@ def matmul(be, a, b):
                 f"[matmul] axis {axis} is {m} in a, {n} in b: they do not broadcast "
                 f"(a: {a.shape}, b: {b.shape})"
             )
-    return be.xp.matmul(a, b)
+    return be.k.matmul(a, b)
 
 
 def iadd_bias(y, bias):
@@ -70,8 +70,8 @@ def iadd_bias(y, bias):
 
 
 @op(
-    x=lambda g, weight: g @ weight.T,
-    weight=lambda g, x: _rows(x).T @ _rows(g),
+    x=lambda g, weight: matmul(g, weight.T),
+    weight=lambda g, x: matmul(_rows(x).T, _rows(g)),
     bias=lambda g: g,
 )
 def linear(be, x, weight, bias=None):
@@ -85,9 +85,8 @@ def linear(be, x, weight, bias=None):
         )
     if bias is not None and bias.shape != weight.shape[1:]:
         raise ValueError(f"[linear] bias is {bias.shape}, expected {weight.shape[1:]}")
-    y = be.xp.matmul(_rows(x), weight)
-    if bias is not None:
-        y = iadd_bias(y, bias)
+    rows = _rows(x)
+    y = be.k.matmul(rows, weight) if bias is None else be.k.linear(rows, weight, bias)
     return y.reshape(*x.shape[:-1], weight.shape[1])
 
 
