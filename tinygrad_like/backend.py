@@ -22,9 +22,10 @@ _loading = threading.RLock()
 
 
 class Kernels:
-    """The kernels of a target, in the module that `load` returns at first use, given C-contiguous arrays as their contract asks.
+    """The kernels of the module that `load` returns at first use.
 
-    Those that work in place (`adam_`) and those that take strides get their arrays as they are.
+    They are given C-contiguous arrays as their contract asks; those that work in place (`adam_`)
+    and those that take strides get their arrays as they are.
     """
 
     def __init__(self, load, xp, array_type):

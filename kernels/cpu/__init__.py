@@ -6,4 +6,38 @@ at all is the reference's.
 """
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name
+from .elementwise import (
+    add,
+    erf,
+    gelu,
+    gelu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+)
 from .linalg import linear, matmul
+from .norm import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
+from .optim import adagrad_, adam_, rmsprop_, sgd_
+from .reduce import sum_middle
+from .softmax import (
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)

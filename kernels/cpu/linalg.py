@@ -6,7 +6,7 @@ from .. import reference
 from .compile import jit
 from .gemm import gemm
 from .memory import empty
-from .threads import pool, run, share, tasks_for
+from .threads import pool, run, share, tasks_for, threads_of
 
 # Multiply-adds up to which NumPy's BLAS is called: it stays on one thread there, and starts sooner.
 SMALL = 1 << 18
@@ -61,23 +61,20 @@ def _stack(a):
 
 
 @jit
+def _tasks(pool, work):
+    """One task for each thread, since every task packs an operand anew."""
+    threads = threads_of(pool)
+    return threads if work >= threads * TASK else 1
+
+
+@jit
 def _matmul(pool, ta, a, tb, b, c):
-    m, n = c.shape
-    tasks = _tasks(pool, a.size * n)
-    run(pool, _matmul_part, (ta, a, tb, b, c, 0), tasks)
+    run(pool, _matmul_part, (ta, a, tb, b, c, 0), _tasks(pool, a.size * c.shape[1]))
 
 
 @jit
 def _linear(pool, ta, a, tb, b, bias, c):
-    m, n = c.shape
-    tasks = _tasks(pool, a.size * n)
-    run(pool, _linear_part, (ta, a, tb, b, bias, c), tasks)
-
-
-@jit
-def _tasks(pool, work):
-    """One task a thread: each of them packs an operand anew."""
-    return min(tasks_for(pool, work, TASK), max(1, tasks_for(pool, 1 << 40, 1) // 4))
+    run(pool, _linear_part, (ta, a, tb, b, bias, c), _tasks(pool, a.size * c.shape[1]))
 
 
 @jit

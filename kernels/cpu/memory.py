@@ -25,7 +25,9 @@ _waiting_bytes = 0
 
 
 class _OnLoan(np.ndarray):
-    """A block that is in use: the base of a result, and so of all views of it."""
+    """A block that is in use: the base of one result, which is the base of all views of it."""
+
+    is_loan = True  # an array with such a base is the owner of its memory
 
     def __del__(self):
         if _lock is not None:  # at the end of the process there is nothing to keep
@@ -39,11 +41,6 @@ def empty(shape, dtype):
     if size < SMALLEST:
         return np.empty(shape, dtype)
     return np.ndarray(shape, dtype, _block(size).view(_OnLoan))
-
-
-def is_own(array):
-    """Whether an array is the sole owner of its memory: it has no base but a block."""
-    return array.base is None or type(array.base) is _OnLoan
 
 
 def _block(size):

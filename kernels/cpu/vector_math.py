@@ -16,7 +16,7 @@ from numba.extending import intrinsic, overload
 from .compile import OPTIONS
 
 # Nothing may be reordered here: the order is what makes the last digits right.
-EXACTLY = {**OPTIONS, "fastmath": {"contract", "nsz"}}
+EXACTLY = {**OPTIONS, "fastmath": {"contract", "nsz"}, "forceinline": True}
 exactly = njit(**EXACTLY)
 
 f32, f64 = np.float32, np.float64
@@ -158,3 +158,136 @@ def _tanh64(x):
 exp = by_dtype("exp", _exp32, _exp64, "e ** x.")
 sigmoid = by_dtype("sigmoid", _sigmoid32, _sigmoid64, "1 / (1 + exp(-x)).")
 tanh = by_dtype("tanh", _tanh32, _tanh64, "The hyperbolic tangent.")
+
+
+# Polynomials with coefficients of our own: Chebyshev's, by mpmath, the highest power first.
+
+
+def _polynomial(number, *coefficients):
+    """A function of x by Horner's rule, written out: LLVM would not unroll a loop."""
+    names = {f"c{k}": number(c) for k, c in enumerate(coefficients)}
+    formula = "c0"
+    for name in list(names)[1:]:
+        formula = f"({formula}) * x + {name}"
+    exec(f"def horner(x): return {formula}", names)
+    return exactly(names["horner"])
+
+
+# The tail of the normal distribution, Phi(-t) = exp(-t^2 / 2) h / (2 + 4 z) with z = t / sqrt(2):
+# h = (1 + 2 z) erfcx(z) varies little, and is a polynomial in (z - 3) / (z + 3) for z up to 10 and
+# to 27.3. The idea is that of Shepherd and Laframboise 1981. The square of t is that of its leading
+# digits, which is exact, and a small rest u: exp(-u) is the beginning of its series.
+
+_tail32 = _polynomial(
+    *(f32, -0.0001640715504, 0.002236027401, 0.002225933221, -0.02401838233, 0.06835494093),
+    *(-0.1192212969, 0.1296427903, -0.04756587481, -0.1356210638, 1.253008097),
+)
+_tail64 = _polynomial(
+    *(f64, -4.17096781379482893e-9, -8.40572180521488426e-9, 3.2852433981759874e-8),
+    *(9.15624423143498527e-8, -1.31142987703078663e-7, -6.04598067133669332e-7),
+    *(3.49132534322063765e-7, 3.46369010871842827e-6, -7.27733169318920433e-7),
+    *(-0.0000200964889518068053, 4.94822524318831221e-6, 0.000125098110465905284),
+    *(-0.000105159514308020234, -0.000779832030428455424, 0.00188869031639872202),
+    *(0.00252939178743923201, -0.0237705149146893254, 0.0683080273458557419),
+    *(-0.11927366341550478, 0.129645158702704033, -0.0475622943534468494),
+    *(-0.135621106124580672, 1.25300805826972964),
+)
+ROOT_HALF32, THREE32, END32, END64 = f32(math.sqrt(0.5)), f32(3), f32(14), 38.5
+ROOT_HALF64 = math.sqrt(0.5)
+COARSE32, COARSE64 = np.int32(-(1 << 12)), np.int64(-(1 << 27))  # masks of the leading digits
+
+
+@exactly
+def _normal32(x):
+    t = -x if x < ZERO32 else x
+    t = END32 if t > END32 else t
+    coarse = same_bits(np.int32(same_bits(t) & COARSE32))
+    u = HALF32 * ((t - coarse) * (t + coarse))
+    small = ONE32 - u * (ONE32 - u * (HALF32 - u * (T3 - u * T4)))
+    bell = _exp32(-HALF32 * (coarse * coarse)) * small
+    z = t * ROOT_HALF32
+    above, below = ONE32 + (z + z), z + THREE32
+    inverse = ONE32 / (above * below)
+    tail = HALF32 * bell * _tail32((z - THREE32) * above * inverse) * (below * inverse)
+    return (ONE32 - tail if x > ZERO32 else tail), bell
+
+
+@exactly
+def _normal64(x):
+    t = -x if x < 0.0 else x
+    t = END64 if t > END64 else t
+    coarse = same_bits(same_bits(t) & COARSE64)
+    u = 0.5 * ((t - coarse) * (t + coarse))
+    bell = _exp64(-0.5 * (coarse * coarse)) * (1.0 - u * (1.0 - u * (0.5 - u * D3)))
+    z = t * ROOT_HALF64
+    above, below = 1.0 + (z + z), z + 3.0
+    inverse = 1.0 / (above * below)
+    tail = 0.5 * bell * _tail64((z - 3.0) * above * inverse) * (below * inverse)
+    return (1.0 - tail if x > 0.0 else tail), bell
+
+
+normal = by_dtype("normal", _normal32, _normal64, "(Phi(x), exp(-x^2 / 2)), Phi with a sharp tail.")
+
+
+# erf(x) = x P(x^2) up to 1, then by the tail above.
+
+_erf32 = _polynomial(
+    *(f32, 7.875875063e-5, -0.0008016864287, 0.005189087423, -0.02685421201, 0.1128359472),
+    *(-0.3761262667, 1.128379166),
+)
+_erf64 = _polynomial(
+    *(f64, 5.9571761477489114e-11, -1.13728488567916737e-9, 1.46597752740474358e-8),
+    *(-1.6350312701054695e-7, 1.6461000484121368e-6, -0.0000149255952668311816),
+    *(0.000120553311116427109, -0.000854832698083378991, 0.00522397762481801447),
+    *(-0.0268661706450767932, 0.112837916709548787, -0.376126389031837481, 1.12837916709551257),
+)
+ROOT_TWO32, ROOT_TWO64 = f32(math.sqrt(2)), math.sqrt(2)
+
+
+@exactly
+def _whole_erf32(x):
+    t = -x if x < ZERO32 else x
+    above = _normal32(t * ROOT_TWO32)[0]
+    above = (above - ONE32) + above
+    above = -above if x < ZERO32 else above
+    return x * _erf32(x * x) if t < ONE32 else above
+
+
+@exactly
+def _whole_erf64(x):
+    t = -x if x < 0.0 else x
+    above = _normal64(t * ROOT_TWO64)[0]
+    above = (above - 1.0) + above
+    above = -above if x < 0.0 else above
+    return x * _erf64(x * x) if t < 1.0 else above
+
+
+erf = by_dtype("erf", _whole_erf32, _whole_erf64, "The error function.")
+
+
+# log(1 + x) = 2 atanh(w) with w = x / (2 + x), for 0 <= x <= 1.
+
+_atanh32 = _polynomial(
+    *(f32, 0.1219695404, 0.1069928025, 0.143101037, 0.1999935562, 0.3333333951, 0.9999999999)
+)
+_atanh64 = _polynomial(
+    *(f64, 0.0803628306733913592, 0.0289270449883382503, 0.0504909273431702978),
+    *(0.0522747375776543135, 0.0588530927762415459, 0.0666649976019258537, 0.0769231411063232102),
+    *(0.0909090892609061359, 0.11111111113820866, 0.142857142856878258, 0.20000000000000134),
+    *(0.333333333333333331, 1.0),
+)
+
+
+@exactly
+def _log1p32(x):
+    w = x / (TWO32 + x)
+    return (w + w) * _atanh32(w * w)
+
+
+@exactly
+def _log1p64(x):
+    w = x / (2.0 + x)
+    return (w + w) * _atanh64(w * w)
+
+
+log1p_of_part = by_dtype("log1p_of_part", _log1p32, _log1p64, "log(1 + x) for 0 <= x <= 1.")

@@ -9,6 +9,8 @@ from .activation import (
     erf,
     gelu,
     gelu_backward,
+    relu,
+    relu_backward,
     sigmoid,
     sigmoid_backward,
     silu,
@@ -19,7 +21,7 @@ from .activation import (
 from .attention import attention, attention_backward, attention_dropout
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .index import gather_rows, scatter_add_
-from .linalg import linear, matmul
+from .linalg import add, linear, matmul
 from .norm import (
     batch_norm,
     batch_norm_backward,
@@ -40,6 +42,7 @@ from .pool import (
 )
 from .random import blocks, dropout, normal, philox, philox4x32, uniform, words_used
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
+from .reduce import sum_middle
 from .softmax import (
     cross_entropy,
     cross_entropy_backward,
@@ -49,12 +52,13 @@ from .softmax import (
     softmax_backward,
 )
 
-TAKES_STRIDES = {"linear", "matmul"}
+TAKES_STRIDES = {"add", "linear", "matmul"}
 
 __all__ = [
     "TAKES_STRIDES",
     "adagrad_",
     "adam_",
+    "add",
     "attention",
     "attention_backward",
     "attention_dropout",
@@ -91,6 +95,8 @@ __all__ = [
     "normal",
     "philox",
     "philox4x32",
+    "relu",
+    "relu_backward",
     "rms_norm",
     "rms_norm_backward",
     "rmsprop_",
@@ -106,6 +112,7 @@ __all__ = [
     "softmax_backward",
     "softplus",
     "softplus_backward",
+    "sum_middle",
     "uniform",
     "words_used",
 ]

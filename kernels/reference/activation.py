@@ -46,6 +46,16 @@ def sigmoid_backward(g, y):
     return narrow(wide(g) * wide_y * (1 - wide_y), y.dtype)
 
 
+def relu(x):
+    """y = max(x, 0)."""
+    return np.maximum(x, 0)
+
+
+def relu_backward(g, y):
+    """dx = g where the output y is above 0, else 0."""
+    return np.where(y > 0, g, 0)
+
+
 def silu(x):
     """y = x * sigmoid(x)."""
     wide_x = wide(x)

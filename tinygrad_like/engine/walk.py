@@ -1,5 +1,6 @@
 """The backward walk: nodes by falling serial number, each node's rules, gradients summed."""
 
+import math
 from operator import attrgetter
 from typing import Any
 
@@ -45,7 +46,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     owned: set[Node] = set()  # whose gradient is an array of the walk's own
     found = {}
     for node, g in seeds:
-        grads[node] = grads[node] + g if node in grads else g
+        grads[node] = _plus(grads[node], g) if node in grads else g
     while nodes:
         node = nodes.pop()
         g = gi = grads.pop(node, None)
@@ -83,7 +84,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                     if p.plan is None and not create_graph and _is_fresh(plan, gi, g, gs):
                         owned.add(p)
                 elif create_graph or p not in owned:
-                    grads[p] = have + gi
+                    grads[p] = _plus(have, gi)
                     owned.add(p)
                 else:
                     have += gi
@@ -242,9 +243,18 @@ def _fit(g, node):
 
 def _is_fresh(plan, array, g, gs):
     """Whether a plain rule made `array` anew, so that nothing else can see it change."""
-    return (
-        gs is None and plan.op.is_ours and array is not g and getattr(array, "base", None) is None
-    )
+    return gs is None and plan.op.is_ours and array is not g and _owns_its_memory(array)
+
+
+def _owns_its_memory(array):
+    base = getattr(array, "base", None)
+    return base is None or getattr(base, "is_loan", False)
+
+
+def _plus(a, b):
+    """a + b, by the kernel of their device for arrays."""
+    be = backend.BY_TYPE.get(type(b))  # None for Tensors, and for NumPy's scalars
+    return a + b if be is None else be.k.add(a, b)
 
 
 def _copy(g):
@@ -382,7 +392,11 @@ def sum_to(be, x, *, shape):
     lead = x.ndim - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
         raise ValueError(f"[sum_to] shape {shape} does not broadcast to the shape of x, {x.shape}")
-    return x.sum(axis=_sum_axes(x.shape, shape), keepdims=True).reshape(shape)
+    axes = _sum_axes(x.shape, shape)
+    if axes == tuple(range(len(axes))):  # leading axes, as of a bias
+        rows = math.prod(x.shape[: len(axes)])
+        return be.k.sum_middle(x.reshape(1, rows, math.prod(x.shape[len(axes) :]))).reshape(shape)
+    return x.sum(axis=axes, keepdims=True).reshape(shape)
 
 
 @op(view=True, x=lambda g, x_shape: sum_to(g, shape=x_shape))

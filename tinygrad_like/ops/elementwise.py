@@ -13,7 +13,7 @@ from tinygrad_like.engine import astype, op
 @op(a=lambda g: g, b=lambda g: g)
 def add(be, a, b):
     """a + b."""
-    return a + b
+    return be.k.add(a, b)
 
 
 @op(a=lambda g: g, b=lambda g: -g)
@@ -280,10 +280,16 @@ def sigmoid(be, x):
     return be.k.sigmoid(x)
 
 
-@op(x=lambda g, out: where(out > 0, g, 0))
+@op(g=lambda h, y: relu_backward(h, y), y=lambda h: h * 0)
+def relu_backward(be, g, y):
+    """The gradient of relu by its input, from its output y: g where y > 0, else 0."""
+    return be.k.relu_backward(g, y)
+
+
+@op(x=lambda g, out: relu_backward(g, out))
 def relu(be, x):
     """max(x, 0)."""
-    return be.xp.maximum(x, 0)
+    return be.k.relu(x)
 
 
 @op(x=lambda g, x, slope: where(x > 0, g, g * slope))

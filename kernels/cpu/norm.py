@@ -1,0 +1,358 @@
+"""Layer, RMS, batch and group normalisation: see kernels/reference/norm.py.
+
+What is normalised together is called a row here, and read while it is in the cache. The gradients
+of weight and bias are sums over rows: each task has its own, and they are added in their order.
+"""
+
+import numpy as np
+
+from .. import reference
+from .compile import jit
+from .memory import empty
+from .threads import pool, run, share, tasks_for, threads_of
+
+REAL = {np.dtype(np.float32), np.dtype(np.float64)}
+TASK = 1 << 13  # elements that are worth a thread
+SHORT = 8  # elements of a channel in one image, below which batch norm is the reference's
+
+
+def _fit(*arrays):
+    """Whether all that are not None have one real dtype."""
+    dtypes = {a.dtype for a in arrays if a is not None}
+    return len(dtypes) == 1 and dtypes <= set(REAL)
+
+
+def _or_ones(weight, n, dtype):
+    return np.ones(n, dtype) if weight is None else weight
+
+
+def _or_zeros(bias, n, dtype):
+    return np.zeros(n, dtype) if bias is None else bias
+
+
+def _wanted(grads, needs):
+    return tuple(grad if need else None for grad, need in zip(grads, needs, strict=True))
+
+
+def layer_norm(x, weight, bias, eps):
+    """(y, mean, rstd) of each row."""
+    if not _fit(x, weight, bias):
+        return reference.layer_norm(x, weight, bias, eps)
+    return _rows(True, x, weight, bias, eps)
+
+
+def layer_norm_backward(g, x, weight, mean, rstd, needs):
+    """(dx, dweight, dbias)."""
+    if not _fit(g, x, weight, mean, rstd):
+        return reference.layer_norm_backward(g, x, weight, mean, rstd, needs)
+    return _wanted(_rows_backward(True, g, x, weight, mean, rstd), needs)
+
+
+def rms_norm(x, weight, eps):
+    """(y, rstd) of each row."""
+    if not _fit(x, weight):
+        return reference.rms_norm(x, weight, eps)
+    y, _, rstd = _rows(False, x, weight, None, eps)
+    return y, rstd
+
+
+def rms_norm_backward(g, x, weight, rstd, needs):
+    """(dx, dweight)."""
+    if not _fit(g, x, weight, rstd):
+        return reference.rms_norm_backward(g, x, weight, rstd, needs)
+    return _wanted(_rows_backward(False, g, x, weight, np.zeros_like(rstd), rstd)[:2], needs)
+
+
+def batch_norm(x, weight, bias, eps):
+    """(y, mean, var) of each channel."""
+    if not _fit(x, weight, bias) or x.shape[2] < SHORT:
+        return reference.batch_norm(x, weight, bias, eps)
+    y = empty(x.shape, x.dtype)
+    mean, var = np.empty((2, x.shape[1]), x.dtype)
+    _channels_forward(pool(), x, *_parameters(x, 1, weight, bias), float(eps), mean, var, y)
+    return y, mean, var
+
+
+def batch_norm_backward(g, x, weight, mean, var, eps, needs):
+    """(dx, dweight, dbias)."""
+    if not _fit(g, x, weight, mean, var) or x.shape[2] < SHORT:
+        return reference.batch_norm_backward(g, x, weight, mean, var, eps, needs)
+    dx = empty(x.shape, x.dtype)
+    dweight, dbias = np.empty((2, x.shape[1]), x.dtype)
+    weight, _ = _parameters(x, 1, weight, None)
+    _channels_backward(pool(), g, x, weight, mean, var, float(eps), dx, dweight, dbias)
+    return _wanted((dx, dweight, dbias), needs)
+
+
+def group_norm(x, weight, bias, groups, eps):
+    """(y, mean, rstd) of each group of channels in each image."""
+    if not _fit(x, weight, bias):
+        return reference.group_norm(x, weight, bias, groups, eps)
+    y = empty(x.shape, x.dtype)
+    mean, rstd = np.empty((2, x.shape[0], groups), x.dtype)
+    _groups_forward(pool(), x, *_parameters(x, 1, weight, bias), float(eps), mean, rstd, y)
+    return y, mean, rstd
+
+
+def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
+    """(dx, dweight, dbias)."""
+    if not _fit(g, x, weight, mean, rstd):
+        return reference.group_norm_backward(g, x, weight, groups, mean, rstd, needs)
+    dx = empty(x.shape, x.dtype)
+    dweight, dbias = np.empty((2, x.shape[1]), x.dtype)
+    weight, _ = _parameters(x, 1, weight, None)
+    _groups_backward(pool(), g, x, weight, mean, rstd, dx, dweight, dbias)
+    return _wanted((dx, dweight, dbias), needs)
+
+
+def _fit(*arrays):
+    """Whether all that are not None have one real dtype."""
+    dtypes = {a.dtype for a in arrays if a is not None}
+    return len(dtypes) == 1 and dtypes <= REAL
+
+
+def _parameters(x, axis, weight, bias):
+    """The weight and the bias along an axis; ones and zeros where there is none."""
+    n = x.shape[axis]
+    weight = np.ones(n, x.dtype) if weight is None else weight
+    return weight, np.zeros(n, x.dtype) if bias is None else bias
+
+
+def _wanted(grads, needs):
+    return tuple(grad if need else None for grad, need in zip(grads, needs, strict=True))
+
+
+# Rows: layer and RMS norm
+
+
+def _rows(centred, x, weight, bias, eps):
+    y = empty(x.shape, x.dtype)
+    mean, rstd = np.empty((2, x.shape[0]), x.dtype)
+    _rows_forward(pool(), centred, x, *_parameters(x, 1, weight, bias), float(eps), mean, rstd, y)
+    return y, mean, rstd
+
+
+def _rows_backward(centred, g, x, weight, mean, rstd):
+    dx = empty(x.shape, x.dtype)
+    dweight, dbias = np.empty((2, x.shape[1]), x.dtype)
+    weight, _ = _parameters(x, 1, weight, None)
+    _rows_backward_all(pool(), centred, g, x, weight, mean, rstd, dx, dweight, dbias)
+    return dx, dweight, dbias
+
+
+@jit
+def _tasks(pool, x, rows):
+    return max(1, min(tasks_for(pool, x.size, TASK), rows))
+
+
+@jit
+def _rows_forward(pool, centred, x, weight, bias, eps, mean, rstd, y):
+    args = (centred, x, weight, bias, eps, mean, rstd, y)
+    run(pool, _rows_forward_part, args, _tasks(pool, x, x.shape[0]))
+
+
+@jit
+def _rows_forward_part(task, tasks, centred, x, weight, bias, eps, mean, rstd, y):
+    lo, hi = share(task, tasks, x.shape[0])
+    real = x.dtype.type
+    share_of_one = real(1 / max(1, x.shape[1]))
+    for r in range(lo, hi):
+        row, to = x[r], y[r]
+        m = real(0)
+        if centred:
+            for i in range(row.size):
+                m += row[i]
+            m *= share_of_one
+        square = real(0)
+        for i in range(row.size):
+            square += (row[i] - m) * (row[i] - m)
+        scale = real(1) / np.sqrt(square * share_of_one + real(eps))
+        for i in range(row.size):
+            to[i] = (row[i] - m) * scale * weight[i] + bias[i]
+        mean[r], rstd[r] = m, scale
+
+
+@jit
+def _rows_backward_all(pool, centred, g, x, weight, mean, rstd, dx, dweight, dbias):
+    tasks = min(_tasks(pool, x, x.shape[0]), 2 * threads_of(pool))
+    parts = np.zeros((tasks, 2, x.shape[1]), x.dtype)
+    args = (centred, g, x, weight, mean, rstd, dx, parts)
+    run(pool, _rows_backward_part, args, tasks)
+    dweight[:], dbias[:] = 0, 0
+    for part in parts:
+        dweight += part[0]
+        dbias += part[1]
+
+
+@jit
+def _rows_backward_part(task, tasks, centred, g, x, weight, mean, rstd, dx, parts):
+    lo, hi = share(task, tasks, x.shape[0])
+    real = x.dtype.type
+    share_of_one = real(1 / max(1, x.shape[1]))
+    dweight, dbias = parts[task, 0], parts[task, 1]
+    for r in range(lo, hi):
+        grad, row, to, m, scale = g[r], x[r], dx[r], mean[r], rstd[r]
+        plain, along = real(0), real(0)
+        for i in range(row.size):
+            plain += grad[i] * weight[i]
+            along += grad[i] * weight[i] * ((row[i] - m) * scale)
+        plain = plain * share_of_one if centred else real(0)
+        along *= share_of_one
+        for i in range(row.size):
+            to[i] = scale * (grad[i] * weight[i] - plain - (row[i] - m) * scale * along)
+        for i in range(row.size):
+            dweight[i] += grad[i] * ((row[i] - m) * scale)
+            dbias[i] += grad[i]
+
+
+# Channels: batch norm
+
+
+@jit
+def _channels_forward(pool, x, weight, bias, eps, mean, var, y):
+    args = (x, weight, bias, eps, mean, var, y)
+    run(pool, _channels_forward_part, args, _tasks(pool, x, x.shape[1]))
+
+
+@jit
+def _channels_forward_part(task, tasks, x, weight, bias, eps, mean, var, y):
+    lo, hi = share(task, tasks, x.shape[1])
+    real = x.dtype.type
+    share_of_one = 1 / max(1, x.shape[0] * x.shape[2])
+    for c in range(lo, hi):
+        total = 0.0  # sums over a whole batch are added up in double precision
+        for n in range(x.shape[0]):
+            total += _sum(x[n, c])
+        m = real(total * share_of_one)
+        total = 0.0
+        for n in range(x.shape[0]):
+            total += _squares(x[n, c], m)
+        mean[c], var[c] = m, real(total * share_of_one)
+        scale = weight[c] / np.sqrt(var[c] + real(eps))
+        for n in range(x.shape[0]):
+            _affine(x[n, c], m, scale, bias[c], y[n, c])
+
+
+@jit
+def _channels_backward(pool, g, x, weight, mean, var, eps, dx, dweight, dbias):
+    args = (g, x, weight, mean, var, eps, dx, dweight, dbias)
+    run(pool, _channels_backward_part, args, _tasks(pool, x, x.shape[1]))
+
+
+@jit
+def _channels_backward_part(task, tasks, g, x, weight, mean, var, eps, dx, dweight, dbias):
+    lo, hi = share(task, tasks, x.shape[1])
+    real = x.dtype.type
+    share_of_one = 1 / max(1, x.shape[0] * x.shape[2])
+    for c in range(lo, hi):
+        m, rstd = mean[c], real(1) / np.sqrt(var[c] + real(eps))
+        plain = along = 0.0
+        for n in range(x.shape[0]):
+            plain += _sum(g[n, c])
+            along += _product(g[n, c], x[n, c], m)
+        dweight[c], dbias[c] = real(along) * rstd, real(plain)
+        shift, slope = real(plain * share_of_one), real(along * share_of_one) * rstd * rstd
+        for n in range(x.shape[0]):
+            _slope(g[n, c], x[n, c], m, weight[c] * rstd, shift, slope, dx[n, c])
+
+
+@jit
+def _sum(x):
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += x[i]
+    return total
+
+
+@jit
+def _squares(x, m):
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += (x[i] - m) * (x[i] - m)
+    return total
+
+
+@jit
+def _product(g, x, m):
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += g[i] * (x[i] - m)
+    return total
+
+
+@jit
+def _affine(x, m, scale, bias, y):
+    for i in range(x.size):
+        y[i] = (x[i] - m) * scale + bias
+
+
+@jit
+def _slope(g, x, m, scale, shift, slope, dx):
+    for i in range(x.size):
+        dx[i] = scale * (g[i] - shift - (x[i] - m) * slope)
+
+
+# Groups of channels: group norm
+
+
+@jit
+def _groups_forward(pool, x, weight, bias, eps, mean, rstd, y):
+    args = (x, weight, bias, eps, mean, rstd, y)
+    run(pool, _groups_forward_part, args, _tasks(pool, x, x.shape[0]))
+
+
+@jit
+def _groups_forward_part(task, tasks, x, weight, bias, eps, mean, rstd, y):
+    lo, hi = share(task, tasks, x.shape[0])
+    real, groups = x.dtype.type, mean.shape[1]
+    width = x.shape[1] // groups
+    share_of_one = 1 / max(1, width * x.shape[2])
+    for n in range(lo, hi):
+        for k in range(groups):
+            channels = range(k * width, (k + 1) * width)
+            total = 0.0
+            for c in channels:
+                total += _sum(x[n, c])
+            m = real(total * share_of_one)
+            total = 0.0
+            for c in channels:
+                total += _squares(x[n, c], m)
+            scale = real(1) / np.sqrt(real(total * share_of_one) + real(eps))
+            mean[n, k], rstd[n, k] = m, scale
+            for c in channels:
+                _affine(x[n, c], m, scale * weight[c], bias[c], y[n, c])
+
+
+@jit
+def _groups_backward(pool, g, x, weight, mean, rstd, dx, dweight, dbias):
+    tasks = min(_tasks(pool, x, x.shape[0]), 2 * threads_of(pool))
+    parts = np.zeros((tasks, 2, x.shape[1]), x.dtype)
+    run(pool, _groups_backward_part, (g, x, weight, mean, rstd, dx, parts), tasks)
+    dweight[:], dbias[:] = 0, 0
+    for part in parts:
+        dweight += part[0]
+        dbias += part[1]
+
+
+@jit
+def _groups_backward_part(task, tasks, g, x, weight, mean, rstd, dx, parts):
+    lo, hi = share(task, tasks, x.shape[0])
+    real, groups = x.dtype.type, mean.shape[1]
+    width = x.shape[1] // groups
+    share_of_one = 1 / max(1, width * x.shape[2])
+    dweight, dbias = parts[task, 0], parts[task, 1]
+    for n in range(lo, hi):
+        for k in range(groups):
+            m, scale = mean[n, k], rstd[n, k]
+            plain = along = 0.0
+            for c in range(k * width, (k + 1) * width):
+                one, other = _sum(g[n, c]), _product(g[n, c], x[n, c], m)
+                dbias[c] += one
+                dweight[c] += other * scale
+                plain += one * weight[c]
+                along += other * weight[c]
+            shift, slope = real(plain * share_of_one), real(along * share_of_one) * scale * scale
+            for c in range(k * width, (k + 1) * width):
+                grad, row, to, w = g[n, c], x[n, c], dx[n, c], weight[c]
+                for i in range(row.size):
+                    to[i] = scale * (grad[i] * w - shift - (row[i] - m) * slope)
