@@ -1,8 +1,9 @@
 """A fair race: each opponent in a process of its own, with its own defaults, taking turns.
 
 Spinning threads of one library slow another in the same process, and a shared machine's speed
-drifts: so the opponents alternate in short bouts with a rest between, and only ratios of bouts
-that lie side by side are compared.
+drifts: so the opponents alternate in short bouts, and only ratios of bouts that lie side by side
+are compared. A bout begins when the processors have been idle for a while (some libraries' threads
+spin on for a tenth of a second), and it is repeated if other processes were at work meanwhile.
 
 An opponent is a name that a module's `prepare(name, workload)` knows. It returns (step, check): a
 function to time, and numbers that it computed, to be compared before anything is timed.
@@ -18,9 +19,13 @@ import sys
 import time
 from pathlib import Path
 
-REST = 0.03  # seconds between bouts, for threads to fall asleep
+REST = 0.03  # seconds of silence before each bout
+PATIENCE = 100  # rests to wait for silence
+QUIET = 0.05  # of a bout's time may others be at work; beyond, it is repeated
+TRIES = 8
 BOUT = 0.1  # seconds that a bout takes at least, unless that were more than MOST_STEPS
 MOST_STEPS = 1000
+TICK = 0.01  # seconds, the unit of /proc/stat
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -47,7 +52,7 @@ class Opponent:
         return self._ask("prepare", workload)
 
     def bout(self):
-        """The median seconds of one step in one bout."""
+        """(median seconds of a step, share of the time that others were at work) of one bout."""
         return self._ask("bout", None)
 
     def _ask(self, *request):
@@ -98,13 +103,34 @@ def check_agreement(workload, checks, tolerance):
 def race(entrants, bouts):
     """Let prepared opponents take turns; returns {name: seconds of a step in each bout}."""
     times = {name: [] for name in entrants}
+    disturbed = 0
     for k in range(bouts + 1):
         for name, opponent in entrants.items():
-            time.sleep(REST)
-            seconds = opponent.bout()
+            seconds, others = _quiet_bout(opponent)
+            disturbed += others > QUIET
             if k:  # the first bout warms up
                 times[name].append(seconds)
+    if disturbed:
+        print(f"{disturbed} of {(bouts + 1) * len(entrants)} bouts: other processes were at work")
     return times
+
+
+def _quiet_bout(opponent):
+    """(seconds of a step, share of others) of the first undisturbed bout, or of the quietest."""
+    tries = []
+    while len(tries) < TRIES and (not tries or tries[-1][1] > QUIET):
+        _wait_for_silence()
+        tries.append(opponent.bout())
+    return min(tries, key=lambda seconds_others: seconds_others[1])
+
+
+def _wait_for_silence():
+    """Rest until the processors were idle for a whole REST: threads that spin are asleep then."""
+    for _ in range(PATIENCE):
+        busy = _busy_seconds()
+        time.sleep(REST)
+        if _busy_seconds() - busy < 1.5 * TICK:
+            return
 
 
 def main():
@@ -120,14 +146,38 @@ def main():
             step, answer = importlib.import_module(module).prepare(name, workload)
             steps = _steps_in_a_bout(step)
         else:
-            answer = statistics.median(_timed(step) for _ in range(steps))
+            answer = _bout(step, steps)
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _bout(step, steps):
+    """(median seconds of a step, share of the time that others were at work)."""
+    busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
+    times = [_timed(step) for _ in range(steps)]
+    seconds = time.perf_counter() - start
+    others = _busy_seconds() - busy - (time.process_time() - own) - 2 * TICK
+    return statistics.median(times), max(0.0, others) / seconds
 
 
 def _steps_in_a_bout(step):
     seconds = min(_timed(step) for _ in range(2))
     return max(1, min(MOST_STEPS, round(BOUT / max(seconds, 1e-9))))
+
+
+def _busy_seconds():
+    """How long the processors of this machine have been at work; to be compared with a later one.
+
+    Linux tells it; elsewhere it is 0 all the time.
+    """
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            whole, *lines = file.read().splitlines()
+    except OSError:
+        return 0.0
+    processors = sum(line.startswith("cpu") for line in lines)
+    idle, waiting = map(int, whole.split()[4:6])
+    return processors * time.monotonic() - (idle + waiting) * TICK
 
 
 def _timed(step):
