@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 
 REST = 0.03  # seconds of silence before each bout
-PATIENCE = 100  # rests to wait for silence
+PATIENCE = 30  # rests to wait for silence at most
 QUIET = 0.05  # of a bout's time may others be at work; beyond, it is repeated
-TRIES = 8
+TRIES = 5
 BOUT = 0.1  # seconds that a bout takes at least, unless that were more than MOST_STEPS
 MOST_STEPS = 1000
 TICK = 0.01  # seconds, the unit of /proc/stat
