@@ -1,19 +1,23 @@
 """`python -m bench NAME [options]` runs a benchmark: bench/NAME.py."""
 
-import runpy
+import importlib
 import sys
 
-BENCHMARKS = {"overhead": "what an op costs beside its arithmetic, and an MLP's step"}
+BENCHMARKS = {
+    "steps": "the five training steps against PyTorch and JAX",
+    "overhead": "what an op costs beside its arithmetic",
+}
 
 
 def main():
     """Run the benchmark that the command line names; list them if it names none."""
-    name = sys.argv[1] if len(sys.argv) > 1 else None
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name not in BENCHMARKS:
         listed = "\n".join(f"  {name:<10} {what}" for name, what in BENCHMARKS.items())
-        sys.exit(f"python -m bench NAME [--help], where NAME is one of\n{listed}")
-    sys.argv[:2] = [f"{sys.argv[0]} {name}"]
-    runpy.run_module(f"bench.{name}", run_name="__main__")
+        print(f"python -m bench NAME [--help], where NAME is one of\n{listed}")
+        sys.exit(0 if name in ("-h", "--help") else f"there is no benchmark {name!r}")
+    del sys.argv[1]
+    importlib.import_module(f"bench.{name}").main()
 
 
 if __name__ == "__main__":

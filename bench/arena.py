@@ -1,82 +1,190 @@
 """A fair race: each opponent in a process of its own, with its own defaults, taking turns.
 
 Spinning threads of one library slow another in the same process, and a shared machine's speed
-drifts: so the opponents alternate in short bouts with a rest between, and only ratios of bouts
-that lie side by side are compared.
+drifts: so the opponents alternate in short bouts, and only ratios of bouts that lie side by side
+are compared. A bout begins when the processors have been idle for a while (some libraries' threads
+spin on for a tenth of a second), and it is repeated if other processes were at work meanwhile.
+
+An opponent is a name that a module's `prepare(name, workload)` knows. It returns (step, check): a
+function to time, and numbers that it computed, to be compared before anything is timed.
 """
 
+import contextlib
+import importlib
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-REST = 0.03  # seconds between bouts, for threads to fall asleep
+REST = 0.03  # seconds of silence before each bout
+PATIENCE = 30  # rests to wait for silence at most
+QUIET = 0.05  # of a bout's time may others be at work; beyond, it is repeated
+TRIES = 5
+BOUT = 0.1  # seconds that a bout takes at least, unless that were more than MOST_STEPS
+MOST_STEPS = 1000
+TICK = 0.01  # seconds, the unit of /proc/stat
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Disagreement(RuntimeError):
+    """Opponents that compute different things: there is nothing to time."""
 
 
 class Opponent:
-    """A worker process that runs a workload on request and answers with its median time."""
+    """A worker process that prepares a workload and then runs it on request."""
 
-    def __init__(self, module, name, workload):
+    def __init__(self, module, name, environment=None):
         self.name = name
-        command = [sys.executable, "-m", module, "--worker", name, workload]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "bench.arena", module, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=environment,
         )
-        self.check = json.loads(self._answer())  # what it computed, to compare before timing
+
+    def prepare(self, workload):
+        """Make ready to run a workload; returns the numbers that it computed, as a list."""
+        return self._ask("prepare", workload)
 
     def bout(self):
-        """The median seconds of one step in one bout."""
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-        return json.loads(self._answer())
+        """(median seconds of a step, share of the time that others were at work) of one bout."""
+        return self._ask("bout", None)
 
-    def _answer(self):
+    def _ask(self, *request):
+        with contextlib.suppress(BrokenPipeError):  # the answer will be missing
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the {self.name} worker died with code {self.process.wait()}")
-        return line
+        return json.loads(line)
 
     def close(self):
         """End the worker."""
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()
 
 
-def serve(step, check, repeats):
-    """The worker's side: say what was computed, then time `step` whenever asked."""
-    print(json.dumps(check), flush=True)
-    for _ in sys.stdin:
-        times = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - start)
-        print(json.dumps(statistics.median(times)), flush=True)
+@contextlib.contextmanager
+def opponents(module, names):
+    """{name: Opponent} for a while."""
+    with contextlib.ExitStack() as stack:
+        entered = {}
+        for name in names:
+            entered[name] = Opponent(module, name)
+            stack.callback(entered[name].close)
+        yield entered
 
 
-def race(module, names, workload, *, bouts, tolerance):
-    """Let opponents take turns; returns {name: seconds of each bout}.
+def check_agreement(workload, checks, tolerance):
+    """Raise Disagreement unless all computed what the first one did.
 
-    Raises RuntimeError if an opponent computes something else than the first one.
+    The checks are {name: numbers}; the largest difference may be `tolerance` of the largest number.
     """
-    opponents = [Opponent(module, name, workload) for name in names]
-    try:
-        expected = opponents[0].check
-        for other in opponents[1:]:
-            if abs(other.check - expected) > tolerance * abs(expected):
-                raise RuntimeError(
-                    f"{workload}: {opponents[0].name} computes {expected}, "
-                    f"{other.name} {other.check}: nothing is timed"
+    (first, expected), *others = checks.items()
+    for name, numbers in others:
+        if len(numbers) != len(expected):
+            raise Disagreement(f"{workload}: {first} gives {len(expected)} numbers, {name} others")
+        allowed = tolerance * max(map(abs, expected), default=0)
+        for a, b in zip(expected, numbers, strict=True):
+            if not abs(a - b) <= allowed:
+                raise Disagreement(
+                    f"{workload}: {first} computes {a}, {name} {b}, more than {allowed:.3g} apart: "
+                    "nothing is timed"
                 )
-        times = {name: [] for name in names}
-        for k in range(bouts + 1):
-            for opponent in opponents:
-                time.sleep(REST)
-                seconds = opponent.bout()
-                if k:  # the first bout warms up
-                    times[opponent.name].append(seconds)
-        return times
-    finally:
-        for opponent in opponents:
-            opponent.close()
+
+
+def race(entrants, bouts):
+    """Let prepared opponents take turns; returns {name: seconds of a step in each bout}."""
+    times = {name: [] for name in entrants}
+    disturbed = 0
+    for k in range(bouts + 1):
+        for name, opponent in entrants.items():
+            seconds, others = _quiet_bout(opponent)
+            disturbed += others > QUIET
+            if k:  # the first bout warms up
+                times[name].append(seconds)
+    if disturbed:
+        print(f"{disturbed} of {(bouts + 1) * len(entrants)} bouts: other processes were at work")
+    return times
+
+
+def _quiet_bout(opponent):
+    """(seconds of a step, share of others) of the first undisturbed bout, or of the quietest."""
+    tries = []
+    while len(tries) < TRIES and (not tries or tries[-1][1] > QUIET):
+        _wait_for_silence()
+        tries.append(opponent.bout())
+    return min(tries, key=lambda seconds_others: seconds_others[1])
+
+
+def _wait_for_silence():
+    """Rest until the processors were idle for a whole REST: threads that spin are asleep then."""
+    for _ in range(PATIENCE):
+        busy = _busy_seconds()
+        time.sleep(REST)
+        if _busy_seconds() - busy < 1.5 * TICK:
+            return
+
+
+def main():
+    """The worker's side: `python -m bench.arena MODULE NAME` answers requests, line by line."""
+    module, name = sys.argv[1:]
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    step, steps = None, 0
+    for line in sys.stdin:
+        what, workload = json.loads(line)
+        if what == "prepare":
+            step = None  # what the last workload holds is let go first
+            step, answer = importlib.import_module(module).prepare(name, workload)
+            steps = _steps_in_a_bout(step)
+        else:
+            answer = _bout(step, steps)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _bout(step, steps):
+    """(median seconds of a step, share of the time that others were at work)."""
+    busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
+    times = [_timed(step) for _ in range(steps)]
+    seconds = time.perf_counter() - start
+    others = _busy_seconds() - busy - (time.process_time() - own) - 2 * TICK
+    return statistics.median(times), max(0.0, others) / seconds
+
+
+def _steps_in_a_bout(step):
+    seconds = min(_timed(step) for _ in range(2))
+    return max(1, min(MOST_STEPS, round(BOUT / max(seconds, 1e-9))))
+
+
+def _busy_seconds():
+    """How long the processors of this machine have been at work; to be compared with a later one.
+
+    Linux tells it; elsewhere it is 0 all the time.
+    """
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            whole, *lines = file.read().splitlines()
+    except OSError:
+        return 0.0
+    processors = sum(line.startswith("cpu") for line in lines)
+    idle, waiting = map(int, whole.split()[4:6])
+    return processors * time.monotonic() - (idle + waiting) * TICK
+
+
+def _timed(step):
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

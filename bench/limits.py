@@ -1,0 +1,130 @@
+"""What nothing here can beat: rates of the machine, raced beside what is measured.
+
+    gemm    flops of a float32 product of 2048 x 2048 matrices
+    copy    bytes read and written, half and half, while an array larger than any cache is copied
+    read    bytes read while such an array is summed up
+    fill    bytes written while it is filled
+
+Each is NumPy's or PyTorch's, whichever is faster. A figure that beats them is a mistake in the
+benchmark (work that was not done, counted twice, or found in a cache), so it is refused.
+"""
+
+import statistics
+from typing import NamedTuple
+
+GEMM_SIZE = 2048
+STREAM_ELEMENTS = 1 << 25  # 128 MB of float32
+WORK = {"gemm": 2 * GEMM_SIZE**3} | {
+    kind: copies * 4 * STREAM_ELEMENTS for kind, copies in (("copy", 2), ("read", 1), ("fill", 1))
+}
+LIBRARIES = "numpy", "torch"
+
+# A limit is the rate of its fastest bout, a figure the median of its bouts, so that noise has to
+# lift a whole figure above the luckiest bout beside it to be refused wrongly.
+SLACK = 1.05
+
+
+class ImpossibleFigure(RuntimeError):
+    """A figure faster than the machine: what was measured is not what the figure says."""
+
+
+class Work(NamedTuple):
+    """What a computation has to do at least: flops in matrix products, or bytes moved.
+
+    `fewest_flops`, if given, is what remains of the flops by an algorithm that takes fewer
+    products (Winograd's); only beyond it is a figure impossible.
+    """
+
+    flops: int = 0
+    read: int = 0
+    written: int = 0
+    fewest_flops: int | None = None
+
+    def kinds(self):
+        """The limits that this work needs."""
+        if self.flops:
+            return ("gemm",)
+        rest = {"read": self.read > self.written, "fill": self.written > self.read}
+        return ("copy", *(kind for kind, needed in rest.items() if needed))
+
+    def seconds(self, rates):
+        """The time at the limit: what is both read and written is copied, the rest read or filled.
+
+        `rates` are {kind: work per second}.
+        """
+        if self.flops:
+            return self.flops / rates["gemm"]
+        both = min(self.read, self.written)
+        rest = abs(self.read - self.written)
+        least = 2 * both / rates["copy"]
+        if rest:
+            least += rest / rates["read" if self.read > self.written else "fill"]
+        return least
+
+    def shortest(self, rates):
+        """The time below which a figure is impossible."""
+        least = self.seconds(rates)
+        if self.fewest_flops is not None:
+            least *= self.fewest_flops / self.flops
+        return least / SLACK
+
+
+def refuse_the_impossible(what, seconds, work, rates):
+    """Raise ImpossibleFigure if `seconds` for this work are fewer than the machine needs."""
+    shortest = work.shortest(rates)
+    if seconds < shortest:
+        listed = ", ".join(f"{kind} {rate / 1e9:.1f} G/s" for kind, rate in rates.items())
+        raise ImpossibleFigure(
+            f"{what} took {seconds * 1e3:.4g} ms, and the limit allows no less than "
+            f"{shortest * 1e3:.4g} ms (measured beside it: {listed})"
+        )
+
+
+def best_rates(times):
+    """{kind: work per second} from {"kind library": seconds of each bout}."""
+    rates = {}
+    for name, seconds in times.items():
+        kind = name.split()[0]
+        rates[kind] = max(rates.get(kind, 0), WORK[kind] / min(seconds))
+    return rates
+
+
+def typical_rate(times, kind):
+    """The median rate of the faster library, to compare medians with."""
+    return max(
+        WORK[kind] / statistics.median(seconds)
+        for name, seconds in times.items()
+        if name.split()[0] == kind
+    )
+
+
+def prepare(name, workload):
+    """(step, nothing to check) of a limit in NumPy or PyTorch."""
+    build = {"numpy": _numpy_step, "torch": _torch_step}[name]
+    return build(workload), []
+
+
+def _numpy_step(kind):
+    import numpy as np
+
+    if kind == "gemm":
+        a = np.random.default_rng(0).random((GEMM_SIZE, GEMM_SIZE), np.float32)
+        c = np.empty_like(a)
+        return lambda: np.matmul(a, a, out=c)
+    x, y = np.ones(STREAM_ELEMENTS, np.float32), np.ones(STREAM_ELEMENTS, np.float32)
+    return {
+        "copy": lambda: np.copyto(y, x),
+        "read": lambda: np.dot(x, x),
+        "fill": lambda: y.fill(2),
+    }[kind]
+
+
+def _torch_step(kind):
+    import torch
+
+    if kind == "gemm":
+        a = torch.rand(GEMM_SIZE, GEMM_SIZE)
+        c = torch.empty_like(a)
+        return lambda: torch.mm(a, a, out=c)
+    x, y = torch.ones(STREAM_ELEMENTS), torch.ones(STREAM_ELEMENTS)
+    return {"copy": lambda: y.copy_(x), "read": x.sum, "fill": y.zero_}[kind]

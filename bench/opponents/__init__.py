@@ -1,0 +1,36 @@
+"""The five training steps of bench/workloads.py, as a user of each library would write them.
+
+`prepare(name, workload)` returns (step, losses): a function that trains on the next batch and
+returns the loss, and the losses of the first steps.
+"""
+
+import importlib
+import importlib.util
+
+CHECKED_STEPS = 5
+
+# name: the module here, the package that it needs
+OPPONENTS = {
+    "ours": ("ours", "tinygrad_like"),
+    "torch": ("pytorch", "torch"),
+    "torch-fused": ("pytorch", "torch"),
+    "compile": ("pytorch", "torch"),
+    "jax": ("jax_jit", "jax"),
+}
+
+
+def installed(name):
+    """Whether the package of an opponent is there."""
+    return importlib.util.find_spec(OPPONENTS[name][1]) is not None
+
+
+def build(name, workload, batch_size=None):
+    """The step of a workload: a function that trains on the next batch and returns the loss."""
+    module = importlib.import_module(f"bench.opponents.{OPPONENTS[name][0]}")
+    return module.build(name, workload, batch_size)
+
+
+def prepare(name, workload):
+    """(step, the losses of the first steps)."""
+    step = build(name, workload)
+    return step, [step() for _ in range(CHECKED_STEPS)]

@@ -1,0 +1,75 @@
+"""The five steps in tinygrad_like."""
+
+import itertools
+
+import tinygrad_like as tg
+from bench import workloads
+from tinygrad_like import nn
+
+
+class CharLSTM(nn.Module):
+    """Logits of the next token by an LSTM: ids (N, T) -> (N, T, vocabulary)."""
+
+    def __init__(self):
+        width, *hidden = workloads.LSTM_WIDTHS
+        self.embedding = nn.Embedding(workloads.VOCABULARY, width)
+        self.lstm = nn.LSTM(width, hidden[0], num_layers=len(hidden))
+        self.head = nn.Dense(hidden[-1], workloads.VOCABULARY)
+
+    def forward(self, ids):
+        return self.head(self.lstm(self.embedding(ids))[0])
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2D(1, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Conv2D(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Flatten(),
+        nn.Dense(3136, 128),
+        nn.ReLU(),
+        nn.Dense(128, 10),
+    )
+
+
+def mlp():
+    a, b, c, d = workloads.MLP_SIZES
+    return nn.Sequential(nn.Dense(a, b), nn.ReLU(), nn.Dense(b, c), nn.ReLU(), nn.Dense(c, d))
+
+
+def gpt(sizes):
+    return nn.GPT(
+        workloads.VOCABULARY, sizes.context, sizes.width, sizes.blocks, sizes.heads
+    )  # of tanh's GELU
+
+
+def build(name, workload, batch_size):
+    if workload in workloads.GPTS:
+        model = gpt(workloads.GPTS[workload])
+    else:
+        model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM}[workload]()
+    weights = workloads.weights(workload)
+    for path, parameter in model.named_parameters():
+        parameter.data[...] = weights.pop(path)
+    assert not weights, f"no parameters of {workload}: {list(weights)}"
+    optimizer = tg.optim.AdamW(
+        model.parameters(),
+        lr=workloads.LEARNING_RATE,
+        weight_decay=workloads.WEIGHT_DECAY,
+    )
+    batches = itertools.cycle(
+        [(tg.Tensor(x), tg.Tensor(labels)) for x, labels in workloads.batches(workload, batch_size)]
+    )
+
+    def step():
+        x, labels = next(batches)
+        loss = tg.losses.cross_entropy(model(x), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step

@@ -1,0 +1,140 @@
+"""The five steps in PyTorch: eager with AdamW's default or its fused form, and torch.compile."""
+
+import itertools
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench import workloads
+
+
+class CharLSTM(nn.Module):
+    """Logits of the next token by an LSTM: ids (N, T) -> (N, T, vocabulary)."""
+
+    def __init__(self):
+        super().__init__()
+        width, *hidden = workloads.LSTM_WIDTHS
+        self.embedding = nn.Embedding(workloads.VOCABULARY, width)
+        self.lstm = nn.LSTM(width, hidden[0], num_layers=len(hidden), batch_first=True)
+        self.head = nn.Linear(hidden[-1], workloads.VOCABULARY)
+
+    def forward(self, ids):
+        return self.head(self.lstm(self.embedding(ids))[0])
+
+
+class Block(nn.Module):
+    """A pre-norm block with causal attention; query, key and value come from one product."""
+
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        n, t, d = x.shape
+        q, k, v = (
+            part.view(n, t, self.heads, d // self.heads).transpose(1, 2)
+            for part in self.qkv(self.norm1(x)).split(d, dim=2)
+        )
+        heads = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(heads.transpose(1, 2).reshape(n, t, d))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class GPT(nn.Module):
+    """Logits of the next token by a GPT with tied embeddings: ids (N, T) -> (N, T, vocabulary)."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.token = nn.Embedding(workloads.VOCABULARY, sizes.width)
+        self.position = nn.Embedding(sizes.context, sizes.width)
+        self.blocks = nn.Sequential(*(Block(sizes.width, sizes.heads) for _ in range(sizes.blocks)))
+        self.norm = nn.LayerNorm(sizes.width)
+
+    def forward(self, ids):
+        x = self.token(ids) + self.position.weight[: ids.shape[1]]
+        return F.linear(self.norm(self.blocks(x)), self.token.weight)
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(3136, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
+
+
+def mlp():
+    a, b, c, d = workloads.MLP_SIZES
+    return nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c), nn.ReLU(), nn.Linear(c, d))
+
+
+def load(model, weights):
+    """Give a model the weights of the workload, in PyTorch's names and layouts."""
+    state = {}
+    for path, array in weights.items():
+        is_dense = array.ndim == 2 and not path.startswith(("token", "position", "embedding"))
+        path = path.replace("attention.out", "out").replace("feed_forward.", "")
+        state[path] = torch.from_numpy(array.T if is_dense else array)
+    for prefix in {path.partition(".attention.")[0] for path in state if ".attention." in path}:
+        for what in ("weight", "bias"):
+            parts = [state.pop(f"{prefix}.attention.{m}.{what}") for m in ("query", "key", "value")]
+            state[f"{prefix}.qkv.{what}"] = torch.cat(parts)
+    for k in range(2):
+        parts = ("weight", "weight_ih"), ("recurrent", "weight_hh"), ("bias", "bias_ih")
+        for ours, theirs in parts:
+            stacked = state.pop(f"lstm.layers.{k}.forward.{ours}", None)
+            if stacked is not None:
+                i, f, o, g = stacked.chunk(4)
+                state[f"lstm.{theirs}_l{k}"] = torch.cat([i, f, g, o])
+                state[f"lstm.bias_hh_l{k}"] = torch.zeros(len(stacked))
+    model.load_state_dict(state)
+
+
+def build(name, workload, batch_size):
+    if workload in workloads.GPTS:
+        model = GPT(workloads.GPTS[workload])
+    else:
+        model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM}[workload]()
+    load(model, workloads.weights(workload))
+    for path, parameter in model.named_parameters():
+        if "bias_hh" in path:  # the second of two biases that are added: trained, it would double
+            parameter.requires_grad_(False)  # the step of the first
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=workloads.LEARNING_RATE,
+        weight_decay=workloads.WEIGHT_DECAY,
+        fused=name != "torch" or None,
+    )
+    batches = itertools.cycle(
+        [
+            (torch.from_numpy(x), torch.from_numpy(labels))
+            for x, labels in workloads.batches(workload, batch_size)
+        ]
+    )
+
+    def loss_of(x, labels):
+        return F.cross_entropy(model(x).flatten(0, -2), labels.flatten())
+
+    if name == "compile":
+        loss_of = torch.compile(loss_of)
+
+    def step():
+        x, labels = next(batches)
+        loss = loss_of(x, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step

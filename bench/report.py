@@ -1,0 +1,97 @@
+"""What a benchmark leaves behind: a table on the screen, a JSON file and a chart of its ratios."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = "tinygrad-like", "numpy", "scipy", "numba", "torch", "jax"
+
+
+def summary(numbers):
+    """{median, low, high} of some numbers."""
+    return {"median": statistics.median(numbers), "low": min(numbers), "high": max(numbers)}
+
+
+def ratios(times, others):
+    """The summary of the ratios of bouts that lie side by side."""
+    return summary([a / b for a, b in zip(times, others, strict=True)])
+
+
+def spread(numbers, digits=2):
+    """`median (low-high)` of a summary, as text."""
+    return "{median:.{n}f} ({low:.{n}f}-{high:.{n}f})".format(**numbers, n=digits)
+
+
+def print_table(head, rows):
+    """Columns of text, the first one left-aligned."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, ["-" * width for width in widths], *rows):
+        first, *rest = (
+            text.ljust(width) if i == 0 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *rest]), flush=True)
+
+
+def machine():
+    """Where, when and with what this was measured."""
+    versions = {name: _version(name) for name in PACKAGES}
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "date": str(datetime.date.today()),
+        "versions": {"python": platform.python_version(), **versions},
+    }
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name():
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def save(name, rows, bars, title):
+    """Write NAME.json with the rows, and NAME.png with the ratios {label: summary}."""
+    RESULTS.mkdir(exist_ok=True)
+    report = {"benchmark": name, "machine": machine(), "rows": rows}
+    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    _chart(RESULTS / f"{name}.png", bars, title)
+    print(f"written: {RESULTS / name}.json and .png")
+
+
+def _chart(path, bars, title):
+    """Horizontal bars from 1 to each ratio, on a logarithmic scale: to the left is better."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 0.8 + 0.28 * len(bars)), layout="constrained")
+    for y, numbers in enumerate(bars.values()):
+        ratio = numbers["median"]
+        axes.barh(y, ratio - 1, left=1, color="tab:green" if ratio <= 1 else "tab:orange")
+        axes.plot([numbers["low"], numbers["high"]], [y, y], color="black", linewidth=1)
+        axes.annotate(f" {ratio:.2f}", (max(ratio, numbers["high"], 1), y), va="center", size=8)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(bars)), bars)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_title(title)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
