@@ -16,7 +16,7 @@ from cases import CASES
 
 import tinygrad_like as tg
 from tinygrad_like.engine import OPS, Tensor, gradients, wrap
-from tinygrad_like.engine.record import ATTRIBUTE, EXTRA, INPUT, Plan
+from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, Plan
 from tinygrad_like.ops import METHODS, protocol
 
 ROWS = pytest.mark.parametrize("case", CASES, ids=repr)

@@ -7,7 +7,8 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
         return a * b
 
     tensor.py     Node and Tensor: an array, and the recorded call that made it
-    record.py     op: what a rule may ask for, what is saved, how a call is recorded
+    plan.py       what is saved of a call, and which rules its backward runs
+    record.py     op: what a rule may ask for, how a call is recorded
     recompute.py  checkpoint: what a function saved is dropped, and made again when it is needed
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
     errors.py     what is said when something does not fit

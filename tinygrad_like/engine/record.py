@@ -1,7 +1,6 @@
 """The op record: what a gradient rule may ask for, what is saved for it, how a call is recorded."""
 
 import inspect
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -9,14 +8,22 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.plan import (
+    ATTRIBUTE,
+    BACKEND,
+    EXTRA,
+    INPUT,
+    NEEDS,
+    OUT,
+    SHAPE,
+    OutputPlan,
+    Plan,
+)
 from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_serial, wrap
 
 BY_TYPE = backend.BY_TYPE
 NOT_ARRAYS = frozenset((int, float, bool, complex, type(None)))  # None: an optional input left out
 EMPTY = inspect.Parameter.empty
-
-# What a rule can ask for, see Op.
-INPUT, OUT, SHAPE, ATTRIBUTE, EXTRA, BACKEND, NEEDS = range(7)
 
 OPS: dict[str, "Op"] = {}
 
@@ -159,85 +166,6 @@ class Op:
         return f"it takes {', '.join([*self.inputs, *shown])}"
 
 
-class Plan:
-    """For one op and one set of inputs that need a gradient: what to save, and what to run."""
-
-    __slots__ = ("backward", "needs", "op", "plain", "read", "saves", "steps")
-
-    def __init__(self, op, mask, count):
-        self.op = op
-        self.plain = not (op.backward or op.several)  # its rules can run one by one
-        self.needs = tuple(bool(mask >> i & 1) for i in range(count))
-        self.backward = op.backward
-        active = [i for i in range(count) if mask >> i & 1]
-        rules: list = [(i, None, []) for i in active]
-        wanted: list = []
-        if op.backward:
-            wanted += op.backward_wants
-            if op.composite:  # the second order runs it on the inputs and the attributes
-                wanted += [(INPUT, i) for i in range(len(op.inputs))]
-                wanted += [(ATTRIBUTE, name) for name in op.attributes]
-        else:
-            for i in active:
-                name = op.inputs[i]
-                if name not in op.rules:
-                    raise GraphError(
-                        f"[{op.name}] is not differentiable by {name}; "
-                        "detach() it if it is meant as a constant"
-                    )
-                rules[active.index(i)] = i, op.rules[name], op.wants[name]
-                wanted += op.wants[name]
-        self.saves = tuple(dict.fromkeys(wanted))
-        self.read = _reader(self.saves, op.backward_wants) if op.backward else None
-        self.steps = tuple((i, rule, _reader(self.saves, wants)) for i, rule, wants in rules)
-
-    def save(self, args, arrays, attributes, out, counters, extra, be):
-        """What the rules will read, and (counter, version, name) of each Tensor among it."""
-        op = self.op
-        saved: list = []
-        versions: list = []
-        for kind, where in self.saves:
-            if kind == INPUT:
-                if op.variadic:
-                    saved.append(tuple(arrays))
-                    names = errors.input_names(op, len(arrays))
-                    versions.extend(map(_version, args, names))
-                else:
-                    saved.append(arrays[where])
-                    versions.append(_version(args[where], op.inputs[where]))
-            elif kind == OUT:
-                saved.append(out)
-                versions.extend((counter, counter[0], "the output") for counter in counters)
-            elif kind == SHAPE:
-                saved.append(
-                    tuple(map(np.shape, arrays)) if op.variadic else np.shape(arrays[where])
-                )
-            elif kind == ATTRIBUTE:
-                saved.append(attributes[where] if where in attributes else op.attributes[where])
-            elif kind == EXTRA:
-                saved.append(extra[where])
-            else:
-                saved.append(be if kind == BACKEND else self.needs)
-        return saved, versions
-
-
-_NO_COUNTER = [0]
-
-
-def _version(x, name):
-    """A Tensor's version counter and where it stands; raw arrays and numbers have none."""
-    counter = x.version if type(x) is Tensor else _NO_COUNTER
-    return counter, counter[0], name
-
-
-def _reader(saves, wanted):
-    """A function from what was saved to the sequence of what one rule wants of it."""
-    places = [saves.index(w) for w in wanted]
-    if len(places) > 1:
-        return itemgetter(*places)
-    return itemgetter(slice(places[0], places[0] + 1) if places else slice(0, 0))
-
-
 def _function_of(record):
     """The public function of an op: unwraps Tensors, runs the forward, records a node."""
     forward, plans, attributes_known = record.forward, record.plans, record.attributes.keys()
@@ -246,7 +174,45 @@ def _function_of(record):
     several, differentiable = record.several, bool(record.rules or record.backward)
     count = -1 if record.variadic else len(record.inputs)
 
+    # Two Tensors and no attributes: most calls of most models. What is unusual is left to `apply`.
+    quick = count == 2 and not (several or saves_more or view or any_dtype or floating)
+
+    def apply_to_two(a, b):
+        x, y = a._data, b._data
+        main = type(x)
+        if main is not type(y) or main not in BY_TYPE or mode.debug:
+            return None
+        be = BY_TYPE[main]
+        try:
+            out = forward(be, x, y)
+        except (ValueError, TypeError, IndexError, AttributeError):
+            return None  # it will raise again where it is explained
+        if type(out) is not main or out.dtype is not x.dtype:
+            return None
+        t = Tensor.__new__(Tensor)
+        t._data = out
+        t.version = version = [0]
+        t.node = None
+        p, q = a.node, b.node
+        mask = (p is not None) + 2 * (q is not None)
+        if mask and differentiable and mode.grad and out.dtype.kind in "fc":
+            t.node = node = Node()
+            node.plan = plan = plans.get((mask, 2)) or record.plan(mask, 2)
+            node.parents = p, q
+            node.serial = next_serial()
+            node.shape = out.shape
+            node.dtype = out.dtype
+            if plan.saves:
+                node.saved, node.versions = plan.save((a, b), (x, y), {}, out, (version,), None, be)
+            else:
+                node.saved = node.versions = ()
+        return t
+
     def apply(*args, **attributes):  # the path of every op: long, but nothing is called in vain
+        if quick and len(args) == 2 and type(args[0]) is type(args[1]) is Tensor:
+            out = None if attributes else apply_to_two(*args)
+            if out is not None:
+                return out
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
             args, attributes = record.bind(args, attributes)
         if attributes and any(type(value) is Tensor for value in attributes.values()):
@@ -316,15 +282,9 @@ def _function_of(record):
         node.serial = next_serial()
         node.shape = out.shape
         node.dtype = out.dtype
-        node.hooks = node.grad = node.debug = None
-        if plan.saves:
-            node.saved, node.versions = plan.save(
-                args, arrays, attributes, out, (version,), extra, be
-            )
-            if mode.debug:
-                node.debug = errors.Witness(node.saved)
-        else:
-            node.saved = node.versions = ()
+        node.saved, node.versions = plan.save(args, arrays, attributes, out, (version,), extra, be)
+        if mode.debug and plan.saves:
+            node.debug = errors.Witness(node.saved)
         t = Tensor.__new__(Tensor)
         t._data = out
         t.node = node
@@ -394,15 +354,6 @@ def _weak_integers(out, arrays):
     dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in "fc"]
     expected = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
     return out.astype(expected) if out.dtype.itemsize > expected.itemsize else out
-
-
-class OutputPlan:
-    """The plan of a node that stands for the k-th output of an op with several."""
-
-    __slots__ = ("k", "op", "plain", "steps")
-
-    def __init__(self, op, k):
-        self.op, self.k, self.plain, self.steps = op, k, False, ()
 
 
 def _wrap_outputs(record, args, arrays, parents, mask, attributes, outs, extra, be):

@@ -23,23 +23,29 @@ mode = _Mode()
 next_serial = itertools.count().__next__
 
 
-class Node:
+class _Rare:
+    """What few nodes have: read from here, and written to the node's dictionary."""
+
+    __slots__ = ()
+    hooks: Any = None  # functions of the gradient
+    grad: Any = None  # of a leaf, or of a Tensor that retains it: its gradient
+    debug: Any = None  # errors.Witness: where the call was made, and checksums
+
+
+class Node(_Rare):
     """One recorded call of an op (or a leaf, whose plan is None): what the walk needs to know."""
 
     __slots__ = (
-        *("debug", "dtype", "grad", "hooks", "parents", "plan", "saved", "serial", "shape"),
-        "versions",
+        *("dtype", "parents", "plan", "saved", "serial", "shape", "versions"),
+        "__dict__",
     )
     plan: Any  # which gradients to compute, from what; None in a leaf
     parents: Any  # the node of each input, None where it needs no gradient
     saved: Any  # what the plan's rules read, or Dropped; None once the walk has freed it
-    versions: Any  # (counter, value when saved) of each saved input or output
+    versions: Any  # (counter, value when saved, name) of each saved input or output
     serial: int  # creation order, which is a topological order
     shape: Any  # of the output
     dtype: Any  # of the output
-    hooks: Any  # None, or functions of the gradient
-    grad: Any  # of a leaf, or of a Tensor that retains it: its gradient, or None
-    debug: Any  # None, or errors.Witness: where the call was made, and checksums
 
 
 def new_node(plan, parents, out):
@@ -51,7 +57,6 @@ def new_node(plan, parents, out):
     node.serial = next_serial()
     node.shape = out.shape
     node.dtype = out.dtype
-    node.hooks = node.grad = node.debug = None
     return node
 
 

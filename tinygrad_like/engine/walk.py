@@ -9,8 +9,9 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
-from tinygrad_like.engine.record import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan, op
+from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import (
     RETAIN,
     Node,
