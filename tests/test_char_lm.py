@@ -162,6 +162,7 @@ def test_a_gpt_predicts_each_token_from_those_before_it():
         (np.zeros((1, 9), int), ValueError, r"\[GPT\] the sequence has 9 tokens.*context of 8"),
         (np.full((1, 3), 11), IndexError, r"ids contain 11, expected 0 to 10 \(in model.token\)"),
         (np.zeros((1, 3)), TypeError, r"ids have dtype float64, expected integers"),
+        ([[1, 2]], TypeError, r"\[GPT\] ids is a list, expected a Tensor or an array"),
     ],
 )
 def test_ids_that_do_not_fit_a_gpt_are_refused(ids, error, message):
