@@ -3,7 +3,10 @@
 import runpy
 import sys
 
-BENCHMARKS = {"overhead": "what an op costs beside its arithmetic, and an MLP's step"}
+BENCHMARKS = {
+    "overhead": "what an op costs beside its arithmetic, and an MLP's step",
+    "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
+}
 
 
 def main():

@@ -36,6 +36,13 @@ class TorchFirst(T.Module):
         return y[0] if isinstance(y, tuple) else y
 
 
+class TorchPositions(T.Embedding):
+    """What people write for nn.LearnedPositions."""
+
+    def forward(self, x):
+        return x + super().forward(torch.arange(x.shape[-2]))
+
+
 # name: our layer, PyTorch's, the shape of an input (None: integers below 7)
 LAYERS = {
     "dense": (lambda: nn.Dense(4, 6), lambda: T.Linear(4, 6), (3, 5, 4)),
@@ -66,6 +73,7 @@ LAYERS = {
         (2, 4, 5, 5),
     ),
     "embedding": (lambda: nn.Embedding(7, 5), lambda: T.Embedding(7, 5), None),
+    "positions": (lambda: nn.LearnedPositions(7, 4), lambda: TorchPositions(7, 4), (2, 5, 4)),
     "layer_norm": (lambda: nn.LayerNorm((3, 4)), lambda: T.LayerNorm((3, 4)), (2, 5, 3, 4)),
     "layer_norm no bias": (
         lambda: nn.LayerNorm(4, bias=False),
@@ -179,6 +187,22 @@ def test_every_layer_that_is_known_is_tested():
     """A layer that gets an entry in LINKS gets a row above."""
     tested = {type(m) for make, _, _ in LAYERS.values() for _, m in make().named_modules()}
     assert set(LINKS) <= tested
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.AdditiveAttention(2, 3, 4),
+        lambda: nn.GPT(5, 4, 4, 2, 2),
+        lambda: nn.TransformerDecoder(4, 2, 6, 2),
+    ],
+)
+def test_the_weights_of_what_is_made_of_layers_are_all_known(make):
+    ours, again = make(), make()
+    load_torch(again, to_torch(ours))
+    state = again.state_dict()
+    for path, value in ours.state_dict().items():
+        np.testing.assert_array_equal(state[path].numpy(), value.numpy(), err_msg=path)
 
 
 # Models

@@ -187,6 +187,7 @@ LINKS: dict[type, Callable[[Any], list[Link]]] = {
     nn.Conv2D: same,
     nn.ConvTranspose2D: same,
     nn.Embedding: same,
+    nn.LearnedPositions: same,  # an Embedding's weight there
     nn.LayerNorm: same,
     nn.RMSNorm: same,
     nn.GroupNorm: same,
