@@ -257,15 +257,22 @@ def draw(training, path):
     """The loss curves and, of a GPT, what its heads look at in a sample."""
     from matplotlib.figure import Figure
 
-    maps = None
-    if isinstance(training.model, TransformerLM):
-        sample = training.held_out[: min(24, training.args.context)]
+    if not isinstance(training.model, TransformerLM):
+        figure = Figure(figsize=(8, 6), layout="constrained")
+        draw_losses(figure.subplots(), training)
+    else:
+        sample = training.held_out[: min(20, training.args.context)]
         with tg.no_grad():
             maps = training.model.eval().attention_maps(sample)
-    rows = 0 if maps is None else len(maps)
-    figure = Figure(figsize=(6 + 2.2 * (maps.shape[1] if rows else 0), 6), layout="constrained")
-    left, *right = figure.subfigures(1, 2) if rows else [figure]
-    axes = left.subplots()
+        height, width = (max(4, 2 * count) for count in maps.shape[:2])
+        figure = Figure(figsize=(8 + width, height), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(8, width))
+        draw_losses(left.subplots(), training)
+        draw_attention(right, maps, training.vocabulary.decode(sample))
+    figure.savefig(path, dpi=120)
+
+
+def draw_losses(axes, training):
     smooth = max(1, len(training.losses) // 100)
     means = np.convolve(training.losses, np.ones(smooth) / smooth, "valid")
     axes.plot(np.arange(len(means)) + smooth, means, label="training")
@@ -273,16 +280,21 @@ def draw(training, path):
     title = training.checkpoint.settings["text"]
     axes.set(xlabel="step", ylabel="loss (nats per character)", title=title)
     axes.legend()
-    if rows:
-        characters = [repr(training.vocabulary.decode(i))[1:-1] for i in sample]
-        grid = right[0].subplots(*maps.shape[:2], squeeze=False)
-        right[0].suptitle("Attention of each block (row) and head (column)")
-        for (i, j), cell in np.ndenumerate(grid):
-            cell.imshow(maps[i, j], cmap="Blues", vmin=0)
-            cell.set(xticks=[], yticks=range(len(characters)) if j == 0 else [])
-            if j == 0:
-                cell.set_yticklabels(characters, fontsize=4)
-    figure.savefig(path, dpi=100)
+
+
+def draw_attention(figure, maps, text):
+    """Maps (blocks, heads, T, T) of a text; the square root shows weak attention, too."""
+    shown = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"}
+    # Fonts lack many characters from the Arabic ones on.
+    labels = [shown.get(c, c if "!" <= c < "\N{ARABIC NUMBER SIGN}" else "?") for c in text]
+    places = range(len(labels))
+    figure.suptitle("Attention from row to column (its square root)")
+    for (i, j), axes in np.ndenumerate(figure.subplots(*maps.shape[:2], squeeze=False)):
+        axes.imshow(np.sqrt(maps[i, j]), cmap="Blues", vmin=0, vmax=1)
+        axes.set_title(f"block {i + 1}, head {j + 1}", fontsize=8)
+        axes.set_xticks(places, labels, fontsize=6)
+        axes.set_yticks(places, labels if j == 0 else [""] * len(labels), fontsize=6)
+        axes.tick_params(length=0, pad=2)
 
 
 def parse(arguments=None):

@@ -332,8 +332,8 @@ def draw(training, path):
     twin = axes.twinx()
     ends = (np.arange(len(training.accuracies)) + 1) * len(training.loader)
     twin.plot(ends, training.accuracies, "o-", color="tab:orange")
-    twin.set(ylabel="exact matches on held-out dates")
-    twin.yaxis.set_major_formatter("{x:.1%}")
+    twin.set(ylabel="exact matches on held-out dates", ylim=(0, 1.02))
+    twin.yaxis.set_major_formatter("{x:.0%}")
 
     right.suptitle("Attention: from each character of the ISO date (row) to the written date")
     model = training.model

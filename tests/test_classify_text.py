@@ -74,6 +74,12 @@ def test_a_text_without_words_is_refused(trained, text):
     assert f"[classify] the text {text!r} has no words" in result.stderr
 
 
+def test_no_epochs_are_refused(example, capsys):
+    with pytest.raises(SystemExit):
+        example.parse(["--epochs", "0"])
+    assert "error: --epochs is 0, expected at least 1" in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path):
     other = run(*SMALL, "--model", "lstm", "--out", str(trained[0]), "--resume")
     assert other.returncode != 0

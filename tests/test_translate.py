@@ -185,6 +185,13 @@ def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path):
         assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("option", ["--epochs", "--examples", "--test-examples"])
+def test_nothing_to_do_is_refused(example, capsys, option):
+    with pytest.raises(SystemExit):
+        example.parse([option, "0"])
+    assert f"error: {option} is 0, expected at least 1" in capsys.readouterr().err
+
+
 def test_a_loss_that_is_no_number_stops_it(tmp_path):
     result = run(*SMALL, "--lr", "1e30", "--out", str(tmp_path))
     assert result.returncode == 1, result
