@@ -458,3 +458,10 @@ def test_gpt2_of_other_sizes_is_refused(tmp_path):
         interchange.load_gpt2(ours, theirs.state_dict())
     assert str(caught.value).startswith("[load_gpt2] the weights do not fit GPT; nothing was")
     assert all((before[k].numpy() == v.numpy()).all() for k, v in ours.state_dict().items())
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_gpt2_in_a_model_with_another_activation_is_refused(activation):
+    ours = nn.GPT(31, 16, 12, 2, 3, activation=activation)
+    with pytest.raises(ValueError, match=r'\[load_gpt2\].*nn.GPT\(..., activation="gelu_tanh"\)'):
+        interchange.load_gpt2(ours, {})
