@@ -5,6 +5,7 @@ import sys
 
 BENCHMARKS = {
     "steps": "the five training steps against PyTorch and JAX",
+    "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
     "overhead": "what an op costs beside its arithmetic",
 }
 

@@ -4,7 +4,7 @@
     python examples/char_lm.py --model lstm           # or gru
     python examples/char_lm.py --text my.txt          # any text
     python examples/char_lm.py --sample "ROMEO:"      # from the checkpoint in --out
-    python examples/char_lm.py --resume               # go on after Ctrl-C
+    python examples/char_lm.py --resume               # go on after Ctrl-C, or worse
 
 Without tiny Shakespeare and without a network it trains on the documentation of Python itself.
 Everything it writes lies in `--out`: checkpoint.safetensors and report.png.
@@ -15,6 +15,7 @@ import math
 import signal
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from tqdm import tqdm
 
 import tinygrad_like as tg
 from tinygrad_like import nn
+
+SIZES = ("model", "layers", "width", "heads", "context", "dropout")  # all that a model is made by
 
 
 class RecurrentLM(nn.Module):
@@ -54,6 +57,7 @@ class TransformerLM(nn.GPT):
     def continued(self, ids, state):
         """(logits of the next character, state) after the new `ids` of one text."""
         seen, cache = state or (ids[:0], nn.KeyValueCache())
+        ids = ids[-self.context :]
         seen = np.concatenate([seen, ids])
         if cache.length + len(ids) > self.context:  # full: read the last half of the text anew
             seen = seen[-max(1, self.context // 2) :]
@@ -81,7 +85,10 @@ def make_model(args, vocabulary):
 def load_text(path):
     """(name, text) of a file, of tiny Shakespeare, or of Python's documentation."""
     if path:
-        return Path(path).name, Path(path).read_text(encoding="utf-8")
+        try:
+            return Path(path).name, Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"[char_lm] {path} is no text in UTF-8: {error}") from None
     try:
         return "tiny Shakespeare", tg.data.tiny_shakespeare()
     except tg.data.DataUnavailable as error:
@@ -100,7 +107,7 @@ def decay_groups(model, weight_decay):
 
 
 class Training:
-    """A model with all that its training needs to stop and go on: one state, one file."""
+    """A model in training, the text that it learns from, and the file that it goes on from."""
 
     def __init__(self, args, name, text):
         self.args = args
@@ -123,46 +130,31 @@ class Training:
         )
         self.batches = tg.data.TextBatches(ids[:cut], args.context, args.batch, seed=args.seed)
         self.losses, self.evaluations = [], []
-        names = "model layers width heads context batch iters lr warmup weight_decay dropout seed"
-        self.settings = {"text": name, **{k: getattr(args, k) for k in names.split()}}
+        names = "batch iters lr warmup weight_decay clip seed".split()
+        settings = {k: getattr(args, k) for k in (*SIZES, *names)}
+        self.checkpoint = tg.io.Checkpoint(
+            Path(args.out) / "checkpoint.safetensors",
+            {"text": name, "crc32": zlib.crc32(text.encode("utf-8", "replace")), **settings},
+            model=self.model,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            batches=self.batches,
+        )
 
     @property
     def step(self):
         return len(self.losses)
 
-    @property
-    def checkpoint(self):
-        return Path(self.args.out) / "checkpoint.safetensors"
-
     def save(self):
-        tg.io.save(
-            self.checkpoint,
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "batches": self.batches.state_dict(),
-                "random": tg.get_rng_state(),
-                "losses": np.array(self.losses, np.float32),
-                "evaluations": self.evaluations,
-                "settings": self.settings,
-                "characters": self.vocabulary.characters,
-            },
+        self.checkpoint.save(
+            losses=np.array(self.losses, np.float32),
+            evaluations=self.evaluations,
+            characters=self.vocabulary.characters,
         )
 
     def resume(self):
-        state = tg.io.load(self.checkpoint)
-        if state.get("settings") != self.settings:
-            raise ValueError(
-                f"[resume] {self.checkpoint} was trained with {state.get('settings')}, "
-                f"this run has {self.settings}; give the same options, or leave out --resume"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.batches.load_state_dict(state["batches"])
-        tg.set_rng_state(state["random"])
-        self.losses, self.evaluations = state["losses"].tolist(), state["evaluations"]
+        progress = self.checkpoint.load()
+        self.losses, self.evaluations = progress["losses"].tolist(), progress["evaluations"]
 
     def update(self):
         """One step; returns the loss."""
@@ -211,8 +203,9 @@ class Training:
                 bar.update()
                 if self.step % self.args.eval_every == 0 or self.step == self.args.iters:
                     self.report(bar, rate)
-                if interrupted:
+                if interrupted or self.checkpoint.age >= self.args.save_every:
                     self.save()
+                if interrupted:
                     return False
         finally:
             bar.close()
@@ -240,7 +233,7 @@ def write(model, vocabulary, prompt, count, args):
     text, state, ids = [prompt], None, vocabulary.encode(prompt)
     with tg.no_grad():
         for _ in range(count):
-            logits, state = model.continued(ids[-args.context :], state)
+            logits, state = model.continued(ids, state)
             ids = np.array([choose(logits.numpy().astype(np.float64), random, args)])
             text.append(vocabulary.decode(ids))
     model.train()
@@ -252,7 +245,8 @@ def choose(logits, random, args):
     if args.temperature == 0:
         return int(logits.argmax())
     order = np.argsort(-logits, kind="stable")[: args.top_k]
-    p = np.exp((logits[order] - logits[order[0]]) / args.temperature)
+    with np.errstate(over="ignore"):  # at a temperature near 0 the others count for nothing
+        p = np.exp((logits[order] - logits[order[0]]) / args.temperature)
     p /= p.sum()
     kept = np.cumsum(p) - p < args.top_p
     kept[0] = True
@@ -263,34 +257,47 @@ def draw(training, path):
     """The loss curves and, of a GPT, what its heads look at in a sample."""
     from matplotlib.figure import Figure
 
-    maps = None
-    if isinstance(training.model, TransformerLM):
-        sample = training.held_out[: min(24, training.args.context)]
+    if not isinstance(training.model, TransformerLM):
+        figure = Figure(figsize=(8, 6), layout="constrained")
+        draw_losses(figure.subplots(), training)
+    else:
+        sample = training.held_out[: min(20, training.args.context)]
         with tg.no_grad():
             maps = training.model.eval().attention_maps(sample)
-    rows = 0 if maps is None else len(maps)
-    figure = Figure(figsize=(6 + 2.2 * (maps.shape[1] if rows else 0), 6), layout="constrained")
-    left, *right = figure.subfigures(1, 2) if rows else [figure]
-    axes = left.subplots()
+        height, width = (max(4, 2 * count) for count in maps.shape[:2])
+        figure = Figure(figsize=(8 + width, height), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=(8, width))
+        draw_losses(left.subplots(), training)
+        draw_attention(right, maps, training.vocabulary.decode(sample))
+    figure.savefig(path, dpi=120)
+
+
+def draw_losses(axes, training):
     smooth = max(1, len(training.losses) // 100)
     means = np.convolve(training.losses, np.ones(smooth) / smooth, "valid")
     axes.plot(np.arange(len(means)) + smooth, means, label="training")
     axes.plot(*np.transpose(training.evaluations), "o-", label="validation")
-    axes.set(xlabel="step", ylabel="loss (nats per character)", title=training.settings["text"])
+    title = training.checkpoint.settings["text"]
+    axes.set(xlabel="step", ylabel="loss (nats per character)", title=title)
     axes.legend()
-    if rows:
-        characters = [repr(training.vocabulary.decode(i))[1:-1] for i in sample]
-        grid = right[0].subplots(*maps.shape[:2], squeeze=False)
-        right[0].suptitle("Attention of each block (row) and head (column)")
-        for (i, j), cell in np.ndenumerate(grid):
-            cell.imshow(maps[i, j], cmap="Blues", vmin=0)
-            cell.set(xticks=[], yticks=range(len(characters)) if j == 0 else [])
-            if j == 0:
-                cell.set_yticklabels(characters, fontsize=4)
-    figure.savefig(path, dpi=100)
 
 
-def parse():
+def draw_attention(figure, maps, text):
+    """Maps (blocks, heads, T, T) of a text; the square root shows weak attention, too."""
+    shown = {" ": "\N{OPEN BOX}", "\n": "\N{DOWNWARDS ARROW WITH CORNER LEFTWARDS}"}
+    # Fonts lack many characters from the Arabic ones on.
+    labels = [shown.get(c, c if "!" <= c < "\N{ARABIC NUMBER SIGN}" else "?") for c in text]
+    places = range(len(labels))
+    figure.suptitle("Attention from row to column (its square root)")
+    for (i, j), axes in np.ndenumerate(figure.subplots(*maps.shape[:2], squeeze=False)):
+        axes.imshow(np.sqrt(maps[i, j]), cmap="Blues", vmin=0, vmax=1)
+        axes.set_title(f"block {i + 1}, head {j + 1}", fontsize=8)
+        axes.set_xticks(places, labels, fontsize=6)
+        axes.set_yticks(places, labels if j == 0 else [""] * len(labels), fontsize=6)
+        axes.tick_params(length=0, pad=2)
+
+
+def parse(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -303,14 +310,15 @@ def parse():
     add("--batch", type=int, help="12 for gpt, else 32")
     add("--iters", type=int, default=2000)
     add("--lr", type=float, help="1e-3 for gpt, else 2e-3")
-    add("--warmup", type=int, default=100, help="steps to the full learning rate")
+    add("--warmup", type=int, help="steps to the full learning rate: 100, or half of a short run")
     add("--weight-decay", type=float, default=0.1)
     add("--clip", type=float, default=1.0, help="largest norm of the gradient")
     add("--dropout", type=float, default=0.0)
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="cpu or cuda")
     add("--text", help="a text file to learn from")
-    add("--eval-every", type=int, default=500)
+    add("--eval-every", type=int, default=500, help="steps")
+    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
     add("--sample", metavar="TEXT", help="go on with TEXT by the checkpoint in --out")
     add("--length", type=int, default=500, help="characters to write")
     add("--temperature", type=float, default=0.8)
@@ -318,18 +326,31 @@ def parse():
     add("--top-p", type=float, default=1.0, help="draw from the likeliest of this total only")
     add("--out", default="runs/char_lm", help="folder for what it writes")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    check(parser, args)
     gpt = args.model == "gpt"
     defaults = {
         "layers": 4 if gpt else 2,
         "width": 128 if gpt else 256,
         "batch": 12 if gpt else 32,
         "lr": 1e-3 if gpt else 2e-3,
+        "warmup": min(100, args.iters // 2),
     }
     for name, value in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
     return args
+
+
+def check(parser, args):
+    """Refuse numbers that the library would not see, or too late."""
+    at_least = {"iters": 1, "eval_every": 1, "save_every": 0, "clip": 0}
+    at_least |= {"length": 0, "temperature": 0, "top_k": 1, "top_p": 0}
+    for name, low in at_least.items():
+        value, high = getattr(args, name), 1 if name == "top_p" else math.inf
+        if value is not None and not low <= value <= high:
+            limits = f"{low} to {high}" if high == 1 else f"at least {low}"
+            parser.error(f"--{name.replace('_', '-')} is {value}, expected {limits}")
 
 
 def sample(args):
@@ -338,8 +359,8 @@ def sample(args):
     state = tg.io.load(path)
     if "characters" not in state:
         raise ValueError(f"[sample] {path} holds no character model, but {sorted(state)}")
-    for name, value in state["settings"].items():
-        setattr(args, name, value)
+    for name in SIZES:
+        setattr(args, name, state["settings"][name])
     vocabulary = tg.data.Vocabulary(state["characters"])
     model = make_model(args, len(vocabulary))
     model.load_state_dict(state["model"])
@@ -348,16 +369,19 @@ def sample(args):
 
 def main():
     args = parse()
-    if args.sample is not None:
-        sample(args)
-        return 0
-    training = Training(args, *load_text(args.text))
+    try:
+        if args.sample is not None:
+            sample(args)
+            return 0
+        training = Training(args, *load_text(args.text))
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        if args.resume:
+            training.resume()
+    except (ValueError, OSError) as error:  # of what the user gave: the message says it all
+        raise SystemExit(str(error)) from None
     print(training.model.summary())
-    Path(args.out).mkdir(parents=True, exist_ok=True)
-    if args.resume:
-        training.resume()
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint})")
+        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
         return 130
     print(write(training.model, training.vocabulary, training.start, args.length, args))
     try:

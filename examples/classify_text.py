@@ -137,7 +137,7 @@ def bag_of_words(training, test):
 
 
 class Training:
-    """A model with all that its training needs to stop and go on: one state, one file."""
+    """A model in training, and the file that it goes on from after it was stopped."""
 
     def __init__(self, args, training, test):
         self.args = args
@@ -161,47 +161,29 @@ class Training:
         self.schedule = tg.optim.CosineLR(self.optimizer, steps, warmup_steps=steps // 10)
         self.epoch, self.losses, self.accuracies = 0, [], []
         names = "model layers width heads length batch epochs lr weight_decay dropout seed"
-        self.settings = {
-            "data": f"docstrings of Python {platform.python_version()}",
-            **{k: getattr(args, k) for k in names.split()},
-        }
-
-    @property
-    def checkpoint(self):
-        return Path(self.args.out) / "checkpoint.safetensors"
+        source = f"docstrings of Python {platform.python_version()}"
+        self.checkpoint = tg.io.Checkpoint(
+            Path(args.out) / "checkpoint.safetensors",
+            {"data": source, **{k: getattr(args, k) for k in names.split()}},
+            model=self.model,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            loader=self.loader,
+        )
 
     def save(self):
-        tg.io.save(
-            self.checkpoint,
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "loader": self.loader.state_dict(),
-                "random": tg.get_rng_state(),
-                "losses": np.array(self.losses, np.float32),
-                "accuracies": self.accuracies,
-                "epoch": self.epoch,
-                "settings": self.settings,
-                "vocabulary": self.vocabulary,
-                "modules": MODULES,
-            },
+        self.checkpoint.save(
+            losses=np.array(self.losses, np.float32),
+            accuracies=self.accuracies,
+            epoch=self.epoch,
+            vocabulary=self.vocabulary,
+            modules=MODULES,
         )
 
     def resume(self):
-        state = load_checkpoint(self.checkpoint)
-        if state["settings"] != self.settings:
-            raise ValueError(
-                f"[resume] {self.checkpoint} was trained with {state['settings']}, "
-                f"this run has {self.settings}; give the same options, or leave out --resume"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.loader.load_state_dict(state["loader"])
-        tg.set_rng_state(state["random"])
-        self.losses, self.accuracies = state["losses"].tolist(), state["accuracies"]
-        self.epoch = state["epoch"]
+        progress = self.checkpoint.load()
+        self.losses, self.accuracies = progress["losses"].tolist(), progress["accuracies"]
+        self.epoch = progress["epoch"]
 
     def step(self, ids, labels):
         """One update; returns the loss."""
@@ -237,8 +219,9 @@ class Training:
             self.losses.append(loss)
             bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
             bar.update()
-            if interrupted:
+            if interrupted or self.checkpoint.age >= self.args.save_every:
                 self.save()
+            if interrupted:
                 return False
         self.epoch += 1
         self.accuracies.append(float(scores(self.confusion())["accuracy"]))
@@ -256,17 +239,12 @@ class Training:
         return count_pairs(labels, predict(self.model, ids, self.args.device).argmax(axis=1))
 
 
-def load_checkpoint(path):
-    """The state of a checkpoint of this example."""
-    state = tg.io.load(path)
-    if tuple(state.get("modules", ())) != MODULES:
-        raise ValueError(f"[load] {path} is not a checkpoint of classify_text.py with its modules")
-    return state
-
-
 def classify(args):
     """Print what a checkpoint makes of one text, the mean over its pieces, likeliest first."""
-    state = load_checkpoint(Path(args.out) / "checkpoint.safetensors")
+    path = Path(args.out) / "checkpoint.safetensors"
+    state = tg.io.load(path)
+    if state.get("modules") != MODULES:
+        raise ValueError(f"[classify] {path} is of another model: it knows no such modules")
     for name, value in state["settings"].items():
         setattr(args, name, value)
     pieces = cut(args.text, args.length)
@@ -343,7 +321,7 @@ def draw_confusion(axes, counts):
     axes.set_title(f"Test accuracy {scores(counts)['accuracy']:.1%}")
 
 
-def parse():
+def parse(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -363,8 +341,11 @@ def parse():
     add("--threads", type=int, default=1, help="matrices as small as these gain from no more")
     add("--text", help="classify this text by the checkpoint in --out")
     add("--out", default="runs/classify_text", help="folder for what it writes")
+    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
+    if args.epochs < 1:
+        parser.error(f"--epochs is {args.epochs}, expected at least 1")
     width, lr = {"lstm": (128, 4e-3), "transformer": (64, 3e-3)}[args.model]
     args.width = width if args.width is None else args.width
     args.lr = lr if args.lr is None else args.lr
@@ -373,23 +354,26 @@ def parse():
 
 def main():
     args = parse()
-    tg.set_num_threads(args.threads)
-    if args.text is not None:
-        classify(args)
-        return 0
     start = time.perf_counter()
-    parts = collect(args.length, args.seed)
-    training = Training(args, *parts)
+    try:
+        tg.set_num_threads(args.threads)
+        if args.text is not None:
+            classify(args)
+            return 0
+        parts = collect(args.length, args.seed)
+        training = Training(args, *parts)
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        if args.resume:
+            training.resume()
+    except (ValueError, OSError) as error:  # of what the user gave: the message says it all
+        raise SystemExit(str(error)) from None
     print(training.model.summary())
     print(
         f"{len(parts[0]):,} pieces to learn from, {len(parts[1]):,} to test, of "
         f"{len(MODULES)} modules; {len(training.vocabulary):,} words"
     )
-    Path(args.out).mkdir(parents=True, exist_ok=True)
-    if args.resume:
-        training.resume()
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint})")
+        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
         return 130
     table = compare(training, parts)
     try:

@@ -83,7 +83,7 @@ def load_data():
 
 
 class Training:
-    """A model with all that its training needs to stop and go on: one state, one file."""
+    """A model in training, and the file that it goes on from after it was stopped."""
 
     def __init__(self, args, train, test):
         self.args, self.test = args, test
@@ -94,43 +94,24 @@ class Training:
         self.model.to(args.device)
         self.optimizer = OPTIMIZERS[args.optimizer](self.model.parameters(), lr=args.lr)
         self.loader = tg.data.DataLoader(train, args.batch_size, shuffle=True, seed=args.seed)
-        self.settings = {
-            "data": train.name,
-            **{k: getattr(args, k) for k in ("model", "hidden", "optimizer", "lr", "batch_size")},
-        }
-
-    @property
-    def checkpoint(self):
-        return Path(self.args.out) / "checkpoint.safetensors"
+        names = ("model", "hidden", "optimizer", "lr", "batch_size", "seed")
+        self.checkpoint = tg.io.Checkpoint(
+            Path(args.out) / "checkpoint.safetensors",
+            {"data": train.name, **{k: getattr(args, k) for k in names}},
+            model=self.model,
+            optimizer=self.optimizer,
+            loader=self.loader,
+        )
 
     def save(self):
-        tg.io.save(
-            self.checkpoint,
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "loader": self.loader.state_dict(),
-                "random": tg.get_rng_state(),
-                "losses": np.array(self.losses, np.float32),
-                "accuracies": self.accuracies,
-                "epoch": self.epoch,
-                "settings": self.settings,
-            },
+        self.checkpoint.save(
+            losses=np.array(self.losses, np.float32), accuracies=self.accuracies, epoch=self.epoch
         )
 
     def resume(self):
-        state = tg.io.load(self.checkpoint)
-        if state["settings"] != self.settings:
-            raise ValueError(
-                f"[resume] {self.checkpoint} was trained with {state['settings']}, "
-                f"this run has {self.settings}; give the same options, or leave out --resume"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.loader.load_state_dict(state["loader"])
-        tg.set_rng_state(state["random"])
-        self.losses, self.accuracies = state["losses"].tolist(), state["accuracies"]
-        self.epoch = state["epoch"]
+        progress = self.checkpoint.load()
+        self.losses, self.accuracies = progress["losses"].tolist(), progress["accuracies"]
+        self.epoch = progress["epoch"]
 
     def step(self, images, labels):
         """One update; returns the loss."""
@@ -168,9 +149,10 @@ class Training:
             images_seen += len(images)
             rate = images_seen / (time.perf_counter() - start)
             bar.set_postfix_str(f"loss {loss:.3f}, {rate:,.0f} images/s", refresh=False)
+            if interrupted or self.checkpoint.age >= self.args.save_every:
+                self.save()
             if interrupted:
                 bar.close()
-                self.save()
                 return False
         accuracy = float((self.predict()[0] == self.test.arrays[1]).mean())
         self.accuracies.append(accuracy)
@@ -237,7 +219,7 @@ def draw(training, path):
     figure.savefig(path, dpi=100)
 
 
-def parse():
+def parse(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -251,8 +233,12 @@ def parse():
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="cpu or cuda")
     add("--out", default="runs/mnist", help="folder for what it writes")
+    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
-    return parser.parse_args()
+    args = parser.parse_args(arguments)
+    if args.epochs is not None and args.epochs < 1:
+        parser.error(f"--epochs is {args.epochs}, expected at least 1")
+    return args
 
 
 def main():
@@ -260,13 +246,16 @@ def main():
     train, test = load_data()
     if args.epochs is None:
         args.epochs = 3 if len(train) > 10_000 else 30
-    training = Training(args, train, test)
+    try:
+        training = Training(args, train, test)
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+        if args.resume:
+            training.resume()
+    except (ValueError, OSError) as error:  # of what the user gave: the message says it all
+        raise SystemExit(str(error)) from None
     print(training.model.summary(train.arrays[0][:1]))
-    Path(args.out).mkdir(parents=True, exist_ok=True)
-    if args.resume:
-        training.resume()
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint})")
+        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
         return 130
     tg.io.save(Path(args.out) / "model.safetensors", training.model.state_dict())
     try:

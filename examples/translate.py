@@ -32,6 +32,7 @@ ISO = tg.data.Vocabulary(string.digits + "-")
 PADDING = 0  # in a written date, whose characters are 1, 2, ...
 START = len(ISO)  # stands before the first character of an ISO date
 LONGEST, LENGTH = 40, len("2017-03-03")
+TASK = "dates"  # by which a checkpoint is known to be of this example
 EXAMPLES = ("the 3rd of March, 2017", "03/04/17", "Tue 7 Feb 1984", "NOVEMBER 11TH '09")
 
 
@@ -221,7 +222,7 @@ def shifted(iso):
 
 
 class Training:
-    """A model with all that its training needs to stop and go on: one state, one file."""
+    """A model in training, and the file that it goes on from after it was stopped."""
 
     def __init__(self, args):
         self.args = args
@@ -235,43 +236,24 @@ class Training:
             self.optimizer, args.epochs * len(self.loader), min_lr=args.lr / 100
         )
         names = "model width layers dropout examples test_examples epochs batch lr clip seed"
-        self.settings = {k: getattr(args, k) for k in names.split()}
-
-    @property
-    def checkpoint(self):
-        return Path(self.args.out) / "checkpoint.safetensors"
+        self.checkpoint = tg.io.Checkpoint(
+            Path(args.out) / "checkpoint.safetensors",
+            {"task": TASK, **{k: getattr(args, k) for k in names.split()}},
+            model=self.model,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            loader=self.loader,
+        )
 
     def save(self):
-        tg.io.save(
-            self.checkpoint,
-            {
-                "task": "dates",
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "loader": self.loader.state_dict(),
-                "random": tg.get_rng_state(),
-                "losses": np.array(self.losses, np.float32),
-                "accuracies": self.accuracies,
-                "epoch": self.epoch,
-                "settings": self.settings,
-            },
+        self.checkpoint.save(
+            losses=np.array(self.losses, np.float32), accuracies=self.accuracies, epoch=self.epoch
         )
 
     def resume(self):
-        state = load_state(self.checkpoint)
-        if state["settings"] != self.settings:
-            raise ValueError(
-                f"[resume] {self.checkpoint} was trained with {state['settings']}, "
-                f"this run has {self.settings}; give the same options, or leave out --resume"
-            )
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.loader.load_state_dict(state["loader"])
-        tg.set_rng_state(state["random"])
-        self.losses, self.accuracies = state["losses"].tolist(), state["accuracies"]
-        self.epoch = state["epoch"]
+        progress = self.checkpoint.load()
+        self.losses, self.accuracies = progress["losses"].tolist(), progress["accuracies"]
+        self.epoch = progress["epoch"]
 
     def step(self, written, iso):
         """One update with the right characters before each (teacher forcing); returns the loss."""
@@ -311,9 +293,10 @@ class Training:
             seen += len(written)
             rate = seen / (time.perf_counter() - start)
             bar.set_postfix_str(f"loss {loss:.4f}, {rate:,.0f} examples/s", refresh=False)
+            if interrupted or self.checkpoint.age >= self.args.save_every:
+                self.save()
             if interrupted:
                 bar.close()
-                self.save()
                 return False
         self.accuracies.append(self.evaluate())
         self.epoch += 1
@@ -335,16 +318,6 @@ class Training:
         return float(np.concatenate(right).mean())
 
 
-def load_state(path):
-    """The state in a checkpoint. Raises ValueError for none, and for one of another example."""
-    if not path.exists():
-        raise ValueError(f"[translate] there is no {path}: train first, or give another --out")
-    state = tg.io.load(path)
-    if state.get("task") != "dates":
-        raise ValueError(f"[translate] {path} is of another model: it does not translate dates")
-    return state
-
-
 def draw(training, path):
     """The loss, the accuracy, and where the model looks in a few dates."""
     from matplotlib.figure import Figure
@@ -359,8 +332,8 @@ def draw(training, path):
     twin = axes.twinx()
     ends = (np.arange(len(training.accuracies)) + 1) * len(training.loader)
     twin.plot(ends, training.accuracies, "o-", color="tab:orange")
-    twin.set(ylabel="exact matches on held-out dates")
-    twin.yaxis.set_major_formatter("{x:.1%}")
+    twin.set(ylabel="exact matches on held-out dates", ylim=(0, 1.02))
+    twin.yaxis.set_major_formatter("{x:.0%}")
 
     right.suptitle("Attention: from each character of the ISO date (row) to the written date")
     model = training.model
@@ -376,7 +349,7 @@ def draw(training, path):
     figure.savefig(path, dpi=100)
 
 
-def parse():
+def parse(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -395,20 +368,26 @@ def parse():
     add("--device", default="cpu", help="cpu or cuda")
     add("--date", metavar="TEXT", help="translate TEXT by the checkpoint in --out")
     add("--out", default="runs/translate", help="folder for what it writes")
+    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     if args.width < 4 or args.width % 4:
         parser.error(f"--width is {args.width}, expected a multiple of 4: heads and directions")
-    if min(args.examples, args.test_examples) < 1:
-        parser.error("--examples and --test-examples must be at least 1")
+    for name in ("examples", "test_examples", "epochs"):
+        if getattr(args, name) < 1:
+            option = name.replace("_", "-")
+            parser.error(f"--{option} is {getattr(args, name)}, expected at least 1")
     return args
 
 
 def translate_one(args):
     """The ISO date of --date by a checkpoint, whatever model it holds."""
     written = encode(args.date)[None]
-    state = load_state(Path(args.out) / "checkpoint.safetensors")
-    settings = state["settings"]
+    path = Path(args.out) / "checkpoint.safetensors"
+    state = tg.io.load(path)
+    settings = state.get("settings", {})
+    if settings.get("task") != TASK:
+        raise ValueError(f"[translate] {path} is of another model: it does not translate dates")
     model = MODELS[settings["model"]](settings["width"], settings["layers"], settings["dropout"])
     model.load_state_dict(state["model"])
     return ISO.decode(translate(model.to(args.device), written)[0])
@@ -421,14 +400,14 @@ def main():
             print(translate_one(args))
             return 0
         training = Training(args)
+        Path(args.out).mkdir(parents=True, exist_ok=True)
         if args.resume:
             training.resume()
-    except ValueError as error:  # of what the user gave: the message says it all
+    except (ValueError, OSError) as error:  # of what the user gave: the message says it all
         raise SystemExit(str(error)) from None
     print(training.model.summary())
-    Path(args.out).mkdir(parents=True, exist_ok=True)
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint})")
+        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
         return 130
     try:
         draw(training, Path(args.out) / "report.png")

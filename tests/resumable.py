@@ -14,9 +14,9 @@ from tinygrad_like import nn
 
 
 class Run:
-    """Everything that the next step depends on: one dict, one file."""
+    """A model with all that its next step depends on."""
 
-    def __init__(self):
+    def __init__(self, path):
         tg.seed(11)
         self.model = nn.Sequential(
             nn.Flatten(),
@@ -32,29 +32,23 @@ class Run:
         # 22 full batches and a smaller one: 100 steps are more than four epochs.
         self.loader = tg.data.DataLoader(train, 64, shuffle=True, seed=5)
         self.step, self.loss = 0, 0.0
+        self.checkpoint = tg.io.Checkpoint(
+            path,
+            {"seed": 11},
+            model=self.model,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            loader=self.loader,
+        )
 
-    def save(self, path):
-        state = {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "loader": self.loader.state_dict(),
-            "random": tg.get_rng_state(),
-            "step": self.step,
-            "loss": self.loss,
-        }
-        tg.io.save(path, state)
+    def save(self):
+        self.checkpoint.save(step=self.step, loss=self.loss)
 
-    def load(self, path):
-        state = tg.io.load(path)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.loader.load_state_dict(state["loader"])
-        tg.set_rng_state(state["random"])
-        self.step, self.loss = state["step"], state["loss"]
+    def load(self):
+        progress = self.checkpoint.load()
+        self.step, self.loss = progress["step"], progress["loss"]
 
-    def train(self, path, until, every):
+    def train(self, until, every):
         while self.step < until:
             for images, labels in self.loader:
                 logits = tg.checkpoint(self.model, tg.Tensor(images))
@@ -65,7 +59,7 @@ class Run:
                 self.schedule.step()
                 self.step, self.loss = self.step + 1, loss.item()
                 if self.step % every == 0 or self.step == until:
-                    self.save(path)
+                    self.save()
                     print(f"saved {self.step}", flush=True)
                 if self.step == until:
                     return
@@ -73,7 +67,7 @@ class Run:
 
 if __name__ == "__main__":
     path, until, every = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    run = Run()
+    run = Run(path)
     if os.path.exists(path):
-        run.load(path)
-    run.train(path, until, every)
+        run.load()
+    run.train(until, every)

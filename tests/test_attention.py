@@ -272,6 +272,8 @@ ERRORS = [
      "[attention_weights] 2 key heads do not divide 3 query heads"),
     (lambda: tg.rotary(ones(2, 3)), ValueError,
      "[rotary] x is (2, 3), expected (..., T, d) with an even d"),
+    (lambda: tg.rotary(ones(2, 4, dtype=np.int64)), TypeError,
+     "[rotary] x has dtype int64, expected a floating one"),
     (lambda: tg.rotary(ones(4)), ValueError, "[rotary] x is (4,), expected (..., T, d)"),
 ]  # fmt: skip
 

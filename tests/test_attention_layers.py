@@ -231,6 +231,12 @@ def test_additive_attention_heeds_masks(one_step, kind):
         assert g.numpy()[0].any()
 
 
+def test_a_mask_of_another_dtype_does_not_widen_additive_attention():
+    layer = nn.AdditiveAttention(3, 4, 5)
+    outs = layer(ones(2, 3), ones(2, 7, 4), mask=np.zeros(7))
+    assert {y.dtype for y in outs} == {np.dtype(np.float32)}
+
+
 def test_additive_attention_has_derivatives_of_order_2():
     tg.seed(0)
     layer = nn.AdditiveAttention(2, 3, 4).to(np.float64)
@@ -280,6 +286,12 @@ ERRORS = [
      "[MultiHeadAttention] rotary is for self attention"),
     (refilled_cache, ValueError,
      "[KeyValueCache] holds a batch of 2, got one of 1; start with a new cache"),
+    (lambda: mha([[[1.0] * 8]]), TypeError,
+     "[MultiHeadAttention] query is a list, expected a Tensor or an array"),
+    (lambda: mha(ones(1, 3, 8), mask=np.ones((3, 3), int)), TypeError,
+     "mask has dtype int64, expected booleans (True: may look) or floats to add"),
+    (lambda: nn.AdditiveAttention(3, 4, 5)(ones(2, 3), [1.0]), TypeError,
+     "[AdditiveAttention] keys is a list, expected a Tensor or an array"),
     (lambda: nn.AdditiveAttention(3, 4, 0), ValueError, "[AdditiveAttention] d_hidden is 0, exp"),
     (lambda: nn.AdditiveAttention(3, 4, 5)(ones(3), ones(2, 7, 4)), ValueError,
      "[AdditiveAttention] query is (3,), keys (2, 7, 4), values (2, 7, 4), expected (N, d_query)"),

@@ -76,8 +76,25 @@ def test_mnist_refuses_to_resume_another_model(offline):
     assert run("--epochs", "1", "--out", out).returncode == 0
     result = run("--epochs", "2", "--model", "cnn", "--out", out, "--resume")
     assert result.returncode != 0
-    assert "[resume]" in result.stderr
-    assert "'model': 'mlp'" in result.stderr
+    assert "is of a run with {'model': 'mlp'}, this one has {'model': 'cnn'}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--epochs", "0"), "--epochs is 0, expected at least 1"),
+        (("--batch-size", "0"), "[DataLoader] batch_size is 0, expected a positive integer"),
+        (("--lr", "-1"), "[Adam] lr is -1.0"),
+        (("--device", "tpu"), "tpu"),
+        (("--resume",), "No such file or directory"),
+    ],
+)
+def test_mnist_refuses_in_a_line_what_it_cannot_do(offline, options, message):
+    result = run(*options, "--out", str(offline / "out"))
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_mnist_stops_at_a_loss_that_is_no_number(offline):

@@ -36,6 +36,13 @@ class TorchFirst(T.Module):
         return y[0] if isinstance(y, tuple) else y
 
 
+class TorchPositions(T.Embedding):
+    """What people write for nn.LearnedPositions."""
+
+    def forward(self, x):
+        return x + super().forward(torch.arange(x.shape[-2]))
+
+
 # name: our layer, PyTorch's, the shape of an input (None: integers below 7)
 LAYERS = {
     "dense": (lambda: nn.Dense(4, 6), lambda: T.Linear(4, 6), (3, 5, 4)),
@@ -66,6 +73,7 @@ LAYERS = {
         (2, 4, 5, 5),
     ),
     "embedding": (lambda: nn.Embedding(7, 5), lambda: T.Embedding(7, 5), None),
+    "positions": (lambda: nn.LearnedPositions(7, 4), lambda: TorchPositions(7, 4), (2, 5, 4)),
     "layer_norm": (lambda: nn.LayerNorm((3, 4)), lambda: T.LayerNorm((3, 4)), (2, 5, 3, 4)),
     "layer_norm no bias": (
         lambda: nn.LayerNorm(4, bias=False),
@@ -179,6 +187,22 @@ def test_every_layer_that_is_known_is_tested():
     """A layer that gets an entry in LINKS gets a row above."""
     tested = {type(m) for make, _, _ in LAYERS.values() for _, m in make().named_modules()}
     assert set(LINKS) <= tested
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.AdditiveAttention(2, 3, 4),
+        lambda: nn.GPT(5, 4, 4, 2, 2),
+        lambda: nn.TransformerDecoder(4, 2, 6, 2),
+    ],
+)
+def test_the_weights_of_what_is_made_of_layers_are_all_known(make):
+    ours, again = make(), make()
+    load_torch(again, to_torch(ours))
+    state = again.state_dict()
+    for path, value in ours.state_dict().items():
+        np.testing.assert_array_equal(state[path].numpy(), value.numpy(), err_msg=path)
 
 
 # Models
@@ -401,36 +425,3 @@ def test_a_pickle_of_torch_is_refused(tmp_path):
     torch.save(T.Linear(2, 2).state_dict(), tmp_path / "weights.pt")
     with pytest.raises(tg.io.FileError, match="not a safetensors file"):
         load_torch(nn.Dense(2, 2), tmp_path / "weights.pt")
-
-
-# GPT-2
-
-
-def small_gpt2(**options):
-    """A random GPT-2 of Hugging Face's, and ours of the same sizes."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    sizes = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
-    torch.manual_seed(0)
-    config = transformers.GPT2Config(**sizes, **options)
-    theirs = randomize(transformers.GPT2LMHeadModel(config).eval())
-    return theirs, nn.GPT(31, 16, 12, 2, 3, activation="gelu_tanh")
-
-
-def test_gpt2_from_a_file_of_hugging_face_computes_its_logits(tmp_path):
-    theirs, ours = small_gpt2()
-    theirs.save_pretrained(tmp_path, safe_serialization=True)
-    interchange.load_gpt2(ours, tmp_path / "model.safetensors")
-    ids = np.random.default_rng(0).integers(0, 31, (2, 16))
-    with torch.no_grad():
-        expected = theirs(torch.from_numpy(ids)).logits.numpy()
-    np.testing.assert_allclose(ours(ids).numpy(), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_gpt2_of_other_sizes_is_refused(tmp_path):
-    theirs, _ = small_gpt2()
-    ours = nn.GPT(31, 16, 12, 3, 3, activation="gelu_tanh")
-    before = ours.state_dict()
-    with pytest.raises(StateError, match=r"missing: h\.2") as caught:
-        interchange.load_gpt2(ours, theirs.state_dict())
-    assert str(caught.value).startswith("[load_gpt2] the weights do not fit GPT; nothing was")
-    assert all((before[k].numpy() == v.numpy()).all() for k, v in ours.state_dict().items())

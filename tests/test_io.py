@@ -3,6 +3,9 @@
 import math
 import os
 import struct
+import subprocess
+import sys
+from io import FileIO
 
 import numpy as np
 import pytest
@@ -207,24 +210,45 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
     io.save(path, {"a": np.arange(3)})
     before = path.read_bytes()
 
-    class FullDisk:
-        def __init__(self, name, mode):
-            self.file = open(name, mode)  # noqa: SIM115
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            self.file.close()
-
+    class FullDisk(FileIO):
         def write(self, content):
-            self.file.write(content[:10])
+            super().write(content[:10])
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(io, "open", FullDisk, raising=False)
     with pytest.raises(OSError, match="No space left"):
         io.save(path, {"a": np.zeros(1000)})
     assert path.read_bytes() == before
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.skipif(io.fcntl is None, reason="Windows has no locks of this kind")
+def test_save_removes_what_a_killed_save_left_and_nothing_else(path):
+    stale, written = (f"{path.name}.{token}.tmp" for token in ("0123abcd", "89abcdef"))
+    others = [f"{path.name}.notes.tmp", f"other-{stale}", f"{stale}.bak"]
+    for name in (stale, written, *others):
+        path.with_name(name).write_bytes(b"begun")
+    with path.with_name(written).open("rb") as file:
+        io.fcntl.flock(file, io.fcntl.LOCK_EX)  # as a process has it that is writing
+        io.save(path, {"a": 1})
+        assert sorted(os.listdir(path.parent)) == sorted([path.name, written, *others])
+    io.save(path, {"a": 2})
+    assert sorted(os.listdir(path.parent)) == sorted([path.name, *others])
+    assert io.load(path) == {"a": 2}
+
+
+def test_processes_that_save_to_one_file_do_not_disturb_each_other(path):
+    code = (
+        "import sys, numpy as np; from tinygrad_like import io\n"
+        "for k in range(100): io.save(sys.argv[1], {'a': np.full(20_000, k), 'k': k})"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(path)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    errors = [process.communicate(timeout=60)[1] for process in running]
+    assert errors == [""] * 3
+    state = io.load(path)
+    assert (state["a"] == 99).all()
+    assert state["k"] == 99
     assert os.listdir(path.parent) == [path.name]
 
 

@@ -417,6 +417,8 @@ ERRORS = [
     (lambda: call("lstm", lengths=np.ones((N, T), bool)), TypeError,
      "[lstm] lengths have dtype bool, expected integers"),
     (lambda: call("lstm", [[1.0]]), TypeError, "[lstm] x is a list, expected a Tensor"),
+    (lambda: nn.GRU(D, H)([[1.0]], tg.ones((1, 1, H))), TypeError,
+     "[GRU] x is a list, expected a Tensor or an array"),
     (lambda: nn.LSTM(0, H), ValueError, "[LSTM] n_in is 0, expected a positive integer"),
     (lambda: nn.GRU(D, 2.5), ValueError, "[GRU] n_hidden is 2.5, expected a positive integer"),
     (lambda: nn.RNN(D, H, 0), ValueError, "[RNN] num_layers is 0, expected a positive integer"),

@@ -119,3 +119,19 @@ def test_training_is_the_same_from_run_to_run(mnist_example):
         return {k: v.numpy().tobytes() for k, v in model.state_dict().items()}
 
     assert weights() == weights()
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_gradients_accumulated_over_parts_are_those_of_the_large_batch(parts):
+    model = tg.nn.GPT(11, 8, 16, 2, 2).to(np.float64)
+    ids = np.random.default_rng(0).integers(0, 11, (4, 9))
+
+    def gradients(batches):
+        model.zero_grad()
+        for batch in batches:
+            loss = tg.losses.cross_entropy(model(batch[:, :-1]), batch[:, 1:])
+            (loss / len(batches)).backward()
+        return [p.grad.numpy().copy() for p in model.parameters()]
+
+    for a, b in zip(gradients([ids]), gradients(np.split(ids, parts)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-14)

@@ -171,14 +171,25 @@ def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path):
     out = str(trained["lstm"][0])
     result = run("--model", "transformer", *SMALL, "--out", out, "--resume")
     assert result.returncode == 1, result
-    assert "was trained with {'model': 'lstm'" in result.stderr
+    assert "is of a run with {'model': 'lstm'}, this one has {'model': 'transf" in result.stderr
     result = run("--date", "3 March 2017", "--out", str(tmp_path))
-    assert "checkpoint.safetensors: train first" in result.stderr
+    assert "No such file or directory" in result.stderr
     tg.io.save(tmp_path / "checkpoint.safetensors", {"settings": {"model": "gpt"}})
-    for options in (("--date", "3 March 2017"), (*SMALL, "--resume")):
+    for options, message in (
+        (("--date", "3 March 2017"), "checkpoint.safetensors is of another model"),
+        ((*SMALL, "--resume"), "checkpoint.safetensors is the file of something else"),
+    ):
         result = run(*options, "--out", str(tmp_path))
         assert result.returncode == 1, result
-        assert "checkpoint.safetensors is of another model" in result.stderr
+        assert message in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--examples", "--test-examples"])
+def test_nothing_to_do_is_refused(example, capsys, option):
+    with pytest.raises(SystemExit):
+        example.parse([option, "0"])
+    assert f"error: {option} is 0, expected at least 1" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_stops_it(tmp_path):

@@ -187,6 +187,7 @@ LINKS: dict[type, Callable[[Any], list[Link]]] = {
     nn.Conv2D: same,
     nn.ConvTranspose2D: same,
     nn.Embedding: same,
+    nn.LearnedPositions: same,  # an Embedding's weight there
     nn.LayerNorm: same,
     nn.RMSNorm: same,
     nn.GroupNorm: same,
@@ -237,8 +238,15 @@ def load_gpt2(model: nn.GPT, weights: Any) -> None:
         weights: the safetensors file of a GPT2Model or GPT2LMHeadModel, or a dict of arrays. The
             causal masks in it, and the head, which is the token embedding, are passed over.
 
-    Raises as `load_torch` does.
+    Raises as `load_torch` does, and ValueError for a model with another activation.
     """
+    for block in model.blocks:
+        activation = block.feed_forward.activation
+        if not getattr(activation, "approximate", False):
+            raise ValueError(
+                f"[load_gpt2] the model has {activation!r}, expected the activation of GPT-2: "
+                'nn.GPT(..., activation="gelu_tanh")'
+            )
     state = _read_state("load_gpt2", weights)
     passed = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
     state = {k.removeprefix("transformer."): v for k, v in state.items() if not k.endswith(passed)}

@@ -1,19 +1,32 @@
 """Files for states: `save` and `load` nested dicts of arrays and settings. Never pickle.
 
+`Checkpoint` is the file of a training run, with all that it needs to go on after it was stopped.
+
 The format is safetensors. An array is a tensor, named by its keys joined with "/"; the tree of
 dicts, lists and settings is JSON in the file's metadata, where `{"/array": name}` stands for an
 array and `{"/tuple": [...]}` for a tuple (keys hold no "/", so nothing else can look like these).
 A CRC32 over all metadata, names, types, shapes and values tells an altered file.
 """
 
+import glob
 import json
 import os
 import secrets
 import shutil
+import time
 import zlib
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
+
+from tinygrad_like import backend
+
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 # safetensors' names of the types that are saved and loaded, and NumPy's.
 DTYPES = {
@@ -86,6 +99,82 @@ def load(path):
     if checksum != found:
         raise _altered(path, f"its CRC32 is {found}, expected {checksum}")
     return _decode(tree, arrays)
+
+
+class Checkpoint:
+    """All that a training run needs to go on after it was stopped, in one file.
+
+    Args:
+        path: of the file.
+        settings: what the run was started with, a dict of numbers and strings. Only a run with
+            equal settings goes on.
+        parts: by name, what the next step depends on: model, optimizer, schedule, loader, or
+            anything else with `state_dict()` and `load_state_dict(state)`. The state of the
+            random generator is always kept, too.
+
+    A run that was killed, and goes on from its file, takes the very steps that it would have
+    taken. A file of the same parts, settings and progress has the same bytes.
+
+    >>> import tinygrad_like as tg
+    >>> model = tg.nn.Dense(2, 3)
+    >>> optimizer = tg.optim.Adam(model.parameters(), lr=1e-2)
+    >>> checkpoint = tg.io.Checkpoint("run.safetensors", {"lr": 1e-2}, model=model, adam=optimizer)
+    >>> checkpoint.save(step=7)  # doctest: +SKIP
+    >>> checkpoint.load()  # doctest: +SKIP
+    {'step': 7}
+    """
+
+    def __init__(self, path, settings, **parts):
+        self.path, self.settings, self.parts = path, settings, parts
+        self._touched = time.monotonic()
+
+    @property
+    def age(self):
+        """Seconds since the file was saved or loaded, or this object was made."""
+        return time.monotonic() - self._touched
+
+    def save(self, **progress):
+        """Write the file; `progress` is what else the run has to know, for `load` to return.
+
+        Raises as `tg.io.save` does, and ValueError for progress under the name of a part.
+        """
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        state |= {"random": backend.get_rng_state(), "settings": self.settings}
+        taken = sorted(state.keys() & progress.keys())
+        if taken:
+            raise ValueError(f"[Checkpoint] progress has the names of other states: {taken}")
+        save(self.path, state | progress)
+        self._touched = time.monotonic()
+
+    def load(self):
+        """Give every part and the random generator the state in the file; returns the progress.
+
+        Raises as `tg.io.load` and the parts do, FileError for a file that lacks a part, and
+        ValueError for one of a run with other settings, naming those.
+        """
+        state = load(self.path)
+        expected = {*self.parts, "random", "settings"}
+        if not expected <= state.keys():
+            raise FileError(
+                f"[Checkpoint] {self.path} is the file of something else: it lacks "
+                f"{sorted(expected - state.keys())}; nothing was changed"
+            )
+        self._check_settings(state["settings"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        backend.set_rng_state(state["random"])
+        self._touched = time.monotonic()
+        return {name: value for name, value in state.items() if name not in expected}
+
+    def _check_settings(self, found):
+        ours = self.settings
+        names = [name for name in ours | found if ours.get(name) != found.get(name)]
+        if names:
+            theirs, ours = ({k: s[k] for k in names if k in s} for s in (found, ours))
+            raise ValueError(
+                f"[Checkpoint] {self.path} is of a run with {theirs}, this one has {ours}; "
+                "give the same settings, or begin a new run; nothing was changed"
+            )
 
 
 def _altered(path, reason):
@@ -163,19 +252,49 @@ def _write(path, content):
     exists = os.path.exists(target)
     if exists and not os.path.isfile(target):
         raise FileError(f"[save] {path} is a folder or a device, expected a file or a new name")
-    temporary = f"{target}.{secrets.token_hex(4)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
+    _remove_stale(target)
+    with _open_temporary(target) as file:
+        try:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if exists:
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+            if exists:
+                shutil.copymode(target, file.name)
+            if fcntl is None:
+                file.close()  # Windows renames no open file
+            os.replace(file.name, target)
+        except BaseException:
+            file.close()
+            with suppress(FileNotFoundError):
+                os.unlink(file.name)
+            raise
+
+
+# A process that is killed while it saves leaves its temporary file behind. The next save removes
+# it, and knows it from one that is being written by its lock, which the system lets go of.
+
+
+def _open_temporary(target):
+    """A new file beside `target`, open, and locked until it is closed."""
+    while True:
+        file = open(f"{target}.{secrets.token_hex(4)}.tmp", "xb")  # noqa: SIM115
+        if fcntl is None:
+            return file
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.path.exists(file.name):  # else another process was faster to take it for stale
+            return file
+        file.close()
+
+
+def _remove_stale(target):
+    """Remove the temporary files beside `target` that no process is writing."""
+    if fcntl is None:
+        return
+    for name in glob.glob(f"{glob.escape(target)}.{'[0-9a-f]' * 8}.tmp"):
+        with suppress(OSError), open(name, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name)
 
 
 def _read(path):

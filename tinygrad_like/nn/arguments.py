@@ -63,6 +63,14 @@ def flag(layer: str, name: str, value: Any) -> bool:
     return bool(value)
 
 
+def tensor(layer: str, name: str, value: Any) -> None:
+    """Raise TypeError for what is neither a Tensor nor an array, such as a list."""
+    if not hasattr(value, "ndim"):
+        raise TypeError(
+            f"[{layer}] {name} is a {type(value).__name__}, expected a Tensor or an array"
+        )
+
+
 def divides(layer: str, groups: int, **channels: int) -> None:
     """Raise ValueError unless `groups` divides each of the numbers of channels."""
     if any(n % groups for n in channels.values()):

@@ -7,7 +7,7 @@ zeros from the attention, and gives it no gradient.
 
 from typing import Any
 
-from tinygrad_like.engine import Tensor
+from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.module import Module
@@ -155,7 +155,10 @@ class MultiHeadAttention(Module):
 
     def _check(self, query, key, value, mask, crossing, cache):
         for name, x in (("query", query), ("key", key), ("value", value)):
-            if x is not None and (x.ndim != 3 or x.shape[2] != self.d_model):
+            if x is None:
+                continue
+            arguments.tensor("MultiHeadAttention", name, x)
+            if x.ndim != 3 or x.shape[2] != self.d_model:
                 raise ValueError(
                     f"[MultiHeadAttention] {name} is {x.shape}, expected (N, T, {self.d_model})"
                 )
@@ -202,7 +205,7 @@ class AdditiveAttention(Module):
         if mask is not None:
             _check_additive_mask(mask, scores.shape, one_step)
             mask = expand_dims(mask, 1) if one_step and mask.ndim == 2 else mask
-            scores = where(mask, scores, -float("inf")) if _is_bool(mask) else scores + mask
+            scores = _masked(scores, mask)
         weights = softmax(scores)
         context = matmul(weights, values)
         return (squeeze(context, 1), squeeze(weights, 1)) if one_step else (context, weights)
@@ -212,11 +215,15 @@ class AdditiveAttention(Module):
         return squeeze(self.score(hidden), 3)  # (N, T, S)
 
 
-def _is_bool(mask):
-    return mask.dtype.kind == "b"
+def _masked(scores, mask):
+    if mask.dtype.kind == "b":
+        return where(mask, scores, -float("inf"))
+    return scores + astype(mask, dtype=scores.dtype)
 
 
 def _check_additive(query, keys, values):
+    for name, x in (("query", query), ("keys", keys), ("values", values)):
+        arguments.tensor("AdditiveAttention", name, x)
     fit = query.ndim in (2, 3) and keys.ndim == values.ndim == 3
     if not fit or query.shape[0] != keys.shape[0] or keys.shape[:2] != values.shape[:2]:
         raise ValueError(

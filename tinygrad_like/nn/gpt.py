@@ -71,9 +71,11 @@ class GPT(Module):
 
         With a cache, `ids` are the tokens after those that the cache has seen.
 
-        Raises ValueError for more tokens than the context, IndexError for ids out of range.
+        Raises ValueError for more tokens than the context, IndexError for ids out of range,
+        TypeError for ids that are no integers.
         """
-        if len(ids.shape) != 2:
+        arguments.tensor("GPT", "ids", ids)
+        if ids.ndim != 2:
             raise ValueError(f"[GPT] ids are {ids.shape}, expected (N, T)")
         start = 0 if cache is None else cache.length
         end = start + ids.shape[1]

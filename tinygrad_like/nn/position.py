@@ -48,6 +48,7 @@ class LearnedPositions(Module):
 
 
 def _check(name, x, offset, d_model, max_length):
+    arguments.tensor(name, "x", x)
     if x.ndim < 2 or x.shape[-1] != d_model:
         raise ValueError(f"[{name}] x is {x.shape}, expected (..., T, {d_model})")
     arguments.integer(name, "offset", offset, 0)

@@ -54,6 +54,7 @@ class Recurrent(Module):
         self, op: Callable, x: Tensor, states: tuple, lengths: Any, **attributes: Any
     ) -> tuple[Tensor, list[Tensor]]:
         """(out, last states) of all layers: each reads what the one below gives."""
+        arguments.tensor(type(self).__name__, "x", x)
         for what, state in zip("hc", states, strict=False):
             self._check_state(what, state, x)
         ends = []

@@ -189,12 +189,16 @@ def rotary(x, *, offset=0, base=10000.0):
     """`x` (..., T, d), each pair of features turned by its position times base^(-2i / d).
 
     Pairs are (0, 1), (2, 3), ...; the first position is `offset`. The scores of queries and keys
-    turned this way depend on the distance of their positions alone. ValueError if d is odd.
+    turned this way depend on the distance of their positions alone.
+
+    Raises ValueError if d is odd, TypeError for an x that is not floating.
 
     Source: Su et al. 2021, "RoFormer: enhanced transformer with rotary position embedding".
     """
     if x.ndim < 2 or x.shape[-1] % 2:
         raise ValueError(f"[rotary] x is {x.shape}, expected (..., T, d) with an even d")
+    if x.dtype.kind not in "fc":
+        raise TypeError(f"[rotary] x has dtype {x.dtype}, expected a floating one")
     be = backend_of(x)
     turn = angles(be, x.shape[-2], x.shape[-1], offset, base)
     dtype = np.empty(0, x.dtype).real.dtype
