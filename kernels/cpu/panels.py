@@ -1,0 +1,96 @@
+"""Matrix products with a right factor that is packed once, in panels, and used for few rows at a time.
+
+BLAS packs its factors in every call, which for a few rows costs more than the product. A factor
+(k, n) in panels has the shape (panels, k, width), with zeros beyond the last column.
+"""
+
+from .compile import jit
+from .tile import MOST_ROWS, PANEL, tile
+
+
+def panel_width(dtype):
+    """How many columns a panel has."""
+    return PANEL // dtype.itemsize
+
+
+def panels_for(columns, dtype):
+    """How many panels hold so many columns."""
+    return -(-columns // panel_width(dtype))
+
+
+@jit
+def pack_columns(matrix, begin, end, panels, at, k_begin, k_end):
+    """Put the columns begin <= j < end in the panels, from their column `at` on.
+
+    Of all these only the rows k_begin <= k < k_end: several threads may share the work.
+    """
+    width = panels.shape[2]
+    while begin < end:
+        first = at % width
+        count = min(width - first, end - begin)
+        for k in range(k_begin, k_end):
+            source = matrix[k, begin : begin + count]
+            target = panels[at // width, k, first : first + count]
+            for j in range(source.size):
+                target[j] = source[j]
+        begin += count
+        at += count
+
+
+@jit
+def pack_rows(matrix, panels, k_begin, k_end, shift):
+    """Put all rows in the panels as columns, of each the numbers k_begin <= k < k_end.
+
+    Number k becomes row k + shift of the panels.
+    """
+    width = panels.shape[2]
+    for first in range(k_begin, k_end, width):  # a piece at a time, which stays in the cache
+        for i in range(matrix.shape[0]):
+            source = matrix[i, first : min(first + width, k_end)]
+            at = first + shift
+            target = panels[i // width, at : at + source.size, i % width]
+            for k in range(source.size):
+                target[k] = source[k]
+
+
+@jit
+def clear_beyond(columns, panels, k_begin, k_end):
+    """Put zeros beyond so many columns."""
+    width = panels.shape[2]
+    for k in range(k_begin, k_end):
+        for j in range(columns, panels.shape[0] * width):
+            panels[j // width, k, j % width] = 0
+
+
+@jit
+def multiply(a, panels, c, more):
+    """c = a @ the packed factor, plus what c was if `more`; c has all columns of all panels.
+
+    The rows of a and c may lie at any distance.
+    """
+    rows, k = a.shape
+    blocks = (rows + MOST_ROWS - 1) // MOST_ROWS
+    for p in range(panels.shape[0]):
+        for block in range(blocks):
+            first, end = block * rows // blocks, (block + 1) * rows // blocks
+            tile(
+                end - first, k, a.ctypes.data + first * a.strides[0], a.strides[0], a.itemsize,
+                panels.ctypes.data + p * panels.strides[0],
+                c.ctypes.data + first * c.strides[0] + p * PANEL, c.strides[0],
+                more, c.dtype.type(0),
+            )  # fmt: skip
+
+
+@jit
+def multiply_transposed(a, panel, c, more):
+    """c = a^T @ one panel, plus what c was if `more`; c has all columns of the panel."""
+    k, rows = a.shape
+    blocks = (rows + MOST_ROWS - 1) // MOST_ROWS
+    for block in range(blocks):
+        first, end = block * rows // blocks, (block + 1) * rows // blocks
+        tile(
+            end - first, k, a.ctypes.data + first * a.itemsize, a.itemsize, a.strides[0],
+            panel.ctypes.data,
+            c.ctypes.data + first * c.strides[0], c.strides[0],
+            more, c.dtype.type(0),
+        )  # fmt: skip

@@ -1,0 +1,193 @@
+"""Recurrent layers backward, compiled: step by step, then the gradients by W, U, b and x at once.
+
+The gradients by x W + h U + b lie in `da`, the rows of one step beside each other: a row for each
+step of each sequence, as `list_steps` has them. A GRU's blocks are n, r, z, s there, so that what
+belongs to x W and what belongs to h U is each one run of columns.
+"""
+
+from .compile import jit
+from .panels import clear_beyond, multiply, multiply_transposed, pack_rows
+from .recurrent_cells import GRU, LSTM, RNN_RELU, gru_gradient, lstm_gradient, rnn_gradient
+from .recurrent_forward import ROWS_AT_ONCE, group_of, list_steps, start_of, state_before
+from .threads import run, share
+
+SUMMED_AT_ONCE = 256
+
+
+@jit
+def _pack(task, tasks, kind, weight, recurrent, weight_panels, recurrent_panels):
+    """W^T, with the rows in the order of `da`, and U^T."""
+    features, columns = weight.shape
+    size = recurrent.shape[0]
+    turned = 2 * size if kind == GRU else columns
+    begin, end = share(task, tasks, turned)
+    pack_rows(weight, weight_panels, begin, end, columns - turned)
+    begin, end = share(task, tasks, columns - turned)
+    pack_rows(weight, weight_panels, turned + begin, turned + end, -turned)
+    begin, end = share(task, tasks, columns)
+    clear_beyond(features, weight_panels, begin, end)
+    parts = recurrent_panels.shape[0]
+    for part in range(parts):
+        lo, hi = share(part, parts, size)
+        pack_rows(recurrent[lo:hi], recurrent_panels[part], begin, end, 0)
+        clear_beyond(hi - lo, recurrent_panels[part], begin, end)
+
+
+@jit
+def _steps(
+    task, tasks, kind, by_units, begin, end, reverse, order, lengths, live, starts,
+    dout, h0, c0, out, gates, cells, dh, dc, da, panels,
+):  # fmt: skip
+    """Run the steps from end - 1 back to `begin` for the sequences and units of a task.
+
+    dh[part] and dc hold what reaches a step's state from the steps after it. To finish with the
+    gradient of the first state, a last call has the step -1.
+    """
+    group, groups, part, parts = group_of(task, tasks, by_units)
+    start = start_of(group, groups, order.size)
+    stop = start_of(group + 1, groups, order.size)
+    lo, hi = share(part, parts, out.shape[1])
+    steps, columns = live.shape[1], gates.shape[1]
+    dh_rows, by_h = dh[part, start:stop], da[:, columns - panels.shape[2] : columns]
+    for s in range(end - 1, begin - 1, -1):
+        if s + 1 < steps:
+            first, count = starts[group, s + 1], live[group, s + 1]
+            multiply(by_h[first : first + count], panels[part], dh_rows, kind == GRU)
+        if s < 0:
+            break
+        t = steps - 1 - s if reverse else s
+        for r in range(live[group, s]):
+            n = order[start + r]
+            row, d = n * steps + t, da[starts[group, s] + r]
+            if kind == LSTM:
+                cell = state_before(cells, c0, n, t, steps, lengths[n], reverse)
+                lstm_gradient(
+                    gates[row], cell, cells[row], dout[row], dh_rows[r], dc[start + r], d, lo, hi
+                )
+            elif kind == GRU:
+                h = state_before(out, h0, n, t, steps, lengths[n], reverse)
+                gru_gradient(gates[row], h, dout[row], dh_rows[r], d, lo, hi)
+            else:
+                rnn_gradient(kind == RNN_RELU, out[row], dout[row], dh_rows[r], d, lo, hi)
+
+
+@jit
+def _weights(
+    task, tasks, blocks, reverse, lengths, rows, x, h0, out, da,
+    dweight, drecurrent, dbias, factors, panel, spare,
+):  # fmt: skip
+    """dweight = x^T da, drecurrent = (h before each step)^T da, dbias = the sums of da.
+
+    A row of `blocks` is a run of columns: where it begins in da, how many there are, and where it
+    begins in dweight, drecurrent and dbias (-1: nowhere). A task has its share of each.
+    """
+    factors, panel, spare = factors[task], panel[task], spare[task]
+    features, width = x.shape[1], panel.shape[1]
+    steps = out.shape[0] // lengths.size
+    for first in range(0, rows.size, SUMMED_AT_ONCE):
+        count = min(SUMMED_AT_ONCE, rows.size - first)
+        for i in range(count):
+            n, t = rows[first + i] // steps, rows[first + i] % steps
+            factors[i, :features] = x[rows[first + i]]
+            factors[i, features:] = state_before(out, h0, n, t, steps, lengths[n], reverse)
+        by_x, by_h = factors[:count, :features], factors[:count, features:]
+        more = first > 0
+        for b in range(blocks.shape[0]):
+            start, columns, at_weight, at_recurrent, at_bias = blocks[b]
+            for p in range(*share(task, tasks, (columns + width - 1) // width)):
+                at = p * width
+                size = min(width, columns - at)
+                _take(da[first : first + count, start + at : start + at + size], panel)
+                if at_bias >= 0:
+                    _add_sums(panel[:count], dbias[at_bias + at : at_bias + at + size], more)
+                if at_weight >= 0:
+                    c = dweight[:, at_weight + at : at_weight + at + size]
+                    _add_product(by_x, panel[:count], c, spare, more)
+                if at_recurrent >= 0:
+                    c = drecurrent[:, at_recurrent + at : at_recurrent + at + size]
+                    _add_product(by_h, panel[:count], c, spare, more)
+
+
+@jit
+def _take(block, panel):
+    """Copy a block of columns to a panel, with zeros beyond them."""
+    for i in range(block.shape[0]):
+        source, target = block[i], panel[i]
+        for j in range(source.size):
+            target[j] = source[j]
+        for j in range(source.size, target.size):
+            target[j] = 0
+
+
+@jit
+def _add_sums(panel, sums, more):
+    """sums = the sums of the panel's columns, plus what it was if `more`."""
+    for j in range(sums.size):
+        total = sums.dtype.type(0)
+        for i in range(panel.shape[0]):
+            total += panel[i, j]
+        sums[j] = sums[j] + total if more else total
+
+
+@jit
+def _add_product(a, panel, c, spare, more):
+    """c = a^T @ panel, plus what c was if `more`; c may have fewer columns than the panel."""
+    if c.shape[1] == panel.shape[1]:
+        multiply_transposed(a, panel, c, more)
+        return
+    multiply_transposed(a, panel, spare[:, :], False)
+    for i in range(c.shape[0]):
+        for j in range(c.shape[1]):
+            c[i, j] = c[i, j] + spare[i, j] if more else spare[i, j]
+
+
+@jit
+def _inputs(task, tasks, rows, da, panels, sums, dx):
+    """dx = da @ W^T."""
+    sums = sums[task]
+    begin, end = share(task, tasks, rows.size)
+    for first in range(begin, end, ROWS_AT_ONCE):
+        count = min(ROWS_AT_ONCE, end - first)
+        multiply(da[first : first + count, : panels.shape[1]], panels, sums, False)
+        for i in range(count):
+            target, row = dx[rows[first + i]], sums[i]
+            for j in range(target.size):
+                target[j] = row[j]
+
+
+@jit
+def backward(
+    pool, kind, tasks, by_units, reverse, order, lengths, live, starts, rows, blocks,
+    dout, x, weight, recurrent, h0, c0, out, gates, cells,
+    dh, dc, da, dx, dweight, drecurrent, dbias, needs_x, needs_weights, needs_h,
+    weight_panels, recurrent_panels, factors, panel, spare, dx_sums,
+):  # fmt: skip
+    """Fill dx, dweight, drecurrent and dbias; dh and dc become the gradients of the first states."""
+    list_steps(order, live, reverse, rows)
+    work = factors.shape[0]
+    run(pool, _pack, (kind, weight, recurrent, weight_panels, recurrent_panels), work)
+    steps = live.shape[1]
+    at_once = 1 if by_units else steps + 1
+    last = -1 if needs_h else 0
+    for end in range(steps, last, -at_once):
+        run(
+            pool,
+            _steps,
+            (
+                kind, by_units, max(end - at_once, last), end, reverse, order, lengths, live,
+                starts, dout, h0, c0, out, gates, cells, dh, dc, da, recurrent_panels,
+            ),
+            tasks,
+        )  # fmt: skip
+    if needs_weights:
+        run(
+            pool,
+            _weights,
+            (
+                blocks, reverse, lengths, rows, x, h0, out, da,
+                dweight, drecurrent, dbias, factors, panel, spare,
+            ),
+            work,
+        )  # fmt: skip
+    if needs_x:
+        run(pool, _inputs, (rows, da, weight_panels, dx_sums, dx), work)
