@@ -1,4 +1,4 @@
-"""A table of the reference kernels with their gradients and their oracles in torch."""
+"""A table of the kernels with their gradients and their oracles in torch."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from foreign_array import Foreign
-from tinygrad_like.kernels import reference as k
+from tinygrad_like.kernels import reference
 
 try:
     import torch
@@ -15,6 +15,20 @@ except ImportError:
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
+
+class _Kernels:
+    """The kernels that the rows call: the reference, unless a test turns to another target."""
+
+    module = reference
+
+    def __getattr__(self, name):
+        return lambda *args: getattr(_Kernels.module, name)(*args)
+
+    def turn_to(self, module):
+        _Kernels.module = module
+
+
+k = _Kernels()
 EPS = 1e-5
 ALL = (True, True, True)
 LABELS = np.array([2, 0, 5, 5, 1])
@@ -219,6 +233,32 @@ ROWS = [
         [(3, 4, 5), (4,), (4,)],
     ),
     Row(
+        "matmul",
+        k.matmul,
+        lambda g, a, b: (k.matmul(g, b.swapaxes(0, 1)), k.matmul(a.swapaxes(0, 1), g)),
+        lambda F, a, b: a @ b,
+        [(5, 6), (6, 4)],
+    ),
+    Row(
+        "linear",
+        k.linear,
+        lambda g, x, w, b: (
+            k.matmul(g, w.swapaxes(0, 1)),
+            k.matmul(x.swapaxes(0, 1), g),
+            np.sum(g, axis=0),
+        ),
+        lambda F, x, w, b: F.linear(x, w.T, b),
+        [(5, 6), (6, 4), (4,)],
+    ),
+    Row(
+        "sum_middle",
+        k.sum_middle,
+        lambda g, x: (g[:, None] + np.zeros_like(x),),
+        lambda F, x: x.sum(1),
+        [(3, 4, 5)],
+    ),
+    Row("add", lambda x: k.add(x, x), lambda g, x: (k.add(g, g),), lambda F, x: x + x, [(5, 7)]),
+    Row(
         "gather_rows",
         lambda table: k.gather_rows(table, like(INDEX, table)),
         gather_grads,
@@ -247,6 +287,12 @@ ROWS = [
     recurrent_row("gru", 3, True, lengths=True),
     recurrent_row("lstm", 4, False),
     recurrent_row("lstm", 4, True, lengths=True),
+    elementwise_row(
+        "relu",
+        k.relu,
+        lambda g, x: k.relu_backward(g, np.real(k.relu(x))),
+        lambda F, x: F.relu(x),
+    ),
     elementwise_row(
         "sigmoid",
         k.sigmoid,

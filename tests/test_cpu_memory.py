@@ -1,0 +1,83 @@
+"""Memory of results: given out again when the last array on it is dead, and never before."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+from tinygrad_like.kernels.cpu import memory
+
+SHAPE = (memory.SMALLEST // 4 + 7,)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_waits():
+    memory.release()
+    yield
+    memory.release()
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def test_what_has_died_is_given_out_again():
+    a = memory.empty(SHAPE, np.float32)
+    where = address(a)
+    del a
+    assert address(memory.empty(SHAPE, np.float32)) == where
+
+
+def test_a_view_keeps_its_memory():
+    a = memory.empty(SHAPE, np.float32)
+    where, view = address(a), a[3:].reshape(2, -1).T
+    del a
+    b = memory.empty(SHAPE, np.float32)
+    assert address(b) != where
+    b[:] = 1
+    del view, b
+    assert where in {address(memory.empty(SHAPE, np.float32)) for _ in range(1)} | {
+        address(x) for x in [memory.empty(SHAPE, np.float32), memory.empty(SHAPE, np.float32)]
+    }
+
+
+def test_arrays_are_aligned_contiguous_and_writeable():
+    for shape in ((3, 5), SHAPE, (0, 4), (2, 3, memory.SMALLEST)):
+        for dtype in (np.float32, np.float64, np.int64):
+            a = memory.empty(shape, dtype)
+            assert (a.shape, a.dtype) == (shape, np.dtype(dtype))
+            assert a.flags.c_contiguous
+            assert a.flags.writeable
+            if a.nbytes >= memory.SMALLEST:
+                assert address(a) % memory.LINE == 0
+
+
+def test_what_waits_has_a_limit(monkeypatch):
+    monkeypatch.setattr(memory, "MOST_WAITING", 3 * memory.SMALLEST)
+    arrays = [memory.empty((memory.SMALLEST + k,), np.uint8) for k in range(10)]
+    arrays.clear()
+    assert memory._waiting_bytes <= 3 * memory.SMALLEST
+    assert sum(len(blocks) for blocks in memory._waiting.values()) <= 3
+    big = memory.empty((4 * memory.SMALLEST,), np.uint8)
+    del big
+    assert memory._waiting_bytes <= 3 * memory.SMALLEST
+
+
+def test_arrays_that_die_in_cycles_and_in_threads_come_back():
+    def work():
+        for _ in range(200):
+            a = memory.empty(SHAPE, np.float32)
+            a[:] = threading.get_ident() % 1000
+            assert (a == threading.get_ident() % 1000).all()
+            cycle = [a]
+            cycle.append(cycle)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    gc.collect()
+    size = SHAPE[0] * 4
+    assert memory._waiting_bytes == size * len(memory._waiting[size])
+    assert len({address(block) for block in memory._waiting[size]}) == len(memory._waiting[size])

@@ -1,0 +1,109 @@
+"""The vector functions of the CPU kernels: errors in ULP, NaN, infinities, machine code."""
+
+import platform
+
+import numba
+import numpy as np
+import pytest
+from scipy import special
+from tinygrad_like.kernels.cpu import vector_math
+from tinygrad_like.kernels.cpu.compile import OPTIONS
+
+L = np.longdouble  # 64 bits of mantissa on x86: enough to judge float64
+
+
+@numba.njit(**vector_math.EXACTLY)
+def normal_cdf(x):
+    return vector_math.normal(x)[0]
+
+
+@numba.njit(**vector_math.EXACTLY)
+def bell(x):
+    return vector_math.normal(x)[1]
+
+
+# name, function, truth for long doubles, range, ULP in float32 and in float64
+FUNCTIONS = [
+    ("exp", vector_math.exp, np.exp, (-87, 88), 1.5, 1.5),
+    ("sigmoid", vector_math.sigmoid, lambda x: 1 / (1 + np.exp(-x)), (-80, 80), 2.5, 2.5),
+    ("tanh", vector_math.tanh, np.tanh, (-30, 30), 3, 3),
+    ("log1p_of_part", vector_math.log1p_of_part, np.log1p, (0, 1), 3, 3),
+    ("erf", vector_math.erf, None, (-6, 6), 4, 6),
+    ("normal_cdf", normal_cdf, None, (-12.5, 9), 8, 12),
+    ("bell", bell, lambda x: np.exp(-x * x / 2), (-12.5, 12.5), 3, 4),
+]
+
+
+def exact_cdf(x):
+    """By erfcx, which is flat: ndtr loses some 200 ULP of its tail to the rounding of x^2."""
+    tail = special.erfcx(np.abs(x) * np.sqrt(0.5)) * np.exp(-(x.astype(L) ** 2) / 2) / 2
+    return np.where(x > 0, 1 - tail, tail)
+
+
+SPECIAL = {"erf": special.erf, "normal_cdf": exact_cdf}  # in float64, to some ULP
+
+
+def mapped(function, x):
+    """(function of each element, the machine code), compiled as kernels are."""
+
+    @numba.njit(**OPTIONS)
+    def loop(x, y):
+        for i in range(x.size):
+            y[i] = function(x[i])
+
+    y = np.empty_like(x)
+    loop(x, y)
+    return y, "".join(loop.inspect_asm().values())
+
+
+def arguments(low, high, dtype):
+    rng = np.random.default_rng(0)
+    small = np.logspace(-30, 0, 2000)
+    x = np.concatenate([rng.uniform(low, high, 200_000), small, -small, [0.0]])
+    return x[(x >= low) & (x <= high)].astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row[0])
+def test_the_error_is_a_few_units_in_the_last_place(row, dtype):
+    name, function, truth, span, *bounds = row
+    x = arguments(*span, dtype)
+    y, _ = mapped(function, x)
+    exact = SPECIAL[name](x.astype(np.float64)) if truth is None else truth(x.astype(L))
+    unit = np.spacing(np.abs(exact).astype(dtype)).astype(L)
+    error = np.abs(y.astype(L) - exact) / unit
+    worst = error.argmax()
+    bound = bounds[dtype is np.float64]
+    assert error[worst] <= bound, f"{name}({x[worst]!r}) is {y[worst]!r}, not {exact[worst]!r}"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("function", "limits"),
+    [
+        (vector_math.exp, [np.nan, np.inf, 0, 1]),
+        (vector_math.sigmoid, [np.nan, 1, 0, 0.5]),
+        (vector_math.tanh, [np.nan, 1, -1, 0]),
+        (vector_math.erf, [np.nan, 1, -1, 0]),
+        (normal_cdf, [np.nan, 1, 0, 0.5]),
+    ],
+    ids=["exp", "sigmoid", "tanh", "erf", "normal_cdf"],
+)
+def test_nan_passes_and_infinities_give_the_limits(function, limits, dtype):
+    x = np.array([np.nan, np.inf, -np.inf, 0], dtype)
+    np.testing.assert_array_equal(mapped(function, x)[0], np.array(limits, dtype))
+
+
+def test_exp_overflows_to_infinity_and_underflows_to_zero():
+    for dtype, edge in ((np.float32, 88.8), (np.float64, 709.8)):
+        y, _ = mapped(vector_math.exp, np.array([edge, -edge], dtype))
+        np.testing.assert_array_equal(y, [np.inf, 0])
+
+
+@pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="looks for the names of x86 registers"
+)
+@pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row[0])
+def test_loops_become_vector_instructions(row):
+    _, code = mapped(row[1], np.zeros(8, np.float32))
+    assert code.count("ymm") + code.count("zmm") > 20, f"{row[0]} is computed one by one"
