@@ -5,6 +5,7 @@ import sys
 
 BENCHMARKS = {
     "steps": "the five training steps against PyTorch and JAX",
+    "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
     "overhead": "what an op costs beside its arithmetic",
 }
 
