@@ -6,6 +6,7 @@ import sys
 BENCHMARKS = {
     "steps": "the five training steps against PyTorch and JAX",
     "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
+    "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
     "overhead": "what an op costs beside its arithmetic",
 }
 

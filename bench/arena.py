@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 REST = 0.03  # seconds of silence before each bout
@@ -29,8 +30,12 @@ TICK = 0.01  # seconds, the unit of /proc/stat
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Disagreement(RuntimeError):
-    """Opponents that compute different things: there is nothing to time."""
+class OpponentError(RuntimeError):
+    """There is no figure: what it would say is wrong, or an opponent failed."""
+
+
+class Disagreement(OpponentError):
+    """Opponents that compute different things."""
 
 
 class Opponent:
@@ -48,7 +53,7 @@ class Opponent:
         )
 
     def prepare(self, workload):
-        """Make ready to run a workload; returns the numbers that it computed, as a list."""
+        """Make ready to run a workload; returns what it computed, as lists of numbers."""
         return self._ask("prepare", workload)
 
     def bout(self):
@@ -61,8 +66,11 @@ class Opponent:
             self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the {self.name} worker died with code {self.process.wait()}")
-        return json.loads(line)
+            raise OpponentError(f"{self.name} died with code {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise OpponentError(f"{self.name} failed: {answer['error']}")
+        return answer["value"]
 
     def close(self):
         """End the worker."""
@@ -85,27 +93,34 @@ def opponents(module, names):
 def check_agreement(workload, checks, tolerance):
     """Raise Disagreement unless all computed what the first one did.
 
-    The checks are {name: numbers}; the largest difference may be `tolerance` of the largest number.
+    The checks are {name: lists of numbers}, a list for each thing computed; in each, the largest
+    difference may be `tolerance` of the largest number. Lists that another lacks do not count.
     """
     (first, expected), *others = checks.items()
-    for name, numbers in others:
-        if len(numbers) != len(expected):
-            raise Disagreement(f"{workload}: {first} gives {len(expected)} numbers, {name} others")
-        allowed = tolerance * max(map(abs, expected), default=0)
-        for a, b in zip(expected, numbers, strict=True):
-            if not abs(a - b) <= allowed:
-                raise Disagreement(
-                    f"{workload}: {first} computes {a}, {name} {b}, more than {allowed:.3g} apart: "
-                    "nothing is timed"
-                )
+    for name, computed in others:
+        for wanted, got in zip(expected, computed, strict=False):
+            allowed = tolerance * max(map(abs, wanted), default=0)
+            if len(wanted) != len(got):
+                raise Disagreement(f"{workload}: {first} and {name} compute other shapes")
+            for a, b in zip(wanted, got, strict=True):
+                if not abs(a - b) <= allowed:
+                    raise Disagreement(
+                        f"{workload}: {first} computes {a}, {name} {b}, more than {allowed:.3g} "
+                        "apart: nothing is timed"
+                    )
 
 
-def race(entrants, bouts):
-    """Let prepared opponents take turns; returns {name: seconds of a step in each bout}."""
+def race(entrants, bouts, seldom=()):
+    """Let prepared opponents take turns; returns {name: seconds of a step in each bout}.
+
+    Those in `seldom`, slow ones, take part in every third round.
+    """
     times = {name: [] for name in entrants}
     disturbed = 0
     for k in range(bouts + 1):
         for name, opponent in entrants.items():
+            if name in seldom and k % 3 != 1:
+                continue
             seconds, others = _quiet_bout(opponent)
             disturbed += others > QUIET
             if k:  # the first bout warms up
@@ -141,12 +156,16 @@ def main():
     step, steps = None, 0
     for line in sys.stdin:
         what, workload = json.loads(line)
-        if what == "prepare":
-            step = None  # what the last workload holds is let go first
-            step, answer = importlib.import_module(module).prepare(name, workload)
-            steps = _steps_in_a_bout(step)
-        else:
-            answer = _bout(step, steps)
+        try:
+            if what == "prepare":
+                step = None  # what the last workload holds is let go first
+                step, value = importlib.import_module(module).prepare(name, workload)
+                steps = _steps_in_a_bout(step)
+            else:
+                value = _bout(step, steps)
+            answer = {"value": value}
+        except Exception:
+            answer = {"error": traceback.format_exc()}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

@@ -37,7 +37,7 @@ CHAINS = {
 
 
 def prepare(name, workload):
-    """(step, the gradient) of a chain in tinygrad_like or PyTorch."""
+    """(step, [the gradient]) of a chain in tinygrad_like or PyTorch."""
     pair, w = CHAINS[workload]
     rng = np.random.default_rng(0)
     arrays = rng.standard_normal((8, 8)), w + rng.standard_normal((8, 8)) / 1000
@@ -59,7 +59,7 @@ def prepare(name, workload):
         h.sum().backward()
 
     step()
-    return step, np.asarray(x.grad).ravel().tolist()
+    return step, [np.asarray(x.grad).ravel().tolist()]
 
 
 def rows_of(workload, times):

@@ -29,13 +29,24 @@ def spread(numbers, digits=2):
 
 def print_table(head, rows):
     """Columns of text, the first one left-aligned."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, ["-" * width for width in widths], *rows):
-        first, *rest = (
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        )
-        print("  ".join([first, *rest]), flush=True)
+    widths = print_head(head, [max(map(len, column)) for column in zip(*rows, strict=True)])
+    for row in rows:
+        print_row(row, widths)
+
+
+def print_head(head, widths):
+    """The head of a table whose rows come one by one; returns the widths of its columns."""
+    widths = [max(width, len(text)) for width, text in zip(widths, head, strict=True)]
+    print_row(head, widths)
+    print_row(["-" * width for width in widths], widths)
+    return widths
+
+
+def print_row(row, widths):
+    """One row of a table."""
+    first, *rest = row
+    texts = [first.ljust(widths[0]), *map(str.rjust, rest, widths[1:])]
+    print("  ".join(texts), flush=True)
 
 
 def machine():

@@ -16,48 +16,41 @@ from bench.opponents import OPPONENTS, installed
 TOLERANCE = 1e-5  # of the losses of the first steps
 
 
-def compare(workload, names, bouts, heats):
+def compare(workload, names, machine, bouts, heats):
     """{name: seconds of each bout} of opponents and limits, in `heats` sets of new processes.
 
-    A process keeps what it was dealt at its start (where its buffers lie, say), so that two heats
-    say more than one of twice the length.
+    A process keeps what it was dealt at its start (where its buffers lie, say), so that three heats
+    say more than one of three times the length.
     """
     times = {}
     for _ in range(heats):
-        with ExitStack() as stack:
-            entrants = stack.enter_context(opponents("bench.opponents", names))
+        with opponents("bench.opponents", names) as entrants:
             checks = {name: entrant.prepare(workload) for name, entrant in entrants.items()}
             check_agreement(workload, checks, TOLERANCE)
-            for library, entrant in stack.enter_context(
-                opponents("bench.limits", limits.LIBRARIES)
-            ).items():
-                entrant.prepare("gemm")
-                entrants[f"gemm {library}"] = entrant
-            for name, seconds in race(entrants, bouts).items():
+            for name, seconds in race(entrants | machine.entrants(["gemm"]), bouts).items():
                 times.setdefault(name, []).extend(seconds)
     return times
 
 
-def rows_of(workload, times):
+def rows_of(workload, times, machine):
     """One row for each opponent; ratios are ours by theirs."""
-    gemm = {name: times[name] for name in times if name.startswith("gemm ")}
     flops, convolutions = workloads.gemm_flops(workload)
     fewest = flops - convolutions + convolutions // 4  # Winograd's F(4x4, 3x3)
     work = limits.Work(flops=flops, fewest_flops=fewest)
+    at_limit = work.seconds(machine.rates(times))
     rows = []
-    for name, seconds in times.items():
-        if name in gemm:
+    for name in OPPONENTS:
+        if name not in times:
             continue
-        median = statistics.median(seconds)
-        what = f"{workload} by {name}"
-        limits.refuse_the_impossible(what, median, work, limits.best_rates(gemm))
+        median = statistics.median(times[name])
+        limits.refuse_the_impossible(f"{workload} by {name}", median, work, machine.best)
         rows.append(
             {
                 "step": workload,
                 "opponent": name,
-                "ms": report.summary([1e3 * s for s in seconds]),
-                "of_gemm": flops / median / limits.typical_rate(gemm, "gemm"),
-                "ratio": report.ratios(times["ours"], seconds),
+                "ms": report.summary([1e3 * s for s in times[name]]),
+                "of_gemm": at_limit / median,
+                "ratio": report.ratios(times["ours"], times[name]),
             }
         )
     return rows
@@ -83,8 +76,8 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m bench steps", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(workloads.NAMES)} (all)")
     parser.add_argument("--without", nargs="*", default=[], choices=[*OPPONENTS][1:])
-    parser.add_argument("--bouts", type=int, default=10, help="bouts of each opponent in a heat")
-    parser.add_argument("--heats", type=int, default=2, help="sets of new processes")
+    parser.add_argument("--bouts", type=int, default=6, help="bouts of each opponent in a heat")
+    parser.add_argument("--heats", type=int, default=3, help="sets of new processes")
     parser.add_argument("--save", action="store_true", help="write JSON and PNG to bench/results/")
     args = parser.parse_args()
     if unknown := set(args.names) - set(workloads.NAMES):
@@ -94,10 +87,13 @@ def main():
         print(f"not installed: {', '.join(missing)}")
     names = [name for name in OPPONENTS if name not in (*args.without, *missing)]
     rows = []
-    for workload in args.names or workloads.NAMES:
-        new = rows_of(workload, compare(workload, names, args.bouts, args.heats))
-        print_rows(new)
-        rows += new
+    with ExitStack() as stack:
+        machine = limits.Limits(stack, ["gemm"])
+        for workload in args.names or workloads.NAMES:
+            times = compare(workload, names, machine, args.bouts, args.heats)
+            new = rows_of(workload, times, machine)
+            print_rows(new)
+            rows += new
     if args.save:
         bars = {
             f"{r['step']} / {r['opponent']}": r["ratio"] for r in rows if r["opponent"] != "ours"

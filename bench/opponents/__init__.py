@@ -31,6 +31,6 @@ def build(name, workload, batch_size=None):
 
 
 def prepare(name, workload):
-    """(step, the losses of the first steps)."""
+    """(step, [the losses of the first steps])."""
     step = build(name, workload)
-    return step, [step() for _ in range(CHECKED_STEPS)]
+    return step, [[step() for _ in range(CHECKED_STEPS)]]

@@ -1,0 +1,5 @@
+"""Every row of the kernel benchmark, by name: `kernel shape`."""
+
+from bench.kernel_rows import elementwise, norms, products, tables
+
+ROWS = {row.name: row for module in (products, norms, elementwise, tables) for row in module.rows()}

@@ -1,0 +1,54 @@
+"""What a row of the kernel benchmark is: one computation, in our kernels and in PyTorch's."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.limits import Work
+
+FLOAT = 4  # bytes
+
+
+class Row(NamedTuple):
+    """One computation: `kernel` and `torch` take a library and the arrays, and return a step.
+
+    What a step needs from elsewhere (a forward's statistics, say) they compute beforehand; calling
+    the step returns an array or a tuple of them, to be compared as far as both have them. `k` has
+    our kernels and, where there is none, our op (for NumPy: `kernels.reference`, and NumPy).
+    PyTorch's step is what its autograd would call.
+    """
+
+    name: str
+    arrays: Callable  # random generator -> arrays
+    kernel: Callable  # k, *arrays -> step
+    torch: Callable  # torch, *tensors -> step
+    work: Work
+    same_numbers: bool = True  # False where PyTorch draws other random numbers
+
+
+def normal(*shapes):
+    """Arrays of normal numbers of these shapes."""
+    return lambda rng: [rng.standard_normal(shape, np.float32) for shape in shapes]
+
+
+def moved(shape, read, written):
+    """The work of reading and writing so many arrays of a shape."""
+    size = FLOAT * math.prod(shape)
+    return Work(read=read * size, written=written * size)
+
+
+def by_x(shape):
+    """A shape as text: 16384x1024."""
+    return "x".join(map(str, shape))
+
+
+def by_autograd(torch, function, inputs, g, count):
+    """A step that runs only the backward pass, and returns the first `count` gradients."""
+    inputs = [x.requires_grad_() for x in inputs]
+    with torch.enable_grad():
+        y = function(*inputs)
+    grad = partial(torch.autograd.grad, y, inputs, g, retain_graph=True)
+    return lambda: grad()[:count]

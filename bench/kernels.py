@@ -1,0 +1,172 @@
+"""Each kernel against NumPy, PyTorch and the limit of the machine.
+
+NumPy is `kernels.reference`. The limit is the rate of a large matrix product, or the bandwidth of
+copying (for what is only read or only written: of reading or filling), measured in the same race
+by the faster of NumPy and PyTorch. It does not bind what may lie in a cache: "cache" in the table.
+Convolutions count the products of the direct algorithm, of which Winograd's needs fewer.
+"""
+
+import argparse
+import statistics
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from bench import limits, report
+from bench.arena import OpponentError, check_agreement, opponents, race
+from bench.kernel_rows import ROWS
+
+NAMES = "numpy", "ours", "torch"
+TOLERANCE = 2e-5  # of the largest number in an output
+SAMPLES = 500  # numbers of an output that are compared, and their mean
+
+
+class Places:
+    """Names found in the first of some places that has them."""
+
+    def __init__(self, *places):
+        self._places = places
+
+    def __getattr__(self, name):
+        for place in self._places:
+            if hasattr(place, name):
+                setattr(self, name, getattr(place, name))
+                return vars(self)[name]
+        raise AttributeError(f"no kernel or op named {name}")
+
+
+def prepare(name, workload):
+    """(step, samples of what it computed) of a row in one library."""
+    import numpy as np
+
+    row = ROWS[workload]
+    arrays = row.arrays(np.random.default_rng(0))
+    if name == "torch":
+        import torch
+
+        torch.set_grad_enabled(False)
+        step = row.torch(torch, *map(torch.from_numpy, arrays))
+        return step, _samples(step()) if row.same_numbers else []
+    if name == "numpy":
+        from tinygrad_like.kernels import reference
+
+        k = Places(reference, np)
+    else:
+        import tinygrad_like as tg
+        from tinygrad_like.backend import CPU
+
+        k = Places(CPU.k, tg)
+    step = row.kernel(k, *arrays)
+    return step, _samples(step())
+
+
+def _samples(outputs):
+    import numpy as np
+
+    samples = []
+    for y in outputs if isinstance(outputs, tuple | list) else (outputs,):
+        flat = np.asarray([] if y is None else y, np.float64).ravel()
+        mean = np.abs(flat).sum() / max(1, flat.size)
+        samples.append([*flat[:: max(1, flat.size // SAMPLES)].tolist(), mean.item()])
+    return samples
+
+
+def last_level_cache():
+    """Bytes of the largest cache; 32 MB where the system does not say."""
+    sizes = [
+        int(path.read_text().strip().rstrip("K")) << 10
+        for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+    ]
+    return max(sizes, default=1 << 25)
+
+
+def kinds_of(row):
+    """The limits of a row: none where part of what it moves may be in a cache already."""
+    moved = row.work.read + row.work.written
+    return row.work.kinds() if row.work.flops or moved >= 2 * last_level_cache() else ()
+
+
+def measure(row, libraries, machine, bouts):
+    """The figures of a row; raises ImpossibleFigure for one that beats the machine."""
+    checks = {library: entrant.prepare(row.name) for library, entrant in libraries.items()}
+    check_agreement(row.name, checks, TOLERANCE)
+    kinds = kinds_of(row)
+    times = race(libraries | machine.entrants(kinds), bouts, seldom=("numpy",))
+    rates = machine.rates(times)
+    medians = {library: statistics.median(times[library]) for library in NAMES}
+    if kinds:
+        for library, seconds in medians.items():
+            what = f"{row.name} by {library}"
+            limits.refuse_the_impossible(what, seconds, row.work, machine.best)
+    at_limit = row.work.seconds(rates) if kinds else None
+    amount = row.work.flops or row.work.read + row.work.written
+    return {
+        "kernel": row.name,
+        "ms": {library: report.summary([1e3 * s for s in times[library]]) for library in NAMES},
+        "ratio_torch": report.ratios(times["ours"], times["torch"]),
+        "ratio_numpy": medians["ours"] / medians["numpy"],
+        "rate": amount / medians["ours"] / 1e9,
+        "unit": "GFLOP/s" if row.work.flops else "GB/s",
+        "limits": {kind: rate / 1e9 for kind, rate in rates.items()},
+        "of_limit": {name: at_limit / medians[name] if kinds else None for name in NAMES},
+    }
+
+
+@contextmanager
+def refusing(name, refused):
+    """Say and note that a row has no figure, instead of stopping the others."""
+    try:
+        yield
+    except OpponentError as error:
+        refused.append(name)
+        print(f"REFUSED {error}", flush=True)
+
+
+HEAD = ["kernel", "ours ms", "torch ms", "numpy ms", "ours/torch", "/numpy", "rate", "of limit"]
+
+
+def text_of(row):
+    """The row as the columns of the table."""
+    figures = [f"{row['ms'][library]['median']:.3f}" for library in ("ours", "torch", "numpy")]
+    share = row["of_limit"]["ours"]
+    rate = f"{row['rate']:.1f} {row['unit']}"
+    ratio = report.spread(row["ratio_torch"])
+    return [
+        row["kernel"],
+        *figures,
+        ratio,
+        f"{row['ratio_numpy']:.2f}",
+        rate,
+        "cache" if share is None else f"{share:.0%}",
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m bench kernels", description=__doc__)
+    parser.add_argument("names", nargs="*", help="rows that begin so (all); --list lists them")
+    parser.add_argument("--list", action="store_true", help="list the rows")
+    parser.add_argument("--bouts", type=int, default=5, help="bouts of each library")
+    parser.add_argument("--save", action="store_true", help="write JSON and PNG to bench/results/")
+    args = parser.parse_args()
+    chosen = [name for name in ROWS if name.startswith(tuple(args.names) or "")]
+    if args.list or not chosen:
+        sys.exit("\n".join(ROWS) if args.list else f"no row begins with any of {args.names}")
+    rows, refused = [], []
+    with ExitStack() as stack:
+        kinds = {kind for name in chosen for kind in kinds_of(ROWS[name])}
+        machine = limits.Limits(stack, sorted(kinds))
+        libraries = stack.enter_context(opponents("bench.kernels", NAMES))
+        widths = report.print_head(HEAD, [max(map(len, chosen)), 9, 9, 9, 16, 7, 14, 8])
+        for name in chosen:
+            with refusing(name, refused):
+                rows.append(measure(ROWS[name], libraries, machine, args.bouts))
+                report.print_row(text_of(rows[-1]), widths)
+    if args.save:
+        bars = {row["kernel"]: row["ratio_torch"] for row in rows}
+        report.save("kernels", rows, bars, "Kernels: our time by PyTorch's")
+    if refused:
+        sys.exit(f"{len(refused)} of {len(chosen)} figures refused: {', '.join(refused)}")
+
+
+if __name__ == "__main__":
+    main()
