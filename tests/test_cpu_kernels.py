@@ -41,7 +41,7 @@ def test_rows_agree_with_the_reference(row, dtype, on_cpu):
     ours = row.forward(*inputs), *row.backward(g, *inputs)
     k.turn_to(reference)
     wide_g, wide = g.astype(np.float64), [x.astype(np.float64) for x in inputs]
-    compare(ours, (row.forward(*wide), *row.backward(wide_g, *wide)), dtype, 8, row.name)
+    compare(ours, (row.forward(*wide), *row.backward(wide_g, *wide)), dtype, 16, row.name)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)

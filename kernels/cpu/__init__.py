@@ -6,6 +6,7 @@ at all is the reference's.
 """
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name
+from .attention import attention, attention_backward, attention_dropout
 from .elementwise import (
     add,
     erf,
@@ -20,6 +21,7 @@ from .elementwise import (
     softplus,
     softplus_backward,
 )
+from .index import gather_rows, scatter_add_
 from .linalg import linear, matmul
 from .norm import (
     batch_norm,
@@ -32,6 +34,8 @@ from .norm import (
     rms_norm_backward,
 )
 from .optim import adagrad_, adam_, rmsprop_, sgd_
+from .random import dropout, normal, philox, uniform
+from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .reduce import sum_middle
 from .softmax import (
     cross_entropy,

@@ -52,7 +52,7 @@ from .softmax import (
     softmax_backward,
 )
 
-TAKES_STRIDES = {"add", "linear", "matmul"}
+TAKES_STRIDES = {"add", "attention", "attention_backward", "linear", "matmul"}
 
 __all__ = [
     "TAKES_STRIDES",

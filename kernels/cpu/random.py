@@ -1,0 +1,209 @@
+"""Random numbers by Philox, and dropout: see kernels/reference/random.py, whose bits these are.
+
+The words of a chunk are drawn into a buffer in the first-level cache and used from there, so that
+memory sees nothing but x and y. LLVM puts eight blocks through the cipher side by side, each 32-bit
+word in a 64-bit lane: the machine multiplies the low halves of such lanes and does not mind what
+the upper ones hold.
+"""
+
+import math
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from .. import reference
+from ..reference.random import KEY_STEPS, LOW_64, MULTIPLIERS, ROUNDS
+from .box_muller import box_muller
+from .compile import OPTIONS, jit
+from .memory import empty
+from .threads import pool, run, share, tasks_for
+
+CHUNK = 256  # words
+TASK = 1 << 14  # words that are worth a thread
+
+M0, M1 = (np.uint64(m) for m in MULTIPLIERS)
+K0, K1 = (np.uint64(k) for k in KEY_STEPS)
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+STEP_32 = np.float32(2.0**-24)
+
+
+def philox(seed, offset, n, like):
+    """n uint32 words."""
+    words = empty((n,), np.uint32)
+    _draw(pool(), words, signed(seed), signed(offset))
+    return words
+
+
+def uniform(seed, offset, n, dtype, like):
+    """n floats in [0, 1)."""
+    if np.dtype(dtype).char not in "fd":
+        return reference.uniform(seed, offset, n, dtype, like)
+    numbers = empty((n,), dtype)
+    _draw(pool(), numbers, signed(seed), signed(offset))
+    return numbers
+
+
+def normal(seed, offset, n, dtype, like):
+    """n standard normals: the reference's formula on its uniforms, computed in float64."""
+    if np.dtype(dtype).char not in "fd":
+        return reference.normal(seed, offset, n, dtype, like)
+    numbers = empty((n + n % 2,), dtype)
+    _normal(pool(), numbers, signed(seed), signed(offset))
+    return numbers[:n]
+
+
+def dropout(x, p, seed, offset):
+    """x / (1 - p) where a uniform number is >= p, else 0."""
+    if x.dtype.char not in "fd":
+        return reference.dropout(x, p, seed, offset)
+    y, least = empty(x.shape, x.dtype), least_kept(p)
+    if least >> 32:  # nothing is kept, also where x is not finite
+        y.fill(0)
+    else:
+        scale = float(1 / (1 - p))
+        _dropout(
+            pool(), x.reshape(x.size), y.reshape(x.size), least, scale, signed(seed), signed(offset)
+        )
+    return y
+
+
+def least_kept(p):
+    """The least 32-bit word whose float32 uniform is >= p; 2**32 where none is."""
+    return math.ceil(float(np.float32(p)) * 2.0**24) << 8
+
+
+def signed(word):
+    """64 bits as numba takes them for an int64, whatever the first of them."""
+    word &= LOW_64
+    return word - (word >> 63 << 64)
+
+
+@jit
+def cipher(block, seed):
+    """The four words of a Philox block, each below junk in the upper half of a uint64."""
+    c0, c1, c2, c3 = block & LOW, block >> HALF, np.uint64(0), np.uint64(0)
+    k0, k1 = seed & LOW, seed >> HALF
+    for _ in range(ROUNDS):
+        product0, product1 = (c0 & LOW) * M0, (c2 & LOW) * M1
+        c0, c1 = (product1 >> HALF) ^ c1 ^ k0, product1
+        c2, c3 = (product0 >> HALF) ^ c3 ^ k1, product0
+        k0, k1 = (k0 + K0) & LOW, (k1 + K1) & LOW
+    return c0, c1, c2, c3
+
+
+@jit
+def _draw_words(pairs, seed, block):
+    """The words of the blocks from `block` on, two in each uint64, the first one low."""
+    seed, block = np.uint64(seed), np.uint64(block)
+    for i in range(pairs.size // 2):
+        c0, c1, c2, c3 = cipher(block + np.uint64(i), seed)
+        pairs[2 * i] = (c0 & LOW) | (c1 << HALF)
+        pairs[2 * i + 1] = (c2 & LOW) | (c3 << HALF)
+
+
+def _as_words(pairs, words, numbers):
+    for i in range(numbers.size):
+        numbers[i] = words[i]
+
+
+def _as_singles(pairs, words, numbers):
+    for i in range(numbers.size):
+        numbers[i] = np.float32(words[i] >> np.uint32(8)) * STEP_32
+
+
+def _as_doubles(pairs, words, numbers):
+    for i in range(numbers.size):
+        numbers[i] = _double(pairs[i])
+
+
+@jit
+def _double(pair):
+    """The uniform float64 of two words."""
+    high, low = (pair & LOW) >> np.uint64(5), pair >> np.uint64(38)
+    return (np.float64(high) * 2.0**26 + np.float64(low)) * 2.0**-53
+
+
+def _convert(pairs, words, numbers):
+    raise NotImplementedError("_convert is for compiled code")
+
+
+@overload(_convert, jit_options=OPTIONS)
+def _convert_by_dtype(pairs, words, numbers):
+    """The words as they are, or the uniform numbers that they make."""
+    ways = {types.uint32: _as_words, types.float32: _as_singles, types.float64: _as_doubles}
+    return ways[numbers.dtype]
+
+
+@jit
+def _draw(pool, numbers, seed, block):
+    run(pool, _draw_part, (numbers, seed, block), tasks_for(pool, numbers.size, TASK))
+
+
+@jit
+def _draw_part(task, tasks, numbers, seed, block):
+    pairs = np.empty(CHUNK // 2, np.uint64)
+    words = pairs.view(np.uint32)
+    size = CHUNK * 4 // numbers.itemsize  # of a chunk, in numbers
+    first, end = share(task, tasks, (numbers.size + size - 1) // size)
+    for chunk in range(first, end):
+        _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
+        _convert(pairs, words, numbers[chunk * size : (chunk + 1) * size])
+
+
+def _normal_singles(pairs, numbers):
+    for i in range(numbers.size // 2):
+        u = np.float64((pairs[i] & LOW) >> np.uint64(8)) * 2.0**-24
+        v = np.float64(pairs[i] >> np.uint64(40)) * 2.0**-24
+        numbers[2 * i], numbers[2 * i + 1] = box_muller(u, v)
+
+
+def _normal_doubles(pairs, numbers):
+    for i in range(numbers.size // 2):
+        u, v = _double(pairs[2 * i]), _double(pairs[2 * i + 1])
+        numbers[2 * i], numbers[2 * i + 1] = box_muller(u, v)
+
+
+def _make_normal(pairs, numbers):
+    raise NotImplementedError("_make_normal is for compiled code")
+
+
+@overload(_make_normal, jit_options=OPTIONS)
+def _make_normal_by_dtype(pairs, numbers):
+    """An even number of normals from the words of as many uniforms."""
+    return _normal_singles if numbers.dtype == types.float32 else _normal_doubles
+
+
+@jit
+def _normal(pool, numbers, seed, block):
+    run(pool, _normal_part, (numbers, seed, block), tasks_for(pool, numbers.size, TASK))
+
+
+@jit
+def _normal_part(task, tasks, numbers, seed, block):
+    pairs = np.empty(CHUNK // 2, np.uint64)
+    size = CHUNK * 4 // numbers.itemsize
+    first, end = share(task, tasks, (numbers.size + size - 1) // size)
+    for chunk in range(first, end):
+        _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
+        _make_normal(pairs, numbers[chunk * size : (chunk + 1) * size])
+
+
+@jit
+def _dropout(pool, x, y, least, scale, seed, block):
+    tasks = tasks_for(pool, x.size, TASK)
+    args = x, y, np.uint32(least), x.dtype.type(scale), seed, block
+    run(pool, _dropout_part, args, tasks)
+
+
+@jit
+def _dropout_part(task, tasks, x, y, least, scale, seed, block):
+    pairs = np.empty(CHUNK // 2, np.uint64)
+    words, zero = pairs.view(np.uint32), x.dtype.type(0)
+    first, end = share(task, tasks, (x.size + CHUNK - 1) // CHUNK)
+    for chunk in range(first, end):
+        part, result = x[chunk * CHUNK :][:CHUNK], y[chunk * CHUNK :][:CHUNK]
+        blocks = (result.size + 3) // 4
+        _draw_words(pairs[: 2 * blocks], seed, block + chunk * (CHUNK // 4))
+        for i in range(result.size):
+            result[i] = part[i] * scale if words[i] >= least else zero
