@@ -5,7 +5,7 @@ BLAS packs its factors in every call, which for a few rows costs more than the p
 """
 
 from .compile import jit
-from .tile import MOST_ROWS, PANEL, tile
+from .tile import MOST_ROWS, PANEL, copy_most_rows, copy_panel_row, tile
 
 
 def panel_width(dtype):
@@ -26,13 +26,18 @@ def pack_columns(matrix, begin, end, panels, at, k_begin, k_end):
     """
     width = panels.shape[2]
     while begin < end:
-        first = at % width
+        panel, first = panels[at // width], at % width
         count = min(width - first, end - begin)
-        for k in range(k_begin, k_end):
-            source = matrix[k, begin : begin + count]
-            target = panels[at // width, k, first : first + count]
-            for j in range(source.size):
-                target[j] = source[j]
+        if count == width:
+            zero = matrix.dtype.type(0)
+            source = matrix.ctypes.data + begin * matrix.itemsize
+            for k in range(k_begin, k_end):
+                target = panel.ctypes.data + k * PANEL
+                copy_panel_row(source + k * matrix.strides[0], target, zero)
+        else:
+            for k in range(k_begin, k_end):
+                for j in range(count):
+                    panel[k, first + j] = matrix[k, begin + j]
         begin += count
         at += count
 
@@ -81,15 +86,33 @@ def multiply(a, panels, c, more):
             )  # fmt: skip
 
 
+def row_blocks_for(rows):
+    """How many blocks of rows hold so many rows of a transposed left factor."""
+    return -(-rows // MOST_ROWS)
+
+
 @jit
-def multiply_transposed(a, panel, c, more):
-    """c = a^T @ one panel, plus what c was if `more`; c has all columns of the panel."""
-    k, rows = a.shape
-    blocks = (rows + MOST_ROWS - 1) // MOST_ROWS
-    for block in range(blocks):
-        first, end = block * rows // blocks, (block + 1) * rows // blocks
+def put_row_blocks(row, k, blocks):
+    """Put row k of a left factor that is to be transposed in `blocks`, (blocks, k, MOST_ROWS)."""
+    whole, rest = row.size // MOST_ROWS, row.size % MOST_ROWS
+    zero = row.dtype.type(0)
+    for block in range(whole):
+        source = row.ctypes.data + block * MOST_ROWS * row.itemsize
+        target = blocks.ctypes.data + block * blocks.strides[0] + k * blocks.strides[1]
+        copy_most_rows(source, target, zero)
+    for i in range(rest):
+        blocks[whole, k, i] = row[whole * MOST_ROWS + i]
+
+
+@jit
+def multiply_transposed(blocks, k, panel, c, more):
+    """c = a^T @ a panel of k rows, plus what c was if `more`; a (k, rows of c) lies in `blocks`."""
+    rows = c.shape[0]
+    for block in range(blocks.shape[0]):
+        first = block * MOST_ROWS
         tile(
-            end - first, k, a.ctypes.data + first * a.itemsize, a.itemsize, a.strides[0],
+            min(MOST_ROWS, rows - first), k,
+            blocks.ctypes.data + block * blocks.strides[0], blocks.itemsize, blocks.strides[1],
             panel.ctypes.data,
             c.ctypes.data + first * c.strides[0], c.strides[0],
             more, c.dtype.type(0),

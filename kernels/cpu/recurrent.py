@@ -6,10 +6,10 @@ import numpy as np
 
 from .. import reference
 from . import memory, threads
-from .panels import panel_width, panels_for
-from .recurrent_backward import SUMMED_AT_ONCE, backward
+from .panels import MOST_ROWS, panel_width, panels_for, row_blocks_for
+from .recurrent_backward import PANELS_AT_ONCE, ROWS_AT_ONCE, SUMMED_AT_ONCE, backward
 from .recurrent_cells import GRU, LSTM, RNN_RELU, RNN_TANH
-from .recurrent_forward import ROWS_AT_ONCE, forward
+from .recurrent_forward import forward
 from .threads import pool, share
 
 DTYPES = np.dtype(np.float32), np.dtype(np.float64)
@@ -111,6 +111,7 @@ class _Plan:
             most = min(size, step // WORTH_A_STEP) if self.by_units else n
             self.tasks = min(available, most)
         self.parts, groups = (self.tasks, 1) if self.by_units else (1, self.tasks)
+        self.groups = groups
         if lengths is None:
             self.lengths = np.full(n, steps)
             self.order = np.arange(n)
@@ -137,23 +138,25 @@ def _forward(kind, x, weight, recurrent, bias, h0, c0, lengths, reverse):
     plan = _Plan(x, recurrent, lengths, reverse)
     h0, c0 = _start(h0, n, size, dtype), _start(c0, n, size, dtype)
     out = memory.empty((n * steps, size), dtype)
-    gates = memory.empty((n * steps, 4 * size), dtype) if kind in (GRU, LSTM) else out
-    cells = memory.empty((n * steps, size), dtype) if kind == LSTM else out[:0]
-    width = panel_width(dtype)
-    weight_panels = panels_for(columns, dtype)
-    recurrent_panels = panels_for(-(-size // plan.parts) * (columns // max(size, 1)), dtype)
+    gates = memory.empty((n * steps, 4 * size if kind in (GRU, LSTM) else 0), dtype)
+    cells = memory.empty((n * steps, size) if kind == LSTM else (0, 0), dtype)
     states = _room((2, n, size), dtype)
     states[:] = h0[plan.order]
+    together = -(-n // plan.groups)
+    at_once = max(1, ROWS_AT_ONCE // max(together, 1))
+    units = -(-size // plan.parts)
+    panels = panels_for(units * columns // max(size, 1), dtype)
+    width = panel_width(dtype)
+    sums = panels * width + (units if kind == GRU else 0)
     forward(
-        pool(), kind, plan.tasks, plan.by_units, reverse,
-        plan.order, plan.lengths, plan.live, plan.rows,
+        pool(), kind, plan.tasks, plan.by_units, at_once, reverse,
+        plan.order, plan.lengths, plan.live, plan.starts, plan.rows,
         x.reshape(n * steps, features), weight, recurrent, bias, h0, c0, out, gates, cells,
-        _room((weight_panels, features, width), dtype),
-        _room((plan.parts, recurrent_panels, size, width), dtype),
-        _room((plan.work, ROWS_AT_ONCE, features), dtype),
-        _room((plan.work, ROWS_AT_ONCE, weight_panels * width), dtype),
+        _room((plan.parts, panels, features + 1, width), dtype),
+        _room((plan.parts, panels, size, width), dtype),
+        _room((plan.tasks, at_once * together, features + 1), dtype),
         states,
-        _room((plan.parts, n, recurrent_panels * width), dtype),
+        _room((plan.tasks, at_once * together, sums), dtype),
     )  # fmt: skip
     out, gates = out.reshape(n, steps, size), gates.reshape(n, steps, gates.shape[1])
     h, c = _last(out, h0, lengths, reverse), None
@@ -173,7 +176,7 @@ def _backward(
     plan = _Plan(x, recurrent, lengths, reverse)
     h0, c0 = _start(h0, n, size, dtype), _start(c0, n, size, dtype)
     gate_columns = 4 * size if kind in (GRU, LSTM) else size
-    shapes = (n * steps, features), weight.shape, recurrent.shape, (gate_columns,)
+    shapes = (n * steps, features), weight.shape, recurrent.shape, (1, gate_columns)
     grads = [
         memory.empty(shape if needed else (0,) * len(shape), dtype)
         for shape, needed in zip(shapes, needs, strict=False)
@@ -202,8 +205,10 @@ def _backward(
         *grads, needs[0], any(needs[1:4]), needs[4],
         _room((weight_panels, columns, width), dtype),
         _room((plan.parts, recurrent_panels, columns, width), dtype),
-        _room((plan.work, SUMMED_AT_ONCE, features + size), dtype),
-        _room((plan.work, SUMMED_AT_ONCE, width), dtype),
+        np.ones((1, SUMMED_AT_ONCE, MOST_ROWS), dtype),
+        _room((plan.work, row_blocks_for(features), SUMMED_AT_ONCE, MOST_ROWS), dtype),
+        _room((plan.work, row_blocks_for(size), SUMMED_AT_ONCE, MOST_ROWS), dtype),
+        _room((plan.work, PANELS_AT_ONCE, SUMMED_AT_ONCE, width), dtype),
         _room((plan.work, max(features, size), width), dtype),
         _room((plan.work, ROWS_AT_ONCE, weight_panels * width), dtype),
     )  # fmt: skip
@@ -212,6 +217,7 @@ def _backward(
         dh0[plan.order, units] = part[:, : units.stop - units.start]
     dc0[plan.order] = by_c
     grads[0] = grads[0].reshape(n, steps, features) if needs[0] else None
+    grads[3] = grads[3].reshape(-1)
     return tuple(d if need else None for d, need in zip((*grads, dh0, dc0), needs, strict=True))
 
 

@@ -6,12 +6,21 @@ belongs to x W and what belongs to h U is each one run of columns.
 """
 
 from .compile import jit
-from .panels import clear_beyond, multiply, multiply_transposed, pack_rows
+from .panels import (
+    clear_beyond,
+    multiply,
+    multiply_transposed,
+    pack_columns,
+    pack_rows,
+    put_row_blocks,
+)
 from .recurrent_cells import GRU, LSTM, RNN_RELU, gru_gradient, lstm_gradient, rnn_gradient
-from .recurrent_forward import ROWS_AT_ONCE, group_of, list_steps, start_of, state_before
+from .recurrent_forward import group_of, list_steps, start_of, state_before
 from .threads import run, share
 
-SUMMED_AT_ONCE = 256
+ROWS_AT_ONCE = 32  # of dx
+SUMMED_AT_ONCE = 256  # of x, h and da for the weights
+PANELS_AT_ONCE = 4
 
 
 @jit
@@ -74,71 +83,58 @@ def _steps(
 @jit
 def _weights(
     task, tasks, blocks, reverse, lengths, rows, x, h0, out, da,
-    dweight, drecurrent, dbias, factors, panel, spare,
+    dweight, drecurrent, dbias, ones, x_blocks, h_blocks, panels, spare,
 ):  # fmt: skip
     """dweight = x^T da, drecurrent = (h before each step)^T da, dbias = the sums of da.
 
     A row of `blocks` is a run of columns: where it begins in da, how many there are, and where it
     begins in dweight, drecurrent and dbias (-1: nowhere). A task has its share of each.
     """
-    factors, panel, spare = factors[task], panel[task], spare[task]
-    features, width = x.shape[1], panel.shape[1]
-    steps = out.shape[0] // lengths.size
+    x_blocks, h_blocks, panels, spare = x_blocks[task], h_blocks[task], panels[task], spare[task]
+    at_once, _, width = panels.shape
+    steps = out.shape[0] // max(lengths.size, 1)
     for first in range(0, rows.size, SUMMED_AT_ONCE):
         count = min(SUMMED_AT_ONCE, rows.size - first)
-        for i in range(count):
-            n, t = rows[first + i] // steps, rows[first + i] % steps
-            factors[i, :features] = x[rows[first + i]]
-            factors[i, features:] = state_before(out, h0, n, t, steps, lengths[n], reverse)
-        by_x, by_h = factors[:count, :features], factors[:count, features:]
+        for k in range(count):
+            row = rows[first + k]
+            n = row // steps
+            before = state_before(out, h0, n, row % steps, steps, lengths[n], reverse)
+            put_row_blocks(x[row], k, x_blocks)
+            put_row_blocks(before, k, h_blocks)
         more = first > 0
         for b in range(blocks.shape[0]):
             start, columns, at_weight, at_recurrent, at_bias = blocks[b]
-            for p in range(*share(task, tasks, (columns + width - 1) // width)):
-                at = p * width
-                size = min(width, columns - at)
-                _take(da[first : first + count, start + at : start + at + size], panel)
+            begin, end = share(task, tasks, (columns + width - 1) // width)
+            for p in range(begin, end, at_once):
+                lo, hi = p * width, min(min(p + at_once, end) * width, columns)
+                taken = panels[: (hi - lo + width - 1) // width]
+                pack_columns(da[first : first + count], start + lo, start + hi, taken, 0, 0, count)
+                clear_beyond(hi - lo, taken, 0, count)
                 if at_bias >= 0:
-                    _add_sums(panel[:count], dbias[at_bias + at : at_bias + at + size], more)
+                    c = dbias[:, at_bias + lo : at_bias + hi]
+                    _add_product(ones, count, taken, c, spare, more)
                 if at_weight >= 0:
-                    c = dweight[:, at_weight + at : at_weight + at + size]
-                    _add_product(by_x, panel[:count], c, spare, more)
+                    c = dweight[:, at_weight + lo : at_weight + hi]
+                    _add_product(x_blocks, count, taken, c, spare, more)
                 if at_recurrent >= 0:
-                    c = drecurrent[:, at_recurrent + at : at_recurrent + at + size]
-                    _add_product(by_h, panel[:count], c, spare, more)
+                    c = drecurrent[:, at_recurrent + lo : at_recurrent + hi]
+                    _add_product(h_blocks, count, taken, c, spare, more)
 
 
 @jit
-def _take(block, panel):
-    """Copy a block of columns to a panel, with zeros beyond them."""
-    for i in range(block.shape[0]):
-        source, target = block[i], panel[i]
-        for j in range(source.size):
-            target[j] = source[j]
-        for j in range(source.size, target.size):
-            target[j] = 0
-
-
-@jit
-def _add_sums(panel, sums, more):
-    """sums = the sums of the panel's columns, plus what it was if `more`."""
-    for j in range(sums.size):
-        total = sums.dtype.type(0)
-        for i in range(panel.shape[0]):
-            total += panel[i, j]
-        sums[j] = sums[j] + total if more else total
-
-
-@jit
-def _add_product(a, panel, c, spare, more):
-    """c = a^T @ panel, plus what c was if `more`; c may have fewer columns than the panel."""
-    if c.shape[1] == panel.shape[1]:
-        multiply_transposed(a, panel, c, more)
-        return
-    multiply_transposed(a, panel, spare[:, :], False)
-    for i in range(c.shape[0]):
-        for j in range(c.shape[1]):
-            c[i, j] = c[i, j] + spare[i, j] if more else spare[i, j]
+def _add_product(blocks, count, panels, c, spare, more):
+    """c = a^T @ the panels, plus what c was if `more`; c may end within the last panel."""
+    width = panels.shape[2]
+    for p in range(panels.shape[0]):
+        to = c[:, p * width : (p + 1) * width]
+        if to.shape[1] == width:
+            multiply_transposed(blocks, count, panels[p], to, more)
+        else:
+            part = spare[: to.shape[0], :]
+            multiply_transposed(blocks, count, panels[p], part, False)
+            for i in range(to.shape[0]):
+                for j in range(to.shape[1]):
+                    to[i, j] = to[i, j] + part[i, j] if more else part[i, j]
 
 
 @jit
@@ -160,11 +156,11 @@ def backward(
     pool, kind, tasks, by_units, reverse, order, lengths, live, starts, rows, blocks,
     dout, x, weight, recurrent, h0, c0, out, gates, cells,
     dh, dc, da, dx, dweight, drecurrent, dbias, needs_x, needs_weights, needs_h,
-    weight_panels, recurrent_panels, factors, panel, spare, dx_sums,
+    weight_panels, recurrent_panels, ones, x_blocks, h_blocks, panels, spare, dx_sums,
 ):  # fmt: skip
     """Fill dx, dweight, drecurrent and dbias; dh and dc become the gradients of the first states."""
     list_steps(order, live, reverse, rows)
-    work = factors.shape[0]
+    work = panels.shape[0]
     run(pool, _pack, (kind, weight, recurrent, weight_panels, recurrent_panels), work)
     steps = live.shape[1]
     at_once = 1 if by_units else steps + 1
@@ -185,7 +181,7 @@ def backward(
             _weights,
             (
                 blocks, reverse, lengths, rows, x, h0, out, da,
-                dweight, drecurrent, dbias, factors, panel, spare,
+                dweight, drecurrent, dbias, ones, x_blocks, h_blocks, panels, spare,
             ),
             work,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """One step of one sequence in each recurrent cell, forward and backward, for compiled code.
 
-Units `lo` to `hi` are computed; `sums` holds h U for these alone, block beside block. The formulas
-are those of the reference.
+`sums` is x W + h U + b for the units from `lo` to `hi`, block beside block: those of a GRU are n, r,
+z, s there, of which n has no h U and s no x W. The formulas are those of the reference.
 """
 
 from .compile import jit
@@ -11,53 +11,47 @@ RNN_TANH, RNN_RELU, GRU, LSTM = range(4)
 
 
 @jit
-def rnn_cell(relu, out, sums, h, lo, hi):
-    """`out` holds x W + b, and gets the new state, as `h` does."""
-    out, sums, h = out[lo:hi], sums[: hi - lo], h[lo:hi]
-    if relu:
-        for j in range(out.size):
-            a = out[j] + sums[j]
-            a = a if a > 0 else out.dtype.type(0)
-            out[j] = a
-            h[j] = a
-    else:
-        for j in range(out.size):
-            a = tanh(out[j] + sums[j])
-            out[j] = a
-            h[j] = a
+def rnn_cell(relu, sums, out, h, lo, hi):
+    """`out` and `h` get the new state."""
+    sums, out, h = sums[: hi - lo], out[lo:hi], h[lo:hi]
+    for j in range(out.size):
+        a = sums[j]
+        if relu:
+            a = a if a > 0 else sums.dtype.type(0)
+        else:
+            a = tanh(a)
+        out[j] = a
+        h[j] = a
 
 
 @jit
 def rnn_gradient(relu, out, dout, dh, da, lo, hi):
-    out, dout, da, dh = out[lo:hi], dout[lo:hi], da[lo:hi], dh[: hi - lo]
+    """`da` gets the gradient by `sums`."""
+    out, dout, dh, da = out[lo:hi], dout[lo:hi], dh[: hi - lo], da[lo:hi]
     zero, one = out.dtype.type(0), out.dtype.type(1)
-    if relu:
-        for j in range(out.size):
-            da[j] = dh[j] + dout[j] if out[j] > 0 else zero * (dh[j] + dout[j])
-    else:
-        for j in range(out.size):
-            da[j] = (dh[j] + dout[j]) * (one - out[j] * out[j])
+    for j in range(out.size):
+        y = out[j]
+        slope = (one if y > 0 else zero) if relu else one - y * y
+        da[j] = (dh[j] + dout[j]) * slope
 
 
 @jit
-def block(x, k, size, lo, hi):
-    """The units from lo to hi in block k of a row whose blocks are of so many units."""
+def _block(x, k, size, lo, hi):
+    """Of the blocks of a row, so many units each, the units from lo to hi of block k."""
     return x[k * size + lo : k * size + hi]
 
 
 @jit
-def gru_cell(gates, sums, bias, before, out, h, lo, hi):
-    """`gates` holds x W + b, and gets r, z, n, s."""
+def gru_cell(sums, before, gates, out, h, lo, hi):
+    """`gates` gets r, z, n, s; `out` and `h` the new state."""
     size, n = out.size, hi - lo
-    gate_r, gate_z = block(gates, 0, size, lo, hi), block(gates, 1, size, lo, hi)
-    gate_n, gate_s = block(gates, 2, size, lo, hi), block(gates, 3, size, lo, hi)
-    sum_r, sum_z, sum_s = sums[:n], sums[n : 2 * n], sums[2 * n : 3 * n]
-    bias, before, out, h = block(bias, 3, size, lo, hi), before[lo:hi], out[lo:hi], h[lo:hi]
+    sum_n, sum_r, sum_z, sum_s = sums[:n], sums[n : 2 * n], sums[2 * n : 3 * n], sums[3 * n : 4 * n]
+    gate_r, gate_z = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
+    gate_n, gate_s = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)
+    before, out, h = before[lo:hi], out[lo:hi], h[lo:hi]
     for j in range(h.size):
-        r = sigmoid(gate_r[j] + sum_r[j])
-        z = sigmoid(gate_z[j] + sum_z[j])
-        s = sum_s[j] + bias[j]
-        new = tanh(gate_n[j] + r * s)
+        r, z, s = sigmoid(sum_r[j]), sigmoid(sum_z[j]), sum_s[j]
+        new = tanh(sum_n[j] + r * s)
         gate_r[j], gate_z[j], gate_n[j], gate_s[j] = r, z, new, s
         new += z * (before[j] - new)
         out[j] = new
@@ -66,12 +60,12 @@ def gru_cell(gates, sums, bias, before, out, h, lo, hi):
 
 @jit
 def gru_gradient(gates, before, dout, dh, da, lo, hi):
-    """`da` gets the gradients by n, r, z, s in this order; `dh` what passes by h U."""
+    """`da` gets the gradients by `sums`, and `dh` what passes by them."""
     size = before.size
-    gate_r, gate_z = block(gates, 0, size, lo, hi), block(gates, 1, size, lo, hi)
-    gate_n, gate_s = block(gates, 2, size, lo, hi), block(gates, 3, size, lo, hi)
-    da_n, da_r = block(da, 0, size, lo, hi), block(da, 1, size, lo, hi)
-    da_z, da_s = block(da, 2, size, lo, hi), block(da, 3, size, lo, hi)
+    gate_r, gate_z = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
+    gate_n, gate_s = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)
+    da_n, da_r = _block(da, 0, size, lo, hi), _block(da, 1, size, lo, hi)
+    da_z, da_s = _block(da, 2, size, lo, hi), _block(da, 3, size, lo, hi)
     before, dout, dh = before[lo:hi], dout[lo:hi], dh[: hi - lo]
     one = gates.dtype.type(1)
     for j in range(dh.size):
@@ -86,19 +80,16 @@ def gru_gradient(gates, before, dout, dh, da, lo, hi):
 
 
 @jit
-def lstm_cell(gates, sums, before, cell, out, h, lo, hi):
-    """`gates` holds x W + b, and gets i, f, o, g; `before` and `cell` are c and c'."""
+def lstm_cell(sums, before, gates, cell, out, h, lo, hi):
+    """`gates` gets i, f, o, g, `cell` the c' that follows `before`, `out` and `h` the new state."""
     size, n = out.size, hi - lo
-    gate_i, gate_f = block(gates, 0, size, lo, hi), block(gates, 1, size, lo, hi)
-    gate_o, gate_g = block(gates, 2, size, lo, hi), block(gates, 3, size, lo, hi)
-    sum_i, sum_f = sums[:n], sums[n : 2 * n]
-    sum_o, sum_g = sums[2 * n : 3 * n], sums[3 * n : 4 * n]
+    sum_i, sum_f, sum_o, sum_g = sums[:n], sums[n : 2 * n], sums[2 * n : 3 * n], sums[3 * n : 4 * n]
+    gate_i, gate_f = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
+    gate_o, gate_g = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)
     before, cell, out, h = before[lo:hi], cell[lo:hi], out[lo:hi], h[lo:hi]
     for j in range(h.size):
-        i = sigmoid(gate_i[j] + sum_i[j])
-        f = sigmoid(gate_f[j] + sum_f[j])
-        o = sigmoid(gate_o[j] + sum_o[j])
-        g = tanh(gate_g[j] + sum_g[j])
+        i, f, o = sigmoid(sum_i[j]), sigmoid(sum_f[j]), sigmoid(sum_o[j])
+        g = tanh(sum_g[j])
         gate_i[j], gate_f[j], gate_o[j], gate_g[j] = i, f, o, g
         c = f * before[j] + i * g
         cell[j] = c
@@ -109,12 +100,12 @@ def lstm_cell(gates, sums, before, cell, out, h, lo, hi):
 
 @jit
 def lstm_gradient(gates, before, cell, dout, dh, dc, da, lo, hi):
-    """`da` gets the gradients by i, f, o, g before their sigmoid or tanh; `dc` that by c."""
+    """`da` gets the gradients by `sums`, and `dc` that by `before`."""
     size = cell.size
-    gate_i, gate_f = block(gates, 0, size, lo, hi), block(gates, 1, size, lo, hi)
-    gate_o, gate_g = block(gates, 2, size, lo, hi), block(gates, 3, size, lo, hi)
-    da_i, da_f = block(da, 0, size, lo, hi), block(da, 1, size, lo, hi)
-    da_o, da_g = block(da, 2, size, lo, hi), block(da, 3, size, lo, hi)
+    gate_i, gate_f = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
+    gate_o, gate_g = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)
+    da_i, da_f = _block(da, 0, size, lo, hi), _block(da, 1, size, lo, hi)
+    da_o, da_g = _block(da, 2, size, lo, hi), _block(da, 3, size, lo, hi)
     before, cell, dout = before[lo:hi], cell[lo:hi], dout[lo:hi]
     dh, dc = dh[: hi - lo], dc[lo:hi]
     one = gates.dtype.type(1)

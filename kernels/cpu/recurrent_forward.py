@@ -1,4 +1,4 @@
-"""Recurrent layers forward, compiled: x W for all steps at once, then step by step.
+"""Recurrent layers forward, compiled: x W + b for some steps at once, then these step by step.
 
 Either each task runs whole sequences on its own, or, where these are few and the layer is wide, all
 tasks compute a step together, each its share of the units.
@@ -8,8 +8,6 @@ from .compile import jit
 from .panels import clear_beyond, multiply, pack_columns
 from .recurrent_cells import GRU, LSTM, RNN_RELU, gru_cell, lstm_cell, rnn_cell
 from .threads import run, share
-
-ROWS_AT_ONCE = 32
 
 
 @jit
@@ -47,109 +45,153 @@ def list_steps(order, live, reverse, rows):
 
 
 @jit
-def _pack(task, tasks, weight, recurrent, weight_panels, recurrent_panels):
-    begin, end = share(task, tasks, weight.shape[0])
-    pack_columns(weight, 0, weight.shape[1], weight_panels, 0, begin, end)
-    clear_beyond(weight.shape[1], weight_panels, begin, end)
-    size = recurrent.shape[0]
-    begin, end = share(task, tasks, size)
-    parts = recurrent_panels.shape[0]
+def _pack(task, tasks, kind, weight, recurrent, bias, weight_panels, recurrent_panels):
+    """W with b as its last row, and U, each in the blocks that a part of the units has in `sums`."""
+    features, columns = weight.shape
+    parts, _, size, width = recurrent_panels.shape
     for part in range(parts):
         lo, hi = share(part, parts, size)
+        panels = weight_panels[part]
+        begin, end = share(task, tasks, features)
+        at = 0
+        for k in range(columns // max(size, 1)):
+            first = ((k + 2) % 3 if kind == GRU else k) * size  # n comes first
+            pack_columns(weight, first + lo, first + hi, panels, at, begin, end)
+            if task == 0:
+                for j in range(hi - lo):
+                    panels[(at + j) // width, features, (at + j) % width] = bias[first + lo + j]
+            at += hi - lo
+        clear_beyond(at, panels, begin, features + 1 if task == tasks - 1 else end)
         panels = recurrent_panels[part]
-        blocks = recurrent.shape[1] // max(size, 1)
-        for k in range(blocks):
-            pack_columns(
-                recurrent, k * size + lo, k * size + hi, panels, k * (hi - lo), begin, end
-            )
-        clear_beyond(blocks * (hi - lo), panels, begin, end)
+        begin, end = share(task, tasks, size)
+        at = 0
+        for k in range(columns // max(size, 1)):
+            pack_columns(recurrent, k * size + lo, k * size + hi, panels, at, begin, end)
+            at += hi - lo
+        clear_beyond(at, panels, begin, end)
 
 
 @jit
-def _inputs(task, tasks, x, bias, rows, panels, gates, x_rows, sums, columns):
-    """Write x W + b to the first columns of `gates`, for the steps in `rows`."""
-    begin, end = share(task, tasks, rows.size)
-    x_rows, sums = x_rows[task], sums[task]
-    for first in range(begin, end, ROWS_AT_ONCE):
-        count = min(ROWS_AT_ONCE, end - first)
+def _inputs(
+    task, tasks, kind, by_units, begin, end, x, bias, live, starts, rows, x_rows, sums, panels
+):
+    """sums = x W + b for the steps from `begin` to `end` of the sequences and units of a task."""
+    group, _, part, parts = group_of(task, tasks, by_units)
+    first = starts[group, begin]
+    count = starts[group, end - 1] + live[group, end - 1] - first
+    x_rows, sums = x_rows[task, :count], sums[task, :count]
+    features = x.shape[1]
+    for i in range(count):
+        x_rows[i, :features] = x[rows[first + i]]
+        x_rows[i, features] = 1
+    multiply(x_rows, panels[part], sums[:, :], False)
+    if kind == GRU:
+        size = bias.size // 4
+        lo, hi = share(part, parts, size)
         for i in range(count):
-            x_rows[i] = x[rows[first + i]]
-        multiply(x_rows[:count], panels, sums, False)
-        for i in range(count):
-            target, row = gates[rows[first + i], :columns], sums[i]
-            for j in range(target.size):
-                target[j] = row[j] + bias[j]
+            sums[i, 3 * (hi - lo) : 4 * (hi - lo)] = bias[3 * size + lo : 3 * size + hi]
 
 
 @jit
-def _steps(
-    task, tasks, kind, by_units, begin, end, reverse, order, lengths, live,
-    bias, h0, c0, out, gates, cells, states, sums, panels,
+def _step(
+    task, tasks, kind, by_units, begin, s, reverse, order, lengths, live, starts,
+    h0, c0, out, gates, cells, states, sums, panels,
 ):  # fmt: skip
-    """Run the steps from `begin` to `end` for the sequences and units of a task."""
+    """Step s for the sequences and units of a task, from `sums` that start with step `begin`."""
     group, groups, part, parts = group_of(task, tasks, by_units)
     start = start_of(group, groups, order.size)
     stop = start_of(group + 1, groups, order.size)
-    lo, hi = share(part, parts, out.shape[1])
-    steps = live.shape[1]
-    for s in range(begin, end):
-        t = steps - 1 - s if reverse else s
-        count = live[group, s]
-        before, after = states[s % 2, start:stop], states[(s + 1) % 2, start:stop]
-        sum_rows = sums[part, start:stop]
-        multiply(before[:count], panels[part], sum_rows, False)
-        for r in range(stop - start):
-            n = order[start + r]
-            row = n * steps + t
-            if r >= count:
-                _clear(kind, out[row], gates[row], cells, row, lo, hi)
-            elif kind == LSTM:
-                cell = state_before(cells, c0, n, t, steps, lengths[n], reverse)
-                lstm_cell(gates[row], sum_rows[r], cell, cells[row], out[row], after[r], lo, hi)
-            elif kind == GRU:
-                gru_cell(gates[row], sum_rows[r], bias, before[r], out[row], after[r], lo, hi)
-            else:
-                rnn_cell(kind == RNN_RELU, out[row], sum_rows[r], after[r], lo, hi)
+    size, steps = out.shape[1], live.shape[1]
+    lo, hi = share(part, parts, size)
+    t = steps - 1 - s if reverse else s
+    count, first = live[group, s], starts[group, s] - starts[group, begin]
+    before, after = states[s % 2, start:stop], states[(s + 1) % 2, start:stop]
+    sums = sums[task, first : first + count]
+    multiply(before[:count], panels[part], sums[:, hi - lo if kind == GRU else 0 :], True)
+    for r in range(count):
+        n = order[start + r]
+        row = n * steps + t
+        if kind == LSTM:
+            cell = state_before(cells, c0, n, t, steps, lengths[n], reverse)
+            lstm_cell(sums[r], cell, gates[row], cells[row], out[row], after[r], lo, hi)
+        elif kind == GRU:
+            gru_cell(sums[r], before[r], gates[row], out[row], after[r], lo, hi)
+        else:
+            rnn_cell(kind == RNN_RELU, sums[r], out[row], after[r], lo, hi)
+    for r in range(count, stop - start):
+        row = order[start + r] * steps + t
+        out[row, lo:hi] = 0
+        for k in range(gates.shape[1] // size):
+            gates[row, k * size + lo : k * size + hi] = 0
+        if kind == LSTM:
+            cells[row, lo:hi] = 0
 
 
 @jit
-def _clear(kind, out, gates, cells, row, lo, hi):
-    """Zeros for a step beyond its sequence's length."""
-    size = out.size
-    out[lo:hi] = 0
-    if kind >= GRU:
-        for k in range(4):
-            gates[k * size + lo : k * size + hi] = 0
-    if kind == LSTM:
-        cells[row, lo:hi] = 0
+def _sequences(
+    task, tasks, kind, at_once, reverse, order, lengths, live, starts, rows,
+    x, bias, h0, c0, out, gates, cells, x_rows, states, sums, weight_panels, recurrent_panels,
+):  # fmt: skip
+    """All steps of the sequences of a task."""
+    steps = live.shape[1]
+    for begin in range(0, steps, at_once):
+        end = min(begin + at_once, steps)
+        _inputs(
+            task, tasks, kind, False, begin, end, x, bias, live, starts, rows,
+            x_rows, sums, weight_panels,
+        )  # fmt: skip
+        for s in range(begin, end):
+            _step(
+                task, tasks, kind, False, begin, s, reverse, order, lengths, live, starts,
+                h0, c0, out, gates, cells, states, sums, recurrent_panels,
+            )  # fmt: skip
 
 
 @jit
 def forward(
-    pool, kind, tasks, by_units, reverse, order, lengths, live, rows,
+    pool, kind, tasks, by_units, at_once, reverse, order, lengths, live, starts, rows,
     x, weight, recurrent, bias, h0, c0, out, gates, cells,
-    weight_panels, recurrent_panels, x_rows, input_sums, states, sums,
+    weight_panels, recurrent_panels, x_rows, states, sums,
 ):  # fmt: skip
-    """Fill out, gates and cells, (N T, ...) each, and `states`, the rest being room to work in."""
+    """Fill out, gates and cells, (N T, ...) each, the rest being room to work in.
+
+    `states` has h0 twice, in the order of the sequences in `order`; `at_once` is the number of
+    steps for which `x_rows` and `sums` have room.
+    """
     list_steps(order, live, reverse, rows)
-    work = x_rows.shape[0]
-    run(pool, _pack, (weight, recurrent, weight_panels, recurrent_panels), work)
-    columns = weight.shape[1]
-    run(
-        pool,
-        _inputs,
-        (x, bias, rows, weight_panels, gates, x_rows, input_sums, columns),
-        work,
-    )
-    steps = live.shape[1]
-    at_once = 1 if by_units else steps
-    for s in range(0, steps, max(at_once, 1)):
+    packed = (kind, weight, recurrent, bias, weight_panels, recurrent_panels)
+    run(pool, _pack, packed, tasks)
+    if not by_units:
         run(
             pool,
-            _steps,
+            _sequences,
             (
-                kind, by_units, s, s + at_once, reverse, order, lengths, live,
-                bias, h0, c0, out, gates, cells, states, sums, recurrent_panels,
+                kind, at_once, reverse, order, lengths, live, starts, rows,
+                x, bias, h0, c0, out, gates, cells,
+                x_rows, states, sums, weight_panels, recurrent_panels,
             ),
             tasks,
         )  # fmt: skip
+        return
+    steps = live.shape[1]
+    for begin in range(0, steps, at_once):
+        end = min(begin + at_once, steps)
+        run(
+            pool,
+            _inputs,
+            (
+                kind, True, begin, end, x, bias, live, starts, rows,
+                x_rows, sums, weight_panels,
+            ),
+            tasks,
+        )  # fmt: skip
+        for s in range(begin, end):
+            run(
+                pool,
+                _step,
+                (
+                    kind, True, begin, s, reverse, order, lengths, live, starts,
+                    h0, c0, out, gates, cells, states, sums, recurrent_panels,
+                ),
+                tasks,
+            )  # fmt: skip

@@ -44,6 +44,30 @@ def tile(typingctx, rows, k, a, a_row, a_step, b, c, c_row, more, zero):
     return types.void(*(types.int64,) * 8, types.boolean, zero), codegen
 
 
+def _copying(count, doc):
+    """A function for compiled code that copies count(bytes in a number) numbers at once."""
+
+    @intrinsic
+    def copy(typingctx, source, target, zero):
+        def codegen(context, builder, signature, args):
+            source, target, _ = args
+            number = context.get_value_type(zero)
+            size = 4 if zero == types.float32 else 8
+            pointer = ir.VectorType(number, count(size)).as_pointer()
+            loaded = builder.load(builder.inttoptr(source, pointer), align=size)
+            builder.store(loaded, builder.inttoptr(target, pointer), align=size)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64, zero), codegen
+
+    copy.__doc__ = doc
+    return copy
+
+
+copy_panel_row = _copying(lambda size: PANEL // size, "Copy a row of a panel, by addresses.")
+copy_most_rows = _copying(lambda size: MOST_ROWS, "Copy MOST_ROWS numbers, by addresses.")
+
+
 class _TileCode:
     """Writes the code of a tile at the builder's place."""
 
@@ -58,16 +82,22 @@ class _TileCode:
         builder = self.builder
         unrolled = -(-CHAINS // (2 * rows))
         a = [builder.add(a, builder.mul(a_row, WORD(i))) for i in range(rows)]
+        results = [
+            builder.add(c, builder.add(builder.mul(c_row, WORD(i)), WORD(j * VECTOR)))
+            for i in range(rows)
+            for j in (0, 1)
+        ]
+        self._fetch(results)
         sums = [ir.Constant(self.vector, None)] * (2 * rows * unrolled)
         whole = builder.sub(k, builder.srem(k, WORD(unrolled)))
         sums = self._loop(sums, unrolled, WORD(0), whole, a, a_step, b)
         if unrolled > 1:
             sums = self._loop(sums, 1, whole, k, a, a_step, b)
-        old = self._old(rows, c, c_row, more)
+        old = self._old(results, more)
         for s, (address, x) in enumerate(old):
             for part in sums[s :: 2 * rows]:
                 x = builder.fadd(x, part)
-            builder.store(x, self._pointer(self.vector, address), align=self.size)
+            self.store(x, address)
 
     def _loop(self, sums, unrolled, begin, end, a, a_step, b):
         """The sums after adding a[i, k] b[k] for begin <= k < end, `unrolled` of them at a time."""
@@ -84,7 +114,7 @@ class _TileCode:
         for u in range(unrolled):
             step = builder.add(k, WORD(u))
             panel = builder.add(b, builder.mul(step, WORD(PANEL)))
-            left, right = (self._load(self.vector, panel, j * VECTOR) for j in (0, 1))
+            left, right = (self.load(self.vector, panel, j * VECTOR) for j in (0, 1))
             distance = builder.mul(step, a_step)
             for i, row in enumerate(a):
                 x = self._spread(builder.add(row, distance))
@@ -100,18 +130,23 @@ class _TileCode:
         builder.position_at_end(after)
         return phis
 
-    def _old(self, rows, c, c_row, more):
+    def _fetch(self, addresses):
+        """Have the caches fetch what will be written."""
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        signature = ir.FunctionType(ir.VoidType(), [pointer] + [number] * 3)
+        name = "llvm.prefetch.p0"
+        fetch = cgutils.get_or_insert_function(self.builder.module, signature, name)
+        for address in addresses:
+            where = self.builder.inttoptr(address, pointer)
+            self.builder.call(fetch, [where, number(1), number(3), number(1)])
+
+    def _old(self, addresses, more):
         """(address, what is added to) of each vector of the result."""
         builder = self.builder
         zero = ir.Constant(self.vector, None)
-        addresses = [
-            builder.add(c, builder.add(builder.mul(c_row, WORD(i)), WORD(j * VECTOR)))
-            for i in range(rows)
-            for j in (0, 1)
-        ]
         before = builder.block
         with builder.if_then(more):
-            loaded = [self._load(self.vector, address) for address in addresses]
+            loaded = [self.load(self.vector, address) for address in addresses]
             inside = builder.block
         old = []
         for address, x in zip(addresses, loaded, strict=True):
@@ -125,13 +160,17 @@ class _TileCode:
         """The number at an address, in all lanes."""
         undefined = ir.Constant(self.vector, ir.Undefined)
         lane = ir.IntType(32)
-        first = self.builder.insert_element(undefined, self._load(self.number, address), lane(0))
+        first = self.builder.insert_element(undefined, self.load(self.number, address), lane(0))
         lanes = ir.Constant(ir.VectorType(lane, self.vector.count), None)
         return self.builder.shuffle_vector(first, undefined, lanes)
 
-    def _load(self, kind, address, offset=0):
-        address = self.builder.add(address, WORD(offset))
-        return self.builder.load(self._pointer(kind, address), align=self.size)
+    def load(self, kind, address, offset=0):
+        pointer = self._pointer(kind, address, offset)
+        return self.builder.load(pointer, align=self.size)
 
-    def _pointer(self, kind, address):
+    def store(self, x, address, offset=0):
+        self.builder.store(x, self._pointer(x.type, address, offset), align=self.size)
+
+    def _pointer(self, kind, address, offset):
+        address = self.builder.add(address, WORD(offset))
         return self.builder.inttoptr(address, kind.as_pointer())
