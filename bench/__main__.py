@@ -7,6 +7,9 @@ BENCHMARKS = {
     "steps": "the five training steps against PyTorch and JAX",
     "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
     "overhead": "what an op costs beside its arithmetic",
+    "memory": "the peak of memory of the five steps against PyTorch's",
+    "coexist": "PyTorch and NumPy in a process in which tinygrad_like has trained",
+    "coldstart": "seconds to the first step, with and without compiled kernels on disk",
 }
 
 
