@@ -77,6 +77,7 @@ class Opponent:
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
         self.process.wait()
+        self.process.stdout.close()
 
 
 @contextlib.contextmanager
@@ -113,13 +114,13 @@ def check_agreement(workload, checks, tolerance):
 def race(entrants, bouts, seldom=()):
     """Let prepared opponents take turns; returns {name: seconds of a step in each bout}.
 
-    Those in `seldom`, slow ones, take part in every third round.
+    Those in `seldom`, slow ones, take part in every other round.
     """
     times = {name: [] for name in entrants}
     disturbed = 0
     for k in range(bouts + 1):
         for name, opponent in entrants.items():
-            if name in seldom and k % 3 != 1:
+            if name in seldom and k % 2 == 0:
                 continue
             seconds, others = _quiet_bout(opponent)
             disturbed += others > QUIET
@@ -162,7 +163,7 @@ def main():
                 step, value = importlib.import_module(module).prepare(name, workload)
                 steps = _steps_in_a_bout(step)
             else:
-                value = _bout(step, steps)
+                value = timed_bout(step, steps)
             answer = {"value": value}
         except Exception:
             answer = {"error": traceback.format_exc()}
@@ -170,7 +171,7 @@ def main():
         answers.flush()
 
 
-def _bout(step, steps):
+def timed_bout(step, steps):
     """(median seconds of a step, share of the time that others were at work)."""
     busy, own, start = _busy_seconds(), time.process_time(), time.perf_counter()
     times = [_timed(step) for _ in range(steps)]

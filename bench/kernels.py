@@ -101,9 +101,9 @@ def measure(row, libraries, machine, bouts):
     at_limit = row.work.seconds(rates) if kinds else None
     amount = row.work.flops or row.work.read + row.work.written
     return {
-        "kernel": row.name,
+        "name": row.name,
         "ms": {library: report.summary([1e3 * s for s in times[library]]) for library in NAMES},
-        "ratio_torch": report.ratios(times["ours"], times["torch"]),
+        "ratio": report.ratios(times["ours"], times["torch"]),
         "ratio_numpy": medians["ours"] / medians["numpy"],
         "rate": amount / medians["ours"] / 1e9,
         "unit": "GFLOP/s" if row.work.flops else "GB/s",
@@ -130,9 +130,9 @@ def text_of(row):
     figures = [f"{row['ms'][library]['median']:.3f}" for library in ("ours", "torch", "numpy")]
     share = row["of_limit"]["ours"]
     rate = f"{row['rate']:.1f} {row['unit']}"
-    ratio = report.spread(row["ratio_torch"])
+    ratio = report.spread(row["ratio"])
     return [
-        row["kernel"],
+        row["name"],
         *figures,
         ratio,
         f"{row['ratio_numpy']:.2f}",
@@ -162,8 +162,7 @@ def main():
                 rows.append(measure(ROWS[name], libraries, machine, args.bouts))
                 report.print_row(text_of(rows[-1]), widths)
     if args.save:
-        bars = {row["kernel"]: row["ratio_torch"] for row in rows}
-        report.save("kernels", rows, bars, "Kernels: our time by PyTorch's")
+        report.save("kernels", rows, "Kernels: our time by PyTorch's")
     if refused:
         sys.exit(f"{len(refused)} of {len(chosen)} figures refused: {', '.join(refused)}")
 

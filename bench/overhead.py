@@ -62,18 +62,12 @@ def prepare(name, workload):
     return step, [np.asarray(x.grad).ravel().tolist()]
 
 
-def rows_of(workload, times):
-    """One row for each library; ratios are ours by theirs."""
+def row_of(workload, times):
+    """The microseconds per op of both, and the ratio ours by theirs."""
     per_op = {name: [1e6 * s / (2 * PAIRS) for s in seconds] for name, seconds in times.items()}
-    return [
-        {
-            "chain": workload,
-            "opponent": name,
-            "us_per_op": report.summary(us),
-            "ratio": report.ratios(per_op["ours"], us),
-        }
-        for name, us in per_op.items()
-    ]
+    us = {name: report.summary(numbers) for name, numbers in per_op.items()}
+    ratio = report.ratios(per_op["ours"], per_op["torch"])
+    return {"name": workload, "us_per_op": us, "ratio": ratio}
 
 
 def main():
@@ -81,19 +75,23 @@ def main():
     parser.add_argument("--bouts", type=int, default=15, help="bouts of each opponent")
     parser.add_argument("--save", action="store_true", help="write JSON and PNG to bench/results/")
     args = parser.parse_args()
-    rows, texts = [], []
+    rows = []
     with opponents("bench.overhead", NAMES) as entrants:
         for workload in CHAINS:
             checks = {name: entrant.prepare(workload) for name, entrant in entrants.items()}
             check_agreement(workload, checks, TOLERANCE)
-            ours, theirs = rows_of(workload, race(entrants, args.bouts))
-            us = [report.spread(row["us_per_op"]) for row in (ours, theirs)]
-            texts.append([workload, *us, report.spread(theirs["ratio"])])
-            rows += [ours, theirs]
+            rows.append(row_of(workload, race(entrants, args.bouts)))
+    texts = [
+        [
+            row["name"],
+            *(report.spread(row["us_per_op"][name]) for name in NAMES),
+            report.spread(row["ratio"]),
+        ]
+        for row in rows
+    ]
     report.print_table(["us per op (low-high)", *NAMES, "ours / torch"], texts)
     if args.save:
-        bars = {row["chain"]: row["ratio"] for row in rows if row["opponent"] == "torch"}
-        report.save("overhead", rows, bars, "A small op, forward and backward: our time by torch's")
+        report.save("overhead", rows, "A small op, forward and backward: our time by torch's")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,6 @@ def machine():
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "system": platform.platform(),
-        "date": str(datetime.date.today()),
         "versions": {"python": platform.python_version(), **versions},
     }
 
@@ -77,13 +76,29 @@ def _cpu_name():
     return names[0] if names else platform.machine()
 
 
-def save(name, rows, bars, title):
-    """Write NAME.json with the rows, and NAME.png with the ratios {label: summary}."""
+def save(name, rows, title):
+    """Write NAME.json, and NAME.png with a bar for each row that has a ratio.
+
+    A row is a dict with a "name". Rows that were saved before stay, unless their name is measured
+    anew, or the machine is another.
+    """
     RESULTS.mkdir(exist_ok=True)
-    report = {"benchmark": name, "machine": machine(), "rows": rows}
-    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    _chart(RESULTS / f"{name}.png", bars, title)
-    print(f"written: {RESULTS / name}.json and .png")
+    path, here = RESULTS / f"{name}.json", machine()
+    new = {row["name"] for row in rows}
+    kept = [row for row in _saved_rows(path, here) if row["name"] not in new]
+    rows = kept + [row | {"date": str(datetime.date.today())} for row in rows]
+    report = {"benchmark": name, "machine": here, "rows": rows}
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    bars = {row["name"]: row["ratio"] for row in rows if "ratio" in row}
+    _chart(path.with_suffix(".png"), bars, title)
+    print(f"written: {path} and {path.with_suffix('.png').name}")
+
+
+def _saved_rows(path, here):
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text(encoding="utf-8"))
+    return report["rows"] if report.get("machine") == here else []
 
 
 def _chart(path, bars, title):
@@ -101,8 +116,10 @@ def _chart(path, bars, title):
         axes.annotate(f" {ratio:.2f}", (max(ratio, numbers["high"], 1), y), va="center", size=8)
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_yticks(range(len(bars)), bars)
+    axes.margins(y=0.01)
     axes.invert_yaxis()
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
     axes.set_title(title)
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -44,31 +44,29 @@ def rows_of(workload, times, machine):
             continue
         median = statistics.median(times[name])
         limits.refuse_the_impossible(f"{workload} by {name}", median, work, machine.best)
-        rows.append(
-            {
-                "step": workload,
-                "opponent": name,
-                "ms": report.summary([1e3 * s for s in times[name]]),
-                "of_gemm": at_limit / median,
-                "ratio": report.ratios(times["ours"], times[name]),
-            }
-        )
+        row = {
+            "name": f"{workload} / {name}",
+            "ms": report.summary([1e3 * s for s in times[name]]),
+            "of_gemm": at_limit / median,
+        }
+        if name != "ours":
+            row["ratio"] = report.ratios(times["ours"], times[name])
+        rows.append(row)
     return rows
 
 
 def print_rows(rows):
     """The table of one step."""
-    head = [rows[0]["step"], "ms (low-high)", "of GEMM", "ours / theirs"]
     texts = [
         [
-            row["opponent"],
+            row["name"],
             report.spread(row["ms"]),
             f"{row['of_gemm']:.0%}",
-            "" if row["opponent"] == "ours" else report.spread(row["ratio"]),
+            report.spread(row["ratio"]) if "ratio" in row else "",
         ]
         for row in rows
     ]
-    report.print_table(head, texts)
+    report.print_table(["step / opponent", "ms (low-high)", "of GEMM", "ours / theirs"], texts)
     print(flush=True)
 
 
@@ -95,10 +93,7 @@ def main():
             print_rows(new)
             rows += new
     if args.save:
-        bars = {
-            f"{r['step']} / {r['opponent']}": r["ratio"] for r in rows if r["opponent"] != "ours"
-        }
-        report.save("steps", rows, bars, "A training step: our time by theirs")
+        report.save("steps", rows, "A training step: our time by theirs")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,10 @@ def _activations(shape):
     backward = {  # (library, g, x or y) -> dx
         "sigmoid": (lambda k: k.sigmoid_backward, lambda aten: aten.sigmoid_backward),
         "silu": (lambda k: k.silu_backward, lambda aten: aten.silu_backward),
+        "softplus": (
+            lambda k: k.softplus_backward,
+            lambda aten: lambda g, x: aten.softplus_backward(g, x, 1, 20),
+        ),
         "gelu": (_flagged("gelu_backward", False), lambda aten: aten.gelu_backward),
         "gelu_tanh": (
             _flagged("gelu_backward", True),
