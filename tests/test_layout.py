@@ -28,9 +28,10 @@ MAY_IMPORT = {
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
     "interchange": ["engine", "io", "nn"],
+    "warmup": ["backend", "engine", "losses", "nn", "optim"],
     "": (
         "backend engine ops functional gradcheck losses optim data io interchange nn doctor "
-        "kernels"
+        "warmup kernels"
     ).split(),
 }  # fmt: skip
 

@@ -175,5 +175,6 @@ from tinygrad_like.ops.shape import (
     transpose,
 )
 from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_like.warmup import warmup
 
 __version__ = "0.1.0"

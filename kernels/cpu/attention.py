@@ -519,7 +519,7 @@ def _masks(mask, dtype):
 
 
 def _drop(p, seed, offset):
-    """(seed, offset, the least word that is kept, factor of what is kept); the word is 0 for p = 0."""
+    """(seed, offset, least word that is kept, factor of what is kept); the word is 0 for p = 0."""
     if not p:
         return 0, 0, 0, 1.0
     least = least_kept(p)

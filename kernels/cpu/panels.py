@@ -1,4 +1,4 @@
-"""Matrix products with a right factor that is packed once, in panels, and used for few rows at a time.
+"""Matrix products with a right factor that is packed once, in panels, and used for few rows.
 
 BLAS packs its factors in every call, which for a few rows costs more than the product. A factor
 (k, n) in panels has the shape (panels, k, width), with zeros beyond the last column.

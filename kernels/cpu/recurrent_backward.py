@@ -158,7 +158,7 @@ def backward(
     dh, dc, da, dx, dweight, drecurrent, dbias, needs_x, needs_weights, needs_h,
     weight_panels, recurrent_panels, ones, x_blocks, h_blocks, panels, spare, dx_sums,
 ):  # fmt: skip
-    """Fill dx, dweight, drecurrent and dbias; dh and dc become the gradients of the first states."""
+    """Fill dx, dweight, drecurrent, dbias; dh and dc become the gradients of the first states."""
     list_steps(order, live, reverse, rows)
     work = panels.shape[0]
     run(pool, _pack, (kind, weight, recurrent, weight_panels, recurrent_panels), work)

@@ -1,7 +1,7 @@
 """One step of one sequence in each recurrent cell, forward and backward, for compiled code.
 
-`sums` is x W + h U + b for the units from `lo` to `hi`, block beside block: those of a GRU are n, r,
-z, s there, of which n has no h U and s no x W. The formulas are those of the reference.
+`sums` is x W + h U + b for the units from `lo` to `hi`, block beside block: those of a GRU are
+n, r, z, s there, of which n has no h U and s no x W. The formulas are those of the reference.
 """
 
 from .compile import jit
@@ -16,10 +16,7 @@ def rnn_cell(relu, sums, out, h, lo, hi):
     sums, out, h = sums[: hi - lo], out[lo:hi], h[lo:hi]
     for j in range(out.size):
         a = sums[j]
-        if relu:
-            a = a if a > 0 else sums.dtype.type(0)
-        else:
-            a = tanh(a)
+        a = (a if a > 0 else sums.dtype.type(0)) if relu else tanh(a)
         out[j] = a
         h[j] = a
 

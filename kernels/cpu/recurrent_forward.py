@@ -32,7 +32,7 @@ def state_before(states, first, sequence, t, steps, length, reverse):
 
 @jit
 def list_steps(order, live, reverse, rows):
-    """The rows n T + t of all steps: group by group, then in the order of time, then of sequences."""
+    """The rows n T + t of all steps: by groups, then in the order of time, then of sequences."""
     groups, steps = live.shape
     at = 0
     for group in range(groups):
@@ -46,7 +46,7 @@ def list_steps(order, live, reverse, rows):
 
 @jit
 def _pack(task, tasks, kind, weight, recurrent, bias, weight_panels, recurrent_panels):
-    """W with b as its last row, and U, each in the blocks that a part of the units has in `sums`."""
+    """W with b as its last row, and U, each in the blocks that a part of the units has."""
     features, columns = weight.shape
     parts, _, size, width = recurrent_panels.shape
     for part in range(parts):

@@ -1,4 +1,4 @@
-"""`tile`: the innermost product of matrices, a few rows times a panel, with all its sums in registers.
+"""`tile`: the innermost product of matrices, rows times a panel, with its sums in registers.
 
 A panel is a block of columns of the right factor, two vector registers wide, whose rows lie one
 after the other in memory. LLVM does not find this code by itself, so it is written in its language.

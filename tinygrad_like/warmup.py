@@ -1,0 +1,63 @@
+"""Compile the CPU's kernels ahead of their first use."""
+
+import numpy as np
+
+from tinygrad_like import losses, nn, optim
+from tinygrad_like.backend import get_rng_state, set_rng_state
+from tinygrad_like.engine import Tensor
+
+
+def warmup(dtype=np.float32):
+    """Train small models of every kind for a step, so that no later step waits for a compiler.
+
+    What is compiled stays on disk: the next process loads it in about a second, warmed up or not.
+    Random numbers are as if nothing had happened. `dtype` is float32 or float64.
+    """
+    state = get_rng_state()
+    images, tokens = np.zeros((4, 3, 12, 12)), np.zeros((2, 8), np.int64)
+    try:
+        for model, x in (
+            (_images_to_classes(), Tensor(images, dtype=dtype)),
+            (nn.GPT(16, 8, 128, 1, 2, dropout=0.1), Tensor(tokens)),
+            (_Recurrent(), Tensor(tokens)),
+        ):
+            _train(model.to(dtype), x)
+    finally:
+        set_rng_state(state)
+
+
+def _images_to_classes():
+    return nn.Sequential(
+        nn.Conv2D(3, 16, 3, padding=1),
+        nn.BatchNorm(16),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Conv2D(16, 16, 5, stride=2, padding=2),
+        nn.SiLU(),
+        nn.AvgPool2D(3),
+        nn.Flatten(),
+        nn.Dense(16, 1024),
+        nn.Sigmoid(),
+        nn.Dense(1024, 512),
+        nn.GELU(),
+        nn.Dense(512, 16),
+    )
+
+
+class _Recurrent(nn.Module):
+    def __init__(self):
+        self.embedding = nn.Embedding(16, 8)
+        self.lstm, self.gru = nn.LSTM(8, 32), nn.GRU(32, 16)
+
+    def forward(self, ids):
+        return self.gru(self.lstm(self.embedding(ids))[0])[0]
+
+
+def _train(model, x):
+    """One step with each optimizer."""
+    for optimizer in (optim.AdamW(model.parameters()), optim.SGD(model.parameters(), 0.01)):
+        logits = model(x)
+        loss = losses.cross_entropy(logits, np.zeros(logits.shape[:-1], np.int64))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
