@@ -10,16 +10,18 @@ from tinygrad_like import backend
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_kernels_are_called_and_the_random_stream_stays(dtype, monkeypatch):
     called = set()
-    kernels = backend.CPU.k
-    for name in ("matmul", "linear", "attention_backward", "lstm_backward", "gru", "adam_", "sgd_"):
 
-        def spy(*args, name=name, kernel=getattr(kernels, name)):
+    def spy(name, kernel):
+        def call(*args):
             dtypes = {a.dtype for a in args if getattr(a, "dtype", np.dtype(bool)).kind == "f"}
             assert dtypes <= {np.dtype(dtype)}, f"{name} got {dtypes}"
             called.add(name)
             return kernel(*args)
 
-        monkeypatch.setattr(kernels, name, spy)
+        return call
+
+    for name in ("matmul", "linear", "attention_backward", "lstm_backward", "gru", "adam_", "sgd_"):
+        monkeypatch.setattr(backend.CPU.k, name, spy(name, getattr(backend.CPU.k, name)))
     tg.seed(5)
     state = tg.get_rng_state()
     tg.warmup(dtype)
