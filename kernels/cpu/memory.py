@@ -6,6 +6,7 @@ waits here for a result of its size. Few sizes recur in training, so few blocks 
 """
 
 import math
+import os
 import threading
 
 import numpy as np
@@ -30,7 +31,8 @@ class _OnLoan(np.ndarray):
     is_loan = True  # an array with such a base is the owner of its memory
 
     def __del__(self):
-        if _lock is not None:  # at the end of the process there is nothing to keep
+        # A view or a copy of a loan is none; at the end of the process there is nothing to keep.
+        if _lock is not None and type(self.base) is _Block:
             _take_back(self.base)
 
 
@@ -71,6 +73,16 @@ def _take_back(block):
                 blocks.pop()
             if not blocks:
                 del _waiting[oldest]
+
+
+def _begin_again():
+    """In a forked child: a thread that does not exist there may have held the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_again)
 
 
 def release():

@@ -25,7 +25,7 @@ import platform
 import threading
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -125,6 +125,13 @@ _mutex_unlock = types.ExternalFunction("pthread_mutex_unlock", types.int32(types
 _cond_wait = types.ExternalFunction("pthread_cond_wait", types.int32(types.int64, types.int64))
 _cond_broadcast = types.ExternalFunction("pthread_cond_broadcast", types.int32(types.int64))
 _yield = types.ExternalFunction("sched_yield", types.int32())
+
+POSIX = "pthread_mutex_lock pthread_mutex_unlock pthread_cond_wait pthread_cond_broadcast".split()
+HAS_THREADS = os.name == "posix"
+if not HAS_THREADS:  # kernels name these functions, but without a pool they call none
+    _nothing = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 0)
+    for _name in (*POSIX, "sched_yield"):
+        binding.add_symbol(_name, ctypes.cast(_nothing, ctypes.c_void_p).value)
 
 
 # The pool
@@ -264,7 +271,7 @@ def tasks_for(pool, items, least):
 
 @jit
 def share(task, tasks, n):
-    """The first and the last but one of the items 0 to n - 1 that are this task's."""
+    """(lo, hi): of n items, those from lo up to, without, hi are this task's."""
     return task * n // tasks, (task + 1) * n // tasks
 
 
@@ -306,15 +313,15 @@ def _make():
         if _address is not None:
             return _address
         count = min(num_threads(), TASK_MASK)
-        pthread = [getattr(ctypes.CDLL(None), f"pthread_{x}_init", None) for x in ("mutex", "cond")]
-        if count == 1 or None in pthread:
+        if count == 1 or not HAS_THREADS:
             _address = 0
             return _address
         _memory.append(np.zeros(WORDS + 8, np.int64))
         address = -(-_memory[-1].ctypes.data // 64) * 64
         _words(address)[THREADS] = count
-        for initialise, word in zip(pthread, (LOCK, BELL), strict=True):
-            initialise(ctypes.c_void_p(address + 8 * word), None)
+        system = ctypes.CDLL(None)
+        system.pthread_mutex_init(ctypes.c_void_p(address + 8 * LOCK), None)
+        system.pthread_cond_init(ctypes.c_void_p(address + 8 * BELL), None)
         for _ in range(count - 1):
             threading.Thread(target=_work, args=(address,), daemon=True).start()
         _address = address
