@@ -14,6 +14,7 @@ from .threads import pool, run, share, tasks_for, threads_of
 
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
 TILE = 128  # columns that are summed at a time
+MANY = 512  # rows
 TASK = 1 << 14  # elements that are worth a thread
 
 
@@ -32,11 +33,9 @@ def scatter_add_(out, index, updates):
     if out.dtype is not updates.dtype or out.dtype.char not in "fd" or not out.flags.c_contiguous:
         reference.scatter_add_(out, index, updates)
     elif updates.size:
-        flat, n = _flat(out), index.size
-        size = (len(out), n, min(len(out), n)) if flat.shape[1] >= NARROW else (0, 0, 0)
-        lists = (empty((m,), np.int64) for m in size)
-        updates = np.ascontiguousarray(updates)
-        _scatter_add(pool(), flat, _int64(index), _flat(updates), *lists)
+        flat = _flat(out)
+        room = empty((len(out) + 2 * index.size if flat.shape[1] >= NARROW else 0,), np.int64)
+        _scatter_add(pool(), flat, _int64(index), _flat(np.ascontiguousarray(updates)), room)
 
 
 def _flat(rows):
@@ -108,15 +107,16 @@ def _link(index, first, following, rows):
 
 @jit
 def _add_lists(task, tasks, out, updates, rows, first, following):
-    """Every task has some tiles of some rows for itself."""
-    tiles = (out.shape[1] + TILE - 1) // TILE
-    sums = np.empty(TILE, np.float64)
+    """Every task has some rows for itself, or, of few rows, some tiles of rows."""
+    width = out.shape[1] if rows.size >= MANY else TILE
+    tiles = (out.shape[1] + width - 1) // width
+    sums = np.empty(width, np.float64)
     begin, end = share(task, tasks, rows.size * tiles)
     for unit in range(begin, end):
-        row, left = rows[unit // tiles], unit % tiles * TILE
-        target, i = out[row, left : left + TILE], first[row]
+        row, left = rows[rows.size - 1 - unit // tiles], unit % tiles * width
+        target, i = out[row, left : left + width], first[row]
         if following[i] < 0:
-            update = updates[i, left : left + TILE]
+            update = updates[i, left : left + width]
             for j in range(target.size):
                 target[j] += update[j]
             continue
@@ -124,19 +124,25 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
         for j in range(part.size):
             part[j] = target[j]
         while i >= 0:
-            update = updates[i, left : left + TILE]
-            for j in range(part.size):
-                part[j] += update[j]
-            i = following[i]
+            update, i = updates[i, left : left + width], following[i]
+            if i < 0:
+                for j in range(part.size):
+                    part[j] += update[j]
+            else:
+                other, i = updates[i, left : left + width], following[i]
+                for j in range(part.size):
+                    part[j] += np.float64(update[j]) + np.float64(other[j])
         for j in range(part.size):
             target[j] = part[j]
 
 
 @jit
-def _scatter_add(pool, out, index, updates, first, following, rows):
+def _scatter_add(pool, out, index, updates, room):
     tasks = tasks_for(pool, updates.size, TASK)
     if out.shape[1] < NARROW:
         run(pool, _add_narrow, (out, index, updates), min(tasks, threads_of(pool)))
         return
+    size, n = out.shape[0], index.size
+    first, following, rows = room[:size], room[size : size + n], room[size + n :]
     met = _link(index, first, following, rows)
     run(pool, _add_lists, (out, updates, rows[:met], first, following), tasks)
