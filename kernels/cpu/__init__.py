@@ -7,6 +7,7 @@ at all is the reference's.
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name
 from .attention import attention, attention_backward, attention_dropout
+from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .elementwise import (
     add,
     erf,
@@ -34,6 +35,7 @@ from .norm import (
     rms_norm_backward,
 )
 from .optim import adagrad_, adam_, rmsprop_, sgd_
+from .pool import max_pool2d, max_pool2d_backward
 from .random import dropout, normal, philox, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .reduce import sum_middle

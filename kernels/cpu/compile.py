@@ -1,7 +1,7 @@
 """How the kernels of this folder are compiled, and where the machine code is kept.
 
 numba notices that a file has changed, but not that a file has which it calls into. So the machine
-code of all kernels lies in a folder named after the contents of the files that they build on.
+code of all kernels lies in a folder named after the contents of all their files.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ from pathlib import Path
 import numba
 
 HERE = Path(__file__).parent
-FOUNDATIONS = "compile.py", "threads.py", "gemm.py", "vector_math.py"
 
 # Sums may be reordered and products fused; NaN, infinities and divisions are what they are.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
@@ -21,8 +20,8 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
 def _cache_folder():
     """NUMBA_CACHE_DIR if it is set, else __pycache__ beside this file, else the temporary one."""
     digest = hashlib.sha256()
-    for name in FOUNDATIONS:
-        digest.update((HERE / name).read_bytes())
+    for path in sorted(HERE.glob("*.py")):
+        digest.update(path.read_bytes())
     name = f"tinygrad_like-{digest.hexdigest()[:12]}"
     base = Path(numba.config.CACHE_DIR or HERE / "__pycache__")
     try:

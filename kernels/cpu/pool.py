@@ -1,0 +1,87 @@
+"""Max pooling, plane by plane: see kernels/reference/pool.py. Average pooling is there alone."""
+
+import numpy as np
+
+from .. import reference
+from ..reference.windows import output_size
+from .compile import jit
+from .memory import empty
+from .threads import pool, run, share, tasks_for
+
+REAL = np.dtype(np.float32), np.dtype(np.float64)
+TASK = 1 << 13  # elements that are worth a thread
+
+
+def max_pool2d(x, size, stride, padding):
+    """(y, index): the maximum of each window, and its flat position in the plane."""
+    if x.dtype not in REAL:
+        return reference.max_pool2d(x, size, stride, padding)
+    n, c, h, w = x.shape
+    out = output_size((h, w), size, stride, padding)
+    y, index = empty((n, c, *out), x.dtype), empty((n, c, *out), np.int64)
+    window = *map(int, size), *map(int, stride), *map(int, padding)
+    _max_pool(pool(), x.reshape(n * c, h, w), _planes(y), _planes(index), window)
+    return y, index
+
+
+def max_pool2d_backward(g, index, x_shape):
+    """dx: g added at the positions that max_pool2d chose."""
+    if g.dtype not in REAL or index.dtype != np.int64:
+        return reference.max_pool2d_backward(g, index, x_shape)
+    n, c, h, w = x_shape
+    dx, out = empty(x_shape, g.dtype), g.shape[2] * g.shape[3]
+    chosen = g.reshape(n * c, out), index.reshape(n * c, out)
+    _spread(pool(), *chosen, dx.reshape(n * c, h * w))
+    return dx
+
+
+def _planes(x):
+    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+@jit
+def _tasks(pool, x):
+    return max(1, min(tasks_for(pool, x.size, TASK), x.shape[0]))
+
+
+@jit
+def _max_pool(pool, x, y, index, window):
+    run(pool, _max_pool_part, (x, y, index, window), _tasks(pool, x))
+
+
+@jit
+def _max_pool_part(task, tasks, x, y, index, window):
+    kh, kw, sh, sw, ph, pw = window
+    h, w = x.shape[1:]
+    lo, hi = share(task, tasks, x.shape[0])
+    for plane in range(lo, hi):
+        pixels = x[plane].reshape(h * w)
+        for p in range(y.shape[1]):
+            top, bottom = max(0, p * sh - ph), min(h, p * sh - ph + kh)
+            for q in range(y.shape[2]):
+                left, right = max(0, q * sw - pw), min(w, q * sw - pw + kw)
+                where = top * w + left
+                best = pixels[where]
+                for i in range(top, bottom):
+                    for j in range(i * w + left, i * w + right):
+                        value = pixels[j]
+                        # The first of equals stays, and the first NaN.
+                        if value > best or (value != value and best == best):
+                            best, where = value, j
+                y[plane, p, q] = best
+                index[plane, p, q] = where
+
+
+@jit
+def _spread(pool, g, index, dx):
+    run(pool, _spread_part, (g, index, dx), _tasks(pool, dx))
+
+
+@jit
+def _spread_part(task, tasks, g, index, dx):
+    lo, hi = share(task, tasks, dx.shape[0])
+    for plane in range(lo, hi):
+        row = dx[plane]
+        row[:] = 0
+        for k in range(g.shape[1]):
+            row[index[plane, k]] += g[plane, k]

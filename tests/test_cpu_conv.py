@@ -1,0 +1,115 @@
+"""The CPU's convolutions against the reference in float64: all geometries, every path."""
+
+import numpy as np
+import pytest
+from tinygrad_like.kernels import cpu, reference
+from tinygrad_like.kernels.cpu import threads
+
+# x, weight, stride, padding, dilation, groups
+CASES = [
+    ((2, 3, 6, 7), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 4, 7, 6), (6, 2, 3, 2), (2, 1), (0, 1), (1, 2), 2),
+    ((1, 3, 5, 5), (3, 1, 2, 2), (3, 2), (3, 2), (2, 1), 3),
+    ((5, 1, 28, 28), (32, 1, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((3, 32, 14, 14), (64, 32, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 17, 13, 11), (19, 17, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 64, 9, 16), (48, 64, 3, 3), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 32, 12, 10), (32, 16, 3, 3), (1, 1), (2, 2), (1, 1), 2),
+    ((3, 33, 8, 8), (20, 33, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    ((2, 16, 15, 15), (24, 16, 1, 1), (2, 2), (0, 0), (1, 1), 1),
+    ((2, 3, 31, 29), (16, 3, 7, 7), (2, 2), (3, 3), (1, 1), 1),
+    ((2, 8, 12, 12), (8, 1, 5, 5), (1, 1), (2, 2), (1, 1), 8),
+    ((2, 24, 9, 9), (24, 1, 3, 3), (2, 2), (1, 1), (1, 1), 24),
+    ((1, 20, 1, 40), (30, 20, 1, 5), (1, 1), (0, 2), (1, 1), 1),
+    ((0, 4, 6, 6), (5, 4, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((7, 2, 3, 3), (1, 2, 3, 3), (1, 1), (0, 0), (1, 1), 1),
+]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_all_three_agree_with_the_reference(case, dtype, count):
+    """To 32 epsilons of the largest element; float32's Winograd included."""
+    x_shape, w_shape, *geometry = case
+    rng = np.random.default_rng(0)
+    x, w = (rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape))
+    before = threads.num_threads()
+    threads.set_num_threads(count)
+    try:
+        y = cpu.conv2d(x, w, *geometry)
+        g = rng.standard_normal(y.shape).astype(dtype)
+        ours = (
+            y,
+            cpu.conv2d_input_grad(g, w, x.shape, *geometry),
+            cpu.conv2d_weight_grad(g, x, w.shape, *geometry),
+        )
+    finally:
+        threads.set_num_threads(before)
+    x, w, g = (a.astype(np.float64) for a in (x, w, g))
+    exact = (
+        reference.conv2d(x, w, *geometry),
+        reference.conv2d_input_grad(g, w, x.shape, *geometry),
+        reference.conv2d_weight_grad(g, x, w.shape, *geometry),
+    )
+    for name, a, b in zip(("y", "dx", "dweight"), ours, exact, strict=True):
+        assert (a.dtype, a.shape) == (dtype, b.shape), name
+        bound = 32 * np.finfo(dtype).eps * np.abs(b).max(initial=0)
+        np.testing.assert_allclose(a, b, rtol=0, atol=bound, err_msg=name)
+
+
+POOLS = [
+    ((2, 3, 6, 7), (2, 2), (2, 2), (0, 0)),
+    ((2, 3, 6, 7), (3, 2), (2, 1), (1, 1)),
+    ((64, 32, 28, 28), (2, 2), (2, 2), (0, 0)),
+    ((3, 5, 9, 8), (3, 3), (1, 1), (1, 1)),
+    ((0, 3, 6, 6), (2, 2), (2, 2), (0, 0)),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", POOLS, ids=str)
+def test_pooling_chooses_what_the_reference_chooses(case, dtype):
+    """Ties, NaN and windows of -inf included."""
+    shape, *window = case
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 5, shape).astype(dtype)
+    x[rng.random(shape) < 0.02] = np.nan
+    x[rng.random(shape) < 0.3] = -np.inf
+    y, index = cpu.max_pool2d(x, *window)
+    expected, places = reference.max_pool2d(x, *window)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(index, places)
+    g = rng.integers(-4, 5, y.shape).astype(dtype)
+    ours = cpu.max_pool2d_backward(g, index, shape)
+    np.testing.assert_array_equal(ours, reference.max_pool2d_backward(g, index, shape))
+
+
+def test_infinity_spreads_no_further_than_in_the_reference():
+    """Winograd's sums would make NaN of it in the whole tile."""
+    x = np.random.default_rng(0).standard_normal((2, 32, 8, 8)).astype(np.float32)
+    w = np.random.default_rng(1).standard_normal((32, 32, 3, 3)).astype(np.float32)
+    x[0, 3, 4, 5] = np.inf
+    geometry = (1, 1), (1, 1), (1, 1), 1
+    with np.errstate(invalid="ignore"):
+        expected = reference.conv2d(x, w, *geometry)
+        ours = cpu.conv2d(x, w, *geometry)
+    np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(expected))
+    finite = np.isfinite(expected)
+    np.testing.assert_allclose(ours[finite], expected[finite], rtol=1e-4, atol=1e-3)
+
+
+def test_the_same_bits_from_run_to_run():
+    x = np.random.default_rng(0).standard_normal((9, 32, 14, 14)).astype(np.float32)
+    w = np.random.default_rng(1).standard_normal((64, 32, 3, 3)).astype(np.float32)
+    geometry = (1, 1), (1, 1), (1, 1), 1
+
+    def results():
+        y = cpu.conv2d(x, w, *geometry)
+        dx = cpu.conv2d_input_grad(y, w, x.shape, *geometry)
+        return y, dx, cpu.conv2d_weight_grad(y, x, w.shape, *geometry)
+
+    first = results()
+    for _ in range(10):
+        for a, b in zip(first, results(), strict=True):
+            np.testing.assert_array_equal(a, b)
