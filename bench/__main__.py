@@ -3,6 +3,8 @@
 import importlib
 import sys
 
+from bench.arena import OpponentError
+
 BENCHMARKS = {
     "steps": "the five training steps against PyTorch and JAX",
     "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
@@ -22,7 +24,10 @@ def main():
         print(f"python -m bench NAME [--help], where NAME is one of\n{listed}")
         sys.exit(0 if name in ("-h", "--help") else f"there is no benchmark {name!r}")
     del sys.argv[1]
-    importlib.import_module(f"bench.{name}").main()
+    try:
+        importlib.import_module(f"bench.{name}").main()
+    except OpponentError as error:
+        sys.exit(f"no figures: {error}")
 
 
 if __name__ == "__main__":

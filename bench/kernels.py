@@ -67,7 +67,8 @@ def _samples(outputs):
     for y in outputs if isinstance(outputs, tuple | list) else (outputs,):
         flat = np.asarray([] if y is None else y, np.float64).ravel()
         mean = np.abs(flat).sum() / max(1, flat.size)
-        samples.append([*flat[:: max(1, flat.size // SAMPLES)].tolist(), mean.item()])
+        stride = flat.size // SAMPLES | 1  # odd, to meet all columns
+        samples.append([*flat[::stride].tolist(), mean.item()])
     return samples
 
 
