@@ -14,6 +14,7 @@ SEED, OFFSET = 7, 5
 def rows():
     shapes = LARGE, SMALL
     yield from (row for shape in shapes for row in _activations(shape))
+    yield from (row for shape in shapes for row in _sums(shape))
     yield from _random(LARGE)
     yield from (row for n in (1 << 24, 800_000) for row in _optimizers(n))
 
@@ -23,6 +24,7 @@ def _activations(shape):
         "exp": (lambda k: k.exp, lambda torch: torch.exp),
         "tanh": (lambda k: k.tanh, lambda torch: torch.tanh),
         "erf": (lambda k: k.erf, lambda torch: torch.erf),
+        "relu": (lambda k: k.relu, lambda torch: torch.relu),
         "sigmoid": (lambda k: k.sigmoid, lambda torch: torch.sigmoid),
         "silu": (lambda k: k.silu, lambda torch: torch.nn.functional.silu),
         "softplus": (lambda k: k.softplus, lambda torch: torch.nn.functional.softplus),
@@ -41,6 +43,10 @@ def _activations(shape):
             moved(shape, 1, 1),
         )
     backward = {  # (library, g, x or y) -> dx
+        "relu": (
+            lambda k: k.relu_backward,
+            lambda aten: lambda g, y: aten.threshold_backward(g, y, 0),
+        ),
         "sigmoid": (lambda k: k.sigmoid_backward, lambda aten: aten.sigmoid_backward),
         "silu": (lambda k: k.silu_backward, lambda aten: aten.silu_backward),
         "softplus": (
@@ -61,6 +67,23 @@ def _activations(shape):
             lambda torch, g, x, f=theirs: partial(f(torch.ops.aten), g, x),
             moved(shape, 2, 1),
         )
+
+
+def _sums(shape):
+    yield Row(
+        f"add {by_x(shape)}",
+        normal(shape, shape),
+        lambda k, a, b: partial(k.add, a, b),
+        lambda torch, a, b: partial(torch.add, a, b),
+        moved(shape, 2, 1),
+    )
+    yield Row(
+        f"sum_middle 1x{by_x(shape)}",
+        normal((1, *shape)),
+        lambda k, x: partial(k.sum_middle, x),
+        lambda torch, x: partial(torch.sum, x, 1),
+        moved(shape, 1, 0),
+    )
 
 
 def _flagged(name, approximate):

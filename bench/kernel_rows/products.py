@@ -42,6 +42,13 @@ def _matmul(m, k, n):
         names = {"": "{} x {}", "^T ": "{} x {}^T", "T^ ": "{}^T x {}"}
         name = names[how].format(by_x(a), by_x(b))
         yield Row(f"matmul {name}", normal(a, b), kernel, kernel, work)
+    yield Row(
+        f"linear {by_x((m, k))} x {by_x((k, n))}",
+        normal((m, k), (k, n), (n,)),
+        lambda kernels, x, w, b: partial(kernels.linear, x, w, b),
+        lambda torch, x, w, b: partial(torch.addmm, b, x, w),
+        work,
+    )
 
 
 def _conv2d(x_shape, channels):

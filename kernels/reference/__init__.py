@@ -55,7 +55,6 @@ from .softmax import (
 TAKES_STRIDES = {"add", "attention", "attention_backward", "linear", "matmul"}
 
 __all__ = [
-    "TAKES_STRIDES",
     "adagrad_",
     "adam_",
     "add",
