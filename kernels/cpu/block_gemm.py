@@ -1,0 +1,158 @@
+"""Products of matrices that lie in the cache: C = A B or C += A B, in registers, without packing.
+
+BLAS copies both matrices into an order of its own before it multiplies. Kernels that write their
+operands themselves (the patches of a convolution, the tiles of Winograd's) can write them as the
+innermost loop wants them, and save that: these are the inner loops. They are machine code of their
+own, called by its address, lest they be compiled anew within each kernel; `prepare` makes it.
+"""
+
+import functools
+
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .compile import jit
+from .simd import (
+    REGISTER_BYTES,
+    WORD,
+    Vector,
+    inlined,
+    lanes,
+    load_at,
+    multiply_add,
+    spread,
+    store_at,
+)
+
+# Sums stay in registers: 8 rows of 3 vectors leave 8 of 32 for operands, 4 rows 4 of AVX2's 16.
+ROWS = 4 if REGISTER_BYTES == 32 else 8
+# Steps whose part of B, 3 vectors each, stays in the first cache for all rows of A. Sums of so many
+# products are added up at the end, which also keeps the rounding errors small.
+STEPS = 24576 // (3 * REGISTER_BYTES)
+i64 = types.int64
+
+
+def _tile(builder, vector, rows, vectors, a, a_row, a_step, b, b_rows, c, c_row, k, add):
+    """Generate the product of a few rows of A and a few vectors of columns of B."""
+
+    def part(at, v):
+        return builder.gep(at, [WORD(v * vector.count)])
+
+    def row(start, step, r):
+        return builder.gep(start, [builder.mul(step, WORD(r))])
+
+    a_rows = [row(a, a_row, r) for r in range(rows)]
+    places = [(r, v) for r in range(rows) for v in range(vectors)]
+    sums = {place: cgutils.alloca_once(builder, vector) for place in places}
+    for place in places:
+        builder.store(ir.Constant(vector, None), sums[place])
+    with cgutils.for_range(builder, k, intp=WORD) as loop:
+        at = builder.gep(b, [builder.load(builder.gep(b_rows, [loop.index]))])
+        b_vectors = [load_at(builder, part(at, v), vector) for v in range(vectors)]
+        step = builder.mul(loop.index, a_step)
+        for r in range(rows):
+            one = spread(builder, builder.load(builder.gep(a_rows[r], [step])), vector.count)
+            for v in range(vectors):
+                value = multiply_add(builder, one, b_vectors[v], builder.load(sums[r, v]))
+                builder.store(value, sums[r, v])
+    with builder.if_then(add):
+        for r, v in places:
+            before = load_at(builder, part(row(c, c_row, r), v), vector)
+            builder.store(builder.fadd(before, builder.load(sums[r, v])), sums[r, v])
+    for r, v in places:
+        store_at(builder, builder.load(sums[r, v]), part(row(c, c_row, r), v))
+
+
+@intrinsic(prefer_literal=True)
+def _band(typingctx, like, vectors, a, a_row, a_step, b, b_rows, c, c_row, m, k, add):
+    """All rows of A times a few vectors of columns of B; arrays are given by their addresses."""
+    kind, count = Vector(like), vectors.literal_value
+
+    def codegen(context, builder, sig, args):
+        a, a_row, a_step, b, b_rows, c, c_row, m, k, add = args[2:]
+        vector = context.get_value_type(kind)
+        a, b, c = (builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, c))
+        b_rows = builder.inttoptr(b_rows, WORD.as_pointer())
+        done, left = WORD(0), m
+        for rows in (r for r in (8, 4, 2, 1) if r <= ROWS):
+            tiles = builder.udiv(left, WORD(rows))
+            with cgutils.for_range(builder, tiles, intp=WORD) as loop:
+                row = builder.add(done, builder.mul(loop.index, WORD(rows)))
+                a_tile = builder.gep(a, [builder.mul(row, a_row)]), a_row, a_step
+                c_tile = builder.gep(c, [builder.mul(row, c_row)]), c_row
+                _tile(builder, vector, rows, count, *a_tile, b, b_rows, *c_tile, k, add)
+            done = builder.add(done, builder.mul(tiles, WORD(rows)))
+            left = builder.sub(m, done)
+        return context.get_dummy_value()
+
+    return types.void(like, vectors, *(i64,) * 9, types.boolean), codegen
+
+
+@jit
+def _multiply(like, size, a, a_row, a_step, b, b_rows, c, c_row, m, vectors, k, add):
+    for start in range(0, max(k, 1), STEPS):
+        steps, first = min(STEPS, k - start), a + start * a_step * size
+        rows, right, out, left = b_rows + 8 * start, b, c, vectors
+        add = add or start > 0
+        while left:
+            if left == 2 or left == 4:
+                taken = 2
+                _band(like, 2, first, a_row, a_step, right, rows, out, c_row, m, steps, add)
+            elif left > 2:
+                taken = 3
+                _band(like, 3, first, a_row, a_step, right, rows, out, c_row, m, steps, add)
+            else:
+                taken = 1
+                _band(like, 1, first, a_row, a_step, right, rows, out, c_row, m, steps, add)
+            right, out = right + taken * REGISTER_BYTES, out + taken * REGISTER_BYTES
+            left -= taken
+
+
+def _symbol(dtype):
+    return f"tinygrad_like_multiply_{dtype}"
+
+
+def _signature(dtype):
+    return types.void(dtype, *(i64,) * 11, types.boolean)
+
+
+@functools.cache
+def prepare(dtype):
+    """Compile `multiply` for arrays of a dtype: once before a kernel that calls it is compiled."""
+    dtype = types.float32 if dtype == "float32" else types.float64
+    args = _signature(dtype).args
+    _multiply.compile(args)
+    compiled = _multiply.overloads[args]
+    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+    binding.add_symbol(_symbol(dtype), address)
+
+
+@intrinsic
+def _call(typingctx, like, size, a, a_row, a_step, b, b_rows, c, c_row, m, vectors, k, add):
+    def codegen(context, builder, sig, args):
+        kinds = [context.get_value_type(x) for x in sig.args]
+        function = ir.FunctionType(ir.VoidType(), kinds)
+        builder.call(cgutils.get_or_insert_function(builder.module, function, _symbol(like)), args)
+        return context.get_dummy_value()
+
+    return _signature(like), codegen
+
+
+@inlined
+def multiply(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, m, n, k, add):
+    """C = A B, or C += A B if `add`: A is m x k, B is k x n.
+
+    a[i + row * a_row + step * a_step], b[j + b_rows[step] + column] and c[at + row * c_row +
+    column] are their elements, in 1-d arrays. Of B and C whole vectors are read and written: rows
+    must have room for n rounded up to lanes(c). To be called from compiled code.
+    """
+    size = c.itemsize
+    _call(
+        c.dtype.type(0), size,
+        a.ctypes.data + i * size, a_row, a_step,
+        b.ctypes.data + j * size, b_rows.ctypes.data,
+        c.ctypes.data + at * size, c_row,
+        m, (n + lanes(c) - 1) // lanes(c), k, add,
+    )  # fmt: skip

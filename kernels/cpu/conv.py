@@ -1,0 +1,128 @@
+"""2-D convolution and its two gradients: which way to compute each, by its shape.
+
+conv_winograd.py takes 3 x 3 kernels at stride 1 in float32 with enough channels, conv_patches.py
+everything. The same layouts as the reference: x (N, C, H, W), weight (O, C / groups, kh, kw), y (N,
+O, Ho, Wo).
+"""
+
+import numpy as np
+
+from .. import reference
+from . import block_gemm, conv_patches, conv_winograd
+from .conv_geometry import geometry
+from .memory import empty
+from .threads import num_threads, pool
+
+SMALL = 1 << 16  # multiplications that are worth a thread
+
+
+def _is_ours(*arrays):
+    dtype = arrays[0].dtype
+    return dtype in (np.float32, np.float64) and all(x.dtype == dtype for x in arrays)
+
+
+def _flat(x):
+    return x.reshape(x.size)
+
+
+def _threads(s):
+    return max(1, min(num_threads(), s.macs // SMALL))
+
+
+def conv2d(x, weight, stride, padding, dilation, groups):
+    """y[n, o, p, q] = sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation - padding, ...]."""
+    if not _is_ours(x, weight):
+        return reference.conv2d(x, weight, stride, padding, dilation, groups)
+    s = geometry(x.shape, weight.shape, stride, padding, dilation, groups)
+    return _forward(x, weight, s, False)
+
+
+def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
+    """dx, where g is the gradient by y."""
+    if not _is_ours(g, weight):
+        return reference.conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups)
+    s = geometry(x_shape, weight.shape, stride, padding, dilation, groups)
+    turned = s.inverse
+    if s.sh == s.sw == 1 and min(turned.ph, turned.pw) >= 0 and 2 * s.c_in >= s.c_out:
+        return _forward(g, weight, turned, True)
+    dx = empty(x_shape, g.dtype)
+    if not s.macs:
+        dx[...] = 0
+        return dx
+    block_gemm.prepare(g.dtype.name)
+    threads = _threads(s)
+    c = conv_patches.chunks(s._replace(images=1), g.itemsize, 1)
+    u = empty((weight.size,), g.dtype)
+    arrays = pool(), _flat(g), _flat(weight), _flat(dx), u
+    conv_patches.input_grad(*arrays, *_scratch(threads, s, c, g.dtype), s, c)
+    return dx
+
+
+def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
+    """dweight, where g is the gradient by y."""
+    if not _is_ours(g, x):
+        return reference.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups)
+    s = geometry(x.shape, weight_shape, stride, padding, dilation, groups)
+    dweight = empty(weight_shape, x.dtype)
+    if not s.macs:
+        dweight[...] = 0
+        return dweight
+    block_gemm.prepare(x.dtype.name)
+    threads = _threads(s)
+    if _suits_winograd(s, x.dtype):
+        t = conv_winograd.tiling(s, x.itemsize, True)
+        blocks = -(-s.c_out // t.b_block) * -(-s.c_in // t.a_block)
+        size = s.groups * blocks * 16 * t.a_block * t.b_block
+        sums = empty((threads, size), x.dtype)
+        scratch = empty((threads, conv_winograd.scratch_size(t)), x.dtype)
+        flags = np.zeros(threads, x.dtype)
+        conv_winograd.weight_grad(
+            pool(), _flat(x), _flat(g), _flat(dweight), sums, scratch, flags, s, t
+        )
+        if not flags.any():
+            return dweight
+    c = conv_patches.chunks(s, x.itemsize, threads)
+    sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
+    arrays = pool(), _flat(x), _flat(g), _flat(dweight), sums
+    conv_patches.weight_grad(*arrays, *_scratch(threads, s, c, x.dtype), s, c)
+    return dweight
+
+
+def _scratch(threads, s, c, dtype):
+    return [empty((threads, size), dtype) for size in conv_patches.scratch_sizes(s, c)]
+
+
+def _suits_winograd(s, dtype):
+    """Whether Winograd's way is possible and pays: channels fill vectors, tiles the image."""
+    return (
+        dtype == np.float32
+        and (s.kh, s.kw, s.sh, s.sw, s.dh, s.dw) == (3, 3, 1, 1, 1, 1)
+        and min(s.c_in, s.c_out) >= 16
+        and 4 * ((s.ho + 1) // 2) * ((s.wo + 1) // 2) <= 1.5 * s.ho * s.wo
+    )
+
+
+def _forward(x, weight, s, turned):
+    """x * weight, or the gradient by the input with the weights turned."""
+    y = empty((s.images, s.groups * s.c_out, s.ho, s.wo), x.dtype)
+    if not s.macs:
+        y[...] = 0
+        return y
+    block_gemm.prepare(x.dtype.name)
+    threads = _threads(s)
+    arrays = pool(), _flat(x), _flat(weight), _flat(y)
+    if _suits_winograd(s, x.dtype):
+        t = conv_winograd.tiling(s, x.itemsize, False)
+        u = empty((s.groups * -(-s.c_out // t.b_block) * 16 * s.c_in * t.b_block,), x.dtype)
+        scratch = empty((threads, conv_winograd.scratch_size(t)), x.dtype)
+        flags = np.zeros(threads, x.dtype)
+        conv_winograd.forward(*arrays, u, scratch, flags, s, t, turned)
+        if not flags.any():
+            return y
+    c = conv_patches.chunks(s, x.itemsize, threads)
+    length = s.c_in * s.kh * s.kw
+    w_line = length + 16 if length * x.itemsize % 1024 == 0 else length
+    own = turned or w_line > length
+    u = empty((s.groups * s.c_out * w_line if own else 0,), x.dtype)
+    conv_patches.forward(*arrays, u, w_line, *_scratch(threads, s, c, x.dtype), s, c, turned)
+    return y

@@ -1,0 +1,416 @@
+"""Convolutions of every kind as products of matrices: weights times patches.
+
+The patches of some output pixels, a chunk, are a matrix (c_in * kh * kw) x pixels that stays in the
+cache: row (c, i, j) holds what weight (c, i, j) meets at each pixel. Rows that differ in i only are
+the same lines of the image, begun at another line. So where a chunk is part of one image, only the
+rows (c, j) are copied, every line once, and those of all i are read from within them.
+
+The gradient by the input is, at stride 1, the convolution of g with the weights turned, and
+otherwise the transposed weights times g, added to where the patches come from. The gradient by the
+weights is the patches times g transposed.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .block_gemm import multiply
+from .compile import jit
+from .simd import (
+    REGISTER_BYTES,
+    body,
+    every_second,
+    inlined,
+    lanes,
+    load,
+    load_some,
+    store,
+    store_some,
+    transpose,
+    with_zeros,
+)
+from .threads import run, share, threads_of
+
+BYTES = 1 << 19  # of patches and outputs in a chunk: half of a usual L2 cache
+FEWEST, MOST = 96, 1024  # pixels in a chunk
+
+
+class Chunks(NamedTuple):
+    """How the work is cut up: a chunk is a block of pixels of one image, or some whole images."""
+
+    images: int
+    rows: int
+    columns: int
+    channels: int  # input channels whose patches are made at once
+    shared: int  # kernel rows i that share copied lines: kh or 1
+    phases: int  # lines are kept apart by their number modulo the stride
+    height: int  # lines of a phase
+    line: int  # the distance between rows of the matrix of patches
+    y_line: int  # and of the outputs, channel by channel
+    g_line: int  # and of the outputs, pixel by pixel
+
+
+def _parts(n, most, threads):
+    """The size of equal parts of n, of at most so many, that suit so many threads."""
+    count = -(-n // max(1, most))
+    if 1 < count < 4 * threads:
+        count = min(n, -(-count // threads) * threads)
+    return -(-n // count)
+
+
+def chunks(s, itemsize, threads):
+    """The Chunks for a Geometry."""
+    pixels = BYTES // (itemsize * (s.c_in * s.kh * s.kw + s.c_out))
+    pixels = min(max(pixels, FEWEST), MOST, -(-s.images * s.ho * s.wo // threads))
+    images, rows, columns = 1, s.ho, s.wo
+    if s.wo > pixels:
+        rows, columns = 1, _parts(s.wo, pixels, threads)
+    elif s.ho * s.wo > pixels:
+        rows = _parts(s.ho, pixels // s.wo, threads)
+    else:
+        images = _parts(s.images, pixels // (s.ho * s.wo), threads)
+    shared, phases, height = 1, 1, rows
+    if images == 1 and s.kh > 1:
+        shared, phases, height = s.kh, s.sh, rows + s.dh * (s.kh - 1) // s.sh
+    copied = images * phases * height * columns
+    channels = min(s.c_in, max(1, BYTES // (2 * itemsize * s.kh // shared * s.kw * copied)))
+    size = REGISTER_BYTES // itemsize
+    line, y_line = (_line(n, size) for n in (copied, images * rows * columns))
+    g_line = -(-s.c_out // size) * size
+    return Chunks(images, rows, columns, channels, shared, phases, height, line, y_line, g_line)
+
+
+def _line(n, size):
+    """Room for n numbers and a vector that begins within them.
+
+    Neighbouring rows must not compete for the same few places in the cache.
+    """
+    line = -(-n // size) * size + size
+    return line + size if line % (4 * size) == 0 else line
+
+
+def scratch_sizes(s, c):
+    """How many numbers a task needs: (for patches, for outputs or their gradients)."""
+    return c.channels * (s.kh // c.shared) * s.kw * c.line, c.y_line * (c.g_line + 1)
+
+
+@inlined
+def _number(s, c):
+    """How many chunks there are."""
+    rows, columns = (s.ho + c.rows - 1) // c.rows, (s.wo + c.columns - 1) // c.columns
+    return (s.images + c.images - 1) // c.images * rows * columns
+
+
+@inlined
+def _block(chunk, s, c):
+    """(first image, images, first row, rows, first column, columns) of a chunk."""
+    row_parts, column_parts = (s.ho + c.rows - 1) // c.rows, (s.wo + c.columns - 1) // c.columns
+    column = chunk % column_parts * c.columns
+    row = chunk // column_parts % row_parts * c.rows
+    image = chunk // column_parts // row_parts * c.images
+    images = min(c.images, s.images - image)
+    return image, images, row, min(c.rows, s.ho - row), column, min(c.columns, s.wo - column)
+
+
+@inlined
+def _shift(i, s, c):
+    """Where the patches of kernel row i begin within copied lines."""
+    return (i * s.dh % s.sh * c.height + i * s.dh // s.sh) * c.columns
+
+
+@inlined
+def _patch_rows(s, c):
+    """Where row (channel, i, j) of the matrix of patches begins."""
+    rows = np.empty(c.channels * s.kh * s.kw, np.int64)
+    for k in range(len(rows)):
+        i, j = k // s.kw % s.kh, k % s.kw
+        rows[k] = (k // (s.kh * s.kw) * s.kw + j) * c.line + _shift(i, s, c)
+        if c.shared == 1:
+            rows[k] = k * c.line
+    return rows
+
+
+@inlined
+def _copy(x, i, y, j, n):
+    """y[j : j + n] = x[i : i + n], reading whole vectors."""
+    size = lanes(x)
+    for k in range(0, n - size + 1, size):
+        store(y, j + k, load(x, i + k))
+    if n % size:
+        k = n - n % size
+        store_some(y, j + k, load(x, i + k), 0, n - k)
+
+
+@inlined
+def _copy_line(x, start, step, left, width, y, at, n):
+    """y[at + q] = x[start + left + q * step], or 0 outside of the line of so many; n of them.
+
+    Whole vectors are written.
+    """
+    size = lanes(x)
+    for q in range(0, n, size):
+        first = left + q * step
+        if step == 1:
+            store(y, at + q, load_some(x, start + first, -first, width - first))
+        elif step == 2:
+            a = load_some(x, start + first, -first, width - first)
+            first += size
+            b = load_some(x, start + first, -first, width - first)
+            store(y, at + q, every_second(a, b))
+        else:
+            for k in range(q, min(q + size, n)):
+                place = left + k * step
+                y[at + k] = x[start + place] if 0 <= place < width else x.dtype.type(0)
+
+
+@inlined
+def _add_line(y, at, n, x, start, step, left, width):
+    """x[start + left + q * step] += y[at + q] within the line of so many; n of them."""
+    size = lanes(x)
+    for q in range(0, n, size):
+        first = left + q * step
+        last = min(width, left + (n - 1) * step + 1) - first
+        if step == 1:
+            value = load(y, at + q) + load_some(x, start + first, -first, last)
+            store_some(x, start + first, value, -first, last)
+        elif step == 2:
+            for value in with_zeros(load(y, at + q)):
+                value = value + load_some(x, start + first, -first, last)
+                store_some(x, start + first, value, -first, last)
+                first, last = first + size, last - size
+        else:
+            for k in range(q, min(q + size, n)):
+                place = left + k * step
+                if 0 <= place < width:
+                    x[start + place] += y[at + k]
+
+
+@inlined
+def _gather(x, group, channel, channels, chunk, patches, s, c):
+    """The patches of some channels of a chunk."""
+    image, images, row, rows, column, _ = _block(chunk, s, c)
+    own = s.kh // c.shared * s.kw
+    for k in range(channels * own):
+        i, j = k % own // s.kw, k % s.kw
+        left = column * s.sw + j * s.dw - s.pw
+        for n in range(images):
+            plane = ((image + n) * s.groups + group) * s.c_in + channel + k // own
+            for phase in range(c.phases):
+                at = k * c.line + (n * c.phases + phase) * c.height * c.columns
+                for r in range(row, row + rows + c.height - c.rows):
+                    top = r * s.sh + phase + i * s.dh - s.ph
+                    inside = s.w if 0 <= top < s.h else 0
+                    start = (plane * s.h + top) * s.w
+                    _copy_line(x, start, s.sw, left, inside, patches, at, c.columns)
+                    at += c.columns
+
+
+@body
+def _forward_task(task, tasks, x, w, w_line, patch_rows, y, patches, out, s, c):
+    patches, out = patches[task], out[task]
+    taps = s.kh * s.kw
+    for chunk in range(*share(task, tasks, _number(s, c))):
+        image, images, row, rows, column, columns = _block(chunk, s, c)
+        pixels = ((images - 1) * c.rows + rows) * c.columns
+        for group in range(s.groups):
+            for channel in range(0, s.c_in, c.channels):
+                channels = min(c.channels, s.c_in - channel)
+                _gather(x, group, channel, channels, chunk, patches, s, c)
+                multiply(
+                    w, group * s.c_out * w_line + channel * taps, w_line, 1,
+                    patches, 0, patch_rows, out, 0, c.y_line,
+                    s.c_out, pixels, channels * taps, channel > 0,
+                )  # fmt: skip
+            for o in range(s.c_out):
+                at = o * c.y_line
+                for n in range(image, image + images):
+                    plane = (n * s.groups + group) * s.c_out + o
+                    target = (plane * s.ho + row) * s.wo + column
+                    if columns == s.wo:
+                        _copy(out, at, y, target, rows * columns)
+                        at += rows * columns
+                    else:
+                        for r in range(rows):
+                            _copy(out, at + r * c.columns, y, target + r * s.wo, columns)
+
+
+@body
+def _arrange_task(task, tasks, w, u, w_line, s, turned):
+    """u[group, c_out, (c_in, i, j)]: the weights, or those of the gradient by the input."""
+    taps = s.kh * s.kw
+    for item in range(*share(task, tasks, s.groups * s.c_out)):
+        group, o = item // s.c_out, item % s.c_out
+        for c in range(s.c_in):
+            at = item * w_line + c * taps
+            if turned:
+                last = ((group * s.c_in + c) * s.c_out + o + 1) * taps - 1
+                for k in range(taps):
+                    u[at + k] = w[last - k]
+            else:
+                start = (item * s.c_in + c) * taps
+                for k in range(taps):
+                    u[at + k] = w[start + k]
+
+
+@jit
+def forward(pool, x, w, y, u, w_line, patches, out, s, c, turned):
+    """y = x * w. u: room for the weights as they are used; none if w is used as it is."""
+    tasks = min(threads_of(pool), len(out))
+    if len(u):
+        run(pool, _arrange_task, (w, u, w_line, s, turned), tasks)
+    used = u if len(u) else w
+    args = x, used, w_line, _patch_rows(s, c), y, patches, out, s, c
+    run(pool, _forward_task, args, tasks)
+
+
+# The gradient by the input, at any stride
+
+
+@body
+def _kernel_rows_task(task, tasks, w, u, s):
+    """u[group, i, c_out, (c_in, j)]: the weights by kernel rows."""
+    for item in range(*share(task, tasks, s.groups * s.c_out)):
+        group, o = item // s.c_out, item % s.c_out
+        for c in range(s.c_in):
+            for i in range(s.kh):
+                at = (((group * s.kh + i) * s.c_out + o) * s.c_in + c) * s.kw
+                start = ((item * s.c_in + c) * s.kh + i) * s.kw
+                for j in range(s.kw):
+                    u[at + j] = w[start + j]
+
+
+@body
+def _scatter_task(task, tasks, g, u, g_rows, dx, patches, g_lines, s, c):
+    """Tasks own whole planes of dx; a chunk is of one image."""
+    patches, g_lines = patches[task], g_lines[task]
+    parts = (s.c_in + c.channels - 1) // c.channels
+    blocks = _number(s, c) // s.images
+    for item in range(*share(task, tasks, s.images * s.groups * parts)):
+        channel, rest = item % parts * c.channels, item // parts
+        group, image = rest % s.groups, rest // s.groups
+        channels = min(c.channels, s.c_in - channel)
+        plane = (rest * s.c_in + channel) * s.h * s.w
+        dx[plane : plane + channels * s.h * s.w] = 0
+        for chunk in range(image * blocks, (image + 1) * blocks):
+            pixels = _g_lines(g, group, chunk, g_lines, s, c)
+            patches[: channels * s.kw * c.line] = 0
+            for i in range(s.kh):
+                at = ((group * s.kh + i) * s.c_out * s.c_in + channel) * s.kw
+                multiply(
+                    u, at, 1, s.c_in * s.kw, g_lines, 0, g_rows, patches, _shift(i, s, c), c.line,
+                    channels * s.kw, pixels, s.c_out, True,
+                )  # fmt: skip
+            _scatter(dx, plane, channels, chunk, patches, s, c)
+
+
+@inlined
+def _g_lines(g, group, chunk, lines, s, c):
+    """lines[o, pixel] = g, with zeros up to the end of the last vector; the number of pixels."""
+    image, _, row, rows, column, columns = _block(chunk, s, c)
+    pixels = rows * c.columns
+    for o in range(s.c_out):
+        plane = (image * s.groups + group) * s.c_out + o
+        for r in range(rows):
+            start = (plane * s.ho + row + r) * s.wo + column
+            _copy_line(g, start, 1, 0, columns, lines, o * c.y_line + r * c.columns, c.columns)
+        end = (o + 1) * c.y_line
+        lines[o * c.y_line + pixels : end] = 0
+    return pixels
+
+
+@inlined
+def _scatter(dx, plane, channels, chunk, patches, s, c):
+    """Add the patches of some channels to where they come from."""
+    _, _, row, rows, column, columns = _block(chunk, s, c)
+    for k in range(channels * s.kw):
+        left = column * s.sw + k % s.kw * s.dw - s.pw
+        for phase in range(c.phases):
+            at = k * c.line + phase * c.height * c.columns
+            for r in range(row, row + rows + c.height - c.rows):
+                top = r * s.sh + phase - s.ph
+                if 0 <= top < s.h:
+                    start = plane + (k // s.kw * s.h + top) * s.w
+                    _add_line(patches, at, columns, dx, start, s.sw, left, s.w)
+                at += c.columns
+
+
+@jit
+def input_grad(pool, g, w, dx, u, patches, g_lines, s, c):
+    """dx of y = x * w, where g is the gradient by y. c: chunks of one image each."""
+    tasks = min(threads_of(pool), len(g_lines))
+    run(pool, _kernel_rows_task, (w, u, s), tasks)
+    args = g, u, np.arange(s.c_out) * c.y_line, dx, patches, g_lines, s, c
+    run(pool, _scatter_task, args, tasks)
+
+
+# The gradient by the weights
+
+
+@body
+def _sums_task(task, tasks, x, g, pixel_rows, sums, patches, g_pixels, s, c):
+    """sums[task, group, shared i, (c_in, own i, j), o]: this task's chunks' patches times g."""
+    patches, g_pixels, own = patches[task], g_pixels[task], sums[task]
+    first, last = share(task, tasks, _number(s, c))
+    if first == last:
+        own[:] = 0
+    taps = s.kh // c.shared * s.kw
+    for chunk in range(first, last):
+        for group in range(s.groups):
+            pixels = _g_pixels(g, group, chunk, g_pixels, s, c)
+            for channel in range(0, s.c_in, c.channels):
+                channels = min(c.channels, s.c_in - channel)
+                _gather(x, group, channel, channels, chunk, patches, s, c)
+                for i in range(c.shared):
+                    at = ((group * c.shared + i) * s.c_in + channel) * taps * c.g_line
+                    multiply(
+                        patches, _shift(i, s, c), c.line, 1, g_pixels, 0, pixel_rows,
+                        own, at, c.g_line, channels * taps, s.c_out, pixels, chunk > first,
+                    )  # fmt: skip
+
+
+@inlined
+def _g_pixels(g, group, chunk, pixels, s, c):
+    """pixels[p, o] = g; the number of pixels."""
+    image, images, row, rows, column, columns = _block(chunk, s, c)
+    size, plane = lanes(g), s.ho * s.wo
+    p = 0
+    for n in range(image, image + images):
+        for r in range(rows):
+            start = ((n * s.groups + group) * s.c_out * s.ho + row + r) * s.wo + column
+            for o in range(0, s.c_out, size):
+                for q in range(0, columns, size):
+                    transpose(
+                        g, start + o * plane + q, plane, min(size, s.c_out - o),
+                        min(size, columns - q), pixels, (p + q) * c.g_line + o, c.g_line,
+                    )  # fmt: skip
+            pixels[(p + columns) * c.g_line : (p + c.columns) * c.g_line] = 0
+            p += c.columns
+    return p
+
+
+@body
+def _weights_task(task, tasks, sums, dw, s, c):
+    """dw: the sums of all tasks, added in their order, output channels first."""
+    own = s.kh // c.shared
+    taps = s.kh * s.kw
+    for item in range(*share(task, tasks, s.groups * s.c_in)):
+        group, channel = item // s.c_in, item % s.c_in
+        for k in range(taps):
+            i, j = k // s.kw, k % s.kw
+            row = (group * c.shared + i // own) * s.c_in + channel
+            at = ((row * own + i % own) * s.kw + j) * c.g_line
+            target = (group * s.c_out * s.c_in + channel) * taps + k
+            for o in range(s.c_out):
+                value = sums[0, at + o]
+                for other in range(1, len(sums)):
+                    value += sums[other, at + o]
+                dw[target + o * s.c_in * taps] = value
+
+
+@jit
+def weight_grad(pool, x, g, dw, sums, patches, g_pixels, s, c):
+    """dw of y = x * w, where g is the gradient by y."""
+    tasks = min(threads_of(pool), len(g_pixels))
+    pixel_rows = np.arange(c.images * c.rows * c.columns) * c.g_line
+    run(pool, _sums_task, (x, g, pixel_rows, sums[:tasks], patches, g_pixels, s, c), tasks)
+    run(pool, _weights_task, (sums[:tasks], dw, s, c), tasks)

@@ -1,0 +1,328 @@
+"""Vectors as values of compiled code: as many numbers as one register of this CPU holds.
+
+    v = load(x, i) + load(y, i)
+    store(y, i, v * splat(x, 2))
+
+x and y are 1-d arrays; i is where a vector's first number lies. numba vectorises simple loops by
+itself; these are for the others: transposes, masks at edges, rows that are shorter than a register.
+Operations on vectors are done as they are written, whatever the compiler may reorder elsewhere.
+"""
+
+import operator
+
+import llvmlite.binding
+import numba
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
+
+from .compile import OPTIONS
+
+# A compiled function is compiled again with each that calls it. So what only compiled code calls
+# becomes part of its callers' text, and the bodies of tasks get no entry for Python.
+inlined = numba.njit(inline="always", **OPTIONS)
+body = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+
+WORD, INT = ir.IntType(64), ir.IntType(32)
+i64 = types.int64
+
+
+def _features():
+    if numba.config.CPU_FEATURES is not None:
+        return numba.config.CPU_FEATURES.split(",")
+    return llvmlite.binding.get_host_cpu_features().flatten().split(",")
+
+
+def _register_bytes():
+    features = _features()
+    return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
+
+
+REGISTER_BYTES = _register_bytes()
+
+
+class Vector(types.Type):
+    """A register of floating numbers."""
+
+    def __init__(self, dtype):
+        self.dtype = dtype
+        self.lanes = REGISTER_BYTES * 8 // dtype.bitwidth
+        super().__init__(f"vector({dtype})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, dmm, fe_type):
+        element = ir.FloatType() if fe_type.dtype == types.float32 else ir.DoubleType()
+        super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
+
+
+# Parts of generated code, for the intrinsics here and in other files
+
+
+def pointer(context, builder, kind, array, index):
+    """The address of element `index` of an array."""
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
+def load_at(builder, at, vector):
+    return builder.load(builder.bitcast(at, vector.as_pointer()), align=size_of(vector))
+
+
+def store_at(builder, value, at):
+    at = builder.bitcast(at, value.type.as_pointer())
+    builder.store(value, at, align=size_of(value.type))
+
+
+def size_of(vector):
+    """Bytes of one number."""
+    return 4 if vector.element == ir.FloatType() else 8
+
+
+def function_on(builder, name, vector, result, args):
+    """Call one of LLVM's functions for a kind of vector."""
+    element = "f32" if size_of(vector) == 4 else "f64"
+    kind = ir.FunctionType(result, [x.type for x in args])
+    function = cgutils.get_or_insert_function(
+        builder.module, kind, name.format(f"v{vector.count}{element}")
+    )
+    return builder.call(function, args)
+
+
+def spread(builder, scalar, lanes):
+    """A scalar in all lanes."""
+    kind = ir.VectorType(scalar.type, lanes)
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, INT(0))
+    return builder.shuffle_vector(one, one, numbers([0] * lanes))
+
+
+def numbers(values):
+    return ir.Constant(ir.VectorType(INT, len(values)), list(values))
+
+
+def multiply_add(builder, a, b, c):
+    """a * b + c, rounded once where the CPU can."""
+    return function_on(builder, "llvm.fma.{}", a.type, a.type, [a, b, c])
+
+
+def _lanes(builder, count, first, last):
+    """The mask of lanes first to last - 1."""
+    first, last = builder.trunc(first, INT), builder.trunc(last, INT)
+    lane = numbers(range(count))
+    from_first = builder.icmp_signed(">=", lane, spread(builder, first, count))
+    return builder.and_(from_first, builder.icmp_signed("<", lane, spread(builder, last, count)))
+
+
+def load_lanes(builder, at, vector, first, last):
+    at = builder.bitcast(at, vector.as_pointer())
+    mask = _lanes(builder, vector.count, first, last)
+    args = [at, INT(size_of(vector)), mask, ir.Constant(vector, None)]
+    return function_on(builder, "llvm.masked.load.{}.p0", vector, vector, args)
+
+
+def store_lanes(builder, value, at, first, last):
+    vector = value.type
+    at = builder.bitcast(at, vector.as_pointer())
+    mask = _lanes(builder, vector.count, first, last)
+    args = [value, at, INT(size_of(vector)), mask]
+    function_on(builder, "llvm.masked.store.{}.p0", vector, ir.VoidType(), args)
+
+
+def transposed(builder, rows):
+    """As many vectors as a vector has lanes, as a matrix, transposed: zips of far-off rows."""
+    lanes = len(rows)
+    low = numbers([lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
+    high = numbers([lanes // 2 + lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
+    for _ in range(lanes.bit_length() - 1):
+        pairs = list(zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True))
+        rows = [builder.shuffle_vector(*pair, how) for pair in pairs for how in (low, high)]
+    return rows
+
+
+# What compiled code calls
+
+
+@intrinsic
+def lanes(typingctx, x):
+    """How many numbers of an array make a vector."""
+    count = Vector(x.dtype).lanes
+    return i64(x), lambda context, builder, sig, args: WORD(count)
+
+
+@intrinsic
+def load(typingctx, x, i):
+    """The vector that begins at x[i]."""
+    kind = Vector(x.dtype)
+
+    def codegen(context, builder, sig, args):
+        at = pointer(context, builder, x, *args)
+        return load_at(builder, at, context.get_value_type(kind))
+
+    return kind(x, i64), codegen
+
+
+@intrinsic
+def load_some(typingctx, x, i, first, last):
+    """As load, but lanes before `first` and from `last` on are 0, and their memory is not read."""
+    kind = Vector(x.dtype)
+
+    def codegen(context, builder, sig, args):
+        at = pointer(context, builder, x, *args[:2])
+        return load_lanes(builder, at, context.get_value_type(kind), *args[2:])
+
+    return kind(x, i64, i64, i64), codegen
+
+
+@intrinsic
+def store(typingctx, x, i, v):
+    """Write a vector to x[i] and what follows."""
+
+    def codegen(context, builder, sig, args):
+        store_at(builder, args[2], pointer(context, builder, x, *args[:2]))
+        return context.get_dummy_value()
+
+    return types.void(x, i64, v), codegen
+
+
+@intrinsic
+def store_some(typingctx, x, i, v, first, last):
+    """As store, but lanes before `first` and from `last` on are not written."""
+
+    def codegen(context, builder, sig, args):
+        at = pointer(context, builder, x, *args[:2])
+        store_lanes(builder, args[2], at, *args[3:])
+        return context.get_dummy_value()
+
+    return types.void(x, i64, v, i64, i64), codegen
+
+
+@intrinsic
+def splat(typingctx, x, i):
+    """x[i] in all lanes."""
+    kind = Vector(x.dtype)
+
+    def codegen(context, builder, sig, args):
+        one = builder.load(pointer(context, builder, x, *args))
+        return spread(builder, one, kind.lanes)
+
+    return kind(x, i64), codegen
+
+
+@intrinsic
+def full(typingctx, x, value):
+    """A number in all lanes, of the dtype of x."""
+    kind = Vector(x.dtype)
+
+    def codegen(context, builder, sig, args):
+        return spread(builder, args[1], kind.lanes)
+
+    return kind(x, x.dtype), codegen
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """a * b + c."""
+    return a(a, b, c), lambda context, builder, sig, args: multiply_add(builder, *args)
+
+
+@intrinsic
+def total(typingctx, v):
+    """The sum over the lanes, in the order of a tree."""
+
+    def codegen(context, builder, sig, args):
+        (rest,) = args
+        count = rest.type.count
+        while count > 1:
+            count //= 2
+            low = builder.shuffle_vector(rest, rest, numbers(range(count)))
+            high = builder.shuffle_vector(rest, rest, numbers(range(count, 2 * count)))
+            rest = builder.fadd(low, high)
+        return builder.extract_element(rest, INT(0))
+
+    return v.dtype(v), codegen
+
+
+@intrinsic
+def every_second(typingctx, a, b):
+    """Lanes 0, 2, 4 ... of a, then those of b."""
+
+    def codegen(context, builder, sig, args):
+        return builder.shuffle_vector(*args, numbers(range(0, 2 * a.lanes, 2)))
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def with_zeros(typingctx, v):
+    """The vectors v0 0 v1 0 ... and so on to the last lane of v."""
+
+    def codegen(context, builder, sig, args):
+        (value,) = args
+        zero = ir.Constant(value.type, None)
+        count = value.type.count
+        parts = [
+            builder.shuffle_vector(value, zero, numbers([x for n in half for x in (n, count)]))
+            for half in (range(count // 2), range(count // 2, count))
+        ]
+        return context.make_tuple(builder, sig.return_type, parts)
+
+    return types.UniTuple(v, 2)(v), codegen
+
+
+def _transpose(exactly):
+    @intrinsic
+    def transpose(typingctx, x, i, x_row, rows, columns, y, j, y_row):
+        """y[j + l * y_row + r] = x[i + r * x_row + l] for r < rows, l < columns, at most a vector.
+
+        What is not in the block is not read from x, and not written to y where that is said.
+        Otherwise whole vectors are written, filled up with zeros.
+        """
+        kind = Vector(x.dtype)
+
+        def codegen(context, builder, sig, args):
+            x_value, i, x_row, rows, columns, y_value, j, y_row = args
+            vector = context.get_value_type(kind)
+            source = pointer(context, builder, x, x_value, i)
+            target = pointer(context, builder, y, y_value, j)
+            block = []
+            for r in range(kind.lanes):
+                there = builder.icmp_signed("<", WORD(r), rows)
+                last = builder.select(there, columns, WORD(0))
+                at = builder.gep(source, [builder.mul(x_row, WORD(r))])
+                block.append(load_lanes(builder, at, vector, WORD(0), last))
+            for r, value in enumerate(transposed(builder, block)):
+                with builder.if_then(builder.icmp_signed("<", WORD(r), columns)):
+                    at = builder.gep(target, [builder.mul(y_row, WORD(r))])
+                    if exactly:
+                        store_lanes(builder, value, at, WORD(0), rows)
+                    else:
+                        store_at(builder, value, at)
+            return context.get_dummy_value()
+
+        return types.void(x, *(i64,) * 4, y, *(i64,) * 2), codegen
+
+    return transpose
+
+
+transpose, transpose_exactly = _transpose(False), _transpose(True)
+
+
+def _operator(function, instruction):
+    @infer_global(function)
+    class _Typing(AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+                return signature(args[0], *args)
+            return None
+
+    @lower_builtin(function, Vector, Vector)
+    def _lowering(context, builder, sig, args):
+        return getattr(builder, instruction)(*args)
+
+
+_operator(operator.add, "fadd")
+_operator(operator.sub, "fsub")
+_operator(operator.mul, "fmul")
