@@ -1,8 +1,8 @@
 """2-D convolution and its two gradients: which way to compute each, by its shape.
 
-conv_winograd.py takes 3 x 3 kernels at stride 1 with enough channels, conv_direct.py few channels a
-group, conv_patches.py everything. The same layouts as the reference: x (N, C, H, W), weight (O, C /
-groups, kh, kw), y (N, O, Ho, Wo).
+conv_winograd.py takes 3 x 3 kernels at stride 1 in float32 with enough channels, conv_patches.py
+everything. The same layouts as the reference: x (N, C, H, W), weight (O, C / groups, kh, kw), y (N,
+O, Ho, Wo).
 """
 
 import numpy as np
@@ -81,7 +81,7 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
         )
         if not flags.any():
             return dweight
-    c = conv_patches.chunks(s, x.itemsize, threads, fewest_rows=8)
+    c = conv_patches.chunks(s, x.itemsize, threads)
     sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
     arrays = pool(), _flat(x), _flat(g), _flat(dweight), sums
     conv_patches.weight_grad(*arrays, *_scratch(threads, s, c, x.dtype), s, c)

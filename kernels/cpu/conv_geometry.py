@@ -31,7 +31,7 @@ class Geometry(NamedTuple):
 
     @property
     def inverse(self):
-        """Of the convolution of y with turned weights that gives the gradient by x, stride 1."""
+        """Of the convolution with the weights turned that gives the gradient by x at stride 1."""
         return self._replace(
             c_in=self.c_out,
             h=self.ho,

@@ -20,7 +20,6 @@ from .simd import (
     REGISTER_BYTES,
     body,
     every_second,
-    full,
     inlined,
     lanes,
     load,
@@ -33,7 +32,7 @@ from .simd import (
 from .threads import run, share, threads_of
 
 BYTES = 1 << 19  # of patches and outputs in a chunk: half of a usual L2 cache
-FEWEST, MOST = 200, 1024  # pixels in a chunk
+FEWEST, MOST = 96, 1024  # pixels in a chunk
 
 
 class Chunks(NamedTuple):
@@ -59,8 +58,8 @@ def _parts(n, most, threads):
     return -(-n // count)
 
 
-def chunks(s, itemsize, threads, fewest_rows=1):
-    """The Chunks for a Geometry. Lines are shared if so many rows of patches are left."""
+def chunks(s, itemsize, threads):
+    """The Chunks for a Geometry."""
     pixels = BYTES // (itemsize * (s.c_in * s.kh * s.kw + s.c_out))
     pixels = min(max(pixels, FEWEST), MOST, -(-s.images * s.ho * s.wo // threads))
     images, rows, columns = 1, s.ho, s.wo
@@ -71,7 +70,7 @@ def chunks(s, itemsize, threads, fewest_rows=1):
     else:
         images = _parts(s.images, pixels // (s.ho * s.wo), threads)
     shared, phases, height = 1, 1, rows
-    if images == 1 and s.kh > 1 and s.c_in * s.kw >= fewest_rows:
+    if images == 1 and s.kh > 1:
         shared, phases, height = s.kh, s.sh, rows + s.dh * (s.kh - 1) // s.sh
     copied = images * phases * height * columns
     channels = min(s.c_in, max(1, BYTES // (2 * itemsize * s.kh // shared * s.kw * copied)))
@@ -143,19 +142,25 @@ def _copy(x, i, y, j, n):
 
 
 @inlined
-def _copy_vector(x, start, step, left, width, y, at):
-    """y[at + q] = x[start + left + q * step], or 0 outside of the line of so many; a vector."""
-    if step == 1:
-        store(y, at, load_some(x, start + left, -left, width - left))
-    elif step == 2:
-        middle = left + lanes(x)
-        a = load_some(x, start + left, -left, width - left)
-        b = load_some(x, start + middle, -middle, width - middle)
-        store(y, at, every_second(a, b))
-    else:
-        for q in range(lanes(x)):
-            place = left + q * step
-            y[at + q] = x[start + place] if 0 <= place < width else x.dtype.type(0)
+def _copy_line(x, start, step, left, width, y, at, n):
+    """y[at + q] = x[start + left + q * step], or 0 outside of the line of so many; n of them.
+
+    Whole vectors are written.
+    """
+    size = lanes(x)
+    for q in range(0, n, size):
+        first = left + q * step
+        if step == 1:
+            store(y, at + q, load_some(x, start + first, -first, width - first))
+        elif step == 2:
+            a = load_some(x, start + first, -first, width - first)
+            first += size
+            b = load_some(x, start + first, -first, width - first)
+            store(y, at + q, every_second(a, b))
+        else:
+            for k in range(q, min(q + size, n)):
+                place = left + k * step
+                y[at + k] = x[start + place] if 0 <= place < width else x.dtype.type(0)
 
 
 @inlined
@@ -184,25 +189,20 @@ def _add_line(y, at, n, x, start, step, left, width):
 def _gather(x, group, channel, channels, chunk, patches, s, c):
     """The patches of some channels of a chunk."""
     image, images, row, rows, column, _ = _block(chunk, s, c)
-    own, size = s.kh // c.shared * s.kw, lanes(x)
-    lines, zero = rows + c.height - c.rows, full(x, 0)
+    own = s.kh // c.shared * s.kw
     for k in range(channels * own):
         i, j = k % own // s.kw, k % s.kw
-        # The last vector of a line reaches into the next line, which is therefore written later.
-        for q in range((c.columns - 1) // size * size, -1, -size):
-            left = (column + q) * s.sw + j * s.dw - s.pw
-            for n in range(images):
-                plane = ((image + n) * s.groups + group) * s.c_in + channel + k // own
-                for phase in range(c.phases):
-                    at = k * c.line + (n * c.phases + phase) * c.height * c.columns + q
-                    for r in range(row, row + lines):
-                        top = r * s.sh + phase + i * s.dh - s.ph
-                        if 0 <= top < s.h:
-                            start = (plane * s.h + top) * s.w
-                            _copy_vector(x, start, s.sw, left, s.w, patches, at)
-                        else:
-                            store(patches, at, zero)
-                        at += c.columns
+        left = column * s.sw + j * s.dw - s.pw
+        for n in range(images):
+            plane = ((image + n) * s.groups + group) * s.c_in + channel + k // own
+            for phase in range(c.phases):
+                at = k * c.line + (n * c.phases + phase) * c.height * c.columns
+                for r in range(row, row + rows + c.height - c.rows):
+                    top = r * s.sh + phase + i * s.dh - s.ph
+                    inside = s.w if 0 <= top < s.h else 0
+                    start = (plane * s.h + top) * s.w
+                    _copy_line(x, start, s.sw, left, inside, patches, at, c.columns)
+                    at += c.columns
 
 
 @body
@@ -307,13 +307,12 @@ def _scatter_task(task, tasks, g, u, g_rows, dx, patches, g_lines, s, c):
 def _g_lines(g, group, chunk, lines, s, c):
     """lines[o, pixel] = g, with zeros up to the end of the last vector; the number of pixels."""
     image, _, row, rows, column, columns = _block(chunk, s, c)
-    pixels, size = rows * c.columns, lanes(g)
+    pixels = rows * c.columns
     for o in range(s.c_out):
         plane = (image * s.groups + group) * s.c_out + o
         for r in range(rows):
-            start, at = (plane * s.ho + row + r) * s.wo + column, o * c.y_line + r * c.columns
-            for q in range(0, c.columns, size):
-                store(lines, at + q, load_some(g, start + q, 0, columns - q))
+            start = (plane * s.ho + row + r) * s.wo + column
+            _copy_line(g, start, 1, 0, columns, lines, o * c.y_line + r * c.columns, c.columns)
         end = (o + 1) * c.y_line
         lines[o * c.y_line + pixels : end] = 0
     return pixels

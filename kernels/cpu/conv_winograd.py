@@ -8,10 +8,11 @@ so that all tiles together take 16 products of matrices, (tiles x channels) time
 channels) (Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks"). The gradient
 by the weights takes the same way back. Inside, channels lie side by side.
 
-The matrices hold 0, 1, -1 and 1/2, so the errors are as small as those of plain sums: for standard
-normal numbers at most 1.5 times as large (tests/test_cpu_conv.py). But they are relative to the
-tile, and an infinity or NaN spreads over its tile. So results that are not finite are reported, to
-be computed again in another way.
+The matrices hold 0, 1, -1 and 1/2, so the errors are near those of plain sums: with standard normal
+numbers and 16 to 64 channels at most 4e-7 of the largest output, 7e-7 of the largest weight's
+gradient, up to twice the reference's in float32. But they are relative to the tile, and an infinity
+or NaN spreads over its tile. So results that are not finite are reported, to be computed again in
+another way.
 """
 
 from typing import NamedTuple

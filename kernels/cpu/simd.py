@@ -20,8 +20,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from .compile import OPTIONS
 
-# A compiled kernel is compiled again with every kernel that calls it. So what is only called from
-# compiled code becomes part of its callers' text, and the bodies of tasks have no other entry.
+# A compiled function is compiled again with each that calls it. So what only compiled code calls
+# becomes part of its callers' text, and the bodies of tasks get no entry for Python.
 inlined = numba.njit(inline="always", **OPTIONS)
 body = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
