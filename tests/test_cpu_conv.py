@@ -30,7 +30,7 @@ CASES = [
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_all_three_agree_with_the_reference(case, dtype, count):
-    """To 32 epsilons of the largest element; float32's Winograd included."""
+    """To 32 epsilons of the largest element."""
     x_shape, w_shape, *geometry = case
     rng = np.random.default_rng(0)
     x, w = (rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape))
@@ -86,7 +86,6 @@ def test_pooling_chooses_what_the_reference_chooses(case, dtype):
 
 
 def test_infinity_spreads_no_further_than_in_the_reference():
-    """Winograd's sums would make NaN of it in the whole tile."""
     x = np.random.default_rng(0).standard_normal((2, 32, 8, 8)).astype(np.float32)
     w = np.random.default_rng(1).standard_normal((32, 32, 3, 3)).astype(np.float32)
     x[0, 3, 4, 5] = np.inf

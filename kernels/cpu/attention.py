@@ -79,7 +79,8 @@ def _laid_out(*arrays):
     for x in arrays:
         moved = x.transpose(0, 2, 1, 3)
         apart.append(not x.flags.c_contiguous and moved.flags.c_contiguous)
-        laid.append(moved if apart[-1] else np.ascontiguousarray(x))
+        x = moved if apart[-1] else np.ascontiguousarray(x)
+        laid.append(x if x.flags.writeable else x.copy())  # numba has another type for the others
     return laid, tuple(apart)
 
 

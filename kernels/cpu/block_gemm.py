@@ -1,7 +1,7 @@
 """Products of matrices that lie in the cache: C = A B or C += A B, in registers, without packing.
 
 BLAS copies both matrices into an order of its own before it multiplies. Kernels that write their
-operands themselves (the patches of a convolution, the tiles of Winograd's) can write them as the
+operands themselves (the patches of a convolution) can write them as the
 innermost loop wants them, and save that: these are the inner loops. They are machine code of their
 own, called by its address, lest they be compiled anew within each kernel; `prepare` makes it.
 """

@@ -14,7 +14,6 @@ from numba.extending import overload
 
 from .. import reference
 from ..reference.random import KEY_STEPS, LOW_64, MULTIPLIERS, ROUNDS
-from .box_muller import box_muller
 from .compile import OPTIONS, jit
 from .memory import empty
 from .threads import pool, run, share, tasks_for
@@ -42,15 +41,6 @@ def uniform(seed, offset, n, dtype, like):
     numbers = empty((n,), dtype)
     _draw(pool(), numbers, signed(seed), signed(offset))
     return numbers
-
-
-def normal(seed, offset, n, dtype, like):
-    """n standard normals: the reference's formula on its uniforms, computed in float64."""
-    if np.dtype(dtype).char not in "fd":
-        return reference.normal(seed, offset, n, dtype, like)
-    numbers = empty((n + n % 2,), dtype)
-    _normal(pool(), numbers, signed(seed), signed(offset))
-    return numbers[:n]
 
 
 def dropout(x, p, seed, offset):
@@ -149,44 +139,6 @@ def _draw_part(task, tasks, numbers, seed, block):
     for chunk in range(first, end):
         _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
         _convert(pairs, words, numbers[chunk * size : (chunk + 1) * size])
-
-
-def _normal_singles(pairs, numbers):
-    for i in range(numbers.size // 2):
-        u = np.float64((pairs[i] & LOW) >> np.uint64(8)) * 2.0**-24
-        v = np.float64(pairs[i] >> np.uint64(40)) * 2.0**-24
-        numbers[2 * i], numbers[2 * i + 1] = box_muller(u, v)
-
-
-def _normal_doubles(pairs, numbers):
-    for i in range(numbers.size // 2):
-        u, v = _double(pairs[2 * i]), _double(pairs[2 * i + 1])
-        numbers[2 * i], numbers[2 * i + 1] = box_muller(u, v)
-
-
-def _make_normal(pairs, numbers):
-    raise NotImplementedError("_make_normal is for compiled code")
-
-
-@overload(_make_normal, jit_options=OPTIONS)
-def _make_normal_by_dtype(pairs, numbers):
-    """An even number of normals from the words of as many uniforms."""
-    return _normal_singles if numbers.dtype == types.float32 else _normal_doubles
-
-
-@jit
-def _normal(pool, numbers, seed, block):
-    run(pool, _normal_part, (numbers, seed, block), tasks_for(pool, numbers.size, TASK))
-
-
-@jit
-def _normal_part(task, tasks, numbers, seed, block):
-    pairs = np.empty(CHUNK // 2, np.uint64)
-    size = CHUNK * 4 // numbers.itemsize
-    first, end = share(task, tasks, (numbers.size + size - 1) // size)
-    for chunk in range(first, end):
-        _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
-        _make_normal(pairs, numbers[chunk * size : (chunk + 1) * size])
 
 
 @jit
