@@ -16,6 +16,8 @@ REAL = np.dtype(np.float32), np.dtype(np.float64)
 
 def matmul(a, b):
     """a @ b."""
+    if a.ndim == 2 and a.size * b.shape[-1] <= SMALL:
+        return np.matmul(a, b)
     if a.dtype is not b.dtype or a.dtype not in REAL or min(a.ndim, b.ndim) < 2:
         return np.matmul(a, b)
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:  # one product over the whole batch

@@ -6,6 +6,7 @@ from .. import reference
 from ..reference.windows import output_size
 from .compile import jit
 from .memory import empty
+from .simd import inlined
 from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
@@ -58,18 +59,28 @@ def _max_pool_part(task, tasks, x, y, index, window):
         pixels = x[plane].reshape(h * w)
         for p in range(y.shape[1]):
             top, bottom = max(0, p * sh - ph), min(h, p * sh - ph + kh)
-            for q in range(y.shape[2]):
-                left, right = max(0, q * sw - pw), min(w, q * sw - pw + kw)
-                where = top * w + left
-                best = pixels[where]
-                for i in range(top, bottom):
-                    for j in range(i * w + left, i * w + right):
-                        value = pixels[j]
-                        # The first of equals stays, and the first NaN.
-                        if value > best or (value != value and best == best):
-                            best, where = value, j
-                y[plane, p, q] = best
-                index[plane, p, q] = where
+            best, where = y[plane, p], index[plane, p]
+            if kh == 2 and kw == 2 and ph == 0 and pw == 0:  # loops that the compiler unrolls
+                for q in range(best.size):
+                    best[q], where[q] = _greatest(pixels, top * w + q * sw, 2, 2, w)
+            else:
+                for q in range(best.size):
+                    left, right = max(0, q * sw - pw), min(w, q * sw - pw + kw)
+                    rows, columns = bottom - top, right - left
+                    best[q], where[q] = _greatest(pixels, top * w + left, rows, columns, w)
+
+
+@inlined
+def _greatest(pixels, start, rows, columns, w):
+    """(the maximum of a window, its place): the first of equals, and the first NaN."""
+    best, where = pixels[start], start
+    for i in range(rows):
+        for j in range(columns):
+            at = start + i * w + j
+            value = pixels[at]
+            take = (value > best) | ((value != value) & (best == best))
+            best, where = value if take else best, at if take else where
+    return best, where
 
 
 @jit

@@ -64,10 +64,13 @@ class Plan:
                     versions.extend(map(_version, args, names))
                 else:
                     saved.append(arrays[where])
-                    versions.append(_version(args[where], op.inputs[where]))
+                    x = args[where]  # as _version, written out
+                    counter = x.version if type(x) is Tensor else _NO_COUNTER
+                    versions.append((counter, counter[0], op.inputs[where]))
             elif kind == OUT:
                 saved.append(out)
-                versions.extend((counter, counter[0], "the output") for counter in counters)
+                for counter in counters:
+                    versions.append((counter, counter[0], "the output"))
             elif kind == SHAPE:
                 saved.append(
                     tuple(map(np.shape, arrays)) if op.variadic else np.shape(arrays[where])

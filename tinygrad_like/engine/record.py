@@ -22,6 +22,7 @@ from tinygrad_like.engine.plan import (
 from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_serial, wrap
 
 BY_TYPE = backend.BY_TYPE
+NO_ATTRIBUTES: dict[str, Any] = {}
 NOT_ARRAYS = frozenset((int, float, bool, complex, type(None)))  # None: an optional input left out
 EMPTY = inspect.Parameter.empty
 
@@ -173,9 +174,39 @@ def _function_of(record):
     saves_more = bool(record.saves)
     several, differentiable = record.several, bool(record.rules or record.backward)
     count = -1 if record.variadic else len(record.inputs)
+    most = count + len(record.attributes)
 
-    # Two Tensors and no attributes: most calls of most models. What is unusual is left to `apply`.
-    quick = count == 2 and not (several or saves_more or view or any_dtype or floating)
+    # The short ways: one Tensor, or two without attributes, as in most calls of most models, and
+    # arrays, as in most rules. They return None where something is unusual, and leave it to `apply`.
+    quick = count in (1, 2) and not (several or saves_more or any_dtype)
+    quick_one, quick_two = quick and count == 1, quick and count == 2 and not (view or floating)
+
+    def apply_to_one(a, attributes):
+        x = a._data
+        main = type(x)
+        if main not in BY_TYPE or mode.debug or (floating and x.dtype.kind in "biu"):
+            return None
+        for name, value in attributes.items():
+            if type(value) is Tensor or name not in attributes_known:
+                return None
+        be = BY_TYPE[main]
+        try:
+            out = forward(be, x, **attributes)
+        except (ValueError, TypeError, IndexError, AttributeError):
+            return None  # it will raise again where it is explained
+        if type(out) is not main:
+            out = be.xp.asarray(out)
+        if out.dtype is not x.dtype and out.dtype != x.dtype:
+            return None
+        if (view or out is x) and _shares_memory(be, out, x):
+            version = a.version
+        else:
+            version = [0]
+        node = a.node
+        if node is None or not (differentiable and mode.grad and out.dtype.kind in "fc"):
+            return wrap(out, None, version)
+        plan = plans.get((1, 1)) or record.plan(1, 1)
+        return _recorded(plan, (node,), (a,), (x,), attributes, out, version, be)
 
     def apply_to_two(a, b):
         x, y = a._data, b._data
@@ -186,31 +217,44 @@ def _function_of(record):
         try:
             out = forward(be, x, y)
         except (ValueError, TypeError, IndexError, AttributeError):
-            return None  # it will raise again where it is explained
-        if type(out) is not main or out.dtype is not x.dtype:
             return None
-        t = Tensor.__new__(Tensor)
-        t._data = out
-        t.version = version = [0]
-        t.node = None
+        if type(out) is not main or (out.dtype is not x.dtype and out.dtype != x.dtype):
+            return None
         p, q = a.node, b.node
         mask = (p is not None) + 2 * (q is not None)
-        if mask and differentiable and mode.grad and out.dtype.kind in "fc":
-            t.node = node = Node()
-            node.plan = plan = plans.get((mask, 2)) or record.plan(mask, 2)
-            node.parents = p, q
-            node.serial = next_serial()
-            node.shape = out.shape
-            node.dtype = out.dtype
-            if plan.saves:
-                node.saved, node.versions = plan.save((a, b), (x, y), {}, out, (version,), None, be)
-            else:
-                node.saved = node.versions = ()
-        return t
+        if not (mask and differentiable and mode.grad and out.dtype.kind in "fc"):
+            return wrap(out, None, [0])
+        plan = plans.get((mask, 2)) or record.plan(mask, 2)
+        return _recorded(plan, (p, q), (a, b), (x, y), NO_ATTRIBUTES, out, [0], be)
+
+    def apply_to_arrays(args, attributes):
+        main = type(args[0])
+        if (floating and args[0].dtype.kind in "biu") or type(args[-1]) is not main:
+            return None
+        for value in attributes.values():
+            if type(value) is Tensor:
+                return None
+        try:
+            return forward(BY_TYPE[main], *args, **attributes)
+        except (ValueError, TypeError, IndexError, AttributeError):
+            return None
 
     def apply(*args, **attributes):  # the path of every op: long, but nothing is called in vain
-        if quick and len(args) == 2 and type(args[0]) is type(args[1]) is Tensor:
-            out = None if attributes else apply_to_two(*args)
+        if len(args) > count > 0 and not attributes and len(args) <= most:
+            args, attributes = (
+                args[:count],
+                dict(zip(record.attributes, args[count:], strict=False)),
+            )
+        if quick and len(args) == count:
+            kind = type(args[0])
+            if kind is not Tensor:
+                out = apply_to_arrays(args, attributes) if kind in BY_TYPE else None
+            elif quick_one:
+                out = apply_to_one(args[0], attributes)
+            elif quick_two and type(args[1]) is Tensor and not attributes:
+                out = apply_to_two(*args)
+            else:
+                out = None
             if out is not None:
                 return out
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
@@ -276,19 +320,9 @@ def _function_of(record):
         if not recorded:
             return wrap(out, None, version)
         plan = plans.get((mask, len(arrays))) or record.plan(mask, len(arrays))
-        node = Node()  # new_node and wrap, written out
-        node.plan = plan
-        node.parents = parents
-        node.serial = next_serial()
-        node.shape = out.shape
-        node.dtype = out.dtype
-        node.saved, node.versions = plan.save(args, arrays, attributes, out, (version,), extra, be)
+        t = _recorded(plan, parents, args, arrays, attributes, out, version, be, extra)
         if mode.debug and plan.saves:
-            node.debug = errors.Witness(node.saved)
-        t = Tensor.__new__(Tensor)
-        t._data = out
-        t.node = node
-        t.version = version
+            t.node.debug = errors.Witness(t.node.saved)
         return t
 
     signature = inspect.signature(forward)
@@ -299,10 +333,38 @@ def _function_of(record):
     return apply
 
 
+def _recorded(plan, parents, args, arrays, attributes, out, version, be, extra=None):
+    """The Tensor of a recorded call's output (new_node and wrap, written out)."""
+    t = Tensor.__new__(Tensor)
+    t._data = out
+    t.version = version
+    t.node = node = Node()
+    node.plan = plan
+    node.parents = parents
+    node.serial = next_serial()
+    node.shape = out.shape
+    node.dtype = out.dtype
+    if plan.saves:
+        node.saved, node.versions = plan.save(args, arrays, attributes, out, (version,), extra, be)
+    else:
+        node.saved = node.versions = ()
+    return t
+
+
+def _shares_memory(be, out, x):
+    """Whether an output may share memory with an input; what most views show is looked at first."""
+    base = out.base
+    return (
+        out is x
+        or (base is not None and (base is x or base is x.base))
+        or (be.shares_memory(out, x))
+    )
+
+
 def _shared_version(be, out, args, arrays):
     """The version counter of the input whose memory the output shares; else a new one."""
     for x, array in zip(args, arrays, strict=True):
-        if type(x) is Tensor and (out is array or be.shares_memory(out, array)):
+        if type(x) is Tensor and _shares_memory(be, out, array):
             return x.version
     return [0]
 

@@ -1,5 +1,6 @@
 """The backward walk: nodes by falling serial number, each node's rules, gradients summed."""
 
+import functools
 import math
 from operator import attrgetter
 from typing import Any
@@ -374,9 +375,15 @@ def _seed(tensor, gradient, create_graph):
 # The ops that the walk itself needs; the others are in ops/.
 
 
+SMALL = 1 << 12  # elements up to which NumPy sums faster than a kernel starts
+
+
+@functools.lru_cache(1024)
 def _sum_axes(have, want):
     """The axes along which an array of shape `want` was broadcast to shape `have`."""
     lead = len(have) - len(want)
+    if lead < 0 or any(n not in (1, m) for n, m in zip(want, have[lead:], strict=True)):
+        raise ValueError(f"[sum_to] shape {want} does not broadcast to the shape of x, {have}")
     return tuple(range(lead)) + tuple(
         lead + i for i, n in enumerate(want) if n == 1 and have[lead + i] != 1
     )
@@ -390,14 +397,11 @@ def _itself(be, x):
 @op(x=lambda g, x_shape: broadcast_to(g, shape=x_shape))
 def sum_to(be, x, *, shape):
     """Sum `x` down to `shape`: the inverse of broadcasting, in the sense of gradients."""
-    lead = x.ndim - len(shape)
-    if lead < 0 or any(n not in (1, m) for n, m in zip(shape, x.shape[lead:], strict=True)):
-        raise ValueError(f"[sum_to] shape {shape} does not broadcast to the shape of x, {x.shape}")
-    axes = _sum_axes(x.shape, shape)
-    if axes == tuple(range(len(axes))):  # leading axes, as of a bias
+    axes = _sum_axes(x.shape, tuple(shape))
+    if x.size > SMALL and axes == tuple(range(len(axes))):  # leading axes, as of a bias
         rows = math.prod(x.shape[: len(axes)])
         return be.k.sum_middle(x.reshape(1, rows, math.prod(x.shape[len(axes) :]))).reshape(shape)
-    return x.sum(axis=axes, keepdims=True).reshape(shape)
+    return x.sum(axis=axes).reshape(shape)
 
 
 @op(view=True, x=lambda g, x_shape: sum_to(g, shape=x_shape))

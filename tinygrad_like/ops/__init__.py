@@ -130,7 +130,7 @@ def _attach():
     attributes |= {name: protocol.find(name) for name in METHODS}
     attributes |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}
     attributes |= {
-        "T": property(shape.transpose, doc="The tensor with its axes reversed."),
+        "T": property(shape.reversed_axes, doc="The tensor with its axes reversed."),
         "astype": astype,
         "to": to,
         "cpu": lambda x: to(x, "cpu"),

@@ -43,14 +43,21 @@ def matmul(be, a, b):
 
     A 1-d `a` is a row, a 1-d `b` a column, and that axis is left out of the result.
     """
-    if not getattr(a, "ndim", 0) or not getattr(b, "ndim", 0):
+    m, n = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
+    if not m or not n:
         raise ValueError("[matmul] a number has no axis to sum over; use * to scale")
-    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
+    if a.shape[-1] != b.shape[-2 if n > 1 else 0]:
         raise ValueError(
             f"[matmul] the last axis of a has length {a.shape[-1]}, the "
             f"{'second last' if b.ndim > 1 else 'only'} axis of b {b.shape[-2:][0]} "
             f"(a: {a.shape}, b: {b.shape})"
         )
+    if m > 2 and n > 2:
+        _check_batch(a, b)
+    return be.k.matmul(a, b)
+
+
+def _check_batch(a, b):
     for axis in range(-3, -min(a.ndim, b.ndim) - 1, -1):
         m, n = a.shape[axis], b.shape[axis]
         if m != n and 1 not in (m, n):
@@ -58,7 +65,6 @@ def matmul(be, a, b):
                 f"[matmul] axis {axis} is {m} in a, {n} in b: they do not broadcast "
                 f"(a: {a.shape}, b: {b.shape})"
             )
-    return be.k.matmul(a, b)
 
 
 def iadd_bias(y, bias):

@@ -3,6 +3,7 @@
 Where several elements tie for the maximum or minimum, they share the gradient equally.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -12,19 +13,34 @@ from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
 
+SMALL = 1 << 12  # elements up to which writing them out is faster than a broadcast view
+
+
 def _kept(shape, axis):
     """The shape of a reduction that keeps its axes."""
+    return _reduction(shape, tuple(axis) if isinstance(axis, list) else axis)[0]
+
+
+def _count(shape, axis):
+    """How many elements are reduced to one."""
+    return _reduction(shape, tuple(axis) if isinstance(axis, list) else axis)[1]
+
+
+@functools.lru_cache(1024)
+def _reduction(shape, axis):
     axes = normal_axes("reduce", axis, len(shape))
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return kept, math.prod(shape[i] for i in axes)
 
 
 def _restore(g, shape, axis):
     """A reduced gradient spread over the shape that was reduced."""
-    return broadcast_to(reshape(g, _kept(shape, axis)), shape)
-
-
-def _count(shape, axis):
-    return math.prod(shape[i] for i in normal_axes("reduce", axis, len(shape)))
+    g = reshape(g, shape=_kept(shape, axis))
+    if type(g) is np.ndarray and math.prod(shape) <= SMALL:
+        spread = np.empty(shape, g.dtype)
+        spread[...] = g
+        return spread
+    return broadcast_to(g, shape=shape)
 
 
 def _axes(name, x, axis):
@@ -42,9 +58,11 @@ def sum(be, x, *, axis=None, keepdims=False):
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
     axes = _axes("mean", x, axis)
-    if x.size == 0 and _count(x.shape, axis) == 0:
+    if not x.size and not _count(x.shape, axis):
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
-    return x.mean(axis=axes, keepdims=keepdims)
+    if x.dtype == np.float16:  # whose sums overflow
+        return x.mean(axis=axes, keepdims=keepdims)
+    return x.sum(axis=axes, keepdims=keepdims) / _count(x.shape, axis)
 
 
 def _var_rule(g, x, axis, ddof):

@@ -13,6 +13,8 @@ def normal_axes(name, axis, ndim):
 
     Raises IndexError for an axis out of range, ValueError for one named twice.
     """
+    if type(axis) is int and 0 <= axis < ndim:
+        return (axis,)
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
@@ -37,7 +39,7 @@ def normal_axis(name, axis, ndim):
     return normal_axes(name, axis, ndim)[0]
 
 
-@op(view=True, x=lambda g, x_shape: reshape(g, x_shape))
+@op(view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
 def reshape(be, x, *, shape):
     """`x` with its elements in another shape, in the same order; one length may be -1."""
     shape = shape if isinstance(shape, (tuple, list)) else (shape,)
@@ -53,9 +55,14 @@ def reshape(be, x, *, shape):
     return x.reshape(shape)
 
 
-@op(view=True, x=lambda g, axes: transpose(g, axes and tuple(np.argsort(axes))))
+@op(view=True, x=lambda g, axes: _transpose(g, axes=axes and tuple(np.argsort(axes).tolist())))
 def _transpose(be, x, *, axes=None):
     return x.transpose(axes)
+
+
+def reversed_axes(x):
+    """`x` with its axes reversed: `.T` of a Tensor."""
+    return _transpose(x)
 
 
 @composed
