@@ -69,8 +69,7 @@ class Plan:
                     versions.append((counter, counter[0], op.inputs[where]))
             elif kind == OUT:
                 saved.append(out)
-                for counter in counters:
-                    versions.append((counter, counter[0], "the output"))
+                versions += [(counter, counter[0], "the output") for counter in counters]
             elif kind == SHAPE:
                 saved.append(
                     tuple(map(np.shape, arrays)) if op.variadic else np.shape(arrays[where])

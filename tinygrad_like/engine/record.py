@@ -177,7 +177,7 @@ def _function_of(record):
     most = count + len(record.attributes)
 
     # The short ways: one Tensor, or two without attributes, as in most calls of most models, and
-    # arrays, as in most rules. They return None where something is unusual, and leave it to `apply`.
+    # arrays, as in most rules. What is unusual they leave to `apply`, and return None.
     quick = count in (1, 2) and not (several or saves_more or any_dtype)
     quick_one, quick_two = quick and count == 1, quick and count == 2 and not (view or floating)
 
@@ -198,10 +198,7 @@ def _function_of(record):
             out = be.xp.asarray(out)
         if out.dtype is not x.dtype and out.dtype != x.dtype:
             return None
-        if (view or out is x) and _shares_memory(be, out, x):
-            version = a.version
-        else:
-            version = [0]
+        version = a.version if (view or out is x) and _shares_memory(be, out, x) else [0]
         node = a.node
         if node is None or not (differentiable and mode.grad and out.dtype.kind in "fc"):
             return wrap(out, None, version)

@@ -12,7 +12,6 @@ from tinygrad_like.engine import astype, broadcast_to, composed, op
 from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
-
 SMALL = 1 << 12  # elements up to which writing them out is faster than a broadcast view
 
 
