@@ -354,7 +354,7 @@ def _shares_memory(be, out, x):
     return (
         out is x
         or (base is not None and (base is x or base is x.base))
-        or (be.shares_memory(out, x))
+        or be.shares_memory(out, x)
     )
 
 
