@@ -1,13 +1,14 @@
-"""Products of matrices that lie in the cache: C = A B or C += A B, in registers, without packing.
+"""Products of matrices that lie in the cache: C = A B + D, in registers, without packing.
 
 BLAS copies both matrices into an order of its own before it multiplies. Kernels that write their
-operands themselves (the patches of a convolution) can write them as the
-innermost loop wants them, and save that: these are the inner loops. They are machine code of their
+operands themselves (the patches of a convolution) can write them as the innermost loop wants them,
+and save that: these are the inner loops, and those of packed_gemm.py. They are machine code of their
 own, called by its address, lest they be compiled anew within each kernel; `prepare` makes it.
 """
 
 import functools
 
+import numba
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
@@ -34,7 +35,7 @@ STEPS = 24576 // (3 * REGISTER_BYTES)
 i64 = types.int64
 
 
-def _tile(builder, vector, rows, vectors, a, a_row, a_step, b, b_rows, c, c_row, k, add):
+def _tile(builder, vector, rows, vectors, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, k):
     """Generate the product of a few rows of A and a few vectors of columns of B."""
 
     def part(at, v):
@@ -57,57 +58,64 @@ def _tile(builder, vector, rows, vectors, a, a_row, a_step, b, b_rows, c, c_row,
             for v in range(vectors):
                 value = multiply_add(builder, one, b_vectors[v], builder.load(sums[r, v]))
                 builder.store(value, sums[r, v])
-    with builder.if_then(add):
+    with builder.if_then(cgutils.is_not_null(builder, d)):
         for r, v in places:
-            before = load_at(builder, part(row(c, c_row, r), v), vector)
-            builder.store(builder.fadd(before, builder.load(sums[r, v])), sums[r, v])
+            other = load_at(builder, part(row(d, d_row, r), v), vector)
+            builder.store(builder.fadd(other, builder.load(sums[r, v])), sums[r, v])
     for r, v in places:
         store_at(builder, builder.load(sums[r, v]), part(row(c, c_row, r), v))
 
 
 @intrinsic(prefer_literal=True)
-def _band(typingctx, like, vectors, a, a_row, a_step, b, b_rows, c, c_row, m, k, add):
+def _band(typingctx, like, vectors, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, k):
     """All rows of A times a few vectors of columns of B; arrays are given by their addresses."""
     kind, count = Vector(like), vectors.literal_value
 
     def codegen(context, builder, sig, args):
-        a, a_row, a_step, b, b_rows, c, c_row, m, k, add = args[2:]
+        a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, k = args[2:]
         vector = context.get_value_type(kind)
-        a, b, c = (builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, c))
+        a, b, c, d = (builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, c, d))
         b_rows = builder.inttoptr(b_rows, WORD.as_pointer())
+
+        def at_row(start, row, step):
+            there = builder.gep(start, [builder.mul(row, step)])
+            return builder.select(cgutils.is_null(builder, start), start, there)
+
         done, left = WORD(0), m
         for rows in (r for r in (8, 4, 2, 1) if r <= ROWS):
             tiles = builder.udiv(left, WORD(rows))
             with cgutils.for_range(builder, tiles, intp=WORD) as loop:
                 row = builder.add(done, builder.mul(loop.index, WORD(rows)))
-                a_tile = builder.gep(a, [builder.mul(row, a_row)]), a_row, a_step
-                c_tile = builder.gep(c, [builder.mul(row, c_row)]), c_row
-                _tile(builder, vector, rows, count, *a_tile, b, b_rows, *c_tile, k, add)
+                a_tile = at_row(a, row, a_row), a_row, a_step
+                c_tile = at_row(c, row, c_row), c_row
+                d_tile = at_row(d, row, d_row), d_row
+                _tile(builder, vector, rows, count, *a_tile, b, b_rows, *c_tile, *d_tile, k)
             done = builder.add(done, builder.mul(tiles, WORD(rows)))
             left = builder.sub(m, done)
         return context.get_dummy_value()
 
-    return types.void(like, vectors, *(i64,) * 9, types.boolean), codegen
+    return types.void(like, vectors, *(i64,) * 11), codegen
 
 
 @jit
-def _multiply(like, size, a, a_row, a_step, b, b_rows, c, c_row, m, vectors, k, add):
+def _multiply(like, size, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k):
     for start in range(0, max(k, 1), STEPS):
         steps, first = min(STEPS, k - start), a + start * a_step * size
-        rows, right, out, left = b_rows + 8 * start, b, c, vectors
-        add = add or start > 0
+        rows, right, out, onto, left = b_rows + 8 * start, b, c, d, vectors
         while left:
             if left == 2 or left == 4:
-                taken = 2
-                _band(like, 2, first, a_row, a_step, right, rows, out, c_row, m, steps, add)
+                n = 2
+                _band(like, 2, first, a_row, a_step, right, rows, out, c_row, onto, d_row, m, steps)
             elif left > 2:
-                taken = 3
-                _band(like, 3, first, a_row, a_step, right, rows, out, c_row, m, steps, add)
+                n = 3
+                _band(like, 3, first, a_row, a_step, right, rows, out, c_row, onto, d_row, m, steps)
             else:
-                taken = 1
-                _band(like, 1, first, a_row, a_step, right, rows, out, c_row, m, steps, add)
-            right, out = right + taken * REGISTER_BYTES, out + taken * REGISTER_BYTES
-            left -= taken
+                n = 1
+                _band(like, 1, first, a_row, a_step, right, rows, out, c_row, onto, d_row, m, steps)
+            right, out = right + n * REGISTER_BYTES, out + n * REGISTER_BYTES
+            onto += n * REGISTER_BYTES if onto else 0
+            left -= n
+        d, d_row = c, c_row
 
 
 def _symbol(dtype):
@@ -115,13 +123,13 @@ def _symbol(dtype):
 
 
 def _signature(dtype):
-    return types.void(dtype, *(i64,) * 11, types.boolean)
+    return types.void(dtype, *(i64,) * 13)
 
 
 @functools.cache
 def prepare(dtype):
     """Compile `multiply` for arrays of a dtype: once before a kernel that calls it is compiled."""
-    dtype = types.float32 if dtype == "float32" else types.float64
+    dtype = numba.from_dtype(dtype)
     args = _signature(dtype).args
     _multiply.compile(args)
     compiled = _multiply.overloads[args]
@@ -130,7 +138,7 @@ def prepare(dtype):
 
 
 @intrinsic
-def _call(typingctx, like, size, a, a_row, a_step, b, b_rows, c, c_row, m, vectors, k, add):
+def _call(typingctx, like, size, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k):
     def codegen(context, builder, sig, args):
         kinds = [context.get_value_type(x) for x in sig.args]
         function = ir.FunctionType(ir.VoidType(), kinds)
@@ -145,14 +153,28 @@ def multiply(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, m, n, k, add):
     """C = A B, or C += A B if `add`: A is m x k, B is k x n.
 
     a[i + row * a_row + step * a_step], b[j + b_rows[step] + column] and c[at + row * c_row +
-    column] are their elements, in 1-d arrays. Of B and C whole vectors are read and written: rows
-    must have room for n rounded up to lanes(c). To be called from compiled code.
+    column] are their elements, in arrays of one dtype. Of B and C whole vectors are read and
+    written: rows must have room for n rounded up to lanes(c). To be called from compiled code.
     """
+    size = c.itemsize
+    target = c.ctypes.data + at * size
+    _call(
+        c.dtype.type(0), size,
+        a.ctypes.data + i * size, a_row, a_step,
+        b.ctypes.data + j * size, b_rows.ctypes.data,
+        target, c_row, target if add else 0, c_row,
+        m, (n + lanes(c) - 1) // lanes(c), k,
+    )  # fmt: skip
+
+
+@inlined
+def multiply_and_add(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, d, on, d_row, m, n, k):
+    """C = A B + D, where d[on + row * d_row + column] are the elements of D; see `multiply`."""
     size = c.itemsize
     _call(
         c.dtype.type(0), size,
         a.ctypes.data + i * size, a_row, a_step,
         b.ctypes.data + j * size, b_rows.ctypes.data,
-        c.ctypes.data + at * size, c_row,
-        m, (n + lanes(c) - 1) // lanes(c), k, add,
+        c.ctypes.data + at * size, c_row, d.ctypes.data + on * size, d_row,
+        m, (n + lanes(c) - 1) // lanes(c), k,
     )  # fmt: skip

@@ -49,7 +49,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     if not s.macs:
         dx[...] = 0
         return dx
-    block_gemm.prepare(g.dtype.name)
+    block_gemm.prepare(g.dtype)
     threads = _threads(s)
     c = conv_patches.chunks(s._replace(images=1), g.itemsize, 1)
     u = empty((weight.size,), g.dtype)
@@ -67,7 +67,7 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     if not s.macs:
         dweight[...] = 0
         return dweight
-    block_gemm.prepare(x.dtype.name)
+    block_gemm.prepare(x.dtype)
     threads = _threads(s)
     c = conv_patches.chunks(s, x.itemsize, threads)
     sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
@@ -86,7 +86,7 @@ def _forward(x, weight, s, turned):
     if not s.macs:
         y[...] = 0
         return y
-    block_gemm.prepare(x.dtype.name)
+    block_gemm.prepare(x.dtype)
     threads = _threads(s)
     arrays = pool(), _flat(x), _flat(weight), _flat(y)
     c = conv_patches.chunks(s, x.itemsize, threads)

@@ -1,4 +1,4 @@
-"""Matrix products: BLAS on one thread for use inside kernels, and whole products on all threads.
+"""Matrix products by BLAS on one thread, for the small ones inside kernels.
 
 BLAS is SciPy's, called by its address and held to one thread, so that the one pool of threads.py
 is all that runs; NumPy's own BLAS keeps the threads that the user gave it.

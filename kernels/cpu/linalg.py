@@ -3,10 +3,12 @@
 import numpy as np
 
 from .. import reference
+from .block_gemm import prepare
 from .compile import jit
-from .gemm import gemm
 from .memory import empty
-from .threads import pool, run, share, tasks_for, threads_of
+from .packed_gemm import packed_gemm, rooms
+from .simd import body, lanes
+from .threads import num_threads, pool, run, share, tasks_for, threads_of
 
 # Multiply-adds up to which NumPy's BLAS is called: it stays on one thread there, and starts sooner.
 SMALL = 1 << 18
@@ -26,12 +28,12 @@ def matmul(a, b):
         return np.matmul(a, b)
     if a.ndim == 2 and b.ndim == 2:
         c = empty((a.shape[0], b.shape[1]), a.dtype)
-        _matmul(pool(), *_plain(a), *_plain(b), c)
+        _matmul(pool(), *_plain(a), *_plain(b), np.empty(0, c.dtype), c, _rooms(c.dtype))
         return c
     if a.shape[:-2] != b.shape[:-2]:
         return np.matmul(a, b)
     c = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
-    _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:])
+    _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], _rooms(c.dtype))
     return c
 
 
@@ -41,8 +43,14 @@ def linear(x, weight, bias):
     if not same or x.size * weight.shape[1] <= SMALL:
         return reference.linear(x, weight, bias)
     y = empty((x.shape[0], weight.shape[1]), x.dtype)
-    _linear(pool(), *_plain(x), *_plain(weight), np.ascontiguousarray(bias), y)
+    bias = np.ascontiguousarray(bias)
+    _matmul(pool(), *_plain(x), *_plain(weight), bias, y, _rooms(y.dtype))
     return y
+
+
+def _rooms(dtype):
+    prepare(dtype)
+    return rooms(num_threads(), dtype)
 
 
 def _plain(a):
@@ -63,56 +71,41 @@ def _stack(a):
 
 
 @jit
-def _tasks(pool, work):
+def _tasks(pool, work, rooms):
     """One task for each thread, since every task packs an operand anew."""
-    threads = threads_of(pool)
+    threads = min(threads_of(pool), len(rooms))
     return threads if work >= threads * TASK else 1
 
 
 @jit
-def _matmul(pool, ta, a, tb, b, c):
-    run(pool, _matmul_part, (ta, a, tb, b, c, 0), _tasks(pool, a.size * c.shape[1]))
+def _matmul(pool, ta, a, tb, b, bias, c, rooms):
+    args = ta, a, tb, b, bias, c, rooms
+    run(pool, _matmul_part, args, _tasks(pool, a.size * c.shape[1], rooms))
 
 
-@jit
-def _linear(pool, ta, a, tb, b, bias, c):
-    run(pool, _linear_part, (ta, a, tb, b, bias, c), _tasks(pool, a.size * c.shape[1]))
-
-
-@jit
-def _matmul_part(task, tasks, ta, a, tb, b, c, beta):
+@body
+def _matmul_part(task, tasks, ta, a, tb, b, bias, c, rooms):
     """Some rows of c, or some columns, whichever are more."""
-    m, n = c.shape
+    (m, n), size = c.shape, lanes(c)
+    top, bottom, left, right = 0, m, 0, n
     if m >= n:
-        lo, hi = share(task, tasks, m)
-        gemm(ta, tb, a[:, lo:hi] if ta else a[lo:hi, :], b, c[lo:hi, :], beta)
+        top, bottom = share(task, tasks, m)
     else:
-        lo, hi = share(task, tasks, n)
-        gemm(ta, tb, a, b[lo:hi, :] if tb else b[:, lo:hi], c[:, lo:hi], beta)
+        first, last = share(task, tasks, (n + size - 1) // size)
+        left, right = first * size, min(last * size, n)
+    packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, rooms[task])
 
 
 @jit
-def _linear_part(task, tasks, ta, a, tb, b, bias, c):
-    """BLAS fills its result with zeros first: with the bias it is no more work."""
-    m, n = c.shape
-    if m >= n:
-        lo, hi = share(task, tasks, m)
-        for i in range(lo, hi):
-            c[i] = bias
-    else:
-        lo, hi = share(task, tasks, n)
-        for i in range(m):
-            c[i, lo:hi] = bias[lo:hi]
-    _matmul_part(task, tasks, ta, a, tb, b, c, 1)
+def _batched(pool, ta, a, tb, b, c, rooms):
+    tasks = min(tasks_for(pool, a.size * c.shape[2], TASK), len(rooms))
+    run(pool, _batched_part, (ta, a, tb, b, c, rooms), tasks)
 
 
-@jit
-def _batched(pool, ta, a, tb, b, c):
-    run(pool, _batched_part, (ta, a, tb, b, c), tasks_for(pool, a.size * c.shape[2], TASK))
-
-
-@jit
-def _batched_part(task, tasks, ta, a, tb, b, c):
+@body
+def _batched_part(task, tasks, ta, a, tb, b, c, rooms):
+    none = np.empty(0, c.dtype)
     lo, hi = share(task, tasks, c.shape[0])
     for i in range(lo, hi):
-        gemm(ta, tb, a[i], b[i], c[i], 0)
+        m, n = c[i].shape
+        packed_gemm(ta, a[i], tb, b[i], none, c[i], 0, m, 0, n, rooms[task])

@@ -352,9 +352,7 @@ def _shares_memory(be, out, x):
     """Whether an output may share memory with an input; what most views show is looked at first."""
     base = out.base
     return (
-        out is x
-        or (base is not None and (base is x or base is x.base))
-        or be.shares_memory(out, x)
+        out is x or (base is not None and (base is x or base is x.base)) or be.shares_memory(out, x)
     )
 
 
