@@ -228,21 +228,41 @@ def fma(typingctx, a, b, c):
     return a(a, b, c), lambda context, builder, sig, args: multiply_add(builder, *args)
 
 
+def _over_lanes(builder, v, combine):
+    """Combine all lanes of a vector, in the order of a tree."""
+    count = v.type.count
+    while count > 1:
+        count //= 2
+        low = builder.shuffle_vector(v, v, numbers(range(count)))
+        high = builder.shuffle_vector(v, v, numbers(range(count, 2 * count)))
+        v = combine(builder, low, high)
+    return builder.extract_element(v, INT(0))
+
+
+def _sum(builder, a, b):
+    return builder.fadd(a, b)
+
+
+def _greater(builder, a, b):
+    return builder.select(builder.fcmp_ordered(">", a, b), a, b)
+
+
 @intrinsic
 def total(typingctx, v):
     """The sum over the lanes, in the order of a tree."""
+    return v.dtype(v), lambda context, builder, sig, args: _over_lanes(builder, *args, _sum)
 
-    def codegen(context, builder, sig, args):
-        (rest,) = args
-        count = rest.type.count
-        while count > 1:
-            count //= 2
-            low = builder.shuffle_vector(rest, rest, numbers(range(count)))
-            high = builder.shuffle_vector(rest, rest, numbers(range(count, 2 * count)))
-            rest = builder.fadd(low, high)
-        return builder.extract_element(rest, INT(0))
 
-    return v.dtype(v), codegen
+@intrinsic
+def greater(typingctx, a, b):
+    """The greater number of each lane; b where one is NaN."""
+    return a(a, b), lambda context, builder, sig, args: _greater(builder, *args)
+
+
+@intrinsic
+def greatest(typingctx, v):
+    """The greatest number of all lanes, if none is NaN."""
+    return v.dtype(v), lambda context, builder, sig, args: _over_lanes(builder, *args, _greater)
 
 
 @intrinsic
