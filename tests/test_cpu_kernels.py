@@ -12,6 +12,8 @@ from test_reference_kernels import draw
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cpu import threads
 
+import tinygrad_like as tg
+
 
 @pytest.fixture
 def on_cpu():
@@ -140,7 +142,15 @@ def test_ragged_empty_and_large_shapes(call, dtype, count):
         threads.set_num_threads(before)
 
 
-SHAPES = [(1, 1, 1), (3, 0, 4), (7, 300, 5), (300, 200, 100), (64, 784, 128), (513, 65, 1030)]
+SHAPES = [
+    (1, 1, 1),
+    (3, 0, 4),
+    (7, 300, 5),
+    (300, 200, 100),
+    (64, 784, 128),
+    (513, 65, 1030),
+    (1100, 300, 37),
+]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -175,6 +185,43 @@ def test_products_of_stacks(dtype):
         ours = cpu.matmul(x, y)
         exact = x.astype(np.float64) @ y.astype(np.float64)
         np.testing.assert_allclose(ours, exact, rtol=0, atol=400 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(700, 300, 130), (70, 300, 650)], ids=str)
+def test_products_are_the_same_bits_at_any_number_of_threads(shape, dtype):
+    m, inner, n = shape
+    normal = Normal(dtype)
+    a, b, bias = normal(m, inner), normal(n, inner).T, normal(n)
+    before, results = threads.num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            threads.set_num_threads(count)
+            results.append((cpu.matmul(a, b), cpu.linear(a, b, bias)))
+    finally:
+        threads.set_num_threads(before)
+    for product, sum_ in results[1:]:
+        np.testing.assert_array_equal(product, results[0][0])
+        np.testing.assert_array_equal(sum_, results[0][1])
+
+
+AXES = [None, 0, 1, 2, 3, (0, 1), (0, 2), (1, 3), (0, 2, 3), (1, 2, 3), (2, -1), ()]
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axis", AXES, ids=str)
+@pytest.mark.parametrize("shape", [(40, 31, 7, 9), (3, 2, 5000, 3), (70000, 1, 1, 1)], ids=str)
+def test_sums_of_large_arrays(shape, axis, keepdims):
+    """By kernels, over any axes, to 8 epsilons of the sum of the magnitudes."""
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    wide = x.astype(np.float64)
+    magnitude = np.abs(wide).sum(axis=axis, keepdims=keepdims)
+    for function, count in ((tg.sum, 1), (tg.mean, x.size / max(1, magnitude.size))):
+        ours = function(tg.Tensor(x), axis=axis, keepdims=keepdims).numpy()
+        exact = wide.sum(axis=axis, keepdims=keepdims) / count
+        assert (ours.shape, ours.dtype) == (exact.shape, np.float32)
+        bound = 8 * np.finfo(np.float32).eps * magnitude / count
+        assert (np.abs(ours - exact) <= bound).all()
 
 
 STEPS = [

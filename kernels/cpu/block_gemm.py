@@ -2,8 +2,8 @@
 
 BLAS copies both matrices into an order of its own before it multiplies. Kernels that write their
 operands themselves (the patches of a convolution) can write them as the innermost loop wants them,
-and save that: these are the inner loops, and those of packed_gemm.py. They are machine code of their
-own, called by its address, lest they be compiled anew within each kernel; `prepare` makes it.
+and save that: these are the inner loops, and those of packed_gemm.py. They are machine code of
+their own, called by its address, lest each kernel compile them anew; `prepare` makes it.
 """
 
 import functools

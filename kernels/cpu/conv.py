@@ -29,12 +29,12 @@ def _threads(s):
     return max(1, min(num_threads(), s.macs // SMALL))
 
 
-def conv2d(x, weight, stride, padding, dilation, groups):
-    """y[n, o, p, q] = sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation - padding, ...]."""
-    if not _is_ours(x, weight):
-        return reference.conv2d(x, weight, stride, padding, dilation, groups)
+def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
+    """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
+    if not _is_ours(x, weight, *(() if bias is None else (bias,))):
+        return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
     s = geometry(x.shape, weight.shape, stride, padding, dilation, groups)
-    return _forward(x, weight, s, False)
+    return _forward(x, weight, np.empty(0, x.dtype) if bias is None else bias, s, False)
 
 
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
@@ -44,7 +44,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     s = geometry(x_shape, weight.shape, stride, padding, dilation, groups)
     turned = s.inverse
     if s.sh == s.sw == 1 and min(turned.ph, turned.pw) >= 0 and 2 * s.c_in >= s.c_out:
-        return _forward(g, weight, turned, True)
+        return _forward(g, weight, np.empty(0, g.dtype), turned, True)
     dx = empty(x_shape, g.dtype)
     if not s.macs:
         dx[...] = 0
@@ -80,15 +80,15 @@ def _scratch(threads, s, c, dtype):
     return [empty((threads, size), dtype) for size in conv_patches.scratch_sizes(s, c)]
 
 
-def _forward(x, weight, s, turned):
-    """x * weight, or the gradient by the input with the weights turned."""
+def _forward(x, weight, bias, s, turned):
+    """x * weight + bias, or the gradient by the input with the weights turned."""
     y = empty((s.images, s.groups * s.c_out, s.ho, s.wo), x.dtype)
     if not s.macs:
-        y[...] = 0
+        y[...] = bias[:, None, None] if bias.size else 0
         return y
     block_gemm.prepare(x.dtype)
     threads = _threads(s)
-    arrays = pool(), _flat(x), _flat(weight), _flat(y)
+    arrays = pool(), _flat(x), _flat(weight), bias, _flat(y)
     c = conv_patches.chunks(s, x.itemsize, threads)
     length = s.c_in * s.kh * s.kw
     w_line = length + 16 if length * x.itemsize % 1024 == 0 else length

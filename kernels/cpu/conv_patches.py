@@ -24,6 +24,7 @@ from .simd import (
     lanes,
     load,
     load_some,
+    splat,
     store,
     store_some,
     transpose,
@@ -142,6 +143,14 @@ def _copy(x, i, y, j, n):
 
 
 @inlined
+def _add_number(y, j, numbers, k, n):
+    """y[j : j + n] += numbers[k], in whole vectors."""
+    number = splat(numbers, k)
+    for at in range(j, j + n, lanes(y)):
+        store(y, at, load(y, at) + number)
+
+
+@inlined
 def _copy_line(x, start, step, left, width, y, at, n):
     """y[at + q] = x[start + left + q * step], or 0 outside of the line of so many; n of them.
 
@@ -206,7 +215,7 @@ def _gather(x, group, channel, channels, chunk, patches, s, c):
 
 
 @body
-def _forward_task(task, tasks, x, w, w_line, patch_rows, y, patches, out, s, c):
+def _forward_task(task, tasks, x, w, w_line, bias, patch_rows, y, patches, out, s, c):
     patches, out = patches[task], out[task]
     taps = s.kh * s.kw
     for chunk in range(*share(task, tasks, _number(s, c))):
@@ -223,6 +232,8 @@ def _forward_task(task, tasks, x, w, w_line, patch_rows, y, patches, out, s, c):
                 )  # fmt: skip
             for o in range(s.c_out):
                 at = o * c.y_line
+                if bias.size:
+                    _add_number(out, at, bias, group * s.c_out + o, pixels)
                 for n in range(image, image + images):
                     plane = (n * s.groups + group) * s.c_out + o
                     target = (plane * s.ho + row) * s.wo + column
@@ -253,13 +264,16 @@ def _arrange_task(task, tasks, w, u, w_line, s, turned):
 
 
 @jit
-def forward(pool, x, w, y, u, w_line, patches, out, s, c, turned):
-    """y = x * w. u: room for the weights as they are used; none if w is used as it is."""
+def forward(pool, x, w, bias, y, u, w_line, patches, out, s, c, turned):
+    """y = x * w + bias; a bias without elements is none.
+
+    u: room for the weights as they are used; none if w is used as it is.
+    """
     tasks = min(threads_of(pool), len(out))
     if len(u):
         run(pool, _arrange_task, (w, u, w_line, s, turned), tasks)
     used = u if len(u) else w
-    args = x, used, w_line, _patch_rows(s, c), y, patches, out, s, c
+    args = x, used, w_line, bias, _patch_rows(s, c), y, patches, out, s, c
     run(pool, _forward_task, args, tasks)
 
 

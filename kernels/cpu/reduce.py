@@ -44,23 +44,26 @@ def _sum_middle(pool, x, y):
 @jit
 def _some_of_a(task, tasks, x, y):
     lo, hi = share(task, tasks, x.shape[0])
-    for i in range(lo, hi):
-        _sum_rows(x[i], y[i])
+    if x.shape[2] == 1:
+        _sum_runs(x, lo, hi, 0, x.shape[1], y)
+    else:
+        for i in range(lo, hi):
+            _sum_rows(x[i], y[i])
 
 
 @jit
 def _some_of_r(task, tasks, x, parts):
     lo, hi = share(task, tasks, x.shape[1])
-    for i in range(x.shape[0]):
-        _sum_rows(x[i, lo:hi], parts[task, i])
+    if x.shape[2] == 1:
+        _sum_runs(x, 0, x.shape[0], lo, hi, parts[task])
+    else:
+        for i in range(x.shape[0]):
+            _sum_rows(x[i, lo:hi], parts[task, i])
 
 
 @jit
 def _sum_rows(x, y):
     """y = the sum of the rows of x (R, B)."""
-    if x.shape[1] == 1:
-        y[0] = _sum_run(x.reshape(-1))
-        return
     y[:] = 0
     block = np.empty(x.shape[1], x.dtype)
     for top in range(0, x.shape[0], ROWS):
@@ -74,12 +77,16 @@ def _sum_rows(x, y):
 
 
 @jit
-def _sum_run(x):
-    total = 0.0
-    for start in range(0, x.size, RUN):
-        part = x[start : start + RUN]
-        s = x.dtype.type(0)
-        for i in range(part.size):
-            s += part[i]
-        total += s
-    return total
+def _sum_runs(x, top, bottom, lo, hi, y):
+    """y[a, 0] = the sum of x[a, lo:hi, 0], elements that lie side by side, for some a."""
+    flat = x.reshape(x.size)
+    for i in range(top, bottom):
+        begin, end = i * x.shape[1] + lo, i * x.shape[1] + hi
+        total = 0.0
+        for start in range(begin, end, RUN):
+            part = flat[start : min(start + RUN, end)]
+            s = x.dtype.type(0)
+            for k in range(part.size):
+                s += part[k]
+            total += s
+        y[i, 0] = total

@@ -7,6 +7,7 @@ patches of such a chunk form one matrix a group, and meet the weight in one GEMM
 
 import numpy as np
 
+from .linalg import add_bias
 from .precision import narrow, wide, wide_dtype
 from .windows import output_size, taps
 
@@ -15,14 +16,19 @@ from .windows import output_size, taps
 PATCH_BYTES = 2**21
 
 
-def conv2d(x, weight, stride, padding, dilation, groups):
-    """y[n, o, p, q] = sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation - padding, ...]."""
+def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
+    """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...].
+
+    x is meant as it is with its padding.
+    """
     windows = _Windows(x.shape, weight.shape, stride, padding, dilation, groups)
     matrix = windows.as_matrix(wide(weight))
     y = np.empty_like(x, shape=windows.y_shape, dtype=np.result_type(x.dtype, weight.dtype))
     for images in windows.chunks(x.dtype):
         y[images] = windows.as_images(matrix @ windows.gather(wide(x[images])))
-    return y
+    if bias is None:
+        return y
+    return add_bias(y, bias[:, None, None])
 
 
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):

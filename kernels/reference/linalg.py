@@ -13,7 +13,11 @@ def matmul(a, b):
 
 def linear(x, weight, bias):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
-    y = x @ weight
+    return add_bias(x @ weight, bias)
+
+
+def add_bias(y, bias):
+    """y + bias in the memory of y, unless the bias has a wider dtype."""
     if bias.dtype != y.dtype:
         return y + bias
     y += bias

@@ -5,7 +5,7 @@ each other's gradients: that is all there is to know for every order.
 """
 
 from tinygrad_like.engine import composed, op
-from tinygrad_like.ops.linalg import iadd_bias
+from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, squeeze
 
 
@@ -86,11 +86,10 @@ def _check_bias(name, bias, channels):
     weight=lambda g, x, weight_shape, geometry, groups: conv2d_weight_grad(
         g, x, shape=weight_shape, geometry=geometry, groups=groups
     ),
-    bias=lambda g: g.sum(axis=(0, 2, 3)),
+    bias=lambda g: sum(g, axis=(0, 2, 3)),
 )
 def _conv2d(be, x, weight, bias=None, *, geometry, groups):
-    y = be.k.conv2d(x, weight, *geometry, groups)
-    return y if bias is None else iadd_bias(y, bias[:, None, None])
+    return be.k.conv2d(x, weight, *geometry, groups, bias)
 
 
 @op(

@@ -67,14 +67,6 @@ def _check_batch(a, b):
             )
 
 
-def iadd_bias(y, bias):
-    """y + bias in the memory of y, unless the bias has a wider dtype."""
-    if bias.dtype != y.dtype:
-        return y + bias
-    y += bias
-    return y
-
-
 @op(
     x=lambda g, weight: matmul(g, weight.T),
     weight=lambda g, x: matmul(_rows(x).T, _rows(g)),

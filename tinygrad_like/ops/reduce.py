@@ -13,6 +13,7 @@ from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
 SMALL = 1 << 12  # elements up to which writing them out is faster than a broadcast view
+LARGE = 1 << 16  # elements from which on a kernel sums faster than the array module
 
 
 def _kept(shape, axis):
@@ -47,10 +48,30 @@ def _axes(name, x, axis):
     return None if axis is None else normal_axes(name, axis, x.ndim)
 
 
+def _total(be, x, axes, keepdims):
+    """x.sum: of large arrays by the kernel, one run of neighbouring axes after the other."""
+    if x.size < LARGE or x.dtype.kind != "f" or not x.flags.c_contiguous:
+        return x.sum(axis=axes, keepdims=keepdims)
+    shape, y, last = x.shape, x, x.ndim
+    chosen = set(range(x.ndim) if axes is None else axes)
+    while last:
+        first = last
+        while first and (first - 1 in chosen) == (last - 1 in chosen):
+            first -= 1
+        if last - 1 in chosen:
+            y = be.k.sum_middle(
+                y.reshape(math.prod(shape[:first]), math.prod(shape[first:last]), -1)
+            )
+        last = first
+    if keepdims:
+        return y.reshape([1 if i in chosen else n for i, n in enumerate(shape)])
+    return y.reshape([n for i, n in enumerate(shape) if i not in chosen])
+
+
 @op(x=lambda g, x_shape, axis: _restore(g, x_shape, axis))
 def sum(be, x, *, axis=None, keepdims=False):
     """The sum along an axis, several, or all."""
-    return x.sum(axis=_axes("sum", x, axis), keepdims=keepdims)
+    return _total(be, x, _axes("sum", x, axis), keepdims)
 
 
 @op(x=lambda g, x_shape, axis: _restore(g / _count(x_shape, axis), x_shape, axis))
@@ -61,7 +82,7 @@ def mean(be, x, *, axis=None, keepdims=False):
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
     if x.dtype == np.float16:  # whose sums overflow
         return x.mean(axis=axes, keepdims=keepdims)
-    return x.sum(axis=axes, keepdims=keepdims) / _count(x.shape, axis)
+    return _total(be, x, axes, keepdims) / _count(x.shape, axis)
 
 
 def _var_rule(g, x, axis, ddof):
