@@ -23,6 +23,15 @@ CASES = [
     ((1, 20, 1, 40), (30, 20, 1, 5), (1, 1), (0, 2), (1, 1), 1),
     ((0, 4, 6, 6), (5, 4, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((7, 2, 3, 3), (1, 2, 3, 3), (1, 1), (0, 0), (1, 1), 1),
+    # depthwise: as many groups as channels
+    ((3, 5, 9, 37), (5, 1, 3, 3), (1, 1), (1, 1), (1, 1), 5),
+    ((2, 6, 11, 20), (6, 1, 3, 3), (2, 2), (1, 1), (1, 1), 6),
+    ((2, 6, 12, 41), (6, 1, 5, 4), (2, 2), (3, 0), (1, 2), 6),
+    ((2, 4, 13, 22), (4, 1, 3, 5), (3, 3), (4, 6), (2, 1), 4),
+    ((2, 4, 40, 3), (4, 1, 3, 1), (2, 1), (0, 2), (3, 1), 4),
+    ((2, 3, 7, 70), (3, 1, 1, 2), (1, 4), (0, 0), (1, 3), 3),
+    ((4, 8, 7, 7), (8, 1, 7, 7), (1, 1), (3, 3), (1, 1), 8),
+    ((2, 8, 9, 9), (16, 1, 3, 3), (1, 1), (1, 1), (1, 1), 8),
 ]
 
 
@@ -33,7 +42,7 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
     """To 32 epsilons of the largest element."""
     x_shape, w_shape, *geometry = case
     rng = np.random.default_rng(0)
-    x, w = (rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape))
+    x, w, bias = (rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape, w_shape[:1]))
     before = threads.num_threads()
     threads.set_num_threads(count)
     try:
@@ -41,18 +50,20 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
         g = rng.standard_normal(y.shape).astype(dtype)
         ours = (
             y,
+            cpu.conv2d(x, w, *geometry, bias),
             cpu.conv2d_input_grad(g, w, x.shape, *geometry),
             cpu.conv2d_weight_grad(g, x, w.shape, *geometry),
         )
     finally:
         threads.set_num_threads(before)
-    x, w, g = (a.astype(np.float64) for a in (x, w, g))
+    x, w, g, bias = (a.astype(np.float64) for a in (x, w, g, bias))
     exact = (
         reference.conv2d(x, w, *geometry),
+        reference.conv2d(x, w, *geometry, bias),
         reference.conv2d_input_grad(g, w, x.shape, *geometry),
         reference.conv2d_weight_grad(g, x, w.shape, *geometry),
     )
-    for name, a, b in zip(("y", "dx", "dweight"), ours, exact, strict=True):
+    for name, a, b in zip(("y", "y with bias", "dx", "dweight"), ours, exact, strict=True):
         assert (a.dtype, a.shape) == (dtype, b.shape), name
         bound = 32 * np.finfo(dtype).eps * np.abs(b).max(initial=0)
         np.testing.assert_allclose(a, b, rtol=0, atol=bound, err_msg=name)

@@ -8,7 +8,7 @@ on MNIST left PyTorch's losses by 1e-4 within ten steps of Adam.
 import numpy as np
 
 from .. import reference
-from . import block_gemm, conv_patches
+from . import block_gemm, conv_depthwise, conv_patches
 from .conv_geometry import geometry
 from .memory import empty
 from .threads import num_threads, pool
@@ -19,6 +19,15 @@ SMALL = 1 << 16  # multiplications that are worth a thread
 def _is_ours(*arrays):
     dtype = arrays[0].dtype
     return dtype in (np.float32, np.float64) and all(x.dtype == dtype for x in arrays)
+
+
+def _is_depthwise(s):
+    return s.c_in == s.c_out == 1 < s.groups and s.macs > 0
+
+
+def _padded(s, plane, dtype):
+    """A padded plane for each thread, and how it lies there."""
+    return empty((_threads(s), plane.rows * plane.phases * plane.line), dtype), s, plane
 
 
 def _flat(x):
@@ -42,10 +51,15 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     if not _is_ours(g, weight):
         return reference.conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups)
     s = geometry(x_shape, weight.shape, stride, padding, dilation, groups)
+    dx = empty(x_shape, g.dtype)
+    if _is_depthwise(s):
+        arrays = pool(), _flat(g), _flat(weight), _flat(dx)
+        plane = conv_depthwise.plane_of_g(s, g.itemsize)
+        conv_depthwise.input_grad(*arrays, *_padded(s, plane, g.dtype))
+        return dx
     turned = s.inverse
     if s.sh == s.sw == 1 and min(turned.ph, turned.pw) >= 0 and 2 * s.c_in >= s.c_out:
         return _forward(g, weight, np.empty(0, g.dtype), turned, True)
-    dx = empty(x_shape, g.dtype)
     if not s.macs:
         dx[...] = 0
         return dx
@@ -67,6 +81,11 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     if not s.macs:
         dweight[...] = 0
         return dweight
+    if _is_depthwise(s):
+        arrays = pool(), _flat(g), _flat(x), _flat(dweight)
+        plane = conv_depthwise.plane_of_x(s, x.itemsize)
+        conv_depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
+        return dweight
     block_gemm.prepare(x.dtype)
     threads = _threads(s)
     c = conv_patches.chunks(s, x.itemsize, threads)
@@ -85,6 +104,11 @@ def _forward(x, weight, bias, s, turned):
     y = empty((s.images, s.groups * s.c_out, s.ho, s.wo), x.dtype)
     if not s.macs:
         y[...] = bias[:, None, None] if bias.size else 0
+        return y
+    if _is_depthwise(s) and not turned:
+        arrays = pool(), _flat(x), _flat(weight), bias, _flat(y)
+        plane = conv_depthwise.plane_of_x(s, x.itemsize)
+        conv_depthwise.forward(*arrays, *_padded(s, plane, x.dtype))
         return y
     block_gemm.prepare(x.dtype)
     threads = _threads(s)

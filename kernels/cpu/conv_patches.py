@@ -20,6 +20,7 @@ from .simd import (
     REGISTER_BYTES,
     body,
     every_second,
+    full,
     inlined,
     lanes,
     load,
@@ -28,7 +29,7 @@ from .simd import (
     store,
     store_some,
     transpose,
-    with_zeros,
+    zipped,
 )
 from .threads import run, share, threads_of
 
@@ -132,7 +133,7 @@ def _patch_rows(s, c):
 
 
 @inlined
-def _copy(x, i, y, j, n):
+def copy(x, i, y, j, n):
     """y[j : j + n] = x[i : i + n], reading whole vectors."""
     size = lanes(x)
     for k in range(0, n - size + 1, size):
@@ -151,7 +152,7 @@ def _add_number(y, j, numbers, k, n):
 
 
 @inlined
-def _copy_line(x, start, step, left, width, y, at, n):
+def copy_line(x, start, step, left, width, y, at, n):
     """y[at + q] = x[start + left + q * step], or 0 outside of the line of so many; n of them.
 
     Whole vectors are written.
@@ -183,7 +184,7 @@ def _add_line(y, at, n, x, start, step, left, width):
             value = load(y, at + q) + load_some(x, start + first, -first, last)
             store_some(x, start + first, value, -first, last)
         elif step == 2:
-            for value in with_zeros(load(y, at + q)):
+            for value in zipped(load(y, at + q), full(y, y.dtype.type(0))):
                 value = value + load_some(x, start + first, -first, last)
                 store_some(x, start + first, value, -first, last)
                 first, last = first + size, last - size
@@ -210,7 +211,7 @@ def _gather(x, group, channel, channels, chunk, patches, s, c):
                     top = r * s.sh + phase + i * s.dh - s.ph
                     inside = s.w if 0 <= top < s.h else 0
                     start = (plane * s.h + top) * s.w
-                    _copy_line(x, start, s.sw, left, inside, patches, at, c.columns)
+                    copy_line(x, start, s.sw, left, inside, patches, at, c.columns)
                     at += c.columns
 
 
@@ -238,11 +239,11 @@ def _forward_task(task, tasks, x, w, w_line, bias, patch_rows, y, patches, out, 
                     plane = (n * s.groups + group) * s.c_out + o
                     target = (plane * s.ho + row) * s.wo + column
                     if columns == s.wo:
-                        _copy(out, at, y, target, rows * columns)
+                        copy(out, at, y, target, rows * columns)
                         at += rows * columns
                     else:
                         for r in range(rows):
-                            _copy(out, at + r * c.columns, y, target + r * s.wo, columns)
+                            copy(out, at + r * c.columns, y, target + r * s.wo, columns)
 
 
 @body
@@ -326,7 +327,7 @@ def _g_lines(g, group, chunk, lines, s, c):
         plane = (image * s.groups + group) * s.c_out + o
         for r in range(rows):
             start = (plane * s.ho + row + r) * s.wo + column
-            _copy_line(g, start, 1, 0, columns, lines, o * c.y_line + r * c.columns, c.columns)
+            copy_line(g, start, 1, 0, columns, lines, o * c.y_line + r * c.columns, c.columns)
         end = (o + 1) * c.y_line
         lines[o * c.y_line + pixels : end] = 0
     return pixels

@@ -276,20 +276,37 @@ def every_second(typingctx, a, b):
 
 
 @intrinsic
-def with_zeros(typingctx, v):
-    """The vectors v0 0 v1 0 ... and so on to the last lane of v."""
+def zipped(typingctx, a, b):
+    """The vectors a0 b0 a1 b1 ... and so on to the last lanes of a and b."""
 
     def codegen(context, builder, sig, args):
-        (value,) = args
-        zero = ir.Constant(value.type, None)
-        count = value.type.count
+        count = a.lanes
         parts = [
-            builder.shuffle_vector(value, zero, numbers([x for n in half for x in (n, count)]))
+            builder.shuffle_vector(*args, numbers([x for n in half for x in (n, count + n)]))
             for half in (range(count // 2), range(count // 2, count))
         ]
         return context.make_tuple(builder, sig.return_type, parts)
 
-    return types.UniTuple(v, 2)(v), codegen
+    return types.UniTuple(a, 2)(a, b), codegen
+
+
+@intrinsic
+def store_every(typingctx, x, i, v, step, first, last):
+    """x[i + n * step] = lane n, where n * step is from `first` up to, without, `last`."""
+
+    def codegen(context, builder, sig, args):
+        x_value, i, v, step, first, last = args
+        start = pointer(context, builder, x, x_value, i)
+        for n in range(v.type.count):
+            at = builder.mul(step, WORD(n))
+            inside = builder.and_(
+                builder.icmp_signed(">=", at, first), builder.icmp_signed("<", at, last)
+            )
+            with builder.if_then(inside):
+                builder.store(builder.extract_element(v, INT(n)), builder.gep(start, [at]))
+        return context.get_dummy_value()
+
+    return types.void(x, i64, v, *(i64,) * 3), codegen
 
 
 def _transpose(exactly):
