@@ -21,72 +21,74 @@ def sum_middle(x):
     """y[a, b] = sum of x[a, r, b] over r."""
     if x.dtype not in REAL:
         return reference.sum_middle(x)
-    y = empty((x.shape[0], x.shape[2]), x.dtype)
-    _sum_middle(pool(), x, y)
+    a, r, b = x.shape
+    y = empty((a, b), x.dtype)
+    if b == 1:
+        _sum_runs(pool(), x.reshape(a, r), y.reshape(a))
+    else:
+        _sum_rows(pool(), x, y)
     return y
 
 
 @jit
-def _sum_middle(pool, x, y):
-    a, r, b = x.shape
+def _pieces(pool, x):
+    """(tasks, into how many pieces each sum is cut, to be enough for them)."""
     tasks = tasks_for(pool, x.size, TASK)
-    if a >= tasks:
-        run(pool, _some_of_a, (x, y), tasks)
-        return
-    tasks = max(1, min(tasks, r))
-    parts = np.empty((tasks, a, b), x.dtype)
-    run(pool, _some_of_r, (x, parts), tasks)
-    y[:] = 0
-    for part in parts:
-        y += part
+    return tasks, 1 if x.shape[0] >= tasks else max(1, min(tasks, x.shape[1]))
 
 
 @jit
-def _some_of_a(task, tasks, x, y):
-    lo, hi = share(task, tasks, x.shape[0])
-    if x.shape[2] == 1:
-        _sum_runs(x, lo, hi, 0, x.shape[1], y)
-    else:
-        for i in range(lo, hi):
-            _sum_rows(x[i], y[i])
+def _sum_rows(pool, x, y):
+    tasks, pieces = _pieces(pool, x)
+    parts = np.empty((pieces, *y.shape), x.dtype) if pieces > 1 else y.reshape(1, *y.shape)
+    run(pool, _sum_rows_part, (x, parts), tasks)
+    if pieces > 1:
+        y[:] = 0
+        for part in parts:
+            y += part
 
 
 @jit
-def _some_of_r(task, tasks, x, parts):
-    lo, hi = share(task, tasks, x.shape[1])
-    if x.shape[2] == 1:
-        _sum_runs(x, 0, x.shape[0], lo, hi, parts[task])
-    else:
-        for i in range(x.shape[0]):
-            _sum_rows(x[i, lo:hi], parts[task, i])
+def _sum_rows_part(task, tasks, x, parts):
+    """Sums of blocks of rows, element by element, added up."""
+    block = np.empty(x.shape[2], x.dtype)
+    for item in range(*share(task, tasks, x.shape[0] * len(parts))):
+        i, piece = item // len(parts), item % len(parts)
+        begin, end = share(piece, len(parts), x.shape[1])
+        to = parts[piece, i]
+        to[:] = 0
+        for top in range(begin, end, ROWS):
+            block[:] = 0
+            for r in range(top, min(top + ROWS, end)):
+                row = x[i, r]
+                for j in range(row.size):
+                    block[j] += row[j]
+            for j in range(block.size):
+                to[j] += block[j]
 
 
 @jit
-def _sum_rows(x, y):
-    """y = the sum of the rows of x (R, B)."""
-    y[:] = 0
-    block = np.empty(x.shape[1], x.dtype)
-    for top in range(0, x.shape[0], ROWS):
-        block[:] = 0
-        for r in range(top, min(top + ROWS, x.shape[0])):
-            row = x[r]
-            for j in range(row.size):
-                block[j] += row[j]
-        for j in range(block.size):
-            y[j] += block[j]
+def _sum_runs(pool, x, y):
+    tasks, pieces = _pieces(pool, x)
+    parts = np.empty((pieces, y.size), x.dtype) if pieces > 1 else y.reshape(1, y.size)
+    run(pool, _sum_runs_part, (x, parts), tasks)
+    if pieces > 1:
+        y[:] = 0
+        for part in parts:
+            y += part
 
 
 @jit
-def _sum_runs(x, top, bottom, lo, hi, y):
-    """y[a, 0] = the sum of x[a, lo:hi, 0], elements that lie side by side, for some a."""
-    flat = x.reshape(x.size)
-    for i in range(top, bottom):
-        begin, end = i * x.shape[1] + lo, i * x.shape[1] + hi
+def _sum_runs_part(task, tasks, x, parts):
+    """Sums of what lies side by side, in runs."""
+    for item in range(*share(task, tasks, x.shape[0] * len(parts))):
+        i, piece = item // len(parts), item % len(parts)
+        begin, end = share(piece, len(parts), x.shape[1])
         total = 0.0
         for start in range(begin, end, RUN):
-            part = flat[start : min(start + RUN, end)]
+            run_of = x[i, start : min(start + RUN, end)]
             s = x.dtype.type(0)
-            for k in range(part.size):
-                s += part[k]
+            for k in range(run_of.size):
+                s += run_of[k]
             total += s
-        y[i, 0] = total
+        parts[piece, i] = total

@@ -375,7 +375,7 @@ def _seed(tensor, gradient, create_graph):
 # The ops that the walk itself needs; the others are in ops/.
 
 
-SMALL = 1 << 12  # elements up to which NumPy sums faster than a kernel starts
+SMALL = 1 << 14  # elements up to which NumPy sums faster than a kernel starts
 
 
 @functools.lru_cache(1024)

@@ -50,22 +50,23 @@ def _axes(name, x, axis):
 
 def _total(be, x, axes, keepdims):
     """x.sum: of large arrays by the kernel, one run of neighbouring axes after the other."""
-    if x.size < LARGE or x.dtype.kind != "f" or not x.flags.c_contiguous:
+    if x.size < LARGE or axes == () or x.dtype.kind != "f" or not x.flags.c_contiguous:
         return x.sum(axis=axes, keepdims=keepdims)
-    shape, y, last = x.shape, x, x.ndim
-    chosen = set(range(x.ndim) if axes is None else axes)
-    while last:
+    y, last = x, x.ndim
+    chosen = tuple(range(x.ndim)) if axes is None else axes
+    while last and y.size >= LARGE:
         first = last
         while first and (first - 1 in chosen) == (last - 1 in chosen):
             first -= 1
         if last - 1 in chosen:
-            y = be.k.sum_middle(
-                y.reshape(math.prod(shape[:first]), math.prod(shape[first:last]), -1)
-            )
+            before, ones, after = y.shape[:first], (1,) * (last - first), y.shape[last:]
+            middle = math.prod(y.shape[first:last])
+            y = be.k.sum_middle(y.reshape(math.prod(before), middle, math.prod(after)))
+            y = y.reshape(*before, *ones, *after)
         last = first
-    if keepdims:
-        return y.reshape([1 if i in chosen else n for i, n in enumerate(shape)])
-    return y.reshape([n for i, n in enumerate(shape) if i not in chosen])
+    if last:  # little is left
+        return y.sum(axis=axes, keepdims=keepdims)
+    return y if keepdims else y.squeeze(chosen)
 
 
 @op(x=lambda g, x_shape, axis: _restore(g, x_shape, axis))
