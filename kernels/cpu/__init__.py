@@ -1,8 +1,9 @@
 """The kernels of the reference, compiled by numba for the CPU: float32 and float64, on all threads.
 
-compile.py, threads.py, gemm.py, vector_math.py and memory.py are what the kernels build on. What a
-kernel does not take (other dtypes, dtypes mixed) it hands to the reference, and what is not here
-at all is the reference's.
+compile.py, threads.py, memory.py, vector_math.py and simd.py are what the kernels build on, and for
+products of matrices gemm.py (BLAS, for small ones), block_gemm.py and packed_gemm.py (our own).
+What a kernel does not take (other dtypes, dtypes mixed) it hands to the reference, and what is not
+here at all is the reference's.
 """
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name

@@ -24,6 +24,7 @@ from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_seria
 BY_TYPE = backend.BY_TYPE
 NO_ATTRIBUTES: dict[str, Any] = {}
 NOT_ARRAYS = frozenset((int, float, bool, complex, type(None)))  # None: an optional input left out
+FAULTS = ValueError, TypeError, IndexError, AttributeError  # of array modules, to be explained
 EMPTY = inspect.Parameter.empty
 
 OPS: dict[str, "Op"] = {}
@@ -192,12 +193,13 @@ def _function_of(record):
         be = BY_TYPE[main]
         try:
             out = forward(be, x, **attributes)
-        except (ValueError, TypeError, IndexError, AttributeError):
-            return None  # it will raise again where it is explained
+        except FAULTS as error:
+            errors.explain(record, (x,), error)
+            raise
         if type(out) is not main:
             out = be.xp.asarray(out)
-        if out.dtype is not x.dtype and out.dtype != x.dtype:
-            return None
+        if out.dtype is not x.dtype:
+            out = _weak_integers(out, (x,))
         version = a.version if (view or out is x) and _shares_memory(be, out, x) else [0]
         node = a.node
         if node is None or not (differentiable and mode.grad and out.dtype.kind in "fc"):
@@ -213,35 +215,38 @@ def _function_of(record):
         be = BY_TYPE[main]
         try:
             out = forward(be, x, y)
-        except (ValueError, TypeError, IndexError, AttributeError):
-            return None
-        if type(out) is not main or (out.dtype is not x.dtype and out.dtype != x.dtype):
-            return None
+        except FAULTS as error:
+            errors.explain(record, (x, y), error)
+            raise
+        if type(out) is not main:
+            out = be.xp.asarray(out)
+        if out.dtype is not x.dtype:
+            out = _weak_integers(out, (x, y))
+        version = a.version if out is x else b.version if out is y else [0]
         p, q = a.node, b.node
         mask = (p is not None) + 2 * (q is not None)
         if not (mask and differentiable and mode.grad and out.dtype.kind in "fc"):
-            return wrap(out, None, [0])
+            return wrap(out, None, version)
         plan = plans.get((mask, 2)) or record.plan(mask, 2)
-        return _recorded(plan, (p, q), (a, b), (x, y), NO_ATTRIBUTES, out, [0], be)
+        return _recorded(plan, (p, q), (a, b), (x, y), NO_ATTRIBUTES, out, version, be)
 
     def apply_to_arrays(args, attributes):
         main = type(args[0])
         if (floating and args[0].dtype.kind in "biu") or type(args[-1]) is not main:
             return None
-        for value in attributes.values():
-            if type(value) is Tensor:
+        for name, value in attributes.items():
+            if type(value) is Tensor or name not in attributes_known:
                 return None
         try:
             return forward(BY_TYPE[main], *args, **attributes)
-        except (ValueError, TypeError, IndexError, AttributeError):
-            return None
+        except FAULTS as error:
+            errors.explain(record, args, error)
+            raise
 
     def apply(*args, **attributes):  # the path of every op: long, but nothing is called in vain
         if len(args) > count > 0 and not attributes and len(args) <= most:
-            args, attributes = (
-                args[:count],
-                dict(zip(record.attributes, args[count:], strict=False)),
-            )
+            attributes = dict(zip(record.attributes, args[count:], strict=False))
+            args = args[:count]
         if quick and len(args) == count:
             kind = type(args[0])
             if kind is not Tensor:
@@ -289,7 +294,7 @@ def _function_of(record):
             first = arrays[0]
         try:
             out = forward(be, *arrays, **attributes)
-        except (ValueError, TypeError, IndexError, AttributeError) as error:
+        except FAULTS as error:
             errors.explain(record, arrays, error)
             raise
         if saves_more:
