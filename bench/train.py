@@ -42,7 +42,9 @@ TASKS = {  # example, its options, what is measured at the end
     "lstm": ("char_lm", f"{LSTM} {LONG}", "validation loss"),
     "cnn": ("mnist", "--model cnn --epochs 2 --batch-size 64 --optimizer adam", "test accuracy"),
 }
-COMPARED, TOLERANCE = 50, 1e-4  # first steps, whose losses may differ by this much at most
+# First steps, whose losses may differ by this much at most. Rounding grows: of the cnn, PyTorch's
+# own two convolutions (oneDNN and native) are 1e-5 apart after 30 steps and 2e-4 after 50.
+COMPARED, TOLERANCE = 30, 1e-4
 RESULTS = Path(__file__).parent / "results" / "train.json"
 
 
