@@ -2,6 +2,7 @@
 
     gemm    flops of a float32 product of 2048 x 2048 matrices
     copy    bytes read and written, half and half, while an array larger than any cache is copied
+    update  the same while it is scaled in place: faster, since no other memory is claimed
     read    bytes read while such an array is summed up
     fill    bytes written while it is filled
 
@@ -17,7 +18,8 @@ from bench.arena import OpponentError, opponents, race
 GEMM_SIZE = 2048
 STREAM_ELEMENTS = 1 << 25  # 128 MB of float32
 WORK = {"gemm": 2 * GEMM_SIZE**3} | {
-    kind: copies * 4 * STREAM_ELEMENTS for kind, copies in (("copy", 2), ("read", 1), ("fill", 1))
+    kind: copies * 4 * STREAM_ELEMENTS
+    for kind, copies in (("copy", 2), ("update", 2), ("read", 1), ("fill", 1))
 }
 LIBRARIES = "numpy", "torch"
 
@@ -35,20 +37,26 @@ class Work(NamedTuple):
     """What a computation has to do at least: flops in matrix products, or bytes moved.
 
     `fewest_flops`, if given, is what remains of the flops by an algorithm that takes fewer
-    products (Winograd's); only beyond it is a figure impossible.
+    products (Winograd's); only beyond it is a figure impossible. `in_place`: what is written lies
+    where it was read.
     """
 
     flops: int = 0
     read: int = 0
     written: int = 0
     fewest_flops: int | None = None
+    in_place: bool = False
 
     def kinds(self):
         """The limits that this work needs."""
         if self.flops:
             return ("gemm",)
         rest = {"read": self.read > self.written, "fill": self.written > self.read}
-        return ("copy", *(kind for kind, needed in rest.items() if needed))
+        return (self._both(), *(kind for kind, needed in rest.items() if needed))
+
+    def _both(self):
+        """The limit of what is both read and written."""
+        return "update" if self.in_place else "copy"
 
     def seconds(self, rates):
         """The time at the limit: what is both read and written is copied, the rest read or filled.
@@ -59,7 +67,7 @@ class Work(NamedTuple):
             return self.flops / rates["gemm"]
         both = min(self.read, self.written)
         rest = abs(self.read - self.written)
-        least = 2 * both / rates["copy"]
+        least = 2 * both / rates[self._both()]
         if rest:
             least += rest / rates["read" if self.read > self.written else "fill"]
         return least
@@ -141,6 +149,7 @@ def _numpy_step(kind):
     x, y = np.ones(STREAM_ELEMENTS, np.float32), np.ones(STREAM_ELEMENTS, np.float32)
     return {
         "copy": lambda: np.copyto(y, x),
+        "update": lambda: np.multiply(x, 1, out=x),
         "read": lambda: np.dot(x, x),
         "fill": lambda: y.fill(2),
     }[kind]
@@ -154,4 +163,9 @@ def _torch_step(kind):
         c = torch.empty_like(a)
         return lambda: torch.mm(a, a, out=c)
     x, y = torch.ones(STREAM_ELEMENTS), torch.ones(STREAM_ELEMENTS)
-    return {"copy": lambda: y.copy_(x), "read": x.sum, "fill": y.zero_}[kind]
+    return {
+        "copy": lambda: y.copy_(x),
+        "update": lambda: x.mul_(1),
+        "read": x.sum,
+        "fill": y.zero_,
+    }[kind]

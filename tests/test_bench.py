@@ -14,7 +14,7 @@ from bench.kernel_rows import ROWS
 from bench.opponents import build
 
 ROOT = Path(__file__).resolve().parents[1]
-RATES = {"gemm": 100e9, "copy": 10e9, "read": 20e9, "fill": 5e9}
+RATES = {"gemm": 100e9, "copy": 10e9, "update": 50e9, "read": 20e9, "fill": 5e9}
 
 # An opponent that notes when it runs, and one for each way to fail
 RUNNER = """
@@ -90,6 +90,7 @@ WORKS = {  # work: seconds at RATES, by hand
     limits.Work(read=int(3e9), written=int(1e9)): 0.2 + 0.1,
     limits.Work(read=int(1e9)): 0.05,
     limits.Work(written=int(1e9)): 0.2,
+    limits.Work(read=int(2e9), written=int(1e9), in_place=True): 0.04 + 0.05,
 }
 
 

@@ -129,7 +129,7 @@ def _optimizers(n):
             normal((n,), (n,)),
             kernel,
             lambda torch, param, grad: _faster_optimizer(torch, optimizer, param, grad, options),
-            moved((n,), 2 + states, 1 + states),
+            moved((n,), 2 + states, 1 + states)._replace(in_place=True),
         )
 
     lr = 1e-3
