@@ -105,7 +105,7 @@ def numbers(values):
 
 def multiply_add(builder, a, b, c):
     """a * b + c, rounded once where the CPU can."""
-    return function_on(builder, "llvm.fma.{}", a.type, a.type, [a, b, c])
+    return function_on(builder, "llvm.fmuladd.{}", a.type, a.type, [a, b, c])
 
 
 def _lanes(builder, count, first, last):
