@@ -96,17 +96,27 @@ def test_pooling_chooses_what_the_reference_chooses(case, dtype):
     np.testing.assert_array_equal(ours, reference.max_pool2d_backward(g, index, shape))
 
 
-def test_infinity_spreads_no_further_than_in_the_reference():
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("groups", [1, 32])
+def test_infinity_spreads_no_further_than_in_the_reference(groups, stride):
     x = np.random.default_rng(0).standard_normal((2, 32, 8, 8)).astype(np.float32)
-    w = np.random.default_rng(1).standard_normal((32, 32, 3, 3)).astype(np.float32)
-    x[0, 3, 4, 5] = np.inf
-    geometry = (1, 1), (1, 1), (1, 1), 1
-    with np.errstate(invalid="ignore"):
-        expected = reference.conv2d(x, w, *geometry)
-        ours = cpu.conv2d(x, w, *geometry)
-    np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(expected))
-    finite = np.isfinite(expected)
-    np.testing.assert_allclose(ours[finite], expected[finite], rtol=1e-4, atol=1e-3)
+    w = np.random.default_rng(1).standard_normal((32, 32 // groups, 3, 3)).astype(np.float32)
+    geometry = stride, (1, 1), (1, 1), groups
+    g = np.array(reference.conv2d(x, w, *geometry))
+    bad_x, bad_g = x.copy(), g.copy()
+    bad_x[0, 3, 4, 5] = bad_x[1, 5, 7, 7] = bad_g[0, 3, 3, 2] = bad_g[1, 5, 0, -1] = np.inf
+    for name, inputs in (
+        ("conv2d", (bad_x, w)),
+        ("conv2d_input_grad", (bad_g, w, x.shape)),
+        ("conv2d_weight_grad", (g, bad_x, w.shape)),
+        ("conv2d_weight_grad", (bad_g, x, w.shape)),
+    ):
+        with np.errstate(invalid="ignore"):
+            expected = getattr(reference, name)(*inputs, *geometry)
+            ours = getattr(cpu, name)(*inputs, *geometry)
+        np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(expected), name)
+        finite = np.isfinite(expected)
+        np.testing.assert_allclose(ours[finite], expected[finite], rtol=1e-3, atol=2e-3)
 
 
 def test_the_same_bits_from_run_to_run():
