@@ -51,8 +51,8 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     if not _is_ours(g, weight):
         return reference.conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups)
     s = geometry(x_shape, weight.shape, stride, padding, dilation, groups)
-    dx = empty(x_shape, g.dtype)
     if _is_depthwise(s):
+        dx = empty(x_shape, g.dtype)
         arrays = pool(), _flat(g), _flat(weight), _flat(dx)
         plane = conv_depthwise.plane_of_g(s, g.itemsize)
         conv_depthwise.input_grad(*arrays, *_padded(s, plane, g.dtype))
@@ -60,6 +60,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     turned = s.inverse
     if s.sh == s.sw == 1 and min(turned.ph, turned.pw) >= 0 and 2 * s.c_in >= s.c_out:
         return _forward(g, weight, np.empty(0, g.dtype), turned, True)
+    dx = empty(x_shape, g.dtype)
     if not s.macs:
         dx[...] = 0
         return dx

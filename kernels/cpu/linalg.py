@@ -12,6 +12,7 @@ from .threads import num_threads, pool, run, share, tasks_for, threads_of
 
 # Multiply-adds up to which NumPy's BLAS is called: it stays on one thread there, and starts sooner.
 SMALL = 1 << 18
+LITTLE = 1 << 14  # multiply-adds of one of a stack of products, below which packing costs too much
 TASK = 1 << 19  # multiply-adds that are worth a thread
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -30,7 +31,7 @@ def matmul(a, b):
         c = empty((a.shape[0], b.shape[1]), a.dtype)
         _matmul(pool(), *_plain(a), *_plain(b), np.empty(0, c.dtype), c, _rooms(c.dtype))
         return c
-    if a.shape[:-2] != b.shape[:-2]:
+    if a.shape[:-2] != b.shape[:-2] or a.shape[-2] * a.shape[-1] * b.shape[-1] < LITTLE:
         return np.matmul(a, b)
     c = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
     _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], _rooms(c.dtype))

@@ -50,7 +50,8 @@ def _axes(name, x, axis):
 
 def _total(be, x, axes, keepdims):
     """x.sum: of large arrays by the kernel, one run of neighbouring axes after the other."""
-    if x.size < LARGE or axes == () or x.dtype.kind != "f" or not x.flags.c_contiguous:
+    wide = x.dtype.kind == "f" and x.dtype.itemsize >= 4  # else sums of sums would be rounded
+    if not wide or x.size < LARGE or axes == () or not x.flags.c_contiguous:
         return x.sum(axis=axes, keepdims=keepdims)
     y, last = x, x.ndim
     chosen = tuple(range(x.ndim)) if axes is None else axes
