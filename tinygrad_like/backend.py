@@ -76,8 +76,8 @@ class Backend:
     @property
     def special(self):
         """SciPy's special functions for this array module (loaded on first use)."""
-        name = "scipy.special" if self.xp is np else "cupyx.scipy.special"
-        return importlib.import_module(name)
+        on_gpu = self.xp.__name__ == "cupy"
+        return importlib.import_module("cupyx.scipy.special" if on_gpu else "scipy.special")
 
     def from_host(self, array):
         """A NumPy array on this device; on the CPU the very same array."""
@@ -111,6 +111,10 @@ def _cpu_kernels():
     return importlib.import_module("tinygrad_like.kernels.cpu")
 
 
+def _cuda_kernels():
+    return importlib.import_module("tinygrad_like.kernels.cuda")
+
+
 CPU = Backend("cpu", np, _cpu_kernels, np.ndarray)
 
 # The backend of an array, by its exact type; CuPy's joins on first use.
@@ -126,23 +130,26 @@ _default = _Default()
 
 
 def get(device=None):
-    """The backend of a device name (`"cpu"` or `"cuda"`); None means the default device.
+    """The backend of a device name: `"cpu"`, `"cuda"` or `"cuda-emulator"`; None: the default.
 
     Raises DeviceError with the exact fix if the device is unknown or cannot be used here.
     """
     name = _default.device if device is None else device
     found = _BY_DEVICE.get(name) if isinstance(name, str) else None
     if found is None:
-        if name != "cuda":
-            raise DeviceError(f"[device] unknown device {name!r}, expected 'cpu' or 'cuda'")
-        found = _BY_DEVICE["cuda"] = _cuda_backend()
+        make = _MAKERS.get(name) if isinstance(name, str) else None
+        if make is None:
+            raise DeviceError(
+                f"[device] unknown device {name!r}, expected 'cpu', 'cuda' or 'cuda-emulator'"
+            )
+        found = _BY_DEVICE[name] = make()
         BY_TYPE[found.array_type] = found
     return found
 
 
 def is_device(name):
     """Whether a name is one of a device (usable here or not), rather than of a dtype."""
-    return isinstance(name, str) and (name == "cuda" or name in _BY_DEVICE)
+    return isinstance(name, str) and (name in _MAKERS or name in _BY_DEVICE)
 
 
 def of(array):
@@ -188,7 +195,24 @@ def _cuda_backend():
         raise DeviceError(f"[device] 'cuda' cannot be used: {problem}. The rest works on 'cpu'")
     import cupy
 
-    return Backend("cuda", cupy, lambda: reference, cupy.ndarray)
+    return Backend("cuda", cupy, _cuda_kernels, cupy.ndarray)
+
+
+def emulator_problem():
+    """Why `device="cuda-emulator"` cannot be used here, with the fix; None if it can."""
+    return importlib.import_module("tinygrad_like.kernels.cuda.emulator").problem()
+
+
+def _emulator_backend():
+    problem = emulator_problem()
+    if problem is not None:
+        raise DeviceError(problem)
+    emulator = importlib.import_module("tinygrad_like.kernels.cuda.emulator")
+    return Backend("cuda-emulator", emulator.xp, _cuda_kernels, emulator.DeviceArray)
+
+
+# The devices that are made when first asked for.
+_MAKERS = {"cuda": _cuda_backend, "cuda-emulator": _emulator_backend}
 
 
 def set_num_threads(n):

@@ -26,6 +26,8 @@ def doctor():
     print("devices")
     print(f"  cpu            works, matrix products by {_blas()}")
     problem = backend.cuda_problem()
+    emulated = backend.emulator_problem()
+    print(f"  cuda-emulator  {'works' if emulated is None else f'no: {emulated}'}")
     print(f"  cuda           {f'works: {_gpu()}' if problem is None else f'no: {problem}'}")
 
 

@@ -68,7 +68,8 @@ class Tensor:
             floats become float32 (the default float), arrays keep their dtype.
         requires_grad: whether `backward` computes `.grad` for it (floating dtypes only).
         dtype: a NumPy dtype to convert to.
-        device: `"cpu"` or `"cuda"`; by default where `data` lies, or the default device.
+        device: `"cpu"`, `"cuda"` or `"cuda-emulator"`; by default where `data` lies, or the
+            default device.
 
     Raises:
         TypeError: for data that is no array of numbers.
@@ -188,7 +189,7 @@ class Tensor:
 
     @property
     def device(self):
-        """`"cpu"` or `"cuda"`."""
+        """`"cpu"`, `"cuda"` or `"cuda-emulator"`."""
         return backend.of(self._data).device
 
     def detach(self):

@@ -91,7 +91,7 @@ def to_device(be, x, *, device, source):
 
 
 def to(x, device_or_dtype):
-    """`x` on another device (`"cpu"`, `"cuda"`) or in another dtype; itself if nothing changes."""
+    """`x` on another device or in another dtype; itself if nothing changes."""
     if backend.is_device(device_or_dtype):
         target = backend.get(device_or_dtype).device
         return x if x.device == target else to_device(x, device=target, source=x.device)
@@ -101,7 +101,8 @@ def to(x, device_or_dtype):
         dtype = np.dtype(device_or_dtype)
     except TypeError:
         raise backend.DeviceError(
-            f"[to] {device_or_dtype!r} is no dtype and no device, expected 'cpu', 'cuda' or a dtype"
+            f"[to] {device_or_dtype!r} is no dtype and no device, expected 'cpu', 'cuda', "
+            "'cuda-emulator' or a dtype"
         ) from None
     return x if x.dtype == dtype else astype(x, dtype=dtype)
 

@@ -1,0 +1,65 @@
+// What compiled kernels and the emulator's runtime know of each other.
+//
+// The kernels of one .cu file are compiled into one library together with the runtime
+// (scheduler.cpp and checker.cpp). One launch runs at a time.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#define EMULATOR_API extern "C" __attribute__((visibility("default")))
+
+// An array that the kernel was given: nothing else in global memory may be touched.
+struct EmulatorBuffer {
+    char* start;
+    uint64_t bytes;
+    uint32_t element;  // bytes
+    const char* name;  // of the parameter
+};
+
+struct EmulatorLaunch {
+    uint32_t grid[3], block[3];
+    uint64_t dynamic_shared;  // bytes
+    uint32_t schedule;        // see scheduler.cpp
+    uint32_t checked;         // whether the kernels were compiled with the checker's hooks
+    uint32_t planted;         // the number of a bug that a test has put into the kernels; 0: none
+    uint64_t access_limit;    // checked accesses until a launch counts as endless
+    const EmulatorBuffer* buffers;
+    uint32_t buffer_count;
+};
+
+struct EmulatorIndex { uint32_t x, y, z; };
+
+// A CUDA thread, as its kernel sees it.
+struct EmulatorThread {
+    EmulatorIndex index;
+    uint32_t number, lane, warp;
+};
+
+extern "C" {
+extern EmulatorThread* emulator_thread;      // the one that runs
+extern EmulatorIndex emulator_block_index;   // and its block
+extern EmulatorIndex emulator_block_size, emulator_grid_size;
+extern char* emulator_dynamic_shared;
+
+// The same, for kernels whose every load is checked: no load is needed to learn one's own place.
+EmulatorIndex emulator_own_index() __attribute__((const));
+EmulatorIndex emulator_own_block() __attribute__((const));
+EmulatorIndex emulator_own_block_size() __attribute__((const));
+EmulatorIndex emulator_own_grid_size() __attribute__((const));
+
+void emulator_barrier();
+void emulator_sync_warp(uint32_t mask);
+uint64_t emulator_shuffle(uint32_t mask, uint64_t value, int source_lane);
+uint32_t emulator_ballot(uint32_t mask, int predicate);
+void emulator_atomic(void* address, size_t bytes);  // says that what follows is atomic
+int emulator_planted(int bug) __attribute__((const));  // 1 if that bug is active, else 0
+
+// Copies that land late: between issue and wait nobody may look at the destination.
+void emulator_copy_async(void* to, const void* from, size_t bytes, size_t valid_bytes);
+void emulator_copy_commit();
+void emulator_copy_wait(unsigned groups_left);
+
+// Runs `call(arguments)` as every thread of every block; 0, or 1 with a message.
+int emulator_launch(const EmulatorLaunch*, void (*call)(void**), void** arguments,
+                    char* static_shared, char* static_shared_end);
+}

@@ -1,0 +1,149 @@
+"""Launches on the emulated device: what `launcher` calls, and how a report gets its lines."""
+
+import contextlib
+import ctypes
+import functools
+import re
+import subprocess
+import threading
+from typing import NamedTuple
+
+from .array import DeviceArray
+from .build import KernelFault, library
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (
+        ("start", ctypes.c_void_p),
+        ("bytes", ctypes.c_uint64),
+        ("element", ctypes.c_uint32),
+        ("name", ctypes.c_char_p),
+    )
+
+
+class _Launch(ctypes.Structure):
+    _fields_ = (
+        ("grid", ctypes.c_uint32 * 3),
+        ("block", ctypes.c_uint32 * 3),
+        ("dynamic_shared", ctypes.c_uint64),
+        ("schedule", ctypes.c_uint32),
+        ("checked", ctypes.c_uint32),
+        ("planted", ctypes.c_uint32),
+        ("access_limit", ctypes.c_uint64),
+        ("buffers", ctypes.POINTER(_Buffer)),
+        ("buffer_count", ctypes.c_uint32),
+    )
+
+
+class Mode(NamedTuple):
+    """How launches run."""
+
+    schedule: int = 0
+    checked: bool = False  # whether every access to memory is watched
+    replace: object = None  # from a launcher.Build to another text for it, or None
+    planted: int = 0  # the number of the bug in such a text that is active
+    access_limit: int = 1 << 31  # checked accesses; a launch beyond it is endless
+
+
+class _Modes(threading.local):
+    mode = Mode()
+
+
+_modes = _Modes()
+_one_launch = threading.Lock()
+
+
+@contextlib.contextmanager
+def run(schedule=0, checked=False, **planting):
+    """Within it, launches of this Python thread run by this schedule (see scheduler.cpp).
+
+    With `checked` every access is watched, which costs a factor of ten. `planting` are the further
+    fields of `Mode`, with which a test plants bugs in kernels.
+    """
+    before, _modes.mode = _modes.mode, Mode(schedule, checked, **planting)
+    try:
+        yield
+    finally:
+        _modes.mode = before
+
+
+class _Target:
+    """The emulated device, for `launcher.add_target`."""
+
+    array_type = DeviceArray
+
+    def raw(self, array):
+        a = array._array
+        return a.ctypes.data, a.dtype.name, a.flags.c_contiguous, a.size
+
+    def problem(self, array):
+        return None
+
+    def load(self, kernel):
+        return functools.partial(_launch, kernel)
+
+
+TARGET = _Target()
+
+
+def _launch(kernel, grid, block, arguments, shared):
+    """Run one launch. Raises KernelFault with what went wrong, where, and in which thread."""
+    mode = _modes.mode
+    text = mode.replace(kernel.build) if mode.replace else None
+    loaded = load_library(kernel.build, mode.checked, text)
+    named = zip(kernel.parameters, arguments, strict=True)
+    arrays = [(p.name, a.array._array) for p, a in named if a.array is not None]
+    buffers = (_Buffer * len(arrays))(
+        *((a.ctypes.data, a.nbytes, a.itemsize, name.encode()) for name, a in arrays)
+    )
+    launch = _Launch(
+        *((ctypes.c_uint32 * 3)(*extent) for extent in (grid, block)),
+        *(shared, mode.schedule, mode.checked, mode.planted, mode.access_limit),
+        *(buffers, len(arrays)),
+    )
+    pointers = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(a.value) for a in arguments))
+    with _one_launch:
+        failed = loaded.functions[kernel.name](ctypes.byref(launch), pointers)
+        report = loaded.message().decode() if failed else None
+    if report is not None:
+        raise KernelFault(f"[{kernel.name}] {_with_lines(report, loaded.path)}")
+
+
+class _Library(NamedTuple):
+    path: str
+    functions: dict
+    message: object
+
+
+_libraries: dict = {}
+
+
+def load_library(build, checked, text=None):
+    """Compile (or find in the cache) and load the library of a `launcher.Build`."""
+    key = build, checked, text
+    found = _libraries.get(key)
+    if found is None:
+        path = str(library(build, checked, text))
+        shared_object = ctypes.CDLL(path)
+        message = shared_object.emulator_message
+        message.restype = ctypes.c_char_p
+        functions = {k: getattr(shared_object, f"launch_{k}") for k in build.source.signatures}
+        found = _libraries[key] = _Library(path, functions, message)
+    return found
+
+
+def _with_lines(report, path):
+    """A report in which each {offset} of code has become file:line."""
+    return re.sub(r"\{([0-9a-f]+)\}", lambda m: _line_of(path, m[1]), report)
+
+
+@functools.cache
+def _line_of(path, offset):
+    command = ["addr2line", "-e", path, "-i", f"0x{offset}"]
+    try:
+        done = subprocess.run(command, text=True, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return f"{path}+0x{offset}"
+    lines = [line.rpartition("/")[2].partition(" ")[0] for line in done.stdout.split("\n")]
+    ours = [line for line in lines if line.partition(":")[0].endswith((".cu", ".cuh"))]
+    return ours[0] if ours else lines[0]

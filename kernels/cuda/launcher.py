@@ -1,0 +1,366 @@
+"""The checked launcher: from a `.cu` file and arrays to a launch, on a GPU or in the emulator.
+
+    SOURCE = Source("softmax.cu")
+    SOURCE.kernel("softmax", x.dtype)(grid, block, y, x, columns)
+
+The kernel's C signature is parsed, and every argument is checked against it before each launch:
+kind of array, dtype, contiguity, device, alignment, the range of integers, the limits of the grid.
+Python numbers travel as exactly the C type of their parameter.
+"""
+
+import ctypes
+import functools
+import hashlib
+import itertools
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+HERE = Path(__file__).parent
+SCALARS = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "__half",
+    "bfloat16": "__nv_bfloat16",
+}
+FLOATS = tuple(SCALARS)
+MAX_GRID = (2**31 - 1, 65535, 65535)
+MAX_BLOCK = (1024, 1024, 64)
+MAX_THREADS = 1024
+MAX_SHARED = 227 * 1024  # bytes a block, sm_90; sm_80 has 163 KiB
+
+_INTEGERS = {
+    "bool": ctypes.c_bool,
+    "unsigned char": ctypes.c_uint8,
+    "int": ctypes.c_int32,
+    "unsigned": ctypes.c_uint32,
+    "long long": ctypes.c_int64,
+    "unsigned long long": ctypes.c_uint64,
+}
+_REALS = {"float": ctypes.c_float, "double": ctypes.c_double}
+_DTYPES = {
+    "bool": "bool",
+    "unsigned char": "uint8",
+    "int": "int32",
+    "unsigned": "uint32",
+    "long long": "int64",
+    "unsigned long long": "uint64",
+    "float": "float32",
+    "double": "float64",
+    "__half": "float16",
+    "__nv_bfloat16": "bfloat16",
+}
+
+
+class LaunchError(ValueError):
+    """A launch that is refused: the message names kernel and argument, and nothing was run."""
+
+
+class Parameter(NamedTuple):
+    """One parameter of a kernel as its C signature has it."""
+
+    name: str
+    type: str  # C, without const, * and marks
+    pointer: bool
+    optional: bool
+    may_be_empty: bool
+    alignment: int  # bytes; 0: that of the type
+
+
+SOURCES = {}  # every Source by the name of its file
+
+
+class Source:
+    """A `.cu` file beside this one; it is compiled for a dtype and defines when first launched.
+
+    `variants` are all the sets of defines it may be compiled with: a committed table, that the
+    tests compile for each architecture.
+    """
+
+    def __init__(self, file, dtypes=FLOATS, variants=({},)):
+        self.path = HERE / file
+        self.dtypes, self.variants = tuple(dtypes), tuple(variants)
+        self._kernels = {}
+        SOURCES[file] = self
+
+    def __repr__(self):
+        return f"Source({self.path.name!r})"
+
+    def kernel(self, name, dtype, **defines):
+        """The kernel `name` for arrays of `dtype`; defines as one of `variants` has them."""
+        key = (name, dtype, *defines.items())
+        found = self._kernels.get(key)
+        if found is None:
+            found = self._kernels[key] = self._make(name, dtype, defines)
+        return found
+
+    def _make(self, name, dtype, defines):
+        scalar = dtype_name(dtype)
+        if scalar not in self.dtypes:
+            raise LaunchError(
+                f"[{name}] no kernel for {scalar}, {self.path.name} is compiled for "
+                f"{', '.join(self.dtypes)}"
+            )
+        if defines not in self.variants:
+            raise LaunchError(f"[{name}] {defines} is none of the variants of {self.path.name}")
+        if name not in self.signatures:
+            raise LaunchError(
+                f"[{name}] no such kernel in {self.path.name}, which has "
+                f"{', '.join(self.signatures)}"
+            )
+        return Kernel(self, name, Build(self, scalar, tuple(sorted(defines.items()))))
+
+    @functools.cached_property
+    def text(self):
+        """The whole text, headers of ours spliced in: what is compiled, and what caches hash."""
+        return _spliced(self.path, set())
+
+    @functools.cached_property
+    def signatures(self):
+        """{kernel: [Parameter, ...]}, in the order of the file."""
+        return parse_signatures(self.path.read_text(encoding="utf-8"), self.path.name)
+
+
+class Build(NamedTuple):
+    """A source, the dtype and the defines that it is compiled for."""
+
+    source: Source
+    scalar: str
+    defines: tuple
+
+    @property
+    def options(self):
+        """The compiler's -D options, the same for nvcc, NVRTC and g++."""
+        return [f"-DSCALAR={SCALARS[self.scalar]}", *(f"-D{k}={v}" for k, v in self.defines)]
+
+    @property
+    def label(self):
+        """`matmul float32 TILE=64`: how tables and messages name the build."""
+        defines = [f"{k}={v}" for k, v in self.defines]
+        return " ".join([self.source.path.stem, self.scalar, *defines])
+
+    @property
+    def digest(self):
+        """A hash of the text and the options."""
+        return hashlib.sha256("\0".join([self.source.text, *self.options]).encode()).hexdigest()
+
+
+def builds(source):
+    """Every Build of a source."""
+    return [
+        Build(source, scalar, tuple(sorted(defines.items())))
+        for scalar, defines in itertools.product(source.dtypes, source.variants)
+    ]
+
+
+class Kernel:
+    """One kernel of one build. Call it to check all arguments and launch."""
+
+    def __init__(self, source, name, build):
+        self.name, self.build = name, build
+        self.parameters = source.signatures[name]
+        self._checks = [_check_of(p, name, build.scalar) for p in self.parameters]
+        self._functions = {}
+
+    def __repr__(self):
+        return f"Kernel({self.name!r}, {self.build.label!r})"
+
+    def __call__(self, grid, block, *args, shared=0):
+        """Launch on `grid` blocks of `block` threads (ints or tuples), `shared` dynamic bytes.
+
+        Raises LaunchError, before anything is launched, for an argument that does not fit the
+        kernel's signature.
+        """
+        if len(args) != len(self._checks):
+            raise LaunchError(
+                f"[{self.name}] got {len(args)} arguments, expected {len(self._checks)}: "
+                f"{', '.join(p.name for p in self.parameters)}"
+            )
+        grid, block = self._extent(grid, block, shared)
+        target = _target_of(self.name, args)
+        values = [check(arg, target) for check, arg in zip(self._checks, args, strict=True)]
+        function = self._functions.get(target)
+        if function is None:
+            function = self._functions[target] = target.load(self)
+        function(grid, block, values, shared)
+
+    def _extent(self, grid, block, shared):
+        grid = (grid, 1, 1) if isinstance(grid, int) else (*grid, 1, 1)[:3]
+        block = (block, 1, 1) if isinstance(block, int) else (*block, 1, 1)[:3]
+        for what, extent, limits in (("grid", grid, MAX_GRID), ("block", block, MAX_BLOCK)):
+            for n, limit in zip(extent, limits, strict=True):
+                if not 1 <= n <= limit:
+                    raise LaunchError(
+                        f"[{self.name}] {what} {extent} is out of bounds: 1 to {limits}"
+                        + (" (an empty array needs no launch)" if n == 0 else "")
+                    )
+        if block[0] * block[1] * block[2] > MAX_THREADS:
+            raise LaunchError(f"[{self.name}] block {block} has more than {MAX_THREADS} threads")
+        if not 0 <= shared <= MAX_SHARED:
+            raise LaunchError(
+                f"[{self.name}] {shared} bytes of shared memory, at most {MAX_SHARED}"
+            )
+        return grid, block
+
+
+class Argument(NamedTuple):
+    """A checked argument: its C value, and for a pointer the array, which must stay alive."""
+
+    value: object
+    array: object
+
+
+_TARGETS = {}
+
+
+def add_target(target):
+    """Launch kernels on arrays of `target.array_type` there from now on.
+
+    A target has `raw(array)`: (address, dtype name, whether C-contiguous, elements);
+    `problem(array)`: why the array cannot be used now, or None; `load(kernel)`: compiles, and
+    returns a function of (grid, block, [Argument, ...], shared) that launches.
+    """
+    _TARGETS[target.array_type] = target
+
+
+def _target_of(name, args):
+    for arg in args:
+        target = _TARGETS.get(type(arg))
+        if target is not None:
+            return target
+        if type(arg).__module__.partition(".")[0] == "cupy":
+            from . import gpu
+
+            add_target(gpu.TARGET)
+            return gpu.TARGET
+    kinds = sorted({type(a).__name__ for a in args})
+    raise LaunchError(f"[{name}] no array of a CUDA device among the arguments: {', '.join(kinds)}")
+
+
+def _check_of(parameter, kernel, scalar):
+    """The function (argument, target) -> Argument that checks one parameter."""
+    ctype = parameter.type
+    if ctype == "scalar_t":
+        ctype = SCALARS[scalar]
+    elif ctype == "acc_t":
+        ctype = "double" if scalar == "float64" else "float"
+    where = f"[{kernel}] {parameter.name}"
+    if parameter.pointer:
+        return functools.partial(_check_array, where, parameter, _DTYPES[ctype])
+    if ctype in _INTEGERS:
+        return functools.partial(_check_integer, where, ctype, _INTEGERS[ctype])
+    if ctype in _REALS:
+        return functools.partial(_check_real, where, ctype, _REALS[ctype])
+    raise LaunchError(f"{where}: a {ctype} cannot be passed by value; pass an acc_t")
+
+
+def _check_array(where, parameter, dtype, arg, target):
+    if arg is None:
+        if parameter.optional:
+            return Argument(ctypes.c_void_p(0), None)
+        raise LaunchError(f"{where} is None, expected an array of {dtype}")
+    if type(arg) is not target.array_type:
+        raise LaunchError(
+            f"{where} is a {type(arg).__module__}.{type(arg).__name__}, expected a "
+            f"{target.array_type.__name__} as the other arrays; copy it to the device"
+        )
+    problem = target.problem(arg)
+    if problem is not None:
+        raise LaunchError(f"{where} {problem}")
+    address, found, contiguous, size = target.raw(arg)
+    if found != dtype:
+        raise LaunchError(f"{where} has dtype {found}, expected {dtype}")
+    if not contiguous:
+        raise LaunchError(
+            f"{where} of shape {arg.shape} is a strided view, expected C-contiguous memory; "
+            "copy it with ascontiguousarray"
+        )
+    if size == 0 and not parameter.may_be_empty:
+        raise LaunchError(f"{where} of shape {arg.shape} is empty: there is nothing to launch")
+    if parameter.alignment and address % parameter.alignment:
+        raise LaunchError(
+            f"{where} starts {address % parameter.alignment} bytes beyond a multiple of "
+            f"{parameter.alignment}, and is read {parameter.alignment} bytes at a time; copy it"
+        )
+    return Argument(ctypes.c_void_p(address), arg)
+
+
+def _check_integer(where, ctype, make, arg, target):
+    if not isinstance(arg, (int, np.integer, np.bool_)):
+        raise LaunchError(
+            f"{where} is {arg!r} ({type(arg).__name__}), expected an integer ({ctype})"
+        )
+    value = make(arg)
+    if value.value != arg:
+        raise LaunchError(f"{where} is {arg}, which does not fit {ctype}")
+    return Argument(value, None)
+
+
+def _check_real(where, ctype, make, arg, target):
+    if isinstance(arg, (bool, np.bool_)) or not isinstance(arg, (int, float, np.floating)):
+        raise LaunchError(f"{where} is {arg!r} ({type(arg).__name__}), expected a number ({ctype})")
+    return Argument(make(arg), None)
+
+
+def dtype_name(dtype):
+    """`float32` of a dtype, a NumPy type or a name."""
+    return dtype if isinstance(dtype, str) else np.dtype(dtype).name
+
+
+def common_dtype(*arrays, dtypes=FLOATS):
+    """The name of the one dtype of all arrays (None is passed over); None if they differ.
+
+    None also for a dtype that is not among `dtypes`: what kernels do not take is the reference's.
+    """
+    names = {a.dtype.name for a in arrays if a is not None}
+    name = names.pop() if len(names) == 1 else None
+    return name if name in dtypes else None
+
+
+def _spliced(path, seen):
+    """The text of a file in which `#include "ours.cuh"` is replaced by that file, once each."""
+    lines = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        included = re.match(r'#include "([^"]+)"', line)
+        if included is None:
+            lines.append(line)
+        elif included[1] not in seen:
+            seen.add(included[1])
+            lines.append(f'#line 1 "{included[1]}"')
+            lines.append(_spliced(path.parent / included[1], seen))
+            lines.append(f'#line {number + 1} "{path.name}"')
+    return "\n".join(line for line in lines if line != "#pragma once")
+
+
+_KERNEL = re.compile(
+    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?'
+    r"(\w+)\s*\(([^)]*)\)"
+)
+_MARKS = ("const", "__restrict__", "OPTIONAL", "ALIGNED16", "MAY_BE_EMPTY")
+
+
+def parse_signatures(text, file):
+    """{kernel: [Parameter, ...]} of every `extern "C" __global__ void name(...)` in C text."""
+    text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
+    return {
+        name: [_parameter(part, name, file) for part in parameters.split(",") if part.strip()]
+        for name, parameters in _KERNEL.findall(text)
+    }
+
+
+def _parameter(text, kernel, file):
+    words = text.replace("*", " * ").split()
+    *words, name = words
+    type_ = " ".join(w for w in words if w not in (*_MARKS, "*"))
+    if type_ not in ("scalar_t", "acc_t", *_DTYPES) or words.count("*") > 1:
+        raise LaunchError(f"{file}: parameter {text.strip()!r} of {kernel} has an unknown type")
+    return Parameter(
+        name,
+        type_,
+        pointer="*" in words,
+        optional="OPTIONAL" in words,
+        may_be_empty="MAY_BE_EMPTY" in words,
+        alignment=16 if "ALIGNED16" in words else 0,
+    )

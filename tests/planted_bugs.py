@@ -1,0 +1,150 @@
+"""Plants bugs in the CUDA kernels, one at a time, and asks the emulator to find each.
+
+    python tests/planted_bugs.py [softmax.cu ...]      prints every bug and what found it
+
+Three kinds, made from the text of each `.cu` file: a barrier that is missing, a bound that is one
+too far (`i < n` as `i <= n`), an index that is one too far (`x[i]` as `x[i + 1]`). All the bugs of
+a file are compiled at once, each behind a switch; a bug is found if some case fails with a report
+or with a wrong result.
+"""
+
+import importlib
+import re
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from cuda_case import difference, emulated, exact, rounded
+from tinygrad_like.kernels import cuda
+from tinygrad_like.kernels.cuda import launcher
+
+FAMILIES = sorted(Path(__file__).parent.glob("cuda_cases_*.py"))
+CASES = [case for path in FAMILIES for case in importlib.import_module(path.stem).CASES]
+SOURCES = sorted({case.source for case in CASES})
+
+# The files of device functions, each with the source whose cases exercise it.
+HEADERS = {"device.cuh": "softmax.cu", "philox.cuh": "random.cu"}
+
+# Changes that are no bugs: the part of a line that makes each, and why nothing goes wrong.
+HARMLESS: dict[str, str] = {}
+
+BARRIER = re.compile(r"__sync(?:threads|warp)\([^()]*\);")
+BOUND = re.compile(r"(?<=[\w\])]) < (?=[\w(])")
+INDEX = re.compile(r"(?<=[\w\])])\[(?=[^\[\]])")
+# `float tile[8]`: two words before a bracket, the first of them no keyword of a statement.
+DECLARATION = re.compile(
+    r"(?:^|[{;(])\s*(?:(?:const|static|__shared__|__align__\(\d+\)) )*"
+    r"(?!return|else|case|const|static)[A-Za-z_]\w*(?:<[\w, ]*>)? +\w+\["
+)
+
+
+class Bug(NamedTuple):
+    number: int
+    kind: str  # "barrier", "bound" or "index"
+    place: str  # file:line
+    line: str
+
+
+def planted(text, file):
+    """(text with every bug behind a switch, the list of bugs), for a spliced source text."""
+    bugs, lines = [], []
+    at_file, at_line = file, 0
+    for line in text.split("\n"):
+        marker = re.match(r'#line (\d+) "([^"]+)"', line)
+        if marker:
+            at_line, at_file = int(marker[1]) - 1, marker[2]
+        else:
+            at_line += 1
+            if at_file == file or HEADERS.get(at_file) == file:
+                line = _with_bugs(line, f"{at_file}:{at_line}", bugs)
+        lines.append(line)
+    return "\n".join(lines), bugs
+
+
+def _with_bugs(line, place, bugs):
+    code, slashes, comment = line.partition("//")
+    if code.lstrip().startswith("#") or "constexpr" in code or "static_assert" in code:
+        return line
+
+    def switch(kind):
+        bugs.append(Bug(len(bugs) + 1, kind, place, line.strip()))
+        return f"emulator_planted({len(bugs)})"
+
+    changed = BARRIER.sub(lambda m: f"if (!{switch('barrier')}) {m[0]}", code)
+    changed = BOUND.sub(lambda m: f" < {switch('bound')} + ", changed)
+    if not DECLARATION.search(code):
+        changed = INDEX.sub(lambda m: f"[{switch('index')} + ", changed)
+    return changed + slashes + comment
+
+
+def is_harmless(bug):
+    return any(part in bug.line for part in HARMLESS)
+
+
+def bugs_of(source):
+    """The bugs that are planted in a `.cu` file, harmless ones left out."""
+    return [
+        bug for bug in planted(launcher.SOURCES[source].text, source)[1] if not is_harmless(bug)
+    ]
+
+
+def finding(bug, source):
+    """What finds a bug: the emulator's report or the wrong result; None if nothing does."""
+
+    def replace(build):
+        if build.source.path.name != source:
+            return None
+        return planted(build.source.text, source)[0]
+
+    how = {"checked": True, "replace": replace, "planted": bug.number, "access_limit": 1 << 24}
+    for schedule in (0, 1, 2):
+        for case in CASES:
+            if case.source != source:
+                continue
+            for dtype in case.dtypes if schedule == 0 else case.dtypes[:1]:
+                arrays = _arrays(case, dtype)
+                try:
+                    with cuda.emulator.run(schedule, **how):
+                        found = emulated(case, arrays)
+                except cuda.emulator.KernelFault as report:
+                    return str(report)
+                wrong = difference(found, _exact(case, dtype), dtype, case.bound)
+                if wrong is not None:
+                    return f"wrong: {case.name} in {dtype}: {wrong}"
+    return None
+
+
+_arrays_of: dict = {}
+_exact_of: dict = {}
+
+
+def _arrays(case, dtype):
+    key = case.source, case.name, dtype
+    if key not in _arrays_of:
+        _arrays_of[key] = rounded(case, dtype)
+    return _arrays_of[key]
+
+
+def _exact(case, dtype):
+    key = case.source, case.name, dtype
+    if key not in _exact_of:
+        _exact_of[key] = exact(case, _arrays(case, dtype))
+    return _exact_of[key]
+
+
+def main(sources):
+    found = missed = 0
+    for source in sources or SOURCES:
+        for bug in bugs_of(source):
+            start = time.perf_counter()
+            how = finding(bug, source)
+            found, missed = found + (how is not None), missed + (how is None)
+            print(f"{'found ' if how else 'MISSED'} {bug.kind:<8} {bug.place:<22} {bug.line}")
+            print(f"       {how or '-'}   [{time.perf_counter() - start:.1f} s]")
+    print(f"{found + missed} bugs planted, {found} found, {missed} missed")
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]) > 0)
