@@ -69,11 +69,13 @@ class Parameter(NamedTuple):
     alignment: int  # bytes; 0: that of the type
 
 
-SOURCES = {}  # every Source by the name of its file
+SOURCES = {}  # every Source of this folder by the name of its file
 
 
 class Source:
-    """A `.cu` file beside this one; it is compiled for a dtype and defines when first launched.
+    """A `.cu` file beside this one, or at an absolute path.
+
+    It is compiled, for a dtype and defines, when a kernel of it is first launched.
 
     `variants` are all the sets of defines it may be compiled with: a committed table, that the
     tests compile for each architecture.
@@ -83,7 +85,8 @@ class Source:
         self.path = HERE / file
         self.dtypes, self.variants = tuple(dtypes), tuple(variants)
         self._kernels = {}
-        SOURCES[file] = self
+        if self.path.parent == HERE:
+            SOURCES[file] = self
 
     def __repr__(self):
         return f"Source({self.path.name!r})"

@@ -43,12 +43,17 @@ def compiler():
     return found
 
 
+def package_directories():
+    """Where pip puts packages, NVIDIA's wheels among them."""
+    return map(Path, (*site.getsitepackages(), site.getusersitepackages(), *sys.path))
+
+
 def cuda_include():
-    """The directories of the CUDA headers. Raises EmulatorError with the fix if there are none."""
+    """The directory of the CUDA headers. Raises EmulatorError with the fix if there are none."""
     homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
     roots = [Path(home) / "include" for home in (*homes, "/usr/local/cuda") if home]
-    for packages in (*site.getsitepackages(), site.getusersitepackages(), *sys.path):
-        wheels = Path(packages) / "nvidia"
+    for folder in package_directories():
+        wheels = folder / "nvidia"
         roots += [wheels / "cu13" / "include", wheels / "cuda_runtime" / "include"]
     for root in roots:
         if all((root / name).is_file() for name in ("cuda_fp16.h", "crt/host_defines.h")):

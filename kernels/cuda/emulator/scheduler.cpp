@@ -257,7 +257,6 @@ uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, 
 void land(const AsyncCopy& copy) {
     memset(copy.to, 0, copy.bytes);
     memcpy(copy.to, copy.from, copy.valid_bytes);
-    if (launch.checked) checker_copy_landed(copy);
 }
 
 std::vector<std::vector<AsyncCopy>>& copy_groups() {
@@ -349,12 +348,11 @@ void emulator_copy_async(void* to, const void* from, size_t bytes, size_t valid_
     if (uintptr_t(to) % bytes || uintptr_t(from) % bytes)
         fail("cp.async at " + site_text(CALLER) + " of misaligned addresses");
     if (launch.checked) checker_copy_issued(copy);
-    if (launch.schedule & COPIES_AT_ONCE) {
+    if (launch.schedule & COPIES_AT_ONCE)
         land(copy);
-    } else {
+    else
         memset(copy.to, 0xFF, bytes);
-        copy_groups().back().push_back(copy);
-    }
+    copy_groups().back().push_back(copy);
 }
 
 void emulator_copy_commit() { copy_groups().emplace_back(); }
@@ -362,7 +360,10 @@ void emulator_copy_commit() { copy_groups().emplace_back(); }
 void emulator_copy_wait(unsigned groups_left) {
     auto& groups = copy_groups();
     while (groups.size() > groups_left + 1) {
-        for (const AsyncCopy& copy : groups.front()) land(copy);
+        for (const AsyncCopy& copy : groups.front()) {
+            if (!(launch.schedule & COPIES_AT_ONCE)) land(copy);
+            if (launch.checked) checker_copy_landed(copy);
+        }
         groups.erase(groups.begin());
     }
 }

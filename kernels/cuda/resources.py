@@ -1,0 +1,146 @@
+"""What each kernel takes of a multiprocessor: registers and shared memory, without a GPU.
+
+    python -m tinygrad_like.kernels.cuda.resources [--write]
+
+compiles every build of every `.cu` file for each architecture, with NVRTC (as CuPy does) or nvcc,
+and prints the table, or writes it to resources.json. The tests hold the kernels to that table, and
+let none spill registers to memory.
+"""
+
+import ctypes
+import functools
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from .emulator.build import cuda_include, package_directories
+from .launcher import HERE, SOURCES, builds
+
+ARCHITECTURES = ("sm_80", "sm_90a")
+TABLE = HERE / "resources.json"
+OPTIONS = ["-std=c++17", "--ptxas-options=-v"]
+
+
+class CompileError(RuntimeError):
+    """A kernel that a CUDA compiler refuses, or no CUDA compiler."""
+
+
+class Resources(NamedTuple):
+    """Of one kernel: registers a thread, bytes of static shared memory, bytes spilled a thread."""
+
+    registers: int
+    shared: int
+    spilled: int
+
+
+def table():
+    """The committed table: {build: {architecture: {kernel: Resources}}}."""
+    return {
+        build: {
+            arch: {kernel: Resources(*numbers) for kernel, numbers in kernels.items()}
+            for arch, kernels in archs.items()
+        }
+        for build, archs in json.loads(TABLE.read_text(encoding="utf-8")).items()
+    }
+
+
+def measure(build, arch):
+    """{kernel: Resources} of a `launcher.Build`. Raises CompileError with the compiler's log."""
+    compiled = _by_nvrtc if _nvrtc() else _by_nvcc
+    log = compiled(build, arch)
+    found = {}
+    for part in log.split("Compiling entry function")[1:]:
+        name = re.match(r" '(\w+)'", part)[1]
+        spilled = sum(map(int, re.findall(r"(\d+) bytes spill", part)))
+        shared = re.search(r"(\d+) bytes smem", part)
+        registers = int(re.search(r"Used (\d+) registers", part)[1])
+        found[name] = Resources(registers, int(shared[1]) if shared else 0, spilled)
+    if found.keys() != build.source.signatures.keys():
+        raise CompileError(f"{build.label}, {arch}: no resources in the compiler's log:\n{log}")
+    return found
+
+
+def problem():
+    """Why nothing can be compiled here, with the fix; None if it can."""
+    if _nvrtc() is None and shutil.which("nvcc") is None:
+        return "no CUDA compiler: pip install 'tinygrad-like[cuda-compile]', or put nvcc on PATH"
+    return None
+
+
+@functools.cache
+def _nvrtc():
+    """The NVRTC library of the pip wheel; None without it."""
+    for folder in package_directories():
+        for path in sorted((folder / "nvidia").glob("*/lib/libnvrtc.so.*")):
+            for builtins in path.parent.glob("libnvrtc-builtins.so.*"):  # found once it is loaded
+                ctypes.CDLL(str(builtins), ctypes.RTLD_GLOBAL)
+            return ctypes.CDLL(str(path))
+    return None
+
+
+def _by_nvrtc(build, arch):
+    nvrtc = _nvrtc()
+    program = ctypes.c_void_p()
+    text, name = build.source.text.encode(), build.source.path.name.encode()
+    nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, name, 0, None, None)
+    options = [f"--gpu-architecture={arch}", f"-I{cuda_include()}", *OPTIONS, *build.options]
+    array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    failed = nvrtc.nvrtcCompileProgram(program, len(options), array)
+    size = ctypes.c_size_t()
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+    return _checked(failed, log.value.decode(), build, arch)
+
+
+def _by_nvcc(build, arch):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, build.source.path.name)
+        file.write_text(build.source.text, encoding="utf-8")
+        command = ["nvcc", "-cubin", f"-arch={arch}", *OPTIONS, *build.options, str(file)]
+        command += ["-o", str(file.with_suffix(".cubin"))]
+        done = subprocess.run(command, text=True, capture_output=True)
+    return _checked(done.returncode, done.stdout + done.stderr, build, arch)
+
+
+def _checked(failed, log, build, arch):
+    if failed:
+        raise CompileError(f"{build.label} does not compile for {arch}:\n{log}")
+    return log
+
+
+def measure_all(sources=None):
+    """The table of every build of the sources (all by default), measured now."""
+    every = [b for source in sources or SOURCES.values() for b in builds(source)]
+    jobs = [(build, arch) for build in every for arch in ARCHITECTURES]
+    with ThreadPoolExecutor() as pool:
+        results = list(pool.map(lambda job: measure(*job), jobs))
+    found = {}
+    for (build, arch), kernels in zip(jobs, results, strict=True):
+        found.setdefault(build.label, {})[arch] = kernels
+    return found
+
+
+def main(arguments):
+    found = measure_all()
+    for label, archs in found.items():
+        for arch, kernels in archs.items():
+            for kernel, r in kernels.items():
+                print(
+                    f"{label:<32} {arch:<7} {kernel:<28} {r.registers:>3} registers "
+                    f"{r.shared:>6} bytes shared {r.spilled:>4} bytes spilled"
+                )
+    if "--write" in arguments:
+        lines = [f"{json.dumps(label)}: {json.dumps(archs)}" for label, archs in found.items()]
+        TABLE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
