@@ -1,0 +1,103 @@
+"""Whole models on the emulated GPU: training steps follow the CPU's, and gradients are right."""
+
+import numpy as np
+import pytest
+
+import tinygrad_like as tg
+from tinygrad_like import nn
+
+STEPS = 3
+
+
+class CharLSTM(nn.Module):
+    def __init__(self):
+        self.embedding = nn.Embedding(17, 12)
+        self.lstm = nn.LSTM(12, 24, num_layers=2)
+        self.head = nn.Dense(24, 17)
+
+    def forward(self, ids):
+        return self.head(self.lstm(self.embedding(ids))[0])
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2D(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Conv2D(8, 12, 3, padding=1),
+        nn.BatchNorm(12),
+        nn.ReLU(),
+        nn.MaxPool2D(2),
+        nn.Flatten(),
+        nn.Dense(588, 32),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Dense(32, 10),
+    )
+
+
+def images(rng):
+    return rng.standard_normal((6, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 6)
+
+
+def tokens(rng):
+    ids = rng.integers(0, 17, (3, 21))
+    return ids[:, :-1], ids[:, 1:]
+
+
+MODELS = {
+    "cnn": (cnn, images),
+    "lstm": (CharLSTM, tokens),
+    "gpt": (lambda: nn.GPT(17, 20, 32, 2, 4), tokens),
+}
+
+
+def losses(name, device):
+    """The losses of some training steps with AdamW from one start."""
+    tg.seed(3)
+    make, draw = MODELS[name]
+    model = make().to(device)
+    optimizer = tg.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+    rng, found = np.random.default_rng(0), []
+    for _ in range(STEPS):
+        x, labels = draw(rng)
+        logits = model(tg.Tensor(x, device=device))
+        loss = tg.losses.cross_entropy(logits, tg.Tensor(labels, device=device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_steps_follow_the_cpu(name):
+    on_cpu, on_emulator = losses(name, "cpu"), losses(name, "cuda-emulator")
+    np.testing.assert_allclose(on_emulator, on_cpu, rtol=1e-5)
+    assert on_cpu[-1] != on_cpu[0]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_agree_with_finite_differences(name):
+    """Along a random direction of all parameters at once, in float64."""
+    tg.seed(3)
+    make, draw = MODELS[name]
+    model = make().to(np.float64).to("cuda-emulator").eval()
+    x, labels = draw(np.random.default_rng(0))
+    x = x[:2].astype(np.float64) if x.dtype == np.float32 else x[:2]
+    inputs, labels = (tg.Tensor(a, device="cuda-emulator") for a in (x, labels[:2]))
+    parameters = list(model.parameters())
+    directions = [tg.randn(p.shape, dtype=np.float64, device="cuda-emulator") for p in parameters]
+    starts = [p.detach().data.copy() for p in parameters]
+
+    def loss(step):
+        for p, start, direction in zip(parameters, starts, directions, strict=True):
+            p.data[...] = start + step * direction.data
+        return tg.losses.cross_entropy(model(inputs), labels)
+
+    loss(0.0).backward()
+    slope = sum((p.grad * d).sum().item() for p, d in zip(parameters, directions, strict=True))
+    h = 1e-5
+    with tg.no_grad():
+        measured = (loss(h).item() - loss(-h).item()) / (2 * h)
+    assert slope == pytest.approx(measured, rel=1e-6)
