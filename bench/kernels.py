@@ -7,6 +7,7 @@ Convolutions count the products of the direct algorithm, of which Winograd's nee
 """
 
 import argparse
+import importlib
 import statistics
 import sys
 from contextlib import ExitStack, contextmanager
@@ -46,7 +47,7 @@ def prepare(name, workload):
 
         torch.set_grad_enabled(False)
         step = row.torch(torch, *map(torch.from_numpy, arrays))
-        return step, _samples(step()) if row.same_numbers else []
+        return step, samples_of(_as_outputs(step())) if row.same_numbers else []
     if name == "numpy":
         from tinygrad_like.kernels import reference
 
@@ -57,14 +58,19 @@ def prepare(name, workload):
 
         k = Places(CPU.k, tg)
     step = row.kernel(k, *arrays)
-    return step, _samples(step())
+    return step, samples_of(_as_outputs(step()))
 
 
-def _samples(outputs):
+def _as_outputs(result):
+    return result if isinstance(result, tuple | list) else (result,)
+
+
+def samples_of(outputs):
+    """For each output some of its numbers, and their mean."""
     import numpy as np
 
     samples = []
-    for y in outputs if isinstance(outputs, tuple | list) else (outputs,):
+    for y in outputs:
         flat = np.asarray([] if y is None else y, np.float64).ravel()
         mean = np.abs(flat).sum() / max(1, flat.size)
         stride = flat.size // SAMPLES | 1  # odd, to meet all columns
@@ -147,8 +153,11 @@ def main():
     parser.add_argument("names", nargs="*", help="rows that begin so (all); --list lists them")
     parser.add_argument("--list", action="store_true", help="list the rows")
     parser.add_argument("--bouts", type=int, default=5, help="bouts of each library")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--save", action="store_true", help="write JSON and PNG to bench/results/")
     args = parser.parse_args()
+    if args.device == "cuda":
+        return importlib.import_module("bench.cuda_kernels").main(args)
     chosen = [name for name in ROWS if name.startswith(tuple(args.names) or "")]
     if args.list or not chosen:
         sys.exit("\n".join(ROWS) if args.list else f"no row begins with any of {args.names}")

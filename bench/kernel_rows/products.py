@@ -20,16 +20,16 @@ LAYER = (32, 64, 128, 256)  # the first layer of the lstm step: N, T, D, H
 
 def rows():
     for sizes in MATMULS:
-        yield from _matmul(*sizes)
+        yield from matmul_rows(*sizes)
     for x_shape, channels in CONVS:
-        yield from _conv2d(x_shape, channels)
+        yield from conv_rows(x_shape, channels)
     for shape in HEADS:
         yield from _attention(shape)
     for kind in ("lstm", "gru", "rnn"):
         yield from _recurrent(kind)
 
 
-def _matmul(m, k, n):
+def matmul_rows(m, k, n):
     """(m, k) x (k, n), and the two gradients: of the left by B^T, of the right by A^T."""
     work = Work(flops=2 * m * k * n)
     products = {"": ((m, k), (k, n)), "^T ": ((m, n), (k, n)), "T^ ": ((m, k), (m, n))}
@@ -51,7 +51,7 @@ def _matmul(m, k, n):
     )
 
 
-def _conv2d(x_shape, channels):
+def conv_rows(x_shape, channels):
     n, c, h, w = x_shape
     weight, y = (channels, c, 3, 3), (n, channels, h, w)
     flops = 2 * math.prod(y) * c * 9

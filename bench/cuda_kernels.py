@@ -1,0 +1,184 @@
+"""Each CUDA kernel against the vendor's, PyTorch and the limits of the same card, in one run.
+
+    python -m bench kernels --device cuda [NAME ...] [--save]
+
+The vendor is the reference on CuPy's arrays: cuBLAS for products, CuPy's own kernels elsewhere.
+Limits are the rate of cuBLAS on a large float32 product (TF32 off, for PyTorch too) and the
+bandwidth of copying. Inputs are random and are taken in turns, more of them than the cache holds;
+what is timed is a row of launches between two CUDA events, after the results were compared.
+"""
+
+import itertools
+import statistics
+import sys
+
+import numpy as np
+
+from bench import limits, report
+from bench.arena import check_agreement
+from bench.kernel_rows import ROWS
+from bench.kernel_rows.products import conv_rows, matmul_rows
+from bench.kernels import HEAD, TOLERANCE, Places, refusing, samples_of, text_of
+
+LARGE_MATMULS = [(1024, 1024, 1024), (4096, 4096, 4096), (8192, 8192, 8192), (4096, 64, 4096)]
+LARGE_CONVS = [((128, 64, 56, 56), 64), ((128, 256, 14, 14), 256), ((64, 512, 7, 7), 512)]
+# PyTorch's step of these is an operator of its CPU alone.
+LEFT_OUT = "attention", "adamw", "sgd"
+BATCH_MS = 20.0  # of launches between two events
+
+
+def rows():
+    """{name: Row} of what is measured on a GPU: that of the CPU, and larger products."""
+    large = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
+    large += [row for shape, channels in LARGE_CONVS for row in conv_rows(shape, channels)]
+    shared = [row for row in ROWS.values() if not row.name.startswith(LEFT_OUT)]
+    return {row.name: row for row in (*large, *shared)}
+
+
+class Card:
+    """The GPU that is timed, by CuPy."""
+
+    torch_device = "cuda"
+
+    def __init__(self):
+        import cupy
+
+        self.xp = cupy
+        properties = cupy.cuda.runtime.getDeviceProperties(0)
+        self.name = properties["name"].decode()
+        self.cache_bytes = properties["l2CacheSize"]
+
+    def asarray(self, array):
+        return self.xp.asarray(array)
+
+    def to_host(self, array):
+        return self.xp.asnumpy(array)
+
+    def milliseconds(self, step, repeats):
+        """Of `repeats` calls in a row, by the clock of the GPU."""
+        start, stop = self.xp.cuda.Event(), self.xp.cuda.Event()
+        start.record()
+        for _ in range(repeats):
+            step()
+        stop.record()
+        stop.synchronize()
+        return self.xp.cuda.get_elapsed_time(start, stop)
+
+
+def time_of(card, steps, bouts):
+    """Milliseconds of one call in each bout, the steps called in turns."""
+    turns = itertools.cycle(steps)
+
+    def step():
+        return next(turns)()
+
+    once = max(card.milliseconds(step, len(steps)) / len(steps), 1e-3)
+    repeats = max(len(steps), round(BATCH_MS / once))
+    return [card.milliseconds(step, repeats) / repeats for _ in range(bouts)]
+
+
+def prepared(card, row, libraries):
+    """{library: [step, ...]}: one step for each set of inputs, as many as fill the cache twice."""
+    moved = row.work.read + row.work.written
+    arrays = row.arrays(np.random.default_rng(0))
+    held = max(1, sum(a.nbytes for a in arrays), moved)
+    sets = max(1, min(16, -(-2 * card.cache_bytes // held)))
+    drawn = [row.arrays(np.random.default_rng(seed)) for seed in range(sets)]
+    steps = {}
+    for library, k in libraries.items():
+        if library == "torch":
+            moved_sets = [[k.as_tensor(a, device=card.torch_device) for a in s] for s in drawn]
+            steps[library] = [row.torch(k, *s) for s in moved_sets]
+        else:
+            moved_sets = [[card.asarray(a) for a in s] for s in drawn]
+            steps[library] = [row.kernel(k, *s) for s in moved_sets]
+    return steps
+
+
+def samples(card, library, result):
+    """Some numbers of what a step computed, to be compared."""
+    outputs = result if isinstance(result, tuple | list) else (result,)
+    if library == "torch":
+        return samples_of(None if y is None else y.cpu().numpy() for y in outputs)
+    return samples_of(None if y is None else card.to_host(y) for y in outputs)
+
+
+def measure(card, row, libraries, rates, bouts):
+    """The figures of a row; raises ImpossibleFigure for one that beats the card."""
+    steps = prepared(card, row, libraries)
+    checks = {library: samples(card, library, turns[0]()) for library, turns in steps.items()}
+    if not row.same_numbers:
+        checks.pop("torch", None)
+    check_agreement(row.name, checks, TOLERANCE)
+    times = {library: time_of(card, turns, bouts) for library, turns in steps.items()}
+    medians = {library: statistics.median(ms) / 1e3 for library, ms in times.items()}
+    for library, seconds in medians.items():
+        limits.refuse_the_impossible(f"{row.name} by {library}", seconds, row.work, rates)
+    at_limit = row.work.seconds(rates)
+    amount = row.work.flops or row.work.read + row.work.written
+    return {
+        "name": row.name,
+        "ms": {library: report.summary(ms) for library, ms in times.items()},
+        "ratio": report.ratios(times["ours"], times["torch"]),
+        "ratio_numpy": medians["ours"] / medians["numpy"],
+        "rate": amount / medians["ours"] / 1e9,
+        "unit": "GFLOP/s" if row.work.flops else "GB/s",
+        "limits": {kind: rate / 1e9 for kind, rate in rates.items()},
+        "of_limit": {library: at_limit / seconds for library, seconds in medians.items()},
+    }
+
+
+def rates_of(card):
+    """{kind: flops or bytes a second} of the card, the best of some bouts."""
+    xp = card.xp
+    a = xp.random.standard_normal((4096, 4096), dtype=np.float32)
+    b, c = a.copy(), xp.empty_like(a)
+    x = xp.zeros(1 << 28, np.float32)  # 1 GB
+    y = xp.empty_like(x)
+    work = {
+        "gemm": (2 * 4096**3, lambda: xp.matmul(a, b, out=c)),
+        "copy": (2 * x.nbytes, lambda: xp.copyto(y, x)),
+        "update": (2 * x.nbytes, lambda: xp.multiply(x, 1, out=x)),
+        "read": (x.nbytes, x.sum),
+        "fill": (x.nbytes, lambda: y.fill(2)),
+    }
+    found = {}
+    for kind, (amount, step) in work.items():
+        found[kind] = amount / min(time_of(card, [step], 5)) * 1e3
+        print(f"limit: {kind:<6} {found[kind] / 1e9:8.1f} G/s", flush=True)
+    return found
+
+
+def main(args):
+    """Measure the rows that `args.names` begin; `args` as `python -m bench kernels` has them."""
+    from tinygrad_like import backend
+
+    problem = backend.cuda_problem()
+    if problem is not None:
+        sys.exit(f"no figures: {problem}")
+    import torch
+    from tinygrad_like.kernels import cuda, reference
+
+    import tinygrad_like as tg
+
+    torch.set_grad_enabled(False)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    card = Card()
+    every = rows()
+    chosen = [name for name in every if name.startswith(tuple(args.names) or "")]
+    if args.list or not chosen:
+        sys.exit("\n".join(every) if args.list else f"no row begins with any of {args.names}")
+    print(f"{card.name}, PyTorch {torch.__version__}, CuPy {card.xp.__version__}")
+    rates = rates_of(card)
+    libraries = {"ours": Places(cuda, tg), "numpy": Places(reference, card.xp), "torch": torch}
+    found, refused = [], []
+    head = ["vendor ms" if text == "numpy ms" else text for text in HEAD]
+    widths = report.print_head(head, [max(map(len, chosen)), 9, 9, 9, 16, 7, 14, 8])
+    for name in chosen:
+        with refusing(name, refused):
+            found.append(measure(card, every[name], libraries, rates, args.bouts))
+            report.print_row(text_of(found[-1]), widths)
+    if args.save:
+        report.save("kernels_cuda", found, f"CUDA kernels on {card.name}: our time by PyTorch's")
+    if refused:
+        sys.exit(f"{len(refused)} of {len(chosen)} figures refused: {', '.join(refused)}")

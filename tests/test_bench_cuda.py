@@ -1,0 +1,79 @@
+"""The benchmark of the CUDA kernels, run without a GPU: the emulator is the card."""
+
+import time
+
+import numpy as np
+import pytest
+from tinygrad_like.kernels import cuda, reference
+
+from bench import cuda_kernels
+from bench.arena import OpponentError
+from bench.kernel_rows.products import matmul_rows
+from bench.kernels import Places, text_of
+from bench.limits import ImpossibleFigure
+
+torch = pytest.importorskip("torch", reason="torch, the opponent, is not installed")
+RATES = dict.fromkeys(("gemm", "copy", "update", "read", "fill"), 1e15)
+
+
+class EmulatedCard:
+    name, torch_device, cache_bytes = "the emulator", "cpu", 1 << 14
+    xp = cuda.emulator.xp
+    asarray, to_host = staticmethod(xp.asarray), staticmethod(xp.asnumpy)
+
+    def milliseconds(self, step, repeats):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            step()
+        return (time.perf_counter() - start) * 1e3
+
+
+def libraries():
+    return {
+        "ours": Places(cuda, cuda.emulator.xp),
+        "numpy": Places(reference, cuda.emulator.xp),
+        "torch": torch,
+    }
+
+
+def row(name="matmul 24x20 x 20x28"):
+    return next(row for row in matmul_rows(24, 20, 28) if row.name == name)
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(cuda_kernels, "BATCH_MS", 0.1)
+
+
+def test_a_row_is_compared_and_timed():
+    found = cuda_kernels.measure(EmulatedCard(), row(), libraries(), RATES, 2)
+    assert found["ms"].keys() == {"ours", "numpy", "torch"}
+    assert all(0 < ms["low"] <= ms["median"] <= ms["high"] for ms in found["ms"].values())
+    assert found["of_limit"]["ours"] == pytest.approx(
+        2 * 24 * 20 * 28 / 1e15 / (found["ms"]["ours"]["median"] / 1e3)
+    )
+    assert len(text_of(found)) == 8
+
+
+def test_inputs_are_more_than_the_cache_holds():
+    steps = cuda_kernels.prepared(EmulatedCard(), row(), libraries())
+    held = 4 * (24 * 20 + 20 * 28)
+    assert {len(turns) for turns in steps.values()} == {-(-2 * (1 << 14) // held)}
+
+
+def test_wrong_results_are_not_timed():
+    wrong = libraries() | {"ours": Places(reference, cuda.emulator.xp)}
+    wrong["ours"].matmul = lambda a, b: reference.matmul(a, b) * np.float32(1.01)
+    with pytest.raises(OpponentError, match="matmul 24x20 x 20x28"):
+        cuda_kernels.measure(EmulatedCard(), row(), wrong, RATES, 1)
+
+
+def test_a_figure_faster_than_the_card_is_refused():
+    with pytest.raises(ImpossibleFigure, match="allows no less than"):
+        cuda_kernels.measure(EmulatedCard(), row(), libraries(), RATES | {"gemm": 1.0}, 1)
+
+
+def test_rows_have_names_of_their_own():
+    names = list(cuda_kernels.rows())
+    assert "matmul 4096x4096 x 4096x4096" in names
+    assert not any(name.startswith("attention") for name in names)
