@@ -96,6 +96,21 @@ def test_pooling_chooses_what_the_reference_chooses(case, dtype):
     np.testing.assert_array_equal(ours, reference.max_pool2d_backward(g, index, shape))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", POOLS, ids=str)
+def test_average_pooling_agrees_with_the_reference(case, dtype):
+    shape, *window = case
+    rng = np.random.default_rng(0)
+    x = rng.integers(-4, 5, shape).astype(dtype)
+    y = cpu.avg_pool2d(x, *window)
+    bound = {"rtol": 4 * np.finfo(dtype).eps, "atol": 4 * np.finfo(dtype).eps}
+    np.testing.assert_allclose(y, reference.avg_pool2d(x, *window), **bound)
+    g = rng.integers(-4, 5, y.shape).astype(dtype)
+    ours = cpu.avg_pool2d_backward(g, shape, *window)
+    np.testing.assert_allclose(ours, reference.avg_pool2d_backward(g, shape, *window), **bound)
+    assert y.dtype == ours.dtype == dtype
+
+
 @pytest.mark.parametrize("stride", [(1, 1), (2, 2)])
 @pytest.mark.parametrize("groups", [1, 32])
 def test_infinity_spreads_no_further_than_in_the_reference(groups, stride):

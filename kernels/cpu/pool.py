@@ -1,4 +1,4 @@
-"""Max pooling, plane by plane: see kernels/reference/pool.py. Average pooling is there alone."""
+"""Max and average pooling, plane by plane: see kernels/reference/pool.py."""
 
 import numpy as np
 
@@ -20,8 +20,7 @@ def max_pool2d(x, size, stride, padding):
     n, c, h, w = x.shape
     out = output_size((h, w), size, stride, padding)
     y, index = empty((n, c, *out), x.dtype), empty((n, c, *out), np.int64)
-    window = *map(int, size), *map(int, stride), *map(int, padding)
-    _max_pool(pool(), x.reshape(n * c, h, w), _planes(y), _planes(index), window)
+    _max_pool(pool(), _planes(x), _planes(y), _planes(index), _window(size, stride, padding))
     return y, index
 
 
@@ -34,6 +33,28 @@ def max_pool2d_backward(g, index, x_shape):
     chosen = g.reshape(n * c, out), index.reshape(n * c, out)
     _spread(pool(), *chosen, dx.reshape(n * c, h * w))
     return dx
+
+
+def avg_pool2d(x, size, stride, padding):
+    """The mean of each window; padding counts as zeros."""
+    if x.dtype not in REAL:
+        return reference.avg_pool2d(x, size, stride, padding)
+    y = empty((*x.shape[:2], *output_size(x.shape[2:], size, stride, padding)), x.dtype)
+    _average(pool(), _planes(x), _planes(y), _window(size, stride, padding))
+    return y
+
+
+def avg_pool2d_backward(g, x_shape, size, stride, padding):
+    """dx: each window's gradient spread evenly over the window."""
+    if g.dtype not in REAL:
+        return reference.avg_pool2d_backward(g, x_shape, size, stride, padding)
+    dx = empty(x_shape, g.dtype)
+    _spread_evenly(pool(), _planes(dx), _planes(g), _window(size, stride, padding))
+    return dx
+
+
+def _window(size, stride, padding):
+    return *map(int, size), *map(int, stride), *map(int, padding)
 
 
 def _planes(x):
@@ -96,3 +117,54 @@ def _spread_part(task, tasks, g, index, dx):
         row[:] = 0
         for k in range(g.shape[1]):
             row[index[plane, k]] += g[plane, k]
+
+
+@jit
+def _average(pool, x, y, window):
+    run(pool, _average_part, (x, y, window), _tasks(pool, x))
+
+
+@jit
+def _average_part(task, tasks, x, y, window):
+    kh, kw, sh, sw, ph, pw = window
+    share_of_one = x.dtype.type(1.0 / (kh * kw))
+    whole = kh == 2 and kw == 2 and ph == 0 and pw == 0
+    lo, hi = share(task, tasks, x.shape[0])
+    for plane in range(lo, hi):
+        for p in range(y.shape[1]):
+            mean = y[plane, p]
+            if whole:  # a loop that the compiler unrolls
+                top, below = x[plane, p * sh], x[plane, p * sh + 1]
+                for q in range(mean.size):
+                    at = q * sw
+                    mean[q] = (top[at] + top[at + 1] + below[at] + below[at + 1]) * share_of_one
+                continue
+            mean[:] = 0
+            for i in range(max(0, p * sh - ph), min(x.shape[1], p * sh - ph + kh)):
+                row = x[plane, i]
+                for q in range(mean.size):
+                    for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
+                        mean[q] += row[j]
+            for q in range(mean.size):
+                mean[q] *= share_of_one
+
+
+@jit
+def _spread_evenly(pool, dx, g, window):
+    run(pool, _spread_evenly_part, (dx, g, window), _tasks(pool, dx))
+
+
+@jit
+def _spread_evenly_part(task, tasks, dx, g, window):
+    kh, kw, sh, sw, ph, pw = window
+    share_of_one = dx.dtype.type(1.0 / (kh * kw))
+    lo, hi = share(task, tasks, dx.shape[0])
+    for plane in range(lo, hi):
+        dx[plane] = 0
+        for p in range(g.shape[1]):
+            for i in range(max(0, p * sh - ph), min(dx.shape[1], p * sh - ph + kh)):
+                row = dx[plane, i]
+                for q in range(g.shape[2]):
+                    part = g[plane, p, q] * share_of_one
+                    for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
+                        row[j] += part
