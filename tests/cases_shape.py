@@ -6,6 +6,7 @@ from case import Apart, Bools, Case, Ints, N, Values, torch
 import tinygrad_like as tg
 from tinygrad_like import ops
 from tinygrad_like.engine import sum_to
+from tinygrad_like.engine.autocast import rounded_to_bfloat16
 from tinygrad_like.engine.walk import _itself
 from tinygrad_like.ops.index import _put, _scatter_rows, getitem
 
@@ -122,6 +123,8 @@ SHAPE = [
 
 ENGINE = [
     Case(_itself, N(2, 3), torch=lambda x: x),
+    Case(lambda x: rounded_to_bfloat16(x), Values([0.5, -1.25, 3, 0, 96]), torch=lambda x: x,
+         name="rounded_to_bfloat16"),  # what it is already: see test_autocast.py
     Case(lambda x: tg.astype(x, dtype=x.dtype), N(2, 3), torch=lambda x: x, name="astype"),
     Case(lambda x: ops.to_device(x, device="cpu", source="cpu"), N(2, 3), torch=lambda x: x,
          name="to_device"),

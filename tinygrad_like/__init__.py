@@ -24,6 +24,7 @@ from tinygrad_like.engine import (
     GraphError,
     Tensor,
     astype,
+    autocast,
     broadcast_to,
     checkpoint,
     debug,

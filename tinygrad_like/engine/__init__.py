@@ -11,6 +11,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     record.py     op: what a rule may ask for, how a call is recorded
     recompute.py  checkpoint: what a function saved is dropped, and made again when it is needed
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
+    autocast.py   products in half precision, and what must not be
     errors.py     what is said when something does not fit
 
 An ordinary backward runs the rules on raw arrays; with `create_graph=True` the same text runs on
@@ -18,6 +19,7 @@ Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never 
 there is no reference cycle, and memory falls as the walk goes.
 """
 
+from tinygrad_like.engine.autocast import autocast, in_half, in_single
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.recompute import checkpoint
 from tinygrad_like.engine.record import OPS, op
@@ -29,6 +31,7 @@ __all__ = [
     "GraphError",
     "Tensor",
     "astype",
+    "autocast",
     "backend_of",
     "broadcast_to",
     "checkpoint",
@@ -36,6 +39,8 @@ __all__ = [
     "debug",
     "enable_grad",
     "gradients",
+    "in_half",
+    "in_single",
     "mode",
     "no_grad",
     "op",

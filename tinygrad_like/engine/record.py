@@ -39,6 +39,7 @@ def op(
     view=False,
     any_dtype=False,
     floating=False,
+    autocast=None,
     **rules,
 ):
     """Make an op of a forward `f(be, <inputs>, *, <attributes>)`; returns a function of Tensors.
@@ -54,10 +55,12 @@ def op(
         view: whether the output can share memory with the first input.
         any_dtype: whether the output's dtype is free, instead of following the inputs'.
         floating: whether it is a function of real numbers: integers become float32 first.
+        autocast: `in_half` or `in_single`: what becomes of its inputs under `autocast`.
     """
 
     def make(forward):
         record = Op(forward, rules, backward, composite, saves, several, view, any_dtype, floating)
+        record.autocast = autocast
         OPS[record.name] = record
         return _function_of(record)
 
@@ -79,6 +82,8 @@ class Op:
 
     Names are resolved here, once; an unknown one raises TypeError at import.
     """
+
+    autocast: Any = None  # what calls it while `autocast` is on
 
     def __init__(
         self, forward, rules, backward, composite, saves, several, view, any_dtype, floating
@@ -185,7 +190,7 @@ def _function_of(record):
     def apply_to_one(a, attributes):
         x = a._data
         main = type(x)
-        if main not in BY_TYPE or mode.debug or (floating and x.dtype.kind in "biu"):
+        if main not in BY_TYPE or mode.unusual or (floating and x.dtype.kind in "biu"):
             return None
         for name, value in attributes.items():
             if type(value) is Tensor or name not in attributes_known:
@@ -210,7 +215,7 @@ def _function_of(record):
     def apply_to_two(a, b):
         x, y = a._data, b._data
         main = type(x)
-        if main is not type(y) or main not in BY_TYPE or mode.debug:
+        if main is not type(y) or main not in BY_TYPE or mode.unusual:
             return None
         be = BY_TYPE[main]
         try:
@@ -259,6 +264,8 @@ def _function_of(record):
                 out = None
             if out is not None:
                 return out
+        if mode.unusual and record.autocast is not None and mode.autocast is not None:
+            return record.autocast(record, apply, args, attributes)
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
             args, attributes = record.bind(args, attributes)
         if attributes and any(type(value) is Tensor for value in attributes.values()):
@@ -323,7 +330,7 @@ def _function_of(record):
             return wrap(out, None, version)
         plan = plans.get((mask, len(arrays))) or record.plan(mask, len(arrays))
         t = _recorded(plan, parents, args, arrays, attributes, out, version, be, extra)
-        if mode.debug and plan.saves:
+        if mode.unusual and mode.debug and plan.saves:
             t.node.debug = errors.Witness(t.node.saved)
         return t
 

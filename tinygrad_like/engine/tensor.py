@@ -15,8 +15,30 @@ from tinygrad_like.engine.errors import GraphError
 
 class _Mode(threading.local):
     grad = True  # whether calls are recorded
-    debug = False  # whether what is saved is fingerprinted
     recomputing = False  # whether a checkpointed function runs for the second time
+    unusual = False  # whether one of those below is on: the only one that a short path asks for
+    _debug = False
+    _autocast: Any = None
+
+    @property
+    def debug(self):
+        """Whether what is saved is fingerprinted."""
+        return self._debug
+
+    @debug.setter
+    def debug(self, value):
+        self._debug = value
+        self.unusual = value or self._autocast is not None
+
+    @property
+    def autocast(self):
+        """The half type that products are computed in, or None."""
+        return self._autocast
+
+    @autocast.setter
+    def autocast(self, value):
+        self._autocast = value
+        self.unusual = self._debug or value is not None
 
 
 mode = _Mode()

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import astype, backend_of, composed, op
+from tinygrad_like.engine import astype, backend_of, composed, in_half, op
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.shape import expand_dims, reshape
@@ -60,7 +60,7 @@ def _attention_backward(
     )
 
 
-@op(composite=_attention, backward=_attention_backward, saves=("lse",))
+@op(autocast=in_half, composite=_attention, backward=_attention_backward, saves=("lse",))
 def _scaled_dot_product_attention(
     be, query, key, value, mask=None, *, causal, scale, p, seed, offset
 ):

@@ -4,7 +4,7 @@ conv2d is linear in x and in weight. Its two gradients are ops of the same kind,
 each other's gradients: that is all there is to know for every order.
 """
 
-from tinygrad_like.engine import composed, op
+from tinygrad_like.engine import composed, in_half, op
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, squeeze
 
@@ -80,6 +80,7 @@ def _check_bias(name, bias, channels):
 
 
 @op(
+    autocast=in_half,
     x=lambda g, weight, x_shape, geometry, groups: conv2d_input_grad(
         g, weight, shape=x_shape, geometry=geometry, groups=groups
     ),

@@ -5,7 +5,7 @@ What the gradient is at kinks and ties: see the table in ops/__init__.py.
 
 import math
 
-from tinygrad_like.engine import astype, op
+from tinygrad_like.engine import astype, in_single, op
 
 LARGE = 1 << 15  # elements from which on a kernel is worth its call, where NumPy does as well
 
@@ -52,7 +52,7 @@ def _power_of_exponent(g, a, out):
     return g * out * log(where(equal(a, 0), 1, a))
 
 
-@op(a=_power_of_base, b=_power_of_exponent)
+@op(autocast=in_single, a=_power_of_base, b=_power_of_exponent)
 def power(be, a, b):
     """a ** b. By the exponent the gradient at a = 0 is 0."""
     # NumPy has fast paths for numbers as exponents, but takes a 0-d array for one as well.
@@ -110,31 +110,31 @@ def round(be, x, *, decimals=0):
 # Exponentials, roots and trigonometry
 
 
-@op(floating=True, x=lambda g, out: g * out)
+@op(autocast=in_single, floating=True, x=lambda g, out: g * out)
 def exp(be, x):
     """e ** x."""
     return be.xp.exp(x)
 
 
-@op(floating=True, x=lambda g, out: g * (out + 1))
+@op(autocast=in_single, floating=True, x=lambda g, out: g * (out + 1))
 def expm1(be, x):
     """e ** x - 1, exact near 0."""
     return be.xp.expm1(x)
 
 
-@op(floating=True, x=lambda g, x: g / x)
+@op(autocast=in_single, floating=True, x=lambda g, x: g / x)
 def log(be, x):
     """The natural logarithm."""
     return be.xp.log(x)
 
 
-@op(floating=True, x=lambda g, x: g / (1 + x))
+@op(autocast=in_single, floating=True, x=lambda g, x: g / (1 + x))
 def log1p(be, x):
     """log(1 + x), exact near 0."""
     return be.xp.log1p(x)
 
 
-@op(floating=True, x=lambda g, x: g / (x * math.log(2)))
+@op(autocast=in_single, floating=True, x=lambda g, x: g / (x * math.log(2)))
 def log2(be, x):
     """The logarithm to base 2."""
     return be.xp.log2(x)
@@ -146,13 +146,13 @@ def sqrt(be, x):
     return be.xp.sqrt(x)
 
 
-@op(floating=True, x=lambda g, out: g * -0.5 * (out * out * out))
+@op(autocast=in_single, floating=True, x=lambda g, out: g * -0.5 * (out * out * out))
 def rsqrt(be, x):
     """1 / sqrt(x)."""
     return 1 / be.xp.sqrt(x)
 
 
-@op(x=lambda g, x: g * 2 * x)
+@op(autocast=in_single, x=lambda g, x: g * 2 * x)
 def square(be, x):
     """x * x."""
     return x * x
@@ -335,7 +335,7 @@ def silu(be, x):
     return be.k.silu(x)
 
 
-@op(floating=True, x=lambda g, x: g * sigmoid(x))
+@op(autocast=in_single, floating=True, x=lambda g, x: g * sigmoid(x))
 def softplus(be, x):
     """log(1 + exp(x)), without overflow."""
     return be.k.softplus(x)

@@ -3,7 +3,7 @@
 import math
 import string
 
-from tinygrad_like.engine import backend_of, broadcast_to, composed, op
+from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
@@ -37,7 +37,7 @@ def _matmul_b(g, a, b_shape):
     return matmul(_t(a), g)
 
 
-@op(a=_matmul_a, b=_matmul_b)
+@op(autocast=in_half, a=_matmul_a, b=_matmul_b)
 def matmul(be, a, b):
     """The matrix product of `a` (..., n, k) and `b` (..., k, m): (..., n, m).
 
@@ -68,6 +68,7 @@ def _check_batch(a, b):
 
 
 @op(
+    autocast=in_half,
     x=lambda g, weight: matmul(g, weight.T),
     weight=lambda g, x: matmul(_rows(x).T, _rows(g)),
     bias=lambda g: g,

@@ -8,7 +8,7 @@ group_norm   over groups of channels of each image  weight, bias: (C,)
 
 import math
 
-from tinygrad_like.engine import op
+from tinygrad_like.engine import in_single, op
 from tinygrad_like.ops.elementwise import rsqrt
 from tinygrad_like.ops.reduce import mean, var
 from tinygrad_like.ops.shape import reshape
@@ -58,7 +58,9 @@ def _layer_norm_backward(g, be, x, weight, bias, mean, rstd, needs):
     return [_unflat(d, s) for d, s in zip(grads, (x.shape, shape, shape), strict=True)]
 
 
-@op(composite=_layer_norm, backward=_layer_norm_backward, saves=("mean", "rstd"))
+@op(
+    autocast=in_single, composite=_layer_norm, backward=_layer_norm_backward, saves=("mean", "rstd")
+)
 def layer_norm(be, x, weight=None, bias=None, *, eps=1e-5):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last axes.
 
@@ -80,7 +82,7 @@ def _rms_norm_backward(g, be, x, weight, rstd, needs):
     return [_unflat(d, s) for d, s in zip(grads, (x.shape, shape), strict=True)]
 
 
-@op(composite=_rms_norm, backward=_rms_norm_backward, saves=("rstd",))
+@op(autocast=in_single, composite=_rms_norm, backward=_rms_norm_backward, saves=("rstd",))
 def rms_norm(be, x, weight=None, *, eps=1e-6):
     """x / sqrt(mean(x^2) + eps) * weight over the last axes (Zhang and Sennrich 2019)."""
     shape = _normed_shape("rms_norm", x, weight)
@@ -131,7 +133,7 @@ def _batch_norm_backward(g, be, x, weight, out, eps, needs):
     return [dx, dweight, dbias]
 
 
-@op(several=True, composite=_batch_norm, backward=_batch_norm_backward)
+@op(autocast=in_single, several=True, composite=_batch_norm, backward=_batch_norm_backward)
 def batch_norm(be, x, weight=None, bias=None, *, eps=1e-5):
     """(y, mean, var): x (N, C, ...) normalised for each channel over all other axes.
 
@@ -161,7 +163,9 @@ def _group_norm_backward(g, be, x, weight, groups, mean, rstd, needs):
     return [_unflat(dx, x.shape), dweight, dbias]
 
 
-@op(composite=_group_norm, backward=_group_norm_backward, saves=("mean", "rstd"))
+@op(
+    autocast=in_single, composite=_group_norm, backward=_group_norm_backward, saves=("mean", "rstd")
+)
 def group_norm(be, x, weight=None, bias=None, *, groups, eps=1e-5):
     """x (N, C, ...) normalised over each group of C / groups channels (Wu and He 2018)."""
     _check_channels("group_norm", x, weight, bias)

@@ -12,7 +12,7 @@ Each is one fused op. Its composite, a loop over the steps in plain ops, is what
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, backend_of, composed, op
+from tinygrad_like.engine import Tensor, backend_of, composed, in_half, op
 from tinygrad_like.ops.create import zeros
 from tinygrad_like.ops.elementwise import relu, sigmoid, tanh, where
 from tinygrad_like.ops.linalg import linear
@@ -65,7 +65,7 @@ def _rnn_backward(g, be, x, weight, recurrent, h0, out, lengths, reverse, nonlin
     )
 
 
-@op(several=True, composite=_rnn_unrolled, backward=_rnn_backward)
+@op(autocast=in_half, several=True, composite=_rnn_unrolled, backward=_rnn_backward)
 def _rnn(be, x, weight, recurrent, bias, h0, *, lengths, reverse, nonlinearity):
     return be.k.rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity)
 
@@ -115,7 +115,13 @@ def _gru_backward(g, be, x, weight, recurrent, h0, out, gates, lengths, reverse,
     return be.k.gru_backward(*g, x, weight, recurrent, h0, out[0], gates, lengths, reverse, needs)
 
 
-@op(several=True, composite=_gru_unrolled, backward=_gru_backward, saves=("gates",))
+@op(
+    autocast=in_half,
+    several=True,
+    composite=_gru_unrolled,
+    backward=_gru_backward,
+    saves=("gates",),
+)
 def _gru(be, x, weight, recurrent, bias, h0, *, lengths, reverse):
     out, h, gates = be.k.gru(x, weight, recurrent, bias, h0, lengths, reverse)
     return (out, h), (gates,)
@@ -163,7 +169,13 @@ def _lstm_backward(g, be, x, weight, recurrent, h0, c0, out, gates, cells, lengt
     )
 
 
-@op(several=True, composite=_lstm_unrolled, backward=_lstm_backward, saves=("gates", "cells"))
+@op(
+    autocast=in_half,
+    several=True,
+    composite=_lstm_unrolled,
+    backward=_lstm_backward,
+    saves=("gates", "cells"),
+)
 def _lstm(be, x, weight, recurrent, bias, h0, c0, *, lengths, reverse):
     out, h, c, *kept = be.k.lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse)
     return (out, h, c), kept

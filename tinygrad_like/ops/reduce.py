@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from tinygrad_like.engine import astype, broadcast_to, composed, op
+from tinygrad_like.engine import astype, broadcast_to, composed, in_single, op
 from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
@@ -70,13 +70,16 @@ def _total(be, x, axes, keepdims):
     return y if keepdims else y.squeeze(chosen)
 
 
-@op(x=lambda g, x_shape, axis: _restore(g, x_shape, axis))
+@op(autocast=in_single, x=lambda g, x_shape, axis: _restore(g, x_shape, axis))
 def sum(be, x, *, axis=None, keepdims=False):
     """The sum along an axis, several, or all."""
     return _total(be, x, _axes("sum", x, axis), keepdims)
 
 
-@op(x=lambda g, x_shape, axis: _restore(g / _count(x_shape, axis), x_shape, axis))
+@op(
+    autocast=in_single,
+    x=lambda g, x_shape, axis: _restore(g / _count(x_shape, axis), x_shape, axis),
+)
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
     axes = _axes("mean", x, axis)
@@ -93,7 +96,7 @@ def _var_rule(g, x, axis, ddof):
     return _restore(g * (2 / (_count(shape, axis) - ddof)), shape, axis) * centred
 
 
-@op(floating=True, x=_var_rule)
+@op(autocast=in_single, floating=True, x=_var_rule)
 def var(be, x, *, axis=None, keepdims=False, ddof=0):
     """The variance: squared deviations over n - ddof."""
     axes = _axes("var", x, axis)
@@ -145,13 +148,13 @@ def _prod_rule(g, be, x, out, axis):
     return _restore(g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
 
 
-@op(x=_prod_rule)
+@op(autocast=in_single, x=_prod_rule)
 def prod(be, x, *, axis=None, keepdims=False):
     """The product along an axis, several, or all."""
     return x.prod(axis=_axes("prod", x, axis), keepdims=keepdims)
 
 
-@op(x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis))
+@op(autocast=in_single, x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis))
 def _cumsum(be, x, *, axis):
     return x.cumsum(axis=normal_axis("cumsum", axis, x.ndim))
 
@@ -163,6 +166,7 @@ def cumsum(x, axis=None):
 
 
 @op(
+    autocast=in_single,
     floating=True,
     x=lambda g, x, out, axis: _restore(g / where(equal(out, 0), 1, out), x.shape, axis) * x,
 )

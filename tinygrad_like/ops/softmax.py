@@ -3,7 +3,7 @@
 A row that is -inf everywhere (fully masked) has softmax 0, never NaN.
 """
 
-from tinygrad_like.engine import composed, op
+from tinygrad_like.engine import composed, in_single, op
 from tinygrad_like.ops.elementwise import exp
 from tinygrad_like.ops.index import check_labels, take_along_axis
 from tinygrad_like.ops.reduce import _restore, sum
@@ -21,7 +21,7 @@ def _along_last(name, kernel, axis, *arrays):
     return kernel(*(a.swapaxes(axis, -1) for a in arrays)).swapaxes(axis, -1)
 
 
-@op(floating=True, x=lambda g, out, axis: softmax_backward(g, out, axis=axis))
+@op(autocast=in_single, floating=True, x=lambda g, out, axis: softmax_backward(g, out, axis=axis))
 def softmax(be, x, *, axis=-1):
     """exp(x) / sum(exp(x)) along an axis."""
     return _along_last("softmax", be.k.softmax, axis, x)
@@ -38,7 +38,11 @@ def softmax_backward(be, dy, y, *, axis=-1):
     return _along_last("softmax_backward", be.k.softmax_backward, axis, dy, y)
 
 
-@op(floating=True, x=lambda g, out, axis: log_softmax_backward(g, out, axis=axis))
+@op(
+    autocast=in_single,
+    floating=True,
+    x=lambda g, out, axis: log_softmax_backward(g, out, axis=axis),
+)
 def log_softmax(be, x, *, axis=-1):
     """x - log(sum(exp(x))) along an axis."""
     return _along_last("log_softmax", be.k.log_softmax, axis, x)
@@ -53,7 +57,11 @@ def log_softmax_backward(be, dy, y, *, axis=-1):
     return _along_last("log_softmax_backward", be.k.log_softmax_backward, axis, dy, y)
 
 
-@op(floating=True, x=lambda g, x, axis: _restore(g, x.shape, axis) * softmax(x, axis=axis))
+@op(
+    autocast=in_single,
+    floating=True,
+    x=lambda g, x, axis: _restore(g, x.shape, axis) * softmax(x, axis=axis),
+)
 def _logsumexp(be, x, *, axis, keepdims=False):
     xp = be.xp
     top = x.max(axis=axis, keepdims=True)
@@ -78,6 +86,7 @@ def _nll(logits, labels):
 
 
 @op(
+    autocast=in_single,
     saves=("lse",),
     composite=_nll,
     backward=lambda g, be, logits, labels, lse: [

@@ -11,11 +11,13 @@ for x, labels in batches:
 
 optimizers.py   SGD, Adam, AdamW, RMSprop, Adagrad; a step is one kernel call per parameter
 schedules.py    the learning rate as a function of the step; ReduceOnPlateau, of a metric
+scaling.py      GradScaler: for gradients in float16
 clipping.py     gradients scaled to a norm, or cut to a range
 """
 
 from tinygrad_like.optim.clipping import clip_grad_norm, clip_grad_value
 from tinygrad_like.optim.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from tinygrad_like.optim.scaling import GradScaler
 from tinygrad_like.optim.schedules import (
     CosineLR,
     ExponentialLR,
@@ -34,6 +36,7 @@ __all__ = [
     "AdamW",
     "CosineLR",
     "ExponentialLR",
+    "GradScaler",
     "LambdaLR",
     "LinearWarmup",
     "Optimizer",

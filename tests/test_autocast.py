@@ -1,0 +1,175 @@
+"""Mixed precision: which dtype each op computes in, whose gradients come back, and the scaler."""
+
+import numpy as np
+import pytest
+
+import tinygrad_like as tg
+from tinygrad_like import nn
+from tinygrad_like.engine.autocast import rounded_to_bfloat16
+
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes, the oracle, is not installed")
+
+
+def normal(*shape):
+    return tg.randn(shape, requires_grad=True)
+
+
+PRODUCTS = {
+    "matmul": lambda: normal(3, 4) @ normal(4, 2),
+    "linear": lambda: nn.Dense(4, 3)(normal(2, 4)),
+    "conv2d": lambda: tg.conv2d(normal(1, 2, 5, 5), normal(3, 2, 3, 3), normal(3)),
+    "lstm": lambda: nn.LSTM(3, 4)(normal(2, 5, 3))[0],
+    "attention": lambda: tg.scaled_dot_product_attention(*(normal(1, 2, 3, 4) for _ in "qkv")),
+}
+SUMS = {
+    "softmax": lambda x: tg.softmax(x),
+    "layer_norm": lambda x: tg.layer_norm(x),
+    "cross_entropy": lambda x: tg.losses.cross_entropy(x, np.array([0, 1, 2])),
+    "sum": lambda x: x.sum(),
+    "exp": lambda x: tg.exp(x),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_are_computed_in_half_precision(name):
+    assert PRODUCTS[name]().dtype == np.float32
+    with tg.autocast("float16"):
+        assert PRODUCTS[name]().dtype == np.float16
+        with tg.autocast(enabled=False):
+            assert PRODUCTS[name]().dtype == np.float32
+        assert PRODUCTS[name]().dtype == np.float16
+    assert PRODUCTS[name]().dtype == np.float32
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_of_half_precision_are_computed_in_float32(name):
+    x = tg.randn((3, 4)).to(np.float16)
+    assert SUMS[name](x).dtype == np.float16
+    with tg.autocast("float16"):
+        assert SUMS[name](x).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_parameters_are_float32_and_near(dtype):
+    tg.seed(1)
+    model = nn.Sequential(nn.Dense(6, 5), nn.Tanh(), nn.Dense(5, 3))
+    x, labels = tg.randn((8, 6)), np.arange(8) % 3
+    found = []
+    for enabled in (True, False):
+        model.zero_grad()
+        with tg.autocast(dtype, enabled=enabled):
+            loss = tg.losses.cross_entropy(model(x), labels)
+        loss.backward()
+        found.append([p.grad.numpy() for p in model.parameters()])
+    bound = {"float16": 2e-3, "bfloat16": 2e-2}[dtype]
+    for half, single in zip(*found, strict=True):
+        assert half.dtype == np.float32
+        assert 0 < np.abs(half - single).max() < bound
+
+
+def test_the_product_is_that_of_the_rounded_numbers():
+    a, b = tg.randn((5, 7)), tg.randn((7, 3))
+    with tg.autocast("bfloat16"):
+        y = (a @ b).numpy()
+    wide = [x.numpy().astype(ml_dtypes.bfloat16).astype(np.float64) for x in (a, b)]
+    exact = (wide[0] @ wide[1]).astype(ml_dtypes.bfloat16).astype(np.float64)
+    np.testing.assert_allclose(y, exact, rtol=2**-7)
+    assert np.array_equal(y, y.astype(ml_dtypes.bfloat16).astype(np.float32))
+
+
+def test_rounding_to_bfloat16_is_ml_dtypes():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2**32, 100_000, dtype=np.uint32).view(np.float32)
+    ties = (np.arange(1 << 16, dtype=np.uint32) << 16 | 0x8000).view(np.float32)
+    for numbers in (x, ties, np.float32([0.0, -0.0, np.inf, -np.inf, np.nan])):
+        ours = rounded_to_bfloat16(numbers)
+        with np.errstate(all="ignore"):
+            theirs = numbers.astype(ml_dtypes.bfloat16).astype(np.float32)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_autocast_decorates_and_is_undone_by_an_error():
+    @tg.autocast("float16")
+    def product(a, b):
+        return a @ b
+
+    a = tg.randn((2, 2))
+    assert product(a, a).dtype == np.float16
+    with pytest.raises(ValueError, match="matmul"):
+        product(a, tg.randn((3, 2)))
+    assert (a @ a).dtype == np.float32
+
+
+def test_other_dtypes_are_refused():
+    for dtype in ("float64", np.int32, "half"):
+        with pytest.raises(ValueError, match=r"\[autocast\] dtype is .*, expected 'float16'"):
+            tg.autocast(dtype)
+
+
+# The scaler
+
+
+def scaled_step(scaler, optimizer, w, grad):
+    optimizer.zero_grad()
+    scaler.scale((w * tg.Tensor(np.float32(grad))).sum()).backward()
+    return scaler.step(optimizer)
+
+
+def test_a_step_is_that_of_the_unscaled_gradient():
+    w, v = (tg.Tensor(np.float32([1, 2]), requires_grad=True) for _ in "wv")
+    scaler = tg.optim.GradScaler(1024.0)
+    one, other = tg.optim.SGD([w], 0.1), tg.optim.SGD([v], 0.1)
+    assert scaled_step(scaler, one, w, [0.5, -0.25])
+    (v * tg.Tensor(np.float32([0.5, -0.25]))).sum().backward()
+    other.step()
+    np.testing.assert_array_equal(w.numpy(), v.numpy())
+
+
+def test_steps_that_overflow_are_skipped_and_counted():
+    w = tg.Tensor(np.float32([1, 2]), requires_grad=True)
+    scaler = tg.optim.GradScaler(8.0, interval=2)
+    optimizer = tg.optim.Adam([w], 0.1)
+    before = w.numpy().copy()
+    for bad in (np.inf, np.nan, -np.inf):
+        assert not scaled_step(scaler, optimizer, w, [0.5, bad])
+    np.testing.assert_array_equal(w.numpy(), before)
+    assert scaler.skipped == 3
+    assert scaler.current_scale == 1.0
+    assert [scaled_step(scaler, optimizer, w, [0.5, 0.5]) for _ in range(4)] == [True] * 4
+    assert scaler.current_scale == 4.0
+    assert np.isfinite(w.numpy()).all()
+
+
+def test_gradients_can_be_clipped_between():
+    w = tg.Tensor(np.float32([1, 2]), requires_grad=True)
+    scaler, optimizer = tg.optim.GradScaler(64.0), tg.optim.SGD([w], 1.0)
+    scaler.scale((w * 3).sum()).backward()
+    scaler.unscale(optimizer)
+    np.testing.assert_array_equal(w.grad.numpy(), [3, 3])
+    with pytest.raises(ValueError, match="unscaled already"):
+        scaler.unscale(optimizer)
+    tg.optim.clip_grad_norm([w], 1.0)
+    assert scaler.step(optimizer)
+    np.testing.assert_allclose(w.numpy(), np.float32([1, 2]) - 0.5**0.5, rtol=1e-6)
+
+
+def test_the_state_is_saved_and_resumed(tmp_path):
+    w = tg.Tensor(np.float32([1, 2]), requires_grad=True)
+    scaler, optimizer = tg.optim.GradScaler(8.0, interval=3), tg.optim.SGD([w], 0.1)
+    scaled_step(scaler, optimizer, w, [np.inf, 0])
+    scaled_step(scaler, optimizer, w, [1, 0])
+    tg.io.save(tmp_path / "scaler.safetensors", {"scaler": scaler.state_dict()})
+    resumed = tg.optim.GradScaler(interval=3)
+    resumed.load_state_dict(tg.io.load(tmp_path / "scaler.safetensors")["scaler"])
+    assert resumed.state_dict() == scaler.state_dict() == {"scale": 4.0, "good": 1, "skipped": 1}
+    with pytest.raises(ValueError, match="is no state of one"):
+        resumed.load_state_dict({"scale": 1.0})
+    assert resumed.skipped == 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{"scale": 0.0}, {"growth": 0.5}, {"backoff": 1.0}, {"interval": 0}]
+)
+def test_settings_that_make_no_sense_are_refused(settings):
+    with pytest.raises(ValueError, match=r"\[GradScaler\]"):
+        tg.optim.GradScaler(**settings)

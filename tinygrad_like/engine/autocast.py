@@ -1,0 +1,118 @@
+"""autocast: products in half precision, sums of many numbers in float32, parameters as they are.
+
+An op says at its definition which of the two it is: `@op(autocast=in_half)` for products, whose
+time is in multiplying, `@op(autocast=in_single)` for what loses too much in half precision. While
+`autocast` is on, the Tensors that go into such an op are cast first; the casts are recorded, so
+that gradients come back in the dtype of the parameters. Micikevicius et al. 2018, "Mixed precision
+training".
+
+NumPy has no bfloat16. Its arithmetic is emulated: float32 arrays hold numbers rounded to bfloat16's
+8 bits, on the way into a product and on the way out of it, forward and backward.
+"""
+
+from contextlib import ContextDecorator
+
+import numpy as np
+
+from tinygrad_like.engine.record import op
+from tinygrad_like.engine.tensor import Tensor, mode
+from tinygrad_like.engine.walk import astype
+
+HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+BFLOAT16 = "bfloat16"
+
+
+class autocast(ContextDecorator):
+    """Run products in half precision inside a `with` block or a decorated function.
+
+    Args:
+        dtype: `"float16"` or `"bfloat16"`, or a dtype of that name.
+        enabled: False switches it off, inside a block that has it on, too.
+
+    Products (`matmul`, `linear`, convolutions, recurrent layers, attention) take float32 Tensors
+    rounded to the half type, sum in float32 and give results of the half type. Softmax, norms,
+    losses, sums, means and the like take half types as float32. Everything else follows its inputs.
+    Parameters and their gradients stay float32. float16 needs a `GradScaler` in training.
+
+    Raises ValueError for any other dtype.
+
+    >>> import tinygrad_like as tg
+    >>> a = tg.randn((2, 3))
+    >>> with tg.autocast("float16"):
+    ...     (a @ a.T).dtype, tg.softmax(a @ a.T).dtype
+    (dtype('float16'), dtype('float32'))
+    """
+
+    def __init__(self, dtype=HALF, *, enabled=True):
+        name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+        if name not in (HALF.name, BFLOAT16):
+            raise ValueError(f"[autocast] dtype is {dtype!r}, expected 'float16' or 'bfloat16'")
+        self._dtype = (HALF if name == HALF.name else BFLOAT16) if enabled else None
+        self._before = []
+
+    def _recreate_cm(self):
+        """A decorated function may run in several threads at once."""
+        again = type(self)()
+        again._dtype = self._dtype
+        return again
+
+    def __enter__(self):
+        self._before.append(mode.autocast)
+        mode.autocast = self._dtype
+        return self
+
+    def __exit__(self, *exception):
+        mode.autocast = self._before.pop()
+
+
+@op(x=lambda g: g)
+def rounded_to_bfloat16(be, x):
+    """float32 numbers rounded to the nearest bfloat16, ties to even."""
+    if x.dtype != SINGLE:
+        return x.copy()
+    bits = be.xp.ascontiguousarray(x).reshape(x.shape).view(np.uint32)
+    bits = (bits + (0x7FFF + ((bits >> 16) & 1)).astype(np.uint32)) & np.uint32(0xFFFF0000)
+    return be.xp.where(x == x, bits.view(SINGLE), x)
+
+
+def in_half(record, apply, args, attributes):
+    """A call of an op, `apply`, in the half type of `autocast`."""
+    inputs, attributes = record.bind(args, attributes)
+    if mode.autocast is not BFLOAT16:
+        return _outside(apply, _cast(inputs, SINGLE, HALF), attributes)
+    out = _outside(apply, [_in_bfloat16(x) for x in inputs], attributes)
+    return tuple(map(_in_bfloat16, out)) if record.several else _in_bfloat16(out)
+
+
+def in_single(record, apply, args, attributes):
+    """A call of an op, `apply`, in float32 for half types."""
+    inputs, attributes = record.bind(args, attributes)
+    return _outside(apply, _cast(inputs, HALF, SINGLE), attributes)
+
+
+def _outside(apply, inputs, attributes):
+    """The call itself, with `autocast` off."""
+    before, mode.autocast = mode.autocast, None
+    try:
+        return apply(*inputs, **attributes)
+    finally:
+        mode.autocast = before
+
+
+def _in_bfloat16(x):
+    """A float32 Tensor rounded, with a gradient that is rounded, too; what else it is, as it is."""
+    if not _has(x, SINGLE):
+        return x
+    x = rounded_to_bfloat16(x)
+    if x.node is not None:
+        x.register_hook(rounded_to_bfloat16)
+    return x
+
+
+def _has(x, dtype):
+    return type(x) is Tensor and x.dtype == dtype
+
+
+def _cast(inputs, old, new):
+    """The inputs, Tensors of one dtype as another one."""
+    return [astype(x, dtype=new) if _has(x, old) else x for x in inputs]
