@@ -73,7 +73,7 @@ def difference(found, expected, dtype, bound):
         finite = np.isfinite(b)
         if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
             return f"result {i}: infinities or NaN differ"
-        error = np.abs(a - b)[finite].max(initial=0.0)
+        error = np.abs(a[finite] - b[finite]).max(initial=0.0)
         scale = np.abs(b[finite]).max(initial=1e-30) * eps
         if not error <= bound * scale:
             return f"result {i}: off by {error / scale:.3g} epsilons, at most {bound:g} allowed"

@@ -1,5 +1,6 @@
-"""Cases of softmax.cu."""
+"""Cases of softmax.cu and of rows.cuh."""
 
+import numpy as np
 from cuda_case import Case
 
 
@@ -19,3 +20,17 @@ CASES = [
     for name, inputs in KERNELS.items()
     for shape in ((1, 1), (2, 3, 33), (3, 300), (0, 5))
 ]
+
+MASKED = np.full((3, 40), -np.inf)
+MASKED[1, ::3], MASKED[2, 5] = 1.5, np.nan
+CASES += [
+    Case(
+        f"{name}-masked",
+        "softmax.cu",
+        lambda k, x, name=name: getattr(k, name)(x),
+        lambda rng: [MASKED],
+    )
+    for name in ("softmax", "log_softmax")
+]
+# Longer than what a block keeps in registers.
+CASES += [_case("softmax", 1, (1, 8 * 1024 + 70))._replace(dtypes=("float32", "float16"))]

@@ -7,6 +7,34 @@ before each launch; `emulator/` runs the same files without a GPU. What a kernel
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name
 from . import emulator, launcher
+from .cross_entropy import cross_entropy, cross_entropy_backward
+from .elementwise import (
+    add,
+    erf,
+    gelu,
+    gelu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    silu,
+    silu_backward,
+    softplus,
+    softplus_backward,
+)
+from .norm import (
+    batch_norm,
+    batch_norm_backward,
+    group_norm,
+    group_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+    rms_norm_backward,
+)
+from .optim import adagrad_, adam_, rmsprop_, sgd_
+from .random import dropout, normal, philox, uniform
+from .reduce import sum_middle
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 launcher.add_target(emulator.TARGET)

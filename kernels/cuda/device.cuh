@@ -74,7 +74,9 @@ struct Sum {
     static __device__ __forceinline__ acc_t start() { return acc_t(0); }
 };
 struct Max {  // NaN wins, as in NumPy
-    static __device__ __forceinline__ acc_t of(acc_t a, acc_t b) { return (a > b || a != a) ? a : b; }
+    static __device__ __forceinline__ acc_t of(acc_t a, acc_t b) {
+        return (a > b || a != a) ? a : b;
+    }
     static __device__ __forceinline__ acc_t start() { return -infinity(); }
 };
 

@@ -26,6 +26,7 @@ SCALARS = {
     "bfloat16": "__nv_bfloat16",
 }
 FLOATS = tuple(SCALARS)
+ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 MAX_GRID = (2**31 - 1, 65535, 65535)
 MAX_BLOCK = (1024, 1024, 64)
 MAX_THREADS = 1024
@@ -305,6 +306,11 @@ def _check_real(where, ctype, make, arg, target):
     if isinstance(arg, (bool, np.bool_)) or not isinstance(arg, (int, float, np.floating)):
         raise LaunchError(f"{where} is {arg!r} ({type(arg).__name__}), expected a number ({ctype})")
     return Argument(make(arg), None)
+
+
+def address(array):
+    """The address of the first element of an array of a device."""
+    return _target_of("address", (array,)).raw(array)[0]
 
 
 def dtype_name(dtype):

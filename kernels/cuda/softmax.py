@@ -3,10 +3,10 @@
 import numpy as np
 
 from .. import reference
+from .flat import threads_for_row
 from .launcher import Source, common_dtype
 
 SOURCE = Source("softmax.cu")
-KEPT = 8  # elements that a thread keeps in registers
 
 
 def softmax(x):
@@ -37,6 +37,6 @@ def _over_rows(name, *arrays):
     out = np.empty_like(arrays[0])
     if out.size:
         columns = out.shape[-1]
-        threads = min(1024, max(32, -(-columns // (KEPT * 32)) * 32))
-        SOURCE.kernel(name, dtype)(out.size // columns, threads, out, *arrays, columns)
+        kernel = SOURCE.kernel(name, dtype)
+        kernel(out.size // columns, threads_for_row(columns), out, *arrays, columns)
     return out

@@ -175,9 +175,11 @@ Image own_image() {
         const int64_t gap = address < b.start ? b.start - address : address + bytes - (b.start + b.bytes);
         if (gap < distance) distance = gap, nearest = &b;
     }
-    if (!nearest || distance > (1 << 20)) {
-        fail(text + "which is no memory of the launch");
-    }
+    const Image image = own_image();
+    if (address >= image.start && address < image.end)
+        fail(text + "in the library's own data: __shared__ variables belong into the kernel itself "
+                    "or a plain function, not into a template");
+    if (!nearest || distance > (1 << 20)) fail(text + "which is no memory of the launch");
     char where[200];
     const int64_t index = (address - nearest->start) / int64_t(nearest->element) -
                           (address < nearest->start && (address - nearest->start) % nearest->element != 0);

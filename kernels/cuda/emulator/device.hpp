@@ -156,6 +156,7 @@ inline void sincospif(float x, float* s, float* c) {
     *s = float(std::sin(M_PI * double(x)));
     *c = float(std::cos(M_PI * double(x)));
 }
+inline void sincospi(float x, float* s, float* c) { sincospif(x, s, c); }
 inline void sincospi(double x, double* s, double* c) {
     *s = std::sin(M_PI * x);
     *c = std::cos(M_PI * x);

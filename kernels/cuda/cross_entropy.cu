@@ -1,0 +1,67 @@
+// Cross-entropy of rows of logits against one label each, forward and backward.
+//
+// logits, dlogits: (rows, classes); labels: int64; losses, lse, g: (rows,). One block a row. The
+// forward pass finds the maximum and the sum of exponentials in one go: each thread keeps a running
+// maximum and rescales its sum where that grows, and pairs of both are merged (Milakov and
+// Gimelshein 2018, "Online normalizer calculation for softmax"). All outputs are overwritten.
+// A row that is all -inf has the loss +inf, and its logsumexp counts as 0.
+// Status: emulated.
+#include "device.cuh"
+
+struct Running { acc_t peak, total; };  // total = sum of exp(x - peak)
+
+__device__ __forceinline__ Running merged(Running a, Running b) {
+    const acc_t peak = Max::of(a.peak, b.peak);
+    if (peak == -infinity()) return Running{peak, acc_t(0)};
+    return Running{peak, a.total * exp(a.peak - peak) + b.total * exp(b.peak - peak)};
+}
+
+__device__ __forceinline__ Running over_warp(Running mine) {
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step /= 2) {
+        const Running other{__shfl_xor_sync(FULL_WARP, mine.peak, step),
+                            __shfl_xor_sync(FULL_WARP, mine.total, step)};
+        mine = merged(mine, other);
+    }
+    return mine;
+}
+
+extern "C" __global__ void cross_entropy(scalar_t* losses, acc_t* lse, const scalar_t* logits,
+                                         const long long* labels, int classes) {
+    __shared__ acc_t peaks[WARP], totals[WARP];
+    const scalar_t* row = logits + (long long)blockIdx.x * classes;
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    Running mine{-infinity(), acc_t(0)};
+    for (int i = threadIdx.x; i < classes; i += blockDim.x)
+        mine = merged(mine, Running{widen(row[i]), acc_t(1)});
+    mine = over_warp(mine);
+    if (warps > 1) {
+        if (lane == 0) {
+            peaks[warp] = mine.peak;
+            totals[warp] = mine.total;
+        }
+        __syncthreads();
+        mine = Running{-infinity(), acc_t(0)};
+        if (lane < warps) mine = Running{peaks[lane], totals[lane]};
+        mine = over_warp(mine);
+    }
+    if (threadIdx.x == 0) {
+        const acc_t peak = mine.peak == -infinity() ? acc_t(0) : mine.peak;
+        const acc_t log_total = mine.total == acc_t(0) ? acc_t(0) : acc_t(log(mine.total));
+        losses[blockIdx.x] = narrow(log_total - (widen(row[labels[blockIdx.x]]) - peak));
+        lse[blockIdx.x] = peak + log_total;
+    }
+}
+
+// dlogits = g * (exp(logits - lse) - one_hot(label)): each element alone, one block a row.
+extern "C" __global__ void cross_entropy_backward(scalar_t* dlogits, const scalar_t* g,
+                                                  const scalar_t* logits, const long long* labels,
+                                                  const acc_t* lse, int classes) {
+    const long long row = blockIdx.x, start = row * classes;
+    const acc_t scale = widen(g[row]), shift = lse[row];
+    const int label = (int)labels[row];
+    for (int i = threadIdx.x; i < classes; i += blockDim.x) {
+        const acc_t p = exp(widen(logits[start + i]) - shift);
+        dlogits[start + i] = narrow(scale * (i == label ? p - 1 : p));
+    }
+}

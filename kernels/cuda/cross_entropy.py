@@ -1,0 +1,44 @@
+"""Cross-entropy of logits against labels, launched from cross_entropy.cu."""
+
+import numpy as np
+
+from .. import reference
+from .launcher import Source, common_dtype
+
+SOURCE = Source("cross_entropy.cu")
+
+
+def cross_entropy(logits, labels):
+    """(losses, lse), lse = log(sum(exp(logits))): (R, V), (R,) -> (R,), (R,)."""
+    dtype = common_dtype(logits)
+    if dtype is None:
+        return reference.cross_entropy(logits, labels)
+    rows, classes = logits.shape
+    losses = np.empty_like(logits, shape=(rows,))
+    lse = np.empty_like(losses, dtype=np.float64 if dtype == "float64" else np.float32)
+    if rows:
+        kernel = SOURCE.kernel("cross_entropy", dtype)
+        kernel(rows, _threads(classes), losses, lse, logits, _int64(labels), classes)
+    return losses, lse
+
+
+def cross_entropy_backward(g, logits, labels, lse):
+    """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (R,) -> (R, V)."""
+    dtype = common_dtype(g, logits)
+    if dtype is None:
+        return reference.cross_entropy_backward(g, logits, labels, lse)
+    dlogits = np.empty_like(logits)
+    if dlogits.size:
+        rows, classes = logits.shape
+        kernel = SOURCE.kernel("cross_entropy_backward", dtype)
+        kernel(rows, _threads(classes), dlogits, g, logits, _int64(labels), lse, classes)
+    return dlogits
+
+
+def _threads(classes):
+    """Four elements or more for each thread."""
+    return min(1024, max(32, classes // 4 // 32 * 32))
+
+
+def _int64(labels):
+    return labels if labels.dtype == np.int64 else labels.astype(np.int64)

@@ -1,0 +1,159 @@
+"""Layer, RMS, batch and group normalisation, launched from norm.cu."""
+
+import numpy as np
+
+from .. import reference
+from .flat import threads_for_row
+from .launcher import Source, common_dtype
+from .reduce import sum_middle
+
+SOURCE = Source("norm.cu")
+THREADS = 128
+PARTS = 64  # of the rows, whose sums are summed up afterwards
+
+
+def layer_norm(x, weight, bias, eps):
+    """(y, mean, rstd) of each row: (R, D), (D,), (D,) -> (R, D), (R,), (R,)."""
+    dtype = common_dtype(x, weight, bias)
+    if dtype is None or x.shape[1] == 0:
+        return reference.layer_norm(x, weight, bias, eps)
+    y, mean, rstd = np.empty_like(x), _wide(x, x.shape[0]), _wide(x, x.shape[0])
+    _by_rows("layer_norm", dtype, x.shape, y, mean, rstd, x, weight, bias, eps)
+    return y, mean, rstd
+
+
+def layer_norm_backward(g, x, weight, mean, rstd, needs):
+    """(dx, dweight, dbias), each None where `needs` says so."""
+    dtype = common_dtype(g, x, weight)
+    if dtype is None or x.size == 0:
+        return reference.layer_norm_backward(g, x, weight, mean, rstd, needs)
+    dx = np.empty_like(x) if needs[0] else None
+    if needs[0]:
+        _by_rows("layer_norm_backward", dtype, x.shape, dx, g, x, weight, mean, rstd)
+    return dx, *_parameter_grads(dtype, g, x, mean, rstd, needs[1:])
+
+
+def rms_norm(x, weight, eps):
+    """y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + eps): (R, D), (D,) -> (R, D), (R,)."""
+    dtype = common_dtype(x, weight)
+    if dtype is None or x.shape[1] == 0:
+        return reference.rms_norm(x, weight, eps)
+    y, rstd = np.empty_like(x), _wide(x, x.shape[0])
+    _by_rows("rms_norm", dtype, x.shape, y, rstd, x, weight, eps)
+    return y, rstd
+
+
+def rms_norm_backward(g, x, weight, rstd, needs):
+    """(dx, dweight), each None where `needs` says so."""
+    dtype = common_dtype(g, x, weight)
+    if dtype is None or x.size == 0:
+        return reference.rms_norm_backward(g, x, weight, rstd, needs)
+    dx = np.empty_like(x) if needs[0] else None
+    if needs[0]:
+        _by_rows("rms_norm_backward", dtype, x.shape, dx, g, x, weight, rstd)
+    return dx, _parameter_grads(dtype, g, x, None, rstd, (needs[1], False))[0]
+
+
+def batch_norm(x, weight, bias, eps):
+    """(y, mean, var) of each channel over the whole batch: (N, C, L) -> (N, C, L), (C,), (C,)."""
+    dtype = common_dtype(x, weight, bias)
+    if dtype is None or x.size == 0:
+        return reference.batch_norm(x, weight, bias, eps)
+    n, c, length = x.shape
+    y, mean, var = np.empty_like(x), _wide(x, c), _wide(x, c)
+    threads = threads_for_row(n * length)
+    SOURCE.kernel("channel_moments", dtype)(c, threads, mean, var, x, n, c, length)
+    threads = threads_for_row(length)
+    kernel = SOURCE.kernel("batch_norm", dtype)
+    kernel(n * c, threads, y, x, weight, bias, mean, var, eps, c, length)
+    return y, mean, var
+
+
+def batch_norm_backward(g, x, weight, mean, var, eps, needs):
+    """(dx, dweight, dbias), each None where `needs` says so; mean and var are functions of x."""
+    dtype = common_dtype(g, x, weight)
+    if dtype is None or x.size == 0:
+        return reference.batch_norm_backward(g, x, weight, mean, var, eps, needs)
+    n, c, length = x.shape
+    scaled, plain = _channel_sums(dtype, g, x, mean, var, eps, groups=0)
+    dx = np.empty_like(x) if needs[0] else None
+    if needs[0]:
+        threads = threads_for_row(length)
+        kernel = SOURCE.kernel("batch_norm_backward", dtype)
+        sums = scaled, plain, eps, n, c, length
+        kernel(n * c, threads, dx, g, x, weight, mean, var, *sums)
+    return dx, *_narrowed(x, (scaled, plain), needs[1:])
+
+
+def group_norm(x, weight, bias, groups, eps):
+    """(y, mean, rstd) of each group of channels in each image: mean and rstd are (N, groups)."""
+    dtype = common_dtype(x, weight, bias)
+    if dtype is None or x.size == 0:
+        return reference.group_norm(x, weight, bias, groups, eps)
+    n, c, length = x.shape
+    y, mean, rstd = np.empty_like(x), _wide(x, n, groups), _wide(x, n, groups)
+    shape, group = (n * groups, c // groups * length), (groups, c // groups, length)
+    given = y, mean, rstd, x, weight, bias, eps
+    _by_rows("group_norm", dtype, shape, *given, sizes=group)
+    return y, mean, rstd
+
+
+def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
+    """(dx, dweight, dbias), each None where `needs` says so."""
+    dtype = common_dtype(g, x, weight)
+    if dtype is None or x.size == 0:
+        return reference.group_norm_backward(g, x, weight, groups, mean, rstd, needs)
+    n, c, length = x.shape
+    dx = np.empty_like(x) if needs[0] else None
+    if needs[0]:
+        shape, group = (n * groups, c // groups * length), (groups, c // groups, length)
+        given = dx, g, x, weight, mean, rstd
+        _by_rows("group_norm_backward", dtype, shape, *given, sizes=group)
+    if not (needs[1] or needs[2]):
+        return dx, None, None
+    sums = _channel_sums(dtype, g, x, mean, rstd, 0.0, groups)
+    return dx, *_narrowed(x, sums, needs[1:])
+
+
+def _wide(x, *shape):
+    """Room for statistics: float32, and float64 for float64."""
+    wide = np.float64 if x.dtype == np.float64 else np.float32
+    return np.empty_like(x, shape=shape, dtype=wide)
+
+
+def _by_rows(name, dtype, shape, *args, sizes=None):
+    """A kernel of one block a row; it ends with the number of columns, or other sizes."""
+    rows, columns = shape
+    if rows:
+        kernel = SOURCE.kernel(name, dtype)
+        kernel(rows, threads_for_row(columns), *args, *(sizes or (columns,)))
+
+
+def _parameter_grads(dtype, g, x, mean, rstd, needs):
+    """(dweight, dbias) of rows: sums of g * xhat and of g down each column."""
+    if not any(needs):
+        return None, None
+    rows, columns = x.shape
+    share = max(32, -(-rows // PARTS))
+    parts = -(-rows // share)
+    sums = [_wide(x, 1, parts, columns) if need else None for need in needs]
+    kernel = SOURCE.kernel("sum_over_rows", dtype)
+    grid = -(-columns // THREADS), parts
+    kernel(grid, THREADS, *sums, g, x, mean, rstd, rows, columns, share)
+    sums = [s if s is None else sum_middle(s).reshape(columns) for s in sums]
+    return _narrowed(x, sums, needs)
+
+
+def _channel_sums(dtype, g, x, mean, spread, eps, groups):
+    """For each channel the sums of g * xhat and of g."""
+    n, c, length = x.shape
+    scaled, plain = _wide(x, c), _wide(x, c)
+    kernel = SOURCE.kernel("sum_over_channel", dtype)
+    sizes = n, c, length, groups
+    kernel(c, threads_for_row(n * length), scaled, plain, g, x, mean, spread, eps, *sizes)
+    return scaled, plain
+
+
+def _narrowed(x, sums, needs):
+    """The sums that are needed, in the dtype of x."""
+    return [s.astype(x.dtype) if need else None for s, need in zip(sums, needs, strict=True)]

@@ -1,0 +1,66 @@
+"""Random numbers and dropout, launched from random.cu: the bits of kernels/reference/random.py."""
+
+import math
+
+import numpy as np
+
+from .. import reference
+from ..reference.random import LOW_64
+from . import flat
+from .launcher import Source, common_dtype, dtype_name
+
+SOURCE = Source("random.cu")
+# The largest number below 1.
+MOST = {"float32": 1 - 2.0**-24, "float64": 1 - 2.0**-53, "float16": 1 - 2.0**-11}
+
+
+def philox(seed, offset, n, like):
+    """n uint32 words."""
+    out = np.empty_like(like, shape=(n,), dtype=np.uint32)
+    _draw("words", "float32", out, seed, offset, n)
+    return out
+
+
+def uniform(seed, offset, n, dtype, like):
+    """n floats in [0, 1)."""
+    name = dtype_name(dtype)
+    if name not in MOST:
+        return reference.uniform(seed, offset, n, dtype, like)
+    out = np.empty_like(like, shape=(n,), dtype=dtype)
+    _draw("uniform_numbers", name, out, seed, offset, n, MOST[name])
+    return out
+
+
+def normal(seed, offset, n, dtype, like):
+    """n standard normals by Box-Muller."""
+    name = dtype_name(dtype)
+    if name not in MOST:
+        return reference.normal(seed, offset, n, dtype, like)
+    out = np.empty_like(like, shape=(n,), dtype=dtype)
+    _draw("normal_numbers", name, out, seed, offset, n)
+    return out
+
+
+def dropout(x, p, seed, offset):
+    """y = x * keep / (1 - p), keep being whether float32 uniform i is >= p."""
+    dtype = common_dtype(x)
+    if dtype is None:
+        return reference.dropout(x, p, seed, offset)
+    least = math.ceil(float(np.float32(p)) * 2.0**24) << 8
+    if least >> 32:  # nothing is kept, also where x is not finite
+        return np.zeros_like(x)
+    y = np.empty_like(x)
+    if x.size:
+        quads = flat.packs(x.size, "float32", x, y)  # of four elements, whatever their size
+        scale = float(1 / (1 - p))
+        key = seed & LOW_64, offset & LOW_64
+        kernel = SOURCE.kernel("dropout", dtype)
+        kernel(flat.blocks(-(-x.size // 4)), flat.THREADS, y, x, least, scale, *key, x.size, quads)
+    return y
+
+
+def _draw(name, dtype, out, seed, offset, n, *options):
+    if n:
+        kernel = SOURCE.kernel(name, dtype)
+        key = seed & LOW_64, offset & LOW_64
+        kernel(flat.blocks(-(-n // 2)), flat.THREADS, out, *options, *key, n)

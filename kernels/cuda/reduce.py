@@ -1,0 +1,38 @@
+"""Sums over one axis of an array with three, launched from reduce.cu."""
+
+import numpy as np
+
+from .. import reference
+from .launcher import Source, common_dtype
+
+SOURCE = Source("reduce.cu")
+THREADS = 128
+ENOUGH = 132 * 8 * THREADS  # threads that keep a large GPU busy
+LEAST = 64  # numbers that are worth a part
+
+
+def sum_middle(x):
+    """y[a, b] = sum of x[a, r, b] over r: (A, R, B) -> (A, B)."""
+    dtype = common_dtype(x)
+    if dtype is None:
+        return reference.sum_middle(x)
+    a, r, b = x.shape
+    y = np.empty_like(x, shape=(a, b))
+    if x.size == 0:
+        return np.zeros_like(y)
+    if b == 1 and r >= LEAST:
+        threads = min(512, max(32, r // 4 // 32 * 32))
+        SOURCE.kernel("sum_rows", dtype)(a, threads, y, x, r)
+        return y
+    sums = a * b
+    blocks, parts = -(-sums // THREADS), min(r // LEAST, ENOUGH // sums, 65535)
+    if parts <= 1:
+        SOURCE.kernel("sum_middle", dtype)(blocks, THREADS, y, x, sums, r, b)
+        return y
+    share = -(-r // parts)
+    parts = -(-r // share)
+    wide = np.float64 if dtype == "float64" else np.float32
+    workspace = np.empty_like(x, shape=(a, parts, b), dtype=wide)
+    SOURCE.kernel("sum_some", dtype)((blocks, parts), THREADS, workspace, x, sums, r, b, share)
+    SOURCE.kernel("sum_parts", dtype)(blocks, THREADS, y, workspace, sums, parts, b)
+    return y
