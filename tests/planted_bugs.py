@@ -37,7 +37,7 @@ INDEX = re.compile(r"(?<=[\w\])])\[(?=[^\[\]])")
 # `float tile[8]`: two words before a bracket, the first of them no keyword of a statement.
 DECLARATION = re.compile(
     r"(?:^|[{;(])\s*(?:(?:const|static|__shared__|__align__\(\d+\)) )*"
-    r"(?!return|else|case|const|static)[A-Za-z_]\w*(?:<[\w, ]*>)? +\w+\["
+    r"(?!return|else|case|const|static)[A-Za-z_]\w*(?:<[\w, ]*>)? +(?:\w+|\(\*\w+\))\["
 )
 
 
@@ -66,7 +66,7 @@ def planted(text, file):
 
 def _with_bugs(line, place, bugs):
     code, slashes, comment = line.partition("//")
-    if code.lstrip().startswith("#") or "constexpr" in code or "static_assert" in code:
+    if code.lstrip().startswith(("#", "typedef ")) or "constexpr" in code or "static_assert" in code:
         return line
 
     def switch(kind):

@@ -22,6 +22,7 @@ from .elementwise import (
     softplus,
     softplus_backward,
 )
+from .linalg import linear, matmul
 from .norm import (
     batch_norm,
     batch_norm_backward,

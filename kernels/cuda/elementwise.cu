@@ -4,7 +4,7 @@
 // elements travel 16 bytes at a time in the first `packs` packs, the rest one by one (all of them,
 // packs = 0, where a pointer is not aligned). exp sees arguments of at most 0: nothing overflows.
 // Status: emulated.
-#include "device.cuh"
+#include "activation.cuh"
 
 template <class F> __device__ __forceinline__ void map(scalar_t* y, const scalar_t* x, long long n,
                                                        long long packs, F f) {
@@ -31,15 +31,6 @@ template <class F> __device__ __forceinline__ void map(scalar_t* y, const scalar
     }
     for (long long i = packs * LANES + grid_thread(); i < n; i += grid_threads())
         y[i] = narrow(f(widen(a[i]), widen(b[i])));
-}
-
-__device__ __forceinline__ acc_t positive_part(acc_t x) {  // NaN passes through
-    return (x > 0 || x != x) ? x : acc_t(0);
-}
-
-__device__ __forceinline__ acc_t logistic(acc_t x) {
-    const acc_t e = exp(x > 0 ? -x : x);
-    return (x > 0 ? acc_t(1) : e) / (1 + e);
 }
 
 // The normal distribution function, and its approximation by tanh as a logistic function: both
@@ -78,7 +69,7 @@ extern "C" __global__ void relu_backward(scalar_t* dx, const scalar_t* g, const 
 }
 
 extern "C" __global__ void silu(scalar_t* y, const scalar_t* x, long long n, long long packs) {
-    map(y, x, n, packs, [](acc_t x) { return x * logistic(x); });
+    map(y, x, n, packs, [](acc_t x) { return activated(x, SILU); });
 }
 
 extern "C" __global__ void silu_backward(scalar_t* dx, const scalar_t* g, const scalar_t* x,
@@ -101,7 +92,7 @@ extern "C" __global__ void softplus_backward(scalar_t* dx, const scalar_t* g, co
 }
 
 extern "C" __global__ void gelu(scalar_t* y, const scalar_t* x, long long n, long long packs) {
-    map(y, x, n, packs, [](acc_t x) { return x * acc_t(normcdf(x)); });
+    map(y, x, n, packs, [](acc_t x) { return activated(x, GELU); });
 }
 
 extern "C" __global__ void gelu_backward(scalar_t* dx, const scalar_t* g, const scalar_t* x,
