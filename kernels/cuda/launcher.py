@@ -68,6 +68,7 @@ class Parameter(NamedTuple):
     optional: bool
     may_be_empty: bool
     alignment: int  # bytes; 0: that of the type
+    fields: tuple = ()  # of a struct of ints, which is passed by value
 
 
 SOURCES = {}  # every Source of this folder by the name of its file
@@ -251,6 +252,8 @@ def _check_of(parameter, kernel, scalar):
     elif ctype == "acc_t":
         ctype = "double" if scalar == "float64" else "float"
     where = f"[{kernel}] {parameter.name}"
+    if parameter.fields:
+        return functools.partial(_check_struct, where, parameter.fields)
     if parameter.pointer:
         return functools.partial(_check_array, where, parameter, _DTYPES[ctype])
     if ctype in _INTEGERS:
@@ -302,6 +305,14 @@ def _check_integer(where, ctype, make, arg, target):
     return Argument(value, None)
 
 
+def _check_struct(where, fields, arg, target):
+    if not isinstance(arg, tuple) or len(arg) != len(fields):
+        raise LaunchError(f"{where} is {arg!r}, expected a tuple of the integers {fields}")
+    for name, value in zip(fields, arg, strict=True):
+        _check_integer(f"{where}.{name}", "int", ctypes.c_int32, value, target)
+    return Argument((ctypes.c_int32 * len(fields))(*arg), None)
+
+
 def _check_real(where, ctype, make, arg, target):
     if isinstance(arg, (bool, np.bool_)) or not isinstance(arg, (int, float, np.floating)):
         raise LaunchError(f"{where} is {arg!r} ({type(arg).__name__}), expected a number ({ctype})")
@@ -347,23 +358,37 @@ _KERNEL = re.compile(
     r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?'
     r"(\w+)\s*\(([^)]*)\)"
 )
+_STRUCT = re.compile(r"struct\s+(\w+)\s*\{([^{}]*)\}")
 _MARKS = ("const", "__restrict__", "OPTIONAL", "ALIGNED16", "MAY_BE_EMPTY")
 
 
 def parse_signatures(text, file):
     """{kernel: [Parameter, ...]} of every `extern "C" __global__ void name(...)` in C text."""
     text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
+    structs = {name: _fields(body) for name, body in _STRUCT.findall(text)}
     return {
-        name: [_parameter(part, name, file) for part in parameters.split(",") if part.strip()]
+        name: [
+            _parameter(part, name, file, structs) for part in parameters.split(",") if part.strip()
+        ]
         for name, parameters in _KERNEL.findall(text)
     }
 
 
-def _parameter(text, kernel, file):
+def _fields(body):
+    """The names in `int a, b; int c;`; none if a struct holds anything else."""
+    statements = [s.strip() for s in body.split(";") if s.strip()]
+    if not all(s.startswith("int ") for s in statements):
+        return ()
+    return tuple(name.strip() for s in statements for name in s[4:].split(","))
+
+
+def _parameter(text, kernel, file, structs):
     words = text.replace("*", " * ").split()
     *words, name = words
     type_ = " ".join(w for w in words if w not in (*_MARKS, "*"))
-    if type_ not in ("scalar_t", "acc_t", *_DTYPES) or words.count("*") > 1:
+    fields = structs.get(type_, ())
+    known = type_ in ("scalar_t", "acc_t", *_DTYPES) or (fields and "*" not in words)
+    if not known or words.count("*") > 1:
         raise LaunchError(f"{file}: parameter {text.strip()!r} of {kernel} has an unknown type")
     return Parameter(
         name,
@@ -372,4 +397,5 @@ def _parameter(text, kernel, file):
         optional="OPTIONAL" in words,
         may_be_empty="MAY_BE_EMPTY" in words,
         alignment=16 if "ALIGNED16" in words else 0,
+        fields=fields,
     )

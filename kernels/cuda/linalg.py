@@ -11,7 +11,7 @@ from .launcher import ITEMSIZES, Source, address, common_dtype
 # The tiles of C that a block computes. Large ones read the operands least often; small ones make
 # enough blocks of a small product.
 LARGE = {"ROWS": 2, "COLUMNS": 2, "WARPS_M": 4, "WARPS_N": 2}  # 128 x 128, 256 threads
-MIDDLE = {"ROWS": 2, "COLUMNS": 2, "WARPS_M": 2, "WARPS_N": 1}  # 64 x 64, 64 threads
+MIDDLE = {"ROWS": 2, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 2}  # 64 x 64, 128 threads
 SMALL = {"ROWS": 1, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 1}  # 32 x 32, 64 threads
 SOURCE = Source("matmul.cu", variants=(LARGE, MIDDLE, SMALL))
 ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3}  # as activation.cuh has them
@@ -54,7 +54,7 @@ def gemm(a, b, *, bias=None, activation=None, tile=None, parts=None):
     a, a_step, a_transposed = _operand(a, leading)
     b, b_step, b_transposed = _operand(b, leading)
     tile = choose_tile(m, n, batch, dtype) if tile is None else tile
-    blocks = batch * -(-m // _rows(tile)) * -(-n // _columns(tile))
+    blocks = batch * -(-m // rows_of(tile)) * -(-n // columns_of(tile))
     parts = choose_parts(blocks, k) if parts is None else parts
     share = max(STEP, -(-k // parts // STEP) * STEP)
     parts = max(1, -(-k // share))
@@ -83,7 +83,7 @@ def gemm(a, b, *, bias=None, activation=None, tile=None, parts=None):
 def choose_tile(m, n, batch, dtype):
     """The largest tile of which there are enough to keep the GPU busy."""
     for tile in (MIDDLE,) if dtype == "float64" else (LARGE, MIDDLE):
-        if batch * (-(-m // _rows(tile))) * (-(-n // _columns(tile))) >= MULTIPROCESSORS:
+        if batch * (-(-m // rows_of(tile))) * (-(-n // columns_of(tile))) >= MULTIPROCESSORS:
             return tile
     return SMALL if min(m, n) <= 32 else MIDDLE
 
@@ -93,11 +93,13 @@ def choose_parts(blocks, k):
     return max(1, min(2 * MULTIPROCESSORS // blocks, k // SPLIT))
 
 
-def _rows(tile):
+def rows_of(tile):
+    """The rows of C that a tile covers."""
     return tile["ROWS"] * tile["WARPS_M"] * 16
 
 
-def _columns(tile):
+def columns_of(tile):
+    """The columns of C that a tile covers."""
     return tile["COLUMNS"] * tile["WARPS_N"] * 32
 
 

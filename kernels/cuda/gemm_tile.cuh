@@ -1,0 +1,123 @@
+// The main loop of a product of matrices, C += A B, for one tile of C: matmul.cu and conv.cu.
+//
+// The block walks along k in steps of BK. The steps' tiles of A and B go through registers into
+// shared memory, one step ahead of the arithmetic, so that the loads from global memory hide behind
+// it. In shared memory both lie k by k, so that a thread reads the numbers of its rows and columns
+// as vectors of four.
+//
+// A warp is 4 x 8 threads; a thread owns 4 x 4 numbers of C in ROWS x COLUMNS places, so a block of
+// WARPS_M x WARPS_N warps owns BM x BN of them.
+#pragma once
+#include "activation.cuh"
+
+#ifndef ROWS
+#define ROWS 2
+#define COLUMNS 2
+#define WARPS_M 4
+#define WARPS_N 2
+#endif
+
+constexpr int BM = ROWS * WARPS_M * 16, BN = COLUMNS * WARPS_N * 32, BK = 8;
+constexpr int THREADS = WARPS_M * WARPS_N * WARP;
+constexpr int PAD = 4;  // a tile that is stored across, four k at a time, meets each bank once
+typedef Vector<acc_t, 4> Four;
+typedef acc_t Held[4];  // what a thread loads at a time
+
+// How the four numbers that a thread loads at a time lie in a tile of SIZE rows (or columns) x BK.
+enum Order {
+    ALONG_K,  // in one row, at neighbouring k
+    ACROSS,   // at one k, in neighbouring rows
+    SPREAD    // at one k, a quarter of the tile apart: neighbouring threads have neighbouring rows
+};
+
+template <int SIZE, Order ORDER> struct Tile {
+    static constexpr int EACH = SIZE * BK / 4 / THREADS;  // quads of a thread
+    static_assert(EACH * THREADS * 4 == SIZE * BK, "each thread loads as much as the others");
+    Held held[EACH];
+
+    // The row and the k, within the tile, of number i of a thread's quad q.
+    static __device__ __forceinline__ int row(int q, int i) {
+        const int quad = threadIdx.x + q * THREADS;
+        if (ORDER == ALONG_K) return quad / (BK / 4);
+        if (ORDER == ACROSS) return quad % (SIZE / 4) * 4 + i;
+        return quad % (SIZE / 4) + i * (SIZE / 4);
+    }
+    static __device__ __forceinline__ int depth(int q, int i) {
+        const int quad = threadIdx.x + q * THREADS;
+        return ORDER == ALONG_K ? quad % (BK / 4) * 4 + i : quad / (SIZE / 4);
+    }
+
+    // f(q, held) fills the four numbers of each quad of the thread.
+    template <class F> __device__ __forceinline__ void load(F f) {
+#pragma unroll
+        for (int q = 0; q < EACH; ++q)
+            f(q, held[q]);
+    }
+
+    __device__ __forceinline__ void store(acc_t (*tile)[SIZE + PAD]) const {
+#pragma unroll
+        for (int q = 0; q < EACH; ++q)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) tile[depth(q, i)][row(q, i)] = held[q][i];
+    }
+};
+
+typedef acc_t SharedA[2][BK][BM + PAD];
+typedef acc_t SharedB[2][BK][BN + PAD];
+typedef acc_t Sums[ROWS * 4][COLUMNS * 4];
+
+// The first row and column, within the tile of C, of a thread's numbers.
+__device__ __forceinline__ int own_row() {
+    return threadIdx.x / WARP / WARPS_N * 16 + threadIdx.x % WARP / 8 * 4;
+}
+__device__ __forceinline__ int own_column() {
+    return threadIdx.x / WARP % WARPS_N * 32 + threadIdx.x % 8 * 4;
+}
+
+// Where number (r, c) of a thread's sums stands in the tile.
+__device__ __forceinline__ int row_of(int r) { return own_row() + r / 4 * (BM / ROWS) + r % 4; }
+__device__ __forceinline__ int column_of(int c) {
+    return own_column() + c / 4 * (BN / COLUMNS) + c % 4;
+}
+
+// sums += A B over k from start to end; load_a(tile, k) and load_b(tile, k) fill the registers of a
+// step, with zeros outside of the matrices and beyond `end`.
+template <class TileA, class TileB, class LoadA, class LoadB>
+__device__ __forceinline__ void multiply(Sums& sums, int start, int end, TileA& next_a,
+                                         TileB& next_b, LoadA load_a, LoadB load_b,
+                                         SharedA& shared_a, SharedB& shared_b) {
+    load_a(next_a, start);
+    load_b(next_b, start);
+    next_a.store(shared_a[0]);
+    next_b.store(shared_b[0]);
+    __syncthreads();
+    int stage = 0;
+    for (int at = start; at < end; at += BK, stage ^= 1) {
+        const bool more = at + BK < end;
+        if (more) {
+            load_a(next_a, at + BK);
+            load_b(next_b, at + BK);
+        }
+#pragma unroll
+        for (int k = 0; k < BK; ++k) {
+            Four left[ROWS], right[COLUMNS];
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r)
+                left[r] = *reinterpret_cast<Four*>(&shared_a[stage][k][row_of(r * 4)]);
+#pragma unroll
+            for (int c = 0; c < COLUMNS; ++c)
+                right[c] = *reinterpret_cast<Four*>(&shared_b[stage][k][column_of(c * 4)]);
+#pragma unroll
+            for (int r = 0; r < ROWS * 4; ++r)
+#pragma unroll
+                for (int c = 0; c < COLUMNS * 4; ++c)
+                    sums[r][c] += left[r / 4].at[r % 4] * right[c / 4].at[c % 4];
+        }
+        // The other stage is free: all threads have left it since the barrier before this step.
+        if (more) {
+            next_a.store(shared_a[stage ^ 1]);
+            next_b.store(shared_b[stage ^ 1]);
+            __syncthreads();
+        }
+    }
+}
