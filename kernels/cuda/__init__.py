@@ -23,6 +23,7 @@ from .elementwise import (
     softplus,
     softplus_backward,
 )
+from .index import gather_rows, scatter_add_
 from .linalg import linear, matmul
 from .norm import (
     batch_norm,
@@ -35,6 +36,13 @@ from .norm import (
     rms_norm_backward,
 )
 from .optim import adagrad_, adam_, rmsprop_, sgd_
+from .pool import (
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+    max_pool2d_gather,
+)
 from .random import dropout, normal, philox, uniform
 from .reduce import sum_middle
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward

@@ -1,0 +1,45 @@
+// Rows of a table by number, and rows added to a table.
+//
+// table, out: (rows, width); updates: (n, width); index: (n,) of int64 in [0, rows).
+// Status: emulated.
+#include "device.cuh"
+
+// y[i] = table[index[i]]. In the first case rows are read and written 16 bytes at a time.
+template <class T>
+__device__ __forceinline__ void gather(T* y, const T* table, const long long* index, long long n,
+                                       long long width) {
+    for (long long i = grid_thread(); i < n * width; i += grid_threads())
+        y[i] = table[index[i / width] * width + i % width];
+}
+
+extern "C" __global__ void gather_rows(scalar_t* y, const scalar_t* table, const long long* index,
+                                       long long n, long long width, bool packed) {
+    if (packed)
+        gather(reinterpret_cast<Pack*>(y), reinterpret_cast<const Pack*>(table), index, n,
+               width / LANES);
+    else
+        gather(y, table, index, n, width);
+}
+
+// out[index[i]] += updates[i] for all i, without atomics: `sorted` are the indices in rising order,
+// `order` where each stood. The block of the first entry of a run of equal indices adds the run up:
+// its rows of threads take entries in turns, and their sums are added in order, so that the bits are
+// the same every time. grid: x the entries, y covers the columns; block: (columns, LANES_DEEP).
+constexpr int LANES_DEEP = 8, LANES_WIDE = 32;
+
+extern "C" __global__ void __launch_bounds__(LANES_WIDE * LANES_DEEP)
+    scatter_add(scalar_t* out, const long long* sorted, const long long* order,
+                const scalar_t* updates, long long n, long long width) {
+    __shared__ acc_t sums[LANES_DEEP][LANES_WIDE];
+    const long long start = blockIdx.x, row = sorted[start];
+    if (start > 0 && sorted[start - 1] == row) return;  // the whole block
+    const long long column = (long long)blockIdx.y * LANES_WIDE + threadIdx.x;
+    acc_t sum = 0;
+    for (long long i = start + threadIdx.y; i < n && sorted[i] == row; i += LANES_DEEP)
+        if (column < width) sum += widen(updates[order[i] * width + column]);
+    sums[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y > 0 || column >= width) return;
+    for (int lane = 1; lane < LANES_DEEP; ++lane) sum += sums[lane][threadIdx.x];
+    out[row * width + column] = narrow(widen(out[row * width + column]) + sum);
+}

@@ -1,0 +1,45 @@
+"""Rows of a table by number, and rows added to a table, launched from index.cu."""
+
+import math
+
+import numpy as np
+
+from .. import reference
+from . import flat
+from .launcher import ITEMSIZES, Source, address, common_dtype
+
+SOURCE = Source("index.cu")
+WIDE, DEEP = 32, 8  # the block of scatter_add
+
+
+def gather_rows(table, index):
+    """table[index]: (V, ...), (n,) -> (n, ...)."""
+    dtype = common_dtype(table)
+    if dtype is None:
+        return reference.gather_rows(table, index)
+    n, width = index.size, math.prod(table.shape[1:])
+    y = np.empty_like(table, shape=(n, *table.shape[1:]))
+    if y.size:
+        packed = width * ITEMSIZES[dtype] % 16 == 0 and address(table) % 16 == 0
+        kernel = SOURCE.kernel("gather_rows", dtype)
+        blocks = flat.blocks(y.size * ITEMSIZES[dtype] // 16 if packed else y.size)
+        kernel(blocks, flat.THREADS, y, table, _int64(index), n, width, packed)
+    return y
+
+
+def scatter_add_(out, index, updates):
+    """out[index[i]] += updates[i] for every i: (V, ...), (n,), (n, ...); duplicates accumulate."""
+    dtype = common_dtype(out, updates)
+    if dtype is None or not out.flags.c_contiguous or not updates.flags.c_contiguous:
+        reference.scatter_add_(out, index, updates)
+    elif updates.size:
+        n, width = index.size, math.prod(out.shape[1:])
+        order = np.argsort(index, kind="stable")
+        ordered = _int64(index[order])
+        grid = n, -(-width // WIDE)
+        kernel = SOURCE.kernel("scatter_add", dtype)
+        kernel(grid, (WIDE, DEEP), out, ordered, _int64(order), updates, n, width)
+
+
+def _int64(index):
+    return index if index.dtype == np.int64 else index.astype(np.int64)

@@ -1,0 +1,136 @@
+// Max and average pooling over the planes of images, forward and backward.
+//
+// x, dx: (planes, H, W); y, g, index: (planes, P, Q); a plane is an image's channel. Forward and the
+// average's gradient give each output a thread, and neighbours read neighbouring windows. All
+// outputs are overwritten. index holds the flat place of each maximum in its plane: of equals the
+// first, and the first NaN of a window before everything. Padding is never chosen, and counts as
+// zeros, with its place in the divisor, in an average.
+// Status: emulated.
+#include "device.cuh"
+
+struct Window {
+    int height, width, out_h, out_w;
+    int size_h, size_w, stride_h, stride_w, padding_h, padding_w;
+};
+
+// The first input row (or column) of a window, and one past its last, inside of the image.
+__device__ __forceinline__ int first(int out, int stride, int padding) {
+    return max(0, out * stride - padding);
+}
+__device__ __forceinline__ int past(int out, int stride, int padding, int size, int length) {
+    return min(length, out * stride - padding + size);
+}
+
+// f(output, plane, p, q) for each output, or with the input's sizes for each input.
+template <class F>
+__device__ __forceinline__ void each(long long count, int height, int width, F f) {
+    for (long long i = grid_thread(); i < count; i += grid_threads())
+        f(i, i / (height * width), int(i / width % height), int(i % width));
+}
+
+extern "C" __global__ void max_pool2d(scalar_t* y, long long* index, const scalar_t* x, Window w,
+                                      long long outputs) {
+    each(outputs, w.out_h, w.out_w, [&](long long out, long long plane, int p, int q) {
+        const int top = first(p, w.stride_h, w.padding_h), left = first(q, w.stride_w, w.padding_w);
+        const int bottom = past(p, w.stride_h, w.padding_h, w.size_h, w.height);
+        const int right = past(q, w.stride_w, w.padding_w, w.size_w, w.width);
+        const scalar_t* pixels = x + plane * w.height * w.width;
+        int place = top * w.width + left;
+        acc_t best = widen(pixels[place]);
+        for (int i = top; i < bottom; ++i)
+            for (int j = left; j < right; ++j) {
+                const acc_t value = widen(pixels[i * w.width + j]);
+                if (value > best || (value != value && best == best)) {
+                    best = value;
+                    place = i * w.width + j;
+                }
+            }
+        y[out] = narrow(best);
+        index[out] = place;
+    });
+}
+
+// dx: g added up at the places that max_pool2d chose; windows may overlap. One block a plane works
+// in rounds: of the outputs that still want a place, the one with the lowest number gets it, which
+// integer atomics settle the same way every time; it adds its number, and the next round follows.
+// sums, last and next are workspaces of a number for each input.
+extern "C" __global__ void max_pool2d_backward(scalar_t* dx, acc_t* sums, int* last, int* next,
+                                               const scalar_t* g, const long long* index,
+                                               int inputs, int outputs) {
+    __shared__ int wanted;
+    const long long in = (long long)blockIdx.x * inputs, out = (long long)blockIdx.x * outputs;
+    for (int i = threadIdx.x; i < inputs; i += blockDim.x) {
+        sums[in + i] = 0;
+        last[in + i] = -1;
+        next[in + i] = outputs;
+    }
+    if (threadIdx.x == 0) wanted = 0;
+    __syncthreads();
+    while (true) {
+        for (int k = threadIdx.x; k < outputs; k += blockDim.x) {
+            const long long place = in + index[out + k];
+            if (k <= last[place]) continue;
+            atomicMin(&next[place], k);
+            atomicMax(&wanted, 1);
+        }
+        __syncthreads();
+        if (!wanted) break;
+        for (int k = threadIdx.x; k < outputs; k += blockDim.x) {
+            const long long place = in + index[out + k];
+            if (next[place] != k) continue;
+            sums[place] += widen(g[out + k]);
+            last[place] = k;
+        }
+        __syncthreads();
+        for (int k = threadIdx.x; k < outputs; k += blockDim.x) {
+            const long long place = in + index[out + k];
+            if (last[place] == k) next[place] = outputs;
+        }
+        if (threadIdx.x == 0) wanted = 0;
+        __syncthreads();
+    }
+    for (int i = threadIdx.x; i < inputs; i += blockDim.x) dx[in + i] = narrow(sums[in + i]);
+}
+
+// y = x at index, plane by plane.
+extern "C" __global__ void max_pool2d_gather(scalar_t* y, const scalar_t* x, const long long* index,
+                                             long long inputs, long long outputs, long long count) {
+    for (long long i = grid_thread(); i < count; i += grid_threads())
+        y[i] = x[i / outputs * inputs + index[i]];
+}
+
+extern "C" __global__ void avg_pool2d(scalar_t* y, const scalar_t* x, Window w, long long outputs) {
+    each(outputs, w.out_h, w.out_w, [&](long long out, long long plane, int p, int q) {
+        const scalar_t* pixels = x + plane * w.height * w.width;
+        const int bottom = past(p, w.stride_h, w.padding_h, w.size_h, w.height);
+        const int right = past(q, w.stride_w, w.padding_w, w.size_w, w.width);
+        acc_t total = 0;
+        for (int i = first(p, w.stride_h, w.padding_h); i < bottom; ++i)
+            for (int j = first(q, w.stride_w, w.padding_w); j < right; ++j)
+                total += widen(pixels[i * w.width + j]);
+        y[out] = narrow(total / (w.size_h * w.size_w));
+    });
+}
+
+// The first window that an input lies in, and one past the last.
+__device__ __forceinline__ int first_window(int in, int stride, int padding, int size) {
+    const int start = in + padding - size + 1;
+    return start > 0 ? (start + stride - 1) / stride : 0;
+}
+__device__ __forceinline__ int past_window(int in, int stride, int padding, int windows) {
+    return min((in + padding) / stride + 1, windows);
+}
+
+extern "C" __global__ void avg_pool2d_backward(scalar_t* dx, const scalar_t* g, Window w,
+                                               long long inputs) {
+    each(inputs, w.height, w.width, [&](long long in, long long plane, int y, int x) {
+        const scalar_t* gradients = g + plane * w.out_h * w.out_w;
+        const int bottom = past_window(y, w.stride_h, w.padding_h, w.out_h);
+        const int right = past_window(x, w.stride_w, w.padding_w, w.out_w);
+        acc_t total = 0;
+        for (int p = first_window(y, w.stride_h, w.padding_h, w.size_h); p < bottom; ++p)
+            for (int q = first_window(x, w.stride_w, w.padding_w, w.size_w); q < right; ++q)
+                total += widen(gradients[p * w.out_w + q]);
+        dx[in] = narrow(total / (w.size_h * w.size_w));
+    });
+}

@@ -1,0 +1,45 @@
+"""Cases of index.cu."""
+
+import numpy as np
+from cuda_case import Case
+
+
+def _gather(rows, width, n, start=0):
+    def make(rng):
+        return rng.standard_normal((rows, *width)), rng.integers(0, rows, n)
+
+    def call(k, table, index):
+        return k.gather_rows(table[start:], index % (rows - start))
+
+    label = f"gather_rows-{rows}-{width}-{n}-{start}"
+    return Case(label, "index.cu", call, make, bound=0)
+
+
+def _scatter(rows, width, n, kind=np.int64):
+    """`n` entries, half of them for row 1."""
+
+    def make(rng):
+        index = np.where(rng.random(n) < 0.5, 1 % rows, rng.integers(0, rows, n))
+        shapes = (rows, *width), (n, *width)
+        out, updates = (rng.standard_normal(shape) for shape in shapes)
+        return out, index.astype(kind), updates
+
+    def call(k, out, index, updates):
+        out = out.copy()
+        k.scatter_add_(out, index, updates)
+        return out
+
+    return Case(f"scatter_add_-{rows}-{width}-{n}-{kind.__name__}", "index.cu", call, make)
+
+
+CASES = [
+    _gather(7, (16,), 9),
+    _gather(7, (3, 2), 9),
+    _gather(5, (7,), 4, start=1),
+    _gather(3, (), 5),
+    _gather(3, (4,), 0),
+    _scatter(7, (33,), 40),
+    _scatter(5, (3, 2), 9, np.int32),
+    _scatter(4, (), 60),
+    _scatter(3, (4,), 0),
+]
