@@ -44,6 +44,7 @@ from .pool import (
     max_pool2d_gather,
 )
 from .random import dropout, normal, philox, uniform
+from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .reduce import sum_middle
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 

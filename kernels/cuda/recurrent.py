@@ -1,0 +1,197 @@
+"""Recurrent layers over whole sequences: products of matmul.cu, and the steps of recurrent.cu.
+
+The contract is that of kernels/reference/recurrent.py. The inputs of all steps are multiplied at
+once, and so are the gradients of the weights; in between each step is one product and one kernel.
+Half types are computed in float32 and rounded at the end.
+"""
+
+import numpy as np
+
+from .. import reference
+from . import flat
+from .launcher import Source, common_dtype
+from .linalg import gemm
+from .reduce import sum_middle
+
+SOURCE = Source("recurrent.cu", dtypes=("float32", "float64"))
+
+
+def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
+    """(out, h) of h' = tanh(x W + h U + b), or relu: (N, T, H) and the last state (N, H)."""
+    layer = _Layer(x, recurrent, lengths, reverse, weight, bias, h0)
+    if not layer.taken:
+        given = x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity
+        return reference.rnn(*given)
+    x, weight, recurrent, bias, h0 = layer.wide(x, weight, recurrent, bias, h0)
+    inputs, h, out = layer.inputs(x, weight, bias), layer.state(h0), layer.room(1)
+    for t in layer.times:
+        layer.run("rnn_step", t, out, h, inputs, gemm(h, recurrent), relu=nonlinearity == "relu")
+    return layer.narrow(out, h)
+
+
+def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs):
+    """(dx, dweight, drecurrent, dbias, dh0), from the outputs."""
+    layer = _Layer(x, recurrent, lengths, reverse, weight, h0, dout, dh, out)
+    if not layer.taken:
+        given = dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs
+        return reference.rnn_backward(*given)
+    x, weight, recurrent, h0, dout, dh, out = layer.wide(x, weight, recurrent, h0, dout, dh, out)
+    da, step, carry, product = layer.room(1), layer.step(1), dh.copy(), None
+    for t in layer.times[::-1]:
+        given = da, step, carry, product, dout, out
+        layer.run("rnn_step_backward", t, *given, relu=nonlinearity == "relu")
+        product = gemm(step, recurrent.swapaxes(0, 1))
+    grads = layer.products(x, weight, layer.before(out, h0), da, da, needs)
+    return layer.narrow(*grads, layer.column_sums(da, needs[3]), _sum(carry, product, needs[4]))
+
+
+def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
+    """(out, h, c, gates, cells); gates (N, T, 4 H) is i, f, o, g and cells (N, T, H) all c'."""
+    layer = _Layer(x, recurrent, lengths, reverse, weight, bias, h0, c0)
+    if not layer.taken:
+        return reference.lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse)
+    x, weight, recurrent, bias, h0, c0 = layer.wide(x, weight, recurrent, bias, h0, c0)
+    gates, h, c = layer.inputs(x, weight, bias), layer.state(h0), layer.state(c0)
+    out, cells = layer.room(1), layer.room(1)
+    for t in layer.times:
+        layer.run("lstm_step", t, out, h, c, gates, cells, gemm(h, recurrent))
+    return *layer.narrow(out, h, c), gates, cells
+
+
+def lstm_backward(
+    dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
+):
+    """(dx, dweight, drecurrent, dbias, dh0, dc0), from the outputs, `gates` and `cells`."""
+    layer = _Layer(x, recurrent, lengths, reverse, weight, h0, c0, dout, dh, dc, out)
+    if not layer.taken:
+        given = dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse
+        return reference.lstm_backward(*given, needs)
+    given = x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells
+    x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells = layer.wide(*given)
+    da, step, carry, dc, product = layer.room(4), layer.step(4), dh.copy(), dc.copy(), None
+    for t in layer.times[::-1]:
+        given = da, step, carry, dc, product, dout, gates, cells, c0
+        layer.run("lstm_step_backward", t, *given)
+        product = gemm(step, recurrent.swapaxes(0, 1))
+    grads = layer.products(x, weight, layer.before(out, h0), da, da, needs)
+    states = _sum(carry, product, needs[4]), dc if needs[5] else None
+    return layer.narrow(*grads, layer.column_sums(da, needs[3]), *states)
+
+
+def gru(x, weight, recurrent, bias, h0, lengths, reverse):
+    """(out, h, gates) of h' = (1 - z) n + z h; gates (N, T, 4 H) is r, z, n, s."""
+    layer = _Layer(x, recurrent, lengths, reverse, weight, bias, h0)
+    if not layer.taken:
+        return reference.gru(x, weight, recurrent, bias, h0, lengths, reverse)
+    x, weight, recurrent, bias, h0 = layer.wide(x, weight, recurrent, bias, h0)
+    units = recurrent.shape[0]
+    inputs, hidden_bias = layer.inputs(x, weight, bias[: 3 * units]), bias[3 * units :]
+    h, out, gates = layer.state(h0), layer.room(1), layer.room(4)
+    for t in layer.times:
+        given = out, h, gates, inputs, gemm(h, recurrent), hidden_bias
+        layer.run("gru_step", t, *given)
+    return *layer.narrow(out, h), gates
+
+
+def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs):
+    """(dx, dweight, drecurrent, dbias, dh0), from the outputs and `gates`."""
+    layer = _Layer(x, recurrent, lengths, reverse, weight, h0, dout, dh, out)
+    if not layer.taken:
+        given = dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs
+        return reference.gru_backward(*given)
+    given = x, weight, recurrent, h0, dout, dh, out, gates
+    x, weight, recurrent, h0, dout, dh, out, gates = layer.wide(*given)
+    at_input, at_hidden, step = layer.room(3), layer.room(3), layer.step(3)
+    carry, product, units = dh.copy(), None, recurrent.shape[0]
+    for t in layer.times[::-1]:
+        given = at_input, at_hidden, step, carry, product, dout, gates, out, h0
+        layer.run("gru_step_backward", t, *given)
+        product = gemm(step, recurrent.swapaxes(0, 1))
+    grads = layer.products(x, weight, layer.before(out, h0), at_input, at_hidden, needs)
+    dbias = None
+    if needs[3]:
+        sums = [layer.column_sums(d, True) for d in (at_input, at_hidden)]
+        dbias = np.concatenate([sums[0], sums[1][2 * units :]])
+    return layer.narrow(*grads, dbias, _sum(carry, product, needs[4]))
+
+
+def _sum(carry, product, need):
+    """What reaches the first state: past U, and through it."""
+    return carry + product if need else None
+
+
+class _Layer:
+    """What a call of the three has in common: sizes, order of the steps, dtype, launches."""
+
+    def __init__(self, x, recurrent, lengths, reverse, *others):
+        self.dtype = common_dtype(x, recurrent, *others)
+        self.taken = self.dtype is not None and x.size > 0 and recurrent.size > 0
+        self.computed = "float64" if self.dtype == "float64" else "float32"
+        (self.n, self.t, _), self.units = x.shape, recurrent.shape[0]
+        self.like, self.reverse = x, bool(reverse)
+        self.times = range(self.t)[::-1] if reverse else range(self.t)
+        self.lengths = lengths
+        if lengths is not None and lengths.dtype != np.int64:
+            self.lengths = lengths.astype(np.int64)
+
+    def wide(self, *arrays):
+        """The arrays (or None) in the dtype to compute in."""
+        return [a if a is None else a.astype(self.computed, copy=False) for a in arrays]
+
+    def narrow(self, *arrays):
+        """Results (or None) in the dtype of the inputs."""
+        return tuple(a if a is None else a.astype(self.like.dtype, copy=False) for a in arrays)
+
+    def room(self, blocks):
+        """(N, T, blocks H), to be written."""
+        return self._empty(self.n, self.t, blocks * self.units)
+
+    def step(self, blocks):
+        """(N, blocks H), to be written."""
+        return self._empty(self.n, blocks * self.units)
+
+    def _empty(self, *shape):
+        return np.empty_like(self.like, shape=shape, dtype=self.computed)
+
+    def state(self, start):
+        """The first state, as an array of its own."""
+        if start is not None:
+            return start.copy()
+        return np.zeros_like(self.like, shape=(self.n, self.units), dtype=self.computed)
+
+    def inputs(self, x, weight, bias):
+        """x W + b for all steps at once: (N, T, ...)."""
+        y = gemm(x.reshape(-1, x.shape[2]), weight, bias=bias)
+        return y.reshape(self.n, self.t, weight.shape[1])
+
+    def run(self, name, t, *args, **options):
+        """One kernel for step t."""
+        sizes = self.n, self.t, self.units, t, int(self.reverse)
+        blocks = -(-self.n * self.units // 128)
+        kernel = SOURCE.kernel(name, self.computed)
+        kernel(blocks, 128, *args, self.lengths, *options.values(), sizes)
+
+    def before(self, states, start):
+        """The state that each step began with: (N, T, H)."""
+        before = self.room(1)
+        sizes = self.n, self.t, self.units, 0, int(self.reverse)
+        kernel = SOURCE.kernel("states_before", self.computed)
+        given = before, states, start, self.lengths, sizes, before.size
+        kernel(flat.blocks(before.size), flat.THREADS, *given)
+        return before
+
+    def products(self, x, weight, before, at_input, at_hidden, needs):
+        """(dx, dweight, drecurrent), from the gradients by x W and by h U."""
+        at_input, at_hidden = (d.reshape(-1, d.shape[2]) for d in (at_input, at_hidden))
+        dx = gemm(at_input, weight.swapaxes(0, 1)).reshape(x.shape) if needs[0] else None
+        rows, states = (y.reshape(-1, y.shape[2]).swapaxes(0, 1) for y in (x, before))
+        dweight = gemm(rows, at_input) if needs[1] else None
+        drecurrent = gemm(states, at_hidden) if needs[2] else None
+        return dx, dweight, drecurrent
+
+    def column_sums(self, gradients, need):
+        """The gradient of a bias: over all sequences and steps."""
+        if not need:
+            return None
+        width = gradients.shape[2]
+        return sum_middle(gradients.reshape(1, -1, width)).reshape(width)
