@@ -24,11 +24,19 @@ CASES = [case for path in FAMILIES for case in importlib.import_module(path.stem
 SOURCES = sorted({case.source for case in CASES})
 
 # The files of device functions, each with the source whose cases exercise it.
-HEADERS = {"device.cuh": "softmax.cu", "rows.cuh": "softmax.cu", "philox.cuh": "random.cu", "gemm_tile.cuh": "matmul.cu"}
+HEADERS = {
+    "device.cuh": "softmax.cu",
+    "rows.cuh": "softmax.cu",
+    "philox.cuh": "random.cu",
+    "gemm_tile.cuh": "matmul.cu",
+}
 
 # Changes that are no bugs: the part of a line that makes each, and why nothing goes wrong.
 HARMLESS = {
     "const bool more = at + BK < end": "a step too many is loaded, as zeros, and not multiplied",
+    "start < end; start += TILE": "a tile of keys too many is hidden from all queries",
+    "first < s.queries; first += TILE": "a tile of queries too many has no weights",
+    "for (int j = 0; j < PARTS; ++j) {": "columns beyond the head are not written",
     "block * 4 < n; block += grid_threads()": "a block too many finds no element left to write",
 }
 
@@ -67,7 +75,11 @@ def planted(text, file):
 
 def _with_bugs(line, place, bugs):
     code, slashes, comment = line.partition("//")
-    if code.lstrip().startswith(("#", "typedef ")) or "constexpr" in code or "static_assert" in code:
+    if (
+        code.lstrip().startswith(("#", "typedef "))
+        or "constexpr" in code
+        or "static_assert" in code
+    ):
         return line
 
     def switch(kind):

@@ -152,6 +152,13 @@ FAULTS = {
     y[threadIdx.x] = tile[threadIdx.x ^ 1];""",
         r"race: it (reads|writes) byte \d+ of shared memory at test.cu:[67]",
     ),
+    "a shuffle where the warp needs a barrier": (
+        """    __shared__ float tile[64];
+    tile[threadIdx.x] = x[threadIdx.x];
+    float v = __shfl_xor_sync(FULL_WARP, x[threadIdx.x], 1);
+    y[threadIdx.x] = v + tile[threadIdx.x ^ 1];""",
+        r"race: it reads byte \d+ of shared memory at test.cu:6, which .* wrote at test.cu:4",
+    ),
     "a warp barrier where the block needs one": (
         """    __shared__ float tile[64];
     tile[threadIdx.x] = x[threadIdx.x];

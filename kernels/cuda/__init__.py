@@ -7,6 +7,7 @@ before each launch; `emulator/` runs the same files without a GPU. What a kernel
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name
 from . import emulator, launcher
+from .attention import attention, attention_backward
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .cross_entropy import cross_entropy, cross_entropy_backward
 from .elementwise import (

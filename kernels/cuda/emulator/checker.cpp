@@ -5,7 +5,7 @@
 // shared memory and each element of the arrays stands a record of who wrote it and who read it.
 // Two accesses of different threads, one of them a write, must be ordered:
 //   in a block, by a barrier of the whole block between them (`epoch` counts these), or
-//   in a warp, by a warp operation that both lanes took part in (`seen` holds vector clocks);
+//   in a warp, by a __syncwarp that both lanes took part in (`seen` holds vector clocks);
 //   between blocks nothing orders them.
 // So a missing barrier is found in every schedule, whether or not the values came out right.
 #include <dlfcn.h>

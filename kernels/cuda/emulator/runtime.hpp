@@ -51,7 +51,7 @@ std::string site_text(const void* site);
 void checker_begin_launch();
 void checker_begin_block();
 void checker_barrier();                                // all threads of the block have met
-void checker_warp(uint32_t warp, uint32_t lanes);      // these lanes have met
+void checker_warp(uint32_t warp, uint32_t lanes);      // these lanes met at a barrier
 void checker_copy_issued(const AsyncCopy&);
 void checker_copy_landed(const AsyncCopy&);
 

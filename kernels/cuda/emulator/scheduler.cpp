@@ -248,7 +248,9 @@ uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, 
         lanes[i].state = State::READY;
     }
     waiting &= ~mask;
-    if (launch.checked) checker_warp(self->thread.warp, mask);
+    // Shuffles and votes exchange values; only the barrier orders memory.
+    if (launch.checked && operation == WarpOperation::SYNC)
+        checker_warp(self->thread.warp, mask);
     // This lane goes on at once, or after the others of the warp.
     if (launch.schedule & WAITERS_FIRST) leave();
     return self->value;

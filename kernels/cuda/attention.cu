@@ -1,0 +1,354 @@
+// Attention by blocks: out = softmax(q k^T scale + mask) v for each head, forward and backward.
+//
+// q, out, g, dq: (N, Hq, T, d or dv); k, v, dk, dv: (N, Hk, S, d or dv); lse, along: (N, Hq, T) of
+// acc_t. All outputs are overwritten. No matrix of scores is ever in global memory: a block holds a
+// tile of queries and walks over tiles of keys (for dk and dv the other way round), and keeps for
+// each query the running maximum and sum of its exponentials (Dao 2023, "FlashAttention-2"). The
+// backward pass computes the weights again from lse. Each gradient is summed by one block in a fixed
+// order: no atomics.
+//
+// 8 neighbouring threads share a row of a tile; each owns some of its columns. Tiles lie in dynamic
+// shared memory, rows PITCH apart, so that neighbouring rows begin in different banks.
+// Status: emulated.
+#include "philox.cuh"
+
+#ifndef HEAD
+#define HEAD 64  // the largest head size, of keys and of values
+#endif
+
+constexpr int TILE = sizeof(scalar_t) == 8 ? 16 : 32;  // queries or keys
+constexpr int THREADS = 128, SHARERS = 8;
+// On a multiprocessor: fewer, with more registers, so that nothing spills.
+constexpr int MIN_BLOCKS = sizeof(scalar_t) == 8 ? 2 : 3;
+constexpr int ROWS = TILE * SHARERS / THREADS, COLUMNS = TILE / SHARERS, PARTS = HEAD / SHARERS;
+constexpr int PITCH = HEAD + 1, WEIGHT_PITCH = TILE + 1;
+
+struct Sizes {
+    int batch, heads, key_heads, queries, keys, width, value_width, causal;
+};
+
+struct Mask {
+    const bool* seen;       // true where a query may look, or null
+    const scalar_t* added;  // added to the scores, or null
+    long long step_n, step_h, step_t, step_s;
+};
+
+struct Dropout {
+    float p;
+    acc_t scale;  // of what is kept
+    unsigned long long seed, offset;
+};
+
+typedef acc_t Scores[ROWS][COLUMNS];
+typedef acc_t Part[ROWS][PARTS];
+typedef acc_t Factors[COLUMNS];
+
+// The thread's first row in a tile, first column of scores, and first column of a head.
+__device__ __forceinline__ int own_row() { return threadIdx.x / SHARERS * ROWS; }
+__device__ __forceinline__ int own_column() { return threadIdx.x % SHARERS * COLUMNS; }
+__device__ __forceinline__ int part_column(int j) { return threadIdx.x % SHARERS + j * SHARERS; }
+
+// Rows `first` to first + TILE of a (count, width) matrix, zeros beyond it, into a tile.
+__device__ __forceinline__ void load(acc_t* tile, const scalar_t* matrix, int first, int count,
+                                     int width) {
+    for (int i = threadIdx.x; i < TILE * HEAD; i += THREADS) {
+        const int row = i / HEAD, column = i % HEAD;
+        const bool inside = first + row < count && column < width;
+        const long long from = (long long)(first + row) * width + column;
+        tile[row * PITCH + column] = inside ? widen(matrix[from]) : acc_t(0);
+    }
+}
+
+// sums[r][c] = row own_row() + r of `left` times row own_column() + c of `right`.
+__device__ __forceinline__ void multiply(Scores& sums, const acc_t* left, const acc_t* right,
+                                         int width) {
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c) sums[r][c] = 0;
+    for (int k = 0; k < width; ++k)
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int c = 0; c < COLUMNS; ++c)
+                sums[r][c] += left[(own_row() + r) * PITCH + k] * right[(own_column() + c) * PITCH + k];
+}
+
+// sums[r] += sum over k of weights(r, k) * row k of `rows`, in the thread's part of the columns.
+template <class W>
+__device__ __forceinline__ void accumulate(Part& sums, const acc_t* rows, W weights) {
+    for (int k = 0; k < TILE; ++k)
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            const acc_t weight = weights(r, k);
+#pragma unroll
+            for (int j = 0; j < PARTS; ++j) sums[r][j] += weight * rows[k * PITCH + part_column(j)];
+        }
+}
+
+// The thread's part of rows first.. of a (count, width) matrix, times a factor.
+__device__ __forceinline__ void store(scalar_t* matrix, const Part& sums, int first, int count,
+                                      int width, acc_t factor) {
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+        for (int j = 0; j < PARTS; ++j) {
+            const int row = first + own_row() + r, column = part_column(j);
+            if (row < count && column < width)
+                matrix[(long long)row * width + column] = narrow(sums[r][j] * factor);
+        }
+}
+
+// One head: where its matrices lie, and which keys a query sees.
+struct Head {
+    int n, h, key_head;
+    long long query_plane, key_plane;
+
+    __device__ __forceinline__ Head(const Sizes& s, int n, int h) : n(n), h(h) {
+        key_head = h / (s.heads / s.key_heads);
+        query_plane = (long long)n * s.heads + h;
+        key_plane = (long long)n * s.key_heads + key_head;
+    }
+    // The score of query i and key j, from their product times the scale.
+    __device__ __forceinline__ acc_t score(acc_t product, int i, int j, const Sizes& s,
+                                           const Mask& mask) const {
+        if (i >= s.queries || j >= s.keys || (s.causal && j > i + s.keys - s.queries))
+            return -infinity();
+        const long long at =
+            n * mask.step_n + h * mask.step_h + i * mask.step_t + j * mask.step_s;
+        if (mask.seen && !mask.seen[at]) return -infinity();
+        return mask.added ? product + widen(mask.added[at]) : product;
+    }
+    // What dropout multiplies the weights of query i by, from key j on: all from one Philox block.
+    __device__ __forceinline__ void kept(Factors& factors, int i, int j, const Sizes& s,
+                                         const Dropout& dropout) const {
+        const unsigned long long row = (unsigned long long)(query_plane * s.queries + i);
+        const Words words = philox(dropout.seed, dropout.offset + row * ((s.keys + 3) / 4) + j / 4);
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c) {
+            const bool later = COLUMNS == 2 && j % 4 != 0;  // the block's second half
+            const unsigned word = later ? words.at[(c + 2) % 4] : words.at[c];
+            factors[c] = uniform(word) >= dropout.p ? dropout.scale : acc_t(0);
+        }
+    }
+};
+
+// One past the last key that any of the queries up to `last` may see.
+__device__ __forceinline__ int keys_seen(const Sizes& s, int last) {
+    return s.causal ? min(s.keys, last + 1 + s.keys - s.queries) : s.keys;
+}
+
+// The reduction over the threads that share a row.
+template <class Op> __device__ __forceinline__ acc_t over_row(acc_t value) {
+#pragma unroll
+    for (int step = SHARERS / 2; step > 0; step /= 2)
+        value = Op::of(value, __shfl_xor_sync(FULL_WARP, value, step));
+    return value;
+}
+
+// grid.x: tiles of queries of all heads.
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+    attention(scalar_t* out, acc_t* lse, const scalar_t* q, const scalar_t* k, const scalar_t* v,
+              OPTIONAL const bool* seen, OPTIONAL const scalar_t* added, long long step_n,
+              long long step_h, long long step_t, long long step_s, Sizes s, acc_t scale, float p,
+              acc_t kept_scale, unsigned long long seed, unsigned long long offset) {
+    DYNAMIC_SHARED(acc_t, shared);
+    acc_t *queries = shared, *keys = queries + TILE * PITCH, *values = keys + TILE * PITCH;
+    acc_t* weights = values + TILE * PITCH;
+    const Mask mask{seen, added, step_n, step_h, step_t, step_s};
+    const Dropout dropout{p, kept_scale, seed, offset};
+    const int tiles = (s.queries + TILE - 1) / TILE, first = blockIdx.x % tiles * TILE;
+    const int plane = blockIdx.x / tiles;
+    const Head head(s, plane / s.heads, plane % s.heads);
+    load(queries, q + head.query_plane * s.queries * s.width, first, s.queries, s.width);
+
+    acc_t peak[ROWS], total[ROWS];
+    Part mixed = {};
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) peak[r] = -infinity(), total[r] = 0;
+    const int end = keys_seen(s, min(first + TILE, s.queries) - 1);
+    for (int start = 0; start < end; start += TILE) {
+        __syncthreads();  // all have left the tiles of the step before
+        load(keys, k + head.key_plane * s.keys * s.width, start, s.keys, s.width);
+        load(values, v + head.key_plane * s.keys * s.value_width, start, s.keys, s.value_width);
+        __syncthreads();
+        Scores scores;
+        multiply(scores, queries, keys, s.width);
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            const int i = first + own_row() + r, j = start + own_column();
+            acc_t highest = peak[r], sum = 0;
+#pragma unroll
+            for (int c = 0; c < COLUMNS; ++c) {
+                scores[r][c] = head.score(scores[r][c] * scale, i, j + c, s, mask);
+                highest = Max::of(highest, scores[r][c]);
+            }
+            highest = over_row<Max>(highest);
+            const acc_t base = highest == -infinity() ? acc_t(0) : highest;
+            const acc_t shrink = exp(peak[r] - base);
+            Factors factors;
+            if (dropout.p > 0) head.kept(factors, i, j, s, dropout);
+#pragma unroll
+            for (int c = 0; c < COLUMNS; ++c) {
+                const acc_t weight = exp(scores[r][c] - base);
+                sum += weight;
+                weights[(own_row() + r) * WEIGHT_PITCH + own_column() + c] =
+                    dropout.p > 0 ? weight * factors[c] : weight;
+            }
+            total[r] = total[r] * shrink + over_row<Sum>(sum);
+            peak[r] = highest;
+#pragma unroll
+            for (int part = 0; part < PARTS; ++part) mixed[r][part] *= shrink;
+        }
+        __syncwarp();  // a row's weights come from the threads that share it
+        accumulate(mixed, values, [&](int r, int key) {
+            return weights[(own_row() + r) * WEIGHT_PITCH + key];
+        });
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const int i = first + own_row() + r;
+        const bool blind = total[r] == acc_t(0);
+        const acc_t factor = blind ? acc_t(0) : 1 / total[r];
+#pragma unroll
+        for (int part = 0; part < PARTS; ++part) mixed[r][part] *= factor;
+        if (threadIdx.x % SHARERS == 0 && i < s.queries)
+            lse[head.query_plane * s.queries + i] = blind ? acc_t(0) : peak[r] + acc_t(log(total[r]));
+    }
+    store(out + head.query_plane * s.queries * s.value_width, mixed, first, s.queries, s.value_width,
+          acc_t(1));
+}
+
+// along = sum of g * out over the values of a query; one warp a query.
+extern "C" __global__ void attention_along(acc_t* along, const scalar_t* g, const scalar_t* out,
+                                           long long queries, int value_width) {
+    const long long row = grid_thread() / WARP;
+    if (row >= queries) return;
+    acc_t sum = 0;
+    for (int c = threadIdx.x % WARP; c < value_width; c += WARP)
+        sum += widen(g[row * value_width + c]) * widen(out[row * value_width + c]);
+    sum = warp_reduce<Sum>(sum);
+    if (threadIdx.x % WARP == 0) along[row] = sum;
+}
+
+// The weights of a tile of queries and keys, once more, and their gradient by the scores: for each
+// score of the thread f(r, c, weight that was mixed, gradient).
+template <class F>
+__device__ __forceinline__ void tile_backward(const acc_t* queries, const acc_t* keys,
+                                              const acc_t* gradients, const acc_t* values,
+                                              const acc_t* lse, const acc_t* along, const Head& head,
+                                              int first, int start, const Sizes& s,
+                                              const Mask& mask, const Dropout& dropout, acc_t scale,
+                                              F f) {
+    Scores scores, by_weight;
+    multiply(scores, queries, keys, s.width);
+    multiply(by_weight, gradients, values, s.value_width);
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const int i = first + own_row() + r, j = start + own_column();
+        const long long row = head.query_plane * s.queries + min(i, s.queries - 1);
+        Factors factors;
+        if (dropout.p > 0) head.kept(factors, i, j, s, dropout);
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c) {
+            const acc_t factor = dropout.p > 0 ? factors[c] : acc_t(1);
+            const acc_t score = head.score(scores[r][c] * scale, i, j + c, s, mask);
+            const acc_t weight = exp(score - lse[row]);
+            f(r, c, weight * factor, weight * (by_weight[r][c] * factor - along[row]));
+        }
+    }
+}
+
+// dq, one block a tile of queries. grid.x: tiles of queries of all heads.
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+    attention_query_grad(scalar_t* dq, const scalar_t* g, const scalar_t* q, const scalar_t* k,
+                         const scalar_t* v, const acc_t* lse, const acc_t* along,
+                         OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
+                         long long step_n, long long step_h, long long step_t, long long step_s,
+                         Sizes s, acc_t scale, float p, acc_t kept_scale, unsigned long long seed,
+                         unsigned long long offset) {
+    DYNAMIC_SHARED(acc_t, shared);
+    acc_t *queries = shared, *gradients = queries + TILE * PITCH;
+    acc_t *keys = gradients + TILE * PITCH, *values = keys + TILE * PITCH;
+    acc_t* by_score = values + TILE * PITCH;
+    const Mask mask{seen, added, step_n, step_h, step_t, step_s};
+    const Dropout dropout{p, kept_scale, seed, offset};
+    const int tiles = (s.queries + TILE - 1) / TILE, first = blockIdx.x % tiles * TILE;
+    const int plane = blockIdx.x / tiles;
+    const Head head(s, plane / s.heads, plane % s.heads);
+    load(queries, q + head.query_plane * s.queries * s.width, first, s.queries, s.width);
+    load(gradients, g + head.query_plane * s.queries * s.value_width, first, s.queries,
+         s.value_width);
+    Part sums = {};
+    const int end = keys_seen(s, min(first + TILE, s.queries) - 1);
+    for (int start = 0; start < end; start += TILE) {
+        __syncthreads();
+        load(keys, k + head.key_plane * s.keys * s.width, start, s.keys, s.width);
+        load(values, v + head.key_plane * s.keys * s.value_width, start, s.keys, s.value_width);
+        __syncthreads();
+        tile_backward(queries, keys, gradients, values, lse, along, head, first, start, s, mask,
+                      dropout, scale, [&](int r, int c, acc_t, acc_t gradient) {
+                          by_score[(own_row() + r) * WEIGHT_PITCH + own_column() + c] = gradient;
+                      });
+        __syncwarp();
+        accumulate(sums, keys, [&](int r, int key) {
+            return by_score[(own_row() + r) * WEIGHT_PITCH + key];
+        });
+    }
+    store(dq + head.query_plane * s.queries * s.width, sums, first, s.queries, s.width, scale);
+}
+
+// dk and dv, one block a tile of keys: over all queries of the heads that share them.
+// grid.x: tiles of keys of all key heads.
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+    attention_key_grad(OPTIONAL scalar_t* dk, OPTIONAL scalar_t* dv, const scalar_t* g,
+                       const scalar_t* q, const scalar_t* k, const scalar_t* v, const acc_t* lse,
+                       const acc_t* along, OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
+                       long long step_n, long long step_h, long long step_t, long long step_s,
+                       Sizes s, acc_t scale, float p, acc_t kept_scale, unsigned long long seed,
+                       unsigned long long offset) {
+    DYNAMIC_SHARED(acc_t, shared);
+    acc_t *queries = shared, *gradients = queries + TILE * PITCH;
+    acc_t *keys = gradients + TILE * PITCH, *values = keys + TILE * PITCH;
+    acc_t *weights = values + TILE * PITCH, *by_score = weights + TILE * WEIGHT_PITCH;
+    const Mask mask{seen, added, step_n, step_h, step_t, step_s};
+    const Dropout dropout{p, kept_scale, seed, offset};
+    const int tiles = (s.keys + TILE - 1) / TILE, start = blockIdx.x % tiles * TILE;
+    const long long key_plane = blockIdx.x / tiles;
+    const int group = s.heads / s.key_heads, n = int(key_plane / s.key_heads);
+    load(keys, k + key_plane * s.keys * s.width, start, s.keys, s.width);
+    load(values, v + key_plane * s.keys * s.value_width, start, s.keys, s.value_width);
+    Part key_sums = {}, value_sums = {};
+    // The first query that may see the tile's first key.
+    const int from = s.causal ? max(0, start - (s.keys - s.queries)) / TILE * TILE : 0;
+    for (int h = 0; h < group; ++h) {
+        const Head head(s, n, int(key_plane % s.key_heads) * group + h);
+        for (int first = from; first < s.queries; first += TILE) {
+            __syncthreads();
+            load(queries, q + head.query_plane * s.queries * s.width, first, s.queries, s.width);
+            load(gradients, g + head.query_plane * s.queries * s.value_width, first, s.queries,
+                 s.value_width);
+            __syncthreads();
+            tile_backward(queries, keys, gradients, values, lse, along, head, first, start, s, mask,
+                          dropout, scale, [&](int r, int c, acc_t weight, acc_t gradient) {
+                              const int at = (own_row() + r) * WEIGHT_PITCH + own_column() + c;
+                              weights[at] = weight;
+                              by_score[at] = gradient;
+                          });
+            __syncthreads();
+            // Now the thread's rows are keys: columns of the two.
+            if (dk)
+                accumulate(key_sums, queries, [&](int r, int query) {
+                    return by_score[query * WEIGHT_PITCH + own_row() + r];
+                });
+            if (dv)
+                accumulate(value_sums, gradients, [&](int r, int query) {
+                    return weights[query * WEIGHT_PITCH + own_row() + r];
+                });
+        }
+    }
+    if (dk) store(dk + key_plane * s.keys * s.width, key_sums, start, s.keys, s.width, scale);
+    if (dv)
+        store(dv + key_plane * s.keys * s.value_width, value_sums, start, s.keys, s.value_width,
+              acc_t(1));
+}

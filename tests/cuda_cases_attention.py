@@ -1,0 +1,83 @@
+"""Cases of attention.cu."""
+
+import numpy as np
+from cuda_case import Case
+
+SEED, OFFSET = 7, 2**32 - 5
+
+
+def _attention(
+    name,
+    t,
+    s,
+    d,
+    dv=None,
+    heads=1,
+    key_heads=None,
+    mask=None,
+    causal=False,
+    batch=1,
+    p=0.0,
+    needs=(1, 1, 1, 0),
+):
+    """Forward and backward; `mask` draws it, of booleans or of numbers."""
+    key_heads, dv = key_heads or heads, dv or d
+    options = causal, 0.3, p, SEED, OFFSET
+
+    def make(rng):
+        query, key = (batch, heads, t), (batch, key_heads, s)
+        shapes = (*query, d), (*key, d), (*key, dv), (*query, dv)
+        return [*(rng.standard_normal(x) for x in shapes), None if mask is None else mask(rng)]
+
+    def call(k, q, key, value, g, mask):
+        out, lse = k.attention(q, key, value, mask, *options)
+        wanted = tuple(map(bool, needs))
+        return out, lse, *k.attention_backward(g, q, key, value, out, lse, mask, *options, wanted)
+
+    return Case(f"attention-{name}", "attention.cu", call, make, bound=32)
+
+
+def _seen(*shape):
+    """Booleans, with a query that sees nothing where there are queries."""
+
+    def draw(rng):
+        mask = rng.random(shape) < 0.7
+        if shape[2] > 1:
+            mask[:, :, 1] = False
+        return mask
+
+    return draw
+
+
+def _added(*shape):
+    def draw(rng):
+        mask = rng.standard_normal(shape)
+        mask[..., 0] = -np.inf
+        return mask
+
+    return draw
+
+
+TWO = {"batch": 2, "heads": 2}
+CASES = [
+    _attention("small", 5, 7, 2, 3, **TWO),
+    _attention("tiles", 33, 34, 16),
+    _attention("causal", 34, 34, 8, causal=True),
+    _attention("causal, more keys", 5, 40, 8, causal=True),
+    _attention("causal, more queries", 40, 5, 8, causal=True),
+    _attention("grouped heads", 9, 11, 5, batch=2, heads=4, key_heads=2),
+    _attention("seen", 5, 11, 4, mask=_seen(2, 2, 5, 11), **TWO),
+    _attention("seen by all heads", 5, 11, 4, mask=_seen(2, 1, 1, 11), **TWO),
+    _attention("added", 5, 11, 4, mask=_added(1, 2, 5, 11), needs=(1, 1, 1, 1), **TWO),
+    _attention("added for all", 5, 6, 4, mask=_added(2, 1, 5, 1), batch=2, heads=2, key_heads=1),
+    _attention("dropout", 5, 37, 6, p=0.3, heads=2),
+    _attention("dropout of all", 5, 6, 4, p=1.0, causal=True),
+    _attention("head of 64", 3, 5, 33, 64),
+    _attention("head of 128", 3, 5, 100, 65),
+    _attention("head of 130", 3, 4, 130),
+    _attention("no queries", 0, 4, 8),
+    *(
+        _attention(f"needs {needs}", 5, 6, 4, needs=needs)
+        for needs in ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 0))
+    ),
+]
