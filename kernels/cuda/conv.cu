@@ -88,7 +88,7 @@ __device__ __forceinline__ void write(const Sums& sums, const Block& block, int 
     }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     conv2d(scalar_t* y, const scalar_t* x, const scalar_t* weight, OPTIONAL const scalar_t* bias,
            Shape s) {
     __shared__ __align__(16) SharedA shared_a;
@@ -133,7 +133,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     });
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     conv2d_input_grad(scalar_t* dx, const scalar_t* g, const scalar_t* weight, Shape s) {
     __shared__ __align__(16) SharedA shared_a;
     __shared__ __align__(16) SharedB shared_b;
@@ -181,7 +181,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // grid.y: the parts of the positions, of `share` each.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     conv2d_weight_grad(acc_t* workspace, const scalar_t* g, const scalar_t* x, Shape s, int share) {
     __shared__ __align__(16) SharedA shared_a;
     __shared__ __align__(16) SharedB shared_b;

@@ -8,7 +8,7 @@ from .launcher import Source, common_dtype
 from .linalg import LARGE, MIDDLE, MULTIPROCESSORS, SMALL, STEP, columns_of, rows_of
 from .reduce import sum_middle
 
-SOURCE = Source("conv.cu", variants=(LARGE, MIDDLE, SMALL))
+SOURCE = Source("conv.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,))
 SPLIT = 512  # positions that are worth a block of their own
 MOST = 2**31 - 1  # positions of all images, as an int
 

@@ -19,6 +19,7 @@
 
 constexpr int BM = ROWS * WARPS_M * 16, BN = COLUMNS * WARPS_N * 32, BK = 8;
 constexpr int THREADS = WARPS_M * WARPS_N * WARP;
+constexpr int MIN_BLOCKS = 256 / THREADS;  // on a multiprocessor; asking for more would spill
 constexpr int PAD = 4;  // a tile that is stored across, four k at a time, meets each bank once
 typedef Vector<acc_t, 4> Four;
 typedef acc_t Held[4];  // what a thread loads at a time

@@ -11,7 +11,6 @@ Python numbers travel as exactly the C type of their parameter.
 import ctypes
 import functools
 import hashlib
-import itertools
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -80,12 +79,13 @@ class Source:
     It is compiled, for a dtype and defines, when a kernel of it is first launched.
 
     `variants` are all the sets of defines it may be compiled with: a committed table, that the
-    tests compile for each architecture.
+    tests compile for each architecture; those `for_singles` leave float64 out.
     """
 
-    def __init__(self, file, dtypes=FLOATS, variants=({},)):
+    def __init__(self, file, dtypes=FLOATS, variants=({},), for_singles=()):
         self.path = HERE / file
-        self.dtypes, self.variants = tuple(dtypes), tuple(variants)
+        self.dtypes, self.variants = tuple(dtypes), (*variants, *for_singles)
+        self.for_singles = tuple(for_singles)
         self._kernels = {}
         if self.path.parent == HERE:
             SOURCES[file] = self
@@ -108,7 +108,7 @@ class Source:
                 f"[{name}] no kernel for {scalar}, {self.path.name} is compiled for "
                 f"{', '.join(self.dtypes)}"
             )
-        if defines not in self.variants:
+        if defines not in self.variants_for(scalar):
             raise LaunchError(f"[{name}] {defines} is none of the variants of {self.path.name}")
         if name not in self.signatures:
             raise LaunchError(
@@ -116,6 +116,10 @@ class Source:
                 f"{', '.join(self.signatures)}"
             )
         return Kernel(self, name, Build(self, scalar, tuple(sorted(defines.items()))))
+
+    def variants_for(self, scalar):
+        """The variants that there are for a dtype."""
+        return [v for v in self.variants if scalar != "float64" or v not in self.for_singles]
 
     @functools.cached_property
     def text(self):
@@ -156,7 +160,8 @@ def builds(source):
     """Every Build of a source."""
     return [
         Build(source, scalar, tuple(sorted(defines.items())))
-        for scalar, defines in itertools.product(source.dtypes, source.variants)
+        for scalar in source.dtypes
+        for defines in source.variants_for(scalar)
     ]
 
 

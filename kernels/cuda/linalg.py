@@ -13,7 +13,7 @@ from .launcher import ITEMSIZES, Source, address, common_dtype
 LARGE = {"ROWS": 2, "COLUMNS": 2, "WARPS_M": 4, "WARPS_N": 2}  # 128 x 128, 256 threads
 MIDDLE = {"ROWS": 2, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 2}  # 64 x 64, 128 threads
 SMALL = {"ROWS": 1, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 1}  # 32 x 32, 64 threads
-SOURCE = Source("matmul.cu", variants=(LARGE, MIDDLE, SMALL))
+SOURCE = Source("matmul.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,))
 ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3}  # as activation.cuh has them
 MULTIPROCESSORS = 132  # of an H100: as many blocks keep it busy
 SPLIT = 256  # a part of k that is worth a block of its own

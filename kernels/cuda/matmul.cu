@@ -52,7 +52,7 @@ __device__ __forceinline__ void multiply(Sums& sums, const Operand& a, const Ope
 }
 
 // grid: x covers the tiles of all matrices of the batch, y the parts of k of `share` each.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     gemm(OPTIONAL scalar_t* c, OPTIONAL acc_t* workspace, MAY_BE_EMPTY const scalar_t* a,
          MAY_BE_EMPTY const scalar_t* b, OPTIONAL const scalar_t* bias, int m, int n, int k,
          long long a_step, long long b_step, bool a_transposed, bool b_transposed, bool a_vector,
