@@ -44,7 +44,9 @@ def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
 
     label = f"gemm-{m}x{n}x{k}-{tile}-{parts}-{activation}{how and '-across-' + how}"
     dtypes = ("float32", "float64", "float16", "bfloat16")
-    return Case(label, "matmul.cu", call, make, 16, dtypes if tile != "large" else ("float32", "float16"))
+    return Case(
+        label, "matmul.cu", call, make, 16, dtypes if tile != "large" else ("float32", "float16")
+    )
 
 
 def _linear(rows, width, columns):

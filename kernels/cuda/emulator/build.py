@@ -12,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RUNTIME = ("scheduler.cpp", "checker.cpp")
 HEADERS = ("interface.hpp", "runtime.hpp", "device.hpp")
+TOOLKIT = "/usr/local/cuda"  # where it is by default
 COMMON = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing"]
 FAST = ["-O2", "-Wno-unknown-pragmas"]
 # Little is optimised in a checked build, so that each access in the source is seen as it stands:
@@ -51,7 +52,7 @@ def package_directories():
 def cuda_include():
     """The directory of the CUDA headers. Raises EmulatorError with the fix if there are none."""
     homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
-    roots = [Path(home) / "include" for home in (*homes, "/usr/local/cuda") if home]
+    roots = [Path(home) / "include" for home in (*homes, TOOLKIT) if home]
     for folder in package_directories():
         wheels = folder / "nvidia"
         roots += [wheels / "cu13" / "include", wheels / "cuda_runtime" / "include"]

@@ -1,0 +1,90 @@
+"""Launches on a GPU, through CuPy: what `launcher` calls for CuPy's arrays.
+
+Kernels are compiled by NVRTC at their first launch, and kept on disk by CuPy, whose key is the
+whole text, our headers spliced in. They run on the current stream of CuPy. CuPy compiles with
+-ftz=true: what would be a subnormal float32 number is 0 on a GPU, and not in the emulator.
+"""
+
+import ctypes
+import functools
+
+import cupy
+import numpy as np
+
+from .launcher import LaunchError
+
+STATIC_SHARED = 48 * 1024  # bytes a block that need no permission
+NUMPY_TYPES = {
+    ctypes.c_bool: np.bool_,
+    ctypes.c_uint8: np.uint8,
+    ctypes.c_int32: np.int32,
+    ctypes.c_uint32: np.uint32,
+    ctypes.c_int64: np.int64,
+    ctypes.c_uint64: np.uint64,
+    ctypes.c_float: np.float32,
+    ctypes.c_double: np.float64,
+}
+NULL = np.uintp(0)
+
+
+class _Target:
+    """CuPy's arrays, for `launcher.add_target`."""
+
+    array_type = cupy.ndarray
+
+    def raw(self, array):
+        return array.data.ptr, array.dtype.name, array.flags.c_contiguous, array.size
+
+    def problem(self, array):
+        current = cupy.cuda.runtime.getDevice()
+        if array.device.id != current:
+            return (
+                f"is on GPU {array.device.id}, and kernels are launched on GPU {current}; use "
+                f"with cupy.cuda.Device({array.device.id})"
+            )
+        return None
+
+    def load(self, kernel):
+        functions = {}  # by GPU: a compiled function belongs to one
+
+        def launch(grid, block, arguments, shared):
+            device = cupy.cuda.runtime.getDevice()
+            function = functions.get(device)
+            if function is None:
+                function = functions[device] = _compiled(kernel)
+            if shared > STATIC_SHARED and function.max_dynamic_shared_size_bytes < shared:
+                function.max_dynamic_shared_size_bytes = shared
+            function(grid, block, tuple(map(_as_cupy, arguments)), shared_mem=shared)
+
+        return launch
+
+
+TARGET = _Target()
+
+
+def _compiled(kernel):
+    """The function of a kernel on the current GPU. Raises LaunchError with the compiler's log."""
+    try:
+        return _module(kernel.build).get_function(kernel.name)
+    except cupy.cuda.compiler.CompileException as error:
+        raise LaunchError(
+            f"[{kernel.name}] {kernel.build.label} does not compile: {error}"
+        ) from error
+
+
+@functools.cache
+def _module(build):
+    options = ("-std=c++17", *build.options)
+    return cupy.RawModule(code=build.source.text, options=options, backend="nvrtc")
+
+
+def _as_cupy(argument):
+    """What CuPy passes on as exactly the C value that was checked."""
+    if argument.array is not None:
+        return argument.array
+    value = argument.value
+    if isinstance(value, ctypes.c_void_p):
+        return NULL
+    if isinstance(value, ctypes.Array):  # a struct
+        return np.frombuffer(bytes(value), f"V{ctypes.sizeof(value)}")
+    return NUMPY_TYPES[type(value)](value.value)
