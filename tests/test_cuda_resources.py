@@ -1,4 +1,4 @@
-"""Every CUDA kernel compiles for each architecture, spills nothing, and takes no more than it did."""
+"""Every CUDA kernel compiles for each architecture, spills nothing, takes no more than noted."""
 
 import pytest
 from tinygrad_like.kernels import cuda  # noqa: F401  which makes all sources known

@@ -51,7 +51,7 @@ THIRD_PARTY = {
     "kernels.reference": {"numpy"},
     "kernels.cpu": {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl"},
     "kernels.cuda": {"numpy", "cupy"},
-    "kernels.numba_cuda": {"numpy", "numba"},
+    "kernels.numba_cuda": {"numpy", "numba", "numba_cuda"},
     "kernels": {"numpy"},
 }
 

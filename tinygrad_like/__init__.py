@@ -14,6 +14,8 @@ from tinygrad_like import data, interchange, io, losses, nn, ops, optim
 from tinygrad_like.backend import (
     DeviceError,
     get_rng_state,
+    kernels,
+    memory,
     seed,
     set_device,
     set_num_threads,

@@ -64,11 +64,16 @@ def _contiguous(kernel, xp, array_type):
 class Backend:
     """The array module `xp` and the kernels `k` of one device."""
 
-    __slots__ = ("array_type", "device", "k", "xp")
+    __slots__ = ("_tables", "array_type", "device", "k", "xp")
 
     def __init__(self, device, xp, load_kernels, array_type):
         self.device, self.xp, self.array_type = device, xp, array_type
         self.k: Any = Kernels(load_kernels, xp, array_type)
+        self._tables = {"ours": self.k, "vendor": Kernels(lambda: reference, xp, array_type)}
+
+    def choose_kernels(self, which):
+        """Use our kernels, `"ours"`, or the array library's, `"vendor"`."""
+        self.k = self._tables[which]
 
     def __repr__(self):
         return f"Backend({self.device!r})"
@@ -143,6 +148,7 @@ def get(device=None):
                 f"[device] unknown device {name!r}, expected 'cpu', 'cuda' or 'cuda-emulator'"
             )
         found = _BY_DEVICE[name] = make()
+        found.choose_kernels(_Choice.chosen)
         BY_TYPE[found.array_type] = found
     return found
 
@@ -213,6 +219,74 @@ def _emulator_backend():
 
 # The devices that are made when first asked for.
 _MAKERS = {"cuda": _cuda_backend, "cuda-emulator": _emulator_backend}
+
+
+class _Choice:
+    """A choice between tables of kernels that was made, and can be left again."""
+
+    chosen = "ours"
+
+    def __init__(self, which):
+        self._before = _Choice.chosen
+        self._make(which)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._make(self._before)
+
+    def _make(self, which):
+        _Choice.chosen = which
+        for found in _BY_DEVICE.values():
+            found.choose_kernels(which)
+
+
+class _KernelsPackage:
+    """The package `kernels`, which can be called to choose among its tables."""
+
+    def __call__(self, which):
+        """Choose, for all devices, between our kernels and those of the array library.
+
+        `"vendor"` is the reference on the arrays of each device: NumPy with its BLAS on the CPU,
+        CuPy with cuBLAS on a GPU. The choice holds for good, or for a `with` block:
+
+            with tg.kernels("vendor"):
+                ...
+
+        Raises ValueError for a name other than `"ours"` and `"vendor"`.
+        """
+        if which not in ("ours", "vendor"):
+            raise ValueError(f"[kernels] got {which!r}, expected 'ours' or 'vendor'")
+        return _Choice(which)
+
+    def __getattr__(self, name):
+        return getattr(importlib.import_module("tinygrad_like.kernels"), name)
+
+
+kernels = _KernelsPackage()
+
+
+def memory(device=None):
+    """What the arrays of a device take, in bytes: `{"used": ..., "held": ..., "text": ...}`.
+
+    On a GPU `used` is in arrays, and `held` what CuPy's pool has taken of the GPU, to be used
+    again. On the CPU (and in the emulator) both are the peak of the process's memory so far.
+    `text` says it in words.
+    """
+    found = get(device)
+    if found.device == "cuda":
+        pool = found.xp.get_default_memory_pool()
+        used, held = pool.used_bytes(), pool.total_bytes()
+        text = f"{used / 2**20:.1f} MiB in arrays, {held / 2**20:.1f} MiB held by the pool"
+        return {"used": used, "held": held, "text": text}
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+    text = f"{peak / 2**20:.1f} MiB at the peak of the process"
+    return {"used": peak, "held": peak, "text": text}
 
 
 def set_num_threads(n):

@@ -11,6 +11,7 @@ Python numbers travel as exactly the C type of their parameter.
 import ctypes
 import functools
 import hashlib
+import importlib
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -241,10 +242,8 @@ def _target_of(name, args):
         if target is not None:
             return target
         if type(arg).__module__.partition(".")[0] == "cupy":
-            from . import gpu
-
-            add_target(gpu.TARGET)
-            return gpu.TARGET
+            add_target(importlib.import_module(".gpu", __package__).TARGET)
+            return _TARGETS[type(arg)]
     kinds = sorted({type(a).__name__ for a in args})
     raise LaunchError(f"[{name}] no array of a CUDA device among the arguments: {', '.join(kinds)}")
 

@@ -1,0 +1,64 @@
+"""Our kernels or the array library's; what memory a device holds."""
+
+import numpy as np
+import pytest
+from tinygrad_like.kernels import cpu, reference
+
+import tinygrad_like as tg
+from tinygrad_like import backend
+
+
+def test_the_vendors_kernels_are_chosen_for_a_block_or_for_good():
+    x = tg.randn((4, 4))
+    ours = backend.CPU.k
+    with tg.kernels("vendor"):
+        vendor = backend.CPU.k
+        assert vendor is not ours
+        assert vendor.matmul is reference.matmul
+        np.testing.assert_allclose((x @ x).numpy(), x.numpy() @ x.numpy(), rtol=1e-6)
+        with tg.kernels("ours"):
+            assert backend.CPU.k is ours
+        assert backend.CPU.k is vendor
+    assert backend.CPU.k is ours
+    assert ours.matmul is cpu.matmul
+    tg.kernels("vendor")
+    assert backend.CPU.k is vendor
+    tg.kernels("ours")
+    assert backend.CPU.k is ours
+
+
+def test_a_device_that_is_made_later_follows_the_choice(monkeypatch):
+    monkeypatch.delitem(backend._BY_DEVICE, "cuda-emulator", raising=False)
+    with tg.kernels("vendor"):
+        made = backend.get("cuda-emulator")
+        assert made.k.matmul is reference.matmul
+    assert made.k.matmul is not reference.matmul
+
+
+def test_other_names_are_refused_and_the_package_is_still_there():
+    with pytest.raises(ValueError, match=r"\[kernels\] got 'theirs', expected 'ours' or 'vendor'"):
+        tg.kernels("theirs")
+    assert tg.kernels.reference is reference
+
+
+def test_memory_is_told_in_numbers_and_in_words():
+    found = tg.memory()
+    assert found["used"] > 1 << 20
+    assert f"{found['used'] / 2**20:.1f} MiB" in found["text"]
+
+
+def test_memory_of_a_gpu_is_that_of_the_pool(monkeypatch):
+    class Pool:
+        used_bytes, total_bytes = (lambda self: 3 << 20), (lambda self: 5 << 20)
+
+    class FakeCuPy:
+        __name__ = "cupy"
+        get_default_memory_pool = staticmethod(Pool)
+
+    fake = backend.Backend("cuda", FakeCuPy, lambda: reference, float)
+    monkeypatch.setitem(backend._BY_DEVICE, "cuda", fake)
+    assert tg.memory("cuda") == {
+        "used": 3 << 20,
+        "held": 5 << 20,
+        "text": "3.0 MiB in arrays, 5.0 MiB held by the pool",
+    }
