@@ -1,7 +1,8 @@
 """Kernels: the arithmetic below every op, once for each target, under the same names.
 
 `reference` is the contract and the oracle: every kernel with an obvious NumPy body. The other
-targets (numba for the CPU, CUDA C++ for the GPU) are measured against it, name by name.
+targets (`cpu` in numba, `cuda` in CUDA C++ for GPUs and for the emulator, `numba_cuda` as some
+readable twins of these) are measured against it, name by name.
 
 The contract:
 

@@ -73,7 +73,7 @@ def test_python_numbers_never_travel_as_float64(kernel, monkeypatch):
     seen = {}
     monkeypatch.setattr(emulator.TARGET, "load", lambda k: lambda g, b, v, s: seen.update(values=v))
     kernel(1, 32, *arguments())
-    types_ = [type(a.value) for a in seen["values"]]
+    types_ = [type(value) for value, _ in seen["values"]]
     assert types_[4:9] == [
         ctypes.c_bool,
         ctypes.c_int32,

@@ -33,7 +33,7 @@ class _Target:
     array_type = cupy.ndarray
 
     def raw(self, array):
-        return array.data.ptr, array.dtype.name, array.flags.c_contiguous, array.size
+        return array.data.ptr, array.dtype, array.flags.c_contiguous, array.size
 
     def problem(self, array):
         current = cupy.cuda.runtime.getDevice()
@@ -80,9 +80,9 @@ def _module(build):
 
 def _as_cupy(argument):
     """What CuPy passes on as exactly the C value that was checked."""
-    if argument.array is not None:
-        return argument.array
-    value = argument.value
+    value, array = argument
+    if array is not None:
+        return array
     if isinstance(value, ctypes.c_void_p):
         return NULL
     if isinstance(value, ctypes.Array):  # a struct

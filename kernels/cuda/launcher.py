@@ -216,22 +216,16 @@ class Kernel:
         return grid, block
 
 
-class Argument(NamedTuple):
-    """A checked argument: its C value, and for a pointer the array, which must stay alive."""
-
-    value: object
-    array: object
-
-
 _TARGETS = {}
 
 
 def add_target(target):
     """Launch kernels on arrays of `target.array_type` there from now on.
 
-    A target has `raw(array)`: (address, dtype name, whether C-contiguous, elements);
-    `problem(array)`: why the array cannot be used now, or None; `load(kernel)`: compiles, and
-    returns a function of (grid, block, [Argument, ...], shared) that launches.
+    A target has `raw(array)`: (address, dtype, whether C-contiguous, elements);
+    `problem`, None or a function that says why an array cannot be used now (or None);
+    `load(kernel)`: compiles, and returns a function of (grid, block, arguments, shared) that
+    launches. An argument is a pair: its C value, and for a pointer the array, to be kept alive.
     """
     _TARGETS[target.array_type] = target
 
@@ -249,7 +243,7 @@ def _target_of(name, args):
 
 
 def _check_of(parameter, kernel, scalar):
-    """The function (argument, target) -> Argument that checks one parameter."""
+    """The function (argument, target) -> (C value, array or None) that checks one parameter."""
     ctype = parameter.type
     if ctype == "scalar_t":
         ctype = SCALARS[scalar]
@@ -268,34 +262,44 @@ def _check_of(parameter, kernel, scalar):
 
 
 def _check_array(where, parameter, dtype, arg, target):
+    if arg is None and parameter.optional:
+        return ctypes.c_void_p(0), None
+    if type(arg) is target.array_type:  # all is well, as a rule, and that is found out at once
+        address, found, contiguous, size = target.raw(arg)
+        aligned = parameter.alignment == 0 or address % parameter.alignment == 0
+        here = target.problem is None or target.problem(arg) is None
+        fits = dtype_name(found) == dtype and (size or parameter.may_be_empty)
+        if contiguous and aligned and here and fits:
+            return ctypes.c_void_p(address), arg
+    _refuse_array(where, parameter, dtype, arg, target)
+
+
+def _refuse_array(where, parameter, dtype, arg, target):
+    """Raise LaunchError with what is wrong with an array."""
     if arg is None:
-        if parameter.optional:
-            return Argument(ctypes.c_void_p(0), None)
         raise LaunchError(f"{where} is None, expected an array of {dtype}")
     if type(arg) is not target.array_type:
         raise LaunchError(
             f"{where} is a {type(arg).__module__}.{type(arg).__name__}, expected a "
             f"{target.array_type.__name__} as the other arrays; copy it to the device"
         )
-    problem = target.problem(arg)
-    if problem is not None:
+    problem = target.problem and target.problem(arg)
+    if problem:
         raise LaunchError(f"{where} {problem}")
     address, found, contiguous, size = target.raw(arg)
-    if found != dtype:
+    if dtype_name(found) != dtype:
         raise LaunchError(f"{where} has dtype {found}, expected {dtype}")
     if not contiguous:
         raise LaunchError(
             f"{where} of shape {arg.shape} is a strided view, expected C-contiguous memory; "
             "copy it with ascontiguousarray"
         )
-    if size == 0 and not parameter.may_be_empty:
+    if size == 0:
         raise LaunchError(f"{where} of shape {arg.shape} is empty: there is nothing to launch")
-    if parameter.alignment and address % parameter.alignment:
-        raise LaunchError(
-            f"{where} starts {address % parameter.alignment} bytes beyond a multiple of "
-            f"{parameter.alignment}, and is read {parameter.alignment} bytes at a time; copy it"
-        )
-    return Argument(ctypes.c_void_p(address), arg)
+    raise LaunchError(
+        f"{where} starts {address % parameter.alignment} bytes beyond a multiple of "
+        f"{parameter.alignment}, and is read {parameter.alignment} bytes at a time; copy it"
+    )
 
 
 def _check_integer(where, ctype, make, arg, target):
@@ -306,7 +310,7 @@ def _check_integer(where, ctype, make, arg, target):
     value = make(arg)
     if value.value != arg:
         raise LaunchError(f"{where} is {arg}, which does not fit {ctype}")
-    return Argument(value, None)
+    return value, None
 
 
 def _check_struct(where, fields, arg, target):
@@ -314,13 +318,13 @@ def _check_struct(where, fields, arg, target):
         raise LaunchError(f"{where} is {arg!r}, expected a tuple of the integers {fields}")
     for name, value in zip(fields, arg, strict=True):
         _check_integer(f"{where}.{name}", "int", ctypes.c_int32, value, target)
-    return Argument((ctypes.c_int32 * len(fields))(*arg), None)
+    return (ctypes.c_int32 * len(fields))(*arg), None
 
 
 def _check_real(where, ctype, make, arg, target):
     if isinstance(arg, (bool, np.bool_)) or not isinstance(arg, (int, float, np.floating)):
         raise LaunchError(f"{where} is {arg!r} ({type(arg).__name__}), expected a number ({ctype})")
-    return Argument(make(arg), None)
+    return make(arg), None
 
 
 def address(array):
@@ -328,9 +332,16 @@ def address(array):
     return _target_of("address", (array,)).raw(array)[0]
 
 
+# The names of dtypes: NumPy puts one together each time that it is asked.
+_names = {np.dtype(name): name for name in _DTYPES.values() if name != "bfloat16"}
+
+
 def dtype_name(dtype):
     """`float32` of a dtype, a NumPy type or a name."""
-    return dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    name = _names.get(dtype)
+    if name is None:
+        name = _names[dtype] = dtype if isinstance(dtype, str) else np.dtype(dtype).name
+    return name
 
 
 def common_dtype(*arrays, dtypes=FLOATS):
@@ -338,7 +349,7 @@ def common_dtype(*arrays, dtypes=FLOATS):
 
     None also for a dtype that is not among `dtypes`: what kernels do not take is the reference's.
     """
-    names = {a.dtype.name for a in arrays if a is not None}
+    names = {dtype_name(a.dtype) for a in arrays if a is not None}
     name = names.pop() if len(names) == 1 else None
     return name if name in dtypes else None
 

@@ -16,10 +16,17 @@ SCALARS = (bool, int, float, complex, np.generic, str, type(None), type(Ellipsis
 class DeviceArray:
     """An array of the emulated device."""
 
-    __slots__ = ("__weakref__", "_array")
+    __slots__ = ("__weakref__", "_address", "_array")
 
     def __init__(self, array):
-        self._array = array
+        self._array, self._address = array, None
+
+    @property
+    def address(self):
+        """Where its first element is: NumPy takes a while to say so, and is asked once."""
+        if self._address is None:
+            self._address = self._array.ctypes.data
+        return self._address
 
     def __array__(self, dtype=None, copy=None):
         raise TypeError("implicit conversion of a DeviceArray to a NumPy array is not allowed")

@@ -71,13 +71,11 @@ class _Target:
     """The emulated device, for `launcher.add_target`."""
 
     array_type = DeviceArray
+    problem = None
 
     def raw(self, array):
         a = array._array
-        return a.ctypes.data, a.dtype.name, a.flags.c_contiguous, a.size
-
-    def problem(self, array):
-        return None
+        return array.address, a.dtype, a.flags.c_contiguous, a.size
 
     def load(self, kernel):
         return functools.partial(_launch, kernel)
@@ -92,16 +90,16 @@ def _launch(kernel, grid, block, arguments, shared):
     text = mode.replace(kernel.build) if mode.replace else None
     loaded = load_library(kernel.build, mode.checked, text)
     named = zip(kernel.parameters, arguments, strict=True)
-    arrays = [(p.name, a.array._array) for p, a in named if a.array is not None]
+    arrays = [(p.name, array) for p, (_, array) in named if array is not None]
     buffers = (_Buffer * len(arrays))(
-        *((a.ctypes.data, a.nbytes, a.itemsize, name.encode()) for name, a in arrays)
+        *((a.address, a._array.nbytes, a._array.itemsize, name.encode()) for name, a in arrays)
     )
     launch = _Launch(
         *((ctypes.c_uint32 * 3)(*extent) for extent in (grid, block)),
         *(shared, mode.schedule, mode.checked, mode.planted, mode.access_limit),
         *(buffers, len(arrays)),
     )
-    pointers = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(a.value) for a in arguments))
+    pointers = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(v) for v, _ in arguments))
     with _one_launch:
         failed = loaded.functions[kernel.name](ctypes.byref(launch), pointers)
         report = loaded.message().decode() if failed else None
