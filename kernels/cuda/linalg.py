@@ -24,11 +24,9 @@ def matmul(a, b):
     """a @ b by the rules of NumPy: (..., n, k) times (..., k, m), leading axes broadcast."""
     if common_dtype(a, b) is None or a.ndim == 0 or b.ndim == 0:
         return reference.matmul(a, b)
-    if a.ndim == 1:
-        return matmul(a[None], b)[..., 0, :]
-    if b.ndim == 1:
-        return matmul(a, b[:, None])[..., 0]
-    return gemm(a, b)
+    y = gemm(a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b)
+    y = y[..., 0] if b.ndim == 1 else y
+    return y if a.ndim > 1 else y[..., 0, :] if b.ndim > 1 else y[..., 0]
 
 
 def linear(x, weight, bias):
