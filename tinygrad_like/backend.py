@@ -5,6 +5,7 @@ that differs between devices is here: copies, threads, memory, random numbers, w
 """
 
 import importlib
+import sys
 import threading
 import zlib
 from typing import Any
@@ -280,9 +281,10 @@ def memory(device=None):
         used, held = pool.used_bytes(), pool.total_bytes()
         text = f"{used / 2**20:.1f} MiB in arrays, {held / 2**20:.1f} MiB held by the pool"
         return {"used": used, "held": held, "text": text}
-    import resource
-    import sys
-
+    try:
+        import resource
+    except ImportError:  # Windows
+        return {"used": None, "held": None, "text": "the system does not say"}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak *= 1 if sys.platform == "darwin" else 1024
     text = f"{peak / 2**20:.1f} MiB at the peak of the process"

@@ -10,7 +10,6 @@ Python numbers travel as exactly the C type of their parameter.
 
 import ctypes
 import functools
-import hashlib
 import importlib
 import re
 from pathlib import Path
@@ -150,11 +149,6 @@ class Build(NamedTuple):
         """`matmul float32 TILE=64`: how tables and messages name the build."""
         defines = [f"{k}={v}" for k, v in self.defines]
         return " ".join([self.source.path.stem, self.scalar, *defines])
-
-    @property
-    def digest(self):
-        """A hash of the text and the options."""
-        return hashlib.sha256("\0".join([self.source.text, *self.options]).encode()).hexdigest()
 
 
 def builds(source):

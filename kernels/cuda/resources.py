@@ -40,14 +40,25 @@ class Resources(NamedTuple):
 
 
 def table():
-    """The committed table: {build: {architecture: {kernel: Resources}}}."""
-    return {
+    """The committed table: (compiler, {build: {architecture: {kernel: Resources}}})."""
+    compiler, found = json.loads(TABLE.read_text(encoding="utf-8"))
+    return compiler, {
         build: {
             arch: {kernel: Resources(*numbers) for kernel, numbers in kernels.items()}
             for arch, kernels in archs.items()
         }
-        for build, archs in json.loads(TABLE.read_text(encoding="utf-8")).items()
+        for build, archs in found.items()
     }
+
+
+def compiler():
+    """The version of CUDA that compiles here, `13.0`: another one takes other registers."""
+    if _nvrtc():
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        _nvrtc().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+        return f"{major.value}.{minor.value}"
+    done = subprocess.run(["nvcc", "--version"], text=True, capture_output=True)
+    return re.search(r"release (\d+\.\d+)", done.stdout)[1]
 
 
 def measure(build, arch):
@@ -140,7 +151,8 @@ def main(arguments):
                 )
     if "--write" in arguments:
         lines = [f"{json.dumps(label)}: {json.dumps(archs)}" for label, archs in found.items()]
-        TABLE.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        text = ",\n".join(lines)
+        TABLE.write_text(f'["{compiler()}", {{\n{text}\n}}]\n', encoding="utf-8")
 
 
 if __name__ == "__main__":
