@@ -1,8 +1,8 @@
-"""The five training steps against PyTorch (eager, torch.compile) and JAX.
+"""The five training steps against PyTorch (eager, torch.compile) and JAX, on the CPU or on a GPU.
 
 Whole steps: forward, backward, AdamW, and the loss read back. The losses of the first steps must
 agree before anything is timed. "of GEMM" is the rate of the step's matrix products alone over the
-whole step's time, by the rate of a large product measured in the same race.
+whole step's time, by the rate of a large product measured in the same race; on the CPU only.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from bench.opponents import OPPONENTS, installed
 TOLERANCE = 1e-5  # of the losses of the first steps
 
 
-def compare(workload, names, machine, bouts, heats):
+def compare(workload, device, names, machine, bouts, heats):
     """{name: seconds of each bout} of opponents and limits, in `heats` sets of new processes.
 
     A process keeps what it was dealt at its start (where its buffers lie, say), so that three heats
@@ -25,9 +25,11 @@ def compare(workload, names, machine, bouts, heats):
     times = {}
     for _ in range(heats):
         with opponents("bench.opponents", names) as entrants:
-            checks = {name: entrant.prepare(workload) for name, entrant in entrants.items()}
+            place = f"{workload}@{device}"
+            checks = {name: entrant.prepare(place) for name, entrant in entrants.items()}
             check_agreement(workload, checks, TOLERANCE)
-            for name, seconds in race(entrants | machine.entrants(["gemm"]), bouts).items():
+            limit = machine.entrants(["gemm"]) if machine else {}
+            for name, seconds in race(entrants | limit, bouts).items():
                 times.setdefault(name, []).extend(seconds)
     return times
 
@@ -37,17 +39,18 @@ def rows_of(workload, times, machine):
     flops, convolutions = workloads.gemm_flops(workload)
     fewest = flops - convolutions + convolutions // 4  # Winograd's F(4x4, 3x3)
     work = limits.Work(flops=flops, fewest_flops=fewest)
-    at_limit = work.seconds(machine.rates(times))
+    at_limit = work.seconds(machine.rates(times)) if machine else None
     rows = []
     for name in OPPONENTS:
         if name not in times:
             continue
         median = statistics.median(times[name])
-        limits.refuse_the_impossible(f"{workload} by {name}", median, work, machine.best)
+        if machine:
+            limits.refuse_the_impossible(f"{workload} by {name}", median, work, machine.best)
         row = {
             "name": f"{workload} / {name}",
             "ms": report.summary([1e3 * s for s in times[name]]),
-            "of_gemm": at_limit / median,
+            "of_gemm": at_limit / median if machine else None,
         }
         if name != "ours":
             row["ratio"] = report.ratios(times["ours"], times[name])
@@ -61,7 +64,7 @@ def print_rows(rows):
         [
             row["name"],
             report.spread(row["ms"]),
-            f"{row['of_gemm']:.0%}",
+            "" if row["of_gemm"] is None else f"{row['of_gemm']:.0%}",
             report.spread(row["ratio"]) if "ratio" in row else "",
         ]
         for row in rows
@@ -76,6 +79,7 @@ def main():
     parser.add_argument("--without", nargs="*", default=[], choices=[*OPPONENTS][1:])
     parser.add_argument("--bouts", type=int, default=6, help="bouts of each opponent in a heat")
     parser.add_argument("--heats", type=int, default=3, help="sets of new processes")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--save", action="store_true", help="write JSON and PNG to bench/results/")
     args = parser.parse_args()
     if unknown := set(args.names) - set(workloads.NAMES):
@@ -86,14 +90,15 @@ def main():
     names = [name for name in OPPONENTS if name not in (*args.without, *missing)]
     rows = []
     with ExitStack() as stack:
-        machine = limits.Limits(stack, ["gemm"])
+        machine = limits.Limits(stack, ["gemm"]) if args.device == "cpu" else None
         for workload in args.names or workloads.NAMES:
-            times = compare(workload, names, machine, args.bouts, args.heats)
+            times = compare(workload, args.device, names, machine, args.bouts, args.heats)
             new = rows_of(workload, times, machine)
             print_rows(new)
             rows += new
     if args.save:
-        report.save("steps", rows, "A training step: our time by theirs")
+        name = "steps" if args.device == "cpu" else f"steps_{args.device}"
+        report.save(name, rows, "A training step: our time by theirs")
 
 
 if __name__ == "__main__":

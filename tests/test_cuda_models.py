@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_like as tg
+from bench.opponents import build
 from tinygrad_like import nn
 
 STEPS = 3
@@ -75,6 +76,15 @@ def test_training_steps_follow_the_cpu(name):
     on_cpu, on_emulator = losses(name, "cpu"), losses(name, "cuda-emulator")
     np.testing.assert_allclose(on_emulator, on_cpu, rtol=1e-5)
     assert on_cpu[-1] != on_cpu[0]
+
+
+@pytest.mark.parametrize("workload", ["mlp", "cnn", "lstm", "gpt-mini"])
+def test_the_measured_steps_follow_the_cpu_at_a_small_batch(workload):
+    on_cpu, on_emulator = (
+        build("ours", f"{workload}@{device}", 2) for device in ("cpu", "cuda-emulator")
+    )
+    for step in range(3):
+        assert on_emulator() == pytest.approx(on_cpu(), rel=1e-5), f"step {step}"
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,7 +1,7 @@
 """The five training steps of bench/workloads.py, as a user of each library would write them.
 
 `prepare(name, workload)` returns (step, losses): a function that trains on the next batch and
-returns the loss, and the losses of the first steps.
+returns the loss, and the losses of the first steps. `mlp@cuda` is the step mlp on that device.
 """
 
 import importlib
@@ -27,7 +27,8 @@ def installed(name):
 def build(name, workload, batch_size=None):
     """The step of a workload: a function that trains on the next batch and returns the loss."""
     module = importlib.import_module(f"bench.opponents.{OPPONENTS[name][0]}")
-    return module.build(name, workload, batch_size)
+    workload, _, device = workload.partition("@")
+    return module.build(name, workload, batch_size, device or "cpu")
 
 
 def prepare(name, workload):

@@ -81,7 +81,8 @@ def adamw(p, m, v, steps, gradient):
     return p - workloads.LEARNING_RATE * update, m, v
 
 
-def build(name, workload, batch_size):
+def build(name, workload, batch_size, device):
+    jax.config.update("jax_platforms", device)
     if workload in workloads.GPTS:
         logits_of = functools.partial(gpt, workloads.GPTS[workload])
     else:

@@ -46,7 +46,7 @@ def gpt(sizes):
     )  # of tanh's GELU
 
 
-def build(name, workload, batch_size):
+def build(name, workload, batch_size, device):
     if workload in workloads.GPTS:
         model = gpt(workloads.GPTS[workload])
     else:
@@ -55,13 +55,17 @@ def build(name, workload, batch_size):
     for path, parameter in model.named_parameters():
         parameter.data[...] = weights.pop(path)
     assert not weights, f"no parameters of {workload}: {list(weights)}"
+    model.to(device)
     optimizer = tg.optim.AdamW(
         model.parameters(),
         lr=workloads.LEARNING_RATE,
         weight_decay=workloads.WEIGHT_DECAY,
     )
     batches = itertools.cycle(
-        [(tg.Tensor(x), tg.Tensor(labels)) for x, labels in workloads.batches(workload, batch_size)]
+        [
+            tuple(tg.Tensor(array, device=device) for array in batch)
+            for batch in workloads.batches(workload, batch_size)
+        ]
     )
 
     def step():

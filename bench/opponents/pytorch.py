@@ -101,12 +101,13 @@ def load(model, weights):
     model.load_state_dict(state)
 
 
-def build(name, workload, batch_size):
+def build(name, workload, batch_size, device):
     if workload in workloads.GPTS:
         model = GPT(workloads.GPTS[workload])
     else:
         model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM}[workload]()
     load(model, workloads.weights(workload))
+    model.to(device)
     for path, parameter in model.named_parameters():
         if "bias_hh" in path:  # the second of two biases that are added: trained, it would double
             parameter.requires_grad_(False)  # the step of the first
@@ -118,8 +119,8 @@ def build(name, workload, batch_size):
     )
     batches = itertools.cycle(
         [
-            (torch.from_numpy(x), torch.from_numpy(labels))
-            for x, labels in workloads.batches(workload, batch_size)
+            tuple(torch.from_numpy(array).to(device) for array in batch)
+            for batch in workloads.batches(workload, batch_size)
         ]
     )
 
