@@ -11,6 +11,7 @@ what is timed is a row of launches between two CUDA events, after the results we
 import itertools
 import statistics
 import sys
+from functools import partial
 
 import numpy as np
 
@@ -18,12 +19,11 @@ from bench import limits, report
 from bench.arena import check_agreement
 from bench.kernel_rows import ROWS
 from bench.kernel_rows.products import conv_rows, matmul_rows
+from bench.kernel_rows.row import by_autograd
 from bench.kernels import HEAD, TOLERANCE, Places, refusing, samples_of, text_of
 
 LARGE_MATMULS = [(1024, 1024, 1024), (4096, 4096, 4096), (8192, 8192, 8192), (4096, 64, 4096)]
 LARGE_CONVS = [((128, 64, 56, 56), 64), ((128, 256, 14, 14), 256), ((64, 512, 7, 7), 512)]
-# PyTorch's step of these is an operator of its CPU alone.
-LEFT_OUT = "attention", "adamw", "sgd"
 BATCH_MS = 20.0  # of launches between two events
 
 
@@ -31,8 +31,23 @@ def rows():
     """{name: Row} of what is measured on a GPU: that of the CPU, and larger products."""
     large = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
     large += [row for shape, channels in LARGE_CONVS for row in conv_rows(shape, channels)]
-    shared = [row for row in ROWS.values() if not row.name.startswith(LEFT_OUT)]
-    return {row.name: row for row in (*large, *shared)}
+    every = {row.name: row for row in (*large, *ROWS.values())}
+    for name, row in every.items():  # of which PyTorch's step is an operator of its CPU
+        if name.startswith("attention_backward"):
+            every[name] = row._replace(torch=_attention_backward)
+        elif name.startswith("attention"):
+            every[name] = row._replace(torch=_attention)
+    return every
+
+
+def _attention(torch, q, k, v, g):
+    attention = torch.nn.functional.scaled_dot_product_attention
+    return partial(attention, q, k, v, is_causal=True)
+
+
+def _attention_backward(torch, q, k, v, g):
+    attention = torch.nn.functional.scaled_dot_product_attention
+    return by_autograd(torch, lambda *qkv: attention(*qkv, is_causal=True), [q, k, v], g, 3)
 
 
 class Card:

@@ -9,6 +9,7 @@ from tinygrad_like.kernels import cuda, reference
 from bench import cuda_kernels
 from bench.arena import OpponentError
 from bench.kernel_rows.products import matmul_rows
+from bench.kernel_rows.row import normal
 from bench.kernels import Places, text_of
 from bench.limits import ImpossibleFigure
 
@@ -76,4 +77,12 @@ def test_a_figure_faster_than_the_card_is_refused():
 def test_rows_have_names_of_their_own():
     names = list(cuda_kernels.rows())
     assert "matmul 4096x4096 x 4096x4096" in names
-    assert not any(name.startswith("attention") for name in names)
+    assert {"attention 12x4x64x32", "adamw 16777216"} <= set(names)
+
+
+@pytest.mark.parametrize("name", ["attention 12x4x64x32", "attention_backward 12x4x64x32"])
+def test_attention_is_compared_with_what_pytorch_has_on_every_device(name):
+    row = cuda_kernels.rows()[name]
+    small = row._replace(arrays=normal(*[(1, 4, 9, 32)] * 4))
+    found = cuda_kernels.measure(EmulatedCard(), small, libraries(), RATES, 1)
+    assert found["ratio"]["median"] > 0

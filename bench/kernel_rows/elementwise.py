@@ -105,7 +105,7 @@ def _random(shape):
             f"{name} {n}",
             normal(1),
             lambda k, x, name=name: partial(getattr(k, name), SEED, OFFSET, n, np.float32, x),
-            lambda torch, x, theirs=theirs: partial(getattr(torch, theirs), n),
+            lambda torch, x, theirs=theirs: partial(getattr(torch, theirs), n, device=x.device),
             moved(shape, 0, 1),
             same_numbers=False,
         )
@@ -174,9 +174,12 @@ def _faster_optimizer(torch, name, param, grad, options):
             step()
         except (TypeError, RuntimeError):  # this optimizer has no such form
             return float("inf")
+        wait = torch.cuda.synchronize if param.is_cuda else (lambda: None)
+        wait()
         start = time.perf_counter()
         for _ in range(3):
             step()
+        wait()
         return time.perf_counter() - start
 
     return build(min(({}, {"foreach": True}, {"fused": True}), key=seconds))
