@@ -100,7 +100,8 @@ def _by_nvrtc(build, arch):
     program = ctypes.c_void_p()
     text, name = build.source.text.encode(), build.source.path.name.encode()
     nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, name, 0, None, None)
-    options = [f"--gpu-architecture={arch}", f"-I{cuda_include()}", *OPTIONS, *build.options]
+    headers = [f"-I{folder}" for folder in cuda_include()]
+    options = [f"--gpu-architecture={arch}", *headers, *OPTIONS, *build.options]
     options.append("--device-as-default-execution-space")  # as CuPy has it
     array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     failed = nvrtc.nvrtcCompileProgram(program, len(options), array)

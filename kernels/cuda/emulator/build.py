@@ -50,7 +50,7 @@ def package_directories():
 
 
 def cuda_include():
-    """The directory of the CUDA headers. Raises EmulatorError with the fix if there are none."""
+    """The directories of the CUDA headers. Raises EmulatorError with the fix if there are none."""
     homes = [os.environ.get(name) for name in ("CUDA_HOME", "CUDA_PATH")]
     roots = [Path(home) / "include" for home in (*homes, TOOLKIT) if home]
     for folder in package_directories():
@@ -58,9 +58,12 @@ def cuda_include():
         roots += [wheels / "cu13" / "include", wheels / "cuda_runtime" / "include"]
     for root in roots:
         if all((root / name).is_file() for name in ("cuda_fp16.h", "crt/host_defines.h")):
-            return root
+            for libraries in (root, root / "cccl"):  # where nv/target is depends on the version
+                if (libraries / "nv" / "target").is_file():
+                    return [root, libraries]
     raise EmulatorError(
-        "[cuda-emulator] needs the CUDA headers (cuda_fp16.h, crt/host_defines.h), and found none. "
+        "[cuda-emulator] needs the CUDA headers (cuda_fp16.h, crt/host_defines.h, nv/target), and "
+        "did not find them all. "
         "Install them: pip install 'tinygrad-like[emulator]', or set CUDA_HOME to a toolkit"
     )
 
@@ -128,7 +131,8 @@ def _compile(arguments, path, what):
     handle, unfinished = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
     os.close(handle)
     # Sanitizers that only call our functions: their libraries are not linked.
-    command = [compiler(), *arguments, "-o", unfinished, f"-I{HERE}", f"-isystem{cuda_include()}"]
+    headers = (f"-isystem{folder}" for folder in cuda_include())
+    command = [compiler(), *arguments, "-o", unfinished, f"-I{HERE}", *headers]
     if "-shared" in arguments:
         command += ["-nodefaultlibs", "-lstdc++", "-lm", "-lc", "-lgcc_s", "-lgcc"]
     done = subprocess.run(command, text=True, capture_output=True)
