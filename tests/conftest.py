@@ -1,9 +1,21 @@
 """What every test gets: a registry of ops as it was, a random stream from the start."""
 
 import pytest
+from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 from tinygrad_like.engine import OPS
+
+# The files that run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
+EMULATED = "test_cuda_", "test_planted_bugs", "test_bench_cuda"
+
+
+def pytest_collection_modifyitems(items):
+    """Skip, with the reason, what needs the emulator where it cannot be used."""
+    problem = emulator.problem()
+    for item in items if problem else ():
+        if item.module.__name__.startswith(EMULATED):
+            item.add_marker(pytest.mark.skip(reason=problem))
 
 
 @pytest.fixture(autouse=True)

