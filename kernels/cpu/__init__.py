@@ -2,8 +2,8 @@
 
 compile.py, threads.py, memory.py, vector_math.py and simd.py are what the kernels build on, and for
 products of matrices gemm.py (BLAS, for small ones), block_gemm.py and packed_gemm.py (our own).
-What a kernel does not take (other dtypes, dtypes mixed) it hands to the reference, and what is not
-here at all is the reference's.
+Products and pooling take float16 by way of float32 (half.py). What a kernel does not take (other
+dtypes, dtypes mixed) it hands to the reference, and what is not here at all is the reference's.
 """
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name

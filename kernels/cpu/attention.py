@@ -12,6 +12,7 @@ from .. import reference
 from ..reference.random import blocks
 from . import memory
 from .attention_blocks import run_attention, run_attention_backward
+from .half import all_half, by_single
 from .random import least_kept, philox, signed
 from .threads import num_threads, pool
 
@@ -22,7 +23,10 @@ MOST_PARTS = 1 << 24  # numbers: partial sums of the gradient of a mask
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, lse)."""
     if not _are_ours(mask, q, k, v):
-        return reference.attention(q, k, v, mask, causal, scale, p, seed, offset)
+        given = q, k, v, mask, causal, scale, p, seed, offset
+        if all_half(q, k, v, mask):
+            return by_single(attention, *given, kept=(1,))
+        return reference.attention(*given)
     shape = *q.shape[:3], *k.shape[1:3]
     (q, *kv), apart = _laid_out(q, k, v)
     out = _empty((*shape[:3], v.shape[3]), apart[0], q.dtype)
@@ -35,9 +39,10 @@ def attention(q, k, v, mask, causal, scale, p, seed, offset):
 def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so."""
     if not _are_ours(mask, g, q, k, v, out, lse):
-        return reference.attention_backward(
-            g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs
-        )
+        given = g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs
+        if all_half(g, q, k, v, out, mask):
+            return by_single(attention_backward, *given)
+        return reference.attention_backward(*given)
     shape = *q.shape[:3], *k.shape[1:3]
     (g, q, k, v, out), apart = _laid_out(g, q, k, v, out)
     grads = [

@@ -10,6 +10,7 @@ import numpy as np
 from .. import reference
 from . import block_gemm, conv_depthwise, conv_patches
 from .conv_geometry import geometry
+from .half import all_half, by_single
 from .memory import empty
 from .threads import num_threads, pool
 
@@ -41,7 +42,10 @@ def _threads(s):
 def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
     if not _is_ours(x, weight, *(() if bias is None else (bias,))):
-        return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
+        given = x, weight, stride, padding, dilation, groups, bias
+        if all_half(x, weight, bias):
+            return by_single(conv2d, *given)
+        return reference.conv2d(*given)
     s = geometry(x.shape, weight.shape, stride, padding, dilation, groups)
     return _forward(x, weight, np.empty(0, x.dtype) if bias is None else bias, s, False)
 
@@ -49,7 +53,10 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     """dx, where g is the gradient by y."""
     if not _is_ours(g, weight):
-        return reference.conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups)
+        given = g, weight, x_shape, stride, padding, dilation, groups
+        if all_half(g, weight):
+            return by_single(conv2d_input_grad, *given)
+        return reference.conv2d_input_grad(*given)
     s = geometry(x_shape, weight.shape, stride, padding, dilation, groups)
     if _is_depthwise(s):
         dx = empty(x_shape, g.dtype)
@@ -76,7 +83,10 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
 def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     """dweight, where g is the gradient by y."""
     if not _is_ours(g, x):
-        return reference.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups)
+        given = g, x, weight_shape, stride, padding, dilation, groups
+        if all_half(g, x):
+            return by_single(conv2d_weight_grad, *given)
+        return reference.conv2d_weight_grad(*given)
     s = geometry(x.shape, weight_shape, stride, padding, dilation, groups)
     dweight = empty(weight_shape, x.dtype)
     if not s.macs:

@@ -5,6 +5,7 @@ import numpy as np
 from .. import reference
 from .block_gemm import prepare
 from .compile import jit
+from .half import all_half, by_single
 from .memory import empty
 from .packed_gemm import packed_gemm, rooms
 from .simd import body, lanes
@@ -19,6 +20,8 @@ REAL = np.dtype(np.float32), np.dtype(np.float64)
 
 def matmul(a, b):
     """a @ b."""
+    if a.dtype.char == "e" and all_half(a, b):
+        return by_single(matmul, a, b)
     if a.ndim == 2 and a.size * b.shape[-1] <= SMALL:
         return np.matmul(a, b)
     if a.dtype is not b.dtype or a.dtype not in REAL or min(a.ndim, b.ndim) < 2:
@@ -40,6 +43,8 @@ def matmul(a, b):
 
 def linear(x, weight, bias):
     """x weight + bias."""
+    if all_half(x, weight, bias):
+        return by_single(linear, x, weight, bias)
     same = x.dtype is weight.dtype and x.dtype is bias.dtype and x.dtype in REAL
     if not same or x.size * weight.shape[1] <= SMALL:
         return reference.linear(x, weight, bias)

@@ -5,6 +5,7 @@ import numpy as np
 from .. import reference
 from ..reference.windows import output_size
 from .compile import jit
+from .half import all_half, by_single
 from .memory import empty
 from .simd import inlined
 from .threads import pool, run, share, tasks_for
@@ -16,6 +17,8 @@ TASK = 1 << 13  # elements that are worth a thread
 def max_pool2d(x, size, stride, padding):
     """(y, index): the maximum of each window, and its flat position in the plane."""
     if x.dtype not in REAL:
+        if all_half(x):
+            return by_single(max_pool2d, x, size, stride, padding, kept=(1,))
         return reference.max_pool2d(x, size, stride, padding)
     n, c, h, w = x.shape
     out = output_size((h, w), size, stride, padding)
@@ -27,6 +30,8 @@ def max_pool2d(x, size, stride, padding):
 def max_pool2d_backward(g, index, x_shape):
     """dx: g added at the positions that max_pool2d chose."""
     if g.dtype not in REAL or index.dtype != np.int64:
+        if all_half(g):
+            return by_single(max_pool2d_backward, g, index, x_shape)
         return reference.max_pool2d_backward(g, index, x_shape)
     n, c, h, w = x_shape
     dx, out = empty(x_shape, g.dtype), g.shape[2] * g.shape[3]
@@ -38,6 +43,8 @@ def max_pool2d_backward(g, index, x_shape):
 def avg_pool2d(x, size, stride, padding):
     """The mean of each window; padding counts as zeros."""
     if x.dtype not in REAL:
+        if all_half(x):
+            return by_single(avg_pool2d, x, size, stride, padding)
         return reference.avg_pool2d(x, size, stride, padding)
     y = empty((*x.shape[:2], *output_size(x.shape[2:], size, stride, padding)), x.dtype)
     _average(pool(), _planes(x), _planes(y), _window(size, stride, padding))
@@ -47,6 +54,8 @@ def avg_pool2d(x, size, stride, padding):
 def avg_pool2d_backward(g, x_shape, size, stride, padding):
     """dx: each window's gradient spread evenly over the window."""
     if g.dtype not in REAL:
+        if all_half(g):
+            return by_single(avg_pool2d_backward, g, x_shape, size, stride, padding)
         return reference.avg_pool2d_backward(g, x_shape, size, stride, padding)
     dx = empty(x_shape, g.dtype)
     _spread_evenly(pool(), _planes(dx), _planes(g), _window(size, stride, padding))
