@@ -52,13 +52,13 @@ def table():
 
 
 def compiler():
-    """The version of CUDA that compiles here, `13.0`: another one takes other registers."""
+    """What compiles here, `NVRTC 13.0`: another compiler or version takes other registers."""
     if _nvrtc():
         major, minor = ctypes.c_int(), ctypes.c_int()
         _nvrtc().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-        return f"{major.value}.{minor.value}"
+        return f"NVRTC {major.value}.{minor.value}"
     done = subprocess.run(["nvcc", "--version"], text=True, capture_output=True)
-    return re.search(r"release (\d+\.\d+)", done.stdout)[1]
+    return "nvcc " + re.search(r"release (\d+\.\d+)", done.stdout)[1]
 
 
 def measure(build, arch):
