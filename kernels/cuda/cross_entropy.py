@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import reference
-from .launcher import Source, common_dtype
+from .launcher import Source, as_int64, common_dtype
 
 SOURCE = Source("cross_entropy.cu")
 
@@ -18,7 +18,7 @@ def cross_entropy(logits, labels):
     lse = np.empty_like(losses, dtype=np.float64 if dtype == "float64" else np.float32)
     if rows:
         kernel = SOURCE.kernel("cross_entropy", dtype)
-        kernel(rows, _threads(classes), losses, lse, logits, _int64(labels), classes)
+        kernel(rows, _threads(classes), losses, lse, logits, as_int64(labels), classes)
     return losses, lse
 
 
@@ -31,14 +31,10 @@ def cross_entropy_backward(g, logits, labels, lse):
     if dlogits.size:
         rows, classes = logits.shape
         kernel = SOURCE.kernel("cross_entropy_backward", dtype)
-        kernel(rows, _threads(classes), dlogits, g, logits, _int64(labels), lse, classes)
+        kernel(rows, _threads(classes), dlogits, g, logits, as_int64(labels), lse, classes)
     return dlogits
 
 
 def _threads(classes):
     """Four elements or more for each thread."""
     return min(1024, max(32, classes // 4 // 32 * 32))
-
-
-def _int64(labels):
-    return labels if labels.dtype == np.int64 else labels.astype(np.int64)

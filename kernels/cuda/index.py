@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import ITEMSIZES, Source, address, common_dtype
+from .launcher import ITEMSIZES, Source, address, as_int64, common_dtype
 
 SOURCE = Source("index.cu")
 WIDE, DEEP = 32, 8  # the block of scatter_add
@@ -23,7 +23,7 @@ def gather_rows(table, index):
         packed = width * ITEMSIZES[dtype] % 16 == 0 and address(table) % 16 == 0
         kernel = SOURCE.kernel("gather_rows", dtype)
         blocks = flat.blocks(y.size * ITEMSIZES[dtype] // 16 if packed else y.size)
-        kernel(blocks, flat.THREADS, y, table, _int64(index), n, width, packed)
+        kernel(blocks, flat.THREADS, y, table, as_int64(index), n, width, packed)
     return y
 
 
@@ -35,11 +35,7 @@ def scatter_add_(out, index, updates):
     elif updates.size:
         n, width = index.size, math.prod(out.shape[1:])
         order = np.argsort(index, kind="stable")
-        ordered = _int64(index[order])
+        ordered = as_int64(index[order])
         grid = n, -(-width // WIDE)
         kernel = SOURCE.kernel("scatter_add", dtype)
-        kernel(grid, (WIDE, DEEP), out, ordered, _int64(order), updates, n, width)
-
-
-def _int64(index):
-    return index if index.dtype == np.int64 else index.astype(np.int64)
+        kernel(grid, (WIDE, DEEP), out, ordered, as_int64(order), updates, n, width)

@@ -338,6 +338,11 @@ def dtype_name(dtype):
     return name
 
 
+def as_int64(index):
+    """Labels, indices or lengths as kernels read them: `long long`."""
+    return index if index.dtype == np.int64 else index.astype(np.int64)
+
+
 def common_dtype(*arrays, dtypes=FLOATS):
     """The name of the one dtype of all arrays (None is passed over); None if they differ.
 

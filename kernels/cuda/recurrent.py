@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import Source, common_dtype
+from .launcher import Source, as_int64, common_dtype
 from .linalg import gemm
 from .reduce import sum_middle
 
@@ -130,9 +130,7 @@ class _Layer:
         (self.n, self.t, _), self.units = x.shape, recurrent.shape[0]
         self.like, self.reverse = x, bool(reverse)
         self.times = range(self.t)[::-1] if reverse else range(self.t)
-        self.lengths = lengths
-        if lengths is not None and lengths.dtype != np.int64:
-            self.lengths = lengths.astype(np.int64)
+        self.lengths = None if lengths is None else as_int64(lengths)
 
     def wide(self, *arrays):
         """The arrays (or None) in the dtype to compute in."""
