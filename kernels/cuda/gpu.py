@@ -11,7 +11,7 @@ import functools
 import cupy
 import numpy as np
 
-from .launcher import LaunchError
+from .launcher import LaunchError, dtype_name
 
 STATIC_SHARED = 48 * 1024  # bytes a block that need no permission
 NUMPY_TYPES = {
@@ -25,6 +25,14 @@ NUMPY_TYPES = {
     ctypes.c_double: np.float64,
 }
 NULL = np.uintp(0)
+# Of the driver's cuTensorMapEncodeTiled.
+TENSOR_TYPES = {"float16": 6, "float32": 7, "bfloat16": 9}
+NO_INTERLEAVE, SWIZZLE_128, PROMOTE_128, FILL_ZEROS = 0, 3, 2, 0
+
+
+@functools.cache
+def _driver():
+    return ctypes.CDLL("libcuda.so.1")
 
 
 class _Target:
@@ -43,6 +51,23 @@ class _Target:
                 f"with cupy.cuda.Device({array.device.id})"
             )
         return None
+
+    def tensor_map(self, view):
+        """The 128 bytes that the driver encodes. Raises LaunchError with its error code."""
+        room = (ctypes.c_uint8 * 192)()
+        start = -ctypes.addressof(room) % 64
+        encoded = (ctypes.c_uint8 * 128).from_buffer(room, start)
+        itemsize, rank = view.array.itemsize, len(view.sizes)
+        strides = (ctypes.c_uint64 * (rank - 1))(*(step * itemsize for step in view.steps[1:]))
+        failed = _driver().cuTensorMapEncodeTiled(
+            *(ctypes.byref(encoded), TENSOR_TYPES[dtype_name(view.array.dtype)], rank),
+            *(ctypes.c_void_p(view.array.data.ptr), (ctypes.c_uint64 * rank)(*view.sizes)),
+            *(strides, (ctypes.c_uint32 * rank)(*view.box), (ctypes.c_uint32 * rank)(1, 1, 1)),
+            *(NO_INTERLEAVE, SWIZZLE_128, PROMOTE_128, FILL_ZEROS),
+        )
+        if failed:
+            raise LaunchError(f"[TensorView] the CUDA driver refuses {view}: error {failed}")
+        return encoded
 
     def load(self, kernel):
         functions = {}  # by GPU: a compiled function belongs to one
@@ -81,10 +106,10 @@ def _module(build):
 def _as_cupy(argument):
     """What CuPy passes on as exactly the C value that was checked."""
     value, array = argument
+    if isinstance(value, ctypes.Array):  # a struct, or a tensor map
+        return np.frombuffer(bytes(value), f"V{ctypes.sizeof(value)}")
     if array is not None:
         return array
     if isinstance(value, ctypes.c_void_p):
         return NULL
-    if isinstance(value, ctypes.Array):  # a struct
-        return np.frombuffer(bytes(value), f"V{ctypes.sizeof(value)}")
     return NUMPY_TYPES[type(value)](value.value)

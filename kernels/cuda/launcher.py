@@ -11,11 +11,12 @@ Python numbers travel as exactly the C type of their parameter.
 import ctypes
 import functools
 import importlib
-import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from .signature import DTYPES, LaunchError, parse_signatures, spliced
 
 HERE = Path(__file__).parent
 SCALARS = {
@@ -40,34 +41,31 @@ _INTEGERS = {
     "unsigned long long": ctypes.c_uint64,
 }
 _REALS = {"float": ctypes.c_float, "double": ctypes.c_double}
-_DTYPES = {
-    "bool": "bool",
-    "unsigned char": "uint8",
-    "int": "int32",
-    "unsigned": "uint32",
-    "long long": "int64",
-    "unsigned long long": "uint64",
-    "float": "float32",
-    "double": "float64",
-    "__half": "float16",
-    "__nv_bfloat16": "bfloat16",
-}
 
 
-class LaunchError(ValueError):
-    """A launch that is refused: the message names kernel and argument, and nothing was run."""
+class TensorView(NamedTuple):
+    """An array as tensor copies (TMA) see it: three axes, the innermost first, and a box of it."""
 
+    array: object
+    sizes: tuple  # elements along each axis
+    steps: tuple  # elements from one index to the next; that of the innermost axis is 1
+    box: tuple  # elements that are copied at a time
 
-class Parameter(NamedTuple):
-    """One parameter of a kernel as its C signature has it."""
-
-    name: str
-    type: str  # C, without const, * and marks
-    pointer: bool
-    optional: bool
-    may_be_empty: bool
-    alignment: int  # bytes; 0: that of the type
-    fields: tuple = ()  # of a struct of ints, which is passed by value
+    def problem(self):
+        """Why the hardware has no tensor map for it; None if it has one."""
+        start, dtype, contiguous, _ = _target_of("TensorView", (self.array,)).raw(self.array)
+        itemsize = ITEMSIZES[dtype_name(dtype)]
+        if not contiguous:
+            return f"an array of shape {self.array.shape} is a strided view; copy it"
+        if start % 16 or any(step * itemsize % 16 for step in self.steps[1:]):
+            return "a tensor copy needs rows that begin at multiples of 16 bytes; copy it"
+        if self.steps[0] != 1 or self.box[0] * itemsize != 128:
+            return f"a row of a box is {self.box[0]} elements, expected 128 bytes of neighbours"
+        if max(self.box) > 256 or min(self.box) < 1:
+            return f"a box of {self.box} elements, at most 256 along an axis"
+        if max(self.sizes) > 2**32 or min(self.sizes) < 1:
+            return f"sizes {self.sizes}, expected 1 to 2**32"
+        return None
 
 
 SOURCES = {}  # every Source of this folder by the name of its file
@@ -124,7 +122,7 @@ class Source:
     @functools.cached_property
     def text(self):
         """The whole text, headers of ours spliced in: what is compiled, and what caches hash."""
-        return _spliced(self.path, set())
+        return spliced(self.path, set())
 
     @functools.cached_property
     def signatures(self):
@@ -217,6 +215,7 @@ def add_target(target):
     """Launch kernels on arrays of `target.array_type` there from now on.
 
     A target has `raw(array)`: (address, dtype, whether C-contiguous, elements);
+    `tensor_map(view)`: the C value of a TensorView;
     `problem`, None or a function that says why an array cannot be used now (or None);
     `load(kernel)`: compiles, and returns a function of (grid, block, arguments, shared) that
     launches. An argument is a pair: its C value, and for a pointer the array, to be kept alive.
@@ -244,10 +243,12 @@ def _check_of(parameter, kernel, scalar):
     elif ctype == "acc_t":
         ctype = "double" if scalar == "float64" else "float"
     where = f"[{kernel}] {parameter.name}"
+    if ctype == "TensorMap":
+        return functools.partial(_check_tensor_map, where)
     if parameter.fields:
         return functools.partial(_check_struct, where, parameter.fields)
     if parameter.pointer:
-        return functools.partial(_check_array, where, parameter, _DTYPES[ctype])
+        return functools.partial(_check_array, where, parameter, DTYPES[ctype])
     if ctype in _INTEGERS:
         return functools.partial(_check_integer, where, ctype, _INTEGERS[ctype])
     if ctype in _REALS:
@@ -315,6 +316,15 @@ def _check_struct(where, fields, arg, target):
     return (ctypes.c_int32 * len(fields))(*arg), None
 
 
+def _check_tensor_map(where, arg, target):
+    if not isinstance(arg, TensorView):
+        raise LaunchError(f"{where} is {arg!r}, expected a TensorView")
+    problem = arg.problem()
+    if problem:
+        raise LaunchError(f"{where}: {problem}")
+    return target.tensor_map(arg), arg.array
+
+
 def _check_real(where, ctype, make, arg, target):
     if isinstance(arg, (bool, np.bool_)) or not isinstance(arg, (int, float, np.floating)):
         raise LaunchError(f"{where} is {arg!r} ({type(arg).__name__}), expected a number ({ctype})")
@@ -327,7 +337,7 @@ def address(array):
 
 
 # The names of dtypes: NumPy puts one together each time that it is asked.
-_names = {np.dtype(name): name for name in _DTYPES.values() if name != "bfloat16"}
+_names = {np.dtype(name): name for name in DTYPES.values() if name != "bfloat16"}
 
 
 def dtype_name(dtype):
@@ -351,65 +361,3 @@ def common_dtype(*arrays, dtypes=FLOATS):
     names = {dtype_name(a.dtype) for a in arrays if a is not None}
     name = names.pop() if len(names) == 1 else None
     return name if name in dtypes else None
-
-
-def _spliced(path, seen):
-    """The text of a file in which `#include "ours.cuh"` is replaced by that file, once each."""
-    lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        included = re.match(r'#include "([^"]+)"', line)
-        if included is None:
-            lines.append(line)
-        elif included[1] not in seen:
-            seen.add(included[1])
-            lines.append(f'#line 1 "{included[1]}"')
-            lines.append(_spliced(path.parent / included[1], seen))
-            lines.append(f'#line {number + 1} "{path.name}"')
-    return "\n".join(line for line in lines if line != "#pragma once")
-
-
-_KERNEL = re.compile(
-    r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?'
-    r"(\w+)\s*\(([^)]*)\)"
-)
-_STRUCT = re.compile(r"struct\s+(\w+)\s*\{([^{}]*)\}")
-_MARKS = ("const", "__restrict__", "OPTIONAL", "ALIGNED16", "MAY_BE_EMPTY")
-
-
-def parse_signatures(text, file):
-    """{kernel: [Parameter, ...]} of every `extern "C" __global__ void name(...)` in C text."""
-    text = re.sub(r"//[^\n]*|/\*.*?\*/", " ", text, flags=re.DOTALL)
-    structs = {name: _fields(body) for name, body in _STRUCT.findall(text)}
-    return {
-        name: [
-            _parameter(part, name, file, structs) for part in parameters.split(",") if part.strip()
-        ]
-        for name, parameters in _KERNEL.findall(text)
-    }
-
-
-def _fields(body):
-    """The names in `int a, b; int c;`; none if a struct holds anything else."""
-    statements = [s.strip() for s in body.split(";") if s.strip()]
-    if not all(s.startswith("int ") for s in statements):
-        return ()
-    return tuple(name.strip() for s in statements for name in s[4:].split(","))
-
-
-def _parameter(text, kernel, file, structs):
-    words = text.replace("*", " * ").split()
-    *words, name = words
-    type_ = " ".join(w for w in words if w not in (*_MARKS, "*"))
-    fields = structs.get(type_, ())
-    known = type_ in ("scalar_t", "acc_t", *_DTYPES) or (fields and "*" not in words)
-    if not known or words.count("*") > 1:
-        raise LaunchError(f"{file}: parameter {text.strip()!r} of {kernel} has an unknown type")
-    return Parameter(
-        name,
-        type_,
-        pointer="*" in words,
-        optional="OPTIONAL" in words,
-        may_be_empty="MAY_BE_EMPTY" in words,
-        alignment=16 if "ALIGNED16" in words else 0,
-        fields=fields,
-    )

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RUNTIME = ("scheduler.cpp", "checker.cpp")
+RUNTIME = ("scheduler.cpp", "checker.cpp", "matrices.cpp", "asynchronous.cpp")
 HEADERS = ("interface.hpp", "runtime.hpp", "device.hpp")
 TOOLKIT = "/usr/local/cuda"  # where it is by default
 COMMON = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing"]

@@ -5,8 +5,11 @@
 // shared memory and each element of the arrays stands a record of who wrote it and who read it.
 // Two accesses of different threads, one of them a write, must be ordered:
 //   in a block, by a barrier of the whole block between them (`epoch` counts these), or
-//   in a warp, by a __syncwarp that both lanes took part in (`seen` holds vector clocks);
+//   by a __syncwarp that both lanes took part in, or an mbarrier at which one arrived and for which
+//   the other waited (`seen` holds vector clocks);
 //   between blocks nothing orders them.
+// What works beside the threads, a copy that completes at an mbarrier or a product of a warpgroup, is
+// an agent: a further slot in the vector clocks, that threads see when they have waited for it.
 // So a missing barrier is found in every schedule, whether or not the values came out right.
 #include <dlfcn.h>
 #include <link.h>
@@ -23,7 +26,7 @@ namespace {
 
 struct Access {
     uint64_t block;  // serial number; 0: none
-    uint32_t thread, epoch, clock;
+    uint32_t thread, slot, epoch, clock;  // slot: the thread's own, or that of an agent
     bool atomic, in_flight;
     const void* site;
 };
@@ -39,15 +42,21 @@ uint64_t first_block;  // serial numbers from here on belong to this launch
 uint32_t epoch;
 uint64_t accesses;
 std::vector<uint32_t> clocks;                // by thread
-std::vector<uint32_t> seen;                  // [thread][lane]: the clock of that lane of its warp
+std::vector<uint32_t> seen;                  // [thread][slot]: the latest clock that it has seen
+uint32_t slots;                              // threads, and agents after them
+std::vector<const char*> agents;             // their names
 std::vector<Cell> shared_cells;              // by byte: static shared memory, then dynamic
 std::vector<std::pair<Cell*, size_t>> buffer_cells;  // by array: one for each element
 
+uint32_t* seen_by(uint32_t thread) { return &seen[size_t(thread) * slots]; }
+
+bool is_agent(const Access& access) { return access.slot >= fibers.size(); }
+
 bool ordered(const Access& before, const EmulatorThread& now) {
     if (before.block != block_serial) return false;
-    if (before.thread == now.number || before.epoch < epoch) return true;
-    if (before.thread / 32 != now.warp) return false;
-    return seen[now.number * 32 + before.thread % 32] >= before.clock;
+    if (before.slot == now.number) return true;
+    if (!is_agent(before) && before.epoch < epoch) return true;
+    return seen_by(now.number)[before.slot] >= before.clock;
 }
 
 EmulatorThread thread_of(const Access& access) {
@@ -58,6 +67,8 @@ EmulatorThread thread_of(const Access& access) {
 }
 
 std::string name_of_author(const Access& access) {
+    if (is_agent(access))
+        return agents[access.slot - fibers.size()] + (" of " + name_of(thread_of(access)));
     if (access.block == block_serial) return name_of(thread_of(access));
     uint64_t block = access.block - first_block;
     char text[160];
@@ -74,14 +85,18 @@ std::string name_of_author(const Access& access) {
     fail(std::string("race: it ") + (write ? "writes " : "reads ") + place + " at " +
          site_text(site) + ", which " + name_of_author(other) + (other_wrote ? " wrote" : " read") +
          " at " + site_text(other.site) +
-         (same_block ? ", and no barrier lies between" : ", and nothing orders blocks"));
+         (is_agent(other)  ? ", and it has not waited for that"
+          : same_block ? ", and no barrier lies between"
+                       : ", and nothing orders blocks"));
 }
 
 // The record of one access to one cell; fails if it conflicts with an earlier one.
 // shared: memory of this block, whose records from other blocks are void.
 template <class Place>
-void touch(Cell& cell, bool write, bool atomic, bool shared, const void* site, Place place) {
+void touch(Cell& cell, const Access& self, bool write, bool shared, Place place) {
     const EmulatorThread& now = *emulator_thread;
+    const void* site = self.site;
+    const bool atomic = self.atomic;
     const auto valid = [&](const Access& a) {
         return shared ? a.block == block_serial : a.block >= first_block;
     };
@@ -94,7 +109,6 @@ void touch(Cell& cell, bool write, bool atomic, bool shared, const void* site, P
              ", which no thread of its block has written");
     if (written && !(atomic && cell.write.atomic) && !ordered(cell.write, now))
         report_race(place(), write, site, cell.write, true);
-    const Access self{block_serial, now.number, epoch, clocks[now.number], atomic, false, site};
     if (write) {
         for (Access& read : cell.reads) {
             if (valid(read) && !(atomic && read.atomic) && !ordered(read, now))
@@ -106,12 +120,18 @@ void touch(Cell& cell, bool write, bool atomic, bool shared, const void* site, P
     }
     Access* slot = nullptr;
     for (Access& read : cell.reads) {
-        if (!valid(read) || ordered(read, now)) {  // nothing is lost: it comes before this one
+        // Nothing is lost where the earlier one comes before this one.
+        if (!valid(read) || read.slot == self.slot || ordered(read, now)) {
             slot = &read;
             break;
         }
     }
     if (slot) *slot = self;
+}
+
+Access by_thread(bool atomic, const void* site) {
+    const uint32_t now = emulator_thread->number;
+    return {block_serial, now, now, epoch, clocks[now], atomic, false, site};
 }
 
 std::string bytes_text(size_t bytes) {
@@ -189,9 +209,9 @@ Image own_image() {
     fail(text + where);
 }
 
-void touch_shared(size_t offset, size_t bytes, bool write, bool atomic, const void* site) {
+void touch_shared(size_t offset, size_t bytes, bool write, const Access& self) {
     for (size_t i = 0; i < bytes; ++i)
-        touch(shared_cells[offset + i], write, atomic, true, site, [&] {
+        touch(shared_cells[offset + i], self, write, true, [&] {
             return "byte " + std::to_string(offset + i) + " of shared memory";
         });
 }
@@ -210,7 +230,7 @@ void check(const void* pointer, size_t bytes, bool write, bool atomic, const voi
         if (uintptr_t(address) % bytes && bytes <= 16 && (bytes & (bytes - 1)) == 0)
             fail("misaligned: it touches " + bytes_text(bytes) + " of shared memory at " +
                  site_text(site));
-        touch_shared(offset, bytes, write, atomic, site);
+        touch_shared(offset, bytes, write, by_thread(atomic, site));
         return;
     }
     for (uint32_t i = 0; i < launch.buffer_count; ++i) {
@@ -220,7 +240,7 @@ void check(const void* pointer, size_t bytes, bool write, bool atomic, const voi
         const size_t first = (address - b.start) / b.element;
         const size_t last = (address + bytes - 1 - b.start) / b.element;
         for (size_t e = first; e <= last; ++e)
-            touch(buffer_cells[i].first[e], write, atomic, false, site,
+            touch(buffer_cells[i].first[e], by_thread(atomic, site), write, false,
                   [&] { return "element " + std::to_string(e) + " of " + b.name; });
         return;
     }
@@ -246,26 +266,69 @@ void checker_begin_launch() {
 
 void checker_begin_block() {
     epoch = 0;
+    agents.clear();
+    slots = fibers.size() + MAX_AGENTS;
     clocks.assign(fibers.size(), 1);
-    seen.assign(fibers.size() * 32, 0);
+    seen.assign(fibers.size() * slots, 0);
 }
 
-void checker_barrier() { ++epoch; }
+// Among threads `epoch` does it; what was seen of agents is handed on.
+void checker_barrier() {
+    ++epoch;
+    for (uint32_t agent = fibers.size(); agent < fibers.size() + agents.size(); ++agent) {
+        uint32_t latest = 0;
+        for (uint32_t i = 0; i < fibers.size(); ++i) latest = std::max(latest, seen_by(i)[agent]);
+        for (uint32_t i = 0; i < fibers.size(); ++i) seen_by(i)[agent] = latest;
+    }
+}
 
 void checker_warp(uint32_t warp, uint32_t lanes) {
-    const uint32_t first = warp * 32;
-    uint32_t joined[32] = {};
-    for (uint32_t lane = 0; lane < 32; ++lane) {
-        if (!(lanes >> lane & 1)) continue;
-        for (int i = 0; i < 32; ++i)
-            joined[i] = std::max(joined[i], seen[(first + lane) * 32 + i]);
-        joined[lane] = std::max(joined[lane], clocks[first + lane]);
+    Clocks joined(slots);
+    for (uint32_t i = warp * WARP; i < std::min<uint32_t>((warp + 1) * WARP, fibers.size()); ++i) {
+        if (!(lanes >> i % WARP & 1)) continue;
+        for (uint32_t slot = 0; slot < slots; ++slot)
+            joined[slot] = std::max(joined[slot], seen_by(i)[slot]);
+        joined[i] = std::max(joined[i], clocks[i]++);
     }
-    for (uint32_t lane = 0; lane < 32; ++lane) {
-        if (!(lanes >> lane & 1)) continue;
-        memcpy(&seen[(first + lane) * 32], joined, sizeof joined);
-        ++clocks[first + lane];
-    }
+    for (uint32_t i = warp * WARP; i < std::min<uint32_t>((warp + 1) * WARP, fibers.size()); ++i)
+        if (lanes >> i % WARP & 1) std::copy(joined.begin(), joined.end(), seen_by(i));
+}
+
+uint32_t checker_agent(const char* name) {
+    if (agents.size() == MAX_AGENTS) fail("more mbarriers than the emulator follows");
+    agents.push_back(name);
+    return fibers.size() + agents.size() - 1;
+}
+
+void checker_touch(const void* address, size_t bytes, bool write, bool atomic, const void* site) {
+    check(address, bytes, write, atomic, site);
+}
+
+void checker_agent_touch(uint32_t agent, uint32_t clock, const void* address, size_t bytes,
+                         bool write, const void* site) {
+    const char* at = static_cast<const char*>(address);
+    const size_t offset = shared_offset(at);
+    if (offset == SIZE_MAX || bytes > shared_room(at)) report_out_of_bounds(at, bytes, write, site);
+    const Access self{block_serial, emulator_thread->number, agent, epoch, clock, false, false, site};
+    touch_shared(offset, bytes, write, self);
+}
+
+void checker_release(Clocks& into) {
+    const uint32_t now = emulator_thread->number;
+    into.resize(slots);
+    for (uint32_t slot = 0; slot < slots; ++slot)
+        into[slot] = std::max(into[slot], seen_by(now)[slot]);
+    into[now] = std::max(into[now], clocks[now]++);
+}
+
+void checker_acquire(const Clocks& from) {
+    uint32_t* mine = seen_by(emulator_thread->number);
+    for (uint32_t slot = 0; slot < from.size(); ++slot) mine[slot] = std::max(mine[slot], from[slot]);
+}
+
+void checker_agent_done(Clocks& at, uint32_t agent, uint32_t clock) {
+    at.resize(slots);
+    at[agent] = std::max(at[agent], clock);
 }
 
 void checker_copy_issued(const AsyncCopy& copy) {
@@ -273,16 +336,14 @@ void checker_copy_issued(const AsyncCopy& copy) {
     const size_t offset = shared_offset(copy.to);
     if (offset == SIZE_MAX || copy.bytes > shared_room(copy.to))
         report_out_of_bounds(copy.to, copy.bytes, true, copy.site);
-    touch_shared(offset, copy.bytes, true, false, copy.site);
+    touch_shared(offset, copy.bytes, true, by_thread(false, copy.site));
     for (size_t i = 0; i < copy.bytes; ++i) shared_cells[offset + i].write.in_flight = true;
 }
 
 void checker_copy_landed(const AsyncCopy& copy) {
     const size_t offset = shared_offset(copy.to);
-    const EmulatorThread& now = *emulator_thread;
-    for (size_t i = 0; i < copy.bytes; ++i)
-        shared_cells[offset + i].write = {block_serial, now.number,  epoch, clocks[now.number],
-                                          false,        false,       copy.site};
+    const Access self = by_thread(false, copy.site);
+    for (size_t i = 0; i < copy.bytes; ++i) shared_cells[offset + i].write = self;
 }
 
 }  // namespace emulator

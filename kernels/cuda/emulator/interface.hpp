@@ -29,6 +29,19 @@ struct EmulatorLaunch {
 
 struct EmulatorIndex { uint32_t x, y, z; };
 
+// What a tensor map, 128 bytes that the driver encodes for a GPU, is here.
+struct EmulatorTensorMap {
+    const char* base;
+    uint64_t sizes[3], strides[3];  // elements, bytes; the innermost axis first
+    uint32_t box[3];                // elements of a copy along each axis
+    uint32_t element;               // bytes
+    uint32_t swizzled;              // 1: 128-byte swizzle
+    char unused[128 - 8 - 48 - 12 - 8 - 4];
+    uint32_t magic;
+};
+constexpr uint32_t EMULATOR_TENSOR_MAP = 0x70A57E45;
+static_assert(sizeof(EmulatorTensorMap) == 128, "as large as the driver's");
+
 // A CUDA thread, as its kernel sees it.
 struct EmulatorThread {
     EmulatorIndex index;
@@ -58,6 +71,24 @@ int emulator_planted(int bug) __attribute__((const));  // 1 if that bug is activ
 void emulator_copy_async(void* to, const void* from, size_t bytes, size_t valid_bytes);
 void emulator_copy_commit();
 void emulator_copy_wait(unsigned groups_left);
+
+// Matrices in the registers of a warp: see ptx.cuh, whose functions these are the meaning of.
+enum EmulatorOperand { EMULATOR_FLOAT16, EMULATOR_BFLOAT16, EMULATOR_TF32 };
+void emulator_load_matrices(uint32_t* registers, const void* row, bool transposed);
+void emulator_multiply(float* const* sums, const uint32_t* a, const uint32_t* b, EmulatorOperand);
+
+// Barriers in shared memory, the copies that arrive at them, and products of a warpgroup.
+void emulator_mbarrier_init(uint64_t* barrier, uint32_t arrivals);
+void emulator_mbarrier_fence_init();
+void emulator_mbarrier_arrive(uint64_t* barrier, uint32_t expected_bytes);
+void emulator_mbarrier_wait(uint64_t* barrier, uint32_t parity);
+void emulator_tensor_load(void* to, const void* map, uint64_t* barrier, int x, int y, int z);
+uint32_t emulator_shared_address(const void*);
+void emulator_wgmma_fence();
+void emulator_wgmma(float* sums, uint64_t a, uint64_t b, uint32_t columns, bool a_across,
+                    bool b_across, EmulatorOperand);
+void emulator_wgmma_commit();
+void emulator_wgmma_wait(unsigned groups_left);
 
 // Runs `call(arguments)` as every thread of every block; 0, or 1 with a message.
 int emulator_launch(const EmulatorLaunch*, void (*call)(void**), void** arguments,

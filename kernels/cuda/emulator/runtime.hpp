@@ -7,8 +7,11 @@
 
 namespace emulator {
 
-enum class State : uint8_t { READY, AT_BARRIER, AT_WARP_OPERATION, DONE };
-enum class WarpOperation : uint8_t { SYNC, SHUFFLE, BALLOT };
+enum class State : uint8_t {
+    READY, AT_BARRIER, AT_WARP_OPERATION, AT_MBARRIER, AT_WARPGROUP, DONE
+};
+enum class WarpOperation : uint8_t { SYNC, SHUFFLE, BALLOT, LOAD_MATRICES, MULTIPLY };
+enum Schedule : uint32_t { FALLING = 1, GREEDY = 2, WAITERS_FIRST = 4, COPIES_AT_ONCE = 8 };
 
 struct AsyncCopy {
     char* to;
@@ -26,6 +29,7 @@ struct Fiber {
     WarpOperation operation;
     uint32_t mask;
     uint64_t value;  // what it brings to a warp operation, and takes away
+    const void* waits_at;  // the mbarrier, if it waits at one
     int source_lane;
     std::vector<std::vector<AsyncCopy>> copies;  // by commit group, the open one last
 };
@@ -38,6 +42,8 @@ extern uint32_t live;                     // fibers of the block that have not r
 extern uint64_t block_serial;             // counts blocks from 1, over all launches
 extern char *static_shared, *static_shared_end;
 
+constexpr uint32_t WARP = 32, WARPGROUP = 128;
+
 inline Fiber* running() { return reinterpret_cast<Fiber*>(emulator_thread); }
 
 // Notes what went wrong, the first time, and leaves the running fiber for good.
@@ -47,6 +53,24 @@ bool failed();
 std::string name_of(const EmulatorThread&);
 std::string site_text(const void* site);
 
+// The scheduler's part in what waits (asynchronous.cpp, matrices.cpp).
+void wait(State state, const void* site);
+void make_ready(State waiting, const void* at);  // all fibers that wait at this
+void yield_to_waiters();                         // in the schedules that let them go first
+// Every lane of a warp brings a value; the last one runs `together` on all 32 values.
+void with_whole_warp(WarpOperation, uint64_t value, const void* site,
+                     void (*together)(const uint64_t* values));
+
+// The number that the lowest bits of a register hold: matrices.cpp.
+float operand_value(EmulatorOperand, uint32_t bits, const void* site);
+
+// What is in flight on its own: asynchronous.cpp.
+void asynchronous_begin_block();
+bool asynchronous_progress();  // lets one thing land; false if nothing is in flight
+void asynchronous_end_thread();
+void asynchronous_end_block();
+std::string mbarrier_text(const void* barrier);  // what a barrier still waits for
+
 // The checker's part in what the scheduler does.
 void checker_begin_launch();
 void checker_begin_block();
@@ -54,5 +78,17 @@ void checker_barrier();                                // all threads of the blo
 void checker_warp(uint32_t warp, uint32_t lanes);      // these lanes met at a barrier
 void checker_copy_issued(const AsyncCopy&);
 void checker_copy_landed(const AsyncCopy&);
+
+// Agents are what reads and writes shared memory beside the threads: the copies that complete at an
+// mbarrier, the products of a warpgroup. Each is a slot in the vector clocks.
+constexpr uint32_t MAX_AGENTS = 96;
+typedef std::vector<uint32_t> Clocks;
+uint32_t checker_agent(const char* name);  // the number of a new one
+void checker_touch(const void* address, size_t bytes, bool write, bool atomic, const void* site);
+void checker_agent_touch(uint32_t agent, uint32_t clock, const void* address, size_t bytes,
+                         bool write, const void* site);
+void checker_release(Clocks& into);            // what the running thread has seen and done
+void checker_acquire(const Clocks& from);      // the running thread sees all of it
+void checker_agent_done(Clocks& at, uint32_t agent, uint32_t clock);
 
 }  // namespace emulator

@@ -33,8 +33,6 @@ char *static_shared, *static_shared_end;
 
 namespace {
 
-enum Schedule : uint32_t { FALLING = 1, GREEDY = 2, WAITERS_FIRST = 4, COPIES_AT_ONCE = 8 };
-
 std::string message;
 void (*kernel)(void**);
 void** kernel_arguments;
@@ -81,15 +79,9 @@ void enter(Fiber& fiber) {
     emulator_switch(&scheduler_stack, fiber.stack_pointer);
 }
 
-void wait(State state, const void* site) {
-    Fiber* self = running();
-    self->state = state;
-    self->site = site;
-    leave();
-}
-
 void fiber_main() {
     kernel(kernel_arguments);
+    asynchronous_end_thread();
     running()->state = State::DONE;
     --live;
     leave();
@@ -149,13 +141,17 @@ void report_deadlock() {
         const bool barrier = fiber.state == State::AT_BARRIER;
         std::string text = barrier ? "divergent barrier: it waits at " : "deadlock: it waits at ";
         text += site_text(fiber.site);
+        if (fiber.state == State::AT_MBARRIER) text += mbarrier_text(fiber.waits_at);
         for (Fiber& other : fibers) {
             if (other.state == fiber.state) continue;
             text += ", but " + name_of(other.thread);
             text += other.state == State::DONE ? " has returned" : " waits at " + site_text(other.site);
             break;
         }
-        if (!barrier) text += " (a warp operation whose mask names lanes that never come)";
+        if (fiber.state == State::AT_WARPGROUP)
+            text += " (a wait of the whole warpgroup, to which some threads never come)";
+        if (fiber.state == State::AT_WARP_OPERATION)
+            text += " (a warp operation whose mask names lanes that never come)";
         if (message.empty()) message = name_of(fiber.thread) + ": " + text;
         return;
     }
@@ -193,8 +189,12 @@ void run_block() {
         checker_begin_block();
     }
     for (Fiber& fiber : fibers) prepare(fiber);
-    while (live && !failed())
-        if (!run_ready() && live && !failed()) report_deadlock();
+    asynchronous_begin_block();
+    while (live && !failed()) {
+        if (run_ready() || !live || failed() || asynchronous_progress()) continue;
+        report_deadlock();
+    }
+    if (!failed()) asynchronous_end_block();
 }
 
 void release_barrier() {
@@ -205,9 +205,9 @@ void release_barrier() {
     if (launch.checked) checker_barrier();
 }
 
-// Every lane of `mask` calls; the last one completes the operation for all.
-uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, int source,
-                        const void* site) {
+// Every lane of `mask` calls; true for the last one, which completes the operation for all.
+bool last_of_warp(WarpOperation operation, uint32_t mask, uint64_t value, int source,
+                  const void* site) {
     Fiber* self = running();
     self->operation = operation;
     self->mask = mask;
@@ -220,19 +220,34 @@ uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, 
     waiting |= 1u << self->thread.lane;
     if ((waiting & mask) != mask) {
         wait(State::AT_WARP_OPERATION, site);
-        return self->value;
+        return false;
     }
-    Fiber* lanes = &fibers[self->thread.warp * 32];
-    uint64_t results[32];
-    uint32_t ballot = 0;
-    for (int i = 0; i < 32; ++i) {
-        if (!(mask >> i & 1)) continue;
-        if (lanes[i].operation != operation || lanes[i].mask != mask)
+    const Fiber* lanes = &fibers[self->thread.warp * WARP];
+    for (uint32_t i = 0; i < WARP; ++i)
+        if ((mask >> i & 1) && (lanes[i].operation != operation || lanes[i].mask != mask))
             fail("warp operation at " + site_text(site) + ": " + name_of(lanes[i].thread) +
                  " waits at another one, at " + site_text(lanes[i].site));
-        ballot |= uint32_t(lanes[i].value != 0) << i;
-    }
-    for (int i = 0; i < 32; ++i) {
+    return true;
+}
+
+void release_warp(uint32_t mask) {
+    const uint32_t warp = running()->thread.warp;
+    for (uint32_t i = 0; i < WARP; ++i)
+        if (mask >> i & 1) fibers[warp * WARP + i].state = State::READY;
+    waiting_lanes[warp] &= ~mask;
+    yield_to_waiters();
+}
+
+uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, int source,
+                        const void* site) {
+    Fiber* self = running();
+    if (!last_of_warp(operation, mask, value, source, site)) return self->value;
+    Fiber* lanes = &fibers[self->thread.warp * WARP];
+    uint64_t results[WARP];
+    uint32_t ballot = 0;
+    for (uint32_t i = 0; i < WARP; ++i)
+        if (mask >> i & 1) ballot |= uint32_t(lanes[i].value != 0) << i;
+    for (uint32_t i = 0; i < WARP; ++i) {
         if (!(mask >> i & 1)) continue;
         if (operation == WarpOperation::SHUFFLE) {
             if (!(mask >> lanes[i].source_lane & 1))
@@ -242,17 +257,12 @@ uint64_t warp_operation(WarpOperation operation, uint32_t mask, uint64_t value, 
             results[i] = ballot;
         }
     }
-    for (int i = 0; i < 32; ++i) {
-        if (!(mask >> i & 1)) continue;
-        lanes[i].value = results[i];
-        lanes[i].state = State::READY;
-    }
-    waiting &= ~mask;
+    for (uint32_t i = 0; i < WARP; ++i)
+        if (mask >> i & 1) lanes[i].value = results[i];
     // Shuffles and votes exchange values; only the barrier orders memory.
     if (launch.checked && operation == WarpOperation::SYNC)
         checker_warp(self->thread.warp, mask);
-    // This lane goes on at once, or after the others of the warp.
-    if (launch.schedule & WAITERS_FIRST) leave();
+    release_warp(mask);
     return self->value;
 }
 
@@ -284,6 +294,32 @@ void make_fibers() {
 }
 
 }  // namespace
+
+void wait(State state, const void* site) {
+    Fiber* self = running();
+    self->state = state;
+    self->site = site;
+    leave();
+}
+
+void make_ready(State waiting, const void* at) {
+    for (Fiber& fiber : fibers)
+        if (fiber.state == waiting && fiber.waits_at == at) fiber.state = State::READY;
+}
+
+void yield_to_waiters() {
+    if (launch.schedule & WAITERS_FIRST) leave();
+}
+
+void with_whole_warp(WarpOperation operation, uint64_t value, const void* site,
+                     void (*together)(const uint64_t*)) {
+    if (!last_of_warp(operation, ~0u, value, 0, site)) return;
+    uint64_t values[WARP];
+    const Fiber* lanes = &fibers[running()->thread.warp * WARP];
+    for (uint32_t i = 0; i < WARP; ++i) values[i] = lanes[i].value;
+    together(values);
+    release_warp(~0u);
+}
 
 std::string name_of(const EmulatorThread& thread) {
     char text[160];
@@ -329,7 +365,7 @@ void emulator_barrier() {
         return;
     }
     release_barrier();
-    if (launch.schedule & WAITERS_FIRST) leave();
+    yield_to_waiters();
 }
 
 void emulator_sync_warp(uint32_t mask) { warp_operation(WarpOperation::SYNC, mask, 0, 0, CALLER); }

@@ -35,6 +35,24 @@ class _Launch(ctypes.Structure):
     )
 
 
+class _TensorMap(ctypes.Structure):
+    """EmulatorTensorMap of interface.hpp."""
+
+    _fields_ = (
+        ("base", ctypes.c_void_p),
+        ("sizes", ctypes.c_uint64 * 3),
+        ("strides", ctypes.c_uint64 * 3),
+        ("box", ctypes.c_uint32 * 3),
+        ("element", ctypes.c_uint32),
+        ("swizzled", ctypes.c_uint32),
+        ("unused", ctypes.c_char * 48),
+        ("magic", ctypes.c_uint32),
+    )
+
+
+TENSOR_MAP = 0x70A57E45
+
+
 class Mode(NamedTuple):
     """How launches run."""
 
@@ -76,6 +94,13 @@ class _Target:
     def raw(self, array):
         a = array._array
         return array.address, a.dtype, a.flags.c_contiguous, a.size
+
+    def tensor_map(self, view):
+        element = view.array._array.itemsize
+        strides = (ctypes.c_uint64 * 3)(*(step * element for step in view.steps))
+        sizes, box = (ctypes.c_uint64 * 3)(*view.sizes), (ctypes.c_uint32 * 3)(*view.box)
+        base = ctypes.c_void_p(view.array.address)
+        return _TensorMap(base, sizes, strides, box, element, 1, b"", TENSOR_MAP)
 
     def load(self, kernel):
         return functools.partial(_launch, kernel)
