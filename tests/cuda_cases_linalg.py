@@ -1,8 +1,8 @@
-"""Cases of matmul.cu."""
+"""Cases of matmul.cu and tensor_matmul.cu."""
 
 from cuda_case import Case
 from tinygrad_like.kernels import cuda, reference
-from tinygrad_like.kernels.cuda.linalg import LARGE, MIDDLE, SMALL, gemm
+from tinygrad_like.kernels.cuda.linalg import LARGE, MIDDLE, SIMT, SMALL, TENSOR, TENSOR_TILES, gemm
 
 TILES = {"large": LARGE, "middle": MIDDLE, "small": SMALL}
 
@@ -35,7 +35,7 @@ def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
     def call(table, a, b, bias):
         a, b = (a.T if "a" in how else a), (b.T if "b" in how else b)
         if table is cuda:
-            options = {"activation": activation, "tile": TILES[tile], "parts": parts}
+            options = {"activation": activation, "tile": TILES[tile], "parts": parts, "core": SIMT}
             return gemm(a, b, bias=bias, **options)
         y = a @ b if bias is None else a @ b + bias
         if activation == "gelu":
@@ -47,6 +47,42 @@ def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
     return Case(
         label, "matmul.cu", call, make, 16, dtypes if tile != "large" else ("float32", "float16")
     )
+
+
+def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False):
+    """On tensor cores; float32 is drawn such that tf32 holds it."""
+
+    def make(rng):
+        a, b = (rng.integers(-8, 9, (*batch, *s)) / 8 for s in ((m, k), (k, n)))
+        a, b = (x.swapaxes(-1, -2).copy() if name in how else x for name, x in (("a", a), ("b", b)))
+        bias = rng.standard_normal(n) if fused else None
+        return [a, b, bias, rng.standard_normal((*batch, m, n)) if fused else None]
+
+    def call(table, a, b, bias, residual):
+        a, b = (x.swapaxes(-1, -2) if name in how else x for name, x in (("a", a), ("b", b)))
+        if table is cuda:
+            options = {"core": TENSOR, "tile": TENSOR_TILES[tile], "parts": parts}
+            activation = "relu" if fused else None
+            return gemm(a, b, bias=bias, activation=activation, residual=residual, **options)
+        y = a @ b
+        return reference.relu(y + bias) + residual if fused else y
+
+    label = f"tensor-{m}x{n}x{k}-{tile}-{parts}{how and '-across-' + how}{'-fused' * fused}"
+    dtypes = ("float16", "bfloat16", "float32")
+    return Case(label, "tensor_matmul.cu", call, make, 16, dtypes)
+
+
+def _residual():
+    def make(rng):
+        return [rng.standard_normal(s) for s in ((9, 70), (70, 20), (20,), (9, 20))]
+
+    def call(table, a, b, bias, residual):
+        if table is cuda:
+            options = {"bias": bias, "residual": residual, "core": SIMT}
+            return gemm(a, b, **options), gemm(a, b, **options, parts=2)
+        return (a @ b + bias + residual,) * 2
+
+    return Case("gemm-residual", "matmul.cu", call, make, 16)
 
 
 def _linear(rows, width, columns):
@@ -85,6 +121,16 @@ CASES = [
     _gemm(8, 36, 100, "small", parts=4, bias=True),
     _gemm(33, 36, 8, "small", bias=True, activation="relu"),
     _gemm(5, 7, 8, "small", activation="silu"),
+    _residual(),
+    *(_tensor(37, 41, 43, 1, how) for how in WAYS),
+    *(_tensor(40, 72, 80, 1, how) for how in WAYS),
+    _tensor(67, 66, 200, 1, parts=2),
+    _tensor(66, 72, 264, 1, parts=3, fused=True, how="ab"),
+    _tensor(16, 24, 40, 1, batch=(2,), fused=True),
+    _tensor(130, 136, 72, 0, how="b"),
+    _tensor(129, 140, 40, 0, how="a"),
+    _tensor(1, 1, 1, 1),
+    _tensor(5, 8, 0, 1),
     _linear(9, 20, 33),
     _linear(4, 0, 3),
 ]

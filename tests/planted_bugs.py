@@ -2,8 +2,9 @@
 
     python tests/planted_bugs.py [softmax.cu ...]      prints every bug and what found it
 
-Three kinds, made from the text of each `.cu` file: a barrier that is missing, a bound that is one
-too far (`i < n` as `i <= n`), an index that is one too far (`x[i]` as `x[i + 1]`). All the bugs of
+Four kinds, made from the text of each `.cu` file: a barrier that is missing, a wait for copies (or
+the end of a group of them) that is missing, a bound that is one too far (`i < n` as `i <= n`), an
+index that is one too far (`x[i]` as `x[i + 1]`). All the bugs of
 a file are compiled at once, each behind a switch; a bug is found if some case fails with a report
 or with a wrong result.
 """
@@ -30,17 +31,20 @@ HEADERS = {
     "rows.cuh": "softmax.cu",
     "philox.cuh": "random.cu",
     "gemm_tile.cuh": "matmul.cu",
+    "tensor_tile.cuh": "tensor_matmul.cu",
 }
 
 # Changes that are no bugs: the part of a line that makes each, and why nothing goes wrong.
 HARMLESS = {
     "const bool more = at + BK < end": "a step too many is loaded, as zeros, and not multiplied",
     "start < end; start += TILE": "a tile of keys too many is hidden from all queries",
+    "if (next < steps) {": "a step too many is loaded, as zeros, and not multiplied",
     "first < s.queries; first += TILE": "a tile of queries too many has no weights",
     "for (int j = 0; j < PARTS; ++j) {": "columns beyond the head are not written",
     "block * 4 < n; block += grid_threads()": "a block too many finds no element left to write",
 }
 
+WAIT = re.compile(r"copy_async_(?:wait<[^>]*>|commit)\(\);")
 BARRIER = re.compile(r"__sync(?:threads|warp)\([^()]*\);")
 BOUND = re.compile(r"(?<=[\w\])]) < (?=[\w(])")
 INDEX = re.compile(r"(?<=[\w\])])\[(?=[^\[\]])")
@@ -53,7 +57,7 @@ DECLARATION = re.compile(
 
 class Bug(NamedTuple):
     number: int
-    kind: str  # "barrier", "bound" or "index"
+    kind: str  # "barrier", "wait", "bound" or "index"
     place: str  # file:line
     line: str
 
@@ -88,6 +92,7 @@ def _with_bugs(line, place, bugs):
         return f"emulator_planted({len(bugs)})"
 
     changed = BARRIER.sub(lambda m: f"if (!{switch('barrier')}) {m[0]}", code)
+    changed = WAIT.sub(lambda m: f"if (!{switch('wait')}) {m[0]}", changed)
     changed = BOUND.sub(lambda m: f" < {switch('bound')} + ", changed)
     if not DECLARATION.search(code):
         changed = INDEX.sub(lambda m: f"[{switch('index')} + ", changed)

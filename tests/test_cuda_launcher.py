@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cuda
-from tinygrad_like.kernels.cuda import emulator, launcher
+from tinygrad_like.kernels.cuda import emulator, launcher, linalg
 from tinygrad_like.kernels.cuda.emulator import build, xp
 from tinygrad_like.kernels.cuda.launcher import LaunchError, Source, parse_signatures
 
@@ -323,3 +323,26 @@ def test_what_nvrtc_refuses_is_shown(gpu, tmp_path, kernel):
     )
     with pytest.raises(LaunchError, match="bad float32 WIDE=1 does not compile: identifier hugh"):
         bad(1, 32, *on_gpu())
+
+
+def test_a_gpu_without_fitting_tensor_cores_multiplies_without_them_and_says_so_once(caplog):
+    x = xp.asarray(np.ones((8, 8), np.float16))
+    linalg._log_fallback.cache_clear()
+    with emulator.run(capability=75):
+        ys = [cuda.matmul(x, x) for _ in range(2)]
+    for y in ys:
+        np.testing.assert_array_equal(xp.asnumpy(y), 8)
+    (record,) = caplog.records
+    assert "float16 without tensor cores" in record.getMessage()
+    assert "7.5" in record.getMessage()
+
+
+def test_half_types_multiply_on_tensor_cores_and_float32_only_if_asked_to():
+    assert linalg.choose_core("float16", 80) is linalg.TENSOR
+    assert linalg.choose_core("bfloat16", 90) is linalg.TENSOR
+    assert linalg.choose_core("float32", 90) is linalg.SIMT
+    a = np.full((8, 8), 1 + 2.0**-12, np.float32)
+    product = linalg.gemm(
+        xp.asarray(a), xp.asarray(np.eye(8, dtype=np.float32)), core=linalg.TENSOR
+    )
+    np.testing.assert_array_equal(xp.asnumpy(product), 1)  # rounded to tf32

@@ -5,7 +5,7 @@ import numpy as np
 from .. import reference
 from ..reference.windows import output_size
 from .launcher import Source, common_dtype
-from .linalg import LARGE, MIDDLE, MULTIPROCESSORS, SMALL, STEP, columns_of, rows_of
+from .linalg import LARGE, MIDDLE, MULTIPROCESSORS, SIMT, SMALL, STEP
 from .reduce import sum_middle
 
 SOURCE = Source("conv.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,))
@@ -86,8 +86,8 @@ def _fits(shape):
 def _launch(name, dtype, groups, rows, columns):
     """(kernel, blocks, threads) of the largest tile of which there are enough."""
     for tile in (LARGE, MIDDLE, SMALL):
-        blocks = groups * -(-rows // rows_of(tile)) * -(-columns // columns_of(tile))
-        filled = rows > rows_of(tile) // 2 and columns > columns_of(tile) // 2
+        blocks = groups * -(-rows // SIMT.rows_of(tile)) * -(-columns // SIMT.columns_of(tile))
+        filled = rows > SIMT.rows_of(tile) // 2 and columns > SIMT.columns_of(tile) // 2
         if filled and blocks >= MULTIPROCESSORS and not (tile is LARGE and dtype == "float64"):
             break
     return SOURCE.kernel(name, dtype, **tile), blocks, tile["WARPS_M"] * tile["WARPS_N"] * 32

@@ -31,6 +31,11 @@ NO_INTERLEAVE, SWIZZLE_128, PROMOTE_128, FILL_ZEROS = 0, 3, 2, 0
 
 
 @functools.cache
+def _capability(device):
+    return int(cupy.cuda.Device(device).compute_capability)
+
+
+@functools.cache
 def _driver():
     return ctypes.CDLL("libcuda.so.1")
 
@@ -51,6 +56,9 @@ class _Target:
                 f"with cupy.cuda.Device({array.device.id})"
             )
         return None
+
+    def capability(self):
+        return _capability(cupy.cuda.runtime.getDevice())
 
     def tensor_map(self, view):
         """The 128 bytes that the driver encodes. Raises LaunchError with its error code."""

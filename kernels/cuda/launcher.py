@@ -215,7 +215,7 @@ def add_target(target):
     """Launch kernels on arrays of `target.array_type` there from now on.
 
     A target has `raw(array)`: (address, dtype, whether C-contiguous, elements);
-    `tensor_map(view)`: the C value of a TensorView;
+    `capability()`: that of the device, 90 for 9.0; `tensor_map(view)`: the C value of a TensorView;
     `problem`, None or a function that says why an array cannot be used now (or None);
     `load(kernel)`: compiles, and returns a function of (grid, block, arguments, shared) that
     launches. An argument is a pair: its C value, and for a pointer the array, to be kept alive.
@@ -334,6 +334,11 @@ def _check_real(where, ctype, make, arg, target):
 def address(array):
     """The address of the first element of an array of a device."""
     return _target_of("address", (array,)).raw(array)[0]
+
+
+def capability(array):
+    """The compute capability of an array's device: 90 is 9.0."""
+    return _target_of("capability", (array,)).capability()
 
 
 # The names of dtypes: NumPy puts one together each time that it is asked.

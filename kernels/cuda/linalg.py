@@ -1,23 +1,59 @@
-"""Matrix products, launched from matmul.cu: transposed or not, batched, bias and activation."""
+"""Matrix products with bias, activation and residual: matmul.cu and tensor_matmul.cu."""
 
+import functools
+import logging
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import ITEMSIZES, Source, address, common_dtype
+from .launcher import ITEMSIZES, Source, address, capability, common_dtype
 
-# The tiles of C that a block computes. Large ones read the operands least often; small ones make
-# enough blocks of a small product.
-LARGE = {"ROWS": 2, "COLUMNS": 2, "WARPS_M": 4, "WARPS_N": 2}  # 128 x 128, 256 threads
-MIDDLE = {"ROWS": 2, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 2}  # 64 x 64, 128 threads
-SMALL = {"ROWS": 1, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 1}  # 32 x 32, 64 threads
+
+class Core(NamedTuple):
+    """One way to multiply: its source, and the tiles of C that a block of it computes."""
+
+    source: Source
+    row: int  # the numbers of C in a piece of a warp, of which a tile counts ROWS x COLUMNS
+    column: int
+    tiles: tuple  # the largest, which read the operands least often, first
+    reads: dict  # by bytes of a number: how many are read at a time where rows are aligned so
+    writes: int  # numbers that are written at a time
+    stage: int = 0  # bytes of dynamic shared memory for each row and column of a tile
+
+    def rows_of(self, tile):
+        """The rows of C that a tile covers."""
+        return tile["ROWS"] * tile["WARPS_M"] * self.row
+
+    def columns_of(self, tile):
+        """The columns of C that a tile covers."""
+        return tile["COLUMNS"] * tile["WARPS_N"] * self.column
+
+    def shared(self, tile):
+        """Bytes of dynamic shared memory of a block."""
+        return self.stage * (self.rows_of(tile) + self.columns_of(tile))
+
+
+def _tile(rows, columns, warps_m, warps_n):
+    return {"ROWS": rows, "COLUMNS": columns, "WARPS_M": warps_m, "WARPS_N": warps_n}
+
+
+LARGE = _tile(2, 2, 4, 2)  # 128 x 128, 256 threads
+MIDDLE = _tile(2, 1, 2, 2)  # 64 x 64, 128 threads
+SMALL = _tile(1, 1, 2, 1)  # 32 x 32, 64 threads
 SOURCE = Source("matmul.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,))
+SIMT = Core(SOURCE, 16, 32, (LARGE, MIDDLE, SMALL), {2: 4, 4: 4, 8: 4}, 4)
+# On tensor cores: 128 x 128 with 256 threads, 64 x 64 with 128.
+TENSOR_TILES = _tile(4, 4, 2, 4), _tile(2, 4, 2, 2)
+TENSOR_SOURCE = Source("tensor_matmul.cu", ("float32", "float16", "bfloat16"), TENSOR_TILES)
+TENSOR = Core(TENSOR_SOURCE, 16, 8, TENSOR_TILES, {2: 8, 4: 4}, 2, stage=4 * 64)
+TENSOR_CAPABILITY = 80  # cp.async, and mma.sync of bfloat16 and tf32
 ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3}  # as activation.cuh has them
 MULTIPROCESSORS = 132  # of an H100: as many blocks keep it busy
+STEP = 32  # a part of k is a multiple of it, as of each BK
 SPLIT = 256  # a part of k that is worth a block of its own
-STEP = 8  # BK of matmul.cu
 
 
 def matmul(a, b):
@@ -36,13 +72,24 @@ def linear(x, weight, bias):
     return gemm(x, weight, bias=bias)
 
 
-def gemm(a, b, *, bias=None, activation=None, tile=None, parts=None):
-    """activation(a @ b + bias) of arrays of one dtype: (..., m, k), (..., k, n), (n,).
+def gemm(
+    a,
+    b,
+    *,
+    bias=None,
+    activation=None,
+    residual=None,
+    core=None,
+    tile=None,
+    parts=None,
+):
+    """activation(a @ b + bias) + residual of arrays of one dtype: (..., m, k), (..., k, n), (n,).
 
-    `activation` is None, "relu", "gelu" or "silu"; `tile` and `parts` (along k) are chosen by the
-    shape unless they are given.
+    `activation` is None, "relu", "gelu" or "silu"; `residual` has the result's shape. `core`,
+    `tile` and `parts` (along k) are chosen by dtype and shape unless they are given: half types
+    multiply on tensor cores, float32 only where `core=TENSOR` asks for rounding to 11 bits (tf32).
     """
-    dtype = common_dtype(a, b, bias)
+    dtype = common_dtype(a, b, bias, residual)
     (m, k), n = a.shape[-2:], b.shape[-1]
     leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     batch = math.prod(leading)
@@ -51,8 +98,9 @@ def gemm(a, b, *, bias=None, activation=None, tile=None, parts=None):
         return c
     a, a_step, a_transposed = _operand(a, leading)
     b, b_step, b_transposed = _operand(b, leading)
-    tile = choose_tile(m, n, batch, dtype) if tile is None else tile
-    blocks = batch * -(-m // rows_of(tile)) * -(-n // columns_of(tile))
+    core = core or choose_core(dtype, capability(a))
+    tile = choose_tile(core, m, n, batch, dtype) if tile is None else tile
+    blocks = batch * -(-m // core.rows_of(tile)) * -(-n // core.columns_of(tile))
     parts = choose_parts(blocks, k) if parts is None else parts
     share = max(STEP, -(-k // parts // STEP) * STEP)
     parts = max(1, -(-k // share))
@@ -61,44 +109,58 @@ def gemm(a, b, *, bias=None, activation=None, tile=None, parts=None):
         wide = np.float64 if dtype == "float64" else np.float32
         workspace = np.empty_like(a, shape=(parts, *c.shape), dtype=wide, order="C")
     code = ACTIVATIONS[activation]
+    together = core.reads[ITEMSIZES[dtype]]
     vectors = (
-        _in_fours(a, (m if a_transposed else k), dtype),
-        _in_fours(b, (k if b_transposed else n), dtype),
-        _in_fours(c, n, dtype),
+        _in_vectors(a, (m if a_transposed else k), dtype, together),
+        _in_vectors(b, (k if b_transposed else n), dtype, together),
+        _in_vectors(c, n, dtype, core.writes),
     )
     threads = tile["WARPS_M"] * tile["WARPS_N"] * 32
     to = (c, None) if workspace is None else (None, workspace)
     steps = a_step, b_step, a_transposed, b_transposed
-    kernel = SOURCE.kernel("gemm", dtype, **tile)
-    kernel((blocks, parts), threads, *to, a, b, bias, m, n, k, *steps, *vectors, code, share)
+    ends = bias, residual, m, n, k, *steps, *vectors, code, share
+    kernel = core.source.kernel("gemm", dtype, **tile)
+    kernel((blocks, parts), threads, *to, a, b, *ends, shared=core.shared(tile))
     if workspace is not None:
-        kernel = SOURCE.kernel("combine", dtype, **tile)
+        kernel = SOURCE.kernel("combine", dtype, **SMALL)
         grid = flat.blocks(c.size)
-        kernel(grid, flat.THREADS, c, workspace, bias, n, parts, code, c.size)
+        kernel(grid, flat.THREADS, c, workspace, bias, residual, n, parts, code, c.size)
     return c
 
 
-def choose_tile(m, n, batch, dtype):
+def choose_core(dtype, capability):
+    """Tensor cores for half types, where the GPU has those that the kernels use."""
+    if ITEMSIZES[dtype] != 2:
+        return SIMT
+    if capability >= TENSOR_CAPABILITY:
+        return TENSOR
+    _log_fallback(dtype, capability)
+    return SIMT
+
+
+@functools.cache  # once for each dtype
+def _log_fallback(dtype, capability):
+    major, minor = divmod(capability, 10)
+    logging.getLogger(__name__).warning(
+        "[matmul] %s without tensor cores: this GPU is of compute capability %d.%d, and the "
+        "kernels need 8.0",
+        *(dtype, major, minor),
+    )
+
+
+def choose_tile(core, m, n, batch, dtype):
     """The largest tile of which there are enough to keep the GPU busy."""
-    for tile in (MIDDLE,) if dtype == "float64" else (LARGE, MIDDLE):
-        if batch * (-(-m // rows_of(tile))) * (-(-n // columns_of(tile))) >= MULTIPROCESSORS:
+    tiles = [tile for tile in core.tiles if dtype != "float64" or tile is not LARGE]
+    for tile in tiles:
+        rows, columns = core.rows_of(tile), core.columns_of(tile)
+        if batch * -(-m // rows) * -(-n // columns) >= MULTIPROCESSORS and rows > 32:
             return tile
-    return SMALL if min(m, n) <= 32 else MIDDLE
+    return tiles[-1] if core is TENSOR or min(m, n) <= 32 else MIDDLE
 
 
 def choose_parts(blocks, k):
     """In how many parts k is cut, so that there are about two blocks a multiprocessor."""
     return max(1, min(2 * MULTIPROCESSORS // blocks, k // SPLIT))
-
-
-def rows_of(tile):
-    """The rows of C that a tile covers."""
-    return tile["ROWS"] * tile["WARPS_M"] * 16
-
-
-def columns_of(tile):
-    """The columns of C that a tile covers."""
-    return tile["COLUMNS"] * tile["WARPS_N"] * 32
 
 
 def _operand(x, leading):
@@ -115,6 +177,6 @@ def _operand(x, leading):
     return x.copy(order="C"), step, False
 
 
-def _in_fours(x, width, dtype):
-    """Whether rows of this width can be read as aligned vectors of four."""
-    return width % 4 == 0 and address(x) % (4 * ITEMSIZES[dtype]) == 0
+def _in_vectors(x, width, dtype, numbers):
+    """Whether rows of this width can be read or written as aligned vectors of so many numbers."""
+    return width % numbers == 0 and address(x) % (numbers * ITEMSIZES[dtype]) == 0

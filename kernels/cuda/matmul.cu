@@ -1,4 +1,4 @@
-// Matrix products with SIMT arithmetic: C = activation(A B + bias), batched, any transposition.
+// Matrix products with SIMT arithmetic: C = activation(A B + bias) + residual, batched, any transposition.
 //
 // A is (m, k) or, transposed, (k, m) in memory; B (k, n) or (n, k); C (m, n) is overwritten. One
 // block computes one tile of C; gemm_tile.cuh has the loop.
@@ -54,9 +54,10 @@ __device__ __forceinline__ void multiply(Sums& sums, const Operand& a, const Ope
 // grid: x covers the tiles of all matrices of the batch, y the parts of k of `share` each.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     gemm(OPTIONAL scalar_t* c, OPTIONAL acc_t* workspace, MAY_BE_EMPTY const scalar_t* a,
-         MAY_BE_EMPTY const scalar_t* b, OPTIONAL const scalar_t* bias, int m, int n, int k,
-         long long a_step, long long b_step, bool a_transposed, bool b_transposed, bool a_vector,
-         bool b_vector, bool c_vector, int activation, int share) {
+         MAY_BE_EMPTY const scalar_t* b, OPTIONAL const scalar_t* bias,
+         OPTIONAL const scalar_t* residual, int m, int n, int k, long long a_step, long long b_step,
+         bool a_transposed, bool b_transposed, bool a_vector, bool b_vector, bool c_vector,
+         int activation, int share) {
     __shared__ __align__(16) SharedA shared_a;
     __shared__ __align__(16) SharedB shared_b;
     const int tiles_n = (n + BN - 1) / BN, tiles = (m + BM - 1) / BM * tiles_n;
@@ -94,8 +95,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
             Quad four;
 #pragma unroll
             for (int e = 0; e < 4; ++e) {
-                const acc_t shift = bias && j + e < n ? widen(bias[j + e]) : acc_t(0);
-                four.at[e] = narrow(activated(sums[r][q * 4 + e] + shift, activation));
+                const bool inside = j + e < n;
+                const acc_t shift = bias && inside ? widen(bias[j + e]) : acc_t(0);
+                acc_t value = activated(sums[r][q * 4 + e] + shift, activation);
+                if (residual && inside) value += widen(residual[batch * matrix + to + e]);
+                four.at[e] = narrow(value);
             }
             if (c_vector) {
                 if (j < n) *reinterpret_cast<Quad*>(c + batch * matrix + to) = four;
@@ -108,12 +112,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     }
 }
 
-// c = activation(sum of the parts + bias), one thread a number.
+// c = activation(sum of the parts + bias) + residual, one thread a number.
 extern "C" __global__ void combine(scalar_t* c, const acc_t* workspace, OPTIONAL const scalar_t* bias,
-                                   int n, int parts, int activation, long long numbers) {
+                                   OPTIONAL const scalar_t* residual, int n, int parts,
+                                   int activation, long long numbers) {
     for (long long i = grid_thread(); i < numbers; i += grid_threads()) {
         acc_t sum = bias ? widen(bias[i % n]) : acc_t(0);
         for (int p = 0; p < parts; ++p) sum += workspace[p * numbers + i];
-        c[i] = narrow(activated(sum, activation));
+        sum = activated(sum, activation);
+        if (residual) sum += widen(residual[i]);
+        c[i] = narrow(sum);
     }
 }

@@ -60,6 +60,7 @@ class Mode(NamedTuple):
     checked: bool = False  # whether every access to memory is watched
     replace: object = None  # from a launcher.Build to another text for it, or None
     planted: int = 0  # the number of the bug in such a text that is active
+    capability: int = 90  # what the emulated device says that it is
     access_limit: int = 1 << 31  # checked accesses; a launch beyond it is endless
 
 
@@ -72,13 +73,13 @@ _one_launch = threading.Lock()
 
 
 @contextlib.contextmanager
-def run(schedule=0, checked=False, **planting):
+def run(schedule=0, checked=False, **further):
     """Within it, launches of this Python thread run by this schedule (see scheduler.cpp).
 
-    With `checked` every access is watched, which costs a factor of ten. `planting` are the further
-    fields of `Mode`, with which a test plants bugs in kernels.
+    With `checked` every access is watched, which costs a factor of ten. `further` are the other
+    fields of `Mode`: with them a test plants bugs in kernels, or emulates an older device.
     """
-    before, _modes.mode = _modes.mode, Mode(schedule, checked, **planting)
+    before, _modes.mode = _modes.mode, Mode(schedule, checked, **further)
     try:
         yield
     finally:
@@ -94,6 +95,9 @@ class _Target:
     def raw(self, array):
         a = array._array
         return array.address, a.dtype, a.flags.c_contiguous, a.size
+
+    def capability(self):
+        return _modes.mode.capability
 
     def tensor_map(self, view):
         element = view.array._array.itemsize

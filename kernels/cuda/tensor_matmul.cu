@@ -1,0 +1,112 @@
+// Matrix products on tensor cores: C = activation(A B + bias) + residual, batched, any transposition.
+//
+// float16 and bfloat16, and float32 rounded to tf32; sums are float32. Operands and parts along k as
+// in matmul.cu, whose `combine` adds up the parts; tensor_tile.cuh has the loop. Needs sm_80.
+// Status: emulated.
+#include "tensor_tile.cuh"
+
+typedef Vector<scalar_t, CHUNK> Chunk;
+typedef Vector<scalar_t, 2> Pair;
+constexpr int GROUP = 8;  // rows of tiles whose blocks run at about the same time: they share B in L2
+
+// A matrix of which a block needs the rows (of A; of B the columns) from `first` on. They number
+// `size`; in memory they lie `stride` apart where a row's k are neighbours, and the k do elsewhere.
+// `vector`: chunks of 16 bytes are aligned, and all inside or all outside.
+struct Operand {
+    const scalar_t* matrix;
+    int first, size, stride, end;
+    bool vector;
+
+    template <int SIZE, Order ORDER>
+    __device__ __forceinline__ void load(scalar_t* tile, int start) const {
+        typedef Tile<SIZE, ORDER> T;
+        const bool along = ORDER == ALONG;
+#pragma unroll
+        for (int q = 0; q < T::EACH; ++q) {
+            const int i = threadIdx.x + q * THREADS, line = i / T::CHUNKS, chunk = i % T::CHUNKS;
+            const int row = first + (along ? line : chunk * CHUNK);
+            const int k = start + (along ? chunk * CHUNK : line);
+            const scalar_t* from =
+                matrix + (along ? (long long)row * stride + k : (long long)k * stride + row);
+            scalar_t* to = tile + T::place(line, chunk);
+            const bool inside = row < size && k < end;
+            if (vector) {
+                copy_async_16(to, inside ? from : matrix, inside);
+                continue;
+            }
+            Chunk held;
+#pragma unroll
+            for (int e = 0; e < CHUNK; ++e) {
+                const bool here = along ? row < size && k + e < end : row + e < size && k < end;
+                held.at[e] = here ? from[e] : narrow(0);
+            }
+            *reinterpret_cast<Chunk*>(to) = held;
+        }
+    }
+};
+
+template <Order ORDER_A, Order ORDER_B>
+__device__ __forceinline__ void multiply(Sums& sums, const Operand& a, const Operand& b, int start,
+                                         scalar_t* shared) {
+    multiply<Tile<BM, ORDER_A>, Tile<BN, ORDER_B>>(
+        sums, start, a.end, shared,
+        [&](scalar_t* tile, int k) { a.load<BM, ORDER_A>(tile, k); },
+        [&](scalar_t* tile, int k) { b.load<BN, ORDER_B>(tile, k); });
+}
+
+// grid: x covers the tiles of all matrices of the batch, y the parts of k of `share` each.
+extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
+    gemm(OPTIONAL scalar_t* c, OPTIONAL float* workspace, MAY_BE_EMPTY const scalar_t* a,
+         MAY_BE_EMPTY const scalar_t* b, OPTIONAL const scalar_t* bias,
+         OPTIONAL const scalar_t* residual, int m, int n, int k, long long a_step, long long b_step,
+         bool a_transposed, bool b_transposed, bool a_vector, bool b_vector, bool c_vector,
+         int activation, int share) {
+    DYNAMIC_SHARED(scalar_t, shared);
+    const int tiles_m = (m + BM - 1) / BM, tiles_n = (n + BN - 1) / BN, tiles = tiles_m * tiles_n;
+    const int batch = blockIdx.x / tiles, tile = blockIdx.x % tiles;
+    const int group = tile / (GROUP * tiles_n) * GROUP, height = min(GROUP, tiles_m - group);
+    const int in_group = tile % (GROUP * tiles_n);
+    const int first_row = (group + in_group % height) * BM;
+    const int first_column = in_group / height * BN;
+    const int start = blockIdx.y * share, end = min(start + share, k);
+    const Operand left{a + batch * a_step, first_row, m, a_transposed ? m : k, end, a_vector};
+    const Operand right{b + batch * b_step, first_column, n, b_transposed ? k : n, end, b_vector};
+
+    Sums sums = {};
+    if (!a_transposed && !b_transposed)
+        multiply<ALONG, ACROSS>(sums, left, right, start, shared);
+    else if (!a_transposed)
+        multiply<ALONG, ALONG>(sums, left, right, start, shared);
+    else if (!b_transposed)
+        multiply<ACROSS, ACROSS>(sums, left, right, start, shared);
+    else
+        multiply<ACROSS, ALONG>(sums, left, right, start, shared);
+
+    const long long matrix = (long long)m * n, part = blockIdx.y * (gridDim.x / tiles) + batch;
+#pragma unroll
+    for (int r = 0; r < ROWS * 2; ++r) {
+        const int i = first_row + row_of(r);
+        if (i >= m) continue;
+#pragma unroll
+        for (int q = 0; q < COLUMNS * 2; q += 2) {
+            const int j = first_column + column_of(q);
+            const long long to = (long long)i * n + j;
+            Pair pair;
+#pragma unroll
+            for (int e = 0; e < 2; ++e) {
+                if (j + e >= n) continue;
+                if (workspace) {
+                    workspace[part * matrix + to + e] = sums[r][q + e];
+                    continue;
+                }
+                float value = sums[r][q + e];
+                if (bias) value += widen(bias[j + e]);
+                value = activated(value, activation);
+                if (residual) value += widen(residual[batch * matrix + to + e]);
+                pair.at[e] = narrow(value);
+                if (!c_vector) c[batch * matrix + to + e] = pair.at[e];
+            }
+            if (c_vector && !workspace && j < n) *reinterpret_cast<Pair*>(c + batch * matrix + to) = pair;
+        }
+    }
+}
