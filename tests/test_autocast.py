@@ -67,6 +67,27 @@ def test_gradients_of_parameters_are_float32_and_near(dtype):
         assert 0 < np.abs(half - single).max() < bound
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_checkpointed_function_runs_again_in_the_precision_of_its_first_run(dtype):
+    """Whether backward is called outside the block or inside one of another precision."""
+    tg.seed(1)
+    model, x = nn.Sequential(nn.Dense(6, 5), nn.Tanh(), nn.Dense(5, 3)), tg.randn((8, 6))
+
+    def gradients(f, enabled):
+        model.zero_grad()
+        with tg.autocast(dtype):
+            loss = f(x).sum()
+        with tg.autocast("float16", enabled=enabled):
+            loss.backward()
+        return [p.grad.numpy() for p in model.parameters()]
+
+    for enabled in (False, True):
+        expected = gradients(model, enabled)
+        found = gradients(lambda x: tg.checkpoint(model, x), enabled)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
 def test_the_product_is_that_of_the_rounded_numbers():
     a, b = tg.randn((5, 7)), tg.randn((7, 3))
     with tg.autocast("bfloat16"):

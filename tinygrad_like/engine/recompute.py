@@ -62,7 +62,7 @@ class _Rerun:
         self.f, self.inputs = f, inputs
         self.tensors = _tensors(inputs)
         self.versions = [x.version[0] for x in self.tensors]
-        self.random = backend.get_rng_state()
+        self.random, self.autocast = backend.get_rng_state(), mode.autocast
         self.saved: Any = None  # by the second run
 
     def first(self):
@@ -103,9 +103,9 @@ class _Rerun:
 
     def _run_again(self):
         self._check_versions("it is needed for the backward pass: change a copy")
-        now, recomputing = backend.get_rng_state(), mode.recomputing
+        now, recomputing, autocast = backend.get_rng_state(), mode.recomputing, mode.autocast
         backend.set_rng_state(self.random)
-        mode.recomputing = True
+        mode.recomputing, mode.autocast = True, self.autocast
         try:
             with enable_grad():
                 outputs, nodes = self._run()
@@ -113,7 +113,7 @@ class _Rerun:
             errors.annotate(error, "(in the second run of a checkpointed function)")
             raise
         finally:
-            mode.recomputing = recomputing
+            mode.recomputing, mode.autocast = recomputing, autocast
             backend.set_rng_state(now)
         if _calls(nodes) != self.calls:
             raise _not_the_same("made other calls")
