@@ -3,6 +3,7 @@
     python examples/char_lm.py                        # a small GPT on tiny Shakespeare
     python examples/char_lm.py --model lstm           # or gru
     python examples/char_lm.py --text my.txt          # any text
+    python examples/char_lm.py --autocast float16     # products in half precision; or bfloat16
     python examples/char_lm.py --sample "ROMEO:"      # from the checkpoint in --out
     python examples/char_lm.py --resume               # go on after Ctrl-C, or worse
 
@@ -129,8 +130,10 @@ class Training:
             self.optimizer, args.iters, min_lr=args.lr / 10, warmup_steps=args.warmup
         )
         self.batches = tg.data.TextBatches(ids[:cut], args.context, args.batch, seed=args.seed)
+        self.autocast = tg.autocast(args.autocast or "float16", enabled=args.autocast is not None)
+        self.scaler = tg.optim.GradScaler(enabled=args.autocast == "float16")
         self.losses, self.evaluations = [], []
-        names = "batch iters lr warmup weight_decay clip seed".split()
+        names = "batch iters lr warmup weight_decay clip autocast seed".split()
         settings = {k: getattr(args, k) for k in (*SIZES, *names)}
         self.checkpoint = tg.io.Checkpoint(
             Path(args.out) / "checkpoint.safetensors",
@@ -139,6 +142,7 @@ class Training:
             optimizer=self.optimizer,
             schedule=self.schedule,
             batches=self.batches,
+            scaler=self.scaler,
         )
 
     @property
@@ -156,15 +160,21 @@ class Training:
         progress = self.checkpoint.load()
         self.losses, self.evaluations = progress["losses"].tolist(), progress["evaluations"]
 
+    def loss(self, ids, following, reduction="mean"):
+        """How badly the model foresees the characters that follow."""
+        ids, following = (tg.Tensor(x, device=self.args.device) for x in (ids, following))
+        with self.autocast:
+            return tg.losses.cross_entropy(self.model(ids), following, reduction=reduction)
+
     def update(self):
         """One step; returns the loss."""
-        ids, following = next(self.batches)
-        ids, following = (tg.Tensor(x, device=self.args.device) for x in (ids, following))
-        loss = tg.losses.cross_entropy(self.model(ids), following)
+        loss = self.loss(*next(self.batches))
         self.optimizer.zero_grad()
-        loss.backward()
+        with np.errstate(over="ignore", invalid="ignore"):  # left to the scaler
+            self.scaler.scale(loss).backward()
+        self.scaler.unscale(self.optimizer)
         tg.optim.clip_grad_norm(self.model.parameters(), self.args.clip)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
         self.schedule.step()
         return loss.item()
 
@@ -178,10 +188,8 @@ class Training:
         total = 0.0
         with tg.no_grad():
             for k in range(0, pieces, size):
-                x, y = (
-                    tg.Tensor(a[k : k + size], device=self.args.device) for a in (ids, following)
-                )
-                total += tg.losses.cross_entropy(self.model(x), y, reduction="sum").item()
+                part = slice(k, k + size)
+                total += self.loss(ids[part], following[part], reduction="sum").item()
         self.model.train()
         return total / ids.size
 
@@ -314,6 +322,7 @@ def parse(arguments=None):
     add("--weight-decay", type=float, default=0.1)
     add("--clip", type=float, default=1.0, help="largest norm of the gradient")
     add("--dropout", type=float, default=0.0)
+    add("--autocast", choices=("float16", "bfloat16"), help="compute products in this type")
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="cpu or cuda")
     add("--text", help="a text file to learn from")
@@ -388,6 +397,8 @@ def main():
         draw(training, Path(args.out) / "report.png")
     except ImportError:
         print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    if args.autocast == "float16":
+        print(f"{training.scaler.skipped} of {training.step} steps overflowed, skipped")
     print(f"validation loss {training.evaluations[-1][1]:.4f}; everything is in {args.out}")
     return 0
 

@@ -2,6 +2,7 @@
 
     python examples/mnist.py                       # an MLP on MNIST, 3 epochs
     python examples/mnist.py --model cnn --epochs 2
+    python examples/mnist.py --autocast float16    # products in half precision; or bfloat16
     python examples/mnist.py --resume              # go on after Ctrl-C
 
 Without MNIST and without a network it trains on 1,797 smaller digits that come with the package.
@@ -94,13 +95,16 @@ class Training:
         self.model.to(args.device)
         self.optimizer = OPTIMIZERS[args.optimizer](self.model.parameters(), lr=args.lr)
         self.loader = tg.data.DataLoader(train, args.batch_size, shuffle=True, seed=args.seed)
-        names = ("model", "hidden", "optimizer", "lr", "batch_size", "seed")
+        self.autocast = tg.autocast(args.autocast or "float16", enabled=args.autocast is not None)
+        self.scaler = tg.optim.GradScaler(enabled=args.autocast == "float16")
+        names = ("model", "hidden", "optimizer", "lr", "batch_size", "autocast", "seed")
         self.checkpoint = tg.io.Checkpoint(
             Path(args.out) / "checkpoint.safetensors",
             {"data": train.name, **{k: getattr(args, k) for k in names}},
             model=self.model,
             optimizer=self.optimizer,
             loader=self.loader,
+            scaler=self.scaler,
         )
 
     def save(self):
@@ -116,10 +120,12 @@ class Training:
     def step(self, images, labels):
         """One update; returns the loss."""
         images, labels = (tg.Tensor(x, device=self.args.device) for x in (images, labels))
-        loss = tg.losses.cross_entropy(self.model(images), labels)
+        with self.autocast:
+            loss = tg.losses.cross_entropy(self.model(images), labels)
         self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        with np.errstate(over="ignore", invalid="ignore"):  # left to the scaler
+            self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
         return loss.item()
 
     def run(self):
@@ -166,7 +172,7 @@ class Training:
         """The predicted class and the loss of every test image."""
         self.model.eval()
         classes, losses = [], []
-        with tg.no_grad():
+        with tg.no_grad(), self.autocast:
             for images, labels in tg.data.DataLoader(self.test, 500):
                 images, labels = (tg.Tensor(x, device=self.args.device) for x in (images, labels))
                 logits = self.model(images)
@@ -230,6 +236,7 @@ def parse(arguments=None):
     add("--batch-size", type=int, default=128)
     add("--optimizer", choices=OPTIMIZERS, default="adam")
     add("--lr", type=float, default=1e-3, help="learning rate")
+    add("--autocast", choices=("float16", "bfloat16"), help="compute products in this type")
     add("--seed", type=int, default=0)
     add("--device", default="cpu", help="cpu or cuda")
     add("--out", default="runs/mnist", help="folder for what it writes")
@@ -262,6 +269,8 @@ def main():
         draw(training, Path(args.out) / "report.png")
     except ImportError:
         print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    if args.autocast == "float16":
+        print(f"{training.scaler.skipped} of {len(training.losses)} steps overflowed, skipped")
     print(f"test accuracy {training.accuracies[-1]:.2%}; everything is in {args.out}")
     return 0
 

@@ -174,6 +174,19 @@ def test_gradients_can_be_clipped_between():
     np.testing.assert_allclose(w.numpy(), np.float32([1, 2]) - 0.5**0.5, rtol=1e-6)
 
 
+def test_a_scaler_that_is_not_enabled_leaves_everything_alone():
+    w = tg.Tensor(np.float32([1, 2]), requires_grad=True)
+    scaler, optimizer = tg.optim.GradScaler(64.0, enabled=False), tg.optim.SGD([w], 1.0)
+    loss = (w * 3).sum()
+    assert scaler.scale(loss) is loss
+    loss.backward()
+    scaler.unscale(optimizer)
+    np.testing.assert_array_equal(w.grad.numpy(), [3, 3])
+    assert scaler.step(optimizer)
+    np.testing.assert_array_equal(w.numpy(), [-2, -1])
+    assert scaler.state_dict() == {"scale": 64.0, "good": 0, "skipped": 0}
+
+
 def test_the_state_is_saved_and_resumed(tmp_path):
     w = tg.Tensor(np.float32([1, 2]), requires_grad=True)
     scaler, optimizer = tg.optim.GradScaler(8.0, interval=3), tg.optim.SGD([w], 0.1)

@@ -60,8 +60,22 @@ def test_it_trains_evaluates_writes_and_draws(model, text, tmp_path):
     assert result.stdout.startswith("to be")
 
 
-def test_stopped_by_ctrl_c_it_resumes_to_the_same_bytes(text, tmp_path):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_it_trains_in_mixed_precision_and_writes_from_float32_weights(dtype, text, tmp_path):
+    options = ("--text", text, "--out", tmp_path, *TINY, "--autocast", dtype)
+    result = run(*options, "--iters", 40)
+    assert result.returncode == 0, result.stderr
+    assert ("0 of 40 steps overflowed" in result.stdout) == (dtype == "float16")
+    assert not result.stderr.count("Warning")
+    state = tg.io.load(tmp_path / NAME)
+    assert {array.dtype for array in state["model"].values()} == {np.dtype(np.float32)}
+    assert len(run("--sample", "to be", "--out", tmp_path, "--length", 20).stdout) == 26
+
+
+@pytest.mark.parametrize("precision", [(), ("--autocast", "float16")])
+def test_stopped_by_ctrl_c_it_resumes_to_the_same_bytes(precision, text, tmp_path):
     options = ("--text", text, "--iters", 600, "--dropout", 0.1, *TINY[:-4], "--eval-every", 100)
+    options += precision
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(*options, "--out", whole).returncode == 0
     log = tmp_path / "log"
@@ -193,6 +207,7 @@ def change_the_text(folder):
     ("change", "options", "message"),
     [
         (None, ("--width", 16), "of a run with {'width': 8}, this one has {'width': 16}; give the"),
+        (None, ("--autocast", "float16"), "of a run with {'autocast': None}, this one has"),
         (None, ("--clip", 2), "of a run with {'clip': 1.0}, this one has {'clip': 2.0}; give the"),
         (change_the_text, (), "is of a run with {'crc32': "),
         (save_something_else, (), "is the file of something else: it lacks ['batches', 'model', "),

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tinygrad_like.kernels.cuda import emulator
 
@@ -46,9 +47,21 @@ def test_mnist_without_a_network_trains_on_the_digits_of_the_package(offline):
     assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_mnist_trains_in_mixed_precision_and_keeps_float32_weights(model, dtype, offline):
+    result = run("--model", model, "--epochs", "2", "--autocast", dtype, "--out", str(offline))
+    assert result.returncode == 0, result.stderr
+    assert ("0 of 24 steps overflowed" in result.stdout) == (dtype == "float16")
+    assert not result.stderr.count("Warning")
+    weights = tg.io.load(offline / "model.safetensors").values()
+    assert {array.dtype for array in weights} == {np.dtype(np.float32)}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process")
-def test_mnist_stopped_by_ctrl_c_resumes_to_the_same_weights(offline):
-    options = ("--model", "cnn", "--epochs", "2", "--batch-size", "8")
+@pytest.mark.parametrize("precision", [(), ("--autocast", "float16")])
+def test_mnist_stopped_by_ctrl_c_resumes_to_the_same_bytes(precision, offline):
+    options = ("--model", "cnn", "--epochs", "2", "--batch-size", "8", *precision)
     whole, parts = offline / "whole", offline / "parts"
     assert run(*options, "--out", str(whole)).returncode == 0
 
@@ -69,7 +82,8 @@ def test_mnist_stopped_by_ctrl_c_resumes_to_the_same_weights(offline):
     assert not (parts / "model.safetensors").exists()
 
     assert run(*options, "--out", str(parts), "--resume").returncode == 0
-    assert (whole / "model.safetensors").read_bytes() == (parts / "model.safetensors").read_bytes()
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        assert (whole / name).read_bytes() == (parts / name).read_bytes()
 
 
 def test_mnist_refuses_to_resume_another_model(offline):

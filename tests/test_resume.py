@@ -14,14 +14,19 @@ SCRIPT = Path(__file__).with_name("resumable.py")
 STEPS = 100
 
 
-def command(path, until, every):
-    return [sys.executable, "-W", "error", str(SCRIPT), str(path), str(until), str(every)]
+def command(path, until, every, *precision):
+    options = map(str, (path, until, every, *precision))
+    return [sys.executable, "-W", "error", str(SCRIPT), *options]
 
 
-def run(path, until, every=STEPS):
+def run(path, until, *precision):
     """The bytes of the state after `until` steps, made by a process of its own."""
     result = subprocess.run(
-        command(path, until, every), capture_output=True, text=True, timeout=60, check=False
+        command(path, until, STEPS, *precision),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     return path.read_bytes()
@@ -50,6 +55,18 @@ def test_two_processes_make_the_bytes_of_one(at_a_go, tmp_path, first):
     assert tg.io.load(path)["step"] == first
     run(path, STEPS)
     assert_same_state(path, at_a_go)
+
+
+def test_a_run_in_float16_goes_on_with_the_scale_of_its_loss(tmp_path):
+    """Steps are skipped before it is stopped and after."""
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    expected = run(whole, STEPS, "float16")
+    run(parts, 53, "float16")
+    skipped = [tg.io.load(path)["scaler"]["skipped"] for path in (parts, whole)]
+    assert 0 < skipped[0] < skipped[1]
+    run(parts, STEPS, "float16")
+    assert_same_state(parts, expected)
+    assert tg.io.load(whole)["loss"] < 0.7
 
 
 @pytest.mark.parametrize("attempt", range(3))

@@ -21,10 +21,12 @@ class GradScaler:
 
     A step whose gradients hold an infinity or NaN is skipped and counted, and the scale is
     multiplied by `backoff`; after `interval` good steps in a row it is multiplied by `growth`.
-    With a scale of 1 and `growth=1` (bfloat16, float32) it only skips bad steps.
+    With a scale of 1 and `growth=1` (bfloat16, float32) it only skips bad steps; with
+    `enabled=False` it leaves loss and gradients alone and makes every step.
 
     Args:
         scale: the first one. growth, backoff: factors, at least 1 and below 1. interval: steps.
+        enabled: False for a run in another precision, by the same code.
 
     Attributes:
         skipped: how many steps were skipped so far.
@@ -33,7 +35,7 @@ class GradScaler:
     Source: Micikevicius et al. 2018, "Mixed precision training", section 3.2.
     """
 
-    def __init__(self, scale=2.0**16, *, growth=2.0, backoff=0.5, interval=2000):
+    def __init__(self, scale=2.0**16, *, growth=2.0, backoff=0.5, interval=2000, enabled=True):
         for name, value in (("scale", scale), ("growth", growth), ("backoff", backoff)):
             checked_number("GradScaler", name, value)
         if not 0 < scale < math.inf or growth < 1 or not 0 < backoff < 1:
@@ -45,6 +47,7 @@ class GradScaler:
             raise ValueError(f"[GradScaler] interval is {interval!r}, expected a positive integer")
         self._scale, self._growth, self._backoff = float(scale), float(growth), float(backoff)
         self._interval, self._good, self.skipped = interval, 0, 0
+        self._enabled = enabled
         self._unscaled: dict[Optimizer, bool] = {}  # optimizer: whether its gradients are finite
 
     @property
@@ -56,7 +59,7 @@ class GradScaler:
         """loss * scale, to call `backward` on, in float32 at least."""
         if not isinstance(loss, Tensor):
             raise TypeError(f"[GradScaler] loss is {describe(loss)}, expected a Tensor")
-        return loss * self._scale
+        return loss * self._scale if self._enabled else loss
 
     def unscale(self, optimizer):
         """Divide the gradients of an optimizer's parameters by the scale, once for each step.
@@ -65,6 +68,8 @@ class GradScaler:
         """
         if optimizer in self._unscaled:
             raise ValueError("[GradScaler] the gradients were unscaled already; call step first")
+        if not self._enabled:
+            return
         finite = True
         for group in optimizer.param_groups:
             for p in group["params"]:
@@ -79,6 +84,9 @@ class GradScaler:
 
         Returns whether the step was done.
         """
+        if not self._enabled:
+            optimizer.step()
+            return True
         if optimizer not in self._unscaled:
             self.unscale(optimizer)
         finite = self._unscaled.pop(optimizer)
