@@ -1,4 +1,4 @@
-"""Cases of attention.cu."""
+"""Cases of attention.cu and tensor_attention.cu."""
 
 import numpy as np
 from cuda_case import Case
@@ -19,6 +19,7 @@ def _attention(
     batch=1,
     p=0.0,
     needs=(1, 1, 1, 0),
+    tensor=False,
 ):
     """Forward and backward; `mask` draws it, of booleans or of numbers."""
     key_heads, dv = key_heads or heads, dv or d
@@ -34,6 +35,9 @@ def _attention(
         wanted = tuple(map(bool, needs))
         return out, lse, *k.attention_backward(g, q, key, value, out, lse, mask, *options, wanted)
 
+    if tensor:
+        dtypes = ("float16", "bfloat16")
+        return Case(f"flash-{name}", "tensor_attention.cu", call, make, 32, dtypes)
     return Case(f"attention-{name}", "attention.cu", call, make, bound=32)
 
 
@@ -79,5 +83,23 @@ CASES = [
     *(
         _attention(f"needs {needs}", 5, 6, 4, needs=needs)
         for needs in ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 0))
+    ),
+    *(
+        _attention(*sizes, tensor=True, **options)
+        for sizes, options in (
+            (("small", 5, 7, 2, 3), TWO),
+            (("tiles", 66, 130, 16), {}),
+            (("whole tiles", 64, 128, 32), {"causal": True}),
+            (("causal", 70, 70, 40), {"causal": True, "batch": 2}),
+            (("causal, more keys", 5, 140, 8), {"causal": True}),
+            (("causal, more queries", 140, 5, 8), {"causal": True}),
+            (("grouped heads", 67, 65, 24), {"heads": 4, "key_heads": 2}),
+            (("seen", 66, 67, 8), {"mask": _seen(1, 2, 66, 67), "heads": 2}),
+            (("added", 66, 67, 8), {"mask": _added(1, 1, 66, 67)}),
+            (("dropout", 65, 71, 33), {"p": 0.3, "heads": 2}),
+            (("head of 64", 66, 33, 64, 57), {}),
+            (("head of 128", 40, 68, 128), {"causal": True}),
+            (("head of 100", 34, 66, 100, 120), {}),
+        )
     ),
 ]

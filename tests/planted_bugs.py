@@ -30,6 +30,7 @@ HEADERS = {
     "device.cuh": "softmax.cu",
     "rows.cuh": "softmax.cu",
     "philox.cuh": "random.cu",
+    "attention.cuh": "attention.cu",
     "gemm_tile.cuh": "matmul.cu",
     "tensor_tile.cuh": "tensor_matmul.cu",
 }
@@ -38,6 +39,7 @@ HEADERS = {
 HARMLESS = {
     "const bool more = at + BK < end": "a step too many is loaded, as zeros, and not multiplied",
     "start < end; start += TILE": "a tile of keys too many is hidden from all queries",
+    "(chunk ^ (CHUNKS < 8 ?": "another swizzle, of what is written and what is read alike",
     "if (next < steps) {": "a step too many is loaded, as zeros, and not multiplied",
     "first < s.queries; first += TILE": "a tile of queries too many has no weights",
     "for (int j = 0; j < PARTS; ++j) {": "columns beyond the head are not written",
@@ -50,8 +52,8 @@ BOUND = re.compile(r"(?<=[\w\])]) < (?=[\w(])")
 INDEX = re.compile(r"(?<=[\w\])])\[(?=[^\[\]])")
 # `float tile[8]`: two words before a bracket, the first of them no keyword of a statement.
 DECLARATION = re.compile(
-    r"(?:^|[{;(])\s*(?:(?:const|static|__shared__|__align__\(\d+\)) )*"
-    r"(?!return|else|case|const|static)[A-Za-z_]\w*(?:<[\w, ]*>)? +(?:\w+|\(\*\w+\))\["
+    r"(?:^|[{;(,])\s*(?:(?:const|static|__shared__|__align__\(\d+\)) )*"
+    r"(?!return|else|case|const|static)[A-Za-z_]\w*(?:<[\w, ]*>)? +(?:\w+|\([*&]\w+\))\["
 )
 
 

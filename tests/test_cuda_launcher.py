@@ -338,9 +338,9 @@ def test_a_gpu_without_fitting_tensor_cores_multiplies_without_them_and_says_so_
 
 
 def test_half_types_multiply_on_tensor_cores_and_float32_only_if_asked_to():
-    assert linalg.choose_core("float16", 80) is linalg.TENSOR
-    assert linalg.choose_core("bfloat16", 90) is linalg.TENSOR
-    assert linalg.choose_core("float32", 90) is linalg.SIMT
+    assert linalg.has_tensor_cores("matmul", "float16", 80)
+    assert linalg.has_tensor_cores("matmul", "bfloat16", 90)
+    assert not linalg.has_tensor_cores("matmul", "float32", 90)
     a = np.full((8, 8), 1 + 2.0**-12, np.float32)
     product = linalg.gemm(
         xp.asarray(a), xp.asarray(np.eye(8, dtype=np.float32)), core=linalg.TENSOR

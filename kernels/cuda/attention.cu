@@ -10,7 +10,7 @@
 // 8 neighbouring threads share a row of a tile; each owns some of its columns. Tiles lie in dynamic
 // shared memory, rows PITCH apart, so that neighbouring rows begin in different banks.
 // Status: emulated.
-#include "philox.cuh"
+#include "attention.cuh"
 
 #ifndef HEAD
 #define HEAD 64  // the largest head size, of keys and of values
@@ -22,22 +22,6 @@ constexpr int THREADS = 128, SHARERS = 8;
 constexpr int MIN_BLOCKS = sizeof(scalar_t) == 8 ? 2 : 3;
 constexpr int ROWS = TILE * SHARERS / THREADS, COLUMNS = TILE / SHARERS, PARTS = HEAD / SHARERS;
 constexpr int PITCH = HEAD + 1, WEIGHT_PITCH = TILE + 1;
-
-struct Sizes {
-    int batch, heads, key_heads, queries, keys, width, value_width, causal;
-};
-
-struct Mask {
-    const bool* seen;       // true where a query may look, or null
-    const scalar_t* added;  // added to the scores, or null
-    long long step_n, step_h, step_t, step_s;
-};
-
-struct Dropout {
-    float p;
-    acc_t scale;  // of what is kept
-    unsigned long long seed, offset;
-};
 
 typedef acc_t Scores[ROWS][COLUMNS];
 typedef acc_t Part[ROWS][PARTS];
@@ -97,45 +81,6 @@ __device__ __forceinline__ void store(scalar_t* matrix, const Part& sums, int fi
             if (row < count && column < width)
                 matrix[(long long)row * width + column] = narrow(sums[r][j] * factor);
         }
-}
-
-// One head: where its matrices lie, and which keys a query sees.
-struct Head {
-    int n, h, key_head;
-    long long query_plane, key_plane;
-
-    __device__ __forceinline__ Head(const Sizes& s, int n, int h) : n(n), h(h) {
-        key_head = h / (s.heads / s.key_heads);
-        query_plane = (long long)n * s.heads + h;
-        key_plane = (long long)n * s.key_heads + key_head;
-    }
-    // The score of query i and key j, from their product times the scale.
-    __device__ __forceinline__ acc_t score(acc_t product, int i, int j, const Sizes& s,
-                                           const Mask& mask) const {
-        if (i >= s.queries || j >= s.keys || (s.causal && j > i + s.keys - s.queries))
-            return -infinity();
-        const long long at =
-            n * mask.step_n + h * mask.step_h + i * mask.step_t + j * mask.step_s;
-        if (mask.seen && !mask.seen[at]) return -infinity();
-        return mask.added ? product + widen(mask.added[at]) : product;
-    }
-    // What dropout multiplies the weights of query i by, from key j on: all from one Philox block.
-    __device__ __forceinline__ void kept(Factors& factors, int i, int j, const Sizes& s,
-                                         const Dropout& dropout) const {
-        const unsigned long long row = (unsigned long long)(query_plane * s.queries + i);
-        const Words words = philox(dropout.seed, dropout.offset + row * ((s.keys + 3) / 4) + j / 4);
-#pragma unroll
-        for (int c = 0; c < COLUMNS; ++c) {
-            const bool later = COLUMNS == 2 && j % 4 != 0;  // the block's second half
-            const unsigned word = later ? words.at[(c + 2) % 4] : words.at[c];
-            factors[c] = uniform(word) >= dropout.p ? dropout.scale : acc_t(0);
-        }
-    }
-};
-
-// One past the last key that any of the queries up to `last` may see.
-__device__ __forceinline__ int keys_seen(const Sizes& s, int last) {
-    return s.causal ? min(s.keys, last + 1 + s.keys - s.queries) : s.keys;
 }
 
 // The reduction over the threads that share a row.

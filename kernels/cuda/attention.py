@@ -1,12 +1,18 @@
-"""Attention by blocks, launched from attention.cu; see kernels/reference/attention.py."""
+"""Attention by blocks, launched from attention.cu and, of half types, from tensor_attention.cu.
+
+See kernels/reference/attention.py.
+"""
 
 import numpy as np
 
 from .. import reference
 from ..reference.random import LOW_64
-from .launcher import Source, common_dtype
+from .launcher import Source, capability, common_dtype
+from .linalg import has_tensor_cores
 
-SOURCE = Source("attention.cu", variants=({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128}))
+HEADS = ({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128})
+SOURCE = Source("attention.cu", variants=HEADS)
+TENSOR_SOURCE = Source("tensor_attention.cu", ("float16", "bfloat16"), HEADS)
 THREADS = 128
 
 
@@ -63,7 +69,8 @@ class _Call:
             return
         (n, heads, queries, d), (_, key_heads, keys, dv) = q.shape, v.shape
         self.variant, self.wide = fitting[0], np.float64 if self.dtype == "float64" else np.float32
-        self.tile = 16 if self.dtype == "float64" else 32
+        self.tensor = has_tensor_cores("attention", self.dtype, capability(q))
+        self.tile = 64 if self.tensor else 16 if self.dtype == "float64" else 32
         self.query_tiles = n * heads * -(-queries // self.tile)
         self.key_tiles = n * key_heads * -(-keys // self.tile)
         seen, added, steps = None, None, (0, 0, 0, 0)
@@ -79,9 +86,14 @@ class _Call:
     def run(self, name, blocks, tiles, squares, *arrays):
         """A kernel that holds so many tiles of heads, and of weights, in shared memory."""
         head, tile = self.variant["HEAD"], self.tile
-        numbers = tiles * tile * (head + 1) + squares * tile * (tile + 1)
-        kernel = SOURCE.kernel(name, self.dtype, **self.variant)
-        shared = numbers * np.dtype(self.wide).itemsize
+        if self.tensor:  # two tiles, or in the forward pass one, and a ring of two stages of two
+            kernel = TENSOR_SOURCE.kernel(name, self.dtype, **self.variant)
+            walked = 32 if name == "attention_key_grad" and head > 64 else tile
+            shared = ((tiles - 2) * tile + 4 * walked) * head * 2
+        else:
+            kernel = SOURCE.kernel(name, self.dtype, **self.variant)
+            numbers = tiles * tile * (head + 1) + squares * tile * (tile + 1)
+            shared = numbers * np.dtype(self.wide).itemsize
         kernel(blocks, THREADS, *arrays, *self.given, shared=shared)
 
 

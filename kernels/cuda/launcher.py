@@ -127,7 +127,7 @@ class Source:
     @functools.cached_property
     def signatures(self):
         """{kernel: [Parameter, ...]}, in the order of the file."""
-        return parse_signatures(self.path.read_text(encoding="utf-8"), self.path.name)
+        return parse_signatures(self.text, self.path.name)
 
 
 class Build(NamedTuple):

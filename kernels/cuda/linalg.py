@@ -98,7 +98,7 @@ def gemm(
         return c
     a, a_step, a_transposed = _operand(a, leading)
     b, b_step, b_transposed = _operand(b, leading)
-    core = core or choose_core(dtype, capability(a))
+    core = core or (TENSOR if has_tensor_cores("matmul", dtype, capability(a)) else SIMT)
     tile = choose_tile(core, m, n, batch, dtype) if tile is None else tile
     blocks = batch * -(-m // core.rows_of(tile)) * -(-n // core.columns_of(tile))
     parts = choose_parts(blocks, k) if parts is None else parts
@@ -128,23 +128,19 @@ def gemm(
     return c
 
 
-def choose_core(dtype, capability):
-    """Tensor cores for half types, where the GPU has those that the kernels use."""
-    if ITEMSIZES[dtype] != 2:
-        return SIMT
-    if capability >= TENSOR_CAPABILITY:
-        return TENSOR
-    _log_fallback(dtype, capability)
-    return SIMT
+def has_tensor_cores(op, dtype, capability):
+    """Whether an op has kernels for the GPU's tensor cores; logs once if the GPU is too old."""
+    if ITEMSIZES[dtype] == 2 and capability < TENSOR_CAPABILITY:
+        _log_fallback(op, dtype, capability)
+    return ITEMSIZES[dtype] == 2 and capability >= TENSOR_CAPABILITY
 
 
-@functools.cache  # once for each dtype
-def _log_fallback(dtype, capability):
-    major, minor = divmod(capability, 10)
+@functools.cache  # once for each
+def _log_fallback(op, dtype, capability):
     logging.getLogger(__name__).warning(
-        "[matmul] %s without tensor cores: this GPU is of compute capability %d.%d, and the "
-        "kernels need 8.0",
-        *(dtype, major, minor),
+        "[%s] %s without tensor cores: this GPU is of compute capability %d.%d, and the kernels "
+        "need 8.0",
+        *(op, dtype, *divmod(capability, 10)),
     )
 
 
