@@ -2,7 +2,7 @@
 
 from cuda_case import Case
 from tinygrad_like.kernels import cuda, reference
-from tinygrad_like.kernels.cuda.linalg import LARGE, MIDDLE, SIMT, SMALL, TENSOR, TENSOR_TILES, gemm
+from tinygrad_like.kernels.cuda.linalg import LARGE, MIDDLE, SIMT, SMALL, TENSOR, WGMMA, gemm
 
 TILES = {"large": LARGE, "middle": MIDDLE, "small": SMALL}
 
@@ -49,8 +49,9 @@ def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
     )
 
 
-def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False):
+def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False, core=TENSOR):
     """On tensor cores; float32 is drawn such that tf32 holds it."""
+    warpgroups = core is WGMMA
 
     def make(rng):
         a, b = (rng.integers(-8, 9, (*batch, *s)) / 8 for s in ((m, k), (k, n)))
@@ -61,15 +62,16 @@ def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False):
     def call(table, a, b, bias, residual):
         a, b = (x.swapaxes(-1, -2) if name in how else x for name, x in (("a", a), ("b", b)))
         if table is cuda:
-            options = {"core": TENSOR, "tile": TENSOR_TILES[tile], "parts": parts}
+            options = {"core": core, "tile": core.tiles[tile], "parts": parts}
             activation = "relu" if fused else None
             return gemm(a, b, bias=bias, activation=activation, residual=residual, **options)
         y = a @ b
         return reference.relu(y + bias) + residual if fused else y
 
-    label = f"tensor-{m}x{n}x{k}-{tile}-{parts}{how and '-across-' + how}{'-fused' * fused}"
-    dtypes = ("float16", "bfloat16", "float32")
-    return Case(label, "tensor_matmul.cu", call, make, 16, dtypes)
+    source = "wgmma_matmul.cu" if warpgroups else "tensor_matmul.cu"
+    label = f"{source[:-10]}-{m}x{n}x{k}-{tile}-{parts}{how and '-across-' + how}{'-fused' * fused}"
+    dtypes = ("float16", "bfloat16") if warpgroups else ("float16", "bfloat16", "float32")
+    return Case(label, source, call, make, 16, dtypes)
 
 
 def _residual():
@@ -130,6 +132,10 @@ CASES = [
     _tensor(130, 136, 72, 0, how="b"),
     _tensor(129, 140, 40, 0, how="a"),
     _tensor(1, 1, 1, 1),
+    *(_tensor(72, 136, 136, 1, how, core=WGMMA) for how in WAYS),
+    _tensor(264, 8, 328, 0, "a", core=WGMMA),
+    _tensor(130, 129, 328, 1, "b", parts=2, fused=True, core=WGMMA),
+    _tensor(16, 24, 40, 1, batch=(2,), fused=True, core=WGMMA),
     _tensor(5, 8, 0, 1),
     _linear(9, 20, 33),
     _linear(4, 0, 3),

@@ -2,11 +2,11 @@
 
     python tests/planted_bugs.py [softmax.cu ...]      prints every bug and what found it
 
-Four kinds, made from the text of each `.cu` file: a barrier that is missing, a wait for copies (or
-the end of a group of them) that is missing, a bound that is one too far (`i < n` as `i <= n`), an
-index that is one too far (`x[i]` as `x[i + 1]`). All the bugs of
-a file are compiled at once, each behind a switch; a bug is found if some case fails with a report
-or with a wrong result.
+Five kinds, made from the text of each `.cu` file: a barrier that is missing; a wait, an arrival, a
+fence or the end of a group that is missing; an arrival that an mbarrier counts too many, or a phase
+that is not the one waited for; a bound that is one too far (`i < n` as `i <= n`); an index that is
+one too far (`x[i]` as `x[i + 1]`). All the bugs of a file are compiled at once, each behind a
+switch; a bug is found if some case fails with a report or with a wrong result.
 """
 
 import importlib
@@ -27,6 +27,7 @@ SOURCES = sorted({case.source for case in CASES})
 
 # The files of device functions, each with the source whose cases exercise it.
 HEADERS = {
+    "result.cuh": "tensor_matmul.cu",
     "device.cuh": "softmax.cu",
     "rows.cuh": "softmax.cu",
     "philox.cuh": "random.cu",
@@ -39,6 +40,7 @@ HEADERS = {
 HARMLESS = {
     "const bool more = at + BK < end": "a step too many is loaded, as zeros, and not multiplied",
     "start < end; start += TILE": "a tile of keys too many is hidden from all queries",
+    "for (int rows = 0; rows < BLOCKS; ++rows)": "a product too many, into sums nobody reads",
     "(chunk ^ (CHUNKS < 8 ?": "another swizzle, of what is written and what is read alike",
     "if (next < steps) {": "a step too many is loaded, as zeros, and not multiplied",
     "first < s.queries; first += TILE": "a tile of queries too many has no weights",
@@ -46,7 +48,11 @@ HARMLESS = {
     "block * 4 < n; block += grid_threads()": "a block too many finds no element left to write",
 }
 
-WAIT = re.compile(r"copy_async_(?:wait<[^>]*>|commit)\(\);")
+WAIT = re.compile(
+    r"(?:copy_async_|wgmma_)(?:wait<[^>]*>|commit|fence)\(\);|mbarrier_fence_init\(\);"
+    r"|mbarrier_(?:wait|arrive)\([^;]*\);"
+)
+COUNT = re.compile(r"(mbarrier_(?:init|wait)\([^;]*)\);")  # one arrival more, the other phase
 BARRIER = re.compile(r"__sync(?:threads|warp)\([^()]*\);")
 BOUND = re.compile(r"(?<=[\w\])]) < (?=[\w(])")
 INDEX = re.compile(r"(?<=[\w\])])\[(?=[^\[\]])")
@@ -59,7 +65,7 @@ DECLARATION = re.compile(
 
 class Bug(NamedTuple):
     number: int
-    kind: str  # "barrier", "wait", "bound" or "index"
+    kind: str  # "barrier", "wait", "count", "bound" or "index"
     place: str  # file:line
     line: str
 
@@ -94,6 +100,7 @@ def _with_bugs(line, place, bugs):
         return f"emulator_planted({len(bugs)})"
 
     changed = BARRIER.sub(lambda m: f"if (!{switch('barrier')}) {m[0]}", code)
+    changed = COUNT.sub(lambda m: f"{m[1]} + {switch('count')});", changed)
     changed = WAIT.sub(lambda m: f"if (!{switch('wait')}) {m[0]}", changed)
     changed = BOUND.sub(lambda m: f" < {switch('bound')} + ", changed)
     if not DECLARATION.search(code):

@@ -327,7 +327,7 @@ def test_what_nvrtc_refuses_is_shown(gpu, tmp_path, kernel):
 
 def test_a_gpu_without_fitting_tensor_cores_multiplies_without_them_and_says_so_once(caplog):
     x = xp.asarray(np.ones((8, 8), np.float16))
-    linalg._log_fallback.cache_clear()
+    linalg._log_once.cache_clear()
     with emulator.run(capability=75):
         ys = [cuda.matmul(x, x) for _ in range(2)]
     for y in ys:
@@ -341,8 +341,33 @@ def test_half_types_multiply_on_tensor_cores_and_float32_only_if_asked_to():
     assert linalg.has_tensor_cores("matmul", "float16", 80)
     assert linalg.has_tensor_cores("matmul", "bfloat16", 90)
     assert not linalg.has_tensor_cores("matmul", "float32", 90)
+    a, b = (linalg.Operand(xp.asarray(np.zeros((256, 136), np.float16)), 256, 136, 0, False),) * 2
+    assert linalg.choose_core(a, b, "float16") is linalg.WGMMA
+    assert linalg.choose_core(a, b._replace(rows=64), "float16") is linalg.TENSOR
+    with emulator.run(capability=80):
+        assert linalg.choose_core(a, b, "float16") is linalg.TENSOR
     a = np.full((8, 8), 1 + 2.0**-12, np.float32)
     product = linalg.gemm(
         xp.asarray(a), xp.asarray(np.eye(8, dtype=np.float32)), core=linalg.TENSOR
     )
     np.testing.assert_array_equal(xp.asnumpy(product), 1)  # rounded to tf32
+
+
+def test_rows_that_no_tensor_copy_takes_go_another_way_which_is_said_once(caplog):
+    linalg._log_once.cache_clear()
+    a = np.random.default_rng(0).integers(-2, 3, (130, 129)).astype(np.float16)
+    for _ in range(2):
+        y = linalg.gemm(xp.asarray(a), xp.asarray(a.T.copy()))
+        np.testing.assert_array_equal(xp.asnumpy(y), a @ a.T)
+    (record,) = caplog.records
+    assert "float16 without warpgroups" in record.getMessage()
+    assert "multiples of 16 bytes" in record.getMessage()
+
+
+def test_large_products_of_half_types_go_by_warpgroups():
+    a, b = (
+        np.random.default_rng(0).integers(-2, 3, shape).astype(np.float16)
+        for shape in ((136, 72), (72, 144))
+    )
+    y = linalg.gemm(xp.asarray(a), xp.asarray(b))
+    np.testing.assert_array_equal(xp.asnumpy(y), a.astype(np.float32) @ b.astype(np.float32))

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import reference
 from ..reference.random import LOW_64
-from .launcher import Source, capability, common_dtype
+from .launcher import Source, capability_of, common_dtype
 from .linalg import has_tensor_cores
 
 HEADS = ({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128})
@@ -69,7 +69,7 @@ class _Call:
             return
         (n, heads, queries, d), (_, key_heads, keys, dv) = q.shape, v.shape
         self.variant, self.wide = fitting[0], np.float64 if self.dtype == "float64" else np.float32
-        self.tensor = has_tensor_cores("attention", self.dtype, capability(q))
+        self.tensor = has_tensor_cores("attention", self.dtype, capability_of(q))
         self.tile = 64 if self.tensor else 16 if self.dtype == "float64" else 32
         self.query_tiles = n * heads * -(-queries // self.tile)
         self.key_tiles = n * key_heads * -(-keys // self.tile)

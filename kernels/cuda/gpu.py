@@ -107,8 +107,10 @@ def _compiled(kernel):
 
 @functools.cache
 def _module(build):
-    options = ("-std=c++17", *build.options)
-    return cupy.RawModule(code=build.source.text, options=options, backend="nvrtc")
+    options = ["-std=c++17", *build.options]
+    if build.source.architecture:  # CuPy adds the GPU's own, and NVRTC keeps this one
+        options.append(f"-arch={build.source.architecture}")
+    return cupy.RawModule(code=build.source.text, options=tuple(options), backend="nvrtc")
 
 
 def _as_cupy(argument):

@@ -77,10 +77,12 @@ class Source:
     It is compiled, for a dtype and defines, when a kernel of it is first launched.
 
     `variants` are all the sets of defines it may be compiled with: a committed table, that the
-    tests compile for each architecture; those `for_singles` leave float64 out.
+    tests compile for each architecture; those `for_singles` leave float64 out. `architecture` is
+    the only one that the file is for, as "sm_90a"; None: any.
     """
 
-    def __init__(self, file, dtypes=FLOATS, variants=({},), for_singles=()):
+    def __init__(self, file, dtypes=FLOATS, variants=({},), for_singles=(), architecture=None):
+        self.architecture = architecture
         self.path = HERE / file
         self.dtypes, self.variants = tuple(dtypes), (*variants, *for_singles)
         self.for_singles = tuple(for_singles)
@@ -336,9 +338,9 @@ def address(array):
     return _target_of("address", (array,)).raw(array)[0]
 
 
-def capability(array):
+def capability_of(array):
     """The compute capability of an array's device: 90 is 9.0."""
-    return _target_of("capability", (array,)).capability()
+    return _target_of("capability_of", (array,)).capability()
 
 
 # The names of dtypes: NumPy puts one together each time that it is asked.

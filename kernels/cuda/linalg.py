@@ -1,4 +1,4 @@
-"""Matrix products with bias, activation and residual: matmul.cu and tensor_matmul.cu."""
+"""Matrix products: matmul.cu, on tensor cores tensor_matmul.cu, by warpgroups wgmma_matmul.cu."""
 
 import functools
 import logging
@@ -9,7 +9,29 @@ import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import ITEMSIZES, Source, address, capability, common_dtype
+from .launcher import ITEMSIZES, Source, TensorView, address, capability_of, common_dtype
+
+
+class Operand(NamedTuple):
+    """A matrix, or a batch of them, as it lies in memory."""
+
+    array: object
+    rows: int  # of A; of B its columns
+    k: int
+    step: int  # numbers from one matrix of the batch to the next; 0 if there is one for all
+    across: bool  # whether neighbours in memory are neighbouring rows, and not neighbouring k
+
+    @property
+    def width(self):
+        """Numbers that are neighbours in memory."""
+        return self.rows if self.across else self.k
+
+    def view(self):
+        """The matrices as tensor copies see them, in boxes of 64 x 64."""
+        sizes = (self.rows, self.k) if self.across else (self.k, self.rows)
+        matrix = self.rows * self.k
+        count = self.array.size // matrix if self.step and matrix else 1
+        return TensorView(self.array, (*sizes, count), (1, sizes[0], matrix), (64, 64, 1))
 
 
 class Core(NamedTuple):
@@ -22,6 +44,7 @@ class Core(NamedTuple):
     reads: dict  # by bytes of a number: how many are read at a time where rows are aligned so
     writes: int  # numbers that are written at a time
     stage: int = 0  # bytes of dynamic shared memory for each row and column of a tile
+    kernel: str = "gemm"
 
     def rows_of(self, tile):
         """The rows of C that a tile covers."""
@@ -31,9 +54,39 @@ class Core(NamedTuple):
         """The columns of C that a tile covers."""
         return tile["COLUMNS"] * tile["WARPS_N"] * self.column
 
+    def threads(self, tile):
+        """The threads of a block."""
+        return tile["WARPS_M"] * tile["WARPS_N"] * 32
+
     def shared(self, tile):
         """Bytes of dynamic shared memory of a block."""
         return self.stage * (self.rows_of(tile) + self.columns_of(tile))
+
+    def operands(self, a, b, dtype):
+        """What the kernel is given of two Operands: (a, b, how they lie)."""
+        together = self.reads[ITEMSIZES[dtype]]
+        vectors = (_in_vectors(x.array, x.width, dtype, together) for x in (a, b))
+        return a.array, b.array, (a.step, b.step, a.across, not b.across, *vectors)
+
+
+class Warpgroups(Core):
+    """wgmma, on copies by tensor maps."""
+
+    def rows_of(self, tile):
+        return tile["BLOCKS"] * self.row
+
+    def columns_of(self, tile):
+        return self.column
+
+    def threads(self, tile):
+        return 3 * 128
+
+    def shared(self, tile):
+        barriers = 2 * 4 * 8
+        return super().shared(tile) + barriers
+
+    def operands(self, a, b, dtype):
+        return a.view(), b.view(), (a.step > 0, b.step > 0, a.across, b.across)
 
 
 def _tile(rows, columns, warps_m, warps_n):
@@ -49,10 +102,16 @@ SIMT = Core(SOURCE, 16, 32, (LARGE, MIDDLE, SMALL), {2: 4, 4: 4, 8: 4}, 4)
 TENSOR_TILES = _tile(4, 4, 2, 4), _tile(2, 4, 2, 2)
 TENSOR_SOURCE = Source("tensor_matmul.cu", ("float32", "float16", "bfloat16"), TENSOR_TILES)
 TENSOR = Core(TENSOR_SOURCE, 16, 8, TENSOR_TILES, {2: 8, 4: 4}, 2, stage=4 * 64)
+# By warpgroups: 256 x 128 and 128 x 128.
+WGMMA_TILES = {"BLOCKS": 2}, {"BLOCKS": 1}
+WGMMA_SOURCE = Source(
+    "wgmma_matmul.cu", ("float16", "bfloat16"), WGMMA_TILES, architecture="sm_90a"
+)
+WGMMA = Warpgroups(WGMMA_SOURCE, 128, 128, WGMMA_TILES, {}, 2, 4 * 128, "wgmma_gemm")
 TENSOR_CAPABILITY = 80  # cp.async, and mma.sync of bfloat16 and tf32
 ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3}  # as activation.cuh has them
 MULTIPROCESSORS = 132  # of an H100: as many blocks keep it busy
-STEP = 32  # a part of k is a multiple of it, as of each BK
+STEP = 64  # a part of k is a multiple of it, as of each BK
 SPLIT = 256  # a part of k that is worth a block of its own
 
 
@@ -96,9 +155,8 @@ def gemm(
     c = np.empty_like(a, shape=(*leading, m, n), order="C")
     if c.size == 0:
         return c
-    a, a_step, a_transposed = _operand(a, leading)
-    b, b_step, b_transposed = _operand(b, leading)
-    core = core or (TENSOR if has_tensor_cores("matmul", dtype, capability(a)) else SIMT)
+    left, right = _operand(a, leading), _operand(b.swapaxes(-1, -2), leading)
+    core = core or choose_core(left, right, dtype)
     tile = choose_tile(core, m, n, batch, dtype) if tile is None else tile
     blocks = batch * -(-m // core.rows_of(tile)) * -(-n // core.columns_of(tile))
     parts = choose_parts(blocks, k) if parts is None else parts
@@ -109,18 +167,12 @@ def gemm(
         wide = np.float64 if dtype == "float64" else np.float32
         workspace = np.empty_like(a, shape=(parts, *c.shape), dtype=wide, order="C")
     code = ACTIVATIONS[activation]
-    together = core.reads[ITEMSIZES[dtype]]
-    vectors = (
-        _in_vectors(a, (m if a_transposed else k), dtype, together),
-        _in_vectors(b, (k if b_transposed else n), dtype, together),
-        _in_vectors(c, n, dtype, core.writes),
-    )
-    threads = tile["WARPS_M"] * tile["WARPS_N"] * 32
     to = (c, None) if workspace is None else (None, workspace)
-    steps = a_step, b_step, a_transposed, b_transposed
-    ends = bias, residual, m, n, k, *steps, *vectors, code, share
-    kernel = core.source.kernel("gemm", dtype, **tile)
-    kernel((blocks, parts), threads, *to, a, b, *ends, shared=core.shared(tile))
+    a, b, lying = core.operands(left, right, dtype)
+    ends = *lying, _in_vectors(c, n, dtype, core.writes), code, share
+    kernel = core.source.kernel(core.kernel, dtype, **tile)
+    size = (blocks, parts), core.threads(tile)
+    kernel(*size, *to, a, b, bias, residual, m, n, k, *ends, shared=core.shared(tile))
     if workspace is not None:
         kernel = SOURCE.kernel("combine", dtype, **SMALL)
         grid = flat.blocks(c.size)
@@ -131,17 +183,27 @@ def gemm(
 def has_tensor_cores(op, dtype, capability):
     """Whether an op has kernels for the GPU's tensor cores; logs once if the GPU is too old."""
     if ITEMSIZES[dtype] == 2 and capability < TENSOR_CAPABILITY:
-        _log_fallback(op, dtype, capability)
+        need = "[%s] %s without tensor cores: the GPU's compute capability is %s, below 8.0"
+        _log_once(need, op, dtype, capability / 10)
     return ITEMSIZES[dtype] == 2 and capability >= TENSOR_CAPABILITY
 
 
-@functools.cache  # once for each
-def _log_fallback(op, dtype, capability):
-    logging.getLogger(__name__).warning(
-        "[%s] %s without tensor cores: this GPU is of compute capability %d.%d, and the kernels "
-        "need 8.0",
-        *(op, dtype, *divmod(capability, 10)),
-    )
+@functools.cache
+def _log_once(message, *what):
+    logging.getLogger(__name__).warning(message, *what)
+
+
+def choose_core(a, b, dtype):
+    """Warpgroups, tensor cores or neither, for two Operands."""
+    capability = capability_of(a.array)
+    if not has_tensor_cores("matmul", dtype, capability):
+        return SIMT
+    if capability // 10 != 9 or min(a.rows, b.rows) < 128 or a.k < 64:
+        return TENSOR
+    problem = a.view().problem() or b.view().problem()
+    if problem:
+        _log_once("[matmul] %s without warpgroups: %s", dtype, problem)
+    return TENSOR if problem else WGMMA
 
 
 def choose_tile(core, m, n, batch, dtype):
@@ -151,7 +213,7 @@ def choose_tile(core, m, n, batch, dtype):
         rows, columns = core.rows_of(tile), core.columns_of(tile)
         if batch * -(-m // rows) * -(-n // columns) >= MULTIPROCESSORS and rows > 32:
             return tile
-    return tiles[-1] if core is TENSOR or min(m, n) <= 32 else MIDDLE
+    return tiles[-1] if core is not SIMT or min(m, n) <= 32 else MIDDLE
 
 
 def choose_parts(blocks, k):
@@ -160,17 +222,17 @@ def choose_parts(blocks, k):
 
 
 def _operand(x, leading):
-    """(contiguous array, elements from one matrix to the next, whether it lies transposed)."""
-    own = x.shape[:-2]
+    """The Operand of a (..., rows, k); it is copied if it lies neither along nor across."""
+    own, (rows, k) = x.shape[:-2], x.shape[-2:]
     if own != leading and math.prod(own) > 1:
-        x = np.broadcast_to(x, (*leading, *x.shape[-2:]))
-    step = x.shape[-2] * x.shape[-1] if math.prod(x.shape[:-2]) > 1 else 0
+        x = np.broadcast_to(x, (*leading, rows, k))
+    step = rows * k if math.prod(x.shape[:-2]) > 1 else 0
     if x.flags.c_contiguous:
-        return x, step, False
+        return Operand(x, rows, k, step, False)
     across = x.swapaxes(-1, -2)
     if across.flags.c_contiguous:
-        return across, step, True
-    return x.copy(order="C"), step, False
+        return Operand(across, rows, k, step, True)
+    return Operand(x.copy(order="C"), rows, k, step, False)
 
 
 def _in_vectors(x, width, dtype, numbers):

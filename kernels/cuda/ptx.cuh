@@ -244,3 +244,18 @@ __device__ __forceinline__ void wgmma_128(float (&s)[64], unsigned long long a,
         WGMMA("bf16");
 #endif
 }
+
+// setmaxnreg: registers of each thread of a warpgroup, given away or taken.
+template <int COUNT> __device__ __forceinline__ void registers_decrease() {
+    static_assert(COUNT % 8 == 0 && COUNT >= 24, "what the instruction takes");
+#ifndef EMULATOR
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;\n" ::"n"(COUNT));
+#endif
+}
+
+template <int COUNT> __device__ __forceinline__ void registers_increase() {
+    static_assert(COUNT % 8 == 0 && COUNT <= 256, "what the instruction takes");
+#ifndef EMULATOR
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(COUNT));
+#endif
+}

@@ -132,7 +132,12 @@ def _checked(failed, log, build, arch):
 def measure_all(sources=None):
     """The table of every build of the sources (all by default), measured now."""
     every = [b for source in sources or SOURCES.values() for b in builds(source)]
-    jobs = [(build, arch) for build in every for arch in ARCHITECTURES]
+    jobs = [
+        (build, arch)
+        for build in every
+        for arch in ARCHITECTURES
+        if build.source.architecture in (None, arch)
+    ]
     with ThreadPoolExecutor() as pool:
         results = list(pool.map(lambda job: measure(*job), jobs))
     found = {}

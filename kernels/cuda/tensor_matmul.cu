@@ -3,11 +3,10 @@
 // float16 and bfloat16, and float32 rounded to tf32; sums are float32. Operands and parts along k as
 // in matmul.cu, whose `combine` adds up the parts; tensor_tile.cuh has the loop. Needs sm_80.
 // Status: emulated.
+#include "result.cuh"
 #include "tensor_tile.cuh"
 
 typedef Vector<scalar_t, CHUNK> Chunk;
-typedef Vector<scalar_t, 2> Pair;
-constexpr int GROUP = 8;  // rows of tiles whose blocks run at about the same time: they share B in L2
 
 // A matrix of which a block needs the rows (of A; of B the columns) from `first` on. They number
 // `size`; in memory they lie `stride` apart where a row's k are neighbours, and the k do elsewhere.
@@ -62,15 +61,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
          bool a_transposed, bool b_transposed, bool a_vector, bool b_vector, bool c_vector,
          int activation, int share) {
     DYNAMIC_SHARED(scalar_t, shared);
-    const int tiles_m = (m + BM - 1) / BM, tiles_n = (n + BN - 1) / BN, tiles = tiles_m * tiles_n;
-    const int batch = blockIdx.x / tiles, tile = blockIdx.x % tiles;
-    const int group = tile / (GROUP * tiles_n) * GROUP, height = min(GROUP, tiles_m - group);
-    const int in_group = tile % (GROUP * tiles_n);
-    const int first_row = (group + in_group % height) * BM;
-    const int first_column = in_group / height * BN;
+    const Place place(m, n, BM, BN);
     const int start = blockIdx.y * share, end = min(start + share, k);
-    const Operand left{a + batch * a_step, first_row, m, a_transposed ? m : k, end, a_vector};
-    const Operand right{b + batch * b_step, first_column, n, b_transposed ? k : n, end, b_vector};
+    const Operand left{a + place.batch * a_step, place.first_row, m, a_transposed ? m : k, end, a_vector};
+    const Operand right{b + place.batch * b_step, place.first_column, n, b_transposed ? k : n, end, b_vector};
 
     Sums sums = {};
     if (!a_transposed && !b_transposed)
@@ -82,31 +76,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     else
         multiply<ACROSS, ALONG>(sums, left, right, start, shared);
 
-    const long long matrix = (long long)m * n, part = blockIdx.y * (gridDim.x / tiles) + batch;
+    const int tiles = (m + BM - 1) / BM * ((n + BN - 1) / BN), batches = gridDim.x / tiles;
+    const long long part = (long long)blockIdx.y * batches + place.batch;
+    const Result result{c, workspace, bias, residual, m, n, activation, c_vector, place.batch, part};
 #pragma unroll
     for (int r = 0; r < ROWS * 2; ++r) {
-        const int i = first_row + row_of(r);
+        const int i = place.first_row + row_of(r);
         if (i >= m) continue;
 #pragma unroll
-        for (int q = 0; q < COLUMNS * 2; q += 2) {
-            const int j = first_column + column_of(q);
-            const long long to = (long long)i * n + j;
-            Pair pair;
-#pragma unroll
-            for (int e = 0; e < 2; ++e) {
-                if (j + e >= n) continue;
-                if (workspace) {
-                    workspace[part * matrix + to + e] = sums[r][q + e];
-                    continue;
-                }
-                float value = sums[r][q + e];
-                if (bias) value += widen(bias[j + e]);
-                value = activated(value, activation);
-                if (residual) value += widen(residual[batch * matrix + to + e]);
-                pair.at[e] = narrow(value);
-                if (!c_vector) c[batch * matrix + to + e] = pair.at[e];
-            }
-            if (c_vector && !workspace && j < n) *reinterpret_cast<Pair*>(c + batch * matrix + to) = pair;
-        }
+        for (int q = 0; q < COLUMNS * 2; q += 2)
+            result.store(i, place.first_column + column_of(q), sums[r][q], sums[r][q + 1]);
     }
 }
