@@ -7,7 +7,7 @@ import tinygrad_like as tg
 from tinygrad_like.engine import OPS
 
 # The files that run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
-EMULATED = "test_cuda_", "test_planted_bugs", "test_bench_cuda"
+EMULATED = "test_cuda_", "test_planted_bugs", "test_bench_cuda", "test_learn_cuda"
 
 
 def pytest_collection_modifyitems(items):

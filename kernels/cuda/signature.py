@@ -1,7 +1,10 @@
 """The text of a `.cu` file: its headers spliced in, and the C signatures of its kernels."""
 
 import re
+from pathlib import Path
 from typing import NamedTuple
+
+HERE = Path(__file__).parent  # of the headers
 
 DTYPES = {
     "bool": "bool",
@@ -43,7 +46,8 @@ def spliced(path, seen):
         elif included[1] not in seen:
             seen.add(included[1])
             lines.append(f'#line 1 "{included[1]}"')
-            lines.append(spliced(path.parent / included[1], seen))
+            beside = path.parent / included[1]
+            lines.append(spliced(beside if beside.exists() else HERE / included[1], seen))
             lines.append(f'#line {number + 1} "{path.name}"')
     return "\n".join(line for line in lines if line != "#pragma once")
 

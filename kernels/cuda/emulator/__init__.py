@@ -9,4 +9,4 @@ see README.md beside this file for what it finds and how it works.
 
 from .array import DeviceArray, xp
 from .build import EmulatorError, KernelFault, problem
-from .target import TARGET, load_library, run
+from .target import TARGET, Counters, load_library, run

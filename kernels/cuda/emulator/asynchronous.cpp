@@ -262,7 +262,7 @@ void emulator_tensor_load(void* to, const void* map, uint64_t* address, int x, i
         fail(where + ": its destination lies beyond shared memory");
     each_piece(copy, [&](char* piece, const char* from, size_t inside, size_t step) {
         if (launch.checked) {
-            if (inside) checker_touch(from, inside, false, false, CALLER);
+            if (inside) checker_agent_read(from, inside, CALLER);
             checker_agent_touch(barrier.agent, barrier.phase + 1, piece, step, true, CALLER);
         }
         memset(piece, 0xFF, step);

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RUNTIME = ("scheduler.cpp", "checker.cpp", "matrices.cpp", "asynchronous.cpp")
+RUNTIME = ("scheduler.cpp", "checker.cpp", "matrices.cpp", "asynchronous.cpp", "counter.cpp")
 HEADERS = ("interface.hpp", "runtime.hpp", "device.hpp")
 TOOLKIT = "/usr/local/cuda"  # where it is by default
 COMMON = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing"]
@@ -19,6 +19,7 @@ FAST = ["-O2", "-Wno-unknown-pragmas"]
 # a load that the compiler moves before its condition would be reported as a fault of the kernel.
 CHECKED = [
     *("-O1", "-g", "-Wno-unknown-pragmas", "-DEMULATOR_CHECKED"),
+    "-fno-tree-sra",  # a vector stays one access
     *("-fno-if-conversion", "-fno-if-conversion2", "-fno-ssa-phiopt", "-fno-tree-loop-im"),
     "-fsanitize=thread",
     "-fsanitize=bounds-strict,signed-integer-overflow,integer-divide-by-zero",

@@ -216,7 +216,8 @@ void touch_shared(size_t offset, size_t bytes, bool write, const Access& self) {
         });
 }
 
-void check(const void* pointer, size_t bytes, bool write, bool atomic, const void* site) {
+void check(const void* pointer, size_t bytes, bool write, bool atomic, const void* site,
+           bool counted = true) {
     if (!emulator_thread || !launch.checked) return;
     const char* address = static_cast<const char*>(pointer);
     const Fiber* self = running();
@@ -231,6 +232,7 @@ void check(const void* pointer, size_t bytes, bool write, bool atomic, const voi
             fail("misaligned: it touches " + bytes_text(bytes) + " of shared memory at " +
                  site_text(site));
         touch_shared(offset, bytes, write, by_thread(atomic, site));
+        counter_access(offset, bytes, write, true, site);
         return;
     }
     for (uint32_t i = 0; i < launch.buffer_count; ++i) {
@@ -242,6 +244,7 @@ void check(const void* pointer, size_t bytes, bool write, bool atomic, const voi
         for (size_t e = first; e <= last; ++e)
             touch(buffer_cells[i].first[e], by_thread(atomic, site), write, false,
                   [&] { return "element " + std::to_string(e) + " of " + b.name; });
+        if (counted) counter_access((uint64_t(i) << 40) + (address - b.start), bytes, write, false, site);
         return;
     }
     const Image image = own_image();
@@ -265,6 +268,7 @@ void checker_begin_launch() {
 }
 
 void checker_begin_block() {
+    counter_begin_block();
     epoch = 0;
     agents.clear();
     slots = fibers.size() + MAX_AGENTS;
@@ -304,6 +308,11 @@ void checker_touch(const void* address, size_t bytes, bool write, bool atomic, c
     check(address, bytes, write, atomic, site);
 }
 
+void checker_agent_read(const void* address, size_t bytes, const void* site) {
+    check(address, bytes, false, false, site, false);
+    counter_bulk_load(bytes);
+}
+
 void checker_agent_touch(uint32_t agent, uint32_t clock, const void* address, size_t bytes,
                          bool write, const void* site) {
     const char* at = static_cast<const char*>(address);
@@ -337,6 +346,7 @@ void checker_copy_issued(const AsyncCopy& copy) {
     if (offset == SIZE_MAX || copy.bytes > shared_room(copy.to))
         report_out_of_bounds(copy.to, copy.bytes, true, copy.site);
     touch_shared(offset, copy.bytes, true, by_thread(false, copy.site));
+    counter_access(offset, copy.bytes, true, true, copy.site);
     for (size_t i = 0; i < copy.bytes; ++i) shared_cells[offset + i].write.in_flight = true;
 }
 

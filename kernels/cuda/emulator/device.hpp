@@ -162,6 +162,10 @@ inline void sincospi(double x, double* s, double* c) {
     *c = std::cos(M_PI * x);
 }
 
+// By value, as CUDA has them: std::max would load what it returns once more.
+template <class T> T max(T a, T b) { return a < b ? b : a; }
+template <class T> T min(T a, T b) { return b < a ? b : a; }
+
 using std::abs;
 using std::ceil;
 using std::cos;
@@ -179,8 +183,6 @@ using std::isinf;
 using std::isnan;
 using std::log;
 using std::log1p;
-using std::max;
-using std::min;
 using std::pow;
 using std::sin;
 using std::sqrt;

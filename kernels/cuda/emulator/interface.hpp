@@ -16,6 +16,14 @@ struct EmulatorBuffer {
     const char* name;  // of the parameter
 };
 
+// What a launch moved, added up over its blocks: see counter.cpp.
+struct EmulatorCounters {
+    uint64_t global_loads, global_stores;  // requests of a warp
+    uint64_t load_sectors, store_sectors;  // of 32 bytes
+    uint64_t shared_loads, shared_stores;  // requests of a warp
+    uint64_t wavefronts, conflicts;        // of shared memory; those beyond the least
+};
+
 struct EmulatorLaunch {
     uint32_t grid[3], block[3];
     uint64_t dynamic_shared;  // bytes
@@ -25,6 +33,7 @@ struct EmulatorLaunch {
     uint64_t access_limit;    // checked accesses until a launch counts as endless
     const EmulatorBuffer* buffers;
     uint32_t buffer_count;
+    EmulatorCounters* counters;  // or null
 };
 
 struct EmulatorIndex { uint32_t x, y, z; };

@@ -79,12 +79,19 @@ void checker_warp(uint32_t warp, uint32_t lanes);      // these lanes met at a b
 void checker_copy_issued(const AsyncCopy&);
 void checker_copy_landed(const AsyncCopy&);
 
+// What is counted: counter.cpp.
+void counter_begin_block();
+void counter_access(uint64_t address, size_t bytes, bool write, bool shared, const void* site);
+void counter_bulk_load(uint64_t bytes);  // of a tensor copy
+void counter_end_block();
+
 // Agents are what reads and writes shared memory beside the threads: the copies that complete at an
 // mbarrier, the products of a warpgroup. Each is a slot in the vector clocks.
 constexpr uint32_t MAX_AGENTS = 96;
 typedef std::vector<uint32_t> Clocks;
 uint32_t checker_agent(const char* name);  // the number of a new one
 void checker_touch(const void* address, size_t bytes, bool write, bool atomic, const void* site);
+void checker_agent_read(const void* address, size_t bytes, const void* site);  // of global memory
 void checker_agent_touch(uint32_t agent, uint32_t clock, const void* address, size_t bytes,
                          bool write, const void* site);
 void checker_release(Clocks& into);            // what the running thread has seen and done

@@ -194,7 +194,9 @@ void run_block() {
         if (run_ready() || !live || failed() || asynchronous_progress()) continue;
         report_deadlock();
     }
-    if (!failed()) asynchronous_end_block();
+    if (failed()) return;
+    asynchronous_end_block();
+    counter_end_block();
 }
 
 void release_barrier() {

@@ -21,6 +21,29 @@ class _Buffer(ctypes.Structure):
     )
 
 
+class Counters(ctypes.Structure):
+    """What launches moved: give one to `run(checked=True, counters=...)`, it is added to.
+
+    `global_loads`, `global_stores`, `shared_loads` and `shared_stores` are requests of a warp,
+    `load_sectors` and `store_sectors` the 32-byte sectors of global memory that they moved,
+    `wavefronts` the passes through shared memory, `conflicts` those beyond the least possible.
+    """
+
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            *("global_loads", "global_stores", "load_sectors", "store_sectors"),
+            *("shared_loads", "shared_stores", "wavefronts", "conflicts"),
+        )
+    )
+
+    def __repr__(self):
+        return f"Counters({', '.join(f'{k}={v}' for k, v in self.as_dict().items())})"
+
+    def as_dict(self):
+        return {name: getattr(self, name) for name, _ in self._fields_}
+
+
 class _Launch(ctypes.Structure):
     _fields_ = (
         ("grid", ctypes.c_uint32 * 3),
@@ -32,6 +55,7 @@ class _Launch(ctypes.Structure):
         ("access_limit", ctypes.c_uint64),
         ("buffers", ctypes.POINTER(_Buffer)),
         ("buffer_count", ctypes.c_uint32),
+        ("counters", ctypes.POINTER(Counters)),
     )
 
 
@@ -60,6 +84,7 @@ class Mode(NamedTuple):
     checked: bool = False  # whether every access to memory is watched
     replace: object = None  # from a launcher.Build to another text for it, or None
     planted: int = 0  # the number of the bug in such a text that is active
+    counters: Counters | None = None  # of checked launches
     capability: int = 90  # what the emulated device says that it is
     access_limit: int = 1 << 31  # checked accesses; a launch beyond it is endless
 
@@ -126,7 +151,7 @@ def _launch(kernel, grid, block, arguments, shared):
     launch = _Launch(
         *((ctypes.c_uint32 * 3)(*extent) for extent in (grid, block)),
         *(shared, mode.schedule, mode.checked, mode.planted, mode.access_limit),
-        *(buffers, len(arrays)),
+        *(buffers, len(arrays), mode.counters and ctypes.pointer(mode.counters)),
     )
     pointers = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(v) for v, _ in arguments))
     with _one_launch:
