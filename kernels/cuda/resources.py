@@ -65,6 +65,8 @@ def measure(build, arch):
     """{kernel: Resources} of a `launcher.Build`. Raises CompileError with the compiler's log."""
     compiled = _by_nvrtc if _nvrtc() else _by_nvcc
     log = compiled(build, arch)
+    if "Potential Performance Loss" in log:  # as of wgmma, made to wait for each other
+        raise CompileError(f"{build.label}, {arch}: ptxas warns of a loss:\n{log}")
     found = {}
     for part in log.split("Compiling entry function")[1:]:
         name = re.match(r" '(\w+)'", part)[1]

@@ -3,6 +3,11 @@
 #pragma once
 #include "activation.cuh"
 
+// Not inlined: a thread has up to 128 sums, each with its code.
+__device__ __noinline__ float out_of_line(float x, int activation) {
+    return activated(x, activation);
+}
+
 struct Result {
     scalar_t* c;
     float* workspace;
@@ -26,7 +31,7 @@ struct Result {
             }
             float value = sums[e];
             if (bias) value += widen(bias[j + e]);
-            value = activated(value, activation);
+            if (activation != NONE) value = out_of_line(value, activation);
             if (residual) value += widen(residual[matrix * size + at + e]);
             pair.at[e] = narrow(value);
             if (!pairs) c[matrix * size + at + e] = pair.at[e];

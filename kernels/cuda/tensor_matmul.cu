@@ -6,7 +6,6 @@
 #include "result.cuh"
 #include "tensor_tile.cuh"
 
-typedef Vector<scalar_t, CHUNK> Chunk;
 
 // A matrix of which a block needs the rows (of A; of B the columns) from `first` on. They number
 // `size`; in memory they lie `stride` apart where a row's k are neighbours, and the k do elsewhere.
@@ -33,13 +32,11 @@ struct Operand {
                 copy_async_16(to, inside ? from : matrix, inside);
                 continue;
             }
-            Chunk held;
-#pragma unroll
+#pragma unroll 1
             for (int e = 0; e < CHUNK; ++e) {
                 const bool here = along ? row < size && k + e < end : row + e < size && k < end;
-                held.at[e] = here ? from[e] : narrow(0);
+                to[e] = here ? from[e] : narrow(0);
             }
-            *reinterpret_cast<Chunk*>(to) = held;
         }
     }
 };

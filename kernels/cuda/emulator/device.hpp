@@ -20,6 +20,7 @@
 #undef __launch_bounds__
 #undef __grid_constant__
 #define __global__ __attribute__((noinline))
+#define __noinline__ __attribute__((noinline))
 #define __launch_bounds__(...)
 #define __grid_constant__
 // All static shared memory of a file lies in one section, which is filled with NaN for each block.
