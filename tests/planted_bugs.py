@@ -32,6 +32,7 @@ HEADERS = {
     "rows.cuh": "softmax.cu",
     "philox.cuh": "random.cu",
     "attention.cuh": "attention.cu",
+    "gathered.cuh": "conv.cu",
     "gemm_tile.cuh": "matmul.cu",
     "tensor_tile.cuh": "tensor_matmul.cu",
 }
@@ -42,6 +43,7 @@ HARMLESS = {
     "start < end; start += TILE": "a tile of keys too many is hidden from all queries",
     "for (int rows = 0; rows < BLOCKS; ++rows)": "a product too many, into sums nobody reads",
     "(chunk ^ (CHUNKS < 8 ?": "another swizzle, of what is written and what is read alike",
+    "if (at + BK < end) {": "a step too many is loaded, as zeros, and not multiplied",
     "if (next < steps) {": "a step too many is loaded, as zeros, and not multiplied",
     "first < s.queries; first += TILE": "a tile of queries too many has no weights",
     "for (int j = 0; j < PARTS; ++j) {": "columns beyond the head are not written",

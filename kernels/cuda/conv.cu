@@ -1,8 +1,9 @@
 // 2-D convolution and its two gradients as products of matrices whose operands are never built.
 //
 // x, dx (N, C, H, W); weight, dweight (O, C / groups, kh, kw); y, g (N, O, P, Q). Each group is a
-// product (gemm_tile.cuh), and each load computes where in the images its number lies; numbers in
-// the padding are 0. A position counts the places of all images, image by image.
+// product (gemm_tile.cuh or, for half types on tensor cores, gathered.cuh), and each load computes
+// where in the images its number lies; numbers in the padding are 0. A position counts the places of
+// all images, image by image.
 //
 //   forward       y[o, position]  = sum over k = (c, i, j) of weight[o, k] * x[c, position + (i, j)]
 //   input grad    dx[c, position] = sum over k = (o, i, j) of weight[o, c, i, j] * g[o, ...]
@@ -11,7 +12,14 @@
 // The weight gradient is cut into gridDim.y parts of the positions, which leave their sums in a
 // workspace (parts, dweight's shape) of acc_t, for the launcher to add up. Outputs are overwritten.
 // Status: emulated.
+#include "activation.cuh"
+#ifdef TENSOR
+#include "gathered.cuh"
+template <int SIZE, Order ORDER> using Operand = Gathered<SIZE, ORDER>;
+#else
 #include "gemm_tile.cuh"
+template <int SIZE, Order ORDER> using Operand = Tile<SIZE, ORDER>;
+#endif
 
 struct Shape {
     int images, channels, height, width;
@@ -79,9 +87,9 @@ template <class F>
 __device__ __forceinline__ void write(const Sums& sums, const Block& block, int rows, int columns,
                                       F f) {
 #pragma unroll
-    for (int r = 0; r < ROWS * 4; ++r) {
+    for (int r = 0; r < OWN_ROWS; ++r) {
 #pragma unroll
-        for (int c = 0; c < COLUMNS * 4; ++c) {
+        for (int c = 0; c < OWN_COLUMNS; ++c) {
             const int row = block.first_row + row_of(r), column = block.first_column + column_of(c);
             if (row < rows && column < columns) f(row, column, sums[r][c]);
         }
@@ -98,8 +106,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const int end = channels * taps;
     const Block block(rows, columns);
     Sums sums = {};
-    Tile<BM, ALONG_K> weights;
-    Tile<BN, SPREAD> patches;
+    Operand<BM, ALONG_K> weights;
+    Operand<BN, SPREAD> patches;
     multiply(
         sums, 0, end, weights, patches,
         [&](auto& tile, int start) {
@@ -107,7 +115,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 const int row = block.first_row + tile.row(q, 0), k = start + tile.depth(q, 0);
                 const long long from = ((long long)block.group * rows + row) * end + k;
 #pragma unroll
-                for (int e = 0; e < 4; ++e)
+                for (int e = 0; e < LOADED; ++e)
                     held[e] = row < rows && k + e < end ? widen(weight[from + e]) : acc_t(0);
             });
         },
@@ -116,7 +124,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 const int k = start + tile.depth(q, 0), tap = k % taps;
                 const int channel = block.group * channels + k / taps;
 #pragma unroll
-                for (int e = 0; e < 4; ++e) {
+                for (int e = 0; e < LOADED; ++e) {
                     const int column = block.first_column + tile.row(q, e);
                     held[e] = 0;
                     if (k >= end || column >= columns) continue;
@@ -142,15 +150,15 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const int end = filters * taps;
     const Block block(rows, columns);
     Sums sums = {};
-    Tile<BM, ALONG_K> weights;
-    Tile<BN, SPREAD> gradients;
+    Operand<BM, ALONG_K> weights;
+    Operand<BN, SPREAD> gradients;
     multiply(
         sums, 0, end, weights, gradients,
         [&](auto& tile, int start) {
             tile.load([&](int q, Held& held) {
                 const int row = block.first_row + tile.row(q, 0);
 #pragma unroll
-                for (int e = 0; e < 4; ++e) {
+                for (int e = 0; e < LOADED; ++e) {
                     const int k = start + tile.depth(q, e);
                     const long long filter = block.group * filters + k / taps;
                     held[e] = 0;
@@ -164,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 const int k = start + tile.depth(q, 0), tap = k % taps;
                 const int filter = block.group * filters + k / taps;
 #pragma unroll
-                for (int e = 0; e < 4; ++e) {
+                for (int e = 0; e < LOADED; ++e) {
                     const int column = block.first_column + tile.row(q, e);
                     held[e] = 0;
                     if (k >= end || column >= columns) continue;
@@ -191,8 +199,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     const int end = min(start + share, s.images * area);
     const Block block(rows, columns);
     Sums sums = {};
-    Tile<BM, ALONG_K> gradients;
-    Tile<BN, ALONG_K> patches;
+    Operand<BM, ALONG_K> gradients;
+    Operand<BN, ALONG_K> patches;
     multiply(
         sums, start, end, gradients, patches,
         [&](auto& tile, int start) {
@@ -201,7 +209,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 const int filter = block.group * rows + row;
                 Position out(k, s.out_h, s.out_w);
 #pragma unroll
-                for (int e = 0; e < 4; ++e, out.next(s.out_h, s.out_w)) {
+                for (int e = 0; e < LOADED; ++e, out.next(s.out_h, s.out_w)) {
                     held[e] = 0;
                     if (row >= rows || k + e >= end) continue;
                     const long long from = plane(out.image, s.filters, filter, area);
@@ -216,7 +224,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                 const int k = start + tile.depth(q, 0);
                 Position out(k, s.out_h, s.out_w);
 #pragma unroll
-                for (int e = 0; e < 4; ++e, out.next(s.out_h, s.out_w)) {
+                for (int e = 0; e < LOADED; ++e, out.next(s.out_h, s.out_w)) {
                     held[e] = 0;
                     if (column >= columns || k + e >= end) continue;
                     held[e] = looked_at(x, s, channel, out, tap / s.kernel_w, tap % s.kernel_w);

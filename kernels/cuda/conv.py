@@ -4,11 +4,12 @@ import numpy as np
 
 from .. import reference
 from ..reference.windows import output_size
-from .launcher import Source, common_dtype
-from .linalg import LARGE, MIDDLE, MULTIPROCESSORS, SIMT, SMALL, STEP
+from .launcher import Source, capability_of, common_dtype
+from .linalg import LARGE, MIDDLE, MULTIPROCESSORS, SIMT, SMALL, STEP, TENSOR, has_tensor_cores
 from .reduce import sum_middle
 
-SOURCE = Source("conv.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,))
+TENSOR_TILES = tuple({**tile, "TENSOR": 1} for tile in TENSOR.tiles)
+SOURCE = Source("conv.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,), for_halves=TENSOR_TILES)
 SPLIT = 512  # positions that are worth a block of their own
 MOST = 2**31 - 1  # positions of all images, as an int
 
@@ -23,7 +24,9 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     y = np.empty_like(x, shape=(n, filters, out_h, out_w))
     if x.size == 0 or y.size == 0 or weight.size == 0:
         return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
-    kernel, blocks, threads = _launch("conv2d", dtype, groups, filters // groups, n * out_h * out_w)
+    kernel, blocks, threads = _launch(
+        "conv2d", x, dtype, groups, filters // groups, n * out_h * out_w
+    )
     kernel(blocks, threads, y, x, weight, bias, shape)
     return y
 
@@ -37,7 +40,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     n, channels, height, width = x_shape
     dx = np.empty_like(g, shape=x_shape)
     kernel, blocks, threads = _launch(
-        "conv2d_input_grad", dtype, groups, channels // groups, n * height * width
+        "conv2d_input_grad", g, dtype, groups, channels // groups, n * height * width
     )
     kernel(blocks, threads, dx, g, weight, shape)
     return dx
@@ -52,7 +55,7 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     filters, *patch = weight_shape
     positions = g.shape[0] * g.shape[2] * g.shape[3]
     kernel, blocks, threads = _launch(
-        "conv2d_weight_grad", dtype, groups, filters // groups, patch[0] * patch[1] * patch[2]
+        "conv2d_weight_grad", g, dtype, groups, filters // groups, patch[0] * patch[1] * patch[2]
     )
     parts = max(1, min(2 * MULTIPROCESSORS // blocks, positions // SPLIT))
     share = -(-positions // parts // STEP) * STEP
@@ -83,11 +86,14 @@ def _fits(shape):
     return max(images * height * width, images * out_h * out_w, sides) <= MOST
 
 
-def _launch(name, dtype, groups, rows, columns):
-    """(kernel, blocks, threads) of the largest tile of which there are enough."""
-    for tile in (LARGE, MIDDLE, SMALL):
-        blocks = groups * -(-rows // SIMT.rows_of(tile)) * -(-columns // SIMT.columns_of(tile))
-        filled = rows > SIMT.rows_of(tile) // 2 and columns > SIMT.columns_of(tile) // 2
-        if filled and blocks >= MULTIPROCESSORS and not (tile is LARGE and dtype == "float64"):
+def _launch(name, array, dtype, groups, rows, columns):
+    """(kernel, blocks, threads) of the largest tile of which an array's GPU gets enough."""
+    core, tiles = SIMT, (MIDDLE, SMALL) if dtype == "float64" else (LARGE, MIDDLE, SMALL)
+    if has_tensor_cores("conv2d", dtype, capability_of(array)):
+        core, tiles = TENSOR, TENSOR_TILES
+    for tile in tiles:
+        blocks = groups * -(-rows // core.rows_of(tile)) * -(-columns // core.columns_of(tile))
+        filled = rows > core.rows_of(tile) // 2 and columns > core.columns_of(tile) // 2
+        if filled and blocks >= MULTIPROCESSORS:
             break
-    return SOURCE.kernel(name, dtype, **tile), blocks, tile["WARPS_M"] * tile["WARPS_N"] * 32
+    return SOURCE.kernel(name, dtype, **tile), blocks, core.threads(tile)

@@ -22,7 +22,9 @@ constexpr int THREADS = WARPS_M * WARPS_N * WARP;
 constexpr int MIN_BLOCKS = 256 / THREADS;  // on a multiprocessor; asking for more would spill
 constexpr int PAD = 4;  // a tile that is stored across, four k at a time, meets each bank once
 typedef Vector<acc_t, 4> Four;
-typedef acc_t Held[4];  // what a thread loads at a time
+// A thread's numbers of C, and what it loads at a time.
+constexpr int OWN_ROWS = ROWS * 4, OWN_COLUMNS = COLUMNS * 4, LOADED = 4;
+typedef acc_t Held[LOADED];
 
 // How the four numbers that a thread loads at a time lie in a tile of SIZE rows (or columns) x BK.
 enum Order {

@@ -77,15 +77,23 @@ class Source:
     It is compiled, for a dtype and defines, when a kernel of it is first launched.
 
     `variants` are all the sets of defines it may be compiled with: a committed table, that the
-    tests compile for each architecture; those `for_singles` leave float64 out. `architecture` is
-    the only one that the file is for, as "sm_90a"; None: any.
+    tests compile for each architecture; those `for_singles` leave float64 out, those `for_halves`
+    float32 too. `architecture` is the only one that the file is for, as "sm_90a"; None: any.
     """
 
-    def __init__(self, file, dtypes=FLOATS, variants=({},), for_singles=(), architecture=None):
+    def __init__(
+        self,
+        file,
+        dtypes=FLOATS,
+        variants=({},),
+        for_singles=(),
+        for_halves=(),
+        architecture=None,
+    ):
         self.architecture = architecture
         self.path = HERE / file
-        self.dtypes, self.variants = tuple(dtypes), (*variants, *for_singles)
-        self.for_singles = tuple(for_singles)
+        self.dtypes, self.variants = tuple(dtypes), (*variants, *for_singles, *for_halves)
+        self._widest = (8, variants), (4, for_singles), (2, for_halves)  # bytes of a number
         self._kernels = {}
         if self.path.parent == HERE:
             SOURCES[file] = self
@@ -119,7 +127,8 @@ class Source:
 
     def variants_for(self, scalar):
         """The variants that there are for a dtype."""
-        return [v for v in self.variants if scalar != "float64" or v not in self.for_singles]
+        size = ITEMSIZES[scalar]
+        return [v for widest, several in self._widest if size <= widest for v in several]
 
     @functools.cached_property
     def text(self):

@@ -18,7 +18,7 @@ struct Operand {
     template <int SIZE, Order ORDER>
     __device__ __forceinline__ void load(scalar_t* tile, int start) const {
         typedef Tile<SIZE, ORDER> T;
-        const bool along = ORDER == ALONG;
+        const bool along = ORDER == ALONG_K;
 #pragma unroll
         for (int q = 0; q < T::EACH; ++q) {
             const int i = threadIdx.x + q * THREADS, line = i / T::CHUNKS, chunk = i % T::CHUNKS;
@@ -65,13 +65,13 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 
     Sums sums = {};
     if (!a_transposed && !b_transposed)
-        multiply<ALONG, ACROSS>(sums, left, right, start, shared);
+        multiply<ALONG_K, ACROSS>(sums, left, right, start, shared);
     else if (!a_transposed)
-        multiply<ALONG, ALONG>(sums, left, right, start, shared);
+        multiply<ALONG_K, ALONG_K>(sums, left, right, start, shared);
     else if (!b_transposed)
         multiply<ACROSS, ACROSS>(sums, left, right, start, shared);
     else
-        multiply<ACROSS, ALONG>(sums, left, right, start, shared);
+        multiply<ACROSS, ALONG_K>(sums, left, right, start, shared);
 
     const int tiles = (m + BM - 1) / BM * ((n + BN - 1) / BN), batches = gridDim.x / tiles;
     const long long part = (long long)blockIdx.y * batches + place.batch;

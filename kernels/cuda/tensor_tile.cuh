@@ -1,4 +1,4 @@
-// The main loop of a product on tensor cores, C += A B, for one tile of C: tensor_matmul.cu.
+// The main loop of a product on tensor cores, C += A B, for one tile of C: tensor_matmul.cu, gathered.cuh.
 //
 // The block walks along k in steps of BK, 64 bytes. Asynchronous copies bring the tiles of A and B
 // into a ring of STAGES stages in shared memory, up to three steps ahead of the arithmetic. A warp
@@ -26,23 +26,24 @@ constexpr int THREADS = WARPS_M * WARPS_N * WARP;
 constexpr int MIN_BLOCKS = 256 / THREADS;  // on a multiprocessor; asking for more would spill
 constexpr bool TF32 = sizeof(scalar_t) == 4;
 
-typedef float Sums[ROWS * 2][COLUMNS * 2];
+constexpr int OWN_ROWS = ROWS * 2, OWN_COLUMNS = COLUMNS * 2;  // a thread's numbers of C
+typedef float Sums[OWN_ROWS][OWN_COLUMNS];
 typedef unsigned Fragment[4];
 
 // How a tile of SIZE rows of A, or columns of B, lies in global and in shared memory.
 enum Order {
-    ALONG,  // neighbouring k are neighbours: SIZE rows of BK
-    ACROSS  // neighbouring rows are: BK rows of SIZE
+    ALONG_K,  // neighbouring k are neighbours: SIZE rows of BK
+    ACROSS    // neighbouring rows are: BK rows of SIZE
 };
 
 template <int SIZE, Order ORDER> struct Tile {
-    static constexpr int CHUNKS = (ORDER == ALONG ? BK : SIZE) / CHUNK;  // of a row in memory
+    static constexpr int CHUNKS = (ORDER == ALONG_K ? BK : SIZE) / CHUNK;  // of a row in memory
     static constexpr int EACH = SIZE * BK / CHUNK / THREADS;             // chunks of a thread
     static_assert(EACH * THREADS * CHUNK == SIZE * BK, "each thread loads as much as the others");
 
     // Where chunk `chunk` of row `row` in memory is.
     static __device__ __forceinline__ int place(int row, int chunk) {
-        const int other = ORDER == ALONG ? row / 2 % 4 : TF32 ? row % 4 * 2 : row % 8;
+        const int other = ORDER == ALONG_K ? row / 2 % 4 : TF32 ? row % 4 * 2 : row % 8;
         return (row * CHUNKS + (chunk ^ other)) * CHUNK;
     }
 
@@ -54,7 +55,7 @@ template <int SIZE, Order ORDER> struct Tile {
         const int lane = threadIdx.x % WARP;
         const int lower = lane / 8 % 2, upper = lane / 16;
         const int rows = ROWS_FIRST ? lower : upper, more = ROWS_FIRST ? upper : lower;
-        if (ORDER == ALONG) {
+        if (ORDER == ALONG_K) {
             const int row = first + lane % 8 + rows * 8, chunk = step * 2 + more;
             load_matrices(to, tile + place(row, chunk));
         } else if (!TF32) {
