@@ -1,4 +1,4 @@
-"""The five training steps that are measured: starting weights, batches and arithmetic.
+"""The training steps that are measured: starting weights, batches and arithmetic.
 
     mlp        Dense 784-128-64-10, ReLU                                  128 images of 28 x 28
     cnn        Conv 1-32 and 32-64, 3x3, pad 1, each with ReLU and max-pool 2,
@@ -6,6 +6,11 @@
     lstm       Embedding 65-128, LSTM 2 x 256, Dense 256-65               32 sequences of 64
     gpt-mini   4 blocks of width 128, 4 heads                             12 sequences of 64
     gpt-small  6 blocks of width 384, 6 heads                             8 sequences of 256
+    gpt2       12 blocks of width 768, 12 heads, 50,257 tokens, bfloat16  8 sequences of 1024
+
+The first five are for every device; gpt2, with its 124 million parameters, is for a GPU. There
+"bfloat16" is autocast: products in bfloat16, parameters and optimizer in float32. gpt2-tiny is the
+same step in a size for tests.
 
 Loss: mean cross-entropy, over all positions. Optimizer: AdamW. Everything is NumPy, so that each
 opponent builds the same model in a process that loads no other library. Layouts are those of
@@ -33,10 +38,24 @@ class GPTSizes(NamedTuple):
     heads: int
     context: int
     batch: int
+    vocabulary: int = VOCABULARY
+    bfloat16: bool = False
 
 
-GPTS = {"gpt-mini": GPTSizes(4, 128, 4, 64, 12), "gpt-small": GPTSizes(6, 384, 6, 256, 8)}
-NAMES = ("mlp", "cnn", "lstm", *GPTS)
+GPTS = {
+    "gpt-mini": GPTSizes(4, 128, 4, 64, 12),
+    "gpt-small": GPTSizes(6, 384, 6, 256, 8),
+    "gpt2": GPTSizes(12, 768, 12, 1024, 8, vocabulary=50257, bfloat16=True),
+    "gpt2-tiny": GPTSizes(2, 32, 2, 16, 4, vocabulary=101, bfloat16=True),
+}
+NAMES = ("mlp", "cnn", "lstm", "gpt-mini", "gpt-small")
+NAMES_ON_A_GPU = (*NAMES, "gpt2")
+EVERY_NAME = (*NAMES_ON_A_GPU, "gpt2-tiny")
+
+
+def in_bfloat16(name):
+    """Whether the products of a step are in bfloat16, by autocast."""
+    return name in GPTS and GPTS[name].bfloat16
 
 
 def weights(name):
@@ -77,7 +96,7 @@ def _dense(path, n_in, n_out):
 
 def _gpt_shapes(sizes):
     d = sizes.width
-    shapes = {"token.weight": (VOCABULARY, d), "position.weight": (sizes.context, d)}
+    shapes = {"token.weight": (sizes.vocabulary, d), "position.weight": (sizes.context, d)}
     norms = ["norm"]
     for k in range(sizes.blocks):
         block = f"blocks.{k}"
@@ -103,8 +122,10 @@ def batches(name, size=None):
         return [
             (rng.random((n, *shape), np.float32), rng.integers(0, 10, n)) for _ in range(BATCHES)
         ]
-    n, t = (GPTS[name].batch, GPTS[name].context) if name in GPTS else (LSTM_BATCH, LSTM_STEPS)
-    text = rng.integers(0, VOCABULARY, (BATCHES, size or n, t + 1))
+    n, t, vocabulary = LSTM_BATCH, LSTM_STEPS, VOCABULARY
+    if name in GPTS:
+        n, t, vocabulary = GPTS[name].batch, GPTS[name].context, GPTS[name].vocabulary
+    text = rng.integers(0, vocabulary, (BATCHES, size or n, t + 1))
     return [(np.array(piece[:, :-1]), np.array(piece[:, 1:])) for piece in text]
 
 
@@ -115,8 +136,8 @@ def gemm_flops(name):
     need no gradient; attention's two forward products have four in the backward pass.
     """
     if name in GPTS:
-        blocks, d, _, t, n = GPTS[name]
-        dense = 3 * 2 * n * t * (blocks * 12 * d * d + d * VOCABULARY)
+        blocks, d, _, t, n, vocabulary, _ = GPTS[name]
+        dense = 3 * 2 * n * t * (blocks * 12 * d * d + d * vocabulary)
         return dense + blocks * 6 * 2 * n * (t * (t + 1) // 2) * d, 0
     if name == "lstm":
         layers = sum(4 * h * (m + h) for m, h in itertools.pairwise(LSTM_WIDTHS))

@@ -1,6 +1,7 @@
 """The benchmark itself: fair turns, agreement before timing, no figure faster than the machine."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tinygrad_like.kernels import reference
+from tinygrad_like.kernels.cuda import emulator
 
-from bench import arena, limits, report, workloads
+from bench import arena, limits, report, steps, workloads
 from bench.kernel_rows import ROWS
 from bench.opponents import build
 
@@ -121,6 +123,28 @@ def test_our_step_is_pytorchs(workload):
         step = build(name, workload, batch_size=2)
         losses[name] = [[step() for _ in range(2)]]
     arena.check_agreement(workload, losses, 1e-5)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+def test_our_step_in_bfloat16_is_pytorchs(device):
+    pytest.importorskip("torch")
+    if device == "cuda-emulator" and emulator.problem():
+        pytest.skip(emulator.problem())
+    place = {"ours": f"gpt2-tiny@{device}", "torch": "gpt2-tiny"}
+    losses = {}
+    for name, workload in place.items():
+        step = build(name, workload, batch_size=2)
+        losses[name] = [[step() for _ in range(3)]]
+    arena.check_agreement("gpt2-tiny", losses, steps.HALF_TOLERANCE)
+
+
+def test_gpt2_is_for_a_gpu_and_has_124_million_parameters():
+    assert "gpt2" not in workloads.NAMES
+    assert "gpt2" in workloads.NAMES_ON_A_GPU
+    assert not steps.runs("jax", "gpt2")
+    assert steps.runs("jax", "mlp")
+    shapes = workloads._gpt_shapes(workloads.GPTS["gpt2"]).values()
+    assert 124e6 < sum(map(math.prod, shapes)) < 125e6
 
 
 def test_the_flops_of_a_step_are_those_of_its_layers():

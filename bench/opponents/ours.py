@@ -1,5 +1,6 @@
-"""The five steps in tinygrad_like."""
+"""The training steps in tinygrad_like."""
 
+import contextlib
 import itertools
 
 import tinygrad_like as tg
@@ -42,7 +43,7 @@ def mlp():
 
 def gpt(sizes):
     return nn.GPT(
-        workloads.VOCABULARY, sizes.context, sizes.width, sizes.blocks, sizes.heads
+        sizes.vocabulary, sizes.context, sizes.width, sizes.blocks, sizes.heads
     )  # of tanh's GELU
 
 
@@ -68,9 +69,13 @@ def build(name, workload, batch_size, device):
         ]
     )
 
+    in_bfloat16 = workloads.in_bfloat16(workload)
+    precision = tg.autocast("bfloat16") if in_bfloat16 else contextlib.nullcontext()
+
     def step():
         x, labels = next(batches)
-        loss = tg.losses.cross_entropy(model(x), labels)
+        with precision:
+            loss = tg.losses.cross_entropy(model(x), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

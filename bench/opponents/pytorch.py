@@ -1,5 +1,6 @@
-"""The five steps in PyTorch: eager with AdamW's default or its fused form, and torch.compile."""
+"""The steps in PyTorch: eager with AdamW's default or its fused form, and torch.compile."""
 
+import contextlib
 import itertools
 
 import torch
@@ -49,7 +50,7 @@ class GPT(nn.Module):
 
     def __init__(self, sizes):
         super().__init__()
-        self.token = nn.Embedding(workloads.VOCABULARY, sizes.width)
+        self.token = nn.Embedding(sizes.vocabulary, sizes.width)
         self.position = nn.Embedding(sizes.context, sizes.width)
         self.blocks = nn.Sequential(*(Block(sizes.width, sizes.heads) for _ in range(sizes.blocks)))
         self.norm = nn.LayerNorm(sizes.width)
@@ -130,9 +131,13 @@ def build(name, workload, batch_size, device):
     if name == "compile":
         loss_of = torch.compile(loss_of)
 
+    in_bfloat16 = workloads.in_bfloat16(workload)
+    precision = torch.autocast(device, torch.bfloat16) if in_bfloat16 else contextlib.nullcontext()
+
     def step():
         x, labels = next(batches)
-        loss = loss_of(x, labels)
+        with precision:
+            loss = loss_of(x, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
