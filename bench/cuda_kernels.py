@@ -3,9 +3,10 @@
     python -m bench kernels --device cuda [NAME ...] [--save]
 
 The vendor is the reference on CuPy's arrays: cuBLAS for products, CuPy's own kernels elsewhere.
-Limits are the rate of cuBLAS on a large float32 product (TF32 off, for PyTorch too) and the
-bandwidth of copying. Inputs are random and are taken in turns, more of them than the cache holds;
-what is timed is a row of launches between two CUDA events, after the results were compared.
+Limits are the rates of cuBLAS on a large product, in float32 (TF32 off, for PyTorch too) and in
+float16, and the bandwidth of copying. Inputs are random and are taken in turns, more of them than
+the cache holds; what is timed is a row of launches between two CUDA events, after the results were
+compared.
 """
 
 import itertools
@@ -18,12 +19,13 @@ import numpy as np
 from bench import limits, report
 from bench.arena import check_agreement
 from bench.kernel_rows import ROWS
-from bench.kernel_rows.products import conv_rows, matmul_rows
-from bench.kernel_rows.row import by_autograd
-from bench.kernels import HEAD, TOLERANCE, Places, refusing, samples_of, text_of
+from bench.kernel_rows.products import attention_rows, conv_rows, matmul_rows
+from bench.kernel_rows.row import by_autograd, in_half
+from bench.kernels import HEAD, Places, refusing, samples_of, text_of
 
 LARGE_MATMULS = [(1024, 1024, 1024), (4096, 4096, 4096), (8192, 8192, 8192), (4096, 64, 4096)]
 LARGE_CONVS = [((128, 64, 56, 56), 64), ((128, 256, 14, 14), 256), ((64, 512, 7, 7), 512)]
+LARGE_HEADS = [(4, 16, 4096, 64), (4, 16, 4096, 128)]  # N, heads, T, d
 BATCH_MS = 20.0  # of launches between two events
 
 
@@ -31,7 +33,9 @@ def rows():
     """{name: Row} of what is measured on a GPU: that of the CPU, and larger products."""
     large = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
     large += [row for shape, channels in LARGE_CONVS for row in conv_rows(shape, channels)]
-    every = {row.name: row for row in (*large, *ROWS.values())}
+    heads = [row for shape in LARGE_HEADS for row in attention_rows(shape)]
+    halves = map(in_half, (*large, *heads))
+    every = {row.name: row for row in (*large, *halves, *ROWS.values())}
     for name, row in every.items():  # of which PyTorch's step is an operator of its CPU
         if name.startswith("attention_backward"):
             every[name] = row._replace(torch=_attention_backward)
@@ -124,7 +128,7 @@ def measure(card, row, libraries, rates, bouts):
     checks = {library: samples(card, library, turns[0]()) for library, turns in steps.items()}
     if not row.same_numbers:
         checks.pop("torch", None)
-    check_agreement(row.name, checks, TOLERANCE)
+    check_agreement(row.name, checks, row.tolerance)
     times = {library: time_of(card, turns, bouts) for library, turns in steps.items()}
     medians = {library: statistics.median(ms) / 1e3 for library, ms in times.items()}
     for library, seconds in medians.items():
@@ -148,10 +152,13 @@ def rates_of(card):
     xp = card.xp
     a = xp.random.standard_normal((4096, 4096), dtype=np.float32)
     b, c = a.copy(), xp.empty_like(a)
+    halves = [xp.random.standard_normal((8192, 8192), dtype=np.float32).astype(np.float16)] * 2
+    product = xp.empty_like(halves[0])
     x = xp.zeros(1 << 28, np.float32)  # 1 GB
     y = xp.empty_like(x)
     work = {
         "gemm": (2 * 4096**3, lambda: xp.matmul(a, b, out=c)),
+        "half": (2 * 8192**3, lambda: xp.matmul(*halves, out=product)),
         "copy": (2 * x.nbytes, lambda: xp.copyto(y, x)),
         "update": (2 * x.nbytes, lambda: xp.multiply(x, 1, out=x)),
         "read": (x.nbytes, x.sum),

@@ -18,7 +18,6 @@ from bench.arena import OpponentError, check_agreement, opponents, race
 from bench.kernel_rows import ROWS
 
 NAMES = "numpy", "ours", "torch"
-TOLERANCE = 2e-5  # of the largest number in an output
 SAMPLES = 500  # numbers of an output that are compared, and their mean
 
 
@@ -96,7 +95,7 @@ def kinds_of(row):
 def measure(row, libraries, machine, bouts):
     """The figures of a row; raises ImpossibleFigure for one that beats the machine."""
     checks = {library: entrant.prepare(row.name) for library, entrant in libraries.items()}
-    check_agreement(row.name, checks, TOLERANCE)
+    check_agreement(row.name, checks, row.tolerance)
     kinds = kinds_of(row)
     times = race(libraries | machine.entrants(kinds), bouts, seldom=("numpy",))
     rates = machine.rates(times)

@@ -38,7 +38,7 @@ class Work(NamedTuple):
 
     `fewest_flops`, if given, is what remains of the flops by an algorithm that takes fewer
     products (Winograd's); only beyond it is a figure impossible. `in_place`: what is written lies
-    where it was read.
+    where it was read. The limit "half" of half precision is a GPU's (cuda_kernels.py).
     """
 
     flops: int = 0
@@ -46,11 +46,12 @@ class Work(NamedTuple):
     written: int = 0
     fewest_flops: int | None = None
     in_place: bool = False
+    half: bool = False  # whether the products are of half precision, on tensor cores
 
     def kinds(self):
         """The limits that this work needs."""
         if self.flops:
-            return ("gemm",)
+            return ("half" if self.half else "gemm",)
         rest = {"read": self.read > self.written, "fill": self.written > self.read}
         return (self._both(), *(kind for kind, needed in rest.items() if needed))
 
@@ -64,7 +65,7 @@ class Work(NamedTuple):
         `rates` are {kind: work per second}.
         """
         if self.flops:
-            return self.flops / rates["gemm"]
+            return self.flops / rates["half" if self.half else "gemm"]
         both = min(self.read, self.written)
         rest = abs(self.read - self.written)
         least = 2 * both / rates[self._both()]

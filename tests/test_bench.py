@@ -169,7 +169,7 @@ def test_a_kernel_row_computes_the_same_in_each_library(name):
     with torch.no_grad():
         checks = {library: kernels.prepare(library, name)[1] for library in kernels.NAMES}
     assert all(np.isfinite(numbers).all() for numbers in checks["numpy"])
-    arena.check_agreement(name, checks, kernels.TOLERANCE)
+    arena.check_agreement(name, checks, ROWS[name].tolerance)
 
 
 def test_every_kernel_has_a_row():

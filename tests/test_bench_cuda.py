@@ -9,12 +9,12 @@ from tinygrad_like.kernels import cuda, reference
 from bench import cuda_kernels
 from bench.arena import OpponentError
 from bench.kernel_rows.products import matmul_rows
-from bench.kernel_rows.row import normal
+from bench.kernel_rows.row import in_half, normal
 from bench.kernels import Places, text_of
 from bench.limits import ImpossibleFigure
 
 torch = pytest.importorskip("torch", reason="torch, the opponent, is not installed")
-RATES = dict.fromkeys(("gemm", "copy", "update", "read", "fill"), 1e15)
+RATES = dict.fromkeys(("gemm", "half", "copy", "update", "read", "fill"), 1e15)
 
 
 class EmulatedCard:
@@ -86,3 +86,20 @@ def test_attention_is_compared_with_what_pytorch_has_on_every_device(name):
     small = row._replace(arrays=normal(*[(1, 4, 9, 32)] * 4))
     found = cuda_kernels.measure(EmulatedCard(), small, libraries(), RATES, 1)
     assert found["ratio"]["median"] > 0
+
+
+@pytest.mark.parametrize("name", ["attention 12x4x64x32", "attention_backward 12x4x64x32"])
+def test_attention_in_half_precision_is_compared_too(name):
+    row = cuda_kernels.rows()[name]._replace(arrays=normal(*[(1, 2, 9, 32)] * 4))
+    found = cuda_kernels.measure(EmulatedCard(), in_half(row), libraries(), RATES, 1)
+    assert found["name"] == f"{name} float16"
+
+
+def test_products_in_half_precision_have_a_limit_of_their_own():
+    half = in_half(row())
+    rates = RATES | {"gemm": 1.0}
+    assert cuda_kernels.measure(EmulatedCard(), half, libraries(), rates, 1)["unit"] == "GFLOP/s"
+    with pytest.raises(ImpossibleFigure, match="allows no less than"):
+        cuda_kernels.measure(EmulatedCard(), half, libraries(), RATES | {"half": 1.0}, 1)
+    names = list(cuda_kernels.rows())
+    assert {"matmul 8192x8192 x 8192x8192 float16", "attention 4x16x4096x128 float16"} <= set(names)

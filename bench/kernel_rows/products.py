@@ -24,7 +24,7 @@ def rows():
     for x_shape, channels in CONVS:
         yield from conv_rows(x_shape, channels)
     for shape in HEADS:
-        yield from _attention(shape)
+        yield from attention_rows(shape)
     for kind in ("lstm", "gru", "rnn"):
         yield from _recurrent(kind)
 
@@ -91,7 +91,7 @@ def conv_rows(x_shape, channels):
     )
 
 
-def _attention(shape):
+def attention_rows(shape):
     n, heads, t, d = shape
     options = None, True, 1 / math.sqrt(d), 0.0, 0, 0  # mask, causal, scale, dropout, seed, offset
     product = 2 * n * heads * (t * (t + 1) // 2) * d

@@ -27,11 +27,22 @@ class Row(NamedTuple):
     torch: Callable  # torch, *tensors -> step
     work: Work
     same_numbers: bool = True  # False where PyTorch draws other random numbers
+    tolerance: float = 2e-5  # of the largest number in an output
 
 
 def normal(*shapes):
     """Arrays of normal numbers of these shapes."""
     return lambda rng: [rng.standard_normal(shape, np.float32) for shape in shapes]
+
+
+def in_half(row):
+    """The same computation in float16, whose products are rounded to 11 bits."""
+    return row._replace(
+        name=f"{row.name} float16",
+        arrays=lambda rng: [array.astype(np.float16) for array in row.arrays(rng)],
+        work=row.work._replace(half=True),
+        tolerance=4e-3,
+    )
 
 
 def moved(shape, read, written):
