@@ -201,7 +201,8 @@ void asynchronous_end_block() {
 std::string mbarrier_text(const void* address) {
     const Barrier& barrier = *barriers.at(address);
     char text[160];
-    snprintf(text, sizeof text, " (phase %u of the mbarrier initialised at %s: %u arrivals and %lld bytes are missing)",
+    snprintf(text, sizeof text,
+             " (phase %u of the mbarrier initialised at %s: %u arrivals and %lld bytes are missing)",
              barrier.phase, site_text(barrier.site).c_str(), barrier.missing,
              static_cast<long long>(barrier.bytes));
     return text;
@@ -256,8 +257,10 @@ void emulator_tensor_load(void* to, const void* map, uint64_t* address, int x, i
     const TensorCopy copy{static_cast<char*>(to), static_cast<const EmulatorTensorMap*>(map), &barrier,
                           address, {x, y, z}};
     if (copy.map->magic != EMULATOR_TENSOR_MAP) fail(where + ": that is no tensor map");
-    if (uintptr_t(to) % (copy.map->swizzled ? 1024 : 128)) fail(where + ": its destination is misaligned");
-    const uint64_t bytes = uint64_t(copy.map->box[0]) * copy.map->box[1] * copy.map->box[2] * copy.map->element;
+    if (uintptr_t(to) % (copy.map->swizzled ? 1024 : 128))
+        fail(where + ": its destination is misaligned");
+    const uint32_t* box = copy.map->box;
+    const uint64_t bytes = uint64_t(box[0]) * box[1] * box[2] * copy.map->element;
     if (emulator_shared_address(to) + bytes > launch.dynamic_shared)
         fail(where + ": its destination lies beyond shared memory");
     each_piece(copy, [&](char* piece, const char* from, size_t inside, size_t step) {
@@ -325,11 +328,13 @@ void emulator_wgmma_wait(unsigned groups_left) {
         for (uint32_t i = 0; i < WARPGROUP; ++i)
             if (issued[first + i].committed != committed)
                 fail("wgmma: " + name_of(fibers[first + i].thread) + " has committed " +
-                     std::to_string(issued[first + i].committed) + " groups, it " + std::to_string(committed));
+                     std::to_string(issued[first + i].committed) + " groups, it " +
+                     std::to_string(committed));
         while (group.completed + groups_left < committed && !group.groups.empty()) {
             for (auto& product : group.groups.front()) {
                 if (product->threads != WARPGROUP)
-                    fail("wgmma at " + site_text(product->site) + ": not all threads of the warpgroup take part");
+                    fail("wgmma at " + site_text(product->site) +
+                         ": not all threads of the warpgroup take part");
                 form(*product, first);
             }
             group.groups.pop_front();
