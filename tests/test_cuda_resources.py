@@ -22,6 +22,33 @@ def test_kernels_spill_nothing_and_stay_within_the_committed_table(name):
                 assert found.registers <= allowed.registers or not same_compiler, what
 
 
+def instructions(source, arch, **defines):
+    halves = [b for b in builds(SOURCES[source]) if b.scalar == "float16"]
+    (build,) = (b for b in halves if dict(b.defines) == defines)
+    return resources.instructions(build, arch)
+
+
+@pytest.mark.parametrize("arch", resources.ARCHITECTURES)
+def test_products_on_tensor_cores_are_instructions_of_these(arch):
+    tile = {"ROWS": 2, "COLUMNS": 4, "WARPS_M": 2, "WARPS_N": 2}
+    found = instructions("tensor_matmul.cu", arch, **tile)
+    assert found["HMMA"] == 4 * 2 * 2 * 4  # ways to lie, steps of k, rows, columns
+    assert found["LDSM"] == 4 * 2 * (2 + 2)
+    assert found["LDGSTS"] > 0
+    assert instructions("tensor_attention.cu", arch, HEAD=64)["HMMA"] > 100
+    assert instructions("conv.cu", arch, **tile, TENSOR=1)["HMMA"] == 3 * 2 * 2 * 4
+    plain = {"ROWS": 2, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 2}
+    assert not any(instructions("matmul.cu", arch, **plain).values())
+
+
+def test_products_of_warpgroups_are_instructions_of_these():
+    for blocks in (1, 2):
+        found = instructions("wgmma_matmul.cu", "sm_90a", BLOCKS=blocks)
+        assert found["HGMMA"] == 4 * 4 * blocks  # ways to lie, steps of k
+        assert found["UTMALDG"] > 0
+        assert found["HMMA"] == found["LDSM"] == 0
+
+
 def test_products_of_a_warpgroup_that_wait_for_each_other_are_refused(tmp_path):
     """ptxas says so where registers of a product in flight are touched."""
     text = SOURCES["wgmma_matmul.cu"].text

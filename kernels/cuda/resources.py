@@ -7,11 +7,13 @@ and prints the table, or writes it to resources.json. The tests hold the kernels
 let none spill registers to memory.
 """
 
+import collections
 import ctypes
 import functools
 import json
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,8 @@ from .launcher import HERE, SOURCES, builds
 
 ARCHITECTURES = ("sm_80", "sm_90a")
 TABLE = HERE / "resources.json"
+# The low 12 bits of some instructions: mma.sync, wgmma on two descriptors, ldmatrix, cp.async, TMA.
+OPCODES = {"HMMA": 0x23C, "HGMMA": 0x9F0, "LDSM": 0x83B, "LDGSTS": 0xFAE, "UTMALDG": 0x5B4}
 OPTIONS = ["-std=c++17", "--ptxas-options=-v"]
 
 
@@ -63,8 +67,7 @@ def compiler():
 
 def measure(build, arch):
     """{kernel: Resources} of a `launcher.Build`. Raises CompileError with the compiler's log."""
-    compiled = _by_nvrtc if _nvrtc() else _by_nvcc
-    log = compiled(build, arch)
+    log, _ = _compiled(build, arch)
     if "Potential Performance Loss" in log:  # as of wgmma, made to wait for each other
         raise CompileError(f"{build.label}, {arch}: ptxas warns of a loss:\n{log}")
     found = {}
@@ -77,6 +80,28 @@ def measure(build, arch):
     if found.keys() != build.source.signatures.keys():
         raise CompileError(f"{build.label}, {arch}: no resources in the compiler's log:\n{log}")
     return found
+
+
+def instructions(build, arch):
+    """How many instructions of each kind in OPCODES the machine code of a build has."""
+    _, code = _compiled(build, arch)
+    opcodes = collections.Counter(
+        struct.unpack_from("<H", code, at)[0] & 0xFFF
+        for start, size in _text_sections(code)
+        for at in range(start, start + size, 16)  # bytes of an instruction
+    )
+    return {name: opcodes[opcode] for name, opcode in OPCODES.items()}
+
+
+def _text_sections(code):
+    """(offset, bytes) of each section of instructions in an ELF file of 64 bits."""
+    (headers,) = struct.unpack_from("<Q", code, 0x28)
+    size, count, names = struct.unpack_from("<HHH", code, 0x3A)
+    sections = [struct.unpack_from("<IIQQQQ", code, headers + i * size) for i in range(count)]
+    start_of_names = sections[names][4]
+    for name, _, _, _, offset, length in sections:
+        if code[start_of_names + name :].startswith(b".text"):
+            yield offset, length
 
 
 def problem():
@@ -97,6 +122,11 @@ def _nvrtc():
     return None
 
 
+def _compiled(build, arch):
+    """(the compiler's log, the machine code). Raises CompileError."""
+    return (_by_nvrtc if _nvrtc() else _by_nvcc)(build, arch)
+
+
 def _by_nvrtc(build, arch):
     nvrtc = _nvrtc()
     program = ctypes.c_void_p()
@@ -111,8 +141,13 @@ def _by_nvrtc(build, arch):
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
     nvrtc.nvrtcGetProgramLog(program, log)
+    code = ctypes.create_string_buffer(0)
+    if not failed:
+        nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+        code = ctypes.create_string_buffer(size.value)
+        nvrtc.nvrtcGetCUBIN(program, code)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return _checked(failed, log.value.decode(), build, arch)
+    return _checked(failed, log.value.decode(), build, arch), code.raw
 
 
 def _by_nvcc(build, arch):
@@ -120,9 +155,11 @@ def _by_nvcc(build, arch):
         file = Path(folder, build.source.path.name)
         file.write_text(build.source.text, encoding="utf-8")
         command = ["nvcc", "-cubin", f"-arch={arch}", *OPTIONS, *build.options, str(file)]
-        command += ["-o", str(file.with_suffix(".cubin"))]
+        cubin = file.with_suffix(".cubin")
+        command += ["-o", str(cubin)]
         done = subprocess.run(command, text=True, capture_output=True)
-    return _checked(done.returncode, done.stdout + done.stderr, build, arch)
+        log = _checked(done.returncode, done.stdout + done.stderr, build, arch)
+        return log, cubin.read_bytes()
 
 
 def _checked(failed, log, build, arch):
