@@ -1,6 +1,7 @@
 """The emulator itself: what a kernel may do on it, and what it says of a kernel that is wrong."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -278,6 +279,17 @@ def test_a_fault_leaves_the_emulator_usable(launch):
         launch(kernel("    y[threadIdx.x + 64] = 0;"), 1, 32, Y, X, 64)
     y, _ = launch(kernel("    y[threadIdx.x] = x[threadIdx.x];"), 1, 64, Y, X, 64)
     np.testing.assert_array_equal(y, X)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of mappings")
+def test_another_kernel_needs_no_further_stacks(launch):
+    """A process may hold 65,530 mappings, and a block of 1,024 threads has 2,048 for its stacks."""
+    counts = []
+    for number in range(3):
+        text = kernel(f"y[threadIdx.x] = {number};", "float* y")
+        launch(text, 1, 1024, np.zeros(1024, np.float32))
+        counts.append(len(Path("/proc/self/maps").read_text().splitlines()))
+    assert counts[2] - counts[0] < 100
 
 
 def test_new_memory_is_poisoned():

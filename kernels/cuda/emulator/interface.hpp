@@ -34,6 +34,7 @@ struct EmulatorLaunch {
     const EmulatorBuffer* buffers;
     uint32_t buffer_count;
     EmulatorCounters* counters;  // or null
+    char* stacks;                // of the threads of a block: emulator_make_stacks
 };
 
 struct EmulatorIndex { uint32_t x, y, z; };

@@ -34,7 +34,7 @@ struct Fiber {
     std::vector<std::vector<AsyncCopy>> copies;  // by commit group, the open one last
 };
 
-constexpr size_t STACK_BYTES = 128 << 10;
+constexpr size_t STACK_BYTES = 128 << 10, MAX_THREADS = 1024;
 
 extern EmulatorLaunch launch;
 extern std::vector<Fiber> fibers;

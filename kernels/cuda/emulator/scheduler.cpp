@@ -36,7 +36,6 @@ namespace {
 std::string message;
 void (*kernel)(void**);
 void** kernel_arguments;
-std::vector<char*> stacks;
 std::vector<uint32_t> warp_order, waiting_lanes;  // by warp: lanes that wait at a warp operation
 uint32_t at_barrier;
 
@@ -281,17 +280,10 @@ std::vector<std::vector<AsyncCopy>>& copy_groups() {
 
 void make_fibers() {
     const uint32_t *b = launch.block, count = b[0] * b[1] * b[2];
-    while (stacks.size() < count) {
-        void* stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (stack == MAP_FAILED) abort();
-        mprotect(stack, 4096, PROT_NONE);  // an overflow faults instead of spreading
-        stacks.push_back(static_cast<char*>(stack));
-    }
     fibers.resize(count);
     for (uint32_t i = 0; i < count; ++i) {
         fibers[i].thread = {{i % b[0], i / b[0] % b[1], i / (b[0] * b[1])}, i, i % 32, i / 32};
-        fibers[i].stack = stacks[i];
+        fibers[i].stack = launch.stacks + i * STACK_BYTES;
     }
 }
 
@@ -432,6 +424,16 @@ int emulator_launch(const EmulatorLaunch* given, void (*call)(void**), void** ar
             }
     free(dynamic);
     return failed();
+}
+
+EMULATOR_API char* emulator_make_stacks() {
+    void* stacks = mmap(nullptr, MAX_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (stacks == MAP_FAILED) return nullptr;
+    char* first = static_cast<char*>(stacks);
+    for (size_t i = 0; i < MAX_THREADS; ++i)
+        mprotect(first + i * STACK_BYTES, 4096, PROT_NONE);  // an overflow faults, and stops there
+    return first;
 }
 
 EMULATOR_API const char* emulator_message() { return message.c_str(); }

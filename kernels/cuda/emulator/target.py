@@ -56,6 +56,7 @@ class _Launch(ctypes.Structure):
         ("buffers", ctypes.POINTER(_Buffer)),
         ("buffer_count", ctypes.c_uint32),
         ("counters", ctypes.POINTER(Counters)),
+        ("stacks", ctypes.c_void_p),
     )
 
 
@@ -151,7 +152,7 @@ def _launch(kernel, grid, block, arguments, shared):
     launch = _Launch(
         *((ctypes.c_uint32 * 3)(*extent) for extent in (grid, block)),
         *(shared, mode.schedule, mode.checked, mode.planted, mode.access_limit),
-        *(buffers, len(arrays), mode.counters and ctypes.pointer(mode.counters)),
+        *(buffers, len(arrays), mode.counters and ctypes.pointer(mode.counters), _stacks(loaded)),
     )
     pointers = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(v) for v, _ in arguments))
     with _one_launch:
@@ -161,10 +162,27 @@ def _launch(kernel, grid, block, arguments, shared):
         raise KernelFault(f"[{kernel.name}] {_with_lines(report, loaded.path)}")
 
 
+_shared_stacks = None
+
+
+def _stacks(loaded):
+    """Where the threads of a block have their stacks.
+
+    The same for all libraries: a process may hold only so many mappings, two for each stack.
+    """
+    global _shared_stacks
+    with _one_launch:
+        _shared_stacks = _shared_stacks or loaded.make_stacks()
+    if not _shared_stacks:
+        raise MemoryError("[cuda-emulator] no memory for the stacks of the threads of a block")
+    return _shared_stacks
+
+
 class _Library(NamedTuple):
     path: str
     functions: dict
     message: object
+    make_stacks: object
 
 
 _libraries: dict = {}
@@ -177,10 +195,10 @@ def load_library(build, checked, text=None):
     if found is None:
         path = str(library(build, checked, text))
         shared_object = ctypes.CDLL(path)
-        message = shared_object.emulator_message
-        message.restype = ctypes.c_char_p
+        message, stacks = shared_object.emulator_message, shared_object.emulator_make_stacks
+        message.restype, stacks.restype = ctypes.c_char_p, ctypes.c_void_p
         functions = {k: getattr(shared_object, f"launch_{k}") for k in build.source.signatures}
-        found = _libraries[key] = _Library(path, functions, message)
+        found = _libraries[key] = _Library(path, functions, message, stacks)
     return found
 
 
