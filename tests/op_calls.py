@@ -5,6 +5,7 @@ from cases import CASES
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
+from tinygrad_like.engine import FLOATING
 
 CALLS = {case.name: case for case in CASES if case.grad}
 
@@ -13,14 +14,14 @@ def leaves(name, wrap=Tensor):
     """Fresh Tensors for a call, differentiable where floating."""
     tensors = [wrap(a) for a in CALLS[name].arrays()]
     for t in tensors:
-        if t.dtype.kind == "f":
+        if t.dtype.kind in FLOATING:
             t.requires_grad = True
     return tensors
 
 
 def outputs(name, tensors):
     """The floating outputs of a call, as a list."""
-    return [y for y in CALLS[name](*tensors) if y.dtype.kind == "f"]
+    return [y for y in CALLS[name](*tensors) if y.dtype.kind in FLOATING]
 
 
 def scalar(tensors):

@@ -38,7 +38,7 @@ def test_a_device_that_is_made_later_follows_the_choice(monkeypatch):
 
 
 def test_other_names_are_refused_and_the_package_is_still_there():
-    with pytest.raises(ValueError, match=r"\[kernels\] got 'theirs', expected 'ours' or 'vendor'"):
+    with pytest.raises(ValueError, match=r"\[kernels\] got 'theirs', expected 'ours', 'vendor'"):
         tg.kernels("theirs")
     assert tg.kernels.reference is reference
 
@@ -64,3 +64,31 @@ def test_memory_of_a_gpu_is_that_of_the_pool(monkeypatch):
         "held": 5 << 20,
         "text": "3.0 MiB in arrays, 5.0 MiB held by the pool",
     }
+
+
+def product(device, dtype=np.float32):
+    """The gradients of two products in a row."""
+    x = np.random.default_rng(0).standard_normal((24, 40)).astype(np.float32).astype(dtype)
+    a, w = (tg.Tensor(v, device=device, requires_grad=True) for v in (x, x.T))
+    tg.linear(tg.linear(a, w), a).sum().backward()
+    return np.concatenate([a.grad.numpy(), w.grad.numpy().T])
+
+
+@pytest.mark.skipif(emulator.problem() is not None, reason=str(emulator.problem()))
+def test_tf32_is_for_float32_on_tensor_cores(caplog):
+    """Products and their gradients round their inputs to 11 bits; all else is as it was."""
+    exact = product("cpu", np.float64)
+
+    def error(device="cuda-emulator"):
+        return np.abs(product(device) - exact).max() / np.abs(exact).max()
+
+    ours, ours_in_double = error(), product("cuda-emulator", np.float64)
+    on_cpu = product("cpu")
+    with tg.kernels("tf32"):
+        assert ours < 2**-20 < 2**-14 < error() < 2**-9
+        np.testing.assert_array_equal(product("cuda-emulator", np.float64), ours_in_double)
+        np.testing.assert_array_equal(product("cpu"), on_cpu)
+        with emulator.run(capability=75):
+            assert error() == ours
+    assert error() == ours
+    assert "float32 without tensor cores" in caplog.text

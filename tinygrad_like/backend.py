@@ -5,6 +5,7 @@ that differs between devices is here: copies, threads, memory, random numbers, w
 """
 
 import importlib
+import logging
 import sys
 import threading
 import zlib
@@ -65,16 +66,19 @@ def _contiguous(kernel, xp, array_type):
 class Backend:
     """The array module `xp` and the kernels `k` of one device."""
 
-    __slots__ = ("_tables", "array_type", "device", "k", "xp")
+    __slots__ = ("_tables", "array_type", "bfloat16", "device", "k", "xp")
 
-    def __init__(self, device, xp, load_kernels, array_type):
+    def __init__(self, device, xp, load_kernels, array_type, *, load_tf32=None, bfloat16=None):
+        """`bfloat16` is the dtype of arrays of such numbers, None where there are none."""
         self.device, self.xp, self.array_type = device, xp, array_type
-        self.k: Any = Kernels(load_kernels, xp, array_type)
-        self._tables = {"ours": self.k, "vendor": Kernels(lambda: reference, xp, array_type)}
+        self.bfloat16 = bfloat16
+        loaders = {"ours": load_kernels, "vendor": lambda: reference, "tf32": load_tf32}
+        self._tables = {name: Kernels(f, xp, array_type) for name, f in loaders.items() if f}
+        self.k: Any = self._tables["ours"]
 
     def choose_kernels(self, which):
-        """Use our kernels, `"ours"`, or the array library's, `"vendor"`."""
-        self.k = self._tables[which]
+        """Use the table `"ours"`, `"vendor"` or `"tf32"`; a device without the last has ours."""
+        self.k = self._tables.get(which) or self._tables["ours"]
 
     def __repr__(self):
         return f"Backend({self.device!r})"
@@ -90,8 +94,13 @@ class Backend:
         return array if self.xp is np else self.xp.asarray(array)
 
     def to_host(self, array):
-        """An array of this device as a NumPy array; on the CPU the very same array."""
-        return array if self.xp is np else self.xp.asnumpy(array)
+        """An array of this device as a NumPy array; on the CPU the very same array.
+
+        bfloat16, which NumPy lacks, becomes float32.
+        """
+        if self.xp is np:
+            return array
+        return self.xp.asnumpy(array.astype(np.float32) if array.dtype.kind == "V" else array)
 
     def check_index(self, name, index, size):
         """Raise IndexError unless all of an integer array lie from -size to size - 1.
@@ -119,6 +128,10 @@ def _cpu_kernels():
 
 def _cuda_kernels():
     return importlib.import_module("tinygrad_like.kernels.cuda")
+
+
+def _tf32_kernels():
+    return importlib.import_module("tinygrad_like.kernels.cuda.tf32")
 
 
 CPU = Backend("cpu", np, _cpu_kernels, np.ndarray)
@@ -202,7 +215,26 @@ def _cuda_backend():
         raise DeviceError(f"[device] 'cuda' cannot be used: {problem}. The rest works on 'cpu'")
     import cupy
 
-    return Backend("cuda", cupy, _cuda_kernels, cupy.ndarray)
+    bfloat16 = _bfloat16()
+    if bfloat16 is None or int(cupy.__version__.partition(".")[0]) < 14:
+        bfloat16 = None
+        logging.getLogger(__name__).warning(
+            "bfloat16 is emulated in float32 arrays, slowly: it needs CuPy 14, found %s, and "
+            "ml_dtypes. Install them: %s",
+            cupy.__version__,
+            _cupy_command(),
+        )
+    more = {"load_tf32": _tf32_kernels, "bfloat16": bfloat16}
+    return Backend("cuda", cupy, _cuda_kernels, cupy.ndarray, **more)
+
+
+def _bfloat16():
+    """The dtype of bfloat16 in NumPy's sense, which the package ml_dtypes brings, or None."""
+    try:
+        import ml_dtypes
+    except ImportError:
+        return None
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 def emulator_problem():
@@ -215,7 +247,8 @@ def _emulator_backend():
     if problem is not None:
         raise DeviceError(problem)
     emulator = importlib.import_module("tinygrad_like.kernels.cuda.emulator")
-    return Backend("cuda-emulator", emulator.xp, _cuda_kernels, emulator.DeviceArray)
+    more = {"load_tf32": _tf32_kernels, "bfloat16": _bfloat16()}
+    return Backend("cuda-emulator", emulator.xp, _cuda_kernels, emulator.DeviceArray, **more)
 
 
 # The devices that are made when first asked for.
@@ -247,18 +280,20 @@ class _KernelsPackage:
     """The package `kernels`, which can be called to choose among its tables."""
 
     def __call__(self, which):
-        """Choose, for all devices, between our kernels and those of the array library.
+        """Choose, for all devices, among our kernels and those of the array library.
 
-        `"vendor"` is the reference on the arrays of each device: NumPy with its BLAS on the CPU,
-        CuPy with cuBLAS on a GPU. The choice holds for good, or for a `with` block:
+        `"ours"` is the default. `"vendor"` is the reference on the arrays of each device: NumPy
+        with its BLAS on the CPU, CuPy with cuBLAS on a GPU. `"tf32"` is ours, with products of
+        float32 matrices on a GPU's tensor cores, which round their inputs to 11 bits. The choice
+        holds for good, or for a `with` block:
 
             with tg.kernels("vendor"):
                 ...
 
-        Raises ValueError for a name other than `"ours"` and `"vendor"`.
+        Raises ValueError for any other name.
         """
-        if which not in ("ours", "vendor"):
-            raise ValueError(f"[kernels] got {which!r}, expected 'ours' or 'vendor'")
+        if which not in ("ours", "vendor", "tf32"):
+            raise ValueError(f"[kernels] got {which!r}, expected 'ours', 'vendor' or 'tf32'")
         return _Choice(which)
 
     def __getattr__(self, name):

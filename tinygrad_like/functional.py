@@ -10,6 +10,7 @@ from typing import Any
 
 from tinygrad_like import backend
 from tinygrad_like.engine import (
+    INEXACT,
     Tensor,
     backend_of,
     enable_grad,
@@ -194,7 +195,7 @@ def _fresh(name, i, x):
     if isinstance(x, Tensor) and x.node is not None and mode.grad:
         return reshape(x, x.shape)
     t = wrap(x.data, None, x.version) if isinstance(x, Tensor) else Tensor(x)
-    if t.dtype.kind not in "fc":
+    if t.dtype.kind not in INEXACT:
         raise TypeError(
             f"[{name}] argument {i} has dtype {t.dtype}, expected a floating one; "
             "write 2.0 instead of 2, or choose other argnums"

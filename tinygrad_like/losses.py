@@ -15,7 +15,7 @@ import math
 from functools import partial
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, astype
+from tinygrad_like.engine import FLOATING, Tensor, astype
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.elementwise import (
     abs,
@@ -133,7 +133,7 @@ def cross_entropy(logits, labels, *, label_smoothing=0.0, ignore_index=None, red
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"[{name}] label_smoothing is {label_smoothing!r}, expected 0 to 1")
     labels = _as_array_or_tensor(labels, logits)
-    if labels.dtype.kind == "f" and logits.ndim and labels.shape == logits.shape:
+    if labels.dtype.kind in FLOATING and logits.ndim and labels.shape == logits.shape:
         if ignore_index is not None:
             raise ValueError(f"[{name}] ignore_index needs integer labels, got probabilities")
         _check_probabilities(name, "labels", labels)
@@ -243,7 +243,7 @@ def _as_array_or_tensor(target, prediction):
 def _check_floating(name, what, x):
     if backend.of(_raw(x)) is None:
         raise TypeError(f"[{name}] {what} is {describe(x)}, expected a Tensor or an array")
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in FLOATING:
         raise TypeError(f"[{name}] {what} has dtype {x.dtype}, expected a floating one")
 
 

@@ -115,20 +115,20 @@ STEP = 64  # a part of k is a multiple of it, as of each BK
 SPLIT = 256  # a part of k that is worth a block of its own
 
 
-def matmul(a, b):
+def matmul(a, b, *, tf32=False):
     """a @ b by the rules of NumPy: (..., n, k) times (..., k, m), leading axes broadcast."""
     if common_dtype(a, b) is None or a.ndim == 0 or b.ndim == 0:
         return reference.matmul(a, b)
-    y = gemm(a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b)
+    y = gemm(a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b, tf32=tf32)
     y = y[..., 0] if b.ndim == 1 else y
     return y if a.ndim > 1 else y[..., 0, :] if b.ndim > 1 else y[..., 0]
 
 
-def linear(x, weight, bias):
+def linear(x, weight, bias, *, tf32=False):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
     if common_dtype(x, weight, bias) is None:
         return reference.linear(x, weight, bias)
-    return gemm(x, weight, bias=bias)
+    return gemm(x, weight, bias=bias, tf32=tf32)
 
 
 def gemm(
@@ -138,6 +138,7 @@ def gemm(
     bias=None,
     activation=None,
     residual=None,
+    tf32=False,
     core=None,
     tile=None,
     parts=None,
@@ -146,7 +147,7 @@ def gemm(
 
     `activation` is None, "relu", "gelu" or "silu"; `residual` has the result's shape. `core`,
     `tile` and `parts` (along k) are chosen by dtype and shape unless they are given: half types
-    multiply on tensor cores, float32 only where `core=TENSOR` asks for rounding to 11 bits (tf32).
+    multiply on tensor cores, float32 only where `tf32` allows rounding to 11 bits.
     """
     dtype = common_dtype(a, b, bias, residual)
     (m, k), n = a.shape[-2:], b.shape[-1]
@@ -156,7 +157,7 @@ def gemm(
     if c.size == 0:
         return c
     left, right = _operand(a, leading), _operand(b.swapaxes(-1, -2), leading)
-    core = core or choose_core(left, right, dtype)
+    core = core or choose_core(left, right, dtype, tf32)
     tile = choose_tile(core, m, n, batch, dtype) if tile is None else tile
     blocks = batch * -(-m // core.rows_of(tile)) * -(-n // core.columns_of(tile))
     parts = choose_parts(blocks, k) if parts is None else parts
@@ -180,12 +181,13 @@ def gemm(
     return c
 
 
-def has_tensor_cores(op, dtype, capability):
+def has_tensor_cores(op, dtype, capability, tf32=False):
     """Whether an op has kernels for the GPU's tensor cores; logs once if the GPU is too old."""
-    if ITEMSIZES[dtype] == 2 and capability < TENSOR_CAPABILITY:
+    wanted = ITEMSIZES[dtype] == 2 or (tf32 and dtype == "float32")
+    if wanted and capability < TENSOR_CAPABILITY:
         need = "[%s] %s without tensor cores: the GPU's compute capability is %s, below 8.0"
         _log_once(need, op, dtype, capability / 10)
-    return ITEMSIZES[dtype] == 2 and capability >= TENSOR_CAPABILITY
+    return wanted and capability >= TENSOR_CAPABILITY
 
 
 @functools.cache
@@ -193,12 +195,12 @@ def _log_once(message, *what):
     logging.getLogger(__name__).warning(message, *what)
 
 
-def choose_core(a, b, dtype):
+def choose_core(a, b, dtype, tf32=False):
     """Warpgroups, tensor cores or neither, for two Operands."""
     capability = capability_of(a.array)
-    if not has_tensor_cores("matmul", dtype, capability):
+    if not has_tensor_cores("matmul", dtype, capability, tf32):
         return SIMT
-    if capability // 10 != 9 or min(a.rows, b.rows) < 128 or a.k < 64:
+    if dtype == "float32" or capability // 10 != 9 or min(a.rows, b.rows) < 128 or a.k < 64:
         return TENSOR
     problem = a.view().problem() or b.view().problem()
     if problem:

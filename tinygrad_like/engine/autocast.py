@@ -6,17 +6,20 @@ time is in multiplying, `@op(autocast=in_single)` for what loses too much in hal
 that gradients come back in the dtype of the parameters. Micikevicius et al. 2018, "Mixed precision
 training".
 
-NumPy has no bfloat16. Its arithmetic is emulated: float32 arrays hold numbers rounded to bfloat16's
-8 bits, on the way into a product and on the way out of it, forward and backward.
+NumPy has no bfloat16: on the CPU its arithmetic is emulated. float32 arrays hold numbers rounded
+to bfloat16's 8 bits, on the way into a product and on the way out of it, forward and backward. On
+a GPU arrays are of ml_dtypes' bfloat16, and the products are those of the tensor cores.
 """
 
 from contextlib import ContextDecorator
 
 import numpy as np
 
+from tinygrad_like import backend
 from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import Tensor, mode
 from tinygrad_like.engine.walk import astype
+from tinygrad_like.kernels.reference.precision import is_half
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 BFLOAT16 = "bfloat16"
@@ -78,8 +81,9 @@ def rounded_to_bfloat16(be, x):
 def in_half(record, apply, args, attributes):
     """A call of an op, `apply`, in the half type of `autocast`."""
     inputs, attributes = record.bind(args, attributes)
-    if mode.autocast is not BFLOAT16:
-        return _outside(apply, _cast(inputs, SINGLE, HALF), attributes)
+    half = mode.autocast if mode.autocast is not BFLOAT16 else _native_bfloat16(inputs)
+    if half is not None:
+        return _outside(apply, _cast(inputs, _is_single, half), attributes)
     out = _outside(apply, [_in_bfloat16(x) for x in inputs], attributes)
     return tuple(map(_in_bfloat16, out)) if record.several else _in_bfloat16(out)
 
@@ -87,7 +91,13 @@ def in_half(record, apply, args, attributes):
 def in_single(record, apply, args, attributes):
     """A call of an op, `apply`, in float32 for half types."""
     inputs, attributes = record.bind(args, attributes)
-    return _outside(apply, _cast(inputs, HALF, SINGLE), attributes)
+    return _outside(apply, _cast(inputs, is_half, SINGLE), attributes)
+
+
+def _native_bfloat16(inputs):
+    """The dtype of bfloat16 arrays on the device of a call's inputs; None where it has none."""
+    first = next((x for x in inputs if type(x) is Tensor), None)
+    return None if first is None else backend.of(first.data).bfloat16
 
 
 def _outside(apply, inputs, attributes):
@@ -101,7 +111,7 @@ def _outside(apply, inputs, attributes):
 
 def _in_bfloat16(x):
     """A float32 Tensor rounded, with a gradient that is rounded, too; what else it is, as it is."""
-    if not _has(x, SINGLE):
+    if type(x) is not Tensor or not _is_single(x.dtype):
         return x
     x = rounded_to_bfloat16(x)
     if x.node is not None:
@@ -109,10 +119,10 @@ def _in_bfloat16(x):
     return x
 
 
-def _has(x, dtype):
-    return type(x) is Tensor and x.dtype == dtype
+def _is_single(dtype):
+    return dtype == SINGLE
 
 
-def _cast(inputs, old, new):
-    """The inputs, Tensors of one dtype as another one."""
-    return [astype(x, dtype=new) if _has(x, old) else x for x in inputs]
+def _cast(inputs, chosen, dtype):
+    """The inputs, those Tensors whose dtypes are `chosen` in another one."""
+    return [astype(x, dtype=dtype) if type(x) is Tensor and chosen(x.dtype) else x for x in inputs]

@@ -19,7 +19,16 @@ from tinygrad_like.engine.plan import (
     OutputPlan,
     Plan,
 )
-from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_serial, wrap
+from tinygrad_like.engine.tensor import (
+    FLOATING,
+    INEXACT,
+    Node,
+    Tensor,
+    mode,
+    new_node,
+    next_serial,
+    wrap,
+)
 
 BY_TYPE = backend.BY_TYPE
 NO_ATTRIBUTES: dict[str, Any] = {}
@@ -207,7 +216,7 @@ def _function_of(record):
             out = _weak_integers(out, (x,))
         version = a.version if (view or out is x) and _shares_memory(be, out, x) else [0]
         node = a.node
-        if node is None or not (differentiable and mode.grad and out.dtype.kind in "fc"):
+        if node is None or not (differentiable and mode.grad and out.dtype.kind in INEXACT):
             return wrap(out, None, version)
         plan = plans.get((1, 1)) or record.plan(1, 1)
         return _recorded(plan, (node,), (a,), (x,), attributes, out, version, be)
@@ -230,7 +239,7 @@ def _function_of(record):
         version = a.version if out is x else b.version if out is y else [0]
         p, q = a.node, b.node
         mask = (p is not None) + 2 * (q is not None)
-        if not (mask and differentiable and mode.grad and out.dtype.kind in "fc"):
+        if not (mask and differentiable and mode.grad and out.dtype.kind in INEXACT):
             return wrap(out, None, version)
         plan = plans.get((mask, 2)) or record.plan(mask, 2)
         return _recorded(plan, (p, q), (a, b), (x, y), NO_ATTRIBUTES, out, version, be)
@@ -320,7 +329,7 @@ def _function_of(record):
         if out.dtype is not first.dtype:
             if not any_dtype:
                 out = _weak_integers(out, arrays)
-            if out.dtype.kind not in "fc":
+            if out.dtype.kind not in INEXACT:
                 recorded = False
         if view or out is first or out is arrays[-1]:
             version = _shared_version(be, out, args, arrays)
@@ -418,9 +427,9 @@ def _weak_integers(out, arrays):
     NumPy makes float64 of float32 * int64 and of int64 / int64: here they are float32, the dtype
     of the floating inputs or else the default.
     """
-    if out.dtype.kind != "f":
+    if out.dtype.kind not in FLOATING:
         return out
-    dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in "fc"]
+    dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in INEXACT]
     expected = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
     return out.astype(expected) if out.dtype.itemsize > expected.itemsize else out
 
@@ -442,6 +451,6 @@ def _wrap_outputs(record, args, arrays, parents, mask, attributes, outs, extra, 
     if mode.debug:
         node.debug = errors.Witness(node.saved)
     return tuple(
-        wrap(o, new_node(OutputPlan(record, k), [node], o) if o.dtype.kind in "fc" else None, v)
+        wrap(o, new_node(OutputPlan(record, k), [node], o) if o.dtype.kind in INEXACT else None, v)
         for k, (o, v) in enumerate(zip(outs, versions, strict=True))
     )

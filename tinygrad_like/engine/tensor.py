@@ -12,6 +12,9 @@ from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 
+FLOATING = "fV"  # the kinds of dtypes of real numbers; bfloat16 is of kind V
+INEXACT = "fcV"  # the kinds of dtypes that have gradients, complex ones among them
+
 
 class _Mode(threading.local):
     grad = True  # whether calls are recorded
@@ -133,7 +136,7 @@ class Tensor:
             raise TypeError(f"[data] got {errors.describe(array)}, expected a raw array")
         if array.shape != self._data.shape:
             raise ValueError(f"[data] got shape {array.shape}, expected {self._data.shape}")
-        if node is not None and array.dtype.kind not in "fc":
+        if node is not None and array.dtype.kind not in INEXACT:
             raise TypeError(f"[data] got dtype {array.dtype}, but gradients need a floating one")
         if array is not self._data:
             if type(array) is type(self._data) and array.dtype == self._data.dtype:
@@ -177,7 +180,7 @@ class Tensor:
             if self.node is not None:
                 self._frozen, self.node = self.node, None
         elif self.node is None:
-            if self._data.dtype.kind not in "fc":
+            if self._data.dtype.kind not in INEXACT:
                 raise TypeError(
                     f"[requires_grad] the dtype is {self.dtype}, expected a floating one"
                 )
@@ -364,7 +367,7 @@ def new_array(data, dtype=None, device=None):
             dtype = np.float32
         home = backend.CPU if device is not None else backend.get()
         data = home.from_host(data) if data.dtype.kind in "biufc" else data
-    if data.dtype.kind not in "biufc":
+    if data.dtype.kind not in "biufc" and data.dtype != home.bfloat16:
         raise TypeError(f"[Tensor] data has dtype {data.dtype}, expected numbers")
     to = home if device is None else backend.get(device)
     copy = home.xp.array(data, dtype=dtype or data.dtype.newbyteorder("="), order="C")

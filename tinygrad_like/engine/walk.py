@@ -14,6 +14,7 @@ from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, Outpu
 from tinygrad_like.engine.recompute import Dropped
 from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import (
+    INEXACT,
     RETAIN,
     Node,
     Tensor,
@@ -23,6 +24,7 @@ from tinygrad_like.engine.tensor import (
     new_node,
     wrap,
 )
+from tinygrad_like.kernels.reference.precision import narrow, wide
 
 _serial = attrgetter("serial")
 
@@ -183,7 +185,7 @@ def _tensor(x, node, counter):
 
 
 def _refuse_floating_extra(plan, where, x):
-    if x.dtype.kind in "fc":
+    if x.dtype.kind in INEXACT:
         raise GraphError(
             f"[{plan.op.name}] has no second derivative: its rule reads {plan.op.saves[where]!r}, "
             "an intermediate result whose own gradient is unknown; give the op a composite"
@@ -191,7 +193,7 @@ def _refuse_floating_extra(plan, where, x):
 
 
 def _output_node(plan, k, node, array):
-    return new_node(OutputPlan(plan.op, k), [node], array) if array.dtype.kind in "fc" else None
+    return new_node(OutputPlan(plan.op, k), [node], array) if array.dtype.kind in INEXACT else None
 
 
 def _narrow(node, plan, saved, useful):
@@ -401,7 +403,7 @@ def sum_to(be, x, *, shape):
     if x.size > SMALL and axes == tuple(range(len(axes))):  # leading axes, as of a bias
         rows = math.prod(x.shape[: len(axes)])
         return be.k.sum_middle(x.reshape(1, rows, math.prod(x.shape[len(axes) :]))).reshape(shape)
-    return x.sum(axis=axes).reshape(shape)
+    return narrow(wide(x).sum(axis=axes), x.dtype).reshape(shape)
 
 
 @op(view=True, x=lambda g, x_shape: sum_to(g, shape=x_shape))
@@ -413,6 +415,6 @@ def broadcast_to(be, x, *, shape):
 @op(any_dtype=True, x=lambda g: g)
 def astype(be, x, *, dtype):
     """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`."""
-    if np.dtype(dtype).kind not in "biufc":
+    if np.dtype(dtype).kind not in "biufc" and dtype != be.bfloat16:
         raise TypeError(f"[astype] dtype is {np.dtype(dtype)}, expected one of numbers")
     return x.astype(dtype)

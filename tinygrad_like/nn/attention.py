@@ -7,7 +7,7 @@ zeros from the attention, and gives it no gradient.
 
 from typing import Any
 
-from tinygrad_like.engine import Tensor, astype
+from tinygrad_like.engine import INEXACT, Tensor, astype
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.module import Module
@@ -235,7 +235,7 @@ def _check_additive(query, keys, values):
 def _check_additive_mask(mask, shape, one_step):
     shape = (shape[0], shape[2]) if one_step else shape
     kind = getattr(getattr(mask, "dtype", None), "kind", "")
-    if not kind or kind not in "bfc":
+    if not kind or kind not in "b" + INEXACT:
         raise TypeError(
             f"[AdditiveAttention] mask is {getattr(mask, 'dtype', type(mask).__name__)}, expected "
             "booleans (True: may look) or floats to add"

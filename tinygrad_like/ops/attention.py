@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import astype, backend_of, composed, in_half, op
+from tinygrad_like.engine import INEXACT, astype, backend_of, composed, in_half, op
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.shape import expand_dims, reshape
@@ -134,7 +134,7 @@ def _check(query, key, value):
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.ndim != 4:
             raise ValueError(f"[attention] {name} is {x.shape}, expected (N, heads, length, d)")
-        if x.dtype.kind not in "fc":
+        if x.dtype.kind not in INEXACT:
             raise TypeError(f"[attention] {name} has dtype {x.dtype}, expected a floating one")
     if query.shape[0] != key.shape[0]:
         raise ValueError(
@@ -155,7 +155,7 @@ def _check(query, key, value):
 
 def _four_axes(mask, shape, query):
     """A mask with axes of length 1 in front, floats in the dtype of the query."""
-    if not hasattr(mask, "dtype") or mask.dtype.kind not in "bfc":
+    if not hasattr(mask, "dtype") or mask.dtype.kind not in "b" + INEXACT:
         got = f"dtype {mask.dtype}" if hasattr(mask, "dtype") else f"type {type(mask).__name__}"
         raise TypeError(
             f"[attention] mask has {got}, expected booleans (True: may look) or floats to add"
@@ -197,7 +197,7 @@ def rotary(x, *, offset=0, base=10000.0):
     """
     if x.ndim < 2 or x.shape[-1] % 2:
         raise ValueError(f"[rotary] x is {x.shape}, expected (..., T, d) with an even d")
-    if x.dtype.kind not in "fc":
+    if x.dtype.kind not in INEXACT:
         raise TypeError(f"[rotary] x has dtype {x.dtype}, expected a floating one")
     be = backend_of(x)
     turn = angles(be, x.shape[-2], x.shape[-1], offset, base)

@@ -5,7 +5,7 @@ What the gradient is at kinks and ties: see the table in ops/__init__.py.
 
 import math
 
-from tinygrad_like.engine import astype, in_single, op
+from tinygrad_like.engine import INEXACT, astype, in_single, op
 
 LARGE = 1 << 15  # elements from which on a kernel is worth its call, where NumPy does as well
 
@@ -47,7 +47,7 @@ def _power_of_exponent(g, a, out):
     """a^b log(a), and 0 where a is 0."""
     if isinstance(a, (int, float)):
         return g * out * (math.log(a) if a > 0 else 0 if a == 0 else math.nan)
-    if a.dtype.kind not in "fc":
+    if a.dtype.kind not in INEXACT:
         a = astype(a, dtype=g.dtype)
     return g * out * log(where(equal(a, 0), 1, a))
 

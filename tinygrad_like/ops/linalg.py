@@ -3,7 +3,10 @@
 import math
 import string
 
+import numpy as np
+
 from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
+from tinygrad_like.kernels.reference.precision import narrow, wide
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
@@ -137,7 +140,8 @@ def _einsum_rule(g, xs, subscripts, needs):
 
 @op(view=True, backward=_einsum_rule)
 def _einsum(be, *xs, subscripts):
-    return be.xp.einsum(subscripts, *xs, optimize=len(xs) > 1)
+    dtype = np.result_type(*(x.dtype for x in xs))
+    return narrow(be.xp.einsum(subscripts, *map(wide, xs), optimize=len(xs) > 1), dtype)
 
 
 @composed

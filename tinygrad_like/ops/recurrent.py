@@ -12,7 +12,7 @@ Each is one fused op. Its composite, a loop over the steps in plain ops, is what
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, backend_of, composed, in_half, op
+from tinygrad_like.engine import INEXACT, Tensor, backend_of, composed, in_half, op
 from tinygrad_like.ops.create import zeros
 from tinygrad_like.ops.elementwise import relu, sigmoid, tanh, where
 from tinygrad_like.ops.linalg import linear
@@ -210,7 +210,7 @@ def _check(name, x, weight, recurrent, bias, gates, biases, **states):
     if x.ndim != 3:
         hint = "; give token ids to an Embedding first" if x.dtype.kind in "iu" else ""
         raise ValueError(f"[{name}] x is {x.shape}, expected (N, T, D){hint}")
-    if x.dtype.kind not in "fc":
+    if x.dtype.kind not in INEXACT:
         raise TypeError(f"[{name}] x has dtype {x.dtype}, expected a floating one")
     blocks = f"{gates} H" if gates > 1 else "H"
     size = recurrent.shape[0] if recurrent.ndim == 2 else 0

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from tinygrad_like.engine import astype, broadcast_to, composed, in_single, op
+from tinygrad_like.kernels.reference.precision import is_half, narrow, wide
 from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
@@ -50,8 +51,9 @@ def _axes(name, x, axis):
 
 def _total(be, x, axes, keepdims):
     """x.sum: of large arrays by the kernel, one run of neighbouring axes after the other."""
-    wide = x.dtype.kind == "f" and x.dtype.itemsize >= 4  # else sums of sums would be rounded
-    if not wide or x.size < LARGE or axes == () or not x.flags.c_contiguous:
+    if is_half(x.dtype):
+        return narrow(_total(be, wide(x), axes, keepdims), x.dtype)
+    if x.dtype.kind != "f" or x.size < LARGE or axes == () or not x.flags.c_contiguous:
         return x.sum(axis=axes, keepdims=keepdims)
     y, last = x, x.ndim
     chosen = tuple(range(x.ndim)) if axes is None else axes
@@ -85,9 +87,8 @@ def mean(be, x, *, axis=None, keepdims=False):
     axes = _axes("mean", x, axis)
     if not x.size and not _count(x.shape, axis):
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
-    if x.dtype == np.float16:  # whose sums overflow
-        return x.mean(axis=axes, keepdims=keepdims)
-    return _total(be, x, axes, keepdims) / _count(x.shape, axis)
+    total = _total(be, wide(x), axes, keepdims)  # sums of half types overflow
+    return narrow(total / _count(x.shape, axis), x.dtype)
 
 
 def _var_rule(g, x, axis, ddof):
@@ -103,8 +104,8 @@ def var(be, x, *, axis=None, keepdims=False, ddof=0):
     n = _count(x.shape, axis) - ddof
     if n <= 0:
         raise ValueError(f"[var] {n + ddof} elements with ddof={ddof} have none (x: {x.shape})")
-    centred = x - x.mean(axis=axes, keepdims=True)
-    return (centred * centred).sum(axis=axes, keepdims=keepdims) / n
+    centred = wide(x) - wide(x).mean(axis=axes, keepdims=True)
+    return narrow((centred * centred).sum(axis=axes, keepdims=keepdims) / n, x.dtype)
 
 
 @composed
@@ -151,12 +152,12 @@ def _prod_rule(g, be, x, out, axis):
 @op(autocast=in_single, x=_prod_rule)
 def prod(be, x, *, axis=None, keepdims=False):
     """The product along an axis, several, or all."""
-    return x.prod(axis=_axes("prod", x, axis), keepdims=keepdims)
+    return narrow(wide(x).prod(axis=_axes("prod", x, axis), keepdims=keepdims), x.dtype)
 
 
 @op(autocast=in_single, x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis))
 def _cumsum(be, x, *, axis):
-    return x.cumsum(axis=normal_axis("cumsum", axis, x.ndim))
+    return narrow(wide(x).cumsum(axis=normal_axis("cumsum", axis, x.ndim)), x.dtype)
 
 
 @composed
@@ -171,8 +172,8 @@ def cumsum(x, axis=None):
     x=lambda g, x, out, axis: _restore(g / where(equal(out, 0), 1, out), x.shape, axis) * x,
 )
 def _norm(be, x, *, axis=None, keepdims=False):
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x  # squares of 300 overflow
-    squares = (wide * wide).sum(axis=_axes("norm", x, axis), keepdims=keepdims)
+    numbers = wide(x)  # the square of 300 overflows float16
+    squares = (numbers * numbers).sum(axis=_axes("norm", x, axis), keepdims=keepdims)
     return be.xp.sqrt(squares).astype(x.dtype)
 
 

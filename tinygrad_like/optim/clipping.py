@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.kernels.reference.precision import wide
 from tinygrad_like.optim.parameters import as_list, check_tensors
 
 
@@ -56,7 +57,7 @@ def _norm(x, order):
     """The norm of all elements, a float: no square of an element over- or underflows."""
     if x.size == 0:
         return 0.0
-    x = x.astype(np.float32) if x.dtype == np.float16 else x
+    x = wide(x)
     xp = backend.of(x).xp
     if order == 2:
         flat = x.reshape(-1)

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.kernels.reference.precision import wide_dtype
 from tinygrad_like.optim.parameters import as_list, check_trainable, checked_number, checked_options
 
 
@@ -31,7 +32,7 @@ class Slot:
     def meet(self, array):
         """Bring the buffers to the device and the dtype of the parameter's array, which is new."""
         be = backend.of(array)
-        self.dtype = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
+        self.dtype = wide_dtype(array.dtype)
         for name, buffer in self.buffers.items():
             if backend.of(buffer) is not be:
                 buffer = be.from_host(backend.of(buffer).to_host(buffer))

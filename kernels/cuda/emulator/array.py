@@ -122,7 +122,7 @@ def unwrapped(x):
 
 def wrapped(x):
     """What NumPy computed: every array and every element of one is a DeviceArray."""
-    if isinstance(x, (np.ndarray, np.number, np.bool_)):
+    if isinstance(x, (np.ndarray, np.generic)):
         return DeviceArray(np.asarray(x))
     if isinstance(x, tuple) and any(isinstance(v, (np.ndarray, np.generic)) for v in x):
         return type(x)(*map(wrapped, x)) if hasattr(x, "_fields") else tuple(map(wrapped, x))
