@@ -3,10 +3,11 @@
     python -m bench kernels --device cuda [NAME ...] [--save]
 
 The vendor is the reference on CuPy's arrays: cuBLAS for products, CuPy's own kernels elsewhere.
-Limits are the rates of cuBLAS on a large product, in float32 (TF32 off, for PyTorch too) and in
-float16, and the bandwidth of copying. Inputs are random and are taken in turns, more of them than
-the cache holds; what is timed is a row of launches between two CUDA events, after the results were
-compared.
+Limits are the rates of cuBLAS on a large product, in float32, float16 and tf32, and the bandwidth
+of copying. Rows are in float32, without TF32 in PyTorch either, unless they are named after another
+type; the vendor's products stay float32 in those of tf32. Inputs are random and are taken in turns,
+more of them than the cache holds; what is timed is a row of launches between two CUDA events, after
+the results were compared.
 """
 
 import itertools
@@ -14,13 +15,14 @@ import statistics
 import sys
 from functools import partial
 
+import ml_dtypes
 import numpy as np
 
 from bench import limits, report
 from bench.arena import check_agreement
 from bench.kernel_rows import ROWS
 from bench.kernel_rows.products import attention_rows, conv_rows, matmul_rows
-from bench.kernel_rows.row import by_autograd, in_half
+from bench.kernel_rows.row import by_autograd, in_half, in_tf32
 from bench.kernels import HEAD, Places, refusing, samples_of, text_of
 
 LARGE_MATMULS = [(1024, 1024, 1024), (4096, 4096, 4096), (8192, 8192, 8192), (4096, 64, 4096)]
@@ -34,8 +36,11 @@ def rows():
     large = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
     large += [row for shape, channels in LARGE_CONVS for row in conv_rows(shape, channels)]
     heads = [row for shape in LARGE_HEADS for row in attention_rows(shape)]
-    halves = map(in_half, (*large, *heads))
-    every = {row.name: row for row in (*large, *halves, *ROWS.values())}
+    halves = [in_half(row) for row in (*large, *heads)]
+    products = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
+    halves += [in_half(row, ml_dtypes.bfloat16) for row in (*products, *heads)]
+    rounded = map(in_tf32, products)
+    every = {row.name: row for row in (*large, *halves, *rounded, *ROWS.values())}
     for name, row in every.items():  # of which PyTorch's step is an operator of its CPU
         if name.startswith("attention_backward"):
             every[name] = row._replace(torch=_attention_backward)
@@ -106,7 +111,7 @@ def prepared(card, row, libraries):
     steps = {}
     for library, k in libraries.items():
         if library == "torch":
-            moved_sets = [[k.as_tensor(a, device=card.torch_device) for a in s] for s in drawn]
+            moved_sets = [[_tensor(k, a).to(card.torch_device) for a in s] for s in drawn]
             steps[library] = [row.torch(k, *s) for s in moved_sets]
         else:
             moved_sets = [[card.asarray(a) for a in s] for s in drawn]
@@ -114,11 +119,18 @@ def prepared(card, row, libraries):
     return steps
 
 
+def _tensor(torch, array):
+    """A NumPy array as PyTorch's tensor, which does not know NumPy's bfloat16."""
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
 def samples(card, library, result):
     """Some numbers of what a step computed, to be compared."""
     outputs = result if isinstance(result, tuple | list) else (result,)
     if library == "torch":
-        return samples_of(None if y is None else y.cpu().numpy() for y in outputs)
+        return samples_of(None if y is None else y.cpu().double().numpy() for y in outputs)
     return samples_of(None if y is None else card.to_host(y) for y in outputs)
 
 
@@ -147,18 +159,20 @@ def measure(card, row, libraries, rates, bouts):
     }
 
 
-def rates_of(card):
+def rates_of(card, torch):
     """{kind: flops or bytes a second} of the card, the best of some bouts."""
     xp = card.xp
     a = xp.random.standard_normal((4096, 4096), dtype=np.float32)
     b, c = a.copy(), xp.empty_like(a)
     halves = [xp.random.standard_normal((8192, 8192), dtype=np.float32).astype(np.float16)] * 2
     product = xp.empty_like(halves[0])
+    singles = [torch.randn(8192, 8192, device=card.torch_device) for _ in "ab"]
     x = xp.zeros(1 << 28, np.float32)  # 1 GB
     y = xp.empty_like(x)
     work = {
         "gemm": (2 * 4096**3, lambda: xp.matmul(a, b, out=c)),
         "half": (2 * 8192**3, lambda: xp.matmul(*halves, out=product)),
+        "tf32": (2 * 8192**3, lambda: torch.mm(*singles)),
         "copy": (2 * x.nbytes, lambda: xp.copyto(y, x)),
         "update": (2 * x.nbytes, lambda: xp.multiply(x, 1, out=x)),
         "read": (x.nbytes, x.sum),
@@ -166,6 +180,7 @@ def rates_of(card):
     }
     found = {}
     for kind, (amount, step) in work.items():
+        torch.backends.cuda.matmul.allow_tf32 = kind == "tf32"
         found[kind] = amount / min(time_of(card, [step], 5)) * 1e3
         print(f"limit: {kind:<6} {found[kind] / 1e9:8.1f} G/s", flush=True)
     return found
@@ -180,25 +195,30 @@ def main(args):
         sys.exit(f"no figures: {problem}")
     import torch
     from tinygrad_like.kernels import cuda, reference
+    from tinygrad_like.kernels.cuda import tf32
 
     import tinygrad_like as tg
 
     torch.set_grad_enabled(False)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     card = Card()
     every = rows()
     chosen = [name for name in every if name.startswith(tuple(args.names) or "")]
     if args.list or not chosen:
         sys.exit("\n".join(every) if args.list else f"no row begins with any of {args.names}")
     print(f"{card.name}, PyTorch {torch.__version__}, CuPy {card.xp.__version__}")
-    rates = rates_of(card)
-    libraries = {"ours": Places(cuda, tg), "numpy": Places(reference, card.xp), "torch": torch}
+    rates = rates_of(card, torch)
+    others = {"numpy": Places(reference, card.xp), "torch": torch}
+    ours = {False: Places(cuda, tg), True: Places(tf32, tg)}
     found, refused = [], []
     head = ["vendor ms" if text == "numpy ms" else text for text in HEAD]
     widths = report.print_head(head, [max(map(len, chosen)), 9, 9, 9, 16, 7, 14, 8])
     for name in chosen:
         with refusing(name, refused):
-            found.append(measure(card, every[name], libraries, rates, args.bouts))
+            row = every[name]
+            torch.backends.cuda.matmul.allow_tf32 = row.tf32
+            libraries = {"ours": ours[row.tf32], **others}
+            found.append(measure(card, row, libraries, rates, args.bouts))
             report.print_row(text_of(found[-1]), widths)
     if args.save:
         report.save("kernels_cuda", found, f"CUDA kernels on {card.name}: our time by PyTorch's")

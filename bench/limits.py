@@ -38,7 +38,8 @@ class Work(NamedTuple):
 
     `fewest_flops`, if given, is what remains of the flops by an algorithm that takes fewer
     products (Winograd's); only beyond it is a figure impossible. `in_place`: what is written lies
-    where it was read. The limit "half" of half precision is a GPU's (cuda_kernels.py).
+    where it was read. `product` is the limit of products: on a GPU also "half" and "tf32"
+    (cuda_kernels.py).
     """
 
     flops: int = 0
@@ -46,12 +47,12 @@ class Work(NamedTuple):
     written: int = 0
     fewest_flops: int | None = None
     in_place: bool = False
-    half: bool = False  # whether the products are of half precision, on tensor cores
+    product: str = "gemm"
 
     def kinds(self):
         """The limits that this work needs."""
         if self.flops:
-            return ("half" if self.half else "gemm",)
+            return (self.product,)
         rest = {"read": self.read > self.written, "fill": self.written > self.read}
         return (self._both(), *(kind for kind, needed in rest.items() if needed))
 
@@ -65,7 +66,7 @@ class Work(NamedTuple):
         `rates` are {kind: work per second}.
         """
         if self.flops:
-            return self.flops / rates["half" if self.half else "gemm"]
+            return self.flops / rates[self.product]
         both = min(self.read, self.written)
         rest = abs(self.read - self.written)
         least = 2 * both / rates[self._both()]

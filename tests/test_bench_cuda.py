@@ -5,16 +5,18 @@ import time
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cuda, reference
+from tinygrad_like.kernels.cuda import tf32
 
 from bench import cuda_kernels
 from bench.arena import OpponentError
 from bench.kernel_rows.products import matmul_rows
-from bench.kernel_rows.row import in_half, normal
+from bench.kernel_rows.row import in_half, in_tf32, normal
 from bench.kernels import Places, text_of
 from bench.limits import ImpossibleFigure
 
+ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes, which has bfloat16, is missing")
 torch = pytest.importorskip("torch", reason="torch, the opponent, is not installed")
-RATES = dict.fromkeys(("gemm", "half", "copy", "update", "read", "fill"), 1e15)
+RATES = dict.fromkeys(("gemm", "half", "tf32", "copy", "update", "read", "fill"), 1e15)
 
 
 class EmulatedCard:
@@ -102,4 +104,22 @@ def test_products_in_half_precision_have_a_limit_of_their_own():
     with pytest.raises(ImpossibleFigure, match="allows no less than"):
         cuda_kernels.measure(EmulatedCard(), half, libraries(), RATES | {"half": 1.0}, 1)
     names = list(cuda_kernels.rows())
-    assert {"matmul 8192x8192 x 8192x8192 float16", "attention 4x16x4096x128 float16"} <= set(names)
+    product, attention = "matmul 8192x8192 x 8192x8192", "attention 4x16x4096x128"
+    for name in (f"{product} float16", f"{product} bfloat16", f"{attention} bfloat16"):
+        assert name in names
+
+
+def test_products_in_bfloat16_are_compared_with_pytorchs():
+    half = in_half(row(), ml_dtypes.bfloat16)
+    assert half.name == "matmul 24x20 x 20x28 bfloat16"
+    assert cuda_kernels.measure(EmulatedCard(), half, libraries(), RATES, 1)["name"] == half.name
+
+
+def test_products_in_tf32_have_a_table_and_a_limit_of_their_own():
+    rounded, in_tf32s = in_tf32(row()), libraries() | {"ours": Places(tf32, cuda.emulator.xp)}
+    assert cuda_kernels.measure(EmulatedCard(), rounded, in_tf32s, RATES, 1)["ratio"]["median"] > 0
+    with pytest.raises(ImpossibleFigure, match="allows no less than"):
+        cuda_kernels.measure(EmulatedCard(), rounded, in_tf32s, RATES | {"tf32": 1.0}, 1)
+    strict = rounded._replace(tolerance=2e-5)
+    with pytest.raises(OpponentError, match="matmul 24x20"):  # it did round
+        cuda_kernels.measure(EmulatedCard(), strict, in_tf32s, RATES, 1)

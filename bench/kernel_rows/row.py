@@ -28,6 +28,7 @@ class Row(NamedTuple):
     work: Work
     same_numbers: bool = True  # False where PyTorch draws other random numbers
     tolerance: float = 2e-5  # of the largest number in an output
+    tf32: bool = False  # whether products round float32 numbers to 11 bits
 
 
 def normal(*shapes):
@@ -35,14 +36,21 @@ def normal(*shapes):
     return lambda rng: [rng.standard_normal(shape, np.float32) for shape in shapes]
 
 
-def in_half(row):
-    """The same computation in float16, whose products are rounded to 11 bits."""
+def in_half(row, dtype=np.float16):
+    """The same computation in float16 or bfloat16, whose results are rounded to 11 or 8 bits."""
+    dtype = np.dtype(dtype)
     return row._replace(
-        name=f"{row.name} float16",
-        arrays=lambda rng: [array.astype(np.float16) for array in row.arrays(rng)],
-        work=row.work._replace(half=True),
-        tolerance=4e-3,
+        name=f"{row.name} {dtype.name}",
+        arrays=lambda rng: [array.astype(dtype) for array in row.arrays(rng)],
+        work=row.work._replace(product="half"),
+        tolerance=4e-3 if dtype == np.float16 else 3e-2,
     )
+
+
+def in_tf32(row):
+    """The same computation, its factors rounded to tf32's 11 bits."""
+    work = row.work._replace(product="tf32")
+    return row._replace(name=f"{row.name} tf32", work=work, tolerance=4e-3, tf32=True)
 
 
 def moved(shape, read, written):
