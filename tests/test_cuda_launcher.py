@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 import pytest
-from tinygrad_like.kernels import cuda
+from tinygrad_like.kernels import cuda, reference
 from tinygrad_like.kernels.cuda import emulator, launcher, linalg
 from tinygrad_like.kernels.cuda.emulator import build, xp
 from tinygrad_like.kernels.cuda.launcher import LaunchError, Source, parse_signatures
@@ -327,7 +327,7 @@ def test_what_nvrtc_refuses_is_shown(gpu, tmp_path, kernel):
 
 def test_a_gpu_without_fitting_tensor_cores_multiplies_without_them_and_says_so_once(caplog):
     x = xp.asarray(np.ones((8, 8), np.float16))
-    linalg._log_once.cache_clear()
+    launcher.log_once.cache_clear()
     with emulator.run(capability=75):
         ys = [cuda.matmul(x, x) for _ in range(2)]
     for y in ys:
@@ -354,7 +354,7 @@ def test_half_types_multiply_on_tensor_cores_and_float32_only_if_asked_to():
 
 
 def test_rows_that_no_tensor_copy_takes_go_another_way_which_is_said_once(caplog):
-    linalg._log_once.cache_clear()
+    launcher.log_once.cache_clear()
     a = np.random.default_rng(0).integers(-2, 3, (130, 129)).astype(np.float16)
     for _ in range(2):
         y = linalg.gemm(xp.asarray(a), xp.asarray(a.T.copy()))
@@ -362,6 +362,25 @@ def test_rows_that_no_tensor_copy_takes_go_another_way_which_is_said_once(caplog
     (record,) = caplog.records
     assert "float16 without warpgroups" in record.getMessage()
     assert "multiples of 16 bytes" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("width", "mask", "named"),
+    [(130, None, "float16 with heads of 130"), (8, np.float32, "float16 with heads of 8")],
+)
+def test_attention_without_a_kernel_goes_another_way_which_is_said_once(width, mask, named, caplog):
+    """Heads wider than 128, and an added mask of another dtype, which only a direct call has."""
+    launcher.log_once.cache_clear()
+    x = np.random.default_rng(0).standard_normal((3, 1, 2, 5, width)).astype(np.float16)
+    mask = mask and np.linspace(-1, 1, 25, dtype=mask).reshape(1, 1, 5, 5)
+    given = False, 0.5, 0.0, 0, 0
+    for _ in range(2):
+        moved = None if mask is None else xp.asarray(mask)
+        out, _ = cuda.attention(*map(xp.asarray, x), moved, *given)
+        expected, _ = reference.attention(*x, mask, *given)
+        np.testing.assert_allclose(xp.asnumpy(out), expected, rtol=2e-3, atol=2e-3)
+    (record,) = caplog.records
+    assert f"[attention] no kernel for {named}" in record.getMessage()
 
 
 def test_large_products_of_half_types_go_by_warpgroups():

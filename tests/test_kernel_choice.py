@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cuda import emulator
+from tinygrad_like.kernels.cuda.launcher import log_once
 
 import tinygrad_like as tg
 from tinygrad_like import backend
@@ -77,6 +78,7 @@ def product(device, dtype=np.float32):
 @pytest.mark.skipif(emulator.problem() is not None, reason=str(emulator.problem()))
 def test_tf32_is_for_float32_on_tensor_cores(caplog):
     """Products and their gradients round their inputs to 11 bits; all else is as it was."""
+    log_once.cache_clear()
     exact = product("cpu", np.float64)
 
     def error(device="cuda-emulator"):

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import reference
 from ..reference.random import LOW_64
-from .launcher import Source, capability_of, common_dtype
+from .launcher import Source, capability_of, common_dtype, dtype_name, log_once
 from .linalg import has_tensor_cores
 
 HEADS = ({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128})
@@ -66,6 +66,9 @@ class _Call:
         full = min(q.size, k.size, v.size) > 0
         self.taken = self.dtype is not None and full and bool(fitting)
         if not self.taken:
+            if full:
+                what = f"{dtype_name(q.dtype)} with heads of {width}"
+                log_once("[attention] no kernel for %s: all scores are held in memory", what)
             return
         (n, heads, queries, d), (_, key_heads, keys, dv) = q.shape, v.shape
         self.variant, self.wide = fitting[0], np.float64 if self.dtype == "float64" else np.float32

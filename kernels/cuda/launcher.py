@@ -11,6 +11,7 @@ Python numbers travel as exactly the C type of their parameter.
 import ctypes
 import functools
 import importlib
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -350,6 +351,12 @@ def address(array):
 def capability_of(array):
     """The compute capability of an array's device: 90 is 9.0."""
     return _target_of("capability_of", (array,)).capability()
+
+
+@functools.cache
+def log_once(message, *what):
+    """Warn of a slower way that a kernel goes, the first time that it goes it."""
+    logging.getLogger(__name__).warning(message, *what)
 
 
 # The names of dtypes: NumPy puts one together each time that it is asked.

@@ -1,7 +1,5 @@
 """Matrix products: matmul.cu, on tensor cores tensor_matmul.cu, by warpgroups wgmma_matmul.cu."""
 
-import functools
-import logging
 import math
 from typing import NamedTuple
 
@@ -9,7 +7,15 @@ import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import ITEMSIZES, Source, TensorView, address, capability_of, common_dtype
+from .launcher import (
+    ITEMSIZES,
+    Source,
+    TensorView,
+    address,
+    capability_of,
+    common_dtype,
+    log_once,
+)
 
 
 class Operand(NamedTuple):
@@ -186,13 +192,8 @@ def has_tensor_cores(op, dtype, capability, tf32=False):
     wanted = ITEMSIZES[dtype] == 2 or (tf32 and dtype == "float32")
     if wanted and capability < TENSOR_CAPABILITY:
         need = "[%s] %s without tensor cores: the GPU's compute capability is %s, below 8.0"
-        _log_once(need, op, dtype, capability / 10)
+        log_once(need, op, dtype, capability / 10)
     return wanted and capability >= TENSOR_CAPABILITY
-
-
-@functools.cache
-def _log_once(message, *what):
-    logging.getLogger(__name__).warning(message, *what)
 
 
 def choose_core(a, b, dtype, tf32=False):
@@ -204,7 +205,7 @@ def choose_core(a, b, dtype, tf32=False):
         return TENSOR
     problem = a.view().problem() or b.view().problem()
     if problem:
-        _log_once("[matmul] %s without warpgroups: %s", dtype, problem)
+        log_once("[matmul] %s without warpgroups: %s", dtype, problem)
     return TENSOR if problem else WGMMA
 
 
