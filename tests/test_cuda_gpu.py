@@ -12,8 +12,8 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(PROBLEM is not None, reason=str(PROBLEM)),
 ]
-# CuPy knows bfloat16 in part only.
-RUNS = [(case, dtype) for case, dtype in RUNS if dtype != "bfloat16"]
+if PROBLEM is None and backend.get("cuda").bfloat16 is None:
+    RUNS = [(case, dtype) for case, dtype in RUNS if dtype != "bfloat16"]
 
 
 def on_gpu(case, arrays):

@@ -8,6 +8,8 @@ import pytest
 from tinygrad_like.kernels.cuda import emulator, resources
 from tinygrad_like.kernels.cuda.launcher import LaunchError, Source, TensorView
 
+from tinygrad_like import backend
+
 SCHEDULES = (0, 1, 2, 4, 10, 15)
 HALVES = ("float16", "bfloat16")
 TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32}
@@ -65,6 +67,11 @@ extern "C" __global__ void k(float* c, const scalar_t* a, const scalar_t* b) {
     }
 }
 """
+TO_TF32 = """
+extern "C" __global__ void k(float* y, const float* x) {
+    y[threadIdx.x] = __uint_as_float(to_tf32(x[threadIdx.x]));
+}
+"""
 ROWS = "load_matrices(y, right + (lane % 8 + lane / 16 * 8) * K + lane / 8 % 2 * CHUNK);"
 COLUMNS = "load_matrices_transposed(y, right + (lane % 16) * 16 + lane / 16 * 8);"
 
@@ -107,14 +114,10 @@ def test_float16_operands_have_subnormals_infinities_and_nan(launch):
 
 
 def test_to_tf32_rounds_to_11_bits(launch):
-    text = """extern "C" __global__ void k(float* y, const float* x) {
-    y[threadIdx.x] = __uint_as_float(to_tf32(x[threadIdx.x]));
-}
-"""
     x = np.random.default_rng(0).standard_normal(32).astype(np.float32)
     x[:3] = np.inf, 1 + 2.0**-11, 1 + 2.0**-12
     y = on_device(np.zeros(32, np.float32))
-    launch(text, "float32", 32, y, on_device(x))
+    launch(TO_TF32, "float32", 32, y, on_device(x))
     np.testing.assert_array_equal(emulator.xp.asnumpy(y), rounded(x, "float32"))
     np.testing.assert_array_equal(emulator.xp.asnumpy(y)[:3], [np.inf, 1 + 2.0**-10, 1])
 
@@ -208,16 +211,21 @@ def pipeline(words):
     return text
 
 
+def views_of(a, b, across, xp=emulator.xp):
+    """The factors of a pipeline as its tensor copies see them."""
+    views = []
+    for x, (rows, k) in ((a, a.shape), (b, b.shape)):
+        x = xp.asarray(np.ascontiguousarray(x.T) if across else x)
+        sizes, box = ((rows, k, 1), (64, 64, 1)) if across else ((k, rows, 1), (64, rows, 1))
+        views.append(TensorView(x, sizes, (1, sizes[0], sizes[0] * sizes[1]), box))
+    return views
+
+
 def multiplied(launch, text, across, dtype="float16", schedule=0, k=200):
     """(A B of the kernel, exactly), with k that is no multiple of a step: copies fill up zeros."""
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((n, k)).astype(TYPES[dtype]) for n in (64, 128))
-    views = []
-    for x, rows in ((a, 64), (b, 128)):
-        x = on_device(np.ascontiguousarray(x.T) if across else x)
-        sizes, box = ((rows, k, 1), (64, 64, 1)) if across else ((k, rows, 1), (64, rows, 1))
-        views.append(TensorView(x, sizes, (1, sizes[0], sizes[0] * sizes[1]), box))
-    c = on_device(np.zeros((64, 128), np.float32))
+    c, views = on_device(np.zeros((64, 128), np.float32)), views_of(a, b, across)
     launch(text, dtype, 160, c, *views, -(-k // 64) * 64, schedule=schedule, shared=SHARED)
     return emulator.xp.asnumpy(c), a.astype(np.float64) @ b.astype(np.float64).T
 
@@ -323,3 +331,69 @@ def test_the_wrappers_compile_for_the_device(tmp_path, text, dtype, arch):
     path = source_file(tmp_path, text)
     (kernel,) = resources.measure(Source(path).kernel("k", dtype).build, arch).values()
     assert kernel.spilled == 0
+
+
+# Each wrapper on a GPU, bit for bit: of whole numbers the order of sums makes no difference.
+
+WRAPPERS = {
+    **{f"ldmatrix, mma.sync {dtype}": ("rows", dtype) for dtype in TYPES},
+    **{f"ldmatrix.trans, mma.sync {dtype}": ("columns", dtype) for dtype in HALVES},
+    "cvt.rna.tf32": ("round", "float32"),
+    **{f"TMA, mbarrier, wgmma along {dtype}": ("along", dtype) for dtype in HALVES},
+    **{f"TMA, mbarrier, wgmma across {dtype}": ("across", dtype) for dtype in HALVES},
+}
+
+
+def computed(folder, wrapper, xp):
+    """(what a wrapper's kernel computes with an array module, exactly)."""
+    kind, dtype = WRAPPERS[wrapper]
+    rng = np.random.default_rng(0)
+
+    def whole(*shape):
+        return rng.integers(-3, 4, shape).astype(TYPES[dtype])
+
+    def run(text, block, y, *args, shared=1024):
+        y = xp.asarray(y)
+        only = "sm_90a" if "wgmma" in text else None
+        kernel = Source(source_file(folder, text), architecture=only).kernel("k", dtype)
+        kernel(1, block, y, *args, shared=shared)
+        return xp.asnumpy(y)
+
+    if kind == "round":
+        x = rng.standard_normal(32).astype(np.float32)
+        return run(TO_TF32, 32, np.zeros_like(x), xp.asarray(x)), rounded(x, "float32")
+    if kind in ("along", "across"):
+        a, b, across = whole(64, 200), whole(128, 200), kind == "across"
+        text = pipeline(ACROSS if across else ALONG)
+        views, c = views_of(a, b, across, xp), np.zeros((64, 128), np.float32)
+        found = run(text, 160, c, *views, 256, shared=SHARED)
+        return found, a.astype(np.float32) @ b.astype(np.float32).T
+    a, b = (whole(16, 32 // np.dtype(TYPES[dtype]).itemsize) for _ in "ab")
+    text = TILE.replace("LOAD_RIGHT", ROWS if kind == "rows" else COLUMNS)
+    found = run(text, 32, np.zeros((16, 16), np.float32), xp.asarray(a), xp.asarray(b))
+    a, b = a.astype(np.float32), b.astype(np.float32)
+    return found, a @ (b.T if kind == "rows" else b)
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_wrapper_is_exact_on_whole_numbers(tmp_path, wrapper):
+    found, exact = computed(tmp_path, wrapper, emulator.xp)
+    np.testing.assert_array_equal(found, exact)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(backend.cuda_problem() is not None, reason=str(backend.cuda_problem()))
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+def test_a_gpu_does_what_the_emulator_does(tmp_path, wrapper):
+    import cupy
+
+    kind, dtype = WRAPPERS[wrapper]
+    capability = int(cupy.cuda.Device().compute_capability)
+    if capability < 80 or (kind in ("along", "across") and capability // 10 != 9):
+        pytest.skip(f"a GPU of compute capability {capability / 10} has no {wrapper}")
+    if dtype == "bfloat16" and backend.get("cuda").bfloat16 is None:
+        pytest.skip("bfloat16 arrays need CuPy 14 and ml_dtypes")
+    (folder := tmp_path / "gpu").mkdir()
+    on_gpu, _ = computed(folder, wrapper, cupy)
+    emulated, _ = computed(tmp_path, wrapper, emulator.xp)
+    assert on_gpu.tobytes() == emulated.tobytes()
