@@ -63,7 +63,7 @@ def _product(grid, block, shared=0, maps=None):
     def launch(source, xp, inputs):
         a, b = inputs
         n = len(a)
-        c = xp.zeros((n, n), dtype=np.float32)
+        c = xp.empty((n, n), dtype=np.float32)
         if maps:
             a, b = (TensorView(x, (n, n, 1), (1, n, n * n), maps) for x in (a, b))
         source.kernel("matmul", a.dtype if not maps else a.array.dtype)(
@@ -87,7 +87,7 @@ def _rows(rng, sizes):
 
 def _softmax(source, xp, inputs):
     (x,) = inputs
-    y = xp.zeros_like(x)
+    y = xp.empty_like(x)
     source.kernel("softmax", "float32")(len(x), 128, y, x, x.shape[1])
     return y
 
@@ -104,7 +104,7 @@ def _heads(rng, sizes):
 def _textbook(source, xp, inputs):
     q, k, v = inputs
     n = len(q)
-    s, out = xp.zeros((n, n), dtype=np.float32), xp.zeros_like(q)
+    s, out = xp.empty((n, n), dtype=np.float32), xp.empty_like(q)
     source.kernel("scores", "float32")((n // 128, n), 128, s, q, k, n)
     source.kernel("weights", "float32")(n, 128, s, n)
     source.kernel("mix", "float32")(n, WIDTH, out, s, v, n)
@@ -113,7 +113,7 @@ def _textbook(source, xp, inputs):
 
 def _flash(source, xp, inputs):
     q, k, v = inputs
-    out = xp.zeros_like(q)
+    out = xp.empty_like(q)
     source.kernel("attention", "float32")(len(q) // 32, 256, out, q, k, v, len(q))
     return out
 
