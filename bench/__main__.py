@@ -11,6 +11,7 @@ BENCHMARKS = {
     "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
     "overhead": "what an op costs beside its arithmetic",
     "launch": "what checks and packing cost a launch of a CUDA kernel",
+    "tiles": "which tile of our CUDA matrix products is the fastest, by shape",
     "memory": "the peak of memory of the five steps against PyTorch's",
     "coexist": "PyTorch and NumPy in a process in which tinygrad_like has trained",
     "coldstart": "seconds to the first step, with and without compiled kernels on disk",

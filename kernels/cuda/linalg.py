@@ -16,6 +16,7 @@ from .launcher import (
     common_dtype,
     log_once,
 )
+from .tiles import Choice, Shape, choices
 
 
 class Operand(NamedTuple):
@@ -59,6 +60,10 @@ class Core(NamedTuple):
     def columns_of(self, tile):
         """The columns of C that a tile covers."""
         return tile["COLUMNS"] * tile["WARPS_N"] * self.column
+
+    def blocks(self, tile, m, n):
+        """How many tiles cover C."""
+        return -(-m // self.rows_of(tile)) * -(-n // self.columns_of(tile))
 
     def threads(self, tile):
         """The threads of a block."""
@@ -114,6 +119,7 @@ WGMMA_SOURCE = Source(
     "wgmma_matmul.cu", ("float16", "bfloat16"), WGMMA_TILES, architecture="sm_90a"
 )
 WGMMA = Warpgroups(WGMMA_SOURCE, 128, 128, WGMMA_TILES, {}, 2, 4 * 128, "wgmma_gemm")
+CORES = {core.source.path.stem: core for core in (SIMT, TENSOR, WGMMA)}
 TENSOR_CAPABILITY = 80  # cp.async, and mma.sync of bfloat16 and tf32
 ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3}  # as activation.cuh has them
 MULTIPROCESSORS = 132  # of an H100: as many blocks keep it busy
@@ -164,9 +170,11 @@ def gemm(
         return c
     left, right = _operand(a, leading), _operand(b.swapaxes(-1, -2), leading)
     core = core or choose_core(left, right, dtype, tf32)
-    tile = choose_tile(core, m, n, batch, dtype) if tile is None else tile
-    blocks = batch * -(-m // core.rows_of(tile)) * -(-n // core.columns_of(tile))
-    parts = choose_parts(blocks, k) if parts is None else parts
+    if tile is None:
+        tile, best = choose(core, dtype, m, n, k, batch)
+        parts = parts or best
+    blocks = batch * core.blocks(tile, m, n)
+    parts = parts or choose_parts(blocks, k)
     share = max(STEP, -(-k // parts // STEP) * STEP)
     parts = max(1, -(-k // share))
     workspace = None
@@ -209,12 +217,23 @@ def choose_core(a, b, dtype, tf32=False):
     return TENSOR if problem else WGMMA
 
 
+def choose(core, dtype, m, n, k, batch):
+    """The tile and the parts of k for a product: the table's or the rule's."""
+    shape = Shape(core.source.path.stem, dtype, m, n, k, batch)
+    return choices().get(shape) or by_rule(core, *shape[1:])
+
+
+def by_rule(core, dtype, m, n, k, batch):
+    """A tile of which there are enough to keep the GPU busy, and parts of k where there are not."""
+    tile = choose_tile(core, m, n, batch, dtype)
+    return Choice(tile, choose_parts(batch * core.blocks(tile, m, n), k))
+
+
 def choose_tile(core, m, n, batch, dtype):
     """The largest tile of which there are enough to keep the GPU busy."""
     tiles = [tile for tile in core.tiles if dtype != "float64" or tile is not LARGE]
     for tile in tiles:
-        rows, columns = core.rows_of(tile), core.columns_of(tile)
-        if batch * -(-m // rows) * -(-n // columns) >= MULTIPROCESSORS and rows > 32:
+        if batch * core.blocks(tile, m, n) >= MULTIPROCESSORS and core.rows_of(tile) > 32:
             return tile
     return tiles[-1] if core is not SIMT or min(m, n) <= 32 else MIDDLE
 
