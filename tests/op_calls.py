@@ -5,7 +5,7 @@ from cases import CASES
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
-from tinygrad_like.engine import FLOATING
+from tinygrad_like.backend import FLOATING
 
 CALLS = {case.name: case for case in CASES if case.grad}
 

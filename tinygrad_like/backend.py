@@ -14,6 +14,14 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like.kernels import reference
+from tinygrad_like.kernels.reference.precision import (  # noqa: F401  for the floors above
+    FLOATING,
+    INEXACT,
+    is_half,
+    narrow,
+    wide,
+    wide_dtype,
+)
 
 
 class DeviceError(ValueError):

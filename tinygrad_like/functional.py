@@ -9,8 +9,8 @@ from functools import wraps
 from typing import Any
 
 from tinygrad_like import backend
+from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
-    INEXACT,
     Tensor,
     backend_of,
     enable_grad,

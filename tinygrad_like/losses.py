@@ -15,7 +15,8 @@ import math
 from functools import partial
 
 from tinygrad_like import backend
-from tinygrad_like.engine import FLOATING, Tensor, astype
+from tinygrad_like.backend import FLOATING
+from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.elementwise import (
     abs,

@@ -24,8 +24,6 @@ from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.recompute import checkpoint
 from tinygrad_like.engine.record import OPS, op
 from tinygrad_like.engine.tensor import (
-    FLOATING,
-    INEXACT,
     Tensor,
     backend_of,
     debug,
@@ -37,8 +35,6 @@ from tinygrad_like.engine.tensor import (
 from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
 
 __all__ = [
-    "FLOATING",
-    "INEXACT",
     "OPS",
     "GraphError",
     "Tensor",

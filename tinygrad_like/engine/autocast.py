@@ -16,10 +16,10 @@ from contextlib import ContextDecorator
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import is_half
 from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import Tensor, mode
 from tinygrad_like.engine.walk import astype
-from tinygrad_like.kernels.reference.precision import is_half
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 BFLOAT16 = "bfloat16"

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import FLOATING, INEXACT
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import (
@@ -19,16 +20,7 @@ from tinygrad_like.engine.plan import (
     OutputPlan,
     Plan,
 )
-from tinygrad_like.engine.tensor import (
-    FLOATING,
-    INEXACT,
-    Node,
-    Tensor,
-    mode,
-    new_node,
-    next_serial,
-    wrap,
-)
+from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_serial, wrap
 
 BY_TYPE = backend.BY_TYPE
 NO_ATTRIBUTES: dict[str, Any] = {}

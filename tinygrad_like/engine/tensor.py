@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
-
-FLOATING = "fV"  # the kinds of dtypes of real numbers; bfloat16 is of kind V
-INEXACT = "fcV"  # the kinds of dtypes that have gradients, complex ones among them
 
 
 class _Mode(threading.local):

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import INEXACT, narrow, wide
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
 from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import (
-    INEXACT,
     RETAIN,
     Node,
     Tensor,
@@ -24,7 +24,6 @@ from tinygrad_like.engine.tensor import (
     new_node,
     wrap,
 )
-from tinygrad_like.kernels.reference.precision import narrow, wide
 
 _serial = attrgetter("serial")
 

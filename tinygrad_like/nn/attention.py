@@ -7,7 +7,8 @@ zeros from the attention, and gives it no gradient.
 
 from typing import Any
 
-from tinygrad_like.engine import INEXACT, Tensor, astype
+from tinygrad_like.backend import INEXACT
+from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.module import Module

@@ -8,7 +8,8 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import INEXACT, astype, backend_of, composed, in_half, op
+from tinygrad_like.backend import INEXACT
+from tinygrad_like.engine import astype, backend_of, composed, in_half, op
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.shape import expand_dims, reshape

@@ -5,7 +5,8 @@ What the gradient is at kinks and ties: see the table in ops/__init__.py.
 
 import math
 
-from tinygrad_like.engine import INEXACT, astype, in_single, op
+from tinygrad_like.backend import INEXACT
+from tinygrad_like.engine import astype, in_single, op
 
 LARGE = 1 << 15  # elements from which on a kernel is worth its call, where NumPy does as well
 

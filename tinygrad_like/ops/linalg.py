@@ -5,8 +5,8 @@ import string
 
 import numpy as np
 
+from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
-from tinygrad_like.kernels.reference.precision import narrow, wide
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape

@@ -12,7 +12,8 @@ Each is one fused op. Its composite, a loop over the steps in plain ops, is what
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import INEXACT, Tensor, backend_of, composed, in_half, op
+from tinygrad_like.backend import INEXACT
+from tinygrad_like.engine import Tensor, backend_of, composed, in_half, op
 from tinygrad_like.ops.create import zeros
 from tinygrad_like.ops.elementwise import relu, sigmoid, tanh, where
 from tinygrad_like.ops.linalg import linear

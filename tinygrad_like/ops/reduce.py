@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 
+from tinygrad_like.backend import is_half, narrow, wide
 from tinygrad_like.engine import astype, broadcast_to, composed, in_single, op
-from tinygrad_like.kernels.reference.precision import is_half, narrow, wide
 from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.kernels.reference.precision import wide
+from tinygrad_like.backend import wide
 from tinygrad_like.optim.parameters import as_list, check_tensors
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import wide_dtype
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.kernels.reference.precision import wide_dtype
 from tinygrad_like.optim.parameters import as_list, check_trainable, checked_number, checked_options
 
 
