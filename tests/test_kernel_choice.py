@@ -32,6 +32,7 @@ def test_the_vendors_kernels_are_chosen_for_a_block_or_for_good():
 @pytest.mark.skipif(emulator.problem() is not None, reason=str(emulator.problem()))
 def test_a_device_that_is_made_later_follows_the_choice(monkeypatch):
     monkeypatch.delitem(backend._BY_DEVICE, "cuda-emulator", raising=False)
+    monkeypatch.delitem(backend.BY_TYPE, emulator.DeviceArray, raising=False)
     with tg.kernels("vendor"):
         made = backend.get("cuda-emulator")
         assert made.k.matmul is reference.matmul
