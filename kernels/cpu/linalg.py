@@ -23,7 +23,7 @@ def matmul(a, b):
     if a.dtype.char == "e" and all_half(a, b):
         return by_single(matmul, a, b)
     if a.ndim == 2 and a.size * b.shape[-1] <= SMALL:
-        return np.matmul(a, b)
+        return a.dot(b) if b.ndim == 2 else np.matmul(a, b)  # dot starts sooner
     if a.dtype is not b.dtype or a.dtype not in REAL or min(a.ndim, b.ndim) < 2:
         return np.matmul(a, b)
     if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:  # one product over the whole batch

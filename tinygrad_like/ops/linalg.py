@@ -46,6 +46,13 @@ def matmul(be, a, b):
 
     A 1-d `a` is a row, a 1-d `b` a column, and that axis is left out of the result.
     """
+    if not (type(a) is type(b) and a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]):
+        _check_product(a, b)  # all but the usual
+    return be.k.matmul(a, b)
+
+
+def _check_product(a, b):
+    """Raise ValueError unless NumPy's rules let a and b be multiplied."""
     m, n = getattr(a, "ndim", 0), getattr(b, "ndim", 0)
     if not m or not n:
         raise ValueError("[matmul] a number has no axis to sum over; use * to scale")
@@ -55,12 +62,6 @@ def matmul(be, a, b):
             f"{'second last' if b.ndim > 1 else 'only'} axis of b {b.shape[-2:][0]} "
             f"(a: {a.shape}, b: {b.shape})"
         )
-    if m > 2 and n > 2:
-        _check_batch(a, b)
-    return be.k.matmul(a, b)
-
-
-def _check_batch(a, b):
     for axis in range(-3, -min(a.ndim, b.ndim) - 1, -1):
         m, n = a.shape[axis], b.shape[axis]
         if m != n and 1 not in (m, n):
