@@ -161,6 +161,31 @@ def test_steps_that_overflow_are_skipped_and_counted():
     assert np.isfinite(w.numpy()).all()
 
 
+@pytest.mark.parametrize("bad", [(np.inf, 1), (1, np.inf), (1, 1)])
+def test_optimizers_that_share_a_loss_step_by_one_scale(bad):
+    """What one of them finds adapts the scale of the next loss, once, not that of the other."""
+    ws = [tg.Tensor(np.float32([1, 2]), requires_grad=True) for _ in bad]
+    optimizers = [tg.optim.SGD([w], 1.0) for w in ws]
+    scaler = tg.optim.GradScaler(8.0, interval=1)
+    scaler.scale(sum((w * b).sum() * 3 for w, b in zip(ws, bad, strict=True))).backward()
+    done = [scaler.step(optimizer) for optimizer in optimizers]
+    assert done == [np.isfinite(b) for b in bad]
+    for w, stepped in zip(ws, done, strict=True):
+        np.testing.assert_array_equal(w.numpy(), [-2, -1] if stepped else [1, 2])
+    assert scaler.current_scale == (16.0 if all(done) else 4.0)
+    assert scaler.skipped == 2 - sum(done)
+    assert scaler.scale(tg.ones(())).item() == scaler.current_scale
+
+
+def test_a_loss_in_float16_is_scaled_in_float32():
+    loss = tg.Tensor(np.float16(100), requires_grad=True)
+    scaled = tg.optim.GradScaler(1024.0).scale(loss)
+    assert scaled.dtype == np.float32
+    assert scaled.item() == 102400  # beyond float16
+    scaled.backward()
+    assert loss.grad.dtype == np.float16
+
+
 def test_gradients_can_be_clipped_between():
     w = tg.Tensor(np.float32([1, 2]), requires_grad=True)
     scaler, optimizer = tg.optim.GradScaler(64.0), tg.optim.SGD([w], 1.0)
@@ -196,9 +221,11 @@ def test_the_state_is_saved_and_resumed(tmp_path):
     resumed = tg.optim.GradScaler(interval=3)
     resumed.load_state_dict(tg.io.load(tmp_path / "scaler.safetensors")["scaler"])
     assert resumed.state_dict() == scaler.state_dict() == {"scale": 4.0, "good": 1, "skipped": 1}
-    with pytest.raises(ValueError, match="is no state of one"):
-        resumed.load_state_dict({"scale": 1.0})
-    assert resumed.skipped == 1
+    good = {"scale": 1.0, "good": 0, "skipped": 0}
+    for wrong in ({"good": None}, {"scale": np.nan}, {"scale": 0}, {"good": -1}, {"skipped": -1}):
+        with pytest.raises(ValueError, match="is no state of one"):
+            resumed.load_state_dict(good | wrong)
+    assert resumed.state_dict() == scaler.state_dict()
 
 
 @pytest.mark.parametrize(

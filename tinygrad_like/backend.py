@@ -17,8 +17,10 @@ from tinygrad_like.kernels import reference
 from tinygrad_like.kernels.reference.precision import (  # noqa: F401  for the floors above
     FLOATING,
     INEXACT,
+    in_one_dtype,
     is_half,
     narrow,
+    result_dtype,
     wide,
     wide_dtype,
 )
@@ -96,6 +98,16 @@ class Backend:
         """SciPy's special functions for this array module (loaded on first use)."""
         on_gpu = self.xp.__name__ == "cupy"
         return importlib.import_module("cupyx.scipy.special" if on_gpu else "scipy.special")
+
+    def checked_dtype(self, name, dtype):
+        """A dtype as NumPy's; TypeError, in the name of an op, unless arrays here can have it."""
+        dtype = np.dtype(dtype)
+        if dtype.kind in "biufc" or (self.bfloat16 is not None and dtype == self.bfloat16):
+            return dtype
+        raise TypeError(
+            f"[{name}] dtype is {dtype}, expected one of numbers"
+            + ("; bfloat16 is for GPUs, and for autocast" if dtype.name == "bfloat16" else "")
+        )
 
     def from_host(self, array):
         """A NumPy array on this device; on the CPU the very same array."""

@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import Tensor, backend_of, gradients, wrap
 
 COMPLEX_STEP = 1e-30
@@ -99,7 +100,7 @@ class _Check:
             terms = terms if isinstance(terms, (tuple, list)) else [terms]
             if not all(isinstance(y, Tensor) for y in terms):
                 raise TypeError("[gradcheck] f must return a Tensor or a tuple of Tensors")
-            terms = [y for y in terms if y.dtype.kind in "fc"]
+            terms = [y for y in terms if y.dtype.kind in INEXACT]
         else:
             terms = gradients([self.scalar(k - 1, tensors)], tensors, create_graph=True)
         total = Tensor(0.0, dtype=np.float64)
@@ -200,7 +201,7 @@ def _raw(x):
 
 
 def _is_float(x):
-    return backend.of(x) is not None and x.dtype.kind in "fc"
+    return backend.of(x) is not None and x.dtype.kind in INEXACT
 
 
 def _close(a, b, rtol, atol):

@@ -17,7 +17,7 @@ offset + ((n * Hq + h) * T + i) * blocks(S) on, in whatever order they are compu
 
 import numpy as np
 
-from .precision import narrow, wide, wide_dtype
+from .precision import narrow, result_dtype, wide, wide_dtype
 from .random import LOW_32, LOW_64, blocks, philox4x32
 
 BLOCK = 1 << 18  # scores: 1 MB of float32, which stays in cache
@@ -98,7 +98,7 @@ def attention_dropout(shape, p, seed, offset, like):
 
 def _result_type(q, k, v, mask):
     numbers = (q, k, v) if mask is None or mask.dtype == np.bool_ else (q, k, v, mask)
-    return np.result_type(*(x.dtype for x in numbers))
+    return result_dtype(*(x.dtype for x in numbers))
 
 
 def _blocks(q, k, causal):

@@ -11,10 +11,27 @@ def is_half(dtype):
     return dtype.itemsize == 2 and dtype.kind in "fV"
 
 
+def result_dtype(*dtypes):
+    """NumPy's, but beside real numbers integers decide nothing, and two half types give float32."""
+    real = [d for d in dtypes if d.kind in INEXACT] or dtypes
+    if len({d for d in real if is_half(d)}) > 1:
+        real = [np.float32 if is_half(d) else d for d in real]
+    return np.result_type(*real)
+
+
 def wide_dtype(*dtypes):
-    """The dtype to compute in: what NumPy would take, but float32 instead of a half type."""
-    dtype = np.result_type(*dtypes)
+    """The dtype to compute in: float32 instead of a half type."""
+    dtype = result_dtype(*dtypes)
     return np.dtype(np.float32) if is_half(dtype) else dtype
+
+
+def in_one_dtype(*xs):
+    """Arrays and numbers, where NumPy knows no common dtype: bfloat16 and integers or float16."""
+    dtypes = [x.dtype for x in xs if hasattr(x, "dtype")]
+    if all(dtype.kind != "V" for dtype in dtypes):
+        return xs
+    dtype = result_dtype(*dtypes)
+    return tuple(x.astype(dtype, copy=False) if hasattr(x, "dtype") else x for x in xs)
 
 
 def wide(x):

@@ -20,7 +20,7 @@ once, and so are the gradients of W, U and x.
 import numpy as np
 
 from .activation import sigmoid
-from .precision import narrow, wide_dtype
+from .precision import narrow, result_dtype, wide_dtype
 
 
 def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
@@ -155,7 +155,7 @@ def _alike(*arrays):
     dtypes = [a.dtype for a in arrays if a is not None]
     dtype = wide_dtype(*dtypes)
     same = [a if a is None or a.dtype == dtype else a.astype(dtype) for a in arrays]
-    return same, np.result_type(*dtypes)
+    return same, result_dtype(*dtypes)
 
 
 def _narrowed(grads, dtype):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT
+from tinygrad_like.backend import FLOATING, INEXACT, result_dtype
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import (
@@ -422,7 +422,7 @@ def _weak_integers(out, arrays):
     if out.dtype.kind not in FLOATING:
         return out
     dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in INEXACT]
-    expected = np.result_type(*dtypes) if dtypes else np.dtype(np.float32)
+    expected = result_dtype(*dtypes) if dtypes else np.dtype(np.float32)
     return out.astype(expected) if out.dtype.itemsize > expected.itemsize else out
 
 

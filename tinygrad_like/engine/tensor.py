@@ -347,8 +347,7 @@ def backend_of(x):
 
 def new_array(data, dtype=None, device=None):
     """A new C-contiguous raw array with the values of `data`, see Tensor."""
-    if dtype is not None and np.dtype(dtype).kind not in "biufc":
-        raise TypeError(f"[Tensor] dtype is {np.dtype(dtype)}, expected one of numbers")
+    to = None if device is None else backend.get(device)
     if isinstance(data, np.ma.MaskedArray):
         raise TypeError("[Tensor] data is a masked array, whose mask would be lost; fill it first")
     if isinstance(data, Tensor):
@@ -363,12 +362,12 @@ def new_array(data, dtype=None, device=None):
             raise TypeError(f"[Tensor] data cannot be made an array: {error}") from None
         if dtype is None and not has_dtype and data.dtype == np.float64:
             dtype = np.float32
-        home = backend.CPU if device is not None else backend.get()
+        home = backend.CPU if to is not None else backend.get()
         data = home.from_host(data) if data.dtype.kind in "biufc" else data
-    if data.dtype.kind not in "biufc" and data.dtype != home.bfloat16:
-        raise TypeError(f"[Tensor] data has dtype {data.dtype}, expected numbers")
-    to = home if device is None else backend.get(device)
-    copy = home.xp.array(data, dtype=dtype or data.dtype.newbyteorder("="), order="C")
+    to = to or home
+    asked = to if dtype is not None or home is backend.CPU else home  # bfloat16 may come to the CPU
+    dtype = asked.checked_dtype("Tensor", dtype or data.dtype.newbyteorder("="))
+    copy = home.xp.array(data, dtype=dtype, order="C")
     return copy if to is home else to.from_host(home.to_host(copy))
 
 

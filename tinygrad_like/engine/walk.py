@@ -414,6 +414,4 @@ def broadcast_to(be, x, *, shape):
 @op(any_dtype=True, x=lambda g: g)
 def astype(be, x, *, dtype):
     """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`."""
-    if np.dtype(dtype).kind not in "biufc" and dtype != be.bfloat16:
-        raise TypeError(f"[astype] dtype is {np.dtype(dtype)}, expected one of numbers")
-    return x.astype(dtype)
+    return x.astype(be.checked_dtype("astype", dtype))

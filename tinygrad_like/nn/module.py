@@ -16,6 +16,7 @@ from typing import Any, TypeVar, final
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor, no_grad
 
 Self = TypeVar("Self", bound="Module")
@@ -196,11 +197,13 @@ class Module:
         Raises DeviceError for what is no device that can be used and no dtype, TypeError for a
         dtype that is not floating.
         """
-        target = Tensor(0.0).to(device_or_dtype)  # refuses before anything is changed
-        if target.dtype.kind != "f":
-            raise TypeError(f"[to] dtype is {target.dtype}, expected a floating one")
-        for _, x in self._named_leaves():
-            if x.dtype.kind != "f" and not backend.is_device(device_or_dtype):
+        leaves = [x for _, x in self._named_leaves()]
+        for device in {x.device for x in leaves} or {"cpu"}:  # refuses before anything is changed
+            target = Tensor(0.0, device=device).to(device_or_dtype)
+            if target.dtype.kind not in FLOATING:
+                raise TypeError(f"[to] dtype is {target.dtype}, expected a floating one")
+        for x in leaves:
+            if x.dtype.kind not in FLOATING and not backend.is_device(device_or_dtype):
                 continue
             moved = x.detach().to(device_or_dtype).data
             if moved is not x.data:

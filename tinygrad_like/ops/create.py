@@ -27,14 +27,16 @@ def made(array, requires_grad):
 
 def zeros(*shape, dtype=FLOAT, device=None, requires_grad=False):
     """A tensor of zeros: `zeros((2, 3))` or `zeros(2, 3)`."""
-    xp = backend.get(device).xp
-    return made(xp.zeros(shape_of("zeros", *shape), dtype), requires_grad)
+    be = backend.get(device)
+    array = be.xp.zeros(shape_of("zeros", *shape), be.checked_dtype("zeros", dtype))
+    return made(array, requires_grad)
 
 
 def ones(*shape, dtype=FLOAT, device=None, requires_grad=False):
     """A tensor of ones: `ones((2, 3))` or `ones(2, 3)`."""
-    xp = backend.get(device).xp
-    return made(xp.ones(shape_of("ones", *shape), dtype), requires_grad)
+    be = backend.get(device)
+    array = be.xp.ones(shape_of("ones", *shape), be.checked_dtype("ones", dtype))
+    return made(array, requires_grad)
 
 
 def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
@@ -72,19 +74,24 @@ def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=F
         raise ValueError("[arange] step is 0, expected another number")
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = FLOAT
-    return made(backend.get(device).xp.arange(start, stop, step, dtype=dtype), requires_grad)
+    be = backend.get(device)
+    dtype = None if dtype is None else be.checked_dtype("arange", dtype)
+    return made(be.xp.arange(start, stop, step, dtype=dtype), requires_grad)
 
 
 def linspace(start, stop, num=50, *, dtype=FLOAT, device=None, requires_grad=False):
     """`num` evenly spaced numbers from `start` to `stop`, both included."""
     shape_of("linspace", num)
-    return made(backend.get(device).xp.linspace(start, stop, num, dtype=dtype), requires_grad)
+    be = backend.get(device)
+    dtype = be.checked_dtype("linspace", dtype)
+    return made(be.xp.linspace(start, stop, num, dtype=dtype), requires_grad)
 
 
 def eye(n, m=None, *, dtype=FLOAT, device=None, requires_grad=False):
     """The `(n, m)` matrix with ones on the diagonal; `m` defaults to `n`."""
     shape_of("eye", (n, n if m is None else m))
-    return made(backend.get(device).xp.eye(n, m, dtype=dtype), requires_grad)
+    be = backend.get(device)
+    return made(be.xp.eye(n, m, dtype=be.checked_dtype("eye", dtype)), requires_grad)
 
 
 def from_dlpack(x):

@@ -5,7 +5,7 @@ What the gradient is at kinks and ties: see the table in ops/__init__.py.
 
 import math
 
-from tinygrad_like.backend import INEXACT
+from tinygrad_like.backend import INEXACT, in_one_dtype
 from tinygrad_like.engine import astype, in_single, op
 
 LARGE = 1 << 15  # elements from which on a kernel is worth its call, where NumPy does as well
@@ -271,7 +271,7 @@ def where(be, condition, a, b):
     The gradient of the side not taken is 0, but 0 times an infinite derivative is NaN: guard
     the argument as well, `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
     """
-    return be.xp.where(condition, a, b)
+    return be.xp.where(condition, *in_one_dtype(a, b))
 
 
 # Activations

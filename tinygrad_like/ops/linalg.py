@@ -3,9 +3,7 @@
 import math
 import string
 
-import numpy as np
-
-from tinygrad_like.backend import narrow, wide
+from tinygrad_like.backend import narrow, result_dtype, wide
 from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import sum
@@ -141,7 +139,7 @@ def _einsum_rule(g, xs, subscripts, needs):
 
 @op(view=True, backward=_einsum_rule)
 def _einsum(be, *xs, subscripts):
-    dtype = np.result_type(*(x.dtype for x in xs))
+    dtype = result_dtype(*(x.dtype for x in xs))
     return narrow(be.xp.einsum(subscripts, *map(wide, xs), optimize=len(xs) > 1), dtype)
 
 

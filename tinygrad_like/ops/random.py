@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.backend import FLOATING, wide_dtype
 from tinygrad_like.engine import Tensor, composed, op
 from tinygrad_like.ops.create import FLOAT, made, shape_of
 
@@ -15,13 +16,13 @@ from tinygrad_like.ops.create import FLOAT, made, shape_of
 def _draw(kernel, name, shape, dtype, device, requires_grad):
     """`shape` numbers of a kernel of `reference.random`, from the next counter values."""
     be = backend.get(device)
-    shape, dtype = shape_of(name, *shape), np.dtype(dtype)
-    if dtype.kind != "f":
+    shape, dtype = shape_of(name, *shape), be.checked_dtype(name, dtype)
+    if dtype.kind not in FLOATING:
         raise TypeError(f"[{name}] dtype is {dtype}, expected a floating one")
-    n = math.prod(shape)
-    seed, first = backend.GENERATOR.reserve(be.k.blocks(be.k.words_used(kernel, n, dtype)))
-    numbers = getattr(be.k, kernel)(seed, first, n, dtype, be.xp.empty(0))
-    return made(numbers.reshape(shape), requires_grad)
+    n, drawn = math.prod(shape), wide_dtype(dtype) if dtype.kind == "V" else dtype
+    seed, first = backend.GENERATOR.reserve(be.k.blocks(be.k.words_used(kernel, n, drawn)))
+    numbers = getattr(be.k, kernel)(seed, first, n, drawn, be.xp.empty(0))
+    return made(numbers.reshape(shape).astype(dtype, copy=False), requires_grad)
 
 
 def rand(*shape, dtype=FLOAT, device=None, requires_grad=False):

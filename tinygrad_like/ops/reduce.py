@@ -104,7 +104,8 @@ def var(be, x, *, axis=None, keepdims=False, ddof=0):
     n = _count(x.shape, axis) - ddof
     if n <= 0:
         raise ValueError(f"[var] {n + ddof} elements with ddof={ddof} have none (x: {x.shape})")
-    centred = wide(x) - wide(x).mean(axis=axes, keepdims=True)
+    numbers = wide(x)
+    centred = numbers - numbers.mean(axis=axes, keepdims=True)
     return narrow((centred * centred).sum(axis=axes, keepdims=keepdims) / n, x.dtype)
 
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tinygrad_like.backend import in_one_dtype
 from tinygrad_like.engine import broadcast_to, composed, op
 from tinygrad_like.engine import sum_to as sum_to
 
@@ -159,7 +160,7 @@ def concatenate(be, *xs, axis=0):
                 f"[concatenate] all axes but axis {axis} must agree: xs[0] is {xs[0].shape}, "
                 f"xs[{i}] is {x.shape}"
             )
-    return be.xp.concatenate(xs, axis=axis)
+    return be.xp.concatenate(in_one_dtype(*xs), axis=axis)
 
 
 @composed

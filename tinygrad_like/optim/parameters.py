@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor
 from tinygrad_like.engine.errors import describe
 
@@ -58,7 +59,7 @@ def check_trainable(owner, params):
             )
         if not p.requires_grad:
             raise ValueError(f"{what} does not require a gradient; pass requires_grad=True to it")
-        if p.dtype.kind != "f":
+        if p.dtype.kind not in FLOATING:
             raise TypeError(f"{what} has dtype {p.dtype}, expected a real floating one")
 
 

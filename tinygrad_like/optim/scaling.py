@@ -2,8 +2,11 @@
 
 import math
 
+import numpy as np
+
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor
+from tinygrad_like.backend import is_half
+from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim.optimizers import Optimizer
 from tinygrad_like.optim.parameters import checked_number
@@ -21,6 +24,8 @@ class GradScaler:
 
     A step whose gradients hold an infinity or NaN is skipped and counted, and the scale is
     multiplied by `backoff`; after `interval` good steps in a row it is multiplied by `growth`.
+    Several optimizers can share the gradients of one loss: all of them step before the next one is
+    scaled, and count as one step.
     With a scale of 1 and `growth=1` (bfloat16, float32) it only skips bad steps; with
     `enabled=False` it leaves loss and gradients alone and makes every step.
 
@@ -45,21 +50,31 @@ class GradScaler:
             )
         if not isinstance(interval, int) or interval < 1:
             raise ValueError(f"[GradScaler] interval is {interval!r}, expected a positive integer")
-        self._scale, self._growth, self._backoff = float(scale), float(growth), float(backoff)
-        self._interval, self._good, self.skipped = interval, 0, 0
-        self._enabled = enabled
+        self._growth, self._backoff = float(growth), float(backoff)
+        self._interval, self._enabled, self.skipped = interval, enabled, 0
+        self._start(float(scale), 0)
+
+    def _start(self, scale, good):
+        """Begin a step with this scale, after so many good ones."""
+        self._scale, self._good = scale, good
+        self._next = scale, good  # what the next step begins with
         self._unscaled: dict[Optimizer, bool] = {}  # optimizer: whether its gradients are finite
+        self._stepped: dict[Optimizer, bool] = {}  # the same, of those that have stepped
 
     @property
     def current_scale(self):
-        """What the loss is multiplied by now."""
-        return self._scale
+        """What the next loss is multiplied by."""
+        return self._next[0]
 
     def scale(self, loss):
         """loss * scale, to call `backward` on, in float32 at least."""
         if not isinstance(loss, Tensor):
             raise TypeError(f"[GradScaler] loss is {describe(loss)}, expected a Tensor")
-        return loss * self._scale if self._enabled else loss
+        if not self._enabled:
+            return loss
+        if self._stepped:
+            self._start(*self._next)
+        return (astype(loss, dtype=np.float32) if is_half(loss.dtype) else loss) * self._scale
 
     def unscale(self, optimizer):
         """Divide the gradients of an optimizer's parameters by the scale, once for each step.
@@ -70,6 +85,8 @@ class GradScaler:
             raise ValueError("[GradScaler] the gradients were unscaled already; call step first")
         if not self._enabled:
             return
+        if optimizer in self._stepped:
+            self._start(*self._next)
         finite = True
         for group in optimizer.param_groups:
             for p in group["params"]:
@@ -89,26 +106,32 @@ class GradScaler:
             return True
         if optimizer not in self._unscaled:
             self.unscale(optimizer)
-        finite = self._unscaled.pop(optimizer)
+        finite = self._stepped[optimizer] = self._unscaled.pop(optimizer)
         if finite:
             optimizer.step()
-            self._good += 1
-            if self._good == self._interval:
-                self._scale, self._good = min(self._scale * self._growth, 2.0**127), 0
         else:
             self.skipped += 1
-            self._scale, self._good = max(self._scale * self._backoff, 2.0**-126), 0
+        if not all(self._stepped.values()):
+            self._next = max(self._scale * self._backoff, 2.0**-126), 0
+        elif self._good + 1 >= self._interval:
+            self._next = min(self._scale * self._growth, 2.0**127), 0
+        else:
+            self._next = self._scale, self._good + 1
         return finite
 
     def state_dict(self):
-        """What `load_state_dict` needs to go on to the same bits."""
-        return {"scale": self._scale, "good": self._good, "skipped": self.skipped}
+        """What `load_state_dict` needs to go on, after a step, to the same bits."""
+        scale, good = self._next
+        return {"scale": scale, "good": good, "skipped": self.skipped}
 
     def load_state_dict(self, state):
         """Go on from a state. Raises ValueError, changing nothing, for what is none."""
         try:
             scale, good, skipped = (state[name] for name in ("scale", "good", "skipped"))
             scale, good, skipped = float(scale), int(good), int(skipped)
-        except (KeyError, TypeError, ValueError) as error:
+            if not 0 < scale < math.inf or min(good, skipped) < 0:
+                raise ValueError(f"scale {scale}, good {good}, skipped {skipped}")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"[GradScaler] {describe(state)} is no state of one") from error
-        self._scale, self._good, self.skipped = scale, good, skipped
+        self.skipped = skipped
+        self._start(scale, good)
