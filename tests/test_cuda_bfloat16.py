@@ -1,5 +1,7 @@
 """bfloat16 arrays, which only a GPU has: every op, and whole models under autocast."""
 
+import importlib
+
 import numpy as np
 import pytest
 from test_cuda_models import MODELS
@@ -141,8 +143,8 @@ def test_it_meets_other_dtypes_as_float32_does(other):
         assert x.grad.dtype == BFLOAT16
 
 
-def test_a_device_without_it_emulates(monkeypatch):
-    """As CuPy before version 14, or with ml_dtypes missing."""
+def test_a_device_without_it_emulates(monkeypatch, caplog):
+    """As CuPy before version 14, or with ml_dtypes missing; on a GPU that is said once."""
     model, x = nn.Dense(4, 3).to("cuda-emulator"), tg.randn((2, 4), device="cuda-emulator")
     found = []
     for dtype in (BFLOAT16, None):
@@ -151,3 +153,24 @@ def test_a_device_without_it_emulates(monkeypatch):
             found.append(model(x))
     assert [y.dtype for y in found] == [BFLOAT16, np.float32]
     np.testing.assert_array_equal(found[0].numpy(), found[1].numpy())
+    assert "emulated" not in caplog.text
+    monkeypatch.setattr(backend.get("cuda-emulator"), "device", "cuda")
+    casts = importlib.import_module("tinygrad_like.engine.autocast")
+    casts._say_that_it_is_emulated.cache_clear()
+    for _ in range(2):
+        with tg.autocast("bfloat16"):
+            x @ x.T
+    (record,) = caplog.records
+    assert "pip install -U cupy-cuda13x ml-dtypes" in record.getMessage()
+
+
+def test_a_cupy_is_tried_before_it_is_given_bfloat16():
+    """NumPy with ml_dtypes does it as CuPy 14 does; one that cannot cast, or adds wrongly, not."""
+    assert backend._bfloat16_of(np) == BFLOAT16
+
+    class Wrong:
+        ones, float32 = staticmethod(np.ones), np.float32
+        where = staticmethod(lambda condition, a, b: b)
+
+    assert backend._bfloat16_of(Wrong) is None
+    assert backend._bfloat16_of(object()) is None

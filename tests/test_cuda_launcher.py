@@ -255,6 +255,7 @@ def gpu(monkeypatch):
     cupy.ndarray, cupy.RawModule = FakeArray, FakeModule
     cupy.cuda = types.SimpleNamespace(
         runtime=types.SimpleNamespace(getDevice=lambda: 0),
+        Device=lambda i: types.SimpleNamespace(compute_capability="86"),
         compiler=types.SimpleNamespace(CompileException=CompileError),
     )
     FakeModule.made = []
@@ -299,6 +300,8 @@ def test_much_shared_memory_is_asked_for_once(kernel, gpu):
     kernel(1, 32, *on_gpu(), shared=60_000)
     assert module.max_dynamic_shared_size_bytes == 60_000
     assert module.launches[1][3] == 60_000
+    with pytest.raises(LaunchError, match=r"at most 101376 \(compute capability 8.6\)"):
+        kernel(1, 32, *on_gpu(), shared=120_000)
 
 
 def test_an_array_of_another_gpu_is_refused(kernel, gpu):
@@ -366,7 +369,10 @@ def test_rows_that_no_tensor_copy_takes_go_another_way_which_is_said_once(caplog
 
 @pytest.mark.parametrize(
     ("width", "mask", "named"),
-    [(130, None, "float16 with heads of 130"), (8, np.float32, "float16 with heads of 8")],
+    [
+        (130, None, "float16 with heads of 130"),
+        (8, np.float32, "float16, float16, float16, float32"),
+    ],
 )
 def test_attention_without_a_kernel_goes_another_way_which_is_said_once(width, mask, named, caplog):
     """Heads wider than 128, and an added mask of another dtype, which only a direct call has."""
@@ -381,6 +387,33 @@ def test_attention_without_a_kernel_goes_another_way_which_is_said_once(width, m
         np.testing.assert_allclose(xp.asnumpy(out), expected, rtol=2e-3, atol=2e-3)
     (record,) = caplog.records
     assert f"[attention] no kernel for {named}" in record.getMessage()
+
+
+@pytest.mark.parametrize(("capability", "falls_back"), [(75, True), (80, False)])
+def test_a_gpu_with_too_little_shared_memory_goes_another_way(capability, falls_back, caplog):
+    """A block of the backward pass with heads of 128 takes 73 KiB, and 64 are there in 7.5."""
+    launcher.log_once.cache_clear()
+    q, k, v = np.random.default_rng(0).standard_normal((3, 1, 1, 40, 128)).astype(np.float32)
+    given, needs = (None, False, 0.1, 0.0, 0, 0), (True, True, True, False)
+    out, lse = reference.attention(q, k, v, *given)
+    expected = reference.attention_backward(v, q, k, v, out, lse, *given, needs)
+    arrays = map(xp.asarray, (v, q, k, v, out, lse))
+    with emulator.run(capability=capability):
+        found = cuda.attention_backward(*arrays, *given, needs)
+    for a, b in zip(found[:3], expected[:3], strict=True):
+        np.testing.assert_allclose(xp.asnumpy(a), b, rtol=1e-4, atol=1e-5)
+    assert ("float32 with heads of 128 on compute capability 7.5" in caplog.text) == falls_back
+
+
+def test_dtypes_without_a_kernel_are_named_once(caplog):
+    launcher.log_once.cache_clear()
+    x, other = np.ones((4, 4), np.float16), np.eye(4, dtype=np.float32)
+    for _ in range(2):
+        y = cuda.matmul(xp.asarray(x), xp.asarray(other))
+        np.testing.assert_array_equal(xp.asnumpy(y), 1)
+    cuda.matmul(*map(xp.asarray, (other.astype(int), other.astype(int))))  # goes without saying
+    (record,) = caplog.records
+    assert "[matmul] no kernel for float16, float32" in record.getMessage()
 
 
 def test_large_products_of_half_types_go_by_warpgroups():

@@ -5,7 +5,6 @@ that differs between devices is here: copies, threads, memory, random numbers, w
 """
 
 import importlib
-import logging
 import sys
 import threading
 import zlib
@@ -235,17 +234,21 @@ def _cuda_backend():
         raise DeviceError(f"[device] 'cuda' cannot be used: {problem}. The rest works on 'cpu'")
     import cupy
 
-    bfloat16 = _bfloat16()
-    if bfloat16 is None or int(cupy.__version__.partition(".")[0]) < 14:
-        bfloat16 = None
-        logging.getLogger(__name__).warning(
-            "bfloat16 is emulated in float32 arrays, slowly: it needs CuPy 14, found %s, and "
-            "ml_dtypes. Install them: %s",
-            cupy.__version__,
-            _cupy_command(),
-        )
-    more = {"load_tf32": _tf32_kernels, "bfloat16": bfloat16}
+    more = {"load_tf32": _tf32_kernels, "bfloat16": _bfloat16_of(cupy)}
     return Backend("cuda", cupy, _cuda_kernels, cupy.ndarray, **more)
+
+
+def _bfloat16_of(cupy):
+    """`_bfloat16()` if this CuPy has such arrays, and can cast, add and choose among them."""
+    dtype = _bfloat16()
+    if dtype is None:
+        return None
+    try:
+        ones = cupy.ones(2, np.float32).astype(dtype)
+        sums = cupy.where(ones > 0, ones + ones, ones).astype(np.float32)
+        return dtype if float(sums[1]) == 2 else None
+    except Exception:  # of many types, from CuPy, its compiler or NumPy: then autocast emulates it
+        return None
 
 
 def _bfloat16():

@@ -7,31 +7,34 @@ import numpy as np
 
 from .. import reference
 from ..reference.random import LOW_64
-from .launcher import Source, capability_of, common_dtype, dtype_name, log_once
+from .launcher import Source, capability_of, kernel_dtype, log_once, max_shared
 from .linalg import has_tensor_cores
 
 HEADS = ({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128})
 SOURCE = Source("attention.cu", variants=HEADS)
 TENSOR_SOURCE = Source("tensor_attention.cu", ("float16", "bfloat16"), HEADS)
 THREADS = 128
+# How many tiles of heads, and of weights, a kernel holds in shared memory.
+TILES = {"attention": (3, 1), "attention_query_grad": (4, 1), "attention_key_grad": (4, 2)}
 
 
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, lse): (N, Hq, T, dv) and (N, Hq, T), lse being log(sum(exp(scores))) of each query."""
-    call = _Call(q, k, v, mask, causal, scale, p, seed, offset)
+    call = _Call(("attention",), q, k, v, mask, causal, scale, p, seed, offset)
     if not call.taken:
         return reference.attention(q, k, v, mask, causal, scale, p, seed, offset)
     q, k, v = map(_contiguous, (q, k, v))
     out = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))
     lse = np.empty_like(q, shape=q.shape[:3], dtype=call.wide)
-    call.run("attention", call.query_tiles, 3, 1, out, lse, q, k, v)
+    call.run("attention", call.query_tiles, out, lse, q, k, v)
     return out, lse
 
 
 def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so; the weights are computed again."""
-    call = _Call(q, k, v, mask, causal, scale, p, seed, offset)
-    if not call.taken or common_dtype(q, g, out) is None:
+    names = "attention_query_grad", "attention_key_grad"
+    call = _Call(names, q, k, v, mask, causal, scale, p, seed, offset)
+    if not call.taken or kernel_dtype("attention_backward", q, g, out) is None:
         given = g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs
         return reference.attention_backward(*given)
     dmask = None
@@ -49,31 +52,37 @@ def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offse
         kernel(-(-rows // 4), THREADS, along, g, out, rows, width)
         saved = g, q, k, v, lse, along
         if needs[0]:
-            call.run("attention_query_grad", call.query_tiles, 4, 1, dq, *saved)
+            call.run("attention_query_grad", call.query_tiles, dq, *saved)
         if needs[1] or needs[2]:
-            call.run("attention_key_grad", call.key_tiles, 4, 2, dk, dv, *saved)
+            call.run("attention_key_grad", call.key_tiles, dk, dv, *saved)
     return dq, dk, dv, dmask
 
 
 class _Call:
-    """What the kernels of one attention have in common: sizes, mask, dropout, variant."""
+    """What the `names`d kernels of one attention have in common: sizes, mask, dropout, variant."""
 
-    def __init__(self, q, k, v, mask, causal, scale, p, seed, offset):
+    def __init__(self, names, q, k, v, mask, causal, scale, p, seed, offset):
         self.boolean = mask is not None and mask.dtype == np.bool_
-        self.dtype = common_dtype(q, k, v, None if self.boolean else mask)
-        width = max(q.shape[3], v.shape[3])
-        fitting = [each for each in SOURCE.variants if each["HEAD"] >= width]
-        full = min(q.size, k.size, v.size) > 0
-        self.taken = self.dtype is not None and full and bool(fitting)
+        self.dtype = kernel_dtype("attention", q, k, v, None if self.boolean else mask)
+        self.taken = self.dtype is not None and min(q.size, k.size, v.size) > 0
         if not self.taken:
-            if full:
-                what = f"{dtype_name(q.dtype)} with heads of {width}"
-                log_once("[attention] no kernel for %s: all scores are held in memory", what)
             return
         (n, heads, queries, d), (_, key_heads, keys, dv) = q.shape, v.shape
-        self.variant, self.wide = fitting[0], np.float64 if self.dtype == "float64" else np.float32
-        self.tensor = has_tensor_cores("attention", self.dtype, capability_of(q))
+        capability = capability_of(q)
+        self.wide = np.float64 if self.dtype == "float64" else np.float32
+        self.tensor = has_tensor_cores("attention", self.dtype, capability)
         self.tile = 64 if self.tensor else 16 if self.dtype == "float64" else 32
+        self.variant = next((v for v in HEADS if v["HEAD"] >= max(d, dv)), None)
+        room = max_shared(capability)
+        self.taken = self.variant is not None and max(map(self.shared, names)) <= room
+        if not self.taken:
+            what = self.dtype, max(d, dv), capability / 10
+            log_once(
+                "[attention] no kernel for %s with heads of %s on compute capability %s: the "
+                "array library's products instead, block by block",
+                *what,
+            )
+            return
         self.query_tiles = n * heads * -(-queries // self.tile)
         self.key_tiles = n * key_heads * -(-keys // self.tile)
         seen, added, steps = None, None, (0, 0, 0, 0)
@@ -86,18 +95,19 @@ class _Call:
         key = seed & LOW_64, offset & LOW_64
         self.given = seen, added, *steps, sizes, float(scale), float(p), float(kept), *key
 
-    def run(self, name, blocks, tiles, squares, *arrays):
-        """A kernel that holds so many tiles of heads, and of weights, in shared memory."""
-        head, tile = self.variant["HEAD"], self.tile
+    def shared(self, name):
+        """Bytes of shared memory that a block of a kernel needs."""
+        head, tile, (tiles, squares) = self.variant["HEAD"], self.tile, TILES[name]
         if self.tensor:  # two tiles, or in the forward pass one, and a ring of two stages of two
-            kernel = TENSOR_SOURCE.kernel(name, self.dtype, **self.variant)
             walked = 32 if name == "attention_key_grad" and head > 64 else tile
-            shared = ((tiles - 2) * tile + 4 * walked) * head * 2
-        else:
-            kernel = SOURCE.kernel(name, self.dtype, **self.variant)
-            numbers = tiles * tile * (head + 1) + squares * tile * (tile + 1)
-            shared = numbers * np.dtype(self.wide).itemsize
-        kernel(blocks, THREADS, *arrays, *self.given, shared=shared)
+            return ((tiles - 2) * tile + 4 * walked) * head * 2
+        numbers = tiles * tile * (head + 1) + squares * tile * (tile + 1)
+        return numbers * np.dtype(self.wide).itemsize
+
+    def run(self, name, blocks, *arrays):
+        source = TENSOR_SOURCE if self.tensor else SOURCE
+        kernel = source.kernel(name, self.dtype, **self.variant)
+        kernel(blocks, THREADS, *arrays, *self.given, shared=self.shared(name))
 
 
 def _contiguous(x):

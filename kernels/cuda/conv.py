@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reference
 from ..reference.windows import output_size
-from .launcher import Source, capability_of, common_dtype
+from .launcher import Source, capability_of, kernel_dtype
 from .linalg import LARGE, MIDDLE, MULTIPROCESSORS, SIMT, SMALL, STEP, TENSOR, has_tensor_cores
 from .reduce import sum_middle
 
@@ -16,7 +16,7 @@ MOST = 2**31 - 1  # positions of all images, as an int
 
 def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
-    dtype = common_dtype(x, weight, bias)
+    dtype = kernel_dtype("conv2d", x, weight, bias)
     shape = _shape(x.shape, weight.shape, stride, padding, dilation, groups)
     if dtype is None or not _fits(shape):
         return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
@@ -33,7 +33,7 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
 
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     """dx, the mirror of conv2d."""
-    dtype = common_dtype(g, weight)
+    dtype = kernel_dtype("conv2d_input_grad", g, weight)
     shape = _shape(x_shape, weight.shape, stride, padding, dilation, groups)
     if dtype is None or not _fits(shape) or g.size == 0 or weight.size == 0:
         return reference.conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups)
@@ -48,7 +48,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
 
 def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     """dweight: the output's gradient times the patches, summed over images and positions."""
-    dtype = common_dtype(g, x)
+    dtype = kernel_dtype("conv2d_weight_grad", g, x)
     shape = _shape(x.shape, weight_shape, stride, padding, dilation, groups)
     if dtype is None or not _fits(shape) or g.size == 0 or x.size == 0:
         return reference.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups)

@@ -3,14 +3,14 @@
 import numpy as np
 
 from .. import reference
-from .launcher import Source, as_int64, common_dtype
+from .launcher import Source, as_int64, kernel_dtype
 
 SOURCE = Source("cross_entropy.cu")
 
 
 def cross_entropy(logits, labels):
     """(losses, lse), lse = log(sum(exp(logits))): (R, V), (R,) -> (R,), (R,)."""
-    dtype = common_dtype(logits)
+    dtype = kernel_dtype("cross_entropy", logits)
     if dtype is None:
         return reference.cross_entropy(logits, labels)
     rows, classes = logits.shape
@@ -24,7 +24,7 @@ def cross_entropy(logits, labels):
 
 def cross_entropy_backward(g, logits, labels, lse):
     """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (R,) -> (R, V)."""
-    dtype = common_dtype(g, logits)
+    dtype = kernel_dtype("cross_entropy_backward", g, logits)
     if dtype is None:
         return reference.cross_entropy_backward(g, logits, labels, lse)
     dlogits = np.empty_like(logits)

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import Source, common_dtype
+from .launcher import Source, kernel_dtype
 
 SOURCE = Source("elementwise.cu")
 
@@ -76,7 +76,7 @@ def gelu_backward(g, x, approximate):
 
 def _mapped(name, otherwise, *arrays):
     """A kernel of arrays of equal shape, or what the reference does where their dtypes differ."""
-    dtype = common_dtype(*arrays)
+    dtype = kernel_dtype(name, *arrays)
     if dtype is None:
         return otherwise(*arrays)
     out = np.empty_like(arrays[0])

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import ITEMSIZES, Source, address, as_int64, common_dtype
+from .launcher import ITEMSIZES, Source, address, as_int64, kernel_dtype
 
 SOURCE = Source("index.cu")
 WIDE, DEEP = 32, 8  # the block of scatter_add
@@ -14,7 +14,7 @@ WIDE, DEEP = 32, 8  # the block of scatter_add
 
 def gather_rows(table, index):
     """table[index]: (V, ...), (n,) -> (n, ...)."""
-    dtype = common_dtype(table)
+    dtype = kernel_dtype("gather_rows", table)
     if dtype is None:
         return reference.gather_rows(table, index)
     n, width = index.size, math.prod(table.shape[1:])
@@ -29,7 +29,7 @@ def gather_rows(table, index):
 
 def scatter_add_(out, index, updates):
     """out[index[i]] += updates[i] for every i: (V, ...), (n,), (n, ...); duplicates accumulate."""
-    dtype = common_dtype(out, updates)
+    dtype = kernel_dtype("scatter_add", out, updates)
     if dtype is None or not out.flags.c_contiguous or not updates.flags.c_contiguous:
         reference.scatter_add_(out, index, updates)
     elif updates.size:

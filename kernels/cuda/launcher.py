@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..reference.precision import INEXACT
 from .signature import DTYPES, LaunchError, parse_signatures, spliced
 
 HERE = Path(__file__).parent
@@ -31,7 +32,20 @@ ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 MAX_GRID = (2**31 - 1, 65535, 65535)
 MAX_BLOCK = (1024, 1024, 64)
 MAX_THREADS = 1024
-MAX_SHARED = 227 * 1024  # bytes a block, sm_90; sm_80 has 163 KiB
+# KiB of shared memory that a block can have, by compute capability ("Technical specifications" in
+# the CUDA programming guide); of others, 99 from 8.0 on and 48 before, which all have.
+SHARED_KIB = {
+    70: 96,
+    75: 64,
+    80: 163,
+    86: 99,
+    87: 163,
+    89: 99,
+    90: 227,
+    100: 227,
+    103: 227,
+    120: 99,
+}
 
 _INTEGERS = {
     "bool": ctypes.c_bool,
@@ -193,15 +207,20 @@ class Kernel:
                 f"[{self.name}] got {len(args)} arguments, expected {len(self._checks)}: "
                 f"{', '.join(p.name for p in self.parameters)}"
             )
-        grid, block = self._extent(grid, block, shared)
+        grid, block = self._extent(grid, block)
         target = _target_of(self.name, args)
+        if shared and not 0 < shared <= max_shared(target.capability()):
+            raise LaunchError(
+                f"[{self.name}] {shared} bytes of shared memory, at most "
+                f"{max_shared(target.capability())} (compute capability {target.capability() / 10})"
+            )
         values = [check(arg, target) for check, arg in zip(self._checks, args, strict=True)]
         function = self._functions.get(target)
         if function is None:
             function = self._functions[target] = target.load(self)
         function(grid, block, values, shared)
 
-    def _extent(self, grid, block, shared):
+    def _extent(self, grid, block):
         grid = (grid, 1, 1) if isinstance(grid, int) else (*grid, 1, 1)[:3]
         block = (block, 1, 1) if isinstance(block, int) else (*block, 1, 1)[:3]
         for what, extent, limits in (("grid", grid, MAX_GRID), ("block", block, MAX_BLOCK)):
@@ -213,10 +232,6 @@ class Kernel:
                     )
         if block[0] * block[1] * block[2] > MAX_THREADS:
             raise LaunchError(f"[{self.name}] block {block} has more than {MAX_THREADS} threads")
-        if not 0 <= shared <= MAX_SHARED:
-            raise LaunchError(
-                f"[{self.name}] {shared} bytes of shared memory, at most {MAX_SHARED}"
-            )
         return grid, block
 
 
@@ -354,6 +369,12 @@ def capability_of(array):
 
 
 @functools.cache
+def max_shared(capability):
+    """The bytes of shared memory that a block can have."""
+    return 1024 * SHARED_KIB.get(capability, 99 if capability >= 80 else 48)
+
+
+@functools.cache
 def log_once(message, *what):
     """Warn of a slower way that a kernel goes, the first time that it goes it."""
     logging.getLogger(__name__).warning(message, *what)
@@ -384,3 +405,14 @@ def common_dtype(*arrays, dtypes=FLOATS):
     names = {dtype_name(a.dtype) for a in arrays if a is not None}
     name = names.pop() if len(names) == 1 else None
     return name if name in dtypes else None
+
+
+def kernel_dtype(op, *arrays):
+    """`common_dtype`; where the reference has to do for real numbers, that is said once."""
+    name = common_dtype(*arrays)
+    if name is None:
+        dtypes = [a.dtype for a in arrays if a is not None]
+        if any(dtype.kind in INEXACT for dtype in dtypes):
+            names = ", ".join(map(dtype_name, dtypes))
+            log_once("[%s] no kernel for %s: the array library's own way instead", op, names)
+    return name

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reference
 from .flat import threads_for_row
-from .launcher import Source, common_dtype
+from .launcher import Source, kernel_dtype
 from .reduce import sum_middle
 
 SOURCE = Source("norm.cu")
@@ -14,7 +14,7 @@ PARTS = 64  # of the rows, whose sums are summed up afterwards
 
 def layer_norm(x, weight, bias, eps):
     """(y, mean, rstd) of each row: (R, D), (D,), (D,) -> (R, D), (R,), (R,)."""
-    dtype = common_dtype(x, weight, bias)
+    dtype = kernel_dtype("layer_norm", x, weight, bias)
     if dtype is None or x.shape[1] == 0:
         return reference.layer_norm(x, weight, bias, eps)
     y, mean, rstd = np.empty_like(x), _wide(x, x.shape[0]), _wide(x, x.shape[0])
@@ -24,7 +24,7 @@ def layer_norm(x, weight, bias, eps):
 
 def layer_norm_backward(g, x, weight, mean, rstd, needs):
     """(dx, dweight, dbias), each None where `needs` says so."""
-    dtype = common_dtype(g, x, weight)
+    dtype = kernel_dtype("layer_norm_backward", g, x, weight)
     if dtype is None or x.size == 0:
         return reference.layer_norm_backward(g, x, weight, mean, rstd, needs)
     dx = np.empty_like(x) if needs[0] else None
@@ -35,7 +35,7 @@ def layer_norm_backward(g, x, weight, mean, rstd, needs):
 
 def rms_norm(x, weight, eps):
     """y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + eps): (R, D), (D,) -> (R, D), (R,)."""
-    dtype = common_dtype(x, weight)
+    dtype = kernel_dtype("rms_norm", x, weight)
     if dtype is None or x.shape[1] == 0:
         return reference.rms_norm(x, weight, eps)
     y, rstd = np.empty_like(x), _wide(x, x.shape[0])
@@ -45,7 +45,7 @@ def rms_norm(x, weight, eps):
 
 def rms_norm_backward(g, x, weight, rstd, needs):
     """(dx, dweight), each None where `needs` says so."""
-    dtype = common_dtype(g, x, weight)
+    dtype = kernel_dtype("rms_norm_backward", g, x, weight)
     if dtype is None or x.size == 0:
         return reference.rms_norm_backward(g, x, weight, rstd, needs)
     dx = np.empty_like(x) if needs[0] else None
@@ -56,7 +56,7 @@ def rms_norm_backward(g, x, weight, rstd, needs):
 
 def batch_norm(x, weight, bias, eps):
     """(y, mean, var) of each channel over the whole batch: (N, C, L) -> (N, C, L), (C,), (C,)."""
-    dtype = common_dtype(x, weight, bias)
+    dtype = kernel_dtype("batch_norm", x, weight, bias)
     if dtype is None or x.size == 0:
         return reference.batch_norm(x, weight, bias, eps)
     n, c, length = x.shape
@@ -71,7 +71,7 @@ def batch_norm(x, weight, bias, eps):
 
 def batch_norm_backward(g, x, weight, mean, var, eps, needs):
     """(dx, dweight, dbias), each None where `needs` says so; mean and var are functions of x."""
-    dtype = common_dtype(g, x, weight)
+    dtype = kernel_dtype("batch_norm_backward", g, x, weight)
     if dtype is None or x.size == 0:
         return reference.batch_norm_backward(g, x, weight, mean, var, eps, needs)
     n, c, length = x.shape
@@ -87,7 +87,7 @@ def batch_norm_backward(g, x, weight, mean, var, eps, needs):
 
 def group_norm(x, weight, bias, groups, eps):
     """(y, mean, rstd) of each group of channels in each image: mean and rstd are (N, groups)."""
-    dtype = common_dtype(x, weight, bias)
+    dtype = kernel_dtype("group_norm", x, weight, bias)
     if dtype is None or x.size == 0:
         return reference.group_norm(x, weight, bias, groups, eps)
     n, c, length = x.shape
@@ -100,7 +100,7 @@ def group_norm(x, weight, bias, groups, eps):
 
 def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
     """(dx, dweight, dbias), each None where `needs` says so."""
-    dtype = common_dtype(g, x, weight)
+    dtype = kernel_dtype("group_norm_backward", g, x, weight)
     if dtype is None or x.size == 0:
         return reference.group_norm_backward(g, x, weight, groups, mean, rstd, needs)
     n, c, length = x.shape

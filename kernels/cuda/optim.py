@@ -2,7 +2,7 @@
 
 from .. import reference
 from . import flat
-from .launcher import Source, common_dtype
+from .launcher import Source, common_dtype, kernel_dtype
 
 SOURCE = Source("optim.cu")
 
@@ -48,7 +48,7 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
 
 def _kernel(name, param, grad, *state):
     """The kernel for these dtypes; None where the reference has to do."""
-    dtype, kept = common_dtype(param, grad), common_dtype(*state)
+    dtype, kept = kernel_dtype(name, param, grad), common_dtype(*state)
     wide = "float64" if dtype == "float64" else "float32"
     has_state = any(s is not None for s in state)
     if dtype is None or (has_state and kept != wide):

@@ -5,14 +5,14 @@ import numpy as np
 from .. import reference
 from ..reference.windows import output_size
 from . import flat
-from .launcher import Source, common_dtype
+from .launcher import Source, kernel_dtype
 
 SOURCE = Source("pool.cu")
 
 
 def max_pool2d(x, size, stride, padding):
     """(y, index): the maximum of each window, and its flat position h * W + w in the plane."""
-    dtype = common_dtype(x)
+    dtype = kernel_dtype("max_pool2d", x)
     window = _window(x.shape, size, stride, padding)
     y = np.empty_like(x, shape=(*x.shape[:2], *window[2:4]))
     if dtype is None or x.size == 0:
@@ -24,7 +24,7 @@ def max_pool2d(x, size, stride, padding):
 
 def max_pool2d_backward(g, index, x_shape):
     """dx: g added at the positions that max_pool2d chose; overlapping windows add up."""
-    dtype = common_dtype(g)
+    dtype = kernel_dtype("max_pool2d_backward", g)
     if dtype is None or g.size == 0:
         return reference.max_pool2d_backward(g, index, x_shape)
     inputs, outputs = x_shape[2] * x_shape[3], g.shape[2] * g.shape[3]
@@ -40,7 +40,7 @@ def max_pool2d_backward(g, index, x_shape):
 
 def max_pool2d_gather(x, index):
     """y = x at index, plane by plane: the adjoint of max_pool2d_backward."""
-    dtype = common_dtype(x)
+    dtype = kernel_dtype("max_pool2d_gather", x)
     if dtype is None or x.size == 0:
         return reference.max_pool2d_gather(x, index)
     y = np.empty_like(x, shape=index.shape)
@@ -51,7 +51,7 @@ def max_pool2d_gather(x, index):
 
 def avg_pool2d(x, size, stride, padding):
     """The mean of each window; padding counts as zeros and is counted in the divisor."""
-    dtype = common_dtype(x)
+    dtype = kernel_dtype("avg_pool2d", x)
     window = _window(x.shape, size, stride, padding)
     y = np.empty_like(x, shape=(*x.shape[:2], *window[2:4]))
     if dtype is None or y.size == 0:
@@ -62,7 +62,7 @@ def avg_pool2d(x, size, stride, padding):
 
 def avg_pool2d_backward(g, x_shape, size, stride, padding):
     """dx: each window's gradient spread evenly over the window."""
-    dtype = common_dtype(g)
+    dtype = kernel_dtype("avg_pool2d_backward", g)
     if dtype is None or g.size == 0:
         return reference.avg_pool2d_backward(g, x_shape, size, stride, padding)
     dx = np.empty_like(g, shape=x_shape)

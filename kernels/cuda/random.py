@@ -7,7 +7,7 @@ import numpy as np
 from .. import reference
 from ..reference.random import LOW_64
 from . import flat
-from .launcher import Source, common_dtype, dtype_name
+from .launcher import Source, dtype_name, kernel_dtype
 
 SOURCE = Source("random.cu")
 # The largest number below 1.
@@ -43,7 +43,7 @@ def normal(seed, offset, n, dtype, like):
 
 def dropout(x, p, seed, offset):
     """y = x * keep / (1 - p), keep being whether float32 uniform i is >= p."""
-    dtype = common_dtype(x)
+    dtype = kernel_dtype("dropout", x)
     if dtype is None:
         return reference.dropout(x, p, seed, offset)
     least = math.ceil(float(np.float32(p)) * 2.0**24) << 8

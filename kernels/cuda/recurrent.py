@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import reference
 from . import flat
-from .launcher import Source, as_int64, common_dtype
+from .launcher import Source, as_int64, kernel_dtype
 from .linalg import gemm
 from .reduce import sum_middle
 
@@ -124,7 +124,7 @@ class _Layer:
     """What a call of the three has in common: sizes, order of the steps, dtype, launches."""
 
     def __init__(self, x, recurrent, lengths, reverse, *others):
-        self.dtype = common_dtype(x, recurrent, *others)
+        self.dtype = kernel_dtype("recurrent", x, recurrent, *others)
         self.taken = self.dtype is not None and x.size > 0 and recurrent.size > 0
         self.computed = "float64" if self.dtype == "float64" else "float32"
         (self.n, self.t, _), self.units = x.shape, recurrent.shape[0]

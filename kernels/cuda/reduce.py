@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import reference
-from .launcher import Source, common_dtype
+from .launcher import Source, kernel_dtype
 
 SOURCE = Source("reduce.cu")
 THREADS = 128
@@ -13,7 +13,7 @@ LEAST = 64  # numbers that are worth a part
 
 def sum_middle(x):
     """y[a, b] = sum of x[a, r, b] over r: (A, R, B) -> (A, B)."""
-    dtype = common_dtype(x)
+    dtype = kernel_dtype("sum_middle", x)
     if dtype is None:
         return reference.sum_middle(x)
     a, r, b = x.shape

@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import reference
 from .flat import threads_for_row
-from .launcher import Source, common_dtype
+from .launcher import Source, kernel_dtype
 
 SOURCE = Source("softmax.cu")
 
@@ -31,7 +31,7 @@ def log_softmax_backward(g, y):
 
 def _over_rows(name, *arrays):
     """A kernel that takes rows of equal shape and gives one more."""
-    dtype = common_dtype(*arrays)
+    dtype = kernel_dtype(name, *arrays)
     if dtype is None:
         return getattr(reference, name)(*arrays)
     out = np.empty_like(arrays[0])

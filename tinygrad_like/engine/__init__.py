@@ -23,15 +23,7 @@ from tinygrad_like.engine.autocast import autocast, in_half, in_single
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.recompute import checkpoint
 from tinygrad_like.engine.record import OPS, op
-from tinygrad_like.engine.tensor import (
-    Tensor,
-    backend_of,
-    debug,
-    enable_grad,
-    mode,
-    no_grad,
-    wrap,
-)
+from tinygrad_like.engine.tensor import Tensor, backend_of, debug, enable_grad, mode, no_grad, wrap
 from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
 
 __all__ = [

@@ -11,6 +11,8 @@ to bfloat16's 8 bits, on the way into a product and on the way out of it, forwar
 a GPU arrays are of ml_dtypes' bfloat16, and the products are those of the tensor cores.
 """
 
+import functools
+import logging
 from contextlib import ContextDecorator
 
 import numpy as np
@@ -97,7 +99,21 @@ def in_single(record, apply, args, attributes):
 def _native_bfloat16(inputs):
     """The dtype of bfloat16 arrays on the device of a call's inputs; None where it has none."""
     first = next((x for x in inputs if type(x) is Tensor), None)
-    return None if first is None else backend.of(first.data).bfloat16
+    if first is None:
+        return None
+    be = backend.of(first.data)
+    if be.bfloat16 is None and be.device == "cuda":
+        _say_that_it_is_emulated()
+    return be.bfloat16
+
+
+@functools.cache
+def _say_that_it_is_emulated():
+    logging.getLogger(__name__).warning(
+        "[autocast] bfloat16 is emulated on this GPU, slowly: its arrays need CuPy 14, NumPy 2.1.2 "
+        "and ml_dtypes. Install them: pip install -U cupy-cuda13x ml-dtypes (cupy-cuda12x for CUDA "
+        "12)"
+    )
 
 
 def _outside(apply, inputs, attributes):

@@ -298,7 +298,7 @@ def _function_of(record):
             first, main = _settle(record, arrays, traced)
         be = BY_TYPE[main]
         if floating and first.dtype.kind in "biu":
-            arrays = [a if type(a) in NOT_ARRAYS else a.astype(np.float32) for a in arrays]
+            arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
             first = arrays[0]
         try:
             out = forward(be, *arrays, **attributes)
@@ -411,6 +411,10 @@ def _raw_attributes(record, attributes):
                 "detach() it if it is meant as a constant"
             )
     return {k: v._data if type(v) is Tensor else v for k, v in attributes.items()}
+
+
+def _is_integer(a):
+    return type(a) not in NOT_ARRAYS and a.dtype.kind in "biu"
 
 
 def _weak_integers(out, arrays):

@@ -59,7 +59,11 @@ def _layer_norm_backward(g, be, x, weight, bias, mean, rstd, needs):
 
 
 @op(
-    autocast=in_single, composite=_layer_norm, backward=_layer_norm_backward, saves=("mean", "rstd")
+    floating=True,
+    autocast=in_single,
+    composite=_layer_norm,
+    backward=_layer_norm_backward,
+    saves=("mean", "rstd"),
 )
 def layer_norm(be, x, weight=None, bias=None, *, eps=1e-5):
     """(x - mean) / sqrt(var + eps) * weight + bias over the last axes.
@@ -82,7 +86,13 @@ def _rms_norm_backward(g, be, x, weight, rstd, needs):
     return [_unflat(d, s) for d, s in zip(grads, (x.shape, shape), strict=True)]
 
 
-@op(autocast=in_single, composite=_rms_norm, backward=_rms_norm_backward, saves=("rstd",))
+@op(
+    floating=True,
+    autocast=in_single,
+    composite=_rms_norm,
+    backward=_rms_norm_backward,
+    saves=("rstd",),
+)
 def rms_norm(be, x, weight=None, *, eps=1e-6):
     """x / sqrt(mean(x^2) + eps) * weight over the last axes (Zhang and Sennrich 2019)."""
     shape = _normed_shape("rms_norm", x, weight)
@@ -133,7 +143,13 @@ def _batch_norm_backward(g, be, x, weight, out, eps, needs):
     return [dx, dweight, dbias]
 
 
-@op(autocast=in_single, several=True, composite=_batch_norm, backward=_batch_norm_backward)
+@op(
+    floating=True,
+    autocast=in_single,
+    several=True,
+    composite=_batch_norm,
+    backward=_batch_norm_backward,
+)
 def batch_norm(be, x, weight=None, bias=None, *, eps=1e-5):
     """(y, mean, var): x (N, C, ...) normalised for each channel over all other axes.
 
@@ -164,7 +180,11 @@ def _group_norm_backward(g, be, x, weight, groups, mean, rstd, needs):
 
 
 @op(
-    autocast=in_single, composite=_group_norm, backward=_group_norm_backward, saves=("mean", "rstd")
+    floating=True,
+    autocast=in_single,
+    composite=_group_norm,
+    backward=_group_norm_backward,
+    saves=("mean", "rstd"),
 )
 def group_norm(be, x, weight=None, bias=None, *, groups, eps=1e-5):
     """x (N, C, ...) normalised over each group of C / groups channels (Wu and He 2018)."""
