@@ -15,7 +15,6 @@ import statistics
 import sys
 from functools import partial
 
-import ml_dtypes
 import numpy as np
 
 from bench import limits, report
@@ -31,14 +30,18 @@ LARGE_HEADS = [(4, 16, 4096, 64), (4, 16, 4096, 128)]  # N, heads, T, d
 BATCH_MS = 20.0  # of launches between two events
 
 
-def rows():
-    """{name: Row} of what is measured on a GPU: that of the CPU, and larger products."""
+def rows(bfloat16):
+    """{name: Row} of what is measured on a GPU: that of the CPU, and larger products.
+
+    `bfloat16` is the dtype of its arrays, None where there are none.
+    """
     large = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
     large += [row for shape, channels in LARGE_CONVS for row in conv_rows(shape, channels)]
     heads = [row for shape in LARGE_HEADS for row in attention_rows(shape)]
     halves = [in_half(row) for row in (*large, *heads)]
     products = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
-    halves += [in_half(row, ml_dtypes.bfloat16) for row in (*products, *heads)]
+    if bfloat16 is not None:
+        halves += [in_half(row, bfloat16) for row in (*products, *heads)]
     rounded = map(in_tf32, products)
     every = {row.name: row for row in (*large, *halves, *rounded, *ROWS.values())}
     for name, row in every.items():  # of which PyTorch's step is an operator of its CPU
@@ -47,6 +50,16 @@ def rows():
         elif name.startswith("attention"):
             every[name] = row._replace(torch=_attention)
     return every
+
+
+def bfloat16_of(device):
+    """The dtype of bfloat16 on a device; None, and said, where its arrays have none."""
+    from tinygrad_like import backend
+
+    found = backend.get(device).bfloat16
+    if found is None:
+        print(f"bfloat16 is left out: there are no such arrays on {device!r}")
+    return found
 
 
 def _attention(torch, q, k, v, g):
@@ -101,13 +114,17 @@ def time_of(card, steps, bouts):
     return [card.milliseconds(step, repeats) / repeats for _ in range(bouts)]
 
 
+def sets_of(card, held):
+    """How many sets of inputs fill the cache twice, if a step holds so many bytes; at most 16."""
+    return max(1, min(16, -(-2 * card.cache_bytes // held)))
+
+
 def prepared(card, row, libraries):
     """{library: [step, ...]}: one step for each set of inputs, as many as fill the cache twice."""
     moved = row.work.read + row.work.written
     arrays = row.arrays(np.random.default_rng(0))
     held = max(1, sum(a.nbytes for a in arrays), moved)
-    sets = max(1, min(16, -(-2 * card.cache_bytes // held)))
-    drawn = [row.arrays(np.random.default_rng(seed)) for seed in range(sets)]
+    drawn = [row.arrays(np.random.default_rng(seed)) for seed in range(sets_of(card, held))]
     steps = {}
     for library, k in libraries.items():
         if library == "torch":
@@ -121,7 +138,7 @@ def prepared(card, row, libraries):
 
 def _tensor(torch, array):
     """A NumPy array as PyTorch's tensor, which does not know NumPy's bfloat16."""
-    if array.dtype == ml_dtypes.bfloat16:
+    if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
 
@@ -202,7 +219,7 @@ def main(args):
     torch.set_grad_enabled(False)
     torch.backends.cudnn.allow_tf32 = False
     card = Card()
-    every = rows()
+    every = rows(bfloat16_of("cuda"))
     chosen = [name for name in every if name.startswith(tuple(args.names) or "")]
     if args.list or not chosen:
         sys.exit("\n".join(every) if args.list else f"no row begins with any of {args.names}")

@@ -3,8 +3,10 @@
     python -m bench tiles                          # the rule's, no GPU needed
     python -m bench tiles --device cuda [--write]  # timed
 
---write replaces the committed table, kernels/cuda/tiles.json, which the kernels read. The results
-of all tiles are compared before any is timed.
+The shapes are squares, and the products of the GPT-2 124M step, each by the kernel that the GPU
+takes for it. --write replaces the committed table, kernels/cuda/tiles.json, which the kernels read.
+Inputs are taken in turns, as by `python -m bench kernels`, after the result of each tile was
+compared with the vendor's in float32.
 """
 
 import argparse
@@ -15,32 +17,57 @@ from functools import partial
 import numpy as np
 
 from bench import report
-from bench.arena import check_agreement
-from bench.cuda_kernels import Card, time_of
-from bench.kernels import samples_of
+from bench.arena import OpponentError, check_agreement
+from bench.cuda_kernels import Card, bfloat16_of, sets_of, time_of
+from bench.kernels import refusing, samples_of
+from bench.workloads import GPTS
 
 SQUARES = 1024, 2048, 4096, 8192
-TOKENS, WIDTH, VOCABULARY = 8192, 768, 50257  # of the GPT-2 124M step
 PARTS = 1, 2, 4, 8
+# Of the largest number of a product, by source and dtype: matmul.cu alone does not round float32.
+TOLERANCES = {
+    ("matmul", "float32"): 2e-5,
+    ("tensor_matmul", "float32"): 4e-3,
+    ("tensor_matmul", "float16"): 4e-3,
+    ("tensor_matmul", "bfloat16"): 3e-2,
+    ("wgmma_matmul", "float16"): 4e-3,
+    ("wgmma_matmul", "bfloat16"): 3e-2,
+}
 
 
-def shapes():
-    """The products whose tiles are in the table: squares, and those of a GPT-2 step."""
+def products_of(sizes):
+    """[(layout, m, n, k)] of what a GPT's step multiplies; layouts are those of tiles.Shape."""
+    tokens, d, vocabulary = sizes.batch * sizes.context, sizes.width, sizes.vocabulary
+    dense = [(d, d), (d, 4 * d), (4 * d, d)]
+    found = []
+    for given, made in dense:  # x W, and the gradients g W^T and x^T g
+        found += [("nn", tokens, made, given), ("nt", tokens, given, made)]
+        found.append(("tn", given, made, tokens))
+    # The logits x W^T of the table W of tokens, and the gradients g W and x^T g
+    found += [("nt", tokens, vocabulary, d), ("nn", tokens, d, vocabulary)]
+    return [*found, ("tn", d, vocabulary, tokens)]
+
+
+def shapes(xp, bfloat16, sizes):
+    """The Shapes of the table, for a GPT of these sizes, on the device of the array module `xp`."""
+    types = [(np.float32, False), (np.float32, True), (np.float16, False)]
+    if bfloat16 is not None:
+        types.append((bfloat16, False))
+    products = [*(("nn", n, n, n) for n in SQUARES), *products_of(sizes)]
+    every = [_shape(xp, np.dtype(dtype), tf32, *p) for dtype, tf32 in types for p in products]
+    return list(dict.fromkeys(every))
+
+
+def _shape(xp, dtype, tf32, layout, m, n, k):
+    """The Shape of a product, with the source that multiplies it."""
+    from tinygrad_like.kernels.cuda import linalg
     from tinygrad_like.kernels.cuda.tiles import Shape
 
-    layers = [(WIDTH, 3 * WIDTH), (WIDTH, WIDTH), (WIDTH, 4 * WIDTH), (4 * WIDTH, WIDTH)]
-    sizes = [(n, n, n) for n in SQUARES]
-    for given, made in (*layers, (WIDTH, VOCABULARY)):  # forward, and the gradients of both factors
-        sizes += [(TOKENS, made, given), (TOKENS, given, made), (given, made, TOKENS)]
-    types = {
-        "matmul": ("float32",),
-        "tensor_matmul": ("float16", "bfloat16", "float32"),
-        "wgmma_matmul": ("float16", "bfloat16"),
-    }
-    every = [
-        Shape(s, dtype, *size) for s, names in types.items() for dtype in names for size in sizes
-    ]
-    return list(dict.fromkeys(every))
+    aligned = xp.empty(1, dtype)  # stands for a whole operand: the choice asks for no numbers
+    left = linalg.Operand(aligned, m, k, 0, layout[0] == "t")
+    right = linalg.Operand(aligned, n, k, 0, layout[1] == "n")
+    core = linalg.choose_core(left, right, dtype.name, tf32)
+    return Shape(core.source.path.stem, dtype.name, layout, m, n, k)
 
 
 def candidates(shape):
@@ -48,55 +75,76 @@ def candidates(shape):
     from tinygrad_like.kernels.cuda import linalg
     from tinygrad_like.kernels.cuda.tiles import Choice
 
-    core = linalg.CORES[shape.source]
-    first = linalg.by_rule(core, *shape[1:])
-    every = [Choice(tile, parts) for tile in core.tiles for parts in PARTS]
-    return [
-        first,
-        *(c for c in every if c != first and c.parts * linalg.SPLIT <= max(shape.k, 256)),
+    first = linalg.by_rule(shape)
+    most = max(1, shape.k // linalg.SPLIT)
+    every = [Choice(tile, parts) for tile in linalg.CORES[shape.source].tiles for parts in PARTS]
+    return [first, *(c for c in every if c != first and c.parts <= most)]
+
+
+def operands(card, shape):
+    """[(a, b)] that lie as the shape says: as many pairs as fill the cache twice."""
+    import ml_dtypes
+
+    dtype = np.dtype(ml_dtypes.bfloat16 if shape.dtype == "bfloat16" else shape.dtype)
+    m, n, k = shape.m, shape.n, shape.k
+    sizes = [
+        size[::-1] if which == "t" else size
+        for size, which in zip(((m, k), (k, n)), shape.layout, strict=True)
     ]
+    pairs = []
+    for seed in range(sets_of(card, (m * k + k * n + m * n) * dtype.itemsize)):
+        rng = np.random.default_rng(seed)
+        pair = (card.asarray(rng.standard_normal(size, np.float32).astype(dtype)) for size in sizes)
+        pairs.append([x.T if t == "t" else x for x, t in zip(pair, shape.layout, strict=True)])
+    return pairs
 
 
 def fastest(card, shape, bouts):
     """(the best Choice, its milliseconds, those of the rule)."""
+    from tinygrad_like.kernels import reference
     from tinygrad_like.kernels.cuda import linalg
 
-    rng = np.random.default_rng(0)
-    a, b = (
-        card.asarray(rng.standard_normal(size, np.float32)).astype(dtype_of(shape))
-        for size in ((shape.m, shape.k), (shape.k, shape.n))
-    )
-    steps = {}
-    for tile, parts in candidates(shape):
-        how = {"core": linalg.CORES[shape.source], "tile": tile, "parts": parts}
-        steps[repr((tile, parts))] = partial(linalg.gemm, a, b, **how)
-    results = {name: samples_of([card.to_host(step())]) for name, step in steps.items()}
-    check_agreement(" ".join(map(str, shape)), results, 4e-2 if shape.dtype != "float32" else 4e-3)
-    times = [statistics.median(time_of(card, [step], bouts)) for step in steps.values()]
+    tried, pairs, core = candidates(shape), operands(card, shape), linalg.CORES[shape.source]
+    ways = [partial(linalg.gemm, core=core, tile=tile, parts=parts) for tile, parts in tried]
+    wide = (x.astype(np.float32) for x in pairs[0])
+    results = {"the vendor": samples_of([card.to_host(reference.matmul(*wide))])}
+    for choice, way in zip(tried, ways, strict=True):
+        results[text_of(choice)] = samples_of([card.to_host(way(*pairs[0]))])
+    check_agreement(text_of(shape), results, TOLERANCES[shape.source, shape.dtype])
+    times = [
+        statistics.median(time_of(card, [partial(way, *pair) for pair in pairs], bouts))
+        for way in ways
+    ]
     best = min(range(len(times)), key=times.__getitem__)
-    return candidates(shape)[best], times[best], times[0]
+    return tried[best], times[best], times[0]
 
 
-def dtype_of(shape):
-    """The dtype of a shape's arrays; bfloat16 is ml_dtypes'."""
-    import ml_dtypes
-
-    return np.dtype(ml_dtypes.bfloat16 if shape.dtype == "bfloat16" else shape.dtype)
+def text_of(row):
+    """A Shape or a Choice in one line."""
+    return " ".join(map(str, row))
 
 
-def timed(card, wanted, bouts):
-    """{Shape: Choice} of the fastest tiles, printed as they are found."""
-    widths = report.print_head(["product", "best", "ms", "rule's ms"], [44, 64, 9, 9])
+def timed(card, wanted, bouts, refused):
+    """{Shape: Choice} of the fastest tiles, printed as they are found; `refused` are named."""
+    from tinygrad_like.kernels.cuda.signature import LaunchError
+
+    widths = report.print_head(["product", "best", "ms", "rule's ms"], [46, 64, 9, 9])
     found = {}
     for shape in wanted:
-        found[shape], best, rule = fastest(card, shape, bouts)
-        row = [" ".join(map(str, shape)), str(tuple(found[shape])), f"{best:.3f}", f"{rule:.3f}"]
-        report.print_row(row, widths)
+        name = text_of(shape)
+        with refusing(name, refused):
+            try:
+                found[shape], best, rule = fastest(card, shape, bouts)
+            except (LaunchError, MemoryError) as error:
+                raise OpponentError(f"{name}: {error}") from error
+            row = [name, text_of(found[shape]), f"{best:.3f}", f"{rule:.3f}"]
+            report.print_row(row, widths)
     return found
 
 
 def main():
-    from tinygrad_like.kernels.cuda import tiles
+    from tinygrad_like.kernels.cuda import emulator, linalg, tiles
+    from tinygrad_like.kernels.cuda.launcher import capability_of
 
     from tinygrad_like import backend
 
@@ -105,16 +153,20 @@ def main():
     parser.add_argument("--bouts", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="replace the committed table")
     args = parser.parse_args()
-    name = None
+    timed_on, refused = None, []
     if args.device:
         problem = backend.cuda_problem()
         if problem is not None:
             sys.exit(f"no figures: {problem}")
         card = Card()
-        name, found = card.name, timed(card, shapes(), args.bouts)
+        timed_on = {"device": card.name, "capability": capability_of(card.asarray(np.zeros(1)))}
+        found = timed(card, shapes(card.xp, bfloat16_of("cuda"), GPTS["gpt2"]), args.bouts, refused)
     else:
-        found = {shape: candidates(shape)[0] for shape in shapes()}
-        for shape, choice in found.items():
-            print(*shape, *choice)
+        wanted = shapes(emulator.xp, bfloat16_of("cuda-emulator"), GPTS["gpt2"])
+        found = {shape: linalg.by_rule(shape) for shape in wanted}
+        for row in found.items():
+            print(*map(text_of, row))
     if args.write:
-        tiles.write(name, found)
+        tiles.write(timed_on, found)
+    if refused:
+        sys.exit(f"{len(refused)} products refused: {', '.join(refused)}")

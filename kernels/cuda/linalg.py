@@ -1,5 +1,6 @@
 """Matrix products: matmul.cu, on tensor cores tensor_matmul.cu, by warpgroups wgmma_matmul.cu."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -164,14 +165,19 @@ def gemm(
     dtype = common_dtype(a, b, bias, residual)
     (m, k), n = a.shape[-2:], b.shape[-1]
     leading = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    batch = math.prod(leading)
     c = np.empty_like(a, shape=(*leading, m, n), order="C")
     if c.size == 0:
         return c
+    if leading and math.prod(b.shape[:-2]) == 1 and not _transposed(a):
+        # One product of all rows: those of c and the residual lie in the same order.
+        m, leading = m * math.prod(leading), ()
+        a, b = a.reshape(m, k), b.reshape(k, n)
+    batch = math.prod(leading)
     left, right = _operand(a, leading), _operand(b.swapaxes(-1, -2), leading)
     core = core or choose_core(left, right, dtype, tf32)
     if tile is None:
-        tile, best = choose(core, dtype, m, n, k, batch)
+        layout = "nt"[left.across] + "tn"[right.across]
+        tile, best = choose(core.source, dtype, layout, m, n, k, batch, capability_of(c))
         parts = parts or best
     blocks = batch * core.blocks(tile, m, n)
     parts = parts or choose_parts(blocks, k)
@@ -217,15 +223,17 @@ def choose_core(a, b, dtype, tf32=False):
     return TENSOR if problem else WGMMA
 
 
-def choose(core, dtype, m, n, k, batch):
-    """The tile and the parts of k for a product: the table's or the rule's."""
-    shape = Shape(core.source.path.stem, dtype, m, n, k, batch)
-    return choices().get(shape) or by_rule(core, *shape[1:])
+@functools.lru_cache(4096)
+def choose(source, dtype, layout, m, n, k, batch, capability):
+    """The Choice for a product: that of a table timed on such a GPU, or the rule's."""
+    shape = Shape(source.path.stem, dtype, layout, m, n, k, batch)
+    return choices(capability).get(shape) or by_rule(shape)
 
 
-def by_rule(core, dtype, m, n, k, batch):
+def by_rule(shape):
     """A tile of which there are enough to keep the GPU busy, and parts of k where there are not."""
-    tile = choose_tile(core, m, n, batch, dtype)
+    core, (m, n, k, batch) = CORES[shape.source], shape[3:]
+    tile = choose_tile(core, m, n, batch, shape.dtype)
     return Choice(tile, choose_parts(batch * core.blocks(tile, m, n), k))
 
 
@@ -243,6 +251,11 @@ def choose_parts(blocks, k):
     return max(1, min(2 * MULTIPROCESSORS // blocks, k // SPLIT))
 
 
+def _transposed(x):
+    """Whether matrices lie in memory as transposed ones do, one after the other."""
+    return not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous
+
+
 def _operand(x, leading):
     """The Operand of a (..., rows, k); it is copied if it lies neither along nor across."""
     own, (rows, k) = x.shape[:-2], x.shape[-2:]
@@ -251,9 +264,8 @@ def _operand(x, leading):
     step = rows * k if math.prod(x.shape[:-2]) > 1 else 0
     if x.flags.c_contiguous:
         return Operand(x, rows, k, step, False)
-    across = x.swapaxes(-1, -2)
-    if across.flags.c_contiguous:
-        return Operand(across, rows, k, step, True)
+    if _transposed(x):
+        return Operand(x.swapaxes(-1, -2), rows, k, step, True)
     return Operand(x.copy(order="C"), rows, k, step, False)
 
 

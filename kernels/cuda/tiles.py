@@ -1,7 +1,9 @@
 """Tiles of matrix products by shape: a committed table, tiles.json, and who reads it.
 
-`python -m bench tiles --device cuda --write` times the tiles on a GPU and writes the best ones. A
-table that no GPU has timed says so (`timed_on` is null), and holds what the rule of linalg.py says.
+`python -m bench tiles --device cuda --write` times the tiles on a GPU and writes the best ones with
+the GPU's name and compute capability, `timed_on`; the table is for GPUs of that capability. One
+that no GPU has timed says so (`timed_on` is null), holds what the rule of linalg.py says, and is
+not asked.
 """
 
 import functools
@@ -13,10 +15,15 @@ TABLE = Path(__file__).with_name("tiles.json")
 
 
 class Shape(NamedTuple):
-    """A product: which source multiplies, the dtype, (m, k) x (k, n), how many of them."""
+    """A product: which source multiplies, the dtype, (m, k) x (k, n), how many of them.
+
+    `layout` is "nn", "nt", "tn" or "tt": a t for each of the two operands that is transposed, whose
+    columns lie together in memory.
+    """
 
     source: str
     dtype: str
+    layout: str
     m: int
     n: int
     k: int
@@ -31,7 +38,7 @@ class Choice(NamedTuple):
 
 
 def read(path=TABLE):
-    """(the GPU that timed it or None, {Shape: Choice}) of a table."""
+    """({"device": name, "capability": 90} of who timed it, or None, {Shape: Choice}) of a table."""
     saved = json.loads(path.read_text(encoding="utf-8"))
     found = {Shape(*shape): Choice(tile, parts) for *shape, tile, parts in saved["choices"]}
     return saved["timed_on"], found
@@ -45,6 +52,7 @@ def write(timed_on, choices, path=TABLE):
 
 
 @functools.cache
-def choices():
-    """{Shape: Choice} of the committed table."""
-    return read()[1]
+def choices(capability):
+    """{Shape: Choice} of the committed table; empty if no GPU of this capability timed it."""
+    timed_on, found = read()
+    return found if timed_on and timed_on["capability"] == capability else {}
