@@ -15,6 +15,7 @@ from .launcher import (
     address,
     capability_of,
     common_dtype,
+    kernel_dtype,
     log_once,
 )
 from .tiles import Choice, Shape, choices
@@ -130,7 +131,7 @@ SPLIT = 256  # a part of k that is worth a block of its own
 
 def matmul(a, b, *, tf32=False):
     """a @ b by the rules of NumPy: (..., n, k) times (..., k, m), leading axes broadcast."""
-    if common_dtype(a, b) is None or a.ndim == 0 or b.ndim == 0:
+    if kernel_dtype("matmul", a, b) is None or a.ndim == 0 or b.ndim == 0:
         return reference.matmul(a, b)
     y = gemm(a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b, tf32=tf32)
     y = y[..., 0] if b.ndim == 1 else y
@@ -139,7 +140,7 @@ def matmul(a, b, *, tf32=False):
 
 def linear(x, weight, bias, *, tf32=False):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
-    if common_dtype(x, weight, bias) is None:
+    if kernel_dtype("linear", x, weight, bias) is None:
         return reference.linear(x, weight, bias)
     return gemm(x, weight, bias=bias, tf32=tf32)
 

@@ -8,7 +8,8 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
 
     tensor.py     Node and Tensor: an array, and the recorded call that made it
     plan.py       what is saved of a call, and which rules its backward runs
-    record.py     op: what a rule may ask for, how a call is recorded
+    record.py     op: what a rule may ask for
+    call.py       how a call of an op runs, and is recorded
     recompute.py  checkpoint: what a function saved is dropped, and made again when it is needed
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
     autocast.py   products in half precision, and what must not be

@@ -1,8 +1,7 @@
 """What a recorded call keeps, and what its backward runs: one plan for each set of inputs."""
 
+import functools
 from operator import itemgetter
-
-import numpy as np
 
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
@@ -15,7 +14,7 @@ INPUT, OUT, SHAPE, ATTRIBUTE, EXTRA, BACKEND, NEEDS = range(7)
 class Plan:
     """For one op and one set of inputs that need a gradient: what to save, and what to run."""
 
-    __slots__ = ("backward", "needs", "only_input", "op", "plain", "read", "saves", "steps")
+    __slots__ = ("backward", "needs", "op", "plain", "read", "save", "saves", "steps")
 
     def __init__(self, op, mask, count):
         self.op = op
@@ -41,46 +40,9 @@ class Plan:
                 rules[active.index(i)] = i, op.rules[name], op.wants[name]
                 wanted += op.wants[name]
         self.saves = tuple(dict.fromkeys(wanted))
-        self.only_input = None  # (where, name), if one input is all that is saved
-        if len(self.saves) == 1 and self.saves[0][0] == INPUT and not op.variadic:
-            where = self.saves[0][1]
-            self.only_input = where, op.inputs[where]
+        self.save = _saver(op, self.saves, self.needs)
         self.read = _reader(self.saves, op.backward_wants) if op.backward else None
         self.steps = tuple((i, rule, _reader(self.saves, wants)) for i, rule, wants in rules)
-
-    def save(self, args, arrays, attributes, out, counters, extra, be):
-        """What the rules will read, and (counter, version, name) of each Tensor among it."""
-        op = self.op
-        if self.only_input is not None:
-            where, name = self.only_input
-            return (arrays[where],), (_version(args[where], name),)
-        saved: list = []
-        versions: list = []
-        for kind, where in self.saves:
-            if kind == INPUT:
-                if op.variadic:
-                    saved.append(tuple(arrays))
-                    names = errors.input_names(op, len(arrays))
-                    versions.extend(map(_version, args, names))
-                else:
-                    saved.append(arrays[where])
-                    x = args[where]  # as _version, written out
-                    counter = x.version if type(x) is Tensor else _NO_COUNTER
-                    versions.append((counter, counter[0], op.inputs[where]))
-            elif kind == OUT:
-                saved.append(out)
-                versions += [(counter, counter[0], "the output") for counter in counters]
-            elif kind == SHAPE:
-                saved.append(
-                    tuple(map(np.shape, arrays)) if op.variadic else np.shape(arrays[where])
-                )
-            elif kind == ATTRIBUTE:
-                saved.append(attributes[where] if where in attributes else op.attributes[where])
-            elif kind == EXTRA:
-                saved.append(extra[where])
-            else:
-                saved.append(be if kind == BACKEND else self.needs)
-        return saved, versions
 
 
 _NO_COUNTER = [0]
@@ -90,6 +52,46 @@ def _version(x, name):
     """A Tensor's version counter and where it stands; raw arrays and numbers have none."""
     counter = x.version if type(x) is Tensor else _NO_COUNTER
     return counter, counter[0], name
+
+
+def _output_version(counter):
+    return counter, counter[0], "the output"
+
+
+def _saver(op, saves, needs):
+    """A function of a call: what its rules will read, and (counter, version, name) of each Tensor.
+
+    It is written out for these `saves` and compiled: a loop over them takes as long as a small op.
+    """
+    known = {"Tensor": Tensor, "version": _version, "none": _NO_COUNTER, "needs": needs}
+    known["output_version"] = _output_version
+    values, versions = [], []
+    for kind, where in saves:
+        if kind == INPUT and op.variadic:
+            known["names"] = functools.partial(errors.input_names, op)
+            values.append("tuple(arrays)")
+            versions.append("*map(version, args, names(len(arrays)))")
+        elif kind == INPUT:
+            values.append(f"arrays[{where}]")
+            counter = f"c := x.version if type(x := args[{where}]) is Tensor else none"
+            versions.append(f"(({counter}), c[0], {op.inputs[where]!r})")
+        elif kind == OUT:
+            values.append("out")
+            one, each = '(c := counters[0], c[0], "the output")', "*map(output_version, counters)"
+            versions.append(each if op.several else one)
+        elif kind == SHAPE and op.variadic:
+            values.append('tuple([getattr(a, "shape", ()) for a in arrays])')
+        elif kind == SHAPE:
+            values.append(f'getattr(arrays[{where}], "shape", ())')
+        elif kind == ATTRIBUTE:
+            known[f"default_{where}"] = op.attributes[where]
+            values.append(f"attributes.get({where!r}, default_{where})")
+        elif kind == EXTRA:
+            values.append(f"extra[{where}]")
+        else:
+            values.append("be" if kind == BACKEND else "needs")
+    call = "args, arrays, attributes, out, counters, extra, be"
+    return eval(f"lambda {call}: ([{', '.join(values)}], [{', '.join(versions)}])", known)
 
 
 def _reader(saves, wanted):

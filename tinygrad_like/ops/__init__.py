@@ -126,7 +126,7 @@ def _attach():
     """Give Tensor its operators, methods and protocols."""
     attributes = {f"__{name}__": function for name, function in OTHER.items()}
     for name, function in BINARY.items():
-        attributes[f"__{name}__"] = function
+        attributes[f"__{name}__"] = function.infix
         attributes[f"__r{name}__"] = _swapped(function)
     attributes |= {name: protocol.find(name) for name in METHODS}
     attributes |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}

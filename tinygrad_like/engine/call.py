@@ -1,0 +1,300 @@
+"""The function of an op, from its call to the recorded Tensor: what every op costs is here."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.backend import FLOATING, INEXACT, result_dtype
+from tinygrad_like.engine import errors
+from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.plan import OutputPlan
+from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_serial, wrap
+
+BY_TYPE = backend.BY_TYPE
+NO_ATTRIBUTES: dict[str, Any] = {}
+NOT_ARRAYS = frozenset((int, float, bool, complex, type(None)))  # None: an optional input left out
+FAULTS = ValueError, TypeError, IndexError, AttributeError  # of array modules, to be explained
+
+
+def function_of(record):
+    """The public function of an op: unwraps Tensors, runs the forward, records a node."""
+    forward, plans, attributes_known = record.forward, record.plans, record.attributes.keys()
+    any_dtype, floating, view = record.any_dtype, record.floating, record.view
+    saves_more = bool(record.saves)
+    several, differentiable = record.several, bool(record.rules or record.backward)
+    count = -1 if record.variadic else len(record.inputs)
+    most = count + len(record.attributes)
+
+    # The short ways: one Tensor, or two without attributes, as in most calls of most models, and
+    # arrays, as in most rules. What is unusual they leave to `in_full`.
+    quick = count in (1, 2) and not (several or saves_more or any_dtype)
+    quick_one, quick_two = quick and count == 1, quick and count == 2 and not (view or floating)
+
+    def apply_to_one(a, attributes):
+        x = a._data
+        main = type(x)
+        if main not in BY_TYPE or mode.unusual or (floating and x.dtype.kind in "biu"):
+            return in_full((a,), attributes)
+        for name, value in attributes.items():
+            if type(value) is Tensor or name not in attributes_known:
+                return in_full((a,), attributes)
+        be = BY_TYPE[main]
+        try:
+            out = forward(be, x, **attributes)
+        except FAULTS as error:
+            errors.explain(record, (x,), error)
+            raise
+        if type(out) is not main:
+            out = be.xp.asarray(out)
+        if out.dtype is not x.dtype:
+            out = _weak_integers(out, (x,))
+        version = a.version if (view or out is x) and _shares_memory(be, out, x) else [0]
+        node = a.node
+        if node is None or not (differentiable and mode.grad and out.dtype.kind in INEXACT):
+            return wrap(out, None, version)
+        plan = plans.get((1, 1)) or record.plan(1, 1)
+        return _recorded(plan, (node,), (a,), (x,), attributes, out, version, be)
+
+    def apply_to_two(a, b):
+        if type(b) is not Tensor:
+            return in_full((a, b), {})
+        x, y = a._data, b._data
+        main = type(x)
+        if main is not type(y) or main not in BY_TYPE or mode.unusual:
+            return in_full((a, b), {})
+        be = BY_TYPE[main]
+        try:
+            out = forward(be, x, y)
+        except FAULTS as error:
+            errors.explain(record, (x, y), error)
+            raise
+        if type(out) is not main:
+            out = be.xp.asarray(out)
+        if out.dtype is not x.dtype:
+            out = _weak_integers(out, (x, y))
+        version = a.version if out is x else b.version if out is y else [0]
+        p, q = a.node, b.node
+        mask = (p is not None) + 2 * (q is not None)
+        if not (mask and differentiable and mode.grad and out.dtype.kind in INEXACT):
+            return wrap(out, None, version)
+        plan = plans.get((mask, 2)) or record.plan(mask, 2)
+        return _recorded(plan, (p, q), (a, b), (x, y), NO_ATTRIBUTES, out, version, be)
+
+    def apply_to_arrays(args, attributes):
+        main = type(args[0])
+        if (floating and args[0].dtype.kind in "biu") or type(args[-1]) is not main:
+            return in_full(args, attributes)
+        for name, value in attributes.items():
+            if type(value) is Tensor or name not in attributes_known:
+                return in_full(args, attributes)
+        try:
+            return forward(BY_TYPE[main], *args, **attributes)
+        except FAULTS as error:
+            errors.explain(record, args, error)
+            raise
+
+    def apply(*args, **attributes):  # the path of every op: long, but nothing is called in vain
+        if len(args) > count > 0 and not attributes and len(args) <= most:
+            attributes = dict(zip(record.attributes, args[count:], strict=False))
+            args = args[:count]
+        if quick and len(args) == count:
+            kind = type(args[0])
+            if kind is not Tensor:
+                if kind in BY_TYPE:
+                    return apply_to_arrays(args, attributes)
+            elif quick_one:
+                return apply_to_one(args[0], attributes)
+            elif quick_two and not attributes:
+                return apply_to_two(*args)
+        return in_full(args, attributes)
+
+    def in_full(args, attributes):
+        if mode.unusual and record.autocast is not None and mode.autocast is not None:
+            return record.autocast(record, apply, args, attributes)
+        if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
+            args, attributes = record.bind(args, attributes)
+        if attributes and any(type(value) is Tensor for value in attributes.values()):
+            attributes = _raw_attributes(record, attributes)
+        arrays, parents, mask, bit = [], [], 0, 1
+        first: Any = None  # the first array of this call
+        main = None  # and its type
+        traced = odd = False
+        for a in args:
+            kind = type(a)
+            if kind is Tensor:
+                traced = True
+                node = a.node
+                if node is not None:
+                    mask |= bit
+                parents.append(node)
+                a = a._data
+                kind = type(a)
+            else:
+                parents.append(None)
+            if kind is not main and kind not in NOT_ARRAYS:
+                if main is None and kind in BY_TYPE:
+                    first, main = a, kind
+                else:
+                    odd = True
+            arrays.append(a)
+            bit += bit
+        if odd or main is None:
+            first, main = _settle(record, arrays, traced)
+        be = BY_TYPE[main]
+        if floating and first.dtype.kind in "biu":
+            arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
+            first = arrays[0]
+        try:
+            out = forward(be, *arrays, **attributes)
+        except FAULTS as error:
+            errors.explain(record, arrays, error)
+            raise
+        if saves_more:
+            out, extra = out
+        else:
+            extra = None
+        if not traced:
+            return out
+        recorded = mask and differentiable and mode.grad
+        if several:
+            return _wrap_outputs(
+                record, args, arrays, parents, mask if recorded else 0, attributes, out, extra, be
+            )
+        if type(out) is not main and type(out) not in BY_TYPE:
+            out = be.xp.asarray(out)
+        if out.dtype is not first.dtype:
+            if not any_dtype:
+                out = _weak_integers(out, arrays)
+            if out.dtype.kind not in INEXACT:
+                recorded = False
+        if view or out is first or out is arrays[-1]:
+            version = _shared_version(be, out, args, arrays)
+        else:
+            version = [0]
+        if not recorded:
+            return wrap(out, None, version)
+        plan = plans.get((mask, len(arrays))) or record.plan(mask, len(arrays))
+        t = _recorded(plan, parents, args, arrays, attributes, out, version, be, extra)
+        if mode.unusual and mode.debug and plan.saves:
+            t.node.debug = errors.Witness(t.node.saved)
+        return t
+
+    signature = inspect.signature(forward)
+    parameters = list(signature.parameters.values())[1:]
+    apply.__name__ = apply.__qualname__ = record.name
+    apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
+    infix = apply_to_two if quick_two else apply  # what an operator calls
+    vars(apply).update(record=record, infix=infix)
+    vars(apply)["__signature__"] = signature.replace(parameters=parameters)
+    return apply
+
+
+def _recorded(plan, parents, args, arrays, attributes, out, version, be, extra=None):
+    """The Tensor of a recorded call's output (new_node and wrap, written out)."""
+    t = Tensor.__new__(Tensor)
+    t._data = out
+    t.version = version
+    t.node = node = Node()
+    node.plan = plan
+    node.parents = parents
+    node.serial = next_serial()
+    node.shape = out.shape
+    node.dtype = out.dtype
+    if plan.saves:
+        node.saved, node.versions = plan.save(args, arrays, attributes, out, (version,), extra, be)
+    else:
+        node.saved = node.versions = ()
+    return t
+
+
+def _shares_memory(be, out, x):
+    """Whether an output may share memory with an input; what most views show is looked at first."""
+    base = out.base
+    return (
+        out is x or (base is not None and (base is x or base is x.base)) or be.shares_memory(out, x)
+    )
+
+
+def _shared_version(be, out, args, arrays):
+    """The version counter of the input whose memory the output shares; else a new one."""
+    for x, array in zip(args, arrays, strict=True):
+        if type(x) is Tensor and _shares_memory(be, out, array):
+            return x.version
+    return [0]
+
+
+def _settle(record, arrays, traced):
+    """Bring unusual inputs into a form that the forward can take, in place.
+
+    NumPy scalars count as Python numbers beside a Tensor (so a float64 one promotes nothing),
+    subclasses of ndarray as plain arrays. Returns the first array and its type.
+    """
+    first = None
+    for i, a in enumerate(arrays):
+        if type(a) in NOT_ARRAYS:
+            continue
+        if isinstance(a, np.generic):
+            arrays[i] = a.item() if traced else np.asarray(a)
+        elif isinstance(a, np.ndarray) and type(a) not in BY_TYPE:
+            arrays[i] = np.asarray(a)
+        elif backend.of(a) is None:
+            errors.refuse_input(record, i, len(arrays), a)
+        if first is None and type(arrays[i]) not in NOT_ARRAYS:
+            first = arrays[i]
+    if first is None:
+        errors.refuse_input(record, 0, len(arrays), arrays[0])
+    if any(type(a) is not type(first) and type(a) not in NOT_ARRAYS for a in arrays):
+        errors.refuse_mixed_devices(record, arrays)
+    return first, type(first)
+
+
+def _raw_attributes(record, attributes):
+    """Attributes as arrays; they have no gradient, so a Tensor that wants one is refused."""
+    for name, value in attributes.items():
+        if type(value) is Tensor and value.node is not None and mode.grad:
+            raise GraphError(
+                f"[{record.name}] is not differentiable by {name}; "
+                "detach() it if it is meant as a constant"
+            )
+    return {k: v._data if type(v) is Tensor else v for k, v in attributes.items()}
+
+
+def _is_integer(a):
+    return type(a) not in NOT_ARRAYS and a.dtype.kind in "biu"
+
+
+def _weak_integers(out, arrays):
+    """Integers and booleans do not decide a floating result's dtype, as in PyTorch.
+
+    NumPy makes float64 of float32 * int64 and of int64 / int64: here they are float32, the dtype
+    of the floating inputs or else the default.
+    """
+    if out.dtype.kind not in FLOATING:
+        return out
+    dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in INEXACT]
+    expected = result_dtype(*dtypes) if dtypes else np.dtype(np.float32)
+    return out.astype(expected) if out.dtype.itemsize > expected.itemsize else out
+
+
+def _wrap_outputs(record, args, arrays, parents, mask, attributes, outs, extra, be):
+    """Record a call with several outputs: one node for the call, and one for each output.
+
+    Outputs that are not floating (indices, signs of integers) carry no gradient.
+    """
+    outs = tuple(be.xp.asarray(o) for o in outs)
+    versions = [_shared_version(be, o, args, arrays) if record.view else [0] for o in outs]
+    if not mask:
+        return tuple(map(wrap, outs, (None,) * len(outs), versions))
+    plan = record.plan(mask, len(arrays))
+    node = new_node(plan, parents, outs[0])
+    node.shape = tuple(o.shape for o in outs)
+    node.dtype = tuple(o.dtype for o in outs)
+    node.saved, node.versions = plan.save(args, arrays, attributes, outs, versions, extra, be)
+    if mode.debug:
+        node.debug = errors.Witness(node.saved)
+    return tuple(
+        wrap(o, new_node(OutputPlan(record, k), [node], o) if o.dtype.kind in INEXACT else None, v)
+        for k, (o, v) in enumerate(zip(outs, versions, strict=True))
+    )
