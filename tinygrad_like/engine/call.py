@@ -32,7 +32,7 @@ def function_of(record):
     quick = count in (1, 2) and not (several or saves_more or any_dtype)
     quick_one, quick_two = quick and count == 1, quick and count == 2 and not (view or floating)
 
-    def apply_to_one(a, attributes):
+    def apply_to_one(a, attributes=NO_ATTRIBUTES):
         x = a._data
         main = type(x)
         if main not in BY_TYPE or mode.unusual or (floating and x.dtype.kind in "biu"):
@@ -185,8 +185,8 @@ def function_of(record):
     parameters = list(signature.parameters.values())[1:]
     apply.__name__ = apply.__qualname__ = record.name
     apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
-    infix = apply_to_two if quick_two else apply  # what an operator calls
-    vars(apply).update(record=record, infix=infix)
+    operator = apply_to_two if quick_two else apply_to_one if quick_one else apply
+    vars(apply).update(record=record, operator=operator)  # on Tensors, without attributes
     vars(apply)["__signature__"] = signature.replace(parameters=parameters)
     return apply
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import INEXACT, narrow, wide
+from tinygrad_like.backend import INEXACT, is_half, wide
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
@@ -402,7 +402,9 @@ def sum_to(be, x, *, shape):
     if x.size > SMALL and axes == tuple(range(len(axes))):  # leading axes, as of a bias
         rows = math.prod(x.shape[: len(axes)])
         return be.k.sum_middle(x.reshape(1, rows, math.prod(x.shape[len(axes) :]))).reshape(shape)
-    return narrow(wide(x).sum(axis=axes), x.dtype).reshape(shape)
+    if is_half(x.dtype):
+        return wide(x).sum(axes).astype(x.dtype).reshape(shape)
+    return x.sum(axes).reshape(shape)
 
 
 @op(view=True, x=lambda g, x_shape: sum_to(g, shape=x_shape))

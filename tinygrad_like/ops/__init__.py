@@ -61,7 +61,6 @@ OTHER = {
     "le": elementwise.less_equal,
     "gt": elementwise.greater,
     "ge": elementwise.greater_equal,
-    "neg": elementwise.negative,
     "pos": lambda x: x,
     "abs": elementwise.abs,
     "invert": elementwise.invert,
@@ -125,8 +124,9 @@ def _spread(function):
 def _attach():
     """Give Tensor its operators, methods and protocols."""
     attributes = {f"__{name}__": function for name, function in OTHER.items()}
+    attributes["__neg__"] = elementwise.negative.operator
     for name, function in BINARY.items():
-        attributes[f"__{name}__"] = function.infix
+        attributes[f"__{name}__"] = function.operator
         attributes[f"__r{name}__"] = _swapped(function)
     attributes |= {name: protocol.find(name) for name in METHODS}
     attributes |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}

@@ -12,7 +12,7 @@ from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
 
 def _t(x):
     """The last two axes exchanged."""
-    return x.swapaxes(-1, -2)
+    return x.T if len(x.shape) == 2 else x.swapaxes(-1, -2)
 
 
 def _rows(x):

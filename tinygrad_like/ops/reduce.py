@@ -36,12 +36,12 @@ def _reduction(shape, axis):
 
 def _restore(g, shape, axis):
     """A reduced gradient spread over the shape that was reduced."""
-    g = reshape(g, shape=_kept(shape, axis))
+    kept = _kept(shape, axis)
     if type(g) is np.ndarray and math.prod(shape) <= SMALL:
         spread = np.empty(shape, g.dtype)
-        spread[...] = g
+        spread[...] = g.reshape(kept)
         return spread
-    return broadcast_to(g, shape=shape)
+    return broadcast_to(reshape(g, shape=kept), shape=shape)
 
 
 def _axes(name, x, axis):
@@ -53,8 +53,8 @@ def _total(be, x, axes, keepdims):
     """x.sum: of large arrays by the kernel, one run of neighbouring axes after the other."""
     if is_half(x.dtype):
         return narrow(_total(be, wide(x), axes, keepdims), x.dtype)
-    if x.dtype.kind != "f" or x.size < LARGE or axes == () or not x.flags.c_contiguous:
-        return x.sum(axis=axes, keepdims=keepdims)
+    if x.size < LARGE or x.dtype.kind != "f" or axes == () or not x.flags.c_contiguous:
+        return x.sum(axes, keepdims=keepdims)
     y, last = x, x.ndim
     chosen = tuple(range(x.ndim)) if axes is None else axes
     while last and y.size >= LARGE:
@@ -85,10 +85,12 @@ def sum(be, x, *, axis=None, keepdims=False):
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
     axes = _axes("mean", x, axis)
-    if not x.size and not _count(x.shape, axis):
+    count = _count(x.shape, axis)
+    if not count:
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
-    total = _total(be, wide(x), axes, keepdims)  # sums of half types overflow
-    return narrow(total / _count(x.shape, axis), x.dtype)
+    if is_half(x.dtype):  # whose sums overflow
+        return (_total(be, wide(x), axes, keepdims) / count).astype(x.dtype)
+    return _total(be, x, axes, keepdims) / count
 
 
 def _var_rule(g, x, axis, ddof):

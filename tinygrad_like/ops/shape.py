@@ -61,9 +61,7 @@ def _transpose(be, x, *, axes=None):
     return x.transpose(axes)
 
 
-def reversed_axes(x):
-    """`x` with its axes reversed: `.T` of a Tensor."""
-    return _transpose(x)
+reversed_axes = _transpose.operator  # `.T` of a Tensor
 
 
 @composed
