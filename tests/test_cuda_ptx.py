@@ -2,25 +2,35 @@
 
 import re
 
-import ml_dtypes
 import numpy as np
 import pytest
+from cuda_ptx_kernels import (
+    ACROSS,
+    ALONG,
+    COLUMNS,
+    COPIES,
+    HALVES,
+    HOPPER,
+    MICRO_TESTS,
+    REGISTERS,
+    ROWS,
+    SHARED,
+    TILE,
+    TO_TF32,
+    TYPES,
+    WRAPPERS,
+    computed,
+    pipeline,
+    rounded,
+    source_file,
+    views_of,
+)
 from tinygrad_like.kernels.cuda import emulator, resources
 from tinygrad_like.kernels.cuda.launcher import LaunchError, Source, TensorView
 
 from tinygrad_like import backend
 
 SCHEDULES = (0, 1, 2, 4, 10, 15)
-HALVES = ("float16", "bfloat16")
-TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32}
-
-
-def source_file(folder, text):
-    path = folder / "test.cu"
-    path.write_text(f'#include "ptx.cuh"\n{text}')
-    for header in ("device.cuh", "ptx.cuh"):
-        (folder / header).write_text((emulator.build.HERE.parent / header).read_text())
-    return path
 
 
 @pytest.fixture
@@ -37,43 +47,6 @@ def launch(tmp_path):
 
 def on_device(array):
     return emulator.xp.asarray(array)
-
-
-def rounded(array, dtype):
-    """To the dtype, and of float32 to tf32."""
-    array = array.astype(TYPES[dtype])
-    if dtype == "float32":
-        bits = array.view(np.uint32)
-        return ((bits + 0x1000) & ~np.uint32(0x1FFF)).view(np.float32)
-    return array
-
-
-TILE = """
-extern "C" __global__ void k(float* c, const scalar_t* a, const scalar_t* b) {
-    constexpr int K = 32 / sizeof(scalar_t), CHUNK = 16 / sizeof(scalar_t);
-    DYNAMIC_SHARED(scalar_t, left);
-    scalar_t* right = left + 16 * K;
-    const int lane = threadIdx.x;
-    for (int i = lane; i < 16 * K; i += 32) left[i] = a[i], right[i] = b[i];
-    __syncwarp();
-    unsigned x[4], y[4];
-    load_matrices(x, left + (lane % 8 + lane / 8 % 2 * 8) * K + lane / 16 * CHUNK);
-    LOAD_RIGHT
-    for (int half = 0; half < 2; ++half) {
-        float s[4] = {};
-        Multiply<scalar_t>::add(s[0], s[1], s[2], s[3], x, y + 2 * half);
-        for (int i = 0; i < 4; ++i)
-            c[(lane / 4 + i / 2 * 8) * 16 + half * 8 + lane % 4 * 2 + i % 2] = s[i];
-    }
-}
-"""
-TO_TF32 = """
-extern "C" __global__ void k(float* y, const float* x) {
-    y[threadIdx.x] = __uint_as_float(to_tf32(x[threadIdx.x]));
-}
-"""
-ROWS = "load_matrices(y, right + (lane % 8 + lane / 16 * 8) * K + lane / 8 % 2 * CHUNK);"
-COLUMNS = "load_matrices_transposed(y, right + (lane % 16) * 16 + lane / 16 * 8);"
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -138,87 +111,22 @@ def test_ldmatrix_orders_no_memory(launch, schedule):
         launch(text, "float16", 32, c, on_device(x), on_device(x), schedule=schedule)
 
 
-# mbarriers, tensor copies and wgmma: one producer, one warpgroup that multiplies, two stages.
-
-PIPELINE = """
-extern "C" __global__ void k(float* c, const __grid_constant__ TensorMap a,
-                             const __grid_constant__ TensorMap b, int k) {
-    DYNAMIC_SHARED(unsigned char, shared);
-    constexpr int STAGE = (64 + 128) * 128;
-    Mbarrier* full = (Mbarrier*)(shared + 2 * STAGE);
-    Mbarrier* empty = full + 2;
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < 2; ++i) {
-            mbarrier_init(&full[i], 1);
-            mbarrier_init(&empty[i], 4);
-        }
-        mbarrier_fence_init();
-    }
-    __syncthreads();
-    if (threadIdx.x >= 128) {
-        if (threadIdx.x == 128)
-            for (int step = 0; step < k / 64; ++step) {
-                const int at = step % 2;
-                unsigned char* stage = shared + at * STAGE;
-                mbarrier_wait(&empty[at], step / 2 % 2 ^ 1);
-                mbarrier_arrive(&full[at], STAGE);
-                LOADS
-            }
-        return;
-    }
-    float sums[64] = {};
-    for (int step = 0; step < k / 64; ++step) {
-        const int at = step % 2;
-        const unsigned char* stage = shared + at * STAGE;
-        mbarrier_wait(&full[at], step / 2 % 2);
-        wgmma_fence();
-        for (int i = 0; i < 4; ++i)
-            wgmma_128<scalar_t, A_ACROSS, B_ACROSS>(sums, LEFT, RIGHT);
-        wgmma_commit();
-        wgmma_wait<0>();
-        if (threadIdx.x % 32 == 0) mbarrier_arrive(&empty[at]);
-    }
-    for (int i = 0; i < 64; ++i) {
-        const int row = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4 + i / 2 % 2 * 8;
-        c[row * 128 + i / 4 * 8 + threadIdx.x % 4 * 2 + i % 2] = sums[i];
-    }
+MISALIGNED = {
+    "DYNAMIC_SHARED(float, tile); copy_async_16(tile, x, true);": "cp.async .* of misaligned add",
+    "*(Vector<float, 4>*)y = *(const Vector<float, 4>*)x;": "misaligned: it touches 16 bytes of x",
 }
-"""
-ALONG = {
-    "A_ACROSS": "false",
-    "B_ACROSS": "false",
-    "LEFT": "wgmma_descriptor(stage + i * 32, 16, 1024)",
-    "RIGHT": "wgmma_descriptor(stage + 64 * 128 + i * 32, 16, 1024)",
-    "LOADS": "tensor_load(stage, &a, &full[at], step * 64, 0, 0);"
-    "tensor_load(stage + 64 * 128, &b, &full[at], step * 64, 0, 0);",
-}
-ACROSS = {
-    "A_ACROSS": "true",
-    "B_ACROSS": "true",
-    "LEFT": "wgmma_descriptor(stage + i * 2048, 16, 1024)",
-    "RIGHT": "wgmma_descriptor(stage + 64 * 128 + i * 2048, 8192, 1024)",
-    "LOADS": "tensor_load(stage, &a, &full[at], 0, step * 64, 0);"
-    "tensor_load(stage + 8192, &b, &full[at], 0, step * 64, 0);"
-    "tensor_load(stage + 16384, &b, &full[at], 64, step * 64, 0);",
-}
-SHARED = 2 * (64 + 128) * 128 + 64
 
 
-def pipeline(words):
-    text = PIPELINE
-    for name, meaning in words.items():
-        text = text.replace(name, meaning)
-    return text
+@pytest.mark.parametrize("body", MISALIGNED)
+def test_16_bytes_begin_at_a_multiple_of_16(launch, body):
+    text = f'extern "C" __global__ void k(float* y, const float* x) {{ {body} }}'
+    y, x = (on_device(np.zeros(8, np.float32)) for _ in "yx")
+    launch(text, "float32", 1, y, x)
+    with pytest.raises(emulator.KernelFault, match=MISALIGNED[body]):
+        launch(text, "float32", 1, y, x[1:])
 
 
-def views_of(a, b, across, xp=emulator.xp):
-    """The factors of a pipeline as its tensor copies see them."""
-    views = []
-    for x, (rows, k) in ((a, a.shape), (b, b.shape)):
-        x = xp.asarray(np.ascontiguousarray(x.T) if across else x)
-        sizes, box = ((rows, k, 1), (64, 64, 1)) if across else ((k, rows, 1), (64, rows, 1))
-        views.append(TensorView(x, sizes, (1, sizes[0], sizes[0] * sizes[1]), box))
-    return views
+# A pipeline of mbarriers, tensor copies and wgmma
 
 
 def multiplied(launch, text, across, dtype="float16", schedule=0, k=200):
@@ -319,11 +227,63 @@ def test_a_tensor_map_that_does_not_fit_is_refused(launch):
             launch(pipeline(ALONG), "float16", 160, c, view, view, 64, shared=SHARED)
 
 
+# Registers of warpgroups
+
+DECREASE = "registers_decrease<24>();"
+WRONG_REGISTERS = {
+    "a thread that has returned": (
+        DECREASE,
+        f"if (threadIdx.x == 7) return;\n{DECREASE}",
+        r"but .* thread \(7,0,0\) has returned \(setmaxnreg of the whole warpgroup",
+    ),
+    "a thread at another barrier": (
+        DECREASE,
+        f"if (threadIdx.x == 7) __syncthreads(); else {DECREASE}",
+        r"but .* thread \(7,0,0\) waits at test.cu:\d+ \(setmaxnreg of the whole warpgroup",
+    ),
+    "a thread at another count": (
+        DECREASE,
+        f"if (threadIdx.x == 7) registers_decrease<32>(); else {DECREASE}",
+        "setmaxnreg at test.cu:.* its warpgroup is at another one, of (24|32) registers",
+    ),
+    "a warpgroup that is cut in two": ("x < 128", "x < 64", "its warpgroup is at another one"),
+    "more than there are": ("<240>", "<248>", "asks for 248 .* has 168, and .* have left 64"),
+    "nobody who gives any away": (DECREASE, "", "asks for 240 .* has 168, and .* have left 0"),
+    "a decrease to more": ("<24>", "<176>", "a decrease from 168 to 176 registers"),
+    "an increase to fewer": ("<240>", "<160>", "an increase from 168 to 160 registers"),
+}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("bug", WRONG_REGISTERS)
+def test_what_is_wrong_with_registers_is_found(launch, bug, schedule):
+    before, after, report = WRONG_REGISTERS[bug]
+    y, x = (on_device(np.ones(384, np.float32)) for _ in "yx")
+    assert REGISTERS.count(before) == 1
+    with pytest.raises(emulator.KernelFault, match=report):
+        launch(REGISTERS.replace(before, after), "float32", 384, y, x, schedule=schedule)
+
+
+@pytest.mark.parametrize("count", [16, 28, 264])
+def test_a_count_of_registers_that_no_instruction_takes_does_not_compile(launch, count):
+    x = on_device(np.ones(384, np.float32))
+    with pytest.raises(emulator.EmulatorError, match="what the instruction takes"):
+        launch(REGISTERS.replace("<24>", f"<{count}>"), "float32", 384, x, x)
+
+
+@pytest.mark.skipif(resources.problem() is not None, reason=str(resources.problem()))
+def test_a_block_begins_with_as_many_registers_as_the_compiler_gives_it(tmp_path):
+    build = Source(source_file(tmp_path, REGISTERS)).kernel("k", "float32").build
+    assert resources.measure(build, "sm_90a")["k"].registers == 168  # as the reports above say
+
+
 @pytest.mark.skipif(resources.problem() is not None, reason=str(resources.problem()))
 @pytest.mark.parametrize(
     ("text", "dtype", "arch"),
     [
         *((TILE.replace("LOAD_RIGHT", ROWS), dtype, "sm_80") for dtype in TYPES),
+        (COPIES, "float32", "sm_80"),
+        (REGISTERS, "float32", "sm_90a"),
         *((pipeline(words), dtype, "sm_90a") for words in (ALONG, ACROSS) for dtype in HALVES),
     ],
 )
@@ -335,50 +295,32 @@ def test_the_wrappers_compile_for_the_device(tmp_path, text, dtype, arch):
 
 # Each wrapper on a GPU, bit for bit: of whole numbers the order of sums makes no difference.
 
-WRAPPERS = {
-    **{f"ldmatrix, mma.sync {dtype}": ("rows", dtype) for dtype in TYPES},
-    **{f"ldmatrix.trans, mma.sync {dtype}": ("columns", dtype) for dtype in HALVES},
-    "cvt.rna.tf32": ("round", "float32"),
-    **{f"TMA, mbarrier, wgmma along {dtype}": ("along", dtype) for dtype in HALVES},
-    **{f"TMA, mbarrier, wgmma across {dtype}": ("across", dtype) for dtype in HALVES},
-}
-
-
-def computed(folder, wrapper, xp):
-    """(what a wrapper's kernel computes with an array module, exactly)."""
-    kind, dtype = WRAPPERS[wrapper]
-    rng = np.random.default_rng(0)
-
-    def whole(*shape):
-        return rng.integers(-3, 4, shape).astype(TYPES[dtype])
-
-    def run(text, block, y, *args, shared=1024):
-        y = xp.asarray(y)
-        only = "sm_90a" if "wgmma" in text else None
-        kernel = Source(source_file(folder, text), architecture=only).kernel("k", dtype)
-        kernel(1, block, y, *args, shared=shared)
-        return xp.asnumpy(y)
-
-    if kind == "round":
-        x = rng.standard_normal(32).astype(np.float32)
-        return run(TO_TF32, 32, np.zeros_like(x), xp.asarray(x)), rounded(x, "float32")
-    if kind in ("along", "across"):
-        a, b, across = whole(64, 200), whole(128, 200), kind == "across"
-        text = pipeline(ACROSS if across else ALONG)
-        views, c = views_of(a, b, across, xp), np.zeros((64, 128), np.float32)
-        found = run(text, 160, c, *views, 256, shared=SHARED)
-        return found, a.astype(np.float32) @ b.astype(np.float32).T
-    a, b = (whole(16, 32 // np.dtype(TYPES[dtype]).itemsize) for _ in "ab")
-    text = TILE.replace("LOAD_RIGHT", ROWS if kind == "rows" else COLUMNS)
-    found = run(text, 32, np.zeros((16, 16), np.float32), xp.asarray(a), xp.asarray(b))
-    a, b = a.astype(np.float32), b.astype(np.float32)
-    return found, a @ (b.T if kind == "rows" else b)
-
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_a_wrapper_is_exact_on_whole_numbers(tmp_path, wrapper):
-    found, exact = computed(tmp_path, wrapper, emulator.xp)
-    np.testing.assert_array_equal(found, exact)
+    for schedule in SCHEDULES:
+        with emulator.run(schedule, checked=True):
+            found, exact = computed(tmp_path, wrapper, emulator.xp)
+        np.testing.assert_array_equal(found, exact)
+
+
+def untested(header, texts):
+    """The functions of a header that no text calls."""
+    functions = re.findall(r"__forceinline__ [\w *&]*?(\w+)\(", header)
+    return {name for name in functions if not re.search(rf"\b{name}\b", " ".join(texts))}
+
+
+def test_every_wrapper_has_a_micro_test():
+    header = (emulator.build.HERE.parent / "ptx.cuh").read_text()
+    assert {kind for kind, _ in WRAPPERS.values()} == MICRO_TESTS.keys()
+    assert untested(header, MICRO_TESTS.values()) == set()
+    further = "__device__ __forceinline__ unsigned further(const void* p) {}"
+    assert untested(header + further, MICRO_TESTS.values()) == {"further"}
+    without = [text for kind, text in MICRO_TESTS.items() if kind not in ("copies", "registers")]
+    assert untested(header, without) == {
+        *("shared_address", "copy_async_16", "copy_async_commit", "copy_async_wait"),
+        *("registers_decrease", "registers_increase"),
+    }
 
 
 @pytest.mark.gpu
@@ -389,7 +331,7 @@ def test_a_gpu_does_what_the_emulator_does(tmp_path, wrapper):
 
     kind, dtype = WRAPPERS[wrapper]
     capability = int(cupy.cuda.Device().compute_capability)
-    if capability < 80 or (kind in ("along", "across") and capability // 10 != 9):
+    if capability < 80 or (kind in HOPPER and capability // 10 != 9):
         pytest.skip(f"a GPU of compute capability {capability / 10} has no {wrapper}")
     if dtype == "bfloat16" and backend.get("cuda").bfloat16 is None:
         pytest.skip("bfloat16 arrays need CuPy 14 and ml_dtypes")

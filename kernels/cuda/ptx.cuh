@@ -245,17 +245,25 @@ __device__ __forceinline__ void wgmma_128(float (&s)[64], unsigned long long a,
 #endif
 }
 
-// setmaxnreg: registers of each thread of a warpgroup, given away or taken.
+// setmaxnreg: registers of each thread of a warpgroup, given away or taken: a multiple of 8. All threads
+// of the warpgroup come to it, and an increase waits until others have given away enough.
+template <int COUNT>
+constexpr bool IS_REGISTER_COUNT = COUNT % 8 == 0 && COUNT >= 24 && COUNT <= 256;
+
 template <int COUNT> __device__ __forceinline__ void registers_decrease() {
-    static_assert(COUNT % 8 == 0 && COUNT >= 24, "what the instruction takes");
-#ifndef EMULATOR
+    static_assert(IS_REGISTER_COUNT<COUNT>, "what the instruction takes");
+#ifdef EMULATOR
+    emulator_set_registers(COUNT, false);
+#else
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;\n" ::"n"(COUNT));
 #endif
 }
 
 template <int COUNT> __device__ __forceinline__ void registers_increase() {
-    static_assert(COUNT % 8 == 0 && COUNT <= 256, "what the instruction takes");
-#ifndef EMULATOR
+    static_assert(IS_REGISTER_COUNT<COUNT>, "what the instruction takes");
+#ifdef EMULATOR
+    emulator_set_registers(COUNT, true);
+#else
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(COUNT));
 #endif
 }

@@ -259,6 +259,8 @@ void emulator_tensor_load(void* to, const void* map, uint64_t* address, int x, i
     if (copy.map->magic != EMULATOR_TENSOR_MAP) fail(where + ": that is no tensor map");
     if (uintptr_t(to) % (copy.map->swizzled ? 1024 : 128))
         fail(where + ": its destination is misaligned");
+    if ((uintptr_t(copy.map->base) | copy.map->strides[1] | copy.map->strides[2]) % 16)
+        fail(where + ": its source is misaligned");
     const uint32_t* box = copy.map->box;
     const uint64_t bytes = uint64_t(box[0]) * box[1] * box[2] * copy.map->element;
     if (emulator_shared_address(to) + bytes > launch.dynamic_shared)

@@ -10,7 +10,10 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RUNTIME = ("scheduler.cpp", "checker.cpp", "matrices.cpp", "asynchronous.cpp", "counter.cpp")
+RUNTIME = tuple(
+    f"{part}.cpp"
+    for part in ("scheduler", "checker", "matrices", "asynchronous", "registers", "counter")
+)
 HEADERS = ("interface.hpp", "runtime.hpp", "device.hpp")
 TOOLKIT = "/usr/local/cuda"  # where it is by default
 COMMON = ["-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing"]

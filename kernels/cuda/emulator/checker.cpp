@@ -216,6 +216,12 @@ void touch_shared(size_t offset, size_t bytes, bool write, const Access& self) {
         });
 }
 
+void check_alignment(const char* address, size_t bytes, const char* where, const void* site) {
+    const bool one_access = bytes <= 16 && (bytes & (bytes - 1)) == 0;
+    if (one_access && uintptr_t(address) % bytes)
+        fail("misaligned: it touches " + bytes_text(bytes) + " of " + where + " at " + site_text(site));
+}
+
 void check(const void* pointer, size_t bytes, bool write, bool atomic, const void* site,
            bool counted = true) {
     if (!emulator_thread || !launch.checked) return;
@@ -228,9 +234,7 @@ void check(const void* pointer, size_t bytes, bool write, bool atomic, const voi
     const size_t offset = shared_offset(address);
     if (offset != SIZE_MAX) {
         if (bytes > shared_room(address)) report_out_of_bounds(address, bytes, write, site);
-        if (uintptr_t(address) % bytes && bytes <= 16 && (bytes & (bytes - 1)) == 0)
-            fail("misaligned: it touches " + bytes_text(bytes) + " of shared memory at " +
-                 site_text(site));
+        check_alignment(address, bytes, "shared memory", site);
         touch_shared(offset, bytes, write, by_thread(atomic, site));
         counter_access(offset, bytes, write, true, site);
         return;
@@ -239,6 +243,7 @@ void check(const void* pointer, size_t bytes, bool write, bool atomic, const voi
         const EmulatorBuffer& b = launch.buffers[i];
         if (address < b.start || address >= b.start + b.bytes) continue;
         if (address + bytes > b.start + b.bytes) report_out_of_bounds(address, bytes, write, site);
+        check_alignment(address, bytes, b.name, site);
         const size_t first = (address - b.start) / b.element;
         const size_t last = (address + bytes - 1 - b.start) / b.element;
         for (size_t e = first; e <= last; ++e)

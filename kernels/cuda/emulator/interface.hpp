@@ -87,7 +87,8 @@ enum EmulatorOperand { EMULATOR_FLOAT16, EMULATOR_BFLOAT16, EMULATOR_TF32 };
 void emulator_load_matrices(uint32_t* registers, const void* row, bool transposed);
 void emulator_multiply(float* const* sums, const uint32_t* a, const uint32_t* b, EmulatorOperand);
 
-// Barriers in shared memory, the copies that arrive at them, and products of a warpgroup.
+// Barriers in shared memory, the copies that arrive at them, and products and registers of a
+// warpgroup.
 void emulator_mbarrier_init(uint64_t* barrier, uint32_t arrivals);
 void emulator_mbarrier_fence_init();
 void emulator_mbarrier_arrive(uint64_t* barrier, uint32_t expected_bytes);
@@ -99,6 +100,7 @@ void emulator_wgmma(float* sums, uint64_t a, uint64_t b, uint32_t columns, bool 
                     bool b_across, EmulatorOperand);
 void emulator_wgmma_commit();
 void emulator_wgmma_wait(unsigned groups_left);
+void emulator_set_registers(uint32_t count, bool increases);
 
 // Runs `call(arguments)` as every thread of every block; 0, or 1 with a message.
 int emulator_launch(const EmulatorLaunch*, void (*call)(void**), void** arguments,

@@ -8,7 +8,7 @@
 namespace emulator {
 
 enum class State : uint8_t {
-    READY, AT_BARRIER, AT_WARP_OPERATION, AT_MBARRIER, AT_WARPGROUP, DONE
+    READY, AT_BARRIER, AT_WARP_OPERATION, AT_MBARRIER, AT_WARPGROUP, AT_REGISTERS, DONE
 };
 enum class WarpOperation : uint8_t { SYNC, SHUFFLE, BALLOT, LOAD_MATRICES, MULTIPLY };
 enum Schedule : uint32_t { FALLING = 1, GREEDY = 2, WAITERS_FIRST = 4, COPIES_AT_ONCE = 8 };
@@ -29,7 +29,7 @@ struct Fiber {
     WarpOperation operation;
     uint32_t mask;
     uint64_t value;  // what it brings to a warp operation, and takes away
-    const void* waits_at;  // the mbarrier, if it waits at one
+    const void* waits_at;  // the mbarrier, warpgroup or registers that it waits for
     int source_lane;
     std::vector<std::vector<AsyncCopy>> copies;  // by commit group, the open one last
 };
@@ -70,6 +70,10 @@ bool asynchronous_progress();  // lets one thing land; false if nothing is in fl
 void asynchronous_end_thread();
 void asynchronous_end_block();
 std::string mbarrier_text(const void* barrier);  // what a barrier still waits for
+
+// What the warpgroups hold: registers.cpp.
+void registers_begin_block();
+std::string registers_text(const EmulatorThread&);  // what its warpgroup still waits for
 
 // The checker's part in what the scheduler does.
 void checker_begin_launch();

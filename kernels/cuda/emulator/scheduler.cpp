@@ -133,27 +133,37 @@ void check_barrier() {
     }
 }
 
+// How many fibers must come to where one waits: a warp, a warpgroup, or the whole block.
+size_t companions(const Fiber& fiber) {
+    if (fiber.state == State::AT_WARP_OPERATION) return WARP;
+    const bool group = fiber.state == State::AT_WARPGROUP || fiber.state == State::AT_REGISTERS;
+    return group ? WARPGROUP : fibers.size();
+}
+
+// Reports a fiber of those with the fewest companions: the others may wait for these.
 void report_deadlock() {
-    for (Fiber& fiber : fibers) {
-        if (fiber.state == State::DONE || fiber.state == State::READY) continue;
-        emulator_thread = &fiber.thread;
-        const bool barrier = fiber.state == State::AT_BARRIER;
-        std::string text = barrier ? "divergent barrier: it waits at " : "deadlock: it waits at ";
-        text += site_text(fiber.site);
-        if (fiber.state == State::AT_MBARRIER) text += mbarrier_text(fiber.waits_at);
-        for (Fiber& other : fibers) {
-            if (other.state == fiber.state) continue;
-            text += ", but " + name_of(other.thread);
-            text += other.state == State::DONE ? " has returned" : " waits at " + site_text(other.site);
-            break;
-        }
-        if (fiber.state == State::AT_WARPGROUP)
-            text += " (a wait of the whole warpgroup, to which some threads never come)";
-        if (fiber.state == State::AT_WARP_OPERATION)
-            text += " (a warp operation whose mask names lanes that never come)";
-        if (message.empty()) message = name_of(fiber.thread) + ": " + text;
-        return;
+    const Fiber* stuck = nullptr;
+    for (const Fiber& fiber : fibers)
+        if (fiber.state != State::DONE && (!stuck || companions(fiber) < companions(*stuck)))
+            stuck = &fiber;
+    const bool barrier = stuck->state == State::AT_BARRIER;
+    std::string text = barrier ? "divergent barrier: it waits at " : "deadlock: it waits at ";
+    text += site_text(stuck->site);
+    if (stuck->state == State::AT_MBARRIER) text += mbarrier_text(stuck->waits_at);
+    const size_t size = companions(*stuck), first = stuck->thread.number / size * size;
+    for (size_t i = first; i < std::min(first + size, fibers.size()); ++i) {
+        const Fiber& other = fibers[i];
+        if (other.state == stuck->state) continue;
+        text += ", but " + name_of(other.thread);
+        text += other.state == State::DONE ? " has returned" : " waits at " + site_text(other.site);
+        break;
     }
+    if (stuck->state == State::AT_WARPGROUP)
+        text += " (a wait of the whole warpgroup, to which some threads never come)";
+    if (stuck->state == State::AT_REGISTERS) text += registers_text(stuck->thread);
+    if (stuck->state == State::AT_WARP_OPERATION)
+        text += " (a warp operation whose mask names lanes that never come)";
+    message = name_of(stuck->thread) + ": " + text;
 }
 
 // One pass over all warps; whether any fiber moved.
@@ -189,6 +199,7 @@ void run_block() {
     }
     for (Fiber& fiber : fibers) prepare(fiber);
     asynchronous_begin_block();
+    registers_begin_block();
     while (live && !failed()) {
         if (run_ready() || !live || failed() || asynchronous_progress()) continue;
         report_deadlock();

@@ -215,5 +215,6 @@ def _line_of(path, offset):
     except (OSError, subprocess.CalledProcessError):
         return f"{path}+0x{offset}"
     lines = [line.rpartition("/")[2].partition(" ")[0] for line in done.stdout.split("\n")]
-    ours = [line for line in lines if line.partition(":")[0].endswith((".cu", ".cuh"))]
+    # A function of ptx.cuh is one instruction: what matters is the line that it stands for.
+    ours = [line for line in lines if re.match(r"(?!ptx\.cuh:)[^:]*\.cuh?:", line)]
     return ours[0] if ours else lines[0]
