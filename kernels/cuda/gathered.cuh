@@ -1,7 +1,10 @@
 // Products on tensor cores whose operands are gathered, number by number: conv.cu.
 //
-// As gemm_tile.cuh has it: the numbers of a step go through registers into shared memory, one step
-// ahead of the arithmetic, and two stages are enough.
+// Tiles, fragments and `multiply_stage` are those of tensor_tile.cuh; its asynchronous copies are not
+// used. One takes 16 neighbouring bytes, and 4 at the least, while here each number, of 2 bytes, has an
+// address and a mask of its own. So the loop is that of gemm_tile.cuh, in whose stead it stands in
+// conv.cu, under the same name and with the same parameters: the numbers of a step go through
+// registers into shared memory, one step ahead of the arithmetic, and two stages are enough.
 #pragma once
 #include "tensor_tile.cuh"
 

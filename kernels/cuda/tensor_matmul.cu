@@ -6,7 +6,6 @@
 #include "result.cuh"
 #include "tensor_tile.cuh"
 
-
 // A matrix of which a block needs the rows (of A; of B the columns) from `first` on. They number
 // `size`; in memory they lie `stride` apart where a row's k are neighbours, and the k do elsewhere.
 // `vector`: chunks of 16 bytes are aligned, and all inside or all outside.
@@ -44,7 +43,7 @@ struct Operand {
 template <Order ORDER_A, Order ORDER_B>
 __device__ __forceinline__ void multiply(Sums& sums, const Operand& a, const Operand& b, int start,
                                          scalar_t* shared) {
-    multiply<Tile<BM, ORDER_A>, Tile<BN, ORDER_B>>(
+    multiply_pipelined<Tile<BM, ORDER_A>, Tile<BN, ORDER_B>>(
         sums, start, a.end, shared,
         [&](scalar_t* tile, int k) { a.load<BM, ORDER_A>(tile, k); },
         [&](scalar_t* tile, int k) { b.load<BN, ORDER_B>(tile, k); });

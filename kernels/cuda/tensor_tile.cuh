@@ -1,9 +1,13 @@
-// The main loop of a product on tensor cores, C += A B, for one tile of C: tensor_matmul.cu, gathered.cuh.
+// Products on tensor cores, C += A B, for one tile of C: tensor_matmul.cu and, by gathered.cuh, conv.cu.
 //
-// The block walks along k in steps of BK, 64 bytes. Asynchronous copies bring the tiles of A and B
-// into a ring of STAGES stages in shared memory, up to three steps ahead of the arithmetic. A warp
-// reads fragments of 16 x 16 (of tf32 16 x 8) with ldmatrix, and multiplies them with mma.sync; sums
-// are float32. A warp owns ROWS x COLUMNS fragments of 16 x 8 numbers of C.
+// The block walks along k in steps of BK, 64 bytes. A warp reads fragments of 16 x 16 (of tf32 16 x 8)
+// of a step's tiles with ldmatrix, and multiplies them with mma.sync; sums are float32. A warp owns
+// ROWS x COLUMNS fragments of 16 x 8 numbers of C. All of this is shared: `Tile`, how a tile lies in
+// shared memory and is read, `multiply_stage`, and where a thread's sums stand.
+//
+// How the tiles come there is not. In `multiply_pipelined`, for tensor_matmul.cu, asynchronous copies
+// of 16 neighbouring bytes bring them into a ring of STAGES stages, up to three steps ahead of the
+// arithmetic. What is gathered has no such neighbours, and takes the way of gathered.cuh.
 //
 // Swizzle: the 16-byte chunks of a row are exchanged by an exclusive or with the number of the row, so
 // that the eight rows that an instruction reads at a time lie in different banks.
@@ -114,8 +118,8 @@ __device__ __forceinline__ void multiply_stage(Sums& sums, const scalar_t* a, co
 // sums += A B over k from start to end; load_a(tile, k) and load_b(tile, k) begin the copies of a
 // step, zeros outside of the matrices and beyond `end`. shared: STAGES * STAGE numbers.
 template <class TileA, class TileB, class LoadA, class LoadB>
-__device__ __forceinline__ void multiply(Sums& sums, int start, int end, scalar_t* shared,
-                                         LoadA load_a, LoadB load_b) {
+__device__ __forceinline__ void multiply_pipelined(Sums& sums, int start, int end, scalar_t* shared,
+                                                   LoadA load_a, LoadB load_b) {
     const int steps = (end - start + BK - 1) / BK;
 #pragma unroll 1
     for (int step = 1 - STAGES; step < steps; ++step) {  // the first ones only begin copies
