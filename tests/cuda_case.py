@@ -51,6 +51,13 @@ def emulated(case, arrays):
     return [None if y is None else device.asnumpy(y) for y in found]
 
 
+def misaligned(array):
+    """A copy that begins one number beyond a multiple of 16 bytes, on the device of the array."""
+    held = np.empty_like(array, shape=array.size + 1)
+    held[1:] = array.reshape(-1)
+    return held[1:].reshape(array.shape)
+
+
 def as_list(results):
     return list(results) if isinstance(results, tuple) else [results]
 

@@ -1,7 +1,7 @@
 """Cases of attention.cu and tensor_attention.cu."""
 
 import numpy as np
-from cuda_case import Case
+from cuda_case import Case, misaligned
 
 SEED, OFFSET = 7, 2**32 - 5
 
@@ -20,8 +20,12 @@ def _attention(
     p=0.0,
     needs=(1, 1, 1, 0),
     tensor=False,
+    shifted="",
 ):
-    """Forward and backward; `mask` draws it, of booleans or of numbers."""
+    """Forward and backward; `mask` draws it, of booleans or of numbers.
+
+    `shifted` names those of q, k, v and the gradient g that begin at no multiple of 16 bytes.
+    """
     key_heads, dv = key_heads or heads, dv or d
     options = causal, 0.3, p, SEED, OFFSET
 
@@ -30,7 +34,11 @@ def _attention(
         shapes = (*query, d), (*key, d), (*key, dv), (*query, dv)
         return [*(rng.standard_normal(x) for x in shapes), None if mask is None else mask(rng)]
 
-    def call(k, q, key, value, g, mask):
+    def call(k, *arrays):
+        *numbers, mask = arrays
+        q, key, value, g = (
+            misaligned(x) if name in shifted else x for name, x in zip("qkvg", numbers, strict=True)
+        )
         out, lse = k.attention(q, key, value, mask, *options)
         wanted = tuple(map(bool, needs))
         return out, lse, *k.attention_backward(g, q, key, value, out, lse, mask, *options, wanted)
@@ -97,6 +105,9 @@ CASES = [
             (("seen", 66, 67, 8), {"mask": _seen(1, 2, 66, 67), "heads": 2}),
             (("added", 66, 67, 8), {"mask": _added(1, 1, 66, 67)}),
             (("dropout", 65, 71, 33), {"p": 0.3, "heads": 2}),
+            (("misaligned", 66, 130, 16), {"shifted": "qkvg"}),
+            *(((f"misaligned {x}", 66, 70, 24), {"shifted": x}) for x in "qkvg"),
+            (("misaligned heads", 34, 40, 128), {"shifted": "qkvg", "heads": 2, "key_heads": 1}),
             (("head of 64", 66, 33, 64, 57), {}),
             (("head of 128", 40, 68, 128), {"causal": True}),
             (("head of 100", 34, 66, 100, 120), {}),

@@ -1,13 +1,23 @@
 """Cases of matmul.cu and tensor_matmul.cu."""
 
-from cuda_case import Case
+from cuda_case import Case, misaligned
 from tinygrad_like.kernels import cuda, reference
 from tinygrad_like.kernels.cuda.linalg import LARGE, MIDDLE, SIMT, SMALL, TENSOR, WGMMA, gemm
 
 TILES = {"large": LARGE, "middle": MIDDLE, "small": SMALL}
 
 
-def _matmul(a_shape, b_shape, how="", bound=16):
+def _lying(a, b, how, shifted):
+    """The operands: those in `shifted` are misaligned, those in `how` views across a matrix."""
+    a, b = (misaligned(x) if name in shifted else x for name, x in (("a", a), ("b", b)))
+    return [x.swapaxes(-1, -2) if name in how else x for name, x in (("a", a), ("b", b))]
+
+
+def _label(how, shifted):
+    return f"{how and '-across-' + how}{shifted and '-misaligned-' + shifted}"
+
+
+def _matmul(a_shape, b_shape, how="", shifted=""):
     """a @ b; `how` names the operands that are views across a transposed matrix."""
 
     def make(rng):
@@ -17,11 +27,10 @@ def _matmul(a_shape, b_shape, how="", bound=16):
         ]
 
     def call(k, a, b):
-        across = [x.swapaxes(-1, -2) if name in how else x for name, x in (("a", a), ("b", b))]
-        return k.matmul(*across)
+        return k.matmul(*_lying(a, b, how, shifted))
 
     label = "-".join("x".join(map(str, shape)) for shape in (a_shape, b_shape))
-    return Case(f"matmul-{label}{how and '-across-' + how}", "matmul.cu", call, make, bound)
+    return Case(f"matmul-{label}{_label(how, shifted)}", "matmul.cu", call, make, 16)
 
 
 def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
@@ -49,7 +58,7 @@ def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
     )
 
 
-def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False, core=TENSOR):
+def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False, core=TENSOR, shifted=""):
     """On tensor cores; float32 is drawn such that tf32 holds it."""
     warpgroups = core is WGMMA
 
@@ -60,7 +69,7 @@ def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False, core=TENSO
         return [a, b, bias, rng.standard_normal((*batch, m, n)) if fused else None]
 
     def call(table, a, b, bias, residual):
-        a, b = (x.swapaxes(-1, -2) if name in how else x for name, x in (("a", a), ("b", b)))
+        a, b = _lying(a, b, how, shifted)
         if table is cuda:
             options = {"core": core, "tile": core.tiles[tile], "parts": parts}
             activation = "relu" if fused else None
@@ -69,7 +78,8 @@ def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False, core=TENSO
         return reference.relu(y + bias) + residual if fused else y
 
     source = "wgmma_matmul.cu" if warpgroups else "tensor_matmul.cu"
-    label = f"{source[:-10]}-{m}x{n}x{k}-{tile}-{parts}{how and '-across-' + how}{'-fused' * fused}"
+    lying = _label(how, shifted)
+    label = f"{source[:-10]}-{m}x{n}x{k}-{tile}-{parts}{lying}{'-fused' * fused}"
     dtypes = ("float16", "bfloat16") if warpgroups else ("float16", "bfloat16", "float32")
     return Case(label, source, call, make, 16, dtypes)
 
@@ -104,6 +114,8 @@ WAYS = ("", "a", "b", "ab")
 CASES = [
     *(_matmul((13, 18), (18, 21), how) for how in WAYS),
     *(_matmul((20, 24), (24, 36), how) for how in WAYS),
+    *(_matmul((24, 40), (40, 32), how, "ab") for how in WAYS),
+    *(_matmul((128, 64), (64, 128), "b", shifted) for shifted in ("", "a", "b")),  # of warpgroups?
     _matmul((1, 1), (1, 1)),
     _matmul((3, 0), (0, 4)),
     _matmul((0, 3), (3, 4)),
@@ -126,6 +138,8 @@ CASES = [
     _residual(),
     *(_tensor(37, 41, 43, 1, how) for how in WAYS),
     *(_tensor(40, 72, 80, 1, how) for how in WAYS),
+    *(_tensor(40, 72, 80, 1, how, shifted="ab") for how in WAYS),
+    *(_tensor(40, 72, 80, 1, shifted=shifted) for shifted in "ab"),
     _tensor(67, 66, 200, 1, parts=2),
     _tensor(66, 72, 264, 1, parts=3, fused=True, how="ab"),
     _tensor(16, 24, 40, 1, batch=(2,), fused=True),
