@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tinygrad_like.kernels.cuda import resources
@@ -70,6 +71,42 @@ def test_the_ladder_runs_draws_and_refuses_unknown_steps(tmp_path):
     assert "tiles in shared memory" in done.stdout
     assert (tmp_path / "climb.png").read_bytes().startswith(b"\x89PNG")
     assert "no such step" in run("99").stderr
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """CuPy on the emulator, where a launch takes 1.5 ms, and small problems for it."""
+    xp = ladder.emulator.xp
+    event = SimpleNamespace(record=lambda: None, synchronize=lambda: None)
+    cuda = SimpleNamespace(Event=lambda: event, get_elapsed_time=lambda start, stop: 1.5)
+    names = "asarray asnumpy empty empty_like full full_like".split()
+    fake = SimpleNamespace(cuda=cuda, **{name: getattr(xp, name) for name in names})
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    sizes = {"n": ladder.N, "rows": 70, "columns": ladder.COLUMNS, "keys": ladder.KEYS}
+    monkeypatch.setattr(ladder, "LARGE", sizes)
+    return fake
+
+
+def test_a_step_that_is_right_is_timed_on_a_gpu(gpu, capsys):
+    numbers = "1", "9", "12", "15", "17"
+    assert ladder.main([*numbers, "--device", "cuda"]) == 0
+    assert capsys.readouterr().out.count("1.500 ms") == len(numbers)
+
+
+@pytest.mark.parametrize(("before", "after"), [("sum +=", "sum -="), ("c[row", "if (n < 0) c[row")])
+def test_a_step_that_is_wrong_gets_no_time_on_a_gpu(
+    gpu, monkeypatch, tmp_path, capsys, before, after
+):
+    step = ladder.STEPS[0]
+    right = step.exact(*ladder.inputs_of(step, **ladder.LARGE))
+    gpu.empty = lambda shape, dtype: gpu.asarray(right)  # as a pool gives memory out again
+    text = (FOLDER / step.file).read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    (tmp_path / step.file).write_text(text.replace(before, after), encoding="utf-8")
+    monkeypatch.setattr(ladder, "HERE", tmp_path)
+    with pytest.raises(SystemExit, match=f"{step.file} is wrong"):
+        ladder.main(["1", "--device", "cuda"])
+    assert " ms" not in capsys.readouterr().out
 
 
 # The exercises
