@@ -197,8 +197,13 @@ def _add_line(y, at, n, x, start, step, left, width):
 
 @inlined
 def _gather(x, group, channel, channels, chunk, patches, s, c):
-    """The patches of some channels of a chunk."""
+    """The patches of some channels of a chunk, and zeros behind them.
+
+    Products are of whole vectors: what memory held there before would be multiplied along, and
+    subnormal numbers take many processors a hundred times as long.
+    """
     image, images, row, rows, column, _ = _block(chunk, s, c)
+    zero = full(patches, patches.dtype.type(0))
     own = s.kh // c.shared * s.kw
     for k in range(channels * own):
         i, j = k % own // s.kw, k % s.kw
@@ -213,6 +218,7 @@ def _gather(x, group, channel, channels, chunk, patches, s, c):
                     start = (plane * s.h + top) * s.w
                     copy_line(x, start, s.sw, left, inside, patches, at, c.columns)
                     at += c.columns
+                store(patches, at, zero)
 
 
 @body
