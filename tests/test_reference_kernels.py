@@ -10,6 +10,7 @@ import pytest
 from foreign_array import Foreign
 from kernel_rows import EPS, ROWS, needs_torch, torch
 from tinygrad_like.kernels import reference as k
+from tinygrad_like.kernels.reference import precision
 
 
 def each(rows):
@@ -173,3 +174,10 @@ def test_scatter_add_of_float16_rounds_once():
     out = np.zeros((1, 20), np.float16)
     k.scatter_add_(out, np.zeros(1000, np.int64), updates)
     np.testing.assert_array_equal(out[0], updates.sum(0, dtype=np.float64).astype(np.float16))
+
+
+def test_the_dtype_of_a_result_takes_dtypes_and_their_types():
+    assert precision.result_dtype(np.int64, np.dtype(np.float32)) == np.float32
+    assert precision.result_dtype(np.int8, np.int64) == np.int64
+    assert precision.wide_dtype(np.float16, np.int64) == np.float32
+    assert precision.wide_dtype(np.float16, np.float64) == np.float64

@@ -13,7 +13,8 @@ def is_half(dtype):
 
 def result_dtype(*dtypes):
     """NumPy's, but beside real numbers integers decide nothing, and two half types give float32."""
-    real = [d for d in dtypes if d.kind in INEXACT] or dtypes
+    every = [np.dtype(d) for d in dtypes]
+    real = [d for d in every if d.kind in INEXACT] or every
     if len({d for d in real if is_half(d)}) > 1:
         real = [np.float32 if is_half(d) else d for d in real]
     return np.result_type(*real)
