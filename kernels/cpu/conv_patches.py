@@ -228,16 +228,24 @@ def _forward_task(task, tasks, x, w, w_line, bias, patch_rows, y, patches, out, 
     for chunk in range(*share(task, tasks, _number(s, c))):
         image, images, row, rows, column, columns = _block(chunk, s, c)
         pixels = ((images - 1) * c.rows + rows) * c.columns
+        direct = images == 1 and columns == s.wo and pixels % lanes(y) == 0
         for group in range(s.groups):
+            first = ((image * s.groups + group) * s.c_out * s.ho + row) * s.wo + column
             for channel in range(0, s.c_in, c.channels):
                 channels = min(c.channels, s.c_in - channel)
                 _gather(x, group, channel, channels, chunk, patches, s, c)
                 multiply(
-                    w, group * s.c_out * w_line + channel * taps, w_line, 1,
-                    patches, 0, patch_rows, out, 0, c.y_line,
+                    w, group * s.c_out * w_line + channel * taps, w_line, 1, patches, 0, patch_rows,
+                    y if direct else out, first if direct else 0,
+                    s.ho * s.wo if direct else c.y_line,
                     s.c_out, pixels, channels * taps, channel > 0,
                 )  # fmt: skip
             for o in range(s.c_out):
+                if direct:
+                    if bias.size:
+                        at = first + o * s.ho * s.wo
+                        _add_number(y, at, bias, group * s.c_out + o, pixels)
+                    continue
                 at = o * c.y_line
                 if bias.size:
                     _add_number(out, at, bias, group * s.c_out + o, pixels)
