@@ -150,6 +150,7 @@ SHAPES = [
     (64, 784, 128),
     (513, 65, 1030),
     (1100, 300, 37),
+    (269, 1100, 300),  # both factors packed, in more than one block of each
 ]
 
 
@@ -188,7 +189,7 @@ def test_products_of_stacks(dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(700, 300, 130), (70, 300, 650)], ids=str)
+@pytest.mark.parametrize("shape", [(700, 300, 130), (70, 300, 650), (270, 600, 300)], ids=str)
 def test_products_are_the_same_bits_at_any_number_of_threads(shape, dtype):
     m, inner, n = shape
     normal = Normal(dtype)

@@ -67,12 +67,16 @@ def _tile(builder, vector, rows, vectors, a, a_row, a_step, b, b_rows, c, c_row,
 
 
 @intrinsic(prefer_literal=True)
-def _band(typingctx, like, vectors, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, k):
-    """All rows of A times a few vectors of columns of B; arrays are given by their addresses."""
+def _band(typingctx, like, vectors, a, b, b_rows, c, c_row, d, d_row, m, k):
+    """All rows of A times a few vectors of columns of B; arrays are given by their addresses.
+
+    a: (A, and the distances between its tiles of ROWS rows, between rows, between steps).
+    """
     kind, count = Vector(like), vectors.literal_value
 
     def codegen(context, builder, sig, args):
-        a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, k = args[2:]
+        a, b, b_rows, c, c_row, d, d_row, m, k = args[2:]
+        a, a_tile, a_row, a_step = cgutils.unpack_tuple(builder, a)
         vector = context.get_value_type(kind)
         a, b, c, d = (builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, c, d))
         b_rows = builder.inttoptr(b_rows, WORD.as_pointer())
@@ -81,37 +85,45 @@ def _band(typingctx, like, vectors, a, a_row, a_step, b, b_rows, c, c_row, d, d_
             there = builder.gep(start, [builder.mul(row, step)])
             return builder.select(cgutils.is_null(builder, start), start, there)
 
+        whole = builder.udiv(m, WORD(ROWS))
+        rest = builder.gep(a, [builder.mul(whole, a_tile)])
         done, left = WORD(0), m
         for rows in (r for r in (8, 4, 2, 1) if r <= ROWS):
             tiles = builder.udiv(left, WORD(rows))
             with cgutils.for_range(builder, tiles, intp=WORD) as loop:
                 row = builder.add(done, builder.mul(loop.index, WORD(rows)))
-                a_tile = at_row(a, row, a_row), a_row, a_step
+                if rows == ROWS:
+                    a_at = builder.gep(a, [builder.mul(loop.index, a_tile)])
+                else:
+                    beyond = builder.sub(row, builder.mul(whole, WORD(ROWS)))
+                    a_at = builder.gep(rest, [builder.mul(beyond, a_row)])
                 c_tile = at_row(c, row, c_row), c_row
                 d_tile = at_row(d, row, d_row), d_row
-                _tile(builder, vector, rows, count, *a_tile, b, b_rows, *c_tile, *d_tile, k)
+                a_rows = a_at, a_row, a_step
+                _tile(builder, vector, rows, count, *a_rows, b, b_rows, *c_tile, *d_tile, k)
             done = builder.add(done, builder.mul(tiles, WORD(rows)))
             left = builder.sub(m, done)
         return context.get_dummy_value()
 
-    return types.void(like, vectors, *(i64,) * 11), codegen
+    return types.void(like, vectors, types.UniTuple(i64, 4), *(i64,) * 8), codegen
 
 
 @jit
-def _multiply(like, size, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k):
+def _multiply(like, size, a, tile, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k):
     for start in range(0, max(k, 1), STEPS):
         steps, first = min(STEPS, k - start), a + start * a_step * size
         rows, right, out, onto, left = b_rows + 8 * start, b, c, d, vectors
+        left_factor = first, tile, a_row, a_step
         while left:
             if left == 2 or left == 4:
                 n = 2
-                _band(like, 2, first, a_row, a_step, right, rows, out, c_row, onto, d_row, m, steps)
+                _band(like, 2, left_factor, right, rows, out, c_row, onto, d_row, m, steps)
             elif left > 2:
                 n = 3
-                _band(like, 3, first, a_row, a_step, right, rows, out, c_row, onto, d_row, m, steps)
+                _band(like, 3, left_factor, right, rows, out, c_row, onto, d_row, m, steps)
             else:
                 n = 1
-                _band(like, 1, first, a_row, a_step, right, rows, out, c_row, onto, d_row, m, steps)
+                _band(like, 1, left_factor, right, rows, out, c_row, onto, d_row, m, steps)
             right, out = right + n * REGISTER_BYTES, out + n * REGISTER_BYTES
             onto += n * REGISTER_BYTES if onto else 0
             left -= n
@@ -123,7 +135,7 @@ def _symbol(dtype):
 
 
 def _signature(dtype):
-    return types.void(dtype, *(i64,) * 13)
+    return types.void(dtype, *(i64,) * 14)
 
 
 @functools.cache
@@ -138,7 +150,9 @@ def prepare(dtype):
 
 
 @intrinsic
-def _call(typingctx, like, size, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k):
+def _call(
+    typingctx, like, size, a, tile, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k
+):
     def codegen(context, builder, sig, args):
         kinds = [context.get_value_type(x) for x in sig.args]
         function = ir.FunctionType(ir.VoidType(), kinds)
@@ -160,7 +174,7 @@ def multiply(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, m, n, k, add):
     target = c.ctypes.data + at * size
     _call(
         c.dtype.type(0), size,
-        a.ctypes.data + i * size, a_row, a_step,
+        a.ctypes.data + i * size, ROWS * a_row, a_row, a_step,
         b.ctypes.data + j * size, b_rows.ctypes.data,
         target, c_row, target if add else 0, c_row,
         m, (n + lanes(c) - 1) // lanes(c), k,
@@ -168,13 +182,16 @@ def multiply(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, m, n, k, add):
 
 
 @inlined
-def multiply_and_add(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, d, on, d_row, m, n, k):
-    """C = A B + D, where d[on + row * d_row + column] are the elements of D; see `multiply`."""
+def multiply_onto(a, a_tile, a_row, a_step, b, j, b_rows, c, at, c_row, d, on, d_row, m, n, k):
+    """C = A B + D, where A is given by its address; see `multiply`. With d_row < 0 there is no D.
+
+    Tiles of ROWS rows of A lie at a distance of a_tile, and their rows at a_row. The elements of D
+    are d[on + row * d_row + column].
+    """
     size = c.itemsize
     _call(
-        c.dtype.type(0), size,
-        a.ctypes.data + i * size, a_row, a_step,
+        c.dtype.type(0), size, a, a_tile, a_row, a_step,
         b.ctypes.data + j * size, b_rows.ctypes.data,
-        c.ctypes.data + at * size, c_row, d.ctypes.data + on * size, d_row,
+        c.ctypes.data + at * size, c_row, 0 if d_row < 0 else d.ctypes.data + on * size, d_row,
         m, (n + lanes(c) - 1) // lanes(c), k,
     )  # fmt: skip

@@ -1,14 +1,17 @@
 """Products of matrices of any size: C = A B + bias, where blocks of B are packed for block_gemm.
 
 A block of B is some rows and columns of it that stay in the second cache, copied so that its lines
-do not compete for the same places there, and transposed if need be. A is read where it lies. Every
-element of C is the same sum in the same order, whatever part of C a task computes: so the result
+do not compete for the same places there, and transposed if need be. A is read where it lies, unless
+many columns of B make up for packing it as well: then a block of it lies in the order in which it
+is read, tile after tile of the rows that block_gemm takes at once. Every element of C is the same
+sum in the same order, whatever part of C a task computes, and whether A is packed: so the result
 does not depend on the number of threads.
 """
 
 import numpy as np
 
-from .block_gemm import STEPS, multiply, multiply_and_add
+from .block_gemm import ROWS as TILE
+from .block_gemm import STEPS, multiply_onto
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -22,13 +25,15 @@ from .simd import (
 )
 
 VECTORS = 12  # columns of a block of B, in vectors: 4 times what block_gemm takes at once
+HIGH, DEEP = 256, 4 * STEPS  # rows and columns of a packed block of A
+WIDE = 256  # columns of C from which on packing A pays
 ROWS = 512  # rows of C that meet a block of B before the next: their sums, too, stay in the cache
 
 
 def rooms(tasks, dtype):
     """What packed_gemm needs besides its operands, for each of some tasks."""
     size = REGISTER_BYTES // np.dtype(dtype).itemsize
-    return empty((tasks, STEPS * (VECTORS + 1) * size + ROWS * size), dtype)
+    return empty((tasks, STEPS * (VECTORS + 1) * size + ROWS * size + HIGH * DEEP + size), dtype)
 
 
 @inlined
@@ -45,37 +50,67 @@ def packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, room):
     a_row, a_step = (1, a_line) if ta else (a_line, 1)
     line = (VECTORS + 1) * size
     panel_rows, rest = np.arange(STEPS) * line, STEPS * line
-    for upper in range(top, bottom, ROWS):
-        m = min(ROWS, bottom - upper)
-        for column in range(left, right, VECTORS * size):
-            n = min(VECTORS * size, right - column)
-            whole = n // size * size
-            at = upper * c_line + column
-            for first in range(0, max(k, 1), STEPS):
-                steps = min(STEPS, k - first)
-                _pack(tb, b, first, steps, column, n, room, line)
-                start = upper * a_row + first * a_step
-                if first == 0 and bias.size:
-                    multiply_and_add(
-                        a, start, a_row, a_step, room, 0, panel_rows,
-                        c, at, c_line, bias, column, 0, m, whole, steps,
-                    )  # fmt: skip
-                else:
-                    multiply(
-                        a, start, a_row, a_step, room, 0, panel_rows,
-                        c, at, c_line, m, whole, steps, first > 0,
-                    )  # fmt: skip
-                if whole < n:  # whole vectors would reach beyond the row
-                    multiply(
-                        a, start, a_row, a_step, room, whole, panel_rows,
-                        room, rest, size, m, n - whole, steps, first > 0,
-                    )  # fmt: skip
-            if whole < n:
-                for i in range(m):
-                    value = load(room, rest + i * size)
-                    if bias.size:
-                        value = value + load_some(bias, column + whole, 0, n - whole)
-                    store_some(c, at + i * c_line + whole, value, 0, n - whole)
+    packs = right - left >= WIDE and bottom - top >= HIGH // 2
+    high, deep = (HIGH, DEEP) if packs else (ROWS, k)
+    tiles = rest + ROWS * size
+    for upper in range(top, bottom, high):
+        m = min(high, bottom - upper)
+        for begin in range(0, max(k, 1), max(deep, 1)):
+            depth = min(deep, k - begin)
+            if packs:
+                _pack_tiles(ta, a, upper, m, begin, depth, room, tiles)
+            for column in range(left, right, VECTORS * size):
+                n = min(VECTORS * size, right - column)
+                whole = n // size * size
+                at = upper * c_line + column
+                for first in range(begin, begin + max(depth, 1), STEPS):
+                    steps = min(STEPS, k - first)
+                    _pack(tb, b, first, steps, column, n, room, line)
+                    start = a.ctypes.data + (upper * a_row + first * a_step) * a.itemsize
+                    tile, row, step = TILE * a_row, a_row, a_step
+                    if packs:
+                        start = room.ctypes.data + (tiles + (first - begin) * TILE) * a.itemsize
+                        tile, row, step = depth * TILE, 1, TILE
+                    more = first > 0
+                    if not more and bias.size:
+                        multiply_onto(
+                            start, tile, row, step, room, 0, panel_rows, c, at, c_line,
+                            bias, column, 0, m, whole, steps,
+                        )  # fmt: skip
+                    else:
+                        multiply_onto(
+                            start, tile, row, step, room, 0, panel_rows, c, at, c_line,
+                            c, at, c_line if more else -1, m, whole, steps,
+                        )  # fmt: skip
+                    if whole < n:  # whole vectors would reach beyond the row
+                        multiply_onto(
+                            start, tile, row, step, room, whole, panel_rows, room, rest, size,
+                            room, rest, size if more else -1, m, n - whole, steps,
+                        )  # fmt: skip
+                if whole < n and begin + depth == k:
+                    for i in range(m):
+                        value = load(room, rest + i * size)
+                        if bias.size:
+                            value = value + load_some(bias, column + whole, 0, n - whole)
+                        store_some(c, at + i * c_line + whole, value, 0, n - whole)
+
+
+@inlined
+def _pack_tiles(ta, a, upper, m, begin, depth, room, at):
+    """room[at + tile * depth * TILE + s * TILE + r] = op(a)[upper + tile * TILE + r, begin + s]."""
+    size, a_line = lanes(room), a.strides[0] // a.itemsize
+    for top in range(0, m, TILE):
+        rows, target = min(TILE, m - top), at + top * depth
+        if ta:
+            for s in range(depth):
+                source = (begin + s) * a_line + upper + top
+                store(room, target + s * TILE, load_some(a, source, 0, rows))
+        else:
+            for s in range(0, depth, size):
+                transpose(
+                    a, (upper + top) * a_line + begin + s, a_line, rows,
+                    min(size, depth - s), room, target + s * TILE, TILE,
+                )  # fmt: skip
 
 
 @inlined
