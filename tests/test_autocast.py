@@ -177,6 +177,19 @@ def test_optimizers_that_share_a_loss_step_by_one_scale(bad):
     assert scaler.scale(tg.ones(())).item() == scaler.current_scale
 
 
+def test_gradients_that_wait_for_their_step_are_not_unscaled_again():
+    """Another optimizer steps in between, and another loss is scaled."""
+    ws = [tg.Tensor(np.float32([1, 2]), requires_grad=True) for _ in range(2)]
+    one, other = (tg.optim.SGD([w], 1.0) for w in ws)
+    scaler = tg.optim.GradScaler(8.0, interval=1)
+    scaler.scale(((ws[0] + ws[1]) * 3).sum()).backward()
+    scaler.unscale(other)
+    assert scaler.step(one)
+    scaler.scale((ws[0] * 3).sum())
+    assert scaler.step(other)
+    np.testing.assert_array_equal(ws[1].numpy(), [-2, -1])
+
+
 def test_a_loss_in_float16_is_scaled_in_float32():
     loss = tg.Tensor(np.float16(100), requires_grad=True)
     scaled = tg.optim.GradScaler(1024.0).scale(loss)

@@ -25,7 +25,9 @@ from .simd import (
 )
 
 VECTORS = 12  # columns of a block of B, in vectors: 4 times what block_gemm takes at once
-HIGH, DEEP = 256, 4 * STEPS  # rows and columns of a packed block of A
+# Rows and columns of a packed block of A, half a megabyte of float32; whole steps of block_gemm,
+# lest packing change the order of a sum.
+HIGH, DEEP = 256, max(1, 512 // STEPS) * STEPS
 WIDE = 256  # columns of C from which on packing A pays
 ROWS = 512  # rows of C that meet a block of B before the next: their sums, too, stay in the cache
 

@@ -52,14 +52,14 @@ class GradScaler:
             raise ValueError(f"[GradScaler] interval is {interval!r}, expected a positive integer")
         self._growth, self._backoff = float(growth), float(backoff)
         self._interval, self._enabled, self.skipped = interval, enabled, 0
+        self._unscaled: dict[Optimizer, bool] = {}  # optimizer: whether its gradients are finite
         self._start(float(scale), 0)
 
     def _start(self, scale, good):
         """Begin a step with this scale, after so many good ones."""
         self._scale, self._good = scale, good
         self._next = scale, good  # what the next step begins with
-        self._unscaled: dict[Optimizer, bool] = {}  # optimizer: whether its gradients are finite
-        self._stepped: dict[Optimizer, bool] = {}  # the same, of those that have stepped
+        self._stepped: dict[Optimizer, bool] = {}  # as _unscaled, of those that have stepped
 
     @property
     def current_scale(self):
@@ -134,4 +134,5 @@ class GradScaler:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"[GradScaler] {describe(state)} is no state of one") from error
         self.skipped = skipped
+        self._unscaled.clear()
         self._start(scale, good)
