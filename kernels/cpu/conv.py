@@ -8,10 +8,11 @@ on MNIST left PyTorch's losses by 1e-4 within ten steps of Adam.
 import numpy as np
 
 from .. import reference
-from . import block_gemm, conv_depthwise, conv_patches
+from . import block_gemm, conv_depthwise, conv_direct, conv_patches, strip
 from .conv_geometry import geometry
 from .half import all_half, by_single
 from .memory import empty
+from .simd import REGISTER_BYTES
 from .threads import num_threads, pool
 
 SMALL = 1 << 16  # multiplications that are worth a thread
@@ -97,8 +98,14 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
         plane = conv_depthwise.plane_of_x(s, x.itemsize)
         conv_depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
         return dweight
+    threads, size = _threads(s), REGISTER_BYTES // x.itemsize
+    if conv_direct.suits(s, size):
+        strip.prepare(x.dtype)
+        c = conv_direct.cuts(s, x.itemsize, size, threads, -(-s.c_out // size))
+        rooms = [empty((threads, n), x.dtype) for n in conv_direct.weight_grad_rooms(s, c, size)]
+        conv_direct.weight_grad(pool(), _flat(x), _flat(g), _flat(dweight), *rooms, s, c)
+        return dweight
     block_gemm.prepare(x.dtype)
-    threads = _threads(s)
     c = conv_patches.chunks(s, x.itemsize, threads)
     sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
     arrays = pool(), _flat(x), _flat(g), _flat(dweight), sums
@@ -121,9 +128,19 @@ def _forward(x, weight, bias, s, turned):
         plane = conv_depthwise.plane_of_x(s, x.itemsize)
         conv_depthwise.forward(*arrays, *_padded(s, plane, x.dtype))
         return y
-    block_gemm.prepare(x.dtype)
     threads = _threads(s)
     arrays = pool(), _flat(x), _flat(weight), bias, _flat(y)
+    size = REGISTER_BYTES // x.itemsize
+    if conv_direct.suits(s, size):
+        strip.prepare(x.dtype)
+        c = conv_direct.cuts(s, x.itemsize, size, threads, conv_direct.PANEL)
+        u_next = (s.c_in * s.kh * s.kw + 1) * size
+        u = empty((s.groups * c.vectors * u_next + size,), x.dtype)
+        start = np.empty(s.groups * c.vectors * size, x.dtype)
+        rooms = [empty((threads, n), x.dtype) for n in conv_direct.forward_rooms(s, c, size)]
+        conv_direct.forward(*arrays, u, u_next, start, *rooms, s, c, turned)
+        return y
+    block_gemm.prepare(x.dtype)
     c = conv_patches.chunks(s, x.itemsize, threads)
     length = s.c_in * s.kh * s.kw
     w_line = length + 16 if length * x.itemsize % 1024 == 0 else length

@@ -1,0 +1,348 @@
+"""Convolutions with whole vectors of output channels, as products that need no patches: strip.py.
+
+Forward, the lines of an image are copied once, with their padding. Pixels that follow each other in
+a line of the output meet numbers that follow each other in a line of the copy; where the output
+skips numbers (stride), every so many of them lie together, in lines of their own, `phases`. The
+sums of a pixel come out channel by channel, and are transposed on their way to y.
+
+For the gradient by the weights the copy is transposed instead, channel by channel: then the numbers
+that the taps of a kernel row meet at a pixel follow each other, and the sum goes over pixels.
+
+Kernel rows that lie above or below the image are left out; zeros beside it are multiplied.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .compile import jit
+from .conv_patches import copy_line
+from .simd import body, inlined, lanes, load, store, transpose, transpose_exactly
+from .strip import strip
+from .threads import run, share, threads_of
+
+BYTES = 1 << 18  # of copied lines and of outputs in a chunk: the second cache holds weights too
+FEWEST = 64  # pixels in a chunk of a line
+MANY = 128
+PANEL = 2  # vectors of output channels that are done before the next
+
+
+class Cuts(NamedTuple):
+    """How the work is cut up: a chunk is a block of pixels of one image, or some whole images."""
+
+    image_parts: int
+    row_parts: int
+    column_parts: int
+    images: int  # at most, in a chunk; and so on
+    rows: int
+    columns: int
+    height: int  # copied lines of an image, `phases` each
+    phases: int
+    line: int  # numbers of a copied line
+    vectors: int  # of output channels, in a group
+
+
+def suits(s, size):
+    """Whether a Geometry is for this file, where a vector has `size` numbers.
+
+    There must be few idle lanes and many products for each of the outputs, which are transposed.
+    """
+    idle = -s.c_out % size
+    return 8 * idle <= s.c_out and s.c_in * s.kh * s.kw >= MANY and s.wo >= 4
+
+
+def cuts(s, itemsize, lanes, threads, outputs):
+    """The Cuts for a Geometry; `outputs` vectors of outputs lie beside the copied lines."""
+    pixels = BYTES // (itemsize * (s.c_in * s.sh * s.sw + outputs * lanes))
+    pixels = min(max(pixels, FEWEST), -(-s.images * s.ho * s.wo // threads))
+    parts = [s.images, 1, 1]
+    if s.wo > pixels:
+        parts[1:] = s.ho, -(-s.wo // pixels)
+    elif s.ho * s.wo > pixels:
+        parts[1] = -(-s.ho // (pixels // s.wo))
+    else:
+        parts[0] = -(-s.images // (pixels // (s.ho * s.wo)))
+    sizes = s.images, s.ho, s.wo
+    for axis, size in enumerate(sizes):  # as much for each thread
+        if 1 < parts[axis] < size:
+            parts[axis] = min(size, -(-parts[axis] // threads) * threads)
+    images, rows, columns = (-(-size // n) for size, n in zip(sizes, parts, strict=True))
+    height = (rows - 1) * s.sh + (s.kh - 1) * s.dh + 1
+    phases = min(s.sw, (s.kw - 1) * s.dw + 1)
+    line = columns + (s.kw - 1) * s.dw // s.sw
+    return Cuts(*parts, images, rows, columns, height, phases, line, -(-s.c_out // lanes))
+
+
+@inlined
+def _number(c):
+    """How many chunks there are."""
+    return c.image_parts * c.row_parts * c.column_parts
+
+
+@inlined
+def _block(chunk, s, c):
+    """(first image, images, first row, rows, first column, columns) of a chunk."""
+    column, end_column = share(chunk % c.column_parts, c.column_parts, s.wo)
+    row, end_row = share(chunk // c.column_parts % c.row_parts, c.row_parts, s.ho)
+    image, end_image = share(chunk // c.column_parts // c.row_parts, c.image_parts, s.images)
+    return image, end_image - image, row, end_row - row, column, end_column - column
+
+
+@inlined
+def _inside(top, s):
+    """Which kernel rows, from the first up to, without, the second, lie within the image."""
+    first = max(0, (s.dh - 1 - top) // s.dh)
+    return first, max(first, min(s.kh, (s.h - top + s.dh - 1) // s.dh))
+
+
+# Forward
+
+
+def forward_rooms(s, c, size):
+    """How many numbers a task needs: (for lines, for the outputs of a panel)."""
+    lines = c.images * s.c_in * c.height * c.phases * c.line + size
+    return lines, c.rows * c.columns * PANEL * size
+
+
+@inlined
+def _steps(s, c):
+    """The way from an output's place in the lines to what tap (i, channel, j) meets."""
+    steps = np.empty((s.kh, s.c_in, s.kw), np.int64)
+    for i in range(s.kh):
+        for channel in range(s.c_in):
+            line = (channel * c.height + i * s.dh) * c.phases
+            for j in range(s.kw):
+                steps[i, channel, j] = (line + j * s.dw % s.sw) * c.line + j * s.dw // s.sw
+    return steps.ravel()
+
+
+@inlined
+def _places(s, turned):
+    """Where the weights (channel, i, j) lie in the order (i, channel, j)."""
+    places = np.empty((s.c_in, s.kh, s.kw), np.int64)
+    for channel in range(s.c_in):
+        for i in range(s.kh):
+            for j in range(s.kw):
+                place = (i * s.c_in + channel) * s.kw + j
+                if turned:
+                    places[channel, s.kh - 1 - i, s.kw - 1 - j] = place
+                else:
+                    places[channel, i, j] = place
+    return places.ravel()
+
+
+@body
+def _copy_lines(x, plane, row, column, lines, at, s, c):
+    """The lines of all channels of an image that the block of pixels from (row, column) on needs."""
+    top = row * s.sh - s.ph
+    left = column * s.sw - s.pw
+    for channel in range(s.c_in):
+        for t in range(max(0, -top), min(c.height, s.h - top), s.sh if s.kh == 1 else 1):
+            start = ((plane + channel) * s.h + top + t) * s.w
+            line = at + (channel * c.height + t) * c.phases * c.line
+            for phase in range(c.phases):
+                copy_line(x, start, s.sw, left + phase, s.w, lines, line + phase * c.line, c.line)
+
+
+@body
+def _arrange_task(task, tasks, w, bias, places, u, u_next, start, s, c, turned):
+    """u[group, vector of c_out, (i, c_in, j), lane]: the weights, or those turned; start: bias."""
+    size, taps = lanes(w), s.kh * s.kw
+    across, each = (taps, taps) if turned else (s.c_in * taps, s.c_in * taps)
+    block = np.empty(size * size, w.dtype)
+    for item in range(*share(task, tasks, s.groups * c.vectors)):
+        group, first = item // c.vectors, item % c.vectors * size
+        outputs = min(size, s.c_out - first)
+        for o in range(size):
+            known = bias.size and o < outputs
+            start[item * size + o] = bias[group * s.c_out + first + o] if known else 0
+        for begin in range(0, s.c_in * taps, each):
+            source = (group * s.c_out + first) * s.c_in * taps
+            if turned:
+                source = ((group * s.c_in + begin // taps) * s.c_out + first) * taps
+            for k in range(0, each, size):
+                columns = min(size, each - k)
+                transpose(w, source + k, across, outputs, columns, block, 0, size)
+                for l in range(columns):
+                    place = item * u_next + places[begin + k + l] * size
+                    store(u, place, load(block, l * size))
+
+
+@body
+def _channels_first(out, at, width, pixels, channels, y, target, plane):
+    """y[channel, pixel] = out[pixel, channel], of at most `width` channels."""
+    size = lanes(y)
+    for o in range(0, min(width, channels), size):
+        for p in range(0, pixels, size):
+            transpose_exactly(
+                out, at + p * width + o, width, min(size, pixels - p), min(size, channels - o),
+                y, target + o * plane + p, plane,
+            )  # fmt: skip
+
+
+@body
+def _forward_task(task, tasks, x, u, u_next, start, steps, y, lines, out, s, c):
+    lines, out = lines[task], out[task]
+    size, row_taps, plane = lanes(y), s.c_in * s.kw, s.ho * s.wo
+    each = s.c_in * c.height * c.phases * c.line  # numbers of an image's lines
+    for chunk in range(*share(task, tasks, _number(c))):
+        first_image, images, row, rows, column, columns = _block(chunk, s, c)
+        whole = columns == s.wo
+        runs, pixels = (1, rows * columns) if whole else (rows, columns)
+        for group in range(s.groups):
+            for n in range(images):
+                image = (first_image + n) * s.groups + group
+                _copy_lines(x, image * s.c_in, row, column, lines, n * each, s, c)
+            for vector in range(0, c.vectors, PANEL):
+                vectors = min(PANEL, c.vectors - vector)
+                width, panel = vectors * size, group * c.vectors + vector
+                for n in range(images):
+                    for r in range(rows):
+                        first, last = _inside((row + r) * s.sh - s.ph, s)
+                        strip(
+                            lines, n * each + r * s.sh * c.phases * c.line, steps, first * row_taps,
+                            u, panel * u_next + first * row_taps * size, u_next,
+                            start, panel * size, 0, out, r * columns * width, width,
+                            columns, vectors, (last - first) * row_taps,
+                        )  # fmt: skip
+                    place = ((first_image + n) * s.groups + group) * s.c_out + vector * size
+                    target = place * plane + row * s.wo + column
+                    for r in range(runs):
+                        _channels_first(
+                            out, r * pixels * width, width, pixels, s.c_out - vector * size,
+                            y, target + r * s.wo, plane,
+                        )  # fmt: skip
+
+
+@jit
+def forward(pool, x, w, bias, y, u, u_next, start, lines, out, s, c, turned):
+    """y = x * w + bias; a bias without elements is none. turned: with the weights turned."""
+    tasks = min(threads_of(pool), len(out))
+    u = u[-(u.ctypes.data // u.itemsize) % lanes(u) :]
+    run(pool, _arrange_task, (w, bias, _places(s, turned), u, u_next, start, s, c, turned), tasks)
+    run(pool, _forward_task, (x, u, u_next, start, _steps(s, c), y, lines, out, s, c), tasks)
+
+
+# The gradient by the weights
+
+
+def weight_grad_rooms(s, c, size):
+    """How many numbers a task needs: (for sums, for x, for g)."""
+    sums = s.groups * s.kh * s.kw * s.c_in * c.vectors * size
+    x = c.images * c.height * _across(s, c) * s.c_in + size
+    return sums, x, c.images * c.rows * c.columns * c.vectors * size + size
+
+
+@jit
+def _across(s, c):
+    """Pixels of a line of x that a chunk needs."""
+    return (c.columns - 1) * s.sw + (s.kw - 1) * s.dw + 1
+
+
+@body
+def _x_by_pixels(x, plane, row, column, pixels, at, s, c):
+    """pixels[line, q, channel] = x with its padding: what a block of outputs of an image needs."""
+    size, across = lanes(x), _across(s, c)
+    left = column * s.sw - s.pw
+    begin = min(across, max(0, -left))
+    end = max(begin, min(across, s.w - left))
+    top = row * s.sh - s.ph
+    for t in range(max(0, -top), min(c.height, s.h - top), s.sh if s.kh == 1 else 1):
+        line = at + t * across * s.c_in
+        start = (plane * s.h + top + t) * s.w
+        if s.c_in == 1:
+            copy_line(x, start, 1, left, s.w, pixels, line, across)
+            continue
+        pixels[line : line + begin * s.c_in] = 0
+        pixels[line + end * s.c_in : line + across * s.c_in] = 0
+        for channel in range(0, s.c_in, size):
+            source = start + channel * s.h * s.w + left
+            for q in range(begin, end, size):
+                transpose_exactly(
+                    x, source + q, s.h * s.w, min(size, s.c_in - channel), min(size, end - q),
+                    pixels, line + q * s.c_in + channel, s.c_in,
+                )  # fmt: skip
+
+
+@body
+def _g_by_pixels(g, plane, row, rows, column, columns, pixels, at, step, vector_step, s, c):
+    """pixels[vector, row, image, q, lane] = g, of an image whose place is at `at`."""
+    size = lanes(g)
+    for vector in range(c.vectors):
+        o = vector * size
+        for r in range(rows):
+            start = ((plane + o) * s.ho + row + r) * s.wo + column
+            target = at + vector * vector_step + r * step
+            for q in range(0, columns, size):
+                transpose(
+                    g, start + q, s.ho * s.wo, min(size, s.c_out - o), min(size, columns - q),
+                    pixels, target + q * size, size,
+                )  # fmt: skip
+
+
+@body
+def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
+    """sums[task, group, i, (j, c_in), o]: this task's chunks."""
+    sums, x_pixels, g_pixels = sums[task], x_pixels[task], g_pixels[task]
+    size = lanes(x)
+    begin = -(g_pixels.ctypes.data // g.itemsize) % size
+    c_line, x_line = c.vectors * size, _across(s, c) * s.c_in
+    at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose numbers of x follow each other
+    steps = np.empty(c.images * c.rows * c.columns, np.int64)
+    sums[:] = 0
+    for chunk in range(*share(task, tasks, _number(c))):
+        image, images, row, rows, column, columns = _block(chunk, s, c)
+        for p in range(rows * images * columns):
+            r, n, q = p // (images * columns), p // columns % images, p % columns
+            steps[p] = (n * c.height + r * s.sh) * x_line + q * s.sw * s.c_in
+        for group in range(s.groups):
+            for n in range(images):
+                place = (image + n) * s.groups + group
+                at = n * c.height * x_line
+                _x_by_pixels(x, place * s.c_in, row, column, x_pixels, at, s, c)
+                _g_by_pixels(
+                    g, place * s.c_out, row, rows, column, columns,
+                    g_pixels, begin + n * columns * size, images * columns * size,
+                    len(steps) * size, s, c,
+                )  # fmt: skip
+            for i in range(s.kh):
+                above, below = s.ph - i * s.dh, s.h + s.ph - i * s.dh
+                first = max(0, (above + s.sh - 1) // s.sh - row)
+                last = max(first, min(rows, (below + s.sh - 1) // s.sh - row))
+                skipped, taken = first * images * columns, (last - first) * images * columns
+                for j in range(0, s.kw, at_once // s.c_in):
+                    at = ((group * s.kh + i) * s.kw + j) * s.c_in * c_line
+                    strip(
+                        x_pixels, i * s.dh * x_line + j * s.dw * s.c_in, steps, skipped,
+                        g_pixels, begin + skipped * size, len(steps) * size,
+                        sums, at, c_line, sums, at, c_line, at_once, c.vectors, taken,
+                    )  # fmt: skip
+
+
+@body
+def _weights_task(task, tasks, sums, dw, s, c):
+    """dw: the sums of all tasks, added in their order, output channels first."""
+    size, taps, c_line = lanes(dw), s.kh * s.kw, c.vectors * lanes(dw)
+    block = np.empty(taps * size, dw.dtype)
+    for item in range(*share(task, tasks, s.groups * s.c_in)):
+        group, channel = item // s.c_in, item % s.c_in
+        for o in range(0, s.c_out, size):
+            for k in range(taps):
+                at = ((group * taps + k) * s.c_in + channel) * c_line + o
+                value = load(sums[0], at)
+                for other in range(1, len(sums)):
+                    value = value + load(sums[other], at)
+                store(block, k * size, value)
+            for lane in range(min(size, s.c_out - o)):
+                target = ((group * s.c_out + o + lane) * s.c_in + channel) * taps
+                for k in range(taps):
+                    dw[target + k] = block[k * size + lane]
+
+
+@jit
+def weight_grad(pool, x, g, dw, sums, x_pixels, g_pixels, s, c):
+    """dw of y = x * w, where g is the gradient by y."""
+    tasks = min(threads_of(pool), len(sums))
+    sums = sums[:tasks]
+    run(pool, _sums_task, (x, g, sums, x_pixels, g_pixels, s, c), tasks)
+    run(pool, _weights_task, (sums, dw, s, c), tasks)

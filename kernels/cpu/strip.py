@@ -1,0 +1,162 @@
+"""`strip`: a product whose left factor is numbers side by side in memory, with no copy of it.
+
+    c[i, o] = before[i, o] + sum over k of a[i + steps[k]] * b[k, o]
+
+for some rows i that follow each other: the pixels of a line of an image, say, where steps[k] is the
+way from a pixel to what weight k meets. The numbers of b lie as they are read, in vectors of output
+channels, so each sum is a chain of multiply-adds of a vector by a number, all in registers, and the
+code is bound by these alone. It is machine code of its own, called by its address, lest each kernel
+compile it anew; `prepare` makes it.
+"""
+
+import functools
+
+import numba
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .compile import jit
+from .simd import (
+    REGISTER_BYTES,
+    WORD,
+    Vector,
+    inlined,
+    load_at,
+    multiply_add,
+    spread,
+    store_at,
+)
+
+# Sums in registers: 28 leave 4 of 32 for the factors, 12 leave 4 of AVX2's and SSE's 16.
+SUMS = 28 if REGISTER_BYTES == 64 else 12
+ROWS = SUMS // 2  # rows at once, of two vectors
+i64 = types.int64
+
+
+def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row, c, c_row, k):
+    """Generate the product of so many rows and vectors."""
+    places = [(r, v) for r in range(rows) for v in range(width)]
+
+    def at(start, row, r, v):
+        return builder.gep(start, [builder.add(builder.mul(row, WORD(r)), WORD(v * vector.count))])
+
+    sums = {place: cgutils.alloca_once(builder, vector) for place in places}
+    for r, v in places:
+        builder.store(ir.Constant(vector, None), sums[r, v])
+    b_starts = [builder.gep(b, [builder.mul(b_next, WORD(v))]) for v in range(width)]
+    with cgutils.for_range(builder, k, intp=WORD) as loop:
+        from_a = builder.gep(a, [builder.load(builder.gep(steps, [loop.index]))])
+        b_at = builder.mul(loop.index, WORD(vector.count))
+        b_vectors = [load_at(builder, builder.gep(x, [b_at]), vector) for x in b_starts]
+        for r in range(rows):
+            number = builder.load(builder.gep(from_a, [WORD(r)]))
+            number = spread(builder, number, vector.count)
+            for v in range(width):
+                value = multiply_add(builder, number, b_vectors[v], builder.load(sums[r, v]))
+                builder.store(value, sums[r, v])
+    for r, v in places:
+        value = load_at(builder, at(before, before_row, r, v), vector)
+        value = builder.fadd(value, builder.load(sums[r, v]))
+        store_at(builder, value, at(c, c_row, r, v))
+
+
+@intrinsic(prefer_literal=True)
+def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c_row, n, k):
+    """All n rows of some vectors of c; everything is given by addresses, and counted in numbers."""
+    kind, vectors = Vector(like), width.literal_value
+
+    def codegen(context, builder, sig, args):
+        vector = context.get_value_type(kind)
+        a, steps, b, b_next, before, before_row, c, c_row, n, k = args[2:]
+        a, b, before, c = (
+            builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, before, c)
+        )
+        steps = builder.inttoptr(steps, WORD.as_pointer())
+        parts = builder.udiv(builder.add(n, WORD(ROWS - 1)), WORD(ROWS))
+        with cgutils.for_range(builder, parts, intp=WORD) as loop:
+            first, last = (
+                builder.udiv(builder.mul(x, n), parts)
+                for x in (loop.index, builder.add(loop.index, WORD(1)))
+            )
+            given = (
+                builder.gep(a, [first]), steps, b, b_next,
+                builder.gep(before, [builder.mul(first, before_row)]), before_row,
+                builder.gep(c, [builder.mul(first, c_row)]), c_row, k,
+            )  # fmt: skip
+            end = builder.append_basic_block("end")
+            choice = builder.switch(builder.sub(last, first), end)
+            for rows in range(1, ROWS + 1):
+                block = builder.append_basic_block(f"rows{rows}")
+                choice.add_case(WORD(rows), block)
+                builder.position_at_end(block)
+                _tile(builder, vector, rows, vectors, *given)
+                builder.branch(end)
+            builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(like, width, *(i64,) * 10), codegen
+
+
+@jit
+def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, k):
+    while vectors:
+        if vectors >= 2:
+            width = 2
+            _strip(like, 2, a, steps, b, b_next, before, before_row, c, c_row, n, k)
+        else:
+            width = 1
+            _strip(like, 1, a, steps, b, b_next, before, before_row, c, c_row, n, k)
+        b += width * b_next * size
+        before += width * REGISTER_BYTES
+        c += width * REGISTER_BYTES
+        vectors -= width
+
+
+def _symbol(dtype):
+    return f"tinygrad_like_strip_{dtype}"
+
+
+def _signature(dtype):
+    return types.void(dtype, *(i64,) * 12)
+
+
+@functools.cache
+def prepare(dtype):
+    """Compile `strip` for arrays of a dtype: once before a kernel that calls it is compiled."""
+    dtype = numba.from_dtype(dtype)
+    args = _signature(dtype).args
+    _strips.compile(args)
+    compiled = _strips.overloads[args]
+    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
+    binding.add_symbol(_symbol(dtype), address)
+
+
+@intrinsic
+def _call(typingctx, like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, k):
+    def codegen(context, builder, sig, args):
+        kinds = [context.get_value_type(x) for x in sig.args]
+        function = ir.FunctionType(ir.VoidType(), kinds)
+        builder.call(cgutils.get_or_insert_function(builder.module, function, _symbol(like)), args)
+        return context.get_dummy_value()
+
+    return _signature(like), codegen
+
+
+@inlined
+def strip(a, i, steps, s, b, j, b_next, before, p, before_row, c, at, c_row, n, vectors, k):
+    """c[at + row * c_row + o] = before[p + row * before_row + o] + the sum over l < k of
+    a[i + row + steps[s + l]] * b[j + o // lanes * b_next + l * lanes + o % lanes],
+
+    for rows below n and o below vectors * lanes; before may be c. To be called from compiled code.
+    """
+    size = c.itemsize
+    _call(
+        c.dtype.type(0), size,
+        a.ctypes.data + i * size, steps.ctypes.data + s * steps.itemsize,
+        b.ctypes.data + j * size, b_next,
+        before.ctypes.data + p * size, before_row,
+        c.ctypes.data + at * size, c_row,
+        n, vectors, k,
+    )  # fmt: skip
