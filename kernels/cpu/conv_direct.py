@@ -95,6 +95,14 @@ def _inside(top, s):
     return first, max(first, min(s.kh, (s.h - top + s.dh - 1) // s.dh))
 
 
+@inlined
+def _beside(column, columns, s):
+    """How many first kernel columns lie left of the image at the first, and last right of it at the last."""
+    left, right = column * s.sw - s.pw, (column + columns - 1) * s.sw - s.pw
+    early = min(s.kw, (max(0, -left) + s.dw - 1) // s.dw)
+    return early, s.kw - min(s.kw, max(0, (s.w - right + s.dw - 1) // s.dw))
+
+
 # Forward
 
 
@@ -106,24 +114,25 @@ def forward_rooms(s, c, size):
 
 @inlined
 def _steps(s, c):
-    """The way from an output's place in the lines to what tap (i, channel, j) meets."""
-    steps = np.empty((s.kh, s.c_in, s.kw), np.int64)
-    for i in range(s.kh):
-        for channel in range(s.c_in):
-            line = (channel * c.height + i * s.dh) * c.phases
-            for j in range(s.kw):
-                steps[i, channel, j] = (line + j * s.dw % s.sw) * c.line + j * s.dw // s.sw
+    """The way from an output's place in the lines to what tap (j, i, channel) meets."""
+    steps = np.empty((s.kw, s.kh, s.c_in), np.int64)
+    for j in range(s.kw):
+        phase, column = j * s.dw % s.sw, j * s.dw // s.sw
+        for i in range(s.kh):
+            for channel in range(s.c_in):
+                line = (channel * c.height + i * s.dh) * c.phases + phase
+                steps[j, i, channel] = line * c.line + column
     return steps.ravel()
 
 
 @inlined
 def _places(s, turned):
-    """Where the weights (channel, i, j) lie in the order (i, channel, j)."""
+    """Where the weights (channel, i, j) lie in the order (j, i, channel)."""
     places = np.empty((s.c_in, s.kh, s.kw), np.int64)
     for channel in range(s.c_in):
         for i in range(s.kh):
             for j in range(s.kw):
-                place = (i * s.c_in + channel) * s.kw + j
+                place = (j * s.kh + i) * s.c_in + channel
                 if turned:
                     places[channel, s.kh - 1 - i, s.kw - 1 - j] = place
                 else:
@@ -146,7 +155,7 @@ def _copy_lines(x, plane, row, column, lines, at, s, c):
 
 @body
 def _arrange_task(task, tasks, w, bias, places, u, u_next, start, s, c, turned):
-    """u[group, vector of c_out, (i, c_in, j), lane]: the weights, or those turned; start: bias."""
+    """u[group, vector of c_out, (j, i, c_in), lane]: the weights, or those turned; start: bias."""
     size, taps = lanes(w), s.kh * s.kw
     across, each = (taps, taps) if turned else (s.c_in * taps, s.c_in * taps)
     block = np.empty(size * size, w.dtype)
@@ -183,10 +192,11 @@ def _channels_first(out, at, width, pixels, channels, y, target, plane):
 @body
 def _forward_task(task, tasks, x, u, u_next, start, steps, y, lines, out, s, c):
     lines, out = lines[task], out[task]
-    size, row_taps, plane = lanes(y), s.c_in * s.kw, s.ho * s.wo
+    size, plane = lanes(y), s.ho * s.wo
     each = s.c_in * c.height * c.phases * c.line  # numbers of an image's lines
     for chunk in range(*share(task, tasks, _number(c))):
         first_image, images, row, rows, column, columns = _block(chunk, s, c)
+        early, late = _beside(column, columns, s)
         whole = columns == s.wo
         runs, pixels = (1, rows * columns) if whole else (rows, columns)
         for group in range(s.groups):
@@ -200,10 +210,11 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, lines, out, s, c):
                     for r in range(rows):
                         first, last = _inside((row + r) * s.sh - s.ph, s)
                         strip(
-                            lines, n * each + r * s.sh * c.phases * c.line, steps, first * row_taps,
-                            u, panel * u_next + first * row_taps * size, u_next,
+                            lines, n * each + r * s.sh * c.phases * c.line, steps, first * s.c_in,
+                            u, panel * u_next + first * s.c_in * size, u_next,
                             start, panel * size, 0, out, r * columns * width, width,
-                            columns, vectors, (last - first) * row_taps,
+                            columns, vectors,
+                            (s.kw, s.kh * s.c_in, (last - first) * s.c_in, early, late),
                         )  # fmt: skip
                     place = ((first_image + n) * s.groups + group) * s.c_out + vector * size
                     target = place * plane + row * s.wo + column
@@ -315,7 +326,7 @@ def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
                     strip(
                         x_pixels, i * s.dh * x_line + j * s.dw * s.c_in, steps, skipped,
                         g_pixels, begin + skipped * size, len(steps) * size,
-                        sums, at, c_line, sums, at, c_line, at_once, c.vectors, taken,
+                        sums, at, c_line, sums, at, c_line, at_once, c.vectors, (1, 0, taken, 0, 0),
                     )  # fmt: skip
 
 

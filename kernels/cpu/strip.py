@@ -33,10 +33,11 @@ from .simd import (
 SUMS = 28 if REGISTER_BYTES == 64 else 12
 ROWS = SUMS // 2  # rows at once, of two vectors
 i64 = types.int64
+RUNS = types.UniTuple(i64, 5)
 
 
-def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row, c, c_row, k):
-    """Generate the product of so many rows and vectors."""
+def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row, c, c_row, runs):
+    """Generate the product of so many rows and vectors. runs: those of k, see `_runs`."""
     places = [(r, v) for r in range(rows) for v in range(width)]
 
     def at(start, row, r, v):
@@ -45,17 +46,41 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
     sums = {place: cgutils.alloca_once(builder, vector) for place in places}
     for r, v in places:
         builder.store(ir.Constant(vector, None), sums[r, v])
-    b_starts = [builder.gep(b, [builder.mul(b_next, WORD(v))]) for v in range(width)]
-    with cgutils.for_range(builder, k, intp=WORD) as loop:
-        from_a = builder.gep(a, [builder.load(builder.gep(steps, [loop.index]))])
-        b_at = builder.mul(loop.index, WORD(vector.count))
-        b_vectors = [load_at(builder, builder.gep(x, [b_at]), vector) for x in b_starts]
-        for r in range(rows):
-            number = builder.load(builder.gep(from_a, [WORD(r)]))
-            number = spread(builder, number, vector.count)
-            for v in range(width):
-                value = multiply_add(builder, number, b_vectors[v], builder.load(sums[r, v]))
-                builder.store(value, sums[r, v])
+
+    def add(first, count, some_rows):
+        """Add up the steps from `first` on for some rows."""
+        from_steps = builder.gep(steps, [first])
+        begin = builder.mul(first, WORD(vector.count))
+        starts = [
+            builder.gep(b, [builder.add(begin, builder.mul(b_next, WORD(v)))]) for v in range(width)
+        ]
+        with cgutils.for_range(builder, count, intp=WORD) as loop:
+            from_a = builder.gep(a, [builder.load(builder.gep(from_steps, [loop.index]))])
+            b_at = builder.mul(loop.index, WORD(vector.count))
+            b_vectors = [load_at(builder, builder.gep(x, [b_at]), vector) for x in starts]
+            for r in some_rows:
+                number = builder.load(builder.gep(from_a, [WORD(r)]))
+                number = spread(builder, number, vector.count)
+                for v in range(width):
+                    value = multiply_add(builder, number, b_vectors[v], builder.load(sums[r, v]))
+                    builder.store(value, sums[r, v])
+
+    number, distance, count, early, late = runs
+    with cgutils.for_range(builder, number, intp=WORD) as loop:
+        first = builder.mul(loop.index, distance)
+        if width == 1:  # rarely used: not worth the code
+            add(first, count, range(rows))
+        else:
+            is_early = builder.icmp_signed("<", loop.index, early)
+            is_late = builder.icmp_signed(">=", loop.index, builder.sub(number, late))
+            with builder.if_else(is_early) as (then, otherwise):
+                with then:
+                    add(first, count, range(1, rows))
+                with otherwise, builder.if_else(is_late) as (then, otherwise):
+                    with then:
+                        add(first, count, range(rows - 1))
+                    with otherwise:
+                        add(first, count, range(rows))
     for r, v in places:
         value = load_at(builder, at(before, before_row, r, v), vector)
         value = builder.fadd(value, builder.load(sums[r, v]))
@@ -63,27 +88,32 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
 
 
 @intrinsic(prefer_literal=True)
-def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c_row, n, k):
+def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c_row, n, runs):
     """All n rows of some vectors of c; everything is given by addresses, and counted in numbers."""
     kind, vectors = Vector(like), width.literal_value
 
     def codegen(context, builder, sig, args):
         vector = context.get_value_type(kind)
-        a, steps, b, b_next, before, before_row, c, c_row, n, k = args[2:]
+        a, steps, b, b_next, before, before_row, c, c_row, n, runs = args[2:]
         a, b, before, c = (
             builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, before, c)
         )
         steps = builder.inttoptr(steps, WORD.as_pointer())
+        *runs, early, late = cgutils.unpack_tuple(builder, runs)
         parts = builder.udiv(builder.add(n, WORD(ROWS - 1)), WORD(ROWS))
         with cgutils.for_range(builder, parts, intp=WORD) as loop:
+            after = builder.add(loop.index, WORD(1))
             first, last = (
-                builder.udiv(builder.mul(x, n), parts)
-                for x in (loop.index, builder.add(loop.index, WORD(1)))
+                builder.udiv(builder.mul(x, n), parts) for x in (loop.index, after)
+            )
+            ends = (
+                builder.select(builder.icmp_signed("==", one, other), count, WORD(0))
+                for one, other, count in ((first, WORD(0), early), (after, parts, late))
             )
             given = (
                 builder.gep(a, [first]), steps, b, b_next,
                 builder.gep(before, [builder.mul(first, before_row)]), before_row,
-                builder.gep(c, [builder.mul(first, c_row)]), c_row, k,
+                builder.gep(c, [builder.mul(first, c_row)]), c_row, (*runs, *ends),
             )  # fmt: skip
             end = builder.append_basic_block("end")
             choice = builder.switch(builder.sub(last, first), end)
@@ -96,18 +126,18 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
             builder.position_at_end(end)
         return context.get_dummy_value()
 
-    return types.void(like, width, *(i64,) * 10), codegen
+    return types.void(like, width, *(i64,) * 9, RUNS), codegen
 
 
 @jit
-def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, k):
+def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, runs):
     while vectors:
         if vectors >= 2:
             width = 2
-            _strip(like, 2, a, steps, b, b_next, before, before_row, c, c_row, n, k)
+            _strip(like, 2, a, steps, b, b_next, before, before_row, c, c_row, n, runs)
         else:
             width = 1
-            _strip(like, 1, a, steps, b, b_next, before, before_row, c, c_row, n, k)
+            _strip(like, 1, a, steps, b, b_next, before, before_row, c, c_row, n, runs)
         b += width * b_next * size
         before += width * REGISTER_BYTES
         c += width * REGISTER_BYTES
@@ -119,7 +149,7 @@ def _symbol(dtype):
 
 
 def _signature(dtype):
-    return types.void(dtype, *(i64,) * 12)
+    return types.void(dtype, *(i64,) * 11, RUNS)
 
 
 @functools.cache
@@ -134,7 +164,7 @@ def prepare(dtype):
 
 
 @intrinsic
-def _call(typingctx, like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, k):
+def _call(typingctx, like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, runs):
     def codegen(context, builder, sig, args):
         kinds = [context.get_value_type(x) for x in sig.args]
         function = ir.FunctionType(ir.VoidType(), kinds)
@@ -145,11 +175,14 @@ def _call(typingctx, like, size, a, steps, b, b_next, before, before_row, c, c_r
 
 
 @inlined
-def strip(a, i, steps, s, b, j, b_next, before, p, before_row, c, at, c_row, n, vectors, k):
-    """c[at + row * c_row + o] = before[p + row * before_row + o] + the sum over l < k of
-    a[i + row + steps[s + l]] * b[j + o // lanes * b_next + l * lanes + o % lanes],
+def strip(a, i, steps, s, b, j, b_next, before, p, before_row, c, at, c_row, n, vectors, runs):
+    """c[at + row * c_row + o] = before[p + row * before_row + o] + the sum over k of
+    a[i + row + steps[s + k]] * b[j + o // lanes * b_next + k * lanes + o % lanes],
 
-    for rows below n and o below vectors * lanes; before may be c. To be called from compiled code.
+    for rows below n and o below vectors * lanes; before may be c. The k are given as
+    runs = (number, distance, count, early, late): of each run `count`, `distance` from one run to
+    the next. The first row may be left out of the first `early` runs, and the last row of the last
+    `late`: what these meet is zero. To be called from compiled code.
     """
     size = c.itemsize
     _call(
@@ -158,5 +191,5 @@ def strip(a, i, steps, s, b, j, b_next, before, p, before_row, c, at, c_row, n, 
         b.ctypes.data + j * size, b_next,
         before.ctypes.data + p * size, before_row,
         c.ctypes.data + at * size, c_row,
-        n, vectors, k,
+        n, vectors, runs,
     )  # fmt: skip
