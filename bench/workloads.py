@@ -144,7 +144,7 @@ def gemm_flops(name):
         rows = LSTM_BATCH * LSTM_STEPS
         return 3 * 2 * rows * (layers + LSTM_WIDTHS[-1] * VOCABULARY), 0
     if name == "cnn":
-        convolutions = 2 * 64 * (2 * 28 * 28 * 32 * 9 + 3 * 14 * 14 * 64 * 32 * 9)
+        convolutions = 2 * 64 * (2 * 82 * 82 * 32 + 3 * 40 * 40 * 64 * 32)
         return convolutions + 3 * 2 * 64 * (3136 * 128 + 128 * 10), convolutions
     products = [2 * 128 * n * m for n, m in itertools.pairwise(MLP_SIZES)]
     return 3 * sum(products) - products[0], 0

@@ -2,19 +2,15 @@
 
 BLAS copies both matrices into an order of its own before it multiplies. Kernels that write their
 operands themselves (the patches of a convolution) can write them as the innermost loop wants them,
-and save that: these are the inner loops, and those of packed_gemm.py. They are machine code of
-their own, called by its address, lest each kernel compile them anew; `prepare` makes it.
+and save that: these are the inner loops, and those of packed_gemm.py. `prepare` compiles them.
 """
 
-import functools
-
-import numba
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .compile import jit
+from .shared_code import shared_code
 from .simd import (
     REGISTER_BYTES,
     WORD,
@@ -108,7 +104,6 @@ def _band(typingctx, like, vectors, a, b, b_rows, c, c_row, d, d_row, m, k):
     return types.void(like, vectors, types.UniTuple(i64, 4), *(i64,) * 8), codegen
 
 
-@jit
 def _multiply(like, size, a, tile, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k):
     for start in range(0, max(k, 1), STEPS):
         steps, first = min(STEPS, k - start), a + start * a_step * size
@@ -130,36 +125,7 @@ def _multiply(like, size, a, tile, a_row, a_step, b, b_rows, c, c_row, d, d_row,
         d, d_row = c, c_row
 
 
-def _symbol(dtype):
-    return f"tinygrad_like_multiply_{dtype}"
-
-
-def _signature(dtype):
-    return types.void(dtype, *(i64,) * 14)
-
-
-@functools.cache
-def prepare(dtype):
-    """Compile `multiply` for arrays of a dtype: once before a kernel that calls it is compiled."""
-    dtype = numba.from_dtype(dtype)
-    args = _signature(dtype).args
-    _multiply.compile(args)
-    compiled = _multiply.overloads[args]
-    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
-    binding.add_symbol(_symbol(dtype), address)
-
-
-@intrinsic
-def _call(
-    typingctx, like, size, a, tile, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k
-):
-    def codegen(context, builder, sig, args):
-        kinds = [context.get_value_type(x) for x in sig.args]
-        function = ir.FunctionType(ir.VoidType(), kinds)
-        builder.call(cgutils.get_or_insert_function(builder.module, function, _symbol(like)), args)
-        return context.get_dummy_value()
-
-    return _signature(like), codegen
+prepare, _call = shared_code(*(i64,) * 14)(_multiply)
 
 
 @inlined
@@ -172,13 +138,14 @@ def multiply(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, m, n, k, add):
     """
     size = c.itemsize
     target = c.ctypes.data + at * size
-    _call(
-        c.dtype.type(0), size,
+    given = (
+        size,
         a.ctypes.data + i * size, ROWS * a_row, a_row, a_step,
         b.ctypes.data + j * size, b_rows.ctypes.data,
         target, c_row, target if add else 0, c_row,
         m, (n + lanes(c) - 1) // lanes(c), k,
     )  # fmt: skip
+    _call(c.dtype.type(0), given)
 
 
 @inlined
@@ -189,9 +156,10 @@ def multiply_onto(a, a_tile, a_row, a_step, b, j, b_rows, c, at, c_row, d, on, d
     are d[on + row * d_row + column].
     """
     size = c.itemsize
-    _call(
-        c.dtype.type(0), size, a, a_tile, a_row, a_step,
+    given = (
+        size, a, a_tile, a_row, a_step,
         b.ctypes.data + j * size, b_rows.ctypes.data,
         c.ctypes.data + at * size, c_row, 0 if d_row < 0 else d.ctypes.data + on * size, d_row,
         m, (n + lanes(c) - 1) // lanes(c), k,
     )  # fmt: skip
+    _call(c.dtype.type(0), given)

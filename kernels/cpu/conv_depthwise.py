@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import jit
-from .conv_patches import copy_line
+from .conv_lines import copy_line
 from .simd import (
     REGISTER_BYTES,
     body,

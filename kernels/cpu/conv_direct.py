@@ -16,14 +16,24 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import jit
-from .conv_patches import copy_line
-from .simd import body, inlined, lanes, load, store, transpose, transpose_exactly
-from .strip import strip
-from .threads import run, share, threads_of
+from .conv_lines import copy_line
+from .memory import empty
+from .simd import (
+    REGISTER_BYTES,
+    body,
+    inlined,
+    lanes,
+    load,
+    store,
+    transpose,
+    transpose_exactly,
+)
+from .strip import prepare, strip
+from .threads import pool, run, share, threads_of
 
 BYTES = 1 << 18  # of copied lines and of outputs in a chunk: the second cache holds weights too
 FEWEST = 64  # pixels in a chunk of a line
-MANY = 128
+MANY = 128  # weights of an output channel, from which on transposing its outputs pays
 PANEL = 2  # vectors of output channels that are done before the next
 
 
@@ -42,18 +52,19 @@ class Cuts(NamedTuple):
     vectors: int  # of output channels, in a group
 
 
-def suits(s, size):
-    """Whether a Geometry is for this file, where a vector has `size` numbers.
+def suits(s, itemsize):
+    """Whether a Geometry is for this file, with numbers of so many bytes.
 
     There must be few idle lanes and many products for each of the outputs, which are transposed.
     """
-    idle = -s.c_out % size
-    return 8 * idle <= s.c_out and s.c_in * s.kh * s.kw >= MANY and s.wo >= 4
+    idle = -s.c_out % (REGISTER_BYTES // itemsize)
+    return 8 * idle <= s.c_out and s.c_in * s.kh * s.kw >= MANY
 
 
-def cuts(s, itemsize, lanes, threads, outputs):
+def cuts(s, itemsize, threads, outputs):
     """The Cuts for a Geometry; `outputs` vectors of outputs lie beside the copied lines."""
-    pixels = BYTES // (itemsize * (s.c_in * s.sh * s.sw + outputs * lanes))
+    size = REGISTER_BYTES // itemsize
+    pixels = BYTES // (itemsize * (s.c_in * s.sh * s.sw + outputs * size))
     pixels = min(max(pixels, FEWEST), -(-s.images * s.ho * s.wo // threads))
     parts = [s.images, 1, 1]
     if s.wo > pixels:
@@ -63,24 +74,24 @@ def cuts(s, itemsize, lanes, threads, outputs):
     else:
         parts[0] = -(-s.images // (pixels // (s.ho * s.wo)))
     sizes = s.images, s.ho, s.wo
-    for axis, size in enumerate(sizes):  # as much for each thread
-        if 1 < parts[axis] < size:
-            parts[axis] = min(size, -(-parts[axis] // threads) * threads)
-    images, rows, columns = (-(-size // n) for size, n in zip(sizes, parts, strict=True))
+    for axis, extent in enumerate(sizes):  # as much for each thread
+        if 1 < parts[axis] < extent:
+            parts[axis] = min(extent, -(-parts[axis] // threads) * threads)
+    images, rows, columns = (-(-extent // n) for extent, n in zip(sizes, parts, strict=True))
     height = (rows - 1) * s.sh + (s.kh - 1) * s.dh + 1
     phases = min(s.sw, (s.kw - 1) * s.dw + 1)
     line = columns + (s.kw - 1) * s.dw // s.sw
-    return Cuts(*parts, images, rows, columns, height, phases, line, -(-s.c_out // lanes))
+    return Cuts(*parts, images, rows, columns, height, phases, line, -(-s.c_out // size))
 
 
 @inlined
-def _number(c):
+def number_of(c):
     """How many chunks there are."""
     return c.image_parts * c.row_parts * c.column_parts
 
 
 @inlined
-def _block(chunk, s, c):
+def block_of(chunk, s, c):
     """(first image, images, first row, rows, first column, columns) of a chunk."""
     column, end_column = share(chunk % c.column_parts, c.column_parts, s.wo)
     row, end_row = share(chunk // c.column_parts % c.row_parts, c.row_parts, s.ho)
@@ -97,7 +108,7 @@ def _inside(top, s):
 
 @inlined
 def _beside(column, columns, s):
-    """How many first kernel columns lie left of the image at the first, and last right of it at the last."""
+    """How many kernel columns lie left of the image at the first pixel, and right at the last."""
     left, right = column * s.sw - s.pw, (column + columns - 1) * s.sw - s.pw
     early = min(s.kw, (max(0, -left) + s.dw - 1) // s.dw)
     return early, s.kw - min(s.kw, max(0, (s.w - right + s.dw - 1) // s.dw))
@@ -106,14 +117,8 @@ def _beside(column, columns, s):
 # Forward
 
 
-def forward_rooms(s, c, size):
-    """How many numbers a task needs: (for lines, for the outputs of a panel)."""
-    lines = c.images * s.c_in * c.height * c.phases * c.line + size
-    return lines, c.rows * c.columns * PANEL * size
-
-
 @inlined
-def _steps(s, c):
+def steps_of(s, c):
     """The way from an output's place in the lines to what tap (j, i, channel) meets."""
     steps = np.empty((s.kw, s.kh, s.c_in), np.int64)
     for j in range(s.kw):
@@ -141,8 +146,8 @@ def _places(s, turned):
 
 
 @body
-def _copy_lines(x, plane, row, column, lines, at, s, c):
-    """The lines of all channels of an image that the block of pixels from (row, column) on needs."""
+def copy_lines(x, plane, row, column, lines, at, s, c):
+    """The lines of all channels of an image, for the block of pixels from (row, column) on."""
     top = row * s.sh - s.ph
     left = column * s.sw - s.pw
     for channel in range(s.c_in):
@@ -172,9 +177,9 @@ def _arrange_task(task, tasks, w, bias, places, u, u_next, start, s, c, turned):
             for k in range(0, each, size):
                 columns = min(size, each - k)
                 transpose(w, source + k, across, outputs, columns, block, 0, size)
-                for l in range(columns):
-                    place = item * u_next + places[begin + k + l] * size
-                    store(u, place, load(block, l * size))
+                for column in range(columns):
+                    place = item * u_next + places[begin + k + column] * size
+                    store(u, place, load(block, column * size))
 
 
 @body
@@ -194,15 +199,15 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, lines, out, s, c):
     lines, out = lines[task], out[task]
     size, plane = lanes(y), s.ho * s.wo
     each = s.c_in * c.height * c.phases * c.line  # numbers of an image's lines
-    for chunk in range(*share(task, tasks, _number(c))):
-        first_image, images, row, rows, column, columns = _block(chunk, s, c)
+    for chunk in range(*share(task, tasks, number_of(c))):
+        first_image, images, row, rows, column, columns = block_of(chunk, s, c)
         early, late = _beside(column, columns, s)
         whole = columns == s.wo
         runs, pixels = (1, rows * columns) if whole else (rows, columns)
         for group in range(s.groups):
             for n in range(images):
                 image = (first_image + n) * s.groups + group
-                _copy_lines(x, image * s.c_in, row, column, lines, n * each, s, c)
+                copy_lines(x, image * s.c_in, row, column, lines, n * each, s, c)
             for vector in range(0, c.vectors, PANEL):
                 vectors = min(PANEL, c.vectors - vector)
                 width, panel = vectors * size, group * c.vectors + vector
@@ -226,22 +231,27 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, lines, out, s, c):
 
 
 @jit
-def forward(pool, x, w, bias, y, u, u_next, start, lines, out, s, c, turned):
-    """y = x * w + bias; a bias without elements is none. turned: with the weights turned."""
+def _forward(pool, x, w, bias, y, u, u_next, start, lines, out, s, c, turned):
     tasks = min(threads_of(pool), len(out))
     u = u[-(u.ctypes.data // u.itemsize) % lanes(u) :]
     run(pool, _arrange_task, (w, bias, _places(s, turned), u, u_next, start, s, c, turned), tasks)
-    run(pool, _forward_task, (x, u, u_next, start, _steps(s, c), y, lines, out, s, c), tasks)
+    run(pool, _forward_task, (x, u, u_next, start, steps_of(s, c), y, lines, out, s, c), tasks)
+
+
+def forward(x, weight, bias, y, s, turned, threads):
+    """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
+    prepare(x.dtype)
+    c, size = cuts(s, x.itemsize, threads, PANEL), REGISTER_BYTES // x.itemsize
+    u_next = (s.c_in * s.kh * s.kw + 1) * size
+    u = empty((s.groups * c.vectors * u_next + size,), x.dtype)
+    start = np.empty(s.groups * c.vectors * size, x.dtype)
+    lines = empty((threads, c.images * s.c_in * c.height * c.phases * c.line + size), x.dtype)
+    out = empty((threads, c.rows * c.columns * PANEL * size), x.dtype)
+    arrays = x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1)
+    _forward(pool(), *arrays, u, u_next, start, lines, out, s, c, turned)
 
 
 # The gradient by the weights
-
-
-def weight_grad_rooms(s, c, size):
-    """How many numbers a task needs: (for sums, for x, for g)."""
-    sums = s.groups * s.kh * s.kw * s.c_in * c.vectors * size
-    x = c.images * c.height * _across(s, c) * s.c_in + size
-    return sums, x, c.images * c.rows * c.columns * c.vectors * size + size
 
 
 @jit
@@ -301,8 +311,8 @@ def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
     at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose numbers of x follow each other
     steps = np.empty(c.images * c.rows * c.columns, np.int64)
     sums[:] = 0
-    for chunk in range(*share(task, tasks, _number(c))):
-        image, images, row, rows, column, columns = _block(chunk, s, c)
+    for chunk in range(*share(task, tasks, number_of(c))):
+        image, images, row, rows, column, columns = block_of(chunk, s, c)
         for p in range(rows * images * columns):
             r, n, q = p // (images * columns), p // columns % images, p % columns
             steps[p] = (n * c.height + r * s.sh) * x_line + q * s.sw * s.c_in
@@ -351,9 +361,21 @@ def _weights_task(task, tasks, sums, dw, s, c):
 
 
 @jit
-def weight_grad(pool, x, g, dw, sums, x_pixels, g_pixels, s, c):
-    """dw of y = x * w, where g is the gradient by y."""
+def _weight_grad(pool, x, g, dw, sums, x_pixels, g_pixels, s, c):
     tasks = min(threads_of(pool), len(sums))
     sums = sums[:tasks]
     run(pool, _sums_task, (x, g, sums, x_pixels, g_pixels, s, c), tasks)
     run(pool, _weights_task, (sums, dw, s, c), tasks)
+
+
+def weight_grad(g, x, dw, s, threads):
+    """dw of y = x * w, where g is the gradient by y."""
+    prepare(x.dtype)
+    size = REGISTER_BYTES // x.itemsize
+    c = cuts(s, x.itemsize, threads, -(-s.c_out // size))
+    pixels = c.images * c.rows * c.columns
+    sums = empty((threads, s.groups * s.kh * s.kw * s.c_in * c.vectors * size), x.dtype)
+    x_pixels = empty((threads, c.images * c.height * _across(s, c) * s.c_in + size), x.dtype)
+    g_pixels = empty((threads, pixels * c.vectors * size + size), x.dtype)
+    arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
+    _weight_grad(pool(), *arrays, sums, x_pixels, g_pixels, s, c)

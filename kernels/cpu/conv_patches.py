@@ -14,24 +14,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .block_gemm import multiply
+from .block_gemm import multiply, prepare
 from .compile import jit
+from .conv_lines import add_line, copy, copy_line
+from .memory import empty
 from .simd import (
     REGISTER_BYTES,
     body,
-    every_second,
     full,
     inlined,
     lanes,
     load,
-    load_some,
     splat,
     store,
-    store_some,
     transpose,
-    zipped,
 )
-from .threads import run, share, threads_of
+from .threads import pool, run, share, threads_of
 
 BYTES = 1 << 19  # of patches and outputs in a chunk: half of a usual L2 cache
 FEWEST, MOST = 96, 1024  # pixels in a chunk
@@ -60,7 +58,7 @@ def _parts(n, most, threads):
     return -(-n // count)
 
 
-def chunks(s, itemsize, threads):
+def _chunks(s, itemsize, threads):
     """The Chunks for a Geometry."""
     pixels = BYTES // (itemsize * (s.c_in * s.kh * s.kw + s.c_out))
     pixels = min(max(pixels, FEWEST), MOST, -(-s.images * s.ho * s.wo // threads))
@@ -91,9 +89,15 @@ def _line(n, size):
     return line + size if line % (4 * size) == 0 else line
 
 
-def scratch_sizes(s, c):
-    """How many numbers a task needs: (for patches, for outputs or their gradients)."""
-    return c.channels * (s.kh // c.shared) * s.kw * c.line, c.y_line * (c.g_line + 1)
+def suits(s, itemsize):
+    """Whether a Geometry is for this file: every one is."""
+    return True
+
+
+def _rooms(threads, s, c, dtype):
+    """For each task, memory (for patches, for outputs or their gradients)."""
+    sizes = c.channels * (s.kh // c.shared) * s.kw * c.line, c.y_line * (c.g_line + 1)
+    return [empty((threads, size), dtype) for size in sizes]
 
 
 @inlined
@@ -133,66 +137,11 @@ def _patch_rows(s, c):
 
 
 @inlined
-def copy(x, i, y, j, n):
-    """y[j : j + n] = x[i : i + n], reading whole vectors."""
-    size = lanes(x)
-    for k in range(0, n - size + 1, size):
-        store(y, j + k, load(x, i + k))
-    if n % size:
-        k = n - n % size
-        store_some(y, j + k, load(x, i + k), 0, n - k)
-
-
-@inlined
 def _add_number(y, j, numbers, k, n):
     """y[j : j + n] += numbers[k], in whole vectors."""
     number = splat(numbers, k)
     for at in range(j, j + n, lanes(y)):
         store(y, at, load(y, at) + number)
-
-
-@inlined
-def copy_line(x, start, step, left, width, y, at, n):
-    """y[at + q] = x[start + left + q * step], or 0 outside of the line of so many; n of them.
-
-    Whole vectors are written.
-    """
-    size = lanes(x)
-    for q in range(0, n, size):
-        first = left + q * step
-        if step == 1:
-            store(y, at + q, load_some(x, start + first, -first, width - first))
-        elif step == 2:
-            a = load_some(x, start + first, -first, width - first)
-            first += size
-            b = load_some(x, start + first, -first, width - first)
-            store(y, at + q, every_second(a, b))
-        else:
-            for k in range(q, min(q + size, n)):
-                place = left + k * step
-                y[at + k] = x[start + place] if 0 <= place < width else x.dtype.type(0)
-
-
-@inlined
-def _add_line(y, at, n, x, start, step, left, width):
-    """x[start + left + q * step] += y[at + q] within the line of so many; n of them."""
-    size = lanes(x)
-    for q in range(0, n, size):
-        first = left + q * step
-        last = min(width, left + (n - 1) * step + 1) - first
-        if step == 1:
-            value = load(y, at + q) + load_some(x, start + first, -first, last)
-            store_some(x, start + first, value, -first, last)
-        elif step == 2:
-            for value in zipped(load(y, at + q), full(y, y.dtype.type(0))):
-                value = value + load_some(x, start + first, -first, last)
-                store_some(x, start + first, value, -first, last)
-                first, last = first + size, last - size
-        else:
-            for k in range(q, min(q + size, n)):
-                place = left + k * step
-                if 0 <= place < width:
-                    x[start + place] += y[at + k]
 
 
 @inlined
@@ -279,17 +228,26 @@ def _arrange_task(task, tasks, w, u, w_line, s, turned):
 
 
 @jit
-def forward(pool, x, w, bias, y, u, w_line, patches, out, s, c, turned):
-    """y = x * w + bias; a bias without elements is none.
-
-    u: room for the weights as they are used; none if w is used as it is.
-    """
+def _forward(pool, x, w, bias, y, u, w_line, patches, out, s, c, turned):
+    """u: room for the weights as they are used; none if w is used as it is."""
     tasks = min(threads_of(pool), len(out))
     if len(u):
         run(pool, _arrange_task, (w, u, w_line, s, turned), tasks)
     used = u if len(u) else w
     args = x, used, w_line, bias, _patch_rows(s, c), y, patches, out, s, c
     run(pool, _forward_task, args, tasks)
+
+
+def forward(x, weight, bias, y, s, turned, threads):
+    """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
+    prepare(x.dtype)
+    c = _chunks(s, x.itemsize, threads)
+    length = s.c_in * s.kh * s.kw
+    w_line = length + 16 if length * x.itemsize % 1024 == 0 else length
+    own = turned or w_line > length
+    u = empty((s.groups * s.c_out * w_line if own else 0,), x.dtype)
+    arrays = x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1)
+    _forward(pool(), *arrays, u, w_line, *_rooms(threads, s, c, x.dtype), s, c, turned)
 
 
 # The gradient by the input, at any stride
@@ -359,17 +317,25 @@ def _scatter(dx, plane, channels, chunk, patches, s, c):
                 top = r * s.sh + phase - s.ph
                 if 0 <= top < s.h:
                     start = plane + (k // s.kw * s.h + top) * s.w
-                    _add_line(patches, at, columns, dx, start, s.sw, left, s.w)
+                    add_line(patches, at, columns, dx, start, s.sw, left, s.w)
                 at += c.columns
 
 
 @jit
-def input_grad(pool, g, w, dx, u, patches, g_lines, s, c):
-    """dx of y = x * w, where g is the gradient by y. c: chunks of one image each."""
+def _input_grad(pool, g, w, dx, u, patches, g_lines, s, c):
     tasks = min(threads_of(pool), len(g_lines))
     run(pool, _kernel_rows_task, (w, u, s), tasks)
     args = g, u, np.arange(s.c_out) * c.y_line, dx, patches, g_lines, s, c
     run(pool, _scatter_task, args, tasks)
+
+
+def input_grad(g, weight, dx, s, threads):
+    """dx of y = x * weight, where g is the gradient by y."""
+    prepare(g.dtype)
+    c = _chunks(s._replace(images=1), g.itemsize, 1)
+    u = empty((weight.size,), g.dtype)
+    arrays = g.reshape(-1), weight.reshape(-1), dx.reshape(-1)
+    _input_grad(pool(), *arrays, u, *_rooms(threads, s, c, g.dtype), s, c)
 
 
 # The gradient by the weights
@@ -437,9 +403,17 @@ def _weights_task(task, tasks, sums, dw, s, c):
 
 
 @jit
-def weight_grad(pool, x, g, dw, sums, patches, g_pixels, s, c):
-    """dw of y = x * w, where g is the gradient by y."""
+def _weight_grad(pool, x, g, dw, sums, patches, g_pixels, s, c):
     tasks = min(threads_of(pool), len(g_pixels))
     pixel_rows = np.arange(c.images * c.rows * c.columns) * c.g_line
     run(pool, _sums_task, (x, g, pixel_rows, sums[:tasks], patches, g_pixels, s, c), tasks)
     run(pool, _weights_task, (sums[:tasks], dw, s, c), tasks)
+
+
+def weight_grad(g, x, dw, s, threads):
+    """dw of y = x * w, where g is the gradient by y."""
+    prepare(x.dtype)
+    c = _chunks(s, x.itemsize, threads)
+    sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
+    arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
+    _weight_grad(pool(), *arrays, sums, *_rooms(threads, s, c, x.dtype), s, c)

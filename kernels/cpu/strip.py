@@ -5,19 +5,15 @@
 for some rows i that follow each other: the pixels of a line of an image, say, where steps[k] is the
 way from a pixel to what weight k meets. The numbers of b lie as they are read, in vectors of output
 channels, so each sum is a chain of multiply-adds of a vector by a number, all in registers, and the
-code is bound by these alone. It is machine code of its own, called by its address, lest each kernel
-compile it anew; `prepare` makes it.
+code is bound by these alone. `prepare` compiles it.
 """
 
-import functools
-
-import numba
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .compile import jit
+from .shared_code import shared_code
 from .simd import (
     REGISTER_BYTES,
     WORD,
@@ -103,9 +99,7 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
         parts = builder.udiv(builder.add(n, WORD(ROWS - 1)), WORD(ROWS))
         with cgutils.for_range(builder, parts, intp=WORD) as loop:
             after = builder.add(loop.index, WORD(1))
-            first, last = (
-                builder.udiv(builder.mul(x, n), parts) for x in (loop.index, after)
-            )
+            first, last = (builder.udiv(builder.mul(x, n), parts) for x in (loop.index, after))
             ends = (
                 builder.select(builder.icmp_signed("==", one, other), count, WORD(0))
                 for one, other, count in ((first, WORD(0), early), (after, parts, late))
@@ -129,7 +123,6 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
     return types.void(like, width, *(i64,) * 9, RUNS), codegen
 
 
-@jit
 def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, runs):
     while vectors:
         if vectors >= 2:
@@ -144,34 +137,7 @@ def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, ve
         vectors -= width
 
 
-def _symbol(dtype):
-    return f"tinygrad_like_strip_{dtype}"
-
-
-def _signature(dtype):
-    return types.void(dtype, *(i64,) * 11, RUNS)
-
-
-@functools.cache
-def prepare(dtype):
-    """Compile `strip` for arrays of a dtype: once before a kernel that calls it is compiled."""
-    dtype = numba.from_dtype(dtype)
-    args = _signature(dtype).args
-    _strips.compile(args)
-    compiled = _strips.overloads[args]
-    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_cfunc_wrapper_name)
-    binding.add_symbol(_symbol(dtype), address)
-
-
-@intrinsic
-def _call(typingctx, like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, runs):
-    def codegen(context, builder, sig, args):
-        kinds = [context.get_value_type(x) for x in sig.args]
-        function = ir.FunctionType(ir.VoidType(), kinds)
-        builder.call(cgutils.get_or_insert_function(builder.module, function, _symbol(like)), args)
-        return context.get_dummy_value()
-
-    return _signature(like), codegen
+prepare, _call = shared_code(*(i64,) * 11, RUNS)(_strips)
 
 
 @inlined
@@ -185,11 +151,12 @@ def strip(a, i, steps, s, b, j, b_next, before, p, before_row, c, at, c_row, n, 
     `late`: what these meet is zero. To be called from compiled code.
     """
     size = c.itemsize
-    _call(
-        c.dtype.type(0), size,
+    given = (
+        size,
         a.ctypes.data + i * size, steps.ctypes.data + s * steps.itemsize,
         b.ctypes.data + j * size, b_next,
         before.ctypes.data + p * size, before_row,
         c.ctypes.data + at * size, c_row,
         n, vectors, runs,
     )  # fmt: skip
+    _call(c.dtype.type(0), given)

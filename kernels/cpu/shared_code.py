@@ -1,0 +1,54 @@
+"""Machine code that several kernels share: compiled once, and called by its name.
+
+numba makes what a kernel calls part of the kernel, and optimises it again there: that takes time
+for each kernel, and code whose sums all lie in registers may come out with sums in memory. So the
+innermost loops are code of their own.
+"""
+
+import functools
+
+import numba
+from llvmlite import binding, ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .compile import jit
+
+
+def shared_code(*kinds):
+    """A decorator that gives (prepare, call) for a function of (a number of the dtype, *kinds).
+
+    prepare(dtype) compiles it, which is to be done before a kernel that uses `call` is compiled or
+    loaded; `call(number, (the others))` is for
+    compiled code.
+    """
+
+    def give(function):
+        compiled = jit(function)
+        name = f"tinygrad_like_{function.__name__}"
+
+        @functools.cache
+        def prepare(dtype):
+            dtype = numba.from_dtype(dtype)
+            args = dtype, *kinds
+            compiled.compile(args)
+            result = compiled.overloads[args]
+            entry = result.fndesc.llvm_cfunc_wrapper_name
+            address = result.library.get_pointer_to_function(entry)
+            binding.add_symbol(f"{name}_{dtype}", address)
+
+        @intrinsic
+        def call(typingctx, like, given):
+            def codegen(context, builder, sig, args):
+                args = [args[0], *cgutils.unpack_tuple(builder, args[1])]
+                entry = ir.FunctionType(ir.VoidType(), [x.type for x in args])
+                symbol = f"{name}_{sig.args[0]}"
+                builder.call(cgutils.get_or_insert_function(builder.module, entry, symbol), args)
+                return context.get_dummy_value()
+
+            return types.void(like, types.Tuple(kinds)), codegen
+
+        return prepare, call
+
+    return give
