@@ -1,7 +1,8 @@
 """2-D convolution and its two gradients: see kernels/reference/conv.py for the layouts.
 
-Four ways: conv_direct.py where the output channels fill vectors, conv_few.py for the gradient by
-few weights, conv_depthwise.py, and conv_patches.py for all others.
+conv_direct.py is for output channels that fill vectors, conv_few.py for gradients by few weights,
+conv_depthwise.py for one channel in a group; conv_planes.py (forward) and conv_patches.py (the
+gradients) are for all others.
 
 Winograd's way takes fewer products, but its rounding differs from tile to tile: equal patches, as
 on the plain background of an image, give unequal outputs, which max pooling then tells apart. A CNN
@@ -11,7 +12,7 @@ on MNIST left PyTorch's losses by 1e-4 within ten steps of Adam.
 import numpy as np
 
 from .. import reference
-from . import conv_depthwise, conv_direct, conv_few, conv_patches
+from . import conv_depthwise, conv_direct, conv_few, conv_patches, conv_planes
 from .conv_geometry import geometry
 from .half import all_half, by_single
 from .memory import empty
@@ -107,7 +108,7 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
         plane = conv_depthwise.plane_of_x(s, x.itemsize)
         conv_depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
     else:
-        ways = conv_direct, conv_few, conv_patches
+        ways = conv_direct, conv_few, conv_patches, conv_planes
         way = next(way for way in ways if way.suits(s, x.itemsize))
         way.weight_grad(g, x, dweight, s, _threads(s))
     return dweight
@@ -123,6 +124,6 @@ def _forward(x, weight, bias, s, turned):
         plane = conv_depthwise.plane_of_x(s, x.itemsize)
         conv_depthwise.forward(*arrays, *_padded(s, plane, x.dtype))
     else:
-        way = conv_direct if conv_direct.suits(s, x.itemsize) else conv_patches
+        way = conv_direct if conv_direct.suits(s, x.itemsize) else conv_planes
         way.forward(x, weight, bias, y, s, turned, _threads(s))
     return y

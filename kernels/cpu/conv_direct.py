@@ -1,22 +1,21 @@
 """Convolutions with whole vectors of output channels, as products that need no patches: strip.py.
 
-Forward, the lines of an image are copied once, with their padding. Pixels that follow each other in
-a line of the output meet numbers that follow each other in a line of the copy; where the output
-skips numbers (stride), every so many of them lie together, in lines of their own, `phases`. The
-sums of a pixel come out channel by channel, and are transposed on their way to y.
+Forward, images are copied once, with their padding (conv_planes.py). The sums of a pixel come out
+channel by channel, and are transposed on their way to y.
 
-For the gradient by the weights the copy is transposed instead, channel by channel: then the numbers
-that the taps of a kernel row meet at a pixel follow each other, and the sum goes over pixels.
+For the gradient by the weights x is transposed instead, channel by channel: then the numbers that
+the taps of a kernel row meet at a pixel follow each other, and the sum goes over pixels.
 
-Kernel rows that lie above or below the image are left out; zeros beside it are multiplied.
+What meets the padding is left out: kernel rows above or below the image, and beside it the first
+and the last pixel of a line.
 """
 
-from typing import NamedTuple
+import functools
 
 import numpy as np
 
 from .compile import jit
-from .conv_lines import copy_line
+from .conv_planes import PADDING, block_of, copy_planes, cuts, number_of, room_of, steps_of
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -31,25 +30,8 @@ from .simd import (
 from .strip import prepare, strip
 from .threads import pool, run, share, threads_of
 
-BYTES = 1 << 18  # of copied lines and of outputs in a chunk: the second cache holds weights too
-FEWEST = 64  # pixels in a chunk of a line
 MANY = 128  # weights of an output channel, from which on transposing its outputs pays
 PANEL = 2  # vectors of output channels that are done before the next
-
-
-class Cuts(NamedTuple):
-    """How the work is cut up: a chunk is a block of pixels of one image, or some whole images."""
-
-    image_parts: int
-    row_parts: int
-    column_parts: int
-    images: int  # at most, in a chunk; and so on
-    rows: int
-    columns: int
-    height: int  # copied lines of an image, `phases` each
-    phases: int
-    line: int  # numbers of a copied line
-    vectors: int  # of output channels, in a group
 
 
 def suits(s, itemsize):
@@ -59,44 +41,6 @@ def suits(s, itemsize):
     """
     idle = -s.c_out % (REGISTER_BYTES // itemsize)
     return 8 * idle <= s.c_out and s.c_in * s.kh * s.kw >= MANY
-
-
-def cuts(s, itemsize, threads, outputs):
-    """The Cuts for a Geometry; `outputs` vectors of outputs lie beside the copied lines."""
-    size = REGISTER_BYTES // itemsize
-    pixels = BYTES // (itemsize * (s.c_in * s.sh * s.sw + outputs * size))
-    pixels = min(max(pixels, FEWEST), -(-s.images * s.ho * s.wo // threads))
-    parts = [s.images, 1, 1]
-    if s.wo > pixels:
-        parts[1:] = s.ho, -(-s.wo // pixels)
-    elif s.ho * s.wo > pixels:
-        parts[1] = -(-s.ho // (pixels // s.wo))
-    else:
-        parts[0] = -(-s.images // (pixels // (s.ho * s.wo)))
-    sizes = s.images, s.ho, s.wo
-    for axis, extent in enumerate(sizes):  # as much for each thread
-        if 1 < parts[axis] < extent:
-            parts[axis] = min(extent, -(-parts[axis] // threads) * threads)
-    images, rows, columns = (-(-extent // n) for extent, n in zip(sizes, parts, strict=True))
-    height = (rows - 1) * s.sh + (s.kh - 1) * s.dh + 1
-    phases = min(s.sw, (s.kw - 1) * s.dw + 1)
-    line = columns + (s.kw - 1) * s.dw // s.sw
-    return Cuts(*parts, images, rows, columns, height, phases, line, -(-s.c_out // size))
-
-
-@inlined
-def number_of(c):
-    """How many chunks there are."""
-    return c.image_parts * c.row_parts * c.column_parts
-
-
-@inlined
-def block_of(chunk, s, c):
-    """(first image, images, first row, rows, first column, columns) of a chunk."""
-    column, end_column = share(chunk % c.column_parts, c.column_parts, s.wo)
-    row, end_row = share(chunk // c.column_parts % c.row_parts, c.row_parts, s.ho)
-    image, end_image = share(chunk // c.column_parts // c.row_parts, c.image_parts, s.images)
-    return image, end_image - image, row, end_row - row, column, end_column - column
 
 
 @inlined
@@ -117,55 +61,22 @@ def _beside(column, columns, s):
 # Forward
 
 
-@inlined
-def steps_of(s, c):
-    """The way from an output's place in the lines to what tap (j, i, channel) meets."""
-    steps = np.empty((s.kw, s.kh, s.c_in), np.int64)
-    for j in range(s.kw):
-        phase, column = j * s.dw % s.sw, j * s.dw // s.sw
-        for i in range(s.kh):
-            for channel in range(s.c_in):
-                line = (channel * c.height + i * s.dh) * c.phases + phase
-                steps[j, i, channel] = line * c.line + column
-    return steps.ravel()
-
-
-@inlined
+@functools.lru_cache(maxsize=256)
 def _places(s, turned):
     """Where the weights (channel, i, j) lie in the order (j, i, channel)."""
-    places = np.empty((s.c_in, s.kh, s.kw), np.int64)
-    for channel in range(s.c_in):
-        for i in range(s.kh):
-            for j in range(s.kw):
-                place = (j * s.kh + i) * s.c_in + channel
-                if turned:
-                    places[channel, s.kh - 1 - i, s.kw - 1 - j] = place
-                else:
-                    places[channel, i, j] = place
-    return places.ravel()
+    places = np.arange(s.kw * s.kh * s.c_in).reshape(s.kw, s.kh, s.c_in).transpose(2, 1, 0)
+    return np.ravel(places[:, ::-1, ::-1] if turned else places)
 
 
 @body
-def copy_lines(x, plane, row, column, lines, at, s, c):
-    """The lines of all channels of an image, for the block of pixels from (row, column) on."""
-    top = row * s.sh - s.ph
-    left = column * s.sw - s.pw
-    for channel in range(s.c_in):
-        for t in range(max(0, -top), min(c.height, s.h - top), s.sh if s.kh == 1 else 1):
-            start = ((plane + channel) * s.h + top + t) * s.w
-            line = at + (channel * c.height + t) * c.phases * c.line
-            for phase in range(c.phases):
-                copy_line(x, start, s.sw, left + phase, s.w, lines, line + phase * c.line, c.line)
-
-
-@body
-def _arrange_task(task, tasks, w, bias, places, u, u_next, start, s, c, turned):
+def _arrange_task(task, tasks, w, bias, places, u, u_next, start, s, turned):
     """u[group, vector of c_out, (j, i, c_in), lane]: the weights, or those turned; start: bias."""
     size, taps = lanes(w), s.kh * s.kw
+    vectors = (s.c_out + size - 1) // size
     across, each = (taps, taps) if turned else (s.c_in * taps, s.c_in * taps)
     block = np.empty(size * size, w.dtype)
-    for item in range(*share(task, tasks, s.groups * c.vectors)):
-        group, first = item // c.vectors, item % c.vectors * size
+    for item in range(*share(task, tasks, s.groups * vectors)):
+        group, first = item // vectors, item % vectors * size
         outputs = min(size, s.c_out - first)
         for o in range(size):
             known = bias.size and o < outputs
@@ -195,10 +106,11 @@ def _channels_first(out, at, width, pixels, channels, y, target, plane):
 
 
 @body
-def _forward_task(task, tasks, x, u, u_next, start, steps, y, lines, out, s, c):
-    lines, out = lines[task], out[task]
-    size, plane = lanes(y), s.ho * s.wo
-    each = s.c_in * c.height * c.phases * c.line  # numbers of an image's lines
+def _forward_task(task, tasks, x, u, u_next, start, steps, y, planes, each, out, s, c):
+    """each: how many numbers the planes of an image take."""
+    planes, out = planes[task], out[task]
+    size, y_plane = lanes(y), s.ho * s.wo
+    all_vectors = (s.c_out + size - 1) // size
     for chunk in range(*share(task, tasks, number_of(c))):
         first_image, images, row, rows, column, columns = block_of(chunk, s, c)
         early, late = _beside(column, columns, s)
@@ -207,56 +119,65 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, lines, out, s, c):
         for group in range(s.groups):
             for n in range(images):
                 image = (first_image + n) * s.groups + group
-                copy_lines(x, image * s.c_in, row, column, lines, n * each, s, c)
-            for vector in range(0, c.vectors, PANEL):
-                vectors = min(PANEL, c.vectors - vector)
-                width, panel = vectors * size, group * c.vectors + vector
+                copy_planes(x, image * s.c_in, row, column, planes, n * each, s, c)
+            for vector in range(0, all_vectors, PANEL):
+                vectors = min(PANEL, all_vectors - vector)
+                width, panel = vectors * size, group * all_vectors + vector
                 for n in range(images):
                     for r in range(rows):
                         first, last = _inside((row + r) * s.sh - s.ph, s)
                         strip(
-                            lines, n * each + r * s.sh * c.phases * c.line, steps, first * s.c_in,
+                            planes, n * each + r * c.line, steps, first * s.c_in,
                             u, panel * u_next + first * s.c_in * size, u_next,
                             start, panel * size, 0, out, r * columns * width, width,
                             columns, vectors,
                             (s.kw, s.kh * s.c_in, (last - first) * s.c_in, early, late),
                         )  # fmt: skip
                     place = ((first_image + n) * s.groups + group) * s.c_out + vector * size
-                    target = place * plane + row * s.wo + column
+                    target = place * y_plane + row * s.wo + column
                     for r in range(runs):
                         _channels_first(
                             out, r * pixels * width, width, pixels, s.c_out - vector * size,
-                            y, target + r * s.wo, plane,
+                            y, target + r * s.wo, y_plane,
                         )  # fmt: skip
 
 
 @jit
-def _forward(pool, x, w, bias, y, u, u_next, start, lines, out, s, c, turned):
+def _forward(pool, x, w, bias, places, steps, y, u, u_next, start, planes, each, out, s, c, turned):
     tasks = min(threads_of(pool), len(out))
     u = u[-(u.ctypes.data // u.itemsize) % lanes(u) :]
-    run(pool, _arrange_task, (w, bias, _places(s, turned), u, u_next, start, s, c, turned), tasks)
-    run(pool, _forward_task, (x, u, u_next, start, steps_of(s, c), y, lines, out, s, c), tasks)
+    run(pool, _arrange_task, (w, bias, places, u, u_next, start, s, turned), tasks)
+    run(pool, _forward_task, (x, u, u_next, start, steps, y, planes, each, out, s, c), tasks)
 
 
 def forward(x, weight, bias, y, s, turned, threads):
     """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
     prepare(x.dtype)
     c, size = cuts(s, x.itemsize, threads, PANEL), REGISTER_BYTES // x.itemsize
-    u_next = (s.c_in * s.kh * s.kw + 1) * size
-    u = empty((s.groups * c.vectors * u_next + size,), x.dtype)
-    start = np.empty(s.groups * c.vectors * size, x.dtype)
-    lines = empty((threads, c.images * s.c_in * c.height * c.phases * c.line + size), x.dtype)
+    vectors, u_next = s.groups * -(-s.c_out // size), (s.c_in * s.kh * s.kw + 1) * size
+    u = empty((vectors * u_next + size,), x.dtype)
+    start = np.empty(vectors * size, x.dtype)
+    each = room_of(s, c) - PADDING
+    planes = empty((threads, c.images * each + PADDING), x.dtype)
     out = empty((threads, c.rows * c.columns * PANEL * size), x.dtype)
-    arrays = x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1)
-    _forward(pool(), *arrays, u, u_next, start, lines, out, s, c, turned)
+    arrays = x.reshape(-1), weight.reshape(-1), bias
+    tables = _places(s, turned), steps_of(s, c, (2, 1, 0))
+    rooms = u, u_next, start, planes, each, out
+    _forward(pool(), *arrays, *tables, y.reshape(-1), *rooms, s, c, turned)
 
 
 # The gradient by the weights
 
 
 @jit
+def _down(s, c):
+    """Lines of x that a chunk needs."""
+    return (c.rows - 1) * s.sh + (s.kh - 1) * s.dh + 1
+
+
+@jit
 def _across(s, c):
-    """Pixels of a line of x that a chunk needs."""
+    """Pixels of such a line."""
     return (c.columns - 1) * s.sw + (s.kw - 1) * s.dw + 1
 
 
@@ -268,12 +189,9 @@ def _x_by_pixels(x, plane, row, column, pixels, at, s, c):
     begin = min(across, max(0, -left))
     end = max(begin, min(across, s.w - left))
     top = row * s.sh - s.ph
-    for t in range(max(0, -top), min(c.height, s.h - top), s.sh if s.kh == 1 else 1):
+    for t in range(max(0, -top), min(_down(s, c), s.h - top), s.sh if s.kh == 1 else 1):
         line = at + t * across * s.c_in
         start = (plane * s.h + top + t) * s.w
-        if s.c_in == 1:
-            copy_line(x, start, 1, left, s.w, pixels, line, across)
-            continue
         pixels[line : line + begin * s.c_in] = 0
         pixels[line + end * s.c_in : line + across * s.c_in] = 0
         for channel in range(0, s.c_in, size):
@@ -289,11 +207,10 @@ def _x_by_pixels(x, plane, row, column, pixels, at, s, c):
 def _g_by_pixels(g, plane, row, rows, column, columns, pixels, at, step, vector_step, s, c):
     """pixels[vector, row, image, q, lane] = g, of an image whose place is at `at`."""
     size = lanes(g)
-    for vector in range(c.vectors):
-        o = vector * size
+    for o in range(0, s.c_out, size):
         for r in range(rows):
             start = ((plane + o) * s.ho + row + r) * s.wo + column
-            target = at + vector * vector_step + r * step
+            target = at + o // size * vector_step + r * step
             for q in range(0, columns, size):
                 transpose(
                     g, start + q, s.ho * s.wo, min(size, s.c_out - o), min(size, columns - q),
@@ -307,7 +224,8 @@ def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
     sums, x_pixels, g_pixels = sums[task], x_pixels[task], g_pixels[task]
     size = lanes(x)
     begin = -(g_pixels.ctypes.data // g.itemsize) % size
-    c_line, x_line = c.vectors * size, _across(s, c) * s.c_in
+    vectors, down, x_line = (s.c_out + size - 1) // size, _down(s, c), _across(s, c) * s.c_in
+    c_line = vectors * size
     at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose numbers of x follow each other
     steps = np.empty(c.images * c.rows * c.columns, np.int64)
     sums[:] = 0
@@ -315,11 +233,11 @@ def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
         image, images, row, rows, column, columns = block_of(chunk, s, c)
         for p in range(rows * images * columns):
             r, n, q = p // (images * columns), p // columns % images, p % columns
-            steps[p] = (n * c.height + r * s.sh) * x_line + q * s.sw * s.c_in
+            steps[p] = (n * down + r * s.sh) * x_line + q * s.sw * s.c_in
         for group in range(s.groups):
             for n in range(images):
                 place = (image + n) * s.groups + group
-                at = n * c.height * x_line
+                at = n * down * x_line
                 _x_by_pixels(x, place * s.c_in, row, column, x_pixels, at, s, c)
                 _g_by_pixels(
                     g, place * s.c_out, row, rows, column, columns,
@@ -336,14 +254,15 @@ def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
                     strip(
                         x_pixels, i * s.dh * x_line + j * s.dw * s.c_in, steps, skipped,
                         g_pixels, begin + skipped * size, len(steps) * size,
-                        sums, at, c_line, sums, at, c_line, at_once, c.vectors, (1, 0, taken, 0, 0),
+                        sums, at, c_line, sums, at, c_line, at_once, vectors, (1, 0, taken, 0, 0),
                     )  # fmt: skip
 
 
 @body
-def _weights_task(task, tasks, sums, dw, s, c):
+def _weights_task(task, tasks, sums, dw, s):
     """dw: the sums of all tasks, added in their order, output channels first."""
-    size, taps, c_line = lanes(dw), s.kh * s.kw, c.vectors * lanes(dw)
+    size, taps = lanes(dw), s.kh * s.kw
+    c_line = (s.c_out + size - 1) // size * size
     block = np.empty(taps * size, dw.dtype)
     for item in range(*share(task, tasks, s.groups * s.c_in)):
         group, channel = item // s.c_in, item % s.c_in
@@ -365,17 +284,18 @@ def _weight_grad(pool, x, g, dw, sums, x_pixels, g_pixels, s, c):
     tasks = min(threads_of(pool), len(sums))
     sums = sums[:tasks]
     run(pool, _sums_task, (x, g, sums, x_pixels, g_pixels, s, c), tasks)
-    run(pool, _weights_task, (sums, dw, s, c), tasks)
+    run(pool, _weights_task, (sums, dw, s), tasks)
 
 
 def weight_grad(g, x, dw, s, threads):
     """dw of y = x * w, where g is the gradient by y."""
     prepare(x.dtype)
     size = REGISTER_BYTES // x.itemsize
-    c = cuts(s, x.itemsize, threads, -(-s.c_out // size))
+    vectors = -(-s.c_out // size)
+    c = cuts(s, x.itemsize, threads, vectors)
     pixels = c.images * c.rows * c.columns
-    sums = empty((threads, s.groups * s.kh * s.kw * s.c_in * c.vectors * size), x.dtype)
-    x_pixels = empty((threads, c.images * c.height * _across(s, c) * s.c_in + size), x.dtype)
-    g_pixels = empty((threads, pixels * c.vectors * size + size), x.dtype)
+    sums = empty((threads, s.groups * s.kh * s.kw * s.c_in * vectors * size), x.dtype)
+    x_pixels = empty((threads, c.images * _down(s, c) * _across(s, c) * s.c_in + size), x.dtype)
+    g_pixels = empty((threads, pixels * vectors * size + size), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
     _weight_grad(pool(), *arrays, sums, x_pixels, g_pixels, s, c)

@@ -2,7 +2,7 @@
 
 A weight's gradient is the product of two planes: g of its channel, and what it meets in x. Here the
 sums run along lines, a vector of pixels at a time, for some weights of some output channels at
-once, all in registers. x is copied as conv_direct.py does; g is read where it lies.
+once, all in registers. x is copied by conv_planes.py; g is read where it lies.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compile import jit
-from .conv_direct import block_of, copy_lines, cuts, number_of, steps_of
+from .conv_planes import block_of, copy_planes, cuts, number_of, room_of, steps_of
 from .memory import empty
 from .shared_code import shared_code
 from .simd import (
@@ -118,9 +118,9 @@ prepare, _call = shared_code(*(i64,) * 11)(_products)
 
 
 @body
-def _sums_task(task, tasks, x, g, steps, sums, lines, s, c):
+def _sums_task(task, tasks, x, g, steps, sums, planes, s, c):
     """sums[task, group, o, tap, lane]: this task's chunks."""
-    sums, lines = sums[task], lines[task]
+    sums, planes = sums[task], planes[task]
     size, item, taps = lanes(x), x.itemsize, len(steps)
     parts = (taps + TAPS - 1) // TAPS
     places = np.empty((c.rows * ((c.columns + size - 1) // size), 3), np.int64)
@@ -130,12 +130,11 @@ def _sums_task(task, tasks, x, g, steps, sums, lines, s, c):
         count = 0
         for r in range(rows):
             for q in range(0, columns, size):
-                places[count, 0] = r * s.sh * c.phases * c.line + q
+                places[count, 0] = r * c.line + q
                 places[count, 1], places[count, 2] = r * s.wo + q, columns - q
                 count += 1
         for place in range(first_image * s.groups, (first_image + images) * s.groups):
-            lines[:] = 0
-            copy_lines(x, place * s.c_in, row, column, lines, 0, s, c)
+            copy_planes(x, place * s.c_in, row, column, planes, 0 * place, s, c)
             for o in range(0, s.c_out, OUTPUTS):
                 at = ((place * s.c_out + o) * s.ho + row) * s.wo + column
                 for part in range(parts):
@@ -143,7 +142,7 @@ def _sums_task(task, tasks, x, g, steps, sums, lines, s, c):
                     target = ((place % s.groups * s.c_out + o) * taps + first) * size
                     given = (
                         item, min(OUTPUTS, s.c_out - o), last - first,
-                        lines.ctypes.data, steps.ctypes.data + 8 * first,
+                        planes.ctypes.data, steps.ctypes.data + 8 * first,
                         g.ctypes.data + at * item, s.ho * s.wo, places.ctypes.data, count,
                         sums.ctypes.data + target * item, taps * size,
                     )  # fmt: skip
@@ -151,26 +150,21 @@ def _sums_task(task, tasks, x, g, steps, sums, lines, s, c):
 
 
 @body
-def _weights_task(task, tasks, sums, dw, s):
-    """dw: the sums of all lanes and tasks, added in their order, weights as they lie in dw."""
+def _weights_task(task, tasks, sums, dw):
+    """dw: the sums of all lanes and tasks, added in their order."""
     size = lanes(dw)
-    for o in range(*share(task, tasks, s.groups * s.c_out)):
-        for j in range(s.kw):
-            for i in range(s.kh):
-                for channel in range(s.c_in):
-                    tap = (j * s.kh + i) * s.c_in + channel
-                    at = (o * s.c_in * s.kh * s.kw + tap) * size
-                    value = load(sums[0], at)
-                    for other in range(1, len(sums)):
-                        value = value + load(sums[other], at)
-                    dw[((o * s.c_in + channel) * s.kh + i) * s.kw + j] = total(value)
+    for k in range(*share(task, tasks, dw.size)):
+        value = load(sums[0], k * size)
+        for other in range(1, len(sums)):
+            value = value + load(sums[other], k * size)
+        dw[k] = total(value)
 
 
 @jit
-def _weight_grad(pool, x, g, dw, sums, lines, s, c):
+def _weight_grad(pool, x, g, steps, dw, sums, planes, s, c):
     tasks = min(threads_of(pool), len(sums))
-    run(pool, _sums_task, (x, g, steps_of(s, c), sums[:tasks], lines, s, c), tasks)
-    run(pool, _weights_task, (sums[:tasks], dw, s), tasks)
+    run(pool, _sums_task, (x, g, steps, sums[:tasks], planes, s, c), tasks)
+    run(pool, _weights_task, (sums[:tasks], dw), tasks)
 
 
 def weight_grad(g, x, dw, s, threads):
@@ -178,5 +172,6 @@ def weight_grad(g, x, dw, s, threads):
     prepare(x.dtype)
     c, size = cuts(s, x.itemsize, threads, 0), REGISTER_BYTES // x.itemsize
     sums = empty((threads, dw.size * size), x.dtype)
-    lines = empty((threads, s.c_in * c.height * c.phases * c.line + size), x.dtype)
-    _weight_grad(pool(), x.reshape(-1), g.reshape(-1), dw.reshape(-1), sums, lines, s, c)
+    planes = empty((threads, room_of(s, c)), x.dtype)
+    arrays = x.reshape(-1), g.reshape(-1), steps_of(s, c, (0, 1, 2)), dw.reshape(-1)
+    _weight_grad(pool(), *arrays, sums, planes, s, c)

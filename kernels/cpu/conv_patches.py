@@ -16,7 +16,7 @@ import numpy as np
 
 from .block_gemm import multiply, prepare
 from .compile import jit
-from .conv_lines import add_line, copy, copy_line
+from .conv_lines import add_line, copy_line
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -24,8 +24,6 @@ from .simd import (
     full,
     inlined,
     lanes,
-    load,
-    splat,
     store,
     transpose,
 )
@@ -137,14 +135,6 @@ def _patch_rows(s, c):
 
 
 @inlined
-def _add_number(y, j, numbers, k, n):
-    """y[j : j + n] += numbers[k], in whole vectors."""
-    number = splat(numbers, k)
-    for at in range(j, j + n, lanes(y)):
-        store(y, at, load(y, at) + number)
-
-
-@inlined
 def _gather(x, group, channel, channels, chunk, patches, s, c):
     """The patches of some channels of a chunk, and zeros behind them.
 
@@ -168,86 +158,6 @@ def _gather(x, group, channel, channels, chunk, patches, s, c):
                     copy_line(x, start, s.sw, left, inside, patches, at, c.columns)
                     at += c.columns
                 store(patches, at, zero)
-
-
-@body
-def _forward_task(task, tasks, x, w, w_line, bias, patch_rows, y, patches, out, s, c):
-    patches, out = patches[task], out[task]
-    taps = s.kh * s.kw
-    for chunk in range(*share(task, tasks, _number(s, c))):
-        image, images, row, rows, column, columns = _block(chunk, s, c)
-        pixels = ((images - 1) * c.rows + rows) * c.columns
-        direct = images == 1 and columns == s.wo and pixels % lanes(y) == 0
-        for group in range(s.groups):
-            first = ((image * s.groups + group) * s.c_out * s.ho + row) * s.wo + column
-            for channel in range(0, s.c_in, c.channels):
-                channels = min(c.channels, s.c_in - channel)
-                _gather(x, group, channel, channels, chunk, patches, s, c)
-                multiply(
-                    w, group * s.c_out * w_line + channel * taps, w_line, 1, patches, 0, patch_rows,
-                    y if direct else out, first if direct else 0,
-                    s.ho * s.wo if direct else c.y_line,
-                    s.c_out, pixels, channels * taps, channel > 0,
-                )  # fmt: skip
-            for o in range(s.c_out):
-                if direct:
-                    if bias.size:
-                        at = first + o * s.ho * s.wo
-                        _add_number(y, at, bias, group * s.c_out + o, pixels)
-                    continue
-                at = o * c.y_line
-                if bias.size:
-                    _add_number(out, at, bias, group * s.c_out + o, pixels)
-                for n in range(image, image + images):
-                    plane = (n * s.groups + group) * s.c_out + o
-                    target = (plane * s.ho + row) * s.wo + column
-                    if columns == s.wo:
-                        copy(out, at, y, target, rows * columns)
-                        at += rows * columns
-                    else:
-                        for r in range(rows):
-                            copy(out, at + r * c.columns, y, target + r * s.wo, columns)
-
-
-@body
-def _arrange_task(task, tasks, w, u, w_line, s, turned):
-    """u[group, c_out, (c_in, i, j)]: the weights, or those of the gradient by the input."""
-    taps = s.kh * s.kw
-    for item in range(*share(task, tasks, s.groups * s.c_out)):
-        group, o = item // s.c_out, item % s.c_out
-        for c in range(s.c_in):
-            at = item * w_line + c * taps
-            if turned:
-                last = ((group * s.c_in + c) * s.c_out + o + 1) * taps - 1
-                for k in range(taps):
-                    u[at + k] = w[last - k]
-            else:
-                start = (item * s.c_in + c) * taps
-                for k in range(taps):
-                    u[at + k] = w[start + k]
-
-
-@jit
-def _forward(pool, x, w, bias, y, u, w_line, patches, out, s, c, turned):
-    """u: room for the weights as they are used; none if w is used as it is."""
-    tasks = min(threads_of(pool), len(out))
-    if len(u):
-        run(pool, _arrange_task, (w, u, w_line, s, turned), tasks)
-    used = u if len(u) else w
-    args = x, used, w_line, bias, _patch_rows(s, c), y, patches, out, s, c
-    run(pool, _forward_task, args, tasks)
-
-
-def forward(x, weight, bias, y, s, turned, threads):
-    """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
-    prepare(x.dtype)
-    c = _chunks(s, x.itemsize, threads)
-    length = s.c_in * s.kh * s.kw
-    w_line = length + 16 if length * x.itemsize % 1024 == 0 else length
-    own = turned or w_line > length
-    u = empty((s.groups * s.c_out * w_line if own else 0,), x.dtype)
-    arrays = x.reshape(-1), weight.reshape(-1), bias, y.reshape(-1)
-    _forward(pool(), *arrays, u, w_line, *_rooms(threads, s, c, x.dtype), s, c, turned)
 
 
 # The gradient by the input, at any stride
