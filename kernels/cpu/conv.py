@@ -108,6 +108,7 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
         plane = conv_depthwise.plane_of_x(s, x.itemsize)
         conv_depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
     else:
+        s = s.in_one_line
         ways = conv_direct, conv_few, conv_patches, conv_planes
         way = next(way for way in ways if way.suits(s, x.itemsize))
         way.weight_grad(g, x, dweight, s, _threads(s))
@@ -124,6 +125,7 @@ def _forward(x, weight, bias, s, turned):
         plane = conv_depthwise.plane_of_x(s, x.itemsize)
         conv_depthwise.forward(*arrays, *_padded(s, plane, x.dtype))
     else:
+        s = s.in_one_line
         way = conv_direct if conv_direct.suits(s, x.itemsize) else conv_planes
         way.forward(x, weight, bias, y, s, turned, _threads(s))
     return y

@@ -30,7 +30,7 @@ from .simd import (
 from .strip import prepare, strip
 from .threads import pool, run, share, threads_of
 
-MANY = 128  # weights of an output channel, from which on transposing its outputs pays
+MANY = 64  # weights of an output channel, from which on transposing its outputs pays
 PANEL = 2  # vectors of output channels that are done before the next
 
 

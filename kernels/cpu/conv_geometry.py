@@ -43,6 +43,14 @@ class Geometry(NamedTuple):
             pw=self.dw * (self.kw - 1) - self.pw,
         )
 
+    @property
+    def in_one_line(self):
+        """The same for memory, where each pixel meets one weight: an image is one line then."""
+        if (self.kh, self.kw, self.sh, self.sw, self.ph, self.pw) != (1, 1, 1, 1, 0, 0):
+            return self
+        pixels = self.h * self.w
+        return self._replace(h=1, w=pixels, ho=1, wo=pixels)
+
 
 def geometry(x_shape, weight_shape, stride, padding, dilation, groups):
     n, channels, *size = x_shape
