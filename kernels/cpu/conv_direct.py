@@ -15,7 +15,16 @@ import functools
 import numpy as np
 
 from .compile import jit
-from .conv_planes import PADDING, block_of, copy_planes, cuts, number_of, room_of, steps_of
+from .conv_planes import (
+    PADDING,
+    block_of,
+    copy_planes,
+    cuts,
+    number_of,
+    prepare_copy,
+    room_of,
+    steps_of,
+)
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -24,11 +33,10 @@ from .simd import (
     lanes,
     load,
     store,
-    transpose,
-    transpose_exactly,
 )
-from .strip import prepare, strip
+from .strip import prepare_strip, strip
 from .threads import pool, run, share, threads_of
+from .transposing import prepare_transpose, transpose, transpose_exactly
 
 MANY = 64  # weights of an output channel, from which on transposing its outputs pays
 PANEL = 2  # vectors of output channels that are done before the next
@@ -152,7 +160,9 @@ def _forward(pool, x, w, bias, places, steps, y, u, u_next, start, planes, each,
 
 def forward(x, weight, bias, y, s, turned, threads):
     """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
-    prepare(x.dtype)
+    prepare_strip(x.dtype)
+    prepare_copy(x.dtype)
+    prepare_transpose(x.dtype)
     c, size = cuts(s, x.itemsize, threads, PANEL), REGISTER_BYTES // x.itemsize
     vectors, u_next = s.groups * -(-s.c_out // size), (s.c_in * s.kh * s.kw + 1) * size
     u = empty((vectors * u_next + size,), x.dtype)
@@ -289,7 +299,8 @@ def _weight_grad(pool, x, g, dw, sums, x_pixels, g_pixels, s, c):
 
 def weight_grad(g, x, dw, s, threads):
     """dw of y = x * w, where g is the gradient by y."""
-    prepare(x.dtype)
+    prepare_strip(x.dtype)
+    prepare_transpose(x.dtype)
     size = REGISTER_BYTES // x.itemsize
     vectors = -(-s.c_out // size)
     c = cuts(s, x.itemsize, threads, vectors)

@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .compile import jit
-from .conv_planes import block_of, copy_planes, cuts, number_of, room_of, steps_of
+from .conv_planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_of, steps_of
 from .memory import empty
 from .shared_code import shared_code
 from .simd import (
@@ -134,7 +134,7 @@ def _sums_task(task, tasks, x, g, steps, sums, planes, s, c):
                 places[count, 1], places[count, 2] = r * s.wo + q, columns - q
                 count += 1
         for place in range(first_image * s.groups, (first_image + images) * s.groups):
-            copy_planes(x, place * s.c_in, row, column, planes, 0 * place, s, c)
+            copy_planes(x, place * s.c_in, row, column, planes, 0, s, c)
             for o in range(0, s.c_out, OUTPUTS):
                 at = ((place * s.c_out + o) * s.ho + row) * s.wo + column
                 for part in range(parts):
@@ -170,6 +170,7 @@ def _weight_grad(pool, x, g, steps, dw, sums, planes, s, c):
 def weight_grad(g, x, dw, s, threads):
     """dw of y = x * w, where g is the gradient by y."""
     prepare(x.dtype)
+    prepare_copy(x.dtype)
     c, size = cuts(s, x.itemsize, threads, 0), REGISTER_BYTES // x.itemsize
     sums = empty((threads, dw.size * size), x.dtype)
     planes = empty((threads, room_of(s, c)), x.dtype)

@@ -25,9 +25,9 @@ from .simd import (
     inlined,
     lanes,
     store,
-    transpose,
 )
 from .threads import pool, run, share, threads_of
+from .transposing import prepare_transpose, transpose
 
 BYTES = 1 << 19  # of patches and outputs in a chunk: half of a usual L2 cache
 FEWEST, MOST = 96, 1024  # pixels in a chunk
@@ -323,6 +323,7 @@ def _weight_grad(pool, x, g, dw, sums, patches, g_pixels, s, c):
 def weight_grad(g, x, dw, s, threads):
     """dw of y = x * w, where g is the gradient by y."""
     prepare(x.dtype)
+    prepare_transpose(x.dtype)
     c = _chunks(s, x.itemsize, threads)
     sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)

@@ -9,11 +9,14 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
 from .block_gemm import multiply, prepare
 from .compile import jit
+from .conv_geometry import Geometry
 from .conv_lines import copy, copy_line
 from .memory import empty
+from .shared_code import array_at, shared_code
 from .simd import REGISTER_BYTES, body, inlined, lanes, load, splat, store
 from .threads import pool, run, share, threads_of
 
@@ -95,10 +98,9 @@ def steps_of(s, c, order):
     return np.ravel(steps.transpose(order))
 
 
-@body
-def copy_planes(x, first, row, column, planes, at, s, c):
-    """The planes of an image whose channels begin at `first`, for the block from (row, column)."""
-    top, left = row * s.sh - s.ph, column * s.sw - s.pw
+def _copy_planes(like, x, first, row, column, planes, s, c):
+    x, planes = array_at(like, x), array_at(like, planes)
+    top, left, at = row * s.sh - s.ph, column * s.sw - s.pw, 0
     for channel in range(first, first + s.c_in):
         for row_phase in range(c.row_phases):
             for phase in range(c.column_phases):
@@ -109,6 +111,22 @@ def copy_planes(x, first, row, column, planes, at, s, c):
                     copy_line(x, start, s.sw, left + phase, width, planes, at, c.line)
                     at += c.line
     planes[at : at + PADDING] = 0
+
+
+prepare_copy, _call = shared_code(
+    *(types.int64,) * 5,
+    *(types.NamedUniTuple(types.int64, len(kind._fields), kind) for kind in (Geometry, Cuts)),
+)(_copy_planes)
+
+
+@inlined
+def copy_planes(x, first, row, column, planes, at, s, c):
+    """From `at` on, planes of an image whose channels begin at `first`, for a block's outputs.
+
+    To be called from compiled code.
+    """
+    target = planes.ctypes.data + at * planes.itemsize
+    _call(x.dtype.type(0), (x.ctypes.data, first, row, column, target, s, c))
 
 
 # The plain way forward: for each image the weights times the planes, read at all steps
@@ -142,7 +160,7 @@ def _forward_task(task, tasks, x, w, w_line, bias, steps, y, planes, out, s, c):
         for place in range(image * s.groups, (image + images) * s.groups):
             first = place % s.groups * s.c_out
             target = (place * s.c_out * s.ho + row) * s.wo + column
-            copy_planes(x, place * s.c_in, row, column, planes, 0 * place, s, c)
+            copy_planes(x, place * s.c_in, row, column, planes, 0, s, c)
             for r in range(lines):
                 multiply(
                     w, first * w_line, w_line, 1, planes, r * c.line, steps,
@@ -160,47 +178,34 @@ def _forward_task(task, tasks, x, w, w_line, bias, steps, y, planes, out, s, c):
                 _copy_rows(out, o * out_line, c.line, y, at, rows - lines, columns, s.wo)
 
 
-@body
-def _arrange_task(task, tasks, w, u, w_line, s, turned):
-    """u[group, c_out, (c_in, i, j)]: the weights, or those of the gradient by the input."""
-    taps = s.kh * s.kw
-    for item in range(*share(task, tasks, s.groups * s.c_out)):
-        group, o = item // s.c_out, item % s.c_out
-        for c in range(s.c_in):
-            at = item * w_line + c * taps
-            if turned:
-                last = ((group * s.c_in + c) * s.c_out + o + 1) * taps - 1
-                for k in range(taps):
-                    u[at + k] = w[last - k]
-            else:
-                start = (item * s.c_in + c) * taps
-                for k in range(taps):
-                    u[at + k] = w[start + k]
-
-
 @jit
-def _forward(pool, x, w, bias, steps, y, u, w_line, planes, out, s, c, turned):
-    """u: room for the weights as they are used; none if w is used as it is."""
-    tasks = min(threads_of(pool), len(out))
-    if len(u):
-        run(pool, _arrange_task, (w, u, w_line, s, turned), tasks)
-    run(
-        pool,
-        _forward_task,
-        (x, u if len(u) else w, w_line, bias, steps, y, planes, out, s, c),
-        tasks,
-    )
+def _forward(pool, x, w, w_line, bias, steps, y, planes, out, s, c):
+    args = x, w, w_line, bias, steps, y, planes, out, s, c
+    run(pool, _forward_task, args, min(threads_of(pool), len(out)))
+
+
+def _as_rows(weight, s, turned):
+    """The weights of each output channel, or those turned, in a row; and the distance of rows.
+
+    Rows at a multiple of 1024 bytes would compete for the same few places in the cache.
+    """
+    if turned:
+        shape = s.groups, s.c_in, s.c_out, s.kh, s.kw
+        weight = weight.reshape(shape).swapaxes(1, 2)[..., ::-1, ::-1]
+    rows = weight.reshape(s.groups * s.c_out, s.c_in * s.kh * s.kw)
+    if rows.strides[0] % 1024 == 0:
+        wider = np.empty((len(rows), rows.shape[1] + 16), rows.dtype)
+        wider[:, :-16] = rows
+        rows = wider
+    return rows.reshape(-1), rows.shape[1]
 
 
 def forward(x, weight, bias, y, s, turned, threads):
     """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
     prepare(x.dtype)
+    prepare_copy(x.dtype)
     c, size = cuts(s, x.itemsize, threads, -(-s.c_out // 16)), REGISTER_BYTES // x.itemsize
-    length = s.c_in * s.kh * s.kw
-    w_line = length + 16 if length * x.itemsize % 1024 == 0 else length
-    own = turned or w_line > length
-    u = empty((s.groups * s.c_out * w_line if own else 0,), x.dtype)
     planes = empty((threads, room_of(s, c)), x.dtype)
     out = empty((threads, s.c_out * (c.rows * c.line + size)), x.dtype)
-    arrays = x.reshape(-1), weight.reshape(-1), bias, steps_of(s, c, (0, 1, 2)), y.reshape(-1)
-    _forward(pool(), *arrays, u, w_line, planes, out, s, c, turned)
+    arrays = x.reshape(-1), *_as_rows(weight, s, turned), bias, steps_of(s, c, (0, 1, 2))
+    _forward(pool(), *arrays, y.reshape(-1), planes, out, s, c)

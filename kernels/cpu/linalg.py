@@ -3,7 +3,6 @@
 import numpy as np
 
 from .. import reference
-from .block_gemm import prepare
 from .compile import jit
 from .half import all_half, by_single
 from .memory import empty
@@ -32,12 +31,14 @@ def matmul(a, b):
         return np.matmul(a, b)
     if a.ndim == 2 and b.ndim == 2:
         c = empty((a.shape[0], b.shape[1]), a.dtype)
-        _matmul(pool(), *_plain(a), *_plain(b), np.empty(0, c.dtype), c, _rooms(c.dtype))
+        _matmul(
+            pool(), *_plain(a), *_plain(b), np.empty(0, c.dtype), c, rooms(num_threads(), c.dtype)
+        )
         return c
     if a.shape[:-2] != b.shape[:-2] or a.shape[-2] * a.shape[-1] * b.shape[-1] < LITTLE:
         return np.matmul(a, b)
     c = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
-    _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], _rooms(c.dtype))
+    _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], rooms(num_threads(), c.dtype))
     return c
 
 
@@ -50,13 +51,8 @@ def linear(x, weight, bias):
         return reference.linear(x, weight, bias)
     y = empty((x.shape[0], weight.shape[1]), x.dtype)
     bias = np.ascontiguousarray(bias)
-    _matmul(pool(), *_plain(x), *_plain(weight), bias, y, _rooms(y.dtype))
+    _matmul(pool(), *_plain(x), *_plain(weight), bias, y, rooms(num_threads(), y.dtype))
     return y
-
-
-def _rooms(dtype):
-    prepare(dtype)
-    return rooms(num_threads(), dtype)
 
 
 def _plain(a):

@@ -11,7 +11,7 @@ does not depend on the number of threads.
 import numpy as np
 
 from .block_gemm import ROWS as TILE
-from .block_gemm import STEPS, multiply_onto
+from .block_gemm import STEPS, multiply_onto, prepare
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -21,8 +21,8 @@ from .simd import (
     load_some,
     store,
     store_some,
-    transpose,
 )
+from .transposing import prepare_transpose, transpose
 
 VECTORS = 12  # columns of a block of B, in vectors: 4 times what block_gemm takes at once
 # Rows and columns of a packed block of A, half a megabyte of float32; whole steps of block_gemm,
@@ -33,7 +33,12 @@ ROWS = 512  # rows of C that meet a block of B before the next: their sums, too,
 
 
 def rooms(tasks, dtype):
-    """What packed_gemm needs besides its operands, for each of some tasks."""
+    """What packed_gemm needs besides its operands, for each of some tasks.
+
+    To be called before a kernel that calls packed_gemm is compiled or loaded.
+    """
+    prepare(dtype)
+    prepare_transpose(dtype)
     size = REGISTER_BYTES // np.dtype(dtype).itemsize
     return empty((tasks, STEPS * (VECTORS + 1) * size + ROWS * size + HIGH * DEEP + size), dtype)
 
@@ -44,7 +49,7 @@ def packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, room):
 
     op transposes where the flag says so; a bias without elements is none. The matrices are of one
     dtype, with neighbours in a row beside each other; rows may lie at any distance. `left` is a
-    multiple of lanes(c). To be called from compiled code, once block_gemm is prepared.
+    multiple of lanes(c). To be called from compiled code, once `rooms` was.
     """
     size = lanes(c)
     k = a.shape[0] if ta else a.shape[1]

@@ -12,8 +12,25 @@ from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from .compile import jit
+
+
+@intrinsic
+def array_at(typingctx, like, address):
+    """A view of memory of the dtype of `like`, whose length nobody knows."""
+    kind = types.Array(like, 1, "C")
+
+    def codegen(context, builder, sig, args):
+        view = context.make_array(kind)(context, builder)
+        item = context.get_constant(types.intp, like.bitwidth // 8)
+        data = builder.inttoptr(args[1], context.get_value_type(like).as_pointer())
+        shape = [context.get_constant(types.intp, (1 << 62) // (like.bitwidth // 8))]
+        populate_array(view, data, shape, [item], item, meminfo=None)
+        return view._getvalue()
+
+    return kind(like, types.int64), codegen
 
 
 def shared_code(*kinds):

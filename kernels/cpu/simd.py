@@ -4,7 +4,7 @@
     store(y, i, v * splat(x, 2))
 
 x and y are 1-d arrays; i is where a vector's first number lies. numba vectorises simple loops by
-itself; these are for the others: transposes, masks at edges, rows that are shorter than a register.
+itself; these are for the others: masks at edges, rows that are shorter than a register.
 Operations on vectors are done as they are written, whatever the compiler may reorder elsewhere.
 """
 
@@ -129,17 +129,6 @@ def store_lanes(builder, value, at, first, last):
     mask = _lanes(builder, vector.count, first, last)
     args = [value, at, INT(size_of(vector)), mask]
     function_on(builder, "llvm.masked.store.{}.p0", vector, ir.VoidType(), args)
-
-
-def transposed(builder, rows):
-    """As many vectors as a vector has lanes, as a matrix, transposed: zips of far-off rows."""
-    lanes = len(rows)
-    low = numbers([lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
-    high = numbers([lanes // 2 + lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
-    for _ in range(lanes.bit_length() - 1):
-        pairs = list(zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True))
-        rows = [builder.shuffle_vector(*pair, how) for pair in pairs for how in (low, high)]
-    return rows
 
 
 # What compiled code calls
@@ -307,44 +296,6 @@ def store_every(typingctx, x, i, v, step, first, last):
         return context.get_dummy_value()
 
     return types.void(x, i64, v, *(i64,) * 3), codegen
-
-
-def _transpose(exactly):
-    @intrinsic
-    def transpose(typingctx, x, i, x_row, rows, columns, y, j, y_row):
-        """y[j + l * y_row + r] = x[i + r * x_row + l] for r < rows, l < columns, at most a vector.
-
-        What is not in the block is not read from x, and not written to y where that is said.
-        Otherwise whole vectors are written, filled up with zeros.
-        """
-        kind = Vector(x.dtype)
-
-        def codegen(context, builder, sig, args):
-            x_value, i, x_row, rows, columns, y_value, j, y_row = args
-            vector = context.get_value_type(kind)
-            source = pointer(context, builder, x, x_value, i)
-            target = pointer(context, builder, y, y_value, j)
-            block = []
-            for r in range(kind.lanes):
-                there = builder.icmp_signed("<", WORD(r), rows)
-                last = builder.select(there, columns, WORD(0))
-                at = builder.gep(source, [builder.mul(x_row, WORD(r))])
-                block.append(load_lanes(builder, at, vector, WORD(0), last))
-            for r, value in enumerate(transposed(builder, block)):
-                with builder.if_then(builder.icmp_signed("<", WORD(r), columns)):
-                    at = builder.gep(target, [builder.mul(y_row, WORD(r))])
-                    if exactly:
-                        store_lanes(builder, value, at, WORD(0), rows)
-                    else:
-                        store_at(builder, value, at)
-            return context.get_dummy_value()
-
-        return types.void(x, *(i64,) * 4, y, *(i64,) * 2), codegen
-
-    return transpose
-
-
-transpose, transpose_exactly = _transpose(False), _transpose(True)
 
 
 def _operator(function, instruction):

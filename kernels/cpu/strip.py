@@ -5,7 +5,7 @@
 for some rows i that follow each other: the pixels of a line of an image, say, where steps[k] is the
 way from a pixel to what weight k meets. The numbers of b lie as they are read, in vectors of output
 channels, so each sum is a chain of multiply-adds of a vector by a number, all in registers, and the
-code is bound by these alone. `prepare` compiles it.
+code is bound by these alone. `prepare_strip` compiles it.
 """
 
 from llvmlite import ir
@@ -137,7 +137,7 @@ def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, ve
         vectors -= width
 
 
-prepare, _call = shared_code(*(i64,) * 11, RUNS)(_strips)
+prepare_strip, _call = shared_code(*(i64,) * 11, RUNS)(_strips)
 
 
 @inlined
