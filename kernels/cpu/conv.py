@@ -109,8 +109,8 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
         conv_depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
     else:
         s = s.in_one_line
-        ways = conv_direct, conv_few, conv_patches, conv_planes
-        way = next(way for way in ways if way.suits(s, x.itemsize))
+        ways = (way for way in (conv_direct, conv_few) if way.suits(s, x.itemsize))
+        way = next(ways, conv_patches)
         way.weight_grad(g, x, dweight, s, _threads(s))
     return dweight
 

@@ -54,9 +54,8 @@ def _dots(typingctx, like, outputs, taps, x, steps, g, plane, places, count, sum
 
     def codegen(context, builder, sig, args):
         _, _, taps, x, steps, g, plane, places, count, sums, next_sums = args
-        builder.function.attributes.add(
-            "optsize"
-        )  # unrolled, it needs more registers than there are
+        # Unrolled, the loop would need more registers than there are.
+        builder.function.attributes.add("optsize")
         vector = context.get_value_type(kind)
         x, g, sums = (builder.inttoptr(a, vector.element.as_pointer()) for a in (x, g, sums))
         steps, places = (builder.inttoptr(a, WORD.as_pointer()) for a in (steps, places))

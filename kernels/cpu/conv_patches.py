@@ -1,13 +1,13 @@
-"""Convolutions of every kind as products of matrices: weights times patches.
+"""The gradients of convolutions of every kind, as products of matrices with patches.
 
 The patches of some output pixels, a chunk, are a matrix (c_in * kh * kw) x pixels that stays in the
 cache: row (c, i, j) holds what weight (c, i, j) meets at each pixel. Rows that differ in i only are
 the same lines of the image, begun at another line. So where a chunk is part of one image, only the
 rows (c, j) are copied, every line once, and those of all i are read from within them.
 
-The gradient by the input is, at stride 1, the convolution of g with the weights turned, and
-otherwise the transposed weights times g, added to where the patches come from. The gradient by the
-weights is the patches times g transposed.
+The gradient by the input is the transposed weights times g, added to where the patches come from.
+(At stride 1 it is the convolution of g with the weights turned, and then mostly not done here.) The
+gradient by the weights is the patches times g transposed.
 """
 
 from typing import NamedTuple
@@ -87,11 +87,6 @@ def _line(n, size):
     return line + size if line % (4 * size) == 0 else line
 
 
-def suits(s, itemsize):
-    """Whether a Geometry is for this file: every one is."""
-    return True
-
-
 def _rooms(threads, s, c, dtype):
     """For each task, memory (for patches, for outputs or their gradients)."""
     sizes = c.channels * (s.kh // c.shared) * s.kw * c.line, c.y_line * (c.g_line + 1)
@@ -120,18 +115,6 @@ def _block(chunk, s, c):
 def _shift(i, s, c):
     """Where the patches of kernel row i begin within copied lines."""
     return (i * s.dh % s.sh * c.height + i * s.dh // s.sh) * c.columns
-
-
-@inlined
-def _patch_rows(s, c):
-    """Where row (channel, i, j) of the matrix of patches begins."""
-    rows = np.empty(c.channels * s.kh * s.kw, np.int64)
-    for k in range(len(rows)):
-        i, j = k // s.kw % s.kh, k % s.kw
-        rows[k] = (k // (s.kh * s.kw) * s.kw + j) * c.line + _shift(i, s, c)
-        if c.shared == 1:
-            rows[k] = k * c.line
-    return rows
 
 
 @inlined

@@ -21,7 +21,8 @@ from .simd import REGISTER_BYTES, body, inlined, lanes, load, splat, store
 from .threads import pool, run, share, threads_of
 
 BYTES = 1 << 18  # of planes and of outputs in a chunk: the second cache holds weights too
-FEWEST = 64  # pixels in a chunk of a line
+FEWEST = 64  # pixels in a chunk of a line, where memory counts
+LEAST = 16  # where many threads want some of the work
 PADDING = REGISTER_BYTES // 4  # numbers behind the planes: a vector may begin at their end
 
 
@@ -45,18 +46,21 @@ def cuts(s, itemsize, threads, vectors):
     """The Cuts for a Geometry; so many vectors of outputs of each pixel lie beside the planes."""
     size = REGISTER_BYTES // itemsize
     pixels = BYTES // (itemsize * (s.c_in * s.sh * s.sw + vectors * size))
-    pixels = min(max(pixels, FEWEST), -(-s.images * s.ho * s.wo // threads))
+    pixels = min(max(pixels, FEWEST), max(LEAST, -(-s.images * s.ho * s.wo // threads)))
     parts = [s.images, 1, 1]
     if s.wo > pixels:
         parts[1:] = s.ho, -(-s.wo // pixels)
     elif s.ho * s.wo > pixels:
         parts[1] = -(-s.ho // (pixels // s.wo))
+    elif s.images < 4 * threads and s.images % threads:
+        parts[1] = min(s.ho, threads)
     else:
         parts[0] = -(-s.images // (pixels // (s.ho * s.wo)))
     sizes = s.images, s.ho, s.wo
-    for axis, extent in enumerate(sizes):  # as much for each thread
-        if 1 < parts[axis] < extent:
-            parts[axis] = min(extent, -(-parts[axis] // threads) * threads)
+    for axis, extent in enumerate(sizes):
+        even = -(-parts[axis] // threads) * threads  # as much for each thread
+        if parts[axis] > 1 and even <= min(extent, 2 * parts[axis]):
+            parts[axis] = even
     images, rows, columns = (-(-extent // n) for extent, n in zip(sizes, parts, strict=True))
     down, across = (s.kh - 1) * s.dh, (s.kw - 1) * s.dw
     phases = min(s.sh, down + 1), min(s.sw, across + 1)
@@ -204,7 +208,8 @@ def forward(x, weight, bias, y, s, turned, threads):
     """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
     prepare(x.dtype)
     prepare_copy(x.dtype)
-    c, size = cuts(s, x.itemsize, threads, -(-s.c_out // 16)), REGISTER_BYTES // x.itemsize
+    size = REGISTER_BYTES // x.itemsize
+    c = cuts(s, x.itemsize, threads, -(-s.c_out // size))
     planes = empty((threads, room_of(s, c)), x.dtype)
     out = empty((threads, s.c_out * (c.rows * c.line + size)), x.dtype)
     arrays = x.reshape(-1), *_as_rows(weight, s, turned), bias, steps_of(s, c, (0, 1, 2))

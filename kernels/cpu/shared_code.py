@@ -2,7 +2,7 @@
 
 numba makes what a kernel calls part of the kernel, and optimises it again there: that takes time
 for each kernel, and code whose sums all lie in registers may come out with sums in memory. So the
-innermost loops are code of their own.
+innermost loops, and what many kernels have in common, are code of their own.
 """
 
 import functools
@@ -34,11 +34,10 @@ def array_at(typingctx, like, address):
 
 
 def shared_code(*kinds):
-    """A decorator that gives (prepare, call) for a function of (a number of the dtype, *kinds).
+    """What gives (prepare, call) for a function of (a number of the dtype, *kinds).
 
     prepare(dtype) compiles it, which is to be done before a kernel that uses `call` is compiled or
-    loaded; `call(number, (the others))` is for
-    compiled code.
+    loaded; call(number, (the others)) is for compiled code.
     """
 
     def give(function):

@@ -33,7 +33,7 @@ RUNS = types.UniTuple(i64, 5)
 
 
 def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row, c, c_row, runs):
-    """Generate the product of so many rows and vectors. runs: those of k, see `_runs`."""
+    """Generate the product of so many rows and vectors. runs: as `strip` takes them."""
     places = [(r, v) for r in range(rows) for v in range(width)]
 
     def at(start, row, r, v):
@@ -64,7 +64,7 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
     number, distance, count, early, late = runs
     with cgutils.for_range(builder, number, intp=WORD) as loop:
         first = builder.mul(loop.index, distance)
-        if width == 1:  # rarely used: not worth the code
+        if width == 1:  # one vector is seldom left: not worth the code
             add(first, count, range(rows))
         else:
             is_early = builder.icmp_signed("<", loop.index, early)
