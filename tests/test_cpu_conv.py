@@ -33,9 +33,11 @@ CASES = [
     ((30, 128, 2, 2), (128, 128, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((70, 64, 3, 1), (64, 64, 2, 1), (1, 1), (0, 0), (1, 1), 1),
     ((2, 160, 20, 20), (96, 160, 1, 1), (2, 3), (0, 0), (1, 1), 1),
+    ((3, 40, 23, 13), (16, 40, 1, 4), (2, 1), (3, 4), (1, 2), 1),
     ((3, 96, 9, 9), (90, 48, 5, 5), (1, 1), (2, 2), (1, 1), 2),
     ((1, 16, 70, 70), (30, 16, 7, 7), (1, 1), (6, 0), (1, 1), 1),
     # few weights for each output channel
+    ((5, 1, 22, 34), (1, 1, 3, 2), (1, 1), (4, 0), (3, 1), 1),
     ((3, 2, 12, 33), (7, 2, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((2, 3, 40, 50), (5, 3, 3, 5), (2, 2), (0, 3), (1, 2), 1),
     ((2, 4, 9, 90), (8, 2, 2, 4), (1, 3), (1, 0), (3, 1), 2),
@@ -50,6 +52,9 @@ CASES = [
     ((4, 8, 7, 7), (8, 1, 7, 7), (1, 1), (3, 3), (1, 1), 8),
     ((2, 8, 9, 9), (16, 1, 3, 3), (1, 1), (1, 1), (1, 1), 8),
 ]
+
+
+CHANNELS = [1, 2, 3, 5, 8, 15, 16, 17, 24, 32, 33, 40, 48, 64]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -84,6 +89,37 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
         assert (a.dtype, a.shape) == (dtype, b.shape), name
         bound = 32 * np.finfo(dtype).eps * np.abs(b).max(initial=0)
         np.testing.assert_allclose(a, b, rtol=0, atol=bound, err_msg=name)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_geometries_that_nobody_thought_of(seed):
+    """To 32 epsilons of the largest element, on one to five threads."""
+    rng = np.random.default_rng(seed)
+    dtype = [np.float32, np.float64][seed % 2]
+    groups, c_in, c_out = (int(rng.choice(n)) for n in ([1, 1, 2, 3], CHANNELS, CHANNELS))
+    images, extent = int(rng.integers(1, 7)), rng.integers(1, 40, 2)
+    kernel, stride, dilation = (rng.choice(n, 2) for n in ([1, 2, 3, 3, 5], [1, 1, 2, 3], [1, 2]))
+    padding = np.maximum(rng.integers(0, 5, 2), (dilation * (kernel - 1) + 2 - extent) // 2)
+    geometry = *(tuple(map(int, pair)) for pair in (stride, padding, dilation)), groups
+    x = rng.standard_normal((images, groups * c_in, *extent)).astype(dtype)
+    w = rng.standard_normal((groups * c_out, c_in, *kernel)).astype(dtype)
+    before = threads.num_threads()
+    threads.set_num_threads(1 + seed % 5)
+    try:
+        y = cpu.conv2d(x, w, *geometry)
+        g = rng.standard_normal(y.shape).astype(dtype)
+        dx = cpu.conv2d_input_grad(g, w, x.shape, *geometry)
+        dw = cpu.conv2d_weight_grad(g, x, w.shape, *geometry)
+    finally:
+        threads.set_num_threads(before)
+    x, w, g = (a.astype(np.float64) for a in (x, w, g))
+    for name, ours, exact in (
+        ("y", y, reference.conv2d(x, w, *geometry)),
+        ("dx", dx, reference.conv2d_input_grad(g, w, x.shape, *geometry)),
+        ("dweight", dw, reference.conv2d_weight_grad(g, x, w.shape, *geometry)),
+    ):
+        bound = 32 * np.finfo(dtype).eps * np.abs(exact).max()
+        np.testing.assert_allclose(ours, exact, rtol=0, atol=bound, err_msg=name)
 
 
 POOLS = [

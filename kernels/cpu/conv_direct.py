@@ -199,7 +199,9 @@ def _x_by_pixels(x, plane, row, column, pixels, at, s, c):
     begin = min(across, max(0, -left))
     end = max(begin, min(across, s.w - left))
     top = row * s.sh - s.ph
-    for t in range(max(0, -top), min(_down(s, c), s.h - top), s.sh if s.kh == 1 else 1):
+    step = s.sh if s.kh == 1 else 1  # between the lines that a kernel row meets
+    first = (max(0, -top) + step - 1) // step * step
+    for t in range(first, min(_down(s, c), s.h - top), step):
         line = at + t * across * s.c_in
         start = (plane * s.h + top + t) * s.w
         pixels[line : line + begin * s.c_in] = 0

@@ -196,7 +196,7 @@ def _as_rows(weight, s, turned):
     if turned:
         shape = s.groups, s.c_in, s.c_out, s.kh, s.kw
         weight = weight.reshape(shape).swapaxes(1, 2)[..., ::-1, ::-1]
-    rows = weight.reshape(s.groups * s.c_out, s.c_in * s.kh * s.kw)
+    rows = np.ascontiguousarray(weight).reshape(s.groups * s.c_out, s.c_in * s.kh * s.kw)
     if rows.strides[0] % 1024 == 0:
         wider = np.empty((len(rows), rows.shape[1] + 16), rows.dtype)
         wider[:, :-16] = rows
