@@ -40,8 +40,6 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
         return builder.gep(start, [builder.add(builder.mul(row, WORD(r)), WORD(v * vector.count))])
 
     sums = {place: cgutils.alloca_once(builder, vector) for place in places}
-    for r, v in places:
-        builder.store(ir.Constant(vector, None), sums[r, v])
 
     def add(first, count, some_rows):
         """Add up the steps from `first` on for some rows."""
@@ -64,6 +62,8 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
     number, distance, count, early, late = runs
     with cgutils.for_range(builder, number, intp=WORD) as loop:
         first = builder.mul(loop.index, distance)
+        for place in places:
+            builder.store(ir.Constant(vector, None), sums[place])
         if width == 1:  # one vector is seldom left: not worth the code
             add(first, count, range(rows))
         else:
@@ -77,10 +77,14 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
                         add(first, count, range(rows - 1))
                     with otherwise:
                         add(first, count, range(rows))
-    for r, v in places:
-        value = load_at(builder, at(before, before_row, r, v), vector)
-        value = builder.fadd(value, builder.load(sums[r, v]))
-        store_at(builder, value, at(c, c_row, r, v))
+        # Each run is added up by itself: the fewer numbers in a sum, the smaller its error.
+        is_first = cgutils.is_null(builder, loop.index)
+        onto = builder.select(is_first, before, c)
+        onto_row = builder.select(is_first, before_row, c_row)
+        for r, v in places:
+            value = load_at(builder, at(onto, onto_row, r, v), vector)
+            value = builder.fadd(value, builder.load(sums[r, v]))
+            store_at(builder, value, at(c, c_row, r, v))
 
 
 @intrinsic(prefer_literal=True)
