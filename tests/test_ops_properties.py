@@ -8,7 +8,7 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -396,6 +396,7 @@ def matmul_shapes(draw):
 
 @settings(examples, max_examples=150)
 @given(matmul_shapes(), SEEDS)
+@example(((1, 0, 0), (0, 0)), 0)
 def test_matmul(shapes, seed):
     """Values as NumPy's; gradients as those of the same product written as an einsum."""
     a, b = (numbers(seed + i, s) for i, s in enumerate(shapes))

@@ -25,7 +25,7 @@ def matmul(a, b):
         return a.dot(b) if b.ndim == 2 else np.matmul(a, b)  # dot starts sooner
     if a.dtype is not b.dtype or a.dtype not in REAL or min(a.ndim, b.ndim) < 2:
         return np.matmul(a, b)
-    if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:  # one product over the whole batch
+    if b.ndim == 2 < a.ndim and a.size and a.flags.c_contiguous:  # one product of the whole batch
         return matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     if a.size * b.shape[-1] <= SMALL:
         return np.matmul(a, b)
