@@ -20,6 +20,7 @@ from .simd import (
     WORD,
     Vector,
     body,
+    cases,
     lanes,
     load,
     load_at,
@@ -89,15 +90,8 @@ def _dots(typingctx, like, outputs, taps, x, steps, g, plane, places, count, sum
                 before = load_at(builder, at, vector)
                 store_at(builder, builder.fadd(before, builder.load(values[o, k])), at)
 
-        end = builder.append_basic_block("end")
-        choice = builder.switch(taps, end)
-        for number in range(1, TAPS + 1):
-            block = builder.append_basic_block(f"taps{number}")
-            choice.add_case(WORD(number), block)
-            builder.position_at_end(block)
+        for number in cases(builder, taps, range(1, TAPS + 1)):
             emit(number)
-            builder.branch(end)
-        builder.position_at_end(end)
         return context.get_dummy_value()
 
     return types.void(like, outputs, *(i64,) * 9), codegen

@@ -131,6 +131,19 @@ def store_lanes(builder, value, at, first, last):
     function_on(builder, "llvm.masked.store.{}.p0", vector, ir.VoidType(), args)
 
 
+def cases(builder, value, counts):
+    """For each of some counts: generate, in the loop's body, what is done where it is the value."""
+    end = builder.append_basic_block("end")
+    choice = builder.switch(value, end)
+    for count in counts:
+        block = builder.append_basic_block(f"count{count}")
+        choice.add_case(WORD(count), block)
+        builder.position_at_end(block)
+        yield count
+        builder.branch(end)
+    builder.position_at_end(end)
+
+
 # What compiled code calls
 
 

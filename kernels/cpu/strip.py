@@ -18,6 +18,7 @@ from .simd import (
     REGISTER_BYTES,
     WORD,
     Vector,
+    cases,
     inlined,
     load_at,
     multiply_add,
@@ -113,15 +114,8 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
                 builder.gep(before, [builder.mul(first, before_row)]), before_row,
                 builder.gep(c, [builder.mul(first, c_row)]), c_row, (*runs, *ends),
             )  # fmt: skip
-            end = builder.append_basic_block("end")
-            choice = builder.switch(builder.sub(last, first), end)
-            for rows in range(1, ROWS + 1):
-                block = builder.append_basic_block(f"rows{rows}")
-                choice.add_case(WORD(rows), block)
-                builder.position_at_end(block)
+            for rows in cases(builder, builder.sub(last, first), range(1, ROWS + 1)):
                 _tile(builder, vector, rows, vectors, *given)
-                builder.branch(end)
-            builder.position_at_end(end)
         return context.get_dummy_value()
 
     return types.void(like, width, *(i64,) * 9, RUNS), codegen

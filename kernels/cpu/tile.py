@@ -9,6 +9,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .simd import cases
+
 # A vector register, in bytes, and as many rows as leave registers for the factors beside the sums.
 VECTOR, MOST_ROWS = 32, 6
 if binding.get_host_cpu_features().get("avx512f"):
@@ -30,15 +32,8 @@ def tile(typingctx, rows, k, a, a_row, a_step, b, c, c_row, more, zero):
     def codegen(context, builder, signature, args):
         rows, *given, _ = args
         code = _TileCode(builder, context.get_value_type(zero), 4 if zero == types.float32 else 8)
-        end = builder.append_basic_block("end")
-        choice = builder.switch(rows, end)
-        for count in range(1, MOST_ROWS + 1):
-            block = builder.append_basic_block(f"rows{count}")
-            choice.add_case(WORD(count), block)
-            builder.position_at_end(block)
+        for count in cases(builder, rows, range(1, MOST_ROWS + 1)):
             code.emit(count, *given)
-            builder.branch(end)
-        builder.position_at_end(end)
         return context.get_dummy_value()
 
     return types.void(*(types.int64,) * 8, types.boolean, zero), codegen
