@@ -6,20 +6,21 @@ import numba
 import numpy as np
 import pytest
 from scipy import special
-from tinygrad_like.kernels.cpu import vector_math
+from tinygrad_like.kernels.cpu import lookup, vector_math
 from tinygrad_like.kernels.cpu.compile import OPTIONS
+from tinygrad_like.kernels.cpu.each import each_of_one
 
 L = np.longdouble  # 64 bits of mantissa on x86: enough to judge float64
 
 
 @numba.njit(**vector_math.EXACTLY)
 def normal_cdf(x):
-    return vector_math.normal(x)[0]
+    return vector_math.mirrored(vector_math.normal_tail(x)[1], x)
 
 
 @numba.njit(**vector_math.EXACTLY)
 def bell(x):
-    return vector_math.normal(x)[1]
+    return vector_math.normal_tail(x)[2]
 
 
 # name, function, truth for long doubles, range, ULP in float32 and in float64
@@ -32,6 +33,7 @@ FUNCTIONS = [
     ("normal_cdf", normal_cdf, None, (-12.5, 9), 8, 12),
     ("bell", bell, lambda x: np.exp(-x * x / 2), (-12.5, 12.5), 3, 4),
 ]
+BY_TABLES = {"exp": 1.5, "sigmoid": 3, "normal_cdf": 8, "bell": 3}  # ULP of float32, of vectors
 
 
 def exact_cdf(x):
@@ -56,6 +58,15 @@ def mapped(function, x):
     return y, "".join(loop.inspect_asm().values())
 
 
+def mapped_by_each(function, x):
+    """As mapped, by a loop over a formula, which may take vectors."""
+    formula = each_of_one(lambda real: lambda x: function(x))
+    loop = numba.njit(**OPTIONS)(lambda x, y: formula(x, y))
+    y = np.full_like(x, 7)
+    loop(x, y)
+    return y
+
+
 def arguments(low, high, dtype):
     rng = np.random.default_rng(0)
     small = np.logspace(-30, 0, 2000)
@@ -63,18 +74,37 @@ def arguments(low, high, dtype):
     return x[(x >= low) & (x <= high)].astype(dtype)
 
 
+def check_errors(name, truth, bound, x, y):
+    exact = SPECIAL[name](x.astype(np.float64)) if truth is None else truth(x.astype(L))
+    unit = np.spacing(np.abs(exact).astype(x.dtype)).astype(L)
+    error = np.abs(y.astype(L) - exact) / unit
+    worst = error.argmax()
+    assert error[worst] <= bound, f"{name}({x[worst]!r}) is {y[worst]!r}, not {exact[worst]!r}"
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row[0])
 def test_the_error_is_a_few_units_in_the_last_place(row, dtype):
     name, function, truth, span, *bounds = row
     x = arguments(*span, dtype)
-    y, _ = mapped(function, x)
-    exact = SPECIAL[name](x.astype(np.float64)) if truth is None else truth(x.astype(L))
-    unit = np.spacing(np.abs(exact).astype(dtype)).astype(L)
-    error = np.abs(y.astype(L) - exact) / unit
-    worst = error.argmax()
-    bound = bounds[dtype is np.float64]
-    assert error[worst] <= bound, f"{name}({x[worst]!r}) is {y[worst]!r}, not {exact[worst]!r}"
+    check_errors(name, truth, bounds[dtype is np.float64], x, mapped(function, x)[0])
+
+
+@pytest.mark.skipif(not lookup.HERE, reason="tables in registers need AVX-512")
+@pytest.mark.parametrize("name", BY_TABLES)
+def test_the_error_by_tables_is_as_small(name):
+    function, truth, span = next(row[1:4] for row in FUNCTIONS if row[0] == name)
+    x = arguments(*span, np.float32)
+    check_errors(name, truth, BY_TABLES[name], x, mapped_by_each(function, x))
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100])
+def test_loops_over_formulas_reach_each_element_once(size):
+    x = np.linspace(-3, 3, size, dtype=np.float32)
+    memory = np.full(size + 2, 7, np.float32)
+    double = each_of_one(lambda real: lambda x: x + x)
+    numba.njit(**OPTIONS)(lambda x, y: double(x, y))(x, memory[1:-1])
+    np.testing.assert_array_equal(memory, [7, *(x + x), 7])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -94,10 +124,30 @@ def test_nan_passes_and_infinities_give_the_limits(function, limits, dtype):
     np.testing.assert_array_equal(mapped(function, x)[0], np.array(limits, dtype))
 
 
+@pytest.mark.skipif(not lookup.HERE, reason="tables in registers need AVX-512")
+@pytest.mark.parametrize(
+    ("function", "limits"),
+    [
+        (vector_math.exp, [np.nan, np.inf, 0, 1, np.inf, 0]),
+        (vector_math.sigmoid, [np.nan, 1, 0, 0.5, 1, 0]),
+        (normal_cdf, [np.nan, 1, 0, 0.5, 1, 0]),
+        (bell, [np.nan, 0, 0, 1, 0, 0]),
+    ],
+    ids=["exp", "sigmoid", "normal_cdf", "bell"],
+)
+def test_the_limits_by_tables(function, limits):
+    x = np.array([np.nan, np.inf, -np.inf, 0, 1e30, -1e30], np.float32)
+    np.testing.assert_array_equal(mapped_by_each(function, x), np.array(limits, np.float32))
+
+
 def test_exp_overflows_to_infinity_and_underflows_to_zero():
     for dtype, edge in ((np.float32, 88.8), (np.float64, 709.8)):
         y, _ = mapped(vector_math.exp, np.array([edge, -edge], dtype))
         np.testing.assert_array_equal(y, [np.inf, 0])
+    x = np.array([88.7228, 88.73, -87.33, -87.34], np.float32)  # the last two: 2^-126 and below
+    y = mapped_by_each(vector_math.exp, x)
+    np.testing.assert_array_equal(y, [y[0], np.inf, y[2], 0])
+    np.testing.assert_allclose(y[[0, 2]], np.exp(x[[0, 2]].astype(np.float64)), rtol=1e-7)
 
 
 @pytest.mark.skipif(

@@ -10,10 +10,12 @@ import numpy as np
 
 from .. import reference
 from .compile import jit
+from .each import each_of_one, each_of_two
 from .memory import empty
+from .simd import fma
 from .threads import pool, run, share, tasks_for
 from .vector_math import erf as erf_of
-from .vector_math import exp, log1p_of_part, normal
+from .vector_math import exp, log1p_of_part, mirrored, normal_tail, positive
 from .vector_math import sigmoid as sigmoid_of
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
@@ -109,6 +111,68 @@ def _of_two(code, a, b):
     return y
 
 
+# Formulas by means of exponentials
+
+
+def _silu(real):
+    return lambda x: x * sigmoid_of(x)
+
+
+def _silu_backward(real):
+    one = real(1)
+
+    def gradient(g, x):
+        s = sigmoid_of(x)
+        return g * (s * fma(x, one - s, one))
+
+    return gradient
+
+
+def _gelu(real):
+    """max(x, 0) - t Phi(-t), t = |x|."""
+
+    def gelu(x):
+        t, tail, _ = normal_tail(x)
+        return fma(-t, tail, positive(x))
+
+    return gelu
+
+
+def _gelu_backward(real):
+    """Phi(x) + x Phi'(x) of -t, t = |x|; what it is of t is 1 less that."""
+    bell = real(BELL)
+
+    def gradient(g, x):
+        t, tail, density = normal_tail(x)
+        return g * mirrored(fma(t * -bell, density, tail), x)
+
+    return gradient
+
+
+def _gelu_tanh(real):
+    """x sigmoid(2 z), with z as in the tanh form."""
+    rate, cubic = real(RATE), real(RATE * CUBIC)
+    return lambda x: x * sigmoid_of(x * fma(x * x, cubic, rate))
+
+
+def _gelu_tanh_backward(real):
+    one, rate, cubic, cubic3 = real(1), real(RATE), real(RATE * CUBIC), real(3 * RATE * CUBIC)
+
+    def gradient(g, x):
+        square = x * x
+        s = sigmoid_of(x * fma(square, cubic, rate))
+        return g * fma(x * (s * (one - s)), fma(square, cubic3, rate), s)
+
+    return gradient
+
+
+_sigmoids = each_of_one(lambda real: lambda x: sigmoid_of(x))
+_silus, _silu_gradients = each_of_one(_silu), each_of_two(_silu_backward)
+_softplus_gradients = each_of_two(lambda real: lambda g, x: g * sigmoid_of(x))
+_gelus, _gelu_gradients = each_of_one(_gelu), each_of_two(_gelu_backward)
+_gelus_tanh, _gelu_tanh_gradients = each_of_one(_gelu_tanh), each_of_two(_gelu_tanh_backward)
+
+
 @jit
 def _unary(pool, code, x, y):
     run(pool, _unary_part, (code, x, y), tasks_for(pool, x.size, TASK))
@@ -118,28 +182,23 @@ def _unary(pool, code, x, y):
 def _unary_part(task, tasks, code, x, y):
     lo, hi = share(task, tasks, x.size)
     x, y = x[lo:hi], y[lo:hi]
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    rate, cubic = x.dtype.type(RATE), x.dtype.type(CUBIC)
+    zero = x.dtype.type(0)
     if code == ERF:
         for i in range(x.size):
             y[i] = erf_of(x[i])
     elif code == SIGMOID:
-        for i in range(x.size):
-            y[i] = sigmoid_of(x[i])
+        _sigmoids(x, y)
     elif code == SILU:
-        for i in range(x.size):
-            y[i] = x[i] * sigmoid_of(x[i])
+        _silus(x, y)
     elif code == SOFTPLUS:
         for i in range(x.size):
-            positive = x[i] > zero
-            small = log1p_of_part(exp(-x[i] if positive else x[i]))
-            y[i] = x[i] + small if positive else small
+            above = x[i] > zero
+            small = log1p_of_part(exp(-x[i] if above else x[i]))
+            y[i] = x[i] + small if above else small
     elif code == GELU:
-        for i in range(x.size):
-            y[i] = x[i] * normal(x[i])[0]
+        _gelus(x, y)
     elif code == GELU_TANH:
-        for i in range(x.size):
-            y[i] = x[i] * sigmoid_of(rate * (x[i] * (one + cubic * (x[i] * x[i]))))
+        _gelus_tanh(x, y)
     else:
         for i in range(x.size):
             y[i] = zero if x[i] <= zero else x[i]
@@ -154,8 +213,7 @@ def _binary(pool, code, a, b, y):
 def _binary_part(task, tasks, code, g, x, y):
     lo, hi = share(task, tasks, x.size)
     g, x, y = g[lo:hi], x[lo:hi], y[lo:hi]
-    zero, one, bell = x.dtype.type(0), x.dtype.type(1), x.dtype.type(BELL)
-    rate, cubic, cubic3 = x.dtype.type(RATE), x.dtype.type(CUBIC), x.dtype.type(3 * CUBIC)
+    zero, one = x.dtype.type(0), x.dtype.type(1)
     if code == ADD:
         for i in range(x.size):
             y[i] = g[i] + x[i]
@@ -163,21 +221,13 @@ def _binary_part(task, tasks, code, g, x, y):
         for i in range(x.size):
             y[i] = g[i] * (x[i] * (one - x[i]))
     elif code == SILU:
-        for i in range(x.size):
-            s = sigmoid_of(x[i])
-            y[i] = g[i] * (s * (one + x[i] * (one - s)))
+        _silu_gradients(g, x, y)
     elif code == SOFTPLUS:
-        for i in range(x.size):
-            y[i] = g[i] * sigmoid_of(x[i])
+        _softplus_gradients(g, x, y)
     elif code == GELU:
-        for i in range(x.size):
-            below, density = normal(x[i])
-            y[i] = g[i] * (below + x[i] * (bell * density))
+        _gelu_gradients(g, x, y)
     elif code == GELU_TANH:
-        for i in range(x.size):
-            square = x[i] * x[i]
-            s = sigmoid_of(rate * (x[i] * (one + cubic * square)))
-            y[i] = g[i] * (s + x[i] * (s * (one - s)) * (rate * (one + cubic3 * square)))
+        _gelu_tanh_gradients(g, x, y)
     else:
         for i in range(x.size):
             y[i] = g[i] if x[i] > zero else zero

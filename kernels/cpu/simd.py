@@ -79,15 +79,15 @@ def store_at(builder, value, at):
 
 def size_of(vector):
     """Bytes of one number."""
-    return 4 if vector.element == ir.FloatType() else 8
+    return 4 if getattr(vector, "element", vector) == ir.FloatType() else 8
 
 
 def function_on(builder, name, vector, result, args):
-    """Call one of LLVM's functions for a kind of vector."""
-    element = "f32" if size_of(vector) == 4 else "f64"
+    """Call one of LLVM's functions for a kind of vector, or of number."""
+    lanes = f"v{vector.count}" if isinstance(vector, ir.VectorType) else ""
     kind = ir.FunctionType(result, [x.type for x in args])
     function = cgutils.get_or_insert_function(
-        builder.module, kind, name.format(f"v{vector.count}{element}")
+        builder.module, kind, name.format(f"{lanes}f{8 * size_of(vector)}")
     )
     return builder.call(function, args)
 
@@ -202,6 +202,18 @@ def store_some(typingctx, x, i, v, first, last):
 
 
 @intrinsic
+def first_lanes(typingctx, v, count):
+    """v in its first lanes, 0 in those from `count` on."""
+
+    def codegen(context, builder, sig, args):
+        vector = args[0].type
+        mask = _lanes(builder, vector.count, WORD(0), args[1])
+        return builder.select(mask, args[0], ir.Constant(vector, None))
+
+    return v(v, i64), codegen
+
+
+@intrinsic
 def splat(typingctx, x, i):
     """x[i] in all lanes."""
     kind = Vector(x.dtype)
@@ -226,8 +238,22 @@ def full(typingctx, x, value):
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """a * b + c."""
-    return a(a, b, c), lambda context, builder, sig, args: multiply_add(builder, *args)
+    """a * b + c of numbers, or of vectors and of numbers that stand for vectors of their like."""
+    kind = next((x for x in (a, b, c) if isinstance(x, Vector)), a)
+
+    def codegen(context, builder, sig, args):
+        return multiply_add(builder, *_spread_numbers(builder, kind, args))
+
+    return kind(a, b, c), codegen
+
+
+def _spread_numbers(builder, kind, values):
+    """Vectors as they are, numbers in all lanes of one."""
+    if not isinstance(kind, Vector):
+        return values
+    return [
+        x if isinstance(x.type, ir.VectorType) else spread(builder, x, kind.lanes) for x in values
+    ]
 
 
 def _over_lanes(builder, v, combine):
@@ -257,8 +283,35 @@ def total(typingctx, v):
 
 @intrinsic
 def greater(typingctx, a, b):
-    """The greater number of each lane; b where one is NaN."""
-    return a(a, b), lambda context, builder, sig, args: _greater(builder, *args)
+    """The greater number of each lane; b where one is NaN. a or b may be a number."""
+    return _pick(">", a, b)
+
+
+@intrinsic
+def lesser(typingctx, a, b):
+    """The lesser number of each lane; b where one is NaN. a or b may be a number."""
+    return _pick("<", a, b)
+
+
+def _pick(relation, a, b):
+    kind = _kind_of((a, b))
+
+    def codegen(context, builder, sig, args):
+        one, other = _spread_numbers(builder, kind, args)
+        return builder.select(builder.fcmp_ordered(relation, one, other), one, other)
+
+    return kind(a, b), codegen
+
+
+@intrinsic
+def where_less(typingctx, a, b, yes, no):
+    """Lanes of `yes` where a < b, and of `no` elsewhere; all but a may be numbers."""
+
+    def codegen(context, builder, sig, args):
+        one, other, yes, no = _spread_numbers(builder, a, args)
+        return builder.select(builder.fcmp_ordered("<", one, other), yes, no)
+
+    return a(a, b, yes, no), codegen
 
 
 @intrinsic
@@ -311,19 +364,40 @@ def store_every(typingctx, x, i, v, step, first, last):
     return types.void(x, i64, v, *(i64,) * 3), codegen
 
 
+def _kind_of(args):
+    """The type of the vectors among two operands of one dtype, or None."""
+    kinds = [x for x in args if isinstance(x, Vector)]
+    if not kinds or len(args) != 2:
+        return None
+    return kinds[0] if all(x in (kinds[0], kinds[0].dtype) for x in args) else None
+
+
+@infer_global(operator.neg)
+class _Negative(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(args[0], *args) if isinstance(args[0], Vector) else None
+
+
+@lower_builtin(operator.neg, Vector)
+def _negate(context, builder, sig, args):
+    return builder.fneg(*args)
+
+
 def _operator(function, instruction):
     @infer_global(function)
     class _Typing(AbstractTemplate):
         def generic(self, args, kws):
-            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
-                return signature(args[0], *args)
-            return None
+            kind = _kind_of(args)
+            return kind and signature(kind, *args)
 
-    @lower_builtin(function, Vector, Vector)
-    def _lowering(context, builder, sig, args):
-        return getattr(builder, instruction)(*args)
+    def lowering(context, builder, sig, args):
+        return getattr(builder, instruction)(*_spread_numbers(builder, sig.return_type, args))
+
+    for operands in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
+        lower_builtin(function, *operands)(lowering)
 
 
 _operator(operator.add, "fadd")
 _operator(operator.sub, "fsub")
 _operator(operator.mul, "fmul")
+_operator(operator.truediv, "fdiv")

@@ -9,8 +9,22 @@ import numpy as np
 
 from .. import reference
 from .compile import jit
+from .each import by_array
 from .memory import empty
-from .simd import body, full, greater, greatest, lanes, load
+from .simd import (
+    body,
+    first_lanes,
+    full,
+    greater,
+    greatest,
+    inlined,
+    lanes,
+    load,
+    load_some,
+    store,
+    store_some,
+)
+from .simd import total as sum_of
 from .threads import pool, run, share, tasks_for
 from .vector_math import exp
 
@@ -88,46 +102,84 @@ def _tasks(pool, x):
     return max(1, min(tasks_for(pool, x.size, TASK), x.shape[0]))
 
 
+# Rows are passed as (x, r), not as x[r]: threads that count references to one array hinder each
+# other. The instructions for vectors take x as flat.
+
+
 @body
-def _maximum(x):
-    """As if there were no NaN: exp(NaN - anything) will show one."""
-    size = lanes(x)
+def _peak(x, r):
+    """The maximum of a row, to be subtracted before exp; 0 of a row that is -inf.
+
+    As if there were no NaN: exp(NaN - anything) will show one.
+    """
+    size, n = lanes(x), x.shape[1]
     top = x.dtype.type(-np.inf)
-    whole = x.size // (2 * size) * (2 * size)
+    start, whole = r * n, n // (2 * size) * (2 * size)
     if whole:
         a, b = full(x, top), full(x, top)
-        for i in range(0, whole, 2 * size):
+        for i in range(start, start + whole, 2 * size):
             a, b = greater(load(x, i), a), greater(load(x, i + size), b)
         top = greatest(greater(a, b))
-    for i in range(whole, x.size):
-        top = x[i] if x[i] > top else top
-    return top
-
-
-@jit
-def _peak(x):
-    """The maximum, to be subtracted before exp; 0 of a row that is -inf."""
-    top = _maximum(x)
+    for i in range(whole, n):
+        top = x[r, i] if x[r, i] > top else top
     return x.dtype.type(0) if top == -np.inf else top
 
 
-@jit
-def _exponentials(x, peak, y):
-    """y = exp(x - peak); returns the sum, 1 for a row that is -inf."""
+@body
+def _exponentials_by_number(x, r, shift, scale, y):
     total = x.dtype.type(0)
-    for i in range(x.size):
-        e = exp(x[i] - peak)
-        y[i] = e
+    for i in range(x.shape[1]):
+        e = scale * exp(x[r, i] - shift)
+        y[r, i] = e
         total += e
-    return total if total != 0 else x.dtype.type(1)
+    return total
 
 
-@jit
-def _sum_of_exponentials(x, peak):
+@body
+def _exponentials_by_vector(x, r, shift, scale, y):
+    size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
+    start, rest = r * n, n % size
+    end = start + n - rest
+    for i in range(start, end, size):
+        e = scale * exp(load(x, i) - shift)
+        store(y, i, e)
+        total = total + e
+    if rest:
+        e = scale * exp(load_some(x, end, 0, rest) - shift)
+        store_some(y, end, e, 0, rest)
+        total = total + first_lanes(e, rest)
+    return sum_of(total)
+
+
+@body
+def _sum_by_number(x, r, shift):
     total = x.dtype.type(0)
-    for i in range(x.size):
-        total += exp(x[i] - peak)
-    return total if total != 0 else x.dtype.type(1)
+    for i in range(x.shape[1]):
+        total += exp(x[r, i] - shift)
+    return total
+
+
+@body
+def _sum_by_vector(x, r, shift):
+    size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
+    start, rest = r * n, n % size
+    end = start + n - rest
+    for i in range(start, end, size):
+        total = total + exp(load(x, i) - shift)
+    if rest:
+        total = total + first_lanes(exp(load_some(x, end, 0, rest) - shift), rest)
+    return sum_of(total)
+
+
+# Of a row: y = scale exp(x - shift), and the sum of it; the sum of exp(x - shift).
+_exponentials = by_array(_exponentials_by_number, _exponentials_by_vector)
+_sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
+
+
+@inlined
+def _or_one(total):
+    """A sum of exponentials to divide by: 1 for a row that is -inf."""
+    return total if total != 0 else total + 1
 
 
 @jit
@@ -140,16 +192,15 @@ def _softmax_part(task, tasks, code, x, y):
     lo, hi = share(task, tasks, x.shape[0])
     one = x.dtype.type(1)
     for r in range(lo, hi):
-        row, to = x[r], y[r]
-        peak = _peak(row)
+        peak = _peak(x, r)
         if code == SOFTMAX:
-            scale = one / _exponentials(row, peak, to)
-            for i in range(to.size):
-                to[i] *= scale
+            scale = one / _or_one(_exponentials(x, r, peak, one, y))
+            for i in range(x.shape[1]):
+                y[r, i] *= scale
         else:
-            log_total = x.dtype.type(math.log(_sum_of_exponentials(row, peak)))
-            for i in range(to.size):
-                to[i] = (row[i] - peak) - log_total
+            log_total = x.dtype.type(math.log(_or_one(_sum_of_exponentials(x, r, peak))))
+            for i in range(x.shape[1]):
+                y[r, i] = (x[r, i] - peak) - log_total
 
 
 @jit
@@ -161,18 +212,18 @@ def _softmax_backward(pool, code, g, y, dx):
 def _softmax_backward_part(task, tasks, code, g, y, dx):
     lo, hi = share(task, tasks, y.shape[0])
     for r in range(lo, hi):
-        a, b, to = g[r], y[r], dx[r]
         total = y.dtype.type(0)
         if code == SOFTMAX:
-            for i in range(a.size):
-                total += a[i] * b[i]
-            for i in range(a.size):
-                to[i] = b[i] * (a[i] - total)
+            for i in range(y.shape[1]):
+                total += g[r, i] * y[r, i]
+            for i in range(y.shape[1]):
+                dx[r, i] = y[r, i] * (g[r, i] - total)
         else:
-            for i in range(a.size):
-                total += a[i]
-            for i in range(a.size):
-                to[i] = a[i] - exp(b[i]) * total
+            for i in range(y.shape[1]):
+                total += g[r, i]
+            _exponentials(y, r, y.dtype.type(0), -total, dx)
+            for i in range(y.shape[1]):
+                dx[r, i] += g[r, i]
 
 
 @jit
@@ -184,11 +235,11 @@ def _cross_entropy(pool, logits, labels, losses, lse):
 def _cross_entropy_part(task, tasks, logits, labels, losses, lse):
     lo, hi = share(task, tasks, logits.shape[0])
     for r in range(lo, hi):
-        row = logits[r]
-        peak = _peak(row)
-        log_total = logits.dtype.type(math.log(_sum_of_exponentials(row, peak)))
+        peak = _peak(logits, r)
+        total = _or_one(_sum_of_exponentials(logits, r, peak))
+        log_total = logits.dtype.type(math.log(total))
         lse[r] = peak + log_total
-        losses[r] = log_total - (row[labels[r]] - peak)
+        losses[r] = log_total - (logits[r, labels[r]] - peak)
 
 
 @jit
@@ -201,7 +252,5 @@ def _cross_entropy_backward(pool, g, logits, labels, lse, dlogits):
 def _cross_entropy_backward_part(task, tasks, g, logits, labels, lse, dlogits):
     lo, hi = share(task, tasks, logits.shape[0])
     for r in range(lo, hi):
-        row, to = logits[r], dlogits[r]
-        for i in range(row.size):
-            to[i] = g[r] * exp(row[i] - lse[r])
-        to[labels[r]] = g[r] * (exp(row[labels[r]] - lse[r]) - logits.dtype.type(1))
+        _exponentials(logits, r, lse[r], g[r], dlogits)
+        dlogits[r, labels[r]] = g[r] * (exp(logits[r, labels[r]] - lse[r]) - logits.dtype.type(1))

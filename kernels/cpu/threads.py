@@ -208,6 +208,22 @@ def _start(pool, body, data, tasks):
     _store(_at(pool, BUSY), 0)
 
 
+def _borrowed(context, builder, kind, value):
+    """An array without its owner, so that nobody counts references to it: threads that count those
+    to one array hinder each other. Who calls `run` holds on to the array until all tasks are done.
+    """
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo = cgutils.get_null_value(array.meminfo.type)
+        return array._getvalue()
+    if isinstance(kind, types.BaseTuple):
+        parts = zip(kind, cgutils.unpack_tuple(builder, value), strict=True)
+        return context.make_tuple(
+            builder, kind, [_borrowed(context, builder, part, x) for part, x in parts]
+        )
+    return value
+
+
 @intrinsic
 def run(typingctx, pool, body, args, tasks):
     """`body(task, tasks, *args)` for each task in range(tasks), on all threads of the pool.
@@ -229,7 +245,10 @@ def run(typingctx, pool, body, args, tasks):
         packed = values[2]
         data, task, count = entry.args
         arrays = inner.load(inner.inttoptr(data, packed.type.as_pointer()))
-        arrays = cgutils.unpack_tuple(inner, arrays, len(args))
+        arrays = [
+            _borrowed(context, inner, kind, value)
+            for kind, value in zip(args, cgutils.unpack_tuple(inner, arrays), strict=True)
+        ]
         context.active_code_library.add_linking_library(compiled.library)
         function = context.declare_function(builder.module, compiled.fndesc)
         context.call_conv.call_function(

@@ -4,7 +4,8 @@ There is no branch and no call in them. They take float32 and float64, NaN passe
 infinities give their limits, and what would be a subnormal number is 0. The errors, in units in the
 last place (ULP) of the result, are measured over the whole range by tests/test_cpu_vector_math.py.
 
-To be called from compiled code, in loops over `range(x.size)` of a slice.
+To be called from compiled code, in loops over `range(x.size)` of a slice. Some also take vectors of
+float32 on a CPU that has registers for lookup.py's tables: loops over these are made by each.py.
 """
 
 import math
@@ -13,6 +14,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
+from . import lookup
 from .compile import OPTIONS
 
 # Nothing may be reordered here: the order is what makes the last digits right.
@@ -39,18 +41,28 @@ def same_bits(typingctx, x):
     return to(x), codegen
 
 
-def by_dtype(name, single, double, doc):
-    """A function for compiled code that takes float32 by one function and float64 by another."""
+def by_dtype(name, single, double, doc, of_vectors=None):
+    """A function for compiled code that takes float32 by one function and float64 by another.
 
-    def stub(x):
+    of_vectors, if given, is the one that takes vectors of float32.
+    """
+
+    def stub(*args):
         raise NotImplementedError(f"{name} is for compiled code")
 
     stub.__name__, stub.__doc__ = name, doc
 
+    functions = {types.float32: single, types.float64: double, lookup.KIND: of_vectors}
+
     @overload(stub, jit_options=EXACTLY)
     def _choose(x):
-        chosen = {types.float32: single, types.float64: double}.get(x)
+        chosen = functions.get(x)
         return None if chosen is None else lambda x: chosen(x)
+
+    @overload(stub, jit_options=EXACTLY)
+    def _choose_of_two(x, y):
+        chosen = functions.get(x)
+        return None if chosen is None else lambda x, y: chosen(x, y)
 
     return stub
 
@@ -155,8 +167,8 @@ def _tanh64(x):
     return e / (e + 2.0)
 
 
-exp = by_dtype("exp", _exp32, _exp64, "e ** x.")
-sigmoid = by_dtype("sigmoid", _sigmoid32, _sigmoid64, "1 / (1 + exp(-x)).")
+exp = by_dtype("exp", _exp32, _exp64, "e ** x.", lookup.exp)
+sigmoid = by_dtype("sigmoid", _sigmoid32, _sigmoid64, "1 / (1 + exp(-x)).", lookup.sigmoid)
 tanh = by_dtype("tanh", _tanh32, _tanh64, "The hyperbolic tangent.")
 
 
@@ -198,7 +210,7 @@ COARSE32, COARSE64 = np.int32(-(1 << 12)), np.int64(-(1 << 27))  # masks of the 
 
 
 @exactly
-def _normal32(x):
+def _normal_tail32(x):
     t = -x if x < ZERO32 else x
     t = END32 if t > END32 else t
     coarse = same_bits(np.int32(same_bits(t) & COARSE32))
@@ -209,11 +221,11 @@ def _normal32(x):
     above, below = ONE32 + (z + z), z + THREE32
     inverse = ONE32 / (above * below)
     tail = HALF32 * bell * _tail32((z - THREE32) * above * inverse) * (below * inverse)
-    return (ONE32 - tail if x > ZERO32 else tail), bell
+    return t, tail, bell
 
 
 @exactly
-def _normal64(x):
+def _normal_tail64(x):
     t = -x if x < 0.0 else x
     t = END64 if t > END64 else t
     coarse = same_bits(same_bits(t) & COARSE64)
@@ -223,10 +235,14 @@ def _normal64(x):
     above, below = 1.0 + (z + z), z + 3.0
     inverse = 1.0 / (above * below)
     tail = 0.5 * bell * _tail64((z - 3.0) * above * inverse) * (below * inverse)
-    return (1.0 - tail if x > 0.0 else tail), bell
+    return t, tail, bell
 
 
-normal = by_dtype("normal", _normal32, _normal64, "(Phi(x), exp(-x^2 / 2)), Phi with a sharp tail.")
+normal_tail = by_dtype(
+    *("normal_tail", _normal_tail32, _normal_tail64),
+    "(t, Phi(-t), exp(-t^2 / 2)) of t = |x|, which is cut off where Phi(-t) is 0.",
+    lookup.normal_tail,
+)
 
 
 # erf(x) = x P(x^2) up to 1, then by the tail above.
@@ -247,8 +263,8 @@ ROOT_TWO32, ROOT_TWO64 = f32(math.sqrt(2)), math.sqrt(2)
 @exactly
 def _whole_erf32(x):
     t = -x if x < ZERO32 else x
-    above = _normal32(t * ROOT_TWO32)[0]
-    above = (above - ONE32) + above
+    tail = _normal_tail32(t * ROOT_TWO32)[1]
+    above = ONE32 - (tail + tail)
     above = -above if x < ZERO32 else above
     return x * _erf32(x * x) if t < ONE32 else above
 
@@ -256,8 +272,8 @@ def _whole_erf32(x):
 @exactly
 def _whole_erf64(x):
     t = -x if x < 0.0 else x
-    above = _normal64(t * ROOT_TWO64)[0]
-    above = (above - 1.0) + above
+    tail = _normal_tail64(t * ROOT_TWO64)[1]
+    above = 1.0 - (tail + tail)
     above = -above if x < 0.0 else above
     return x * _erf64(x * x) if t < 1.0 else above
 
@@ -291,3 +307,29 @@ def _log1p64(x):
 
 
 log1p_of_part = by_dtype("log1p_of_part", _log1p32, _log1p64, "log(1 + x) for 0 <= x <= 1.")
+
+
+@exactly
+def _positive32(x):
+    return ZERO32 if x < ZERO32 else x
+
+
+@exactly
+def _positive64(x):
+    return 0.0 if x < 0.0 else x
+
+
+@exactly
+def _mirrored32(y, x):
+    return ONE32 - y if x > ZERO32 else y
+
+
+@exactly
+def _mirrored64(y, x):
+    return 1.0 - y if x > 0.0 else y
+
+
+positive = by_dtype("positive", _positive32, _positive64, "max(x, 0).", lookup.positive)
+mirrored = by_dtype(
+    "mirrored", _mirrored32, _mirrored64, "1 - y if x > 0, else y.", lookup.mirrored
+)
