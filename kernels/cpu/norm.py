@@ -9,29 +9,12 @@ import numpy as np
 from .. import reference
 from .compile import jit
 from .memory import empty
+from .simd import fma, full, inside, lanes, load_some, store_some, total
 from .threads import pool, run, share, tasks_for, threads_of
 
 REAL = {np.dtype(np.float32), np.dtype(np.float64)}
 TASK = 1 << 13  # elements that are worth a thread
 SHORT = 8  # elements of a channel in one image, below which batch norm is the reference's
-
-
-def _fit(*arrays):
-    """Whether all that are not None have one real dtype."""
-    dtypes = {a.dtype for a in arrays if a is not None}
-    return len(dtypes) == 1 and dtypes <= set(REAL)
-
-
-def _or_ones(weight, n, dtype):
-    return np.ones(n, dtype) if weight is None else weight
-
-
-def _or_zeros(bias, n, dtype):
-    return np.zeros(n, dtype) if bias is None else bias
-
-
-def _wanted(grads, needs):
-    return tuple(grad if need else None for grad, need in zip(grads, needs, strict=True))
 
 
 def layer_norm(x, weight, bias, eps):
@@ -187,22 +170,44 @@ def _rows_backward_all(pool, centred, g, x, weight, mean, rstd, dx, dweight, dbi
 @jit
 def _rows_backward_part(task, tasks, centred, g, x, weight, mean, rstd, dx, parts):
     lo, hi = share(task, tasks, x.shape[0])
-    real = x.dtype.type
-    share_of_one = real(1 / max(1, x.shape[1]))
+    real, size, n = x.dtype.type, lanes(x), x.shape[1]
+    share_of_one, rest = real(1 / max(1, n)), n % size
     dweight, dbias = parts[task, 0], parts[task, 1]
     for r in range(lo, hi):
-        grad, row, to, m, scale = g[r], x[r], dx[r], mean[r], rstd[r]
-        plain, along = real(0), real(0)
-        for i in range(row.size):
-            plain += grad[i] * weight[i]
-            along += grad[i] * weight[i] * ((row[i] - m) * scale)
-        plain = plain * share_of_one if centred else real(0)
-        along *= share_of_one
-        for i in range(row.size):
-            to[i] = scale * (grad[i] * weight[i] - plain - (row[i] - m) * scale * along)
-        for i in range(row.size):
-            dweight[i] += grad[i] * ((row[i] - m) * scale)
-            dbias[i] += grad[i]
+        start, m, scale = r * n, mean[r], rstd[r]
+        plain, along = full(x, real(0)), full(x, real(0))
+        for i in range(0, n - rest, size):
+            grad, normal = _weighted(g, x, weight, m, scale, start, i, size)
+            plain, along = plain + grad, fma(grad, normal, along)
+        if rest:
+            grad, normal = _weighted(g, x, weight, m, scale, start, n - rest, rest)
+            plain, along = plain + grad, fma(grad, normal, along)
+        shift = total(plain) * share_of_one if centred else real(0)
+        slope = total(along) * share_of_one
+        args = g, x, weight, m, scale, shift, slope, dx, dweight, dbias, start
+        for i in range(0, n - rest, size):
+            _row_gradient(*args, i, size)
+        if rest:
+            _row_gradient(*args, n - rest, rest)
+
+
+@inside
+def _weighted(g, x, weight, m, scale, start, i, count):
+    """(g weight, (x - m) scale) of `count` columns from i on."""
+    grad = load_some(g, start + i, 0, count) * load_some(weight, i, 0, count)
+    return grad, (load_some(x, start + i, 0, count) - m) * scale
+
+
+@inside
+def _row_gradient(
+    g, x, weight, m, scale, shift, slope, dx, dweight, dbias, start, i, count
+):  # fmt: skip
+    grad = load_some(g, start + i, 0, count)
+    normal = (load_some(x, start + i, 0, count) - m) * scale
+    value = scale * (grad * load_some(weight, i, 0, count) - shift - normal * slope)
+    store_some(dx, start + i, value, 0, count)
+    store_some(dweight, i, fma(grad, normal, load_some(dweight, i, 0, count)), 0, count)
+    store_some(dbias, i, grad + load_some(dbias, i, 0, count), 0, count)
 
 
 # Channels: batch norm

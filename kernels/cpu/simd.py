@@ -24,6 +24,7 @@ from .compile import OPTIONS
 # becomes part of its callers' text, and the bodies of tasks get no entry for Python.
 inlined = numba.njit(inline="always", **OPTIONS)
 body = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
+inside = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
 WORD, INT = ir.IntType(64), ir.IntType(32)
 i64 = types.int64
