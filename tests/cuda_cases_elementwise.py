@@ -5,7 +5,7 @@ from cuda_case import Case
 
 SHAPES = ((1,), (3, 37), (0, 4), (40, 64))
 FORWARD = "erf sigmoid relu silu softplus".split()
-BACKWARD = "sigmoid relu silu softplus".split()
+BACKWARD = "sigmoid tanh relu silu softplus".split()
 
 
 def _case(name, shape, inputs, *options, special=False):

@@ -299,6 +299,12 @@ ROWS = [
         lambda g, x: k.sigmoid_backward(g, k.sigmoid(x)),
         lambda F, x: x.sigmoid(),
     ),
+    elementwise_row(
+        "tanh",
+        np.tanh,
+        lambda g, x: k.tanh_backward(g, np.tanh(x)),
+        lambda F, x: x.tanh(),
+    ),
     elementwise_row("silu", k.silu, k.silu_backward, lambda F, x: F.silu(x)),
     elementwise_row(
         "softplus", k.softplus, k.softplus_backward, lambda F, x: F.softplus(x, threshold=100)

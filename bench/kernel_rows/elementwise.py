@@ -48,6 +48,7 @@ def _activations(shape):
             lambda aten: lambda g, y: aten.threshold_backward(g, y, 0),
         ),
         "sigmoid": (lambda k: k.sigmoid_backward, lambda aten: aten.sigmoid_backward),
+        "tanh": (lambda k: k.tanh_backward, lambda aten: aten.tanh_backward),
         "silu": (lambda k: k.silu_backward, lambda aten: aten.silu_backward),
         "softplus": (
             lambda k: k.softplus_backward,

@@ -4,7 +4,10 @@ numba notices that a file has changed, but not that a file has which it calls in
 code of all kernels lies in a folder named after the contents of all their files.
 """
 
+import contextlib
+import functools
 import hashlib
+import inspect
 import tempfile
 from pathlib import Path
 
@@ -35,11 +38,34 @@ def _cache_folder():
 _CACHE = _cache_folder()
 
 
-def jit(function):
-    """Compile a kernel at its first call, for the types of its arguments, or load it from disk."""
+@contextlib.contextmanager
+def _cache():
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = _CACHE
     try:
-        return numba.njit(cache=True, **OPTIONS)(function)
+        yield
     finally:
         numba.config.CACHE_DIR = before
+
+
+def jit(function):
+    """Compile a kernel at its first call, for the types of its arguments, or load it from disk."""
+    with _cache():
+        return numba.njit(cache=True, **OPTIONS)(function)
+
+
+def ufunc(function):
+    """A function that returns a NumPy ufunc of a function of float32 or float64 numbers.
+
+    It is compiled when it is first asked for, and starts as soon as NumPy's own, in a fifth of a
+    kernel's time, but runs on one thread: for small arrays.
+    """
+
+    @functools.cache
+    def compiled():
+        count = len(inspect.signature(function).parameters)
+        kinds = [f"{real}({', '.join([real] * count)})" for real in ("float32", "float64")]
+        with _cache():
+            return numba.vectorize(kinds, cache=True)(function).ufunc
+
+    return compiled

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from .. import reference
-from .compile import jit
+from .compile import jit, ufunc
 from .each import each_of_one, each_of_two
 from .memory import empty
 from .simd import fma
@@ -20,12 +20,13 @@ from .vector_math import sigmoid as sigmoid_of
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread
+FEW = 1 << 11  # elements up to which NumPy calls a ufunc sooner than numba a kernel
 LARGE = 1 << 15  # elements from which on threads and recycled memory beat NumPy's sum
 
 RATE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # of gelu's tanh form
 BELL = 1 / math.sqrt(2 * math.pi)
 
-ERF, SIGMOID, SILU, SOFTPLUS, GELU, GELU_TANH, RELU, ADD = range(8)
+ERF, SIGMOID, TANH, SILU, SOFTPLUS, GELU, GELU_TANH, RELU, ADD = range(9)
 
 
 def erf(x):
@@ -35,12 +36,23 @@ def erf(x):
 
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
-    return _of_one(SIGMOID, x) if x.dtype in REAL else reference.sigmoid(x)
+    if x.dtype not in REAL:
+        return reference.sigmoid(x)
+    return _few_sigmoids()(x) if x.size <= FEW else _of_one(SIGMOID, x)
 
 
 def sigmoid_backward(g, y):
     """g y (1 - y)."""
+    if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
+        return _few_sigmoid_gradients()(g, y)
     return _of_two(SIGMOID, g, y) if _alike(g, y) else reference.sigmoid_backward(g, y)
+
+
+def tanh_backward(g, y):
+    """g (1 - y^2)."""
+    if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
+        return _few_tanh_gradients()(g, y)
+    return _of_two(TANH, g, y) if _alike(g, y) else reference.tanh_backward(g, y)
 
 
 def silu(x):
@@ -79,11 +91,15 @@ def gelu_backward(g, x, approximate):
 
 def relu(x):
     """max(x, 0)."""
-    return _of_one(RELU, x) if x.dtype in REAL else reference.relu(x)
+    if x.dtype not in REAL:
+        return reference.relu(x)
+    return _few_relus()(x) if x.size <= FEW else _of_one(RELU, x)
 
 
 def relu_backward(g, y):
     """g where y > 0, else 0."""
+    if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
+        return _few_relu_gradients()(g, y)
     return _of_two(RELU, g, y) if _alike(g, y) else reference.relu_backward(g, y)
 
 
@@ -109,6 +125,34 @@ def _of_two(code, a, b):
     y = empty(a.shape, a.dtype)
     _binary(pool(), code, a.reshape(-1), b.reshape(-1), y.reshape(-1))
     return y
+
+
+# Small arrays: NumPy's ufuncs of these
+
+
+@ufunc
+def _few_sigmoids(x):
+    return sigmoid_of(x)
+
+
+@ufunc
+def _few_sigmoid_gradients(g, y):
+    return g * (y * (1 - y))
+
+
+@ufunc
+def _few_tanh_gradients(g, y):
+    return g * (1 - y * y)
+
+
+@ufunc
+def _few_relus(x):
+    return 0 if x <= 0 else x
+
+
+@ufunc
+def _few_relu_gradients(g, y):
+    return g if y > 0 else 0
 
 
 # Formulas by means of exponentials
@@ -220,6 +264,9 @@ def _binary_part(task, tasks, code, g, x, y):
     elif code == SIGMOID:
         for i in range(x.size):
             y[i] = g[i] * (x[i] * (one - x[i]))
+    elif code == TANH:
+        for i in range(x.size):
+            y[i] = g[i] * (one - x[i] * x[i])
     elif code == SILU:
         _silu_gradients(g, x, y)
     elif code == SOFTPLUS:

@@ -19,10 +19,12 @@ REAL = np.dtype(np.float32), np.dtype(np.float64)
 
 def matmul(a, b):
     """a @ b."""
+    if a.ndim == b.ndim == 2 and a.itemsize > 2 and a.size * b.shape[1] <= SMALL:
+        return a.dot(b)  # starts sooner than np.matmul
     if a.dtype.char == "e" and all_half(a, b):
         return by_single(matmul, a, b)
     if a.ndim == 2 and a.size * b.shape[-1] <= SMALL:
-        return a.dot(b) if b.ndim == 2 else np.matmul(a, b)  # dot starts sooner
+        return np.matmul(a, b)
     if a.dtype is not b.dtype or a.dtype not in REAL or min(a.ndim, b.ndim) < 2:
         return np.matmul(a, b)
     if b.ndim == 2 < a.ndim and a.size and a.flags.c_contiguous:  # one product of the whole batch

@@ -23,6 +23,7 @@ from .elementwise import (
     silu_backward,
     softplus,
     softplus_backward,
+    tanh_backward,
 )
 from .index import gather_rows, scatter_add_
 from .linalg import linear, matmul

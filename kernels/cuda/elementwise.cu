@@ -59,6 +59,11 @@ extern "C" __global__ void sigmoid_backward(scalar_t* dx, const scalar_t* g, con
     map(dx, g, y, n, packs, [](acc_t g, acc_t y) { return g * y * (1 - y); });
 }
 
+extern "C" __global__ void tanh_backward(scalar_t* dx, const scalar_t* g, const scalar_t* y,
+                                         long long n, long long packs) {
+    map(dx, g, y, n, packs, [](acc_t g, acc_t y) { return g * (1 - y * y); });
+}
+
 extern "C" __global__ void relu(scalar_t* y, const scalar_t* x, long long n, long long packs) {
     map(y, x, n, packs, [](acc_t x) { return positive_part(x); });
 }

@@ -32,6 +32,11 @@ def sigmoid_backward(g, y):
     return _mapped("sigmoid_backward", reference.sigmoid_backward, g, y)
 
 
+def tanh_backward(g, y):
+    """dx = g * (1 - y^2), from the output y."""
+    return _mapped("tanh_backward", reference.tanh_backward, g, y)
+
+
 def relu(x):
     """y = max(x, 0)."""
     return _mapped("relu", reference.relu, x)
@@ -79,6 +84,7 @@ def _mapped(name, otherwise, *arrays):
     dtype = kernel_dtype(name, *arrays)
     if dtype is None:
         return otherwise(*arrays)
+    arrays = [a if a.flags.c_contiguous else a.copy("C") for a in arrays]
     out = np.empty_like(arrays[0])
     if out.size:
         flat.launch(SOURCE.kernel(name, dtype), out.size, dtype, out, *arrays)

@@ -17,6 +17,7 @@ from .activation import (
     silu_backward,
     softplus,
     softplus_backward,
+    tanh_backward,
 )
 from .attention import attention, attention_backward, attention_dropout
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
@@ -52,7 +53,10 @@ from .softmax import (
     softmax_backward,
 )
 
-TAKES_STRIDES = {"add", "attention", "attention_backward", "linear", "matmul"}
+TAKES_STRIDES = {
+    *("add", "attention", "attention_backward", "linear", "matmul"),
+    *("relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh_backward"),
+}
 
 __all__ = [
     "adagrad_",
@@ -112,6 +116,7 @@ __all__ = [
     "softplus",
     "softplus_backward",
     "sum_middle",
+    "tanh_backward",
     "uniform",
     "words_used",
 ]

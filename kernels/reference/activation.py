@@ -46,6 +46,12 @@ def sigmoid_backward(g, y):
     return narrow(wide(g) * wide_y * (1 - wide_y), y.dtype)
 
 
+def tanh_backward(g, y):
+    """dx = g * (1 - y^2), from the output y."""
+    wide_y = wide(y)
+    return narrow(wide(g) * (1 - wide_y * wide_y), y.dtype)
+
+
 def relu(x):
     """y = max(x, 0)."""
     return np.maximum(x, 0)

@@ -10,7 +10,7 @@ from tinygrad_like.backend import FLOATING, INEXACT, result_dtype
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import OutputPlan
-from tinygrad_like.engine.tensor import Node, Tensor, mode, new_node, next_serial, wrap
+from tinygrad_like.engine.tensor import Node, Tensor, blank, mode, new_node, next_serial, wrap
 
 BY_TYPE = backend.BY_TYPE
 NO_ATTRIBUTES: dict[str, Any] = {}
@@ -25,21 +25,27 @@ def function_of(record):
     saves_more = bool(record.saves)
     several, differentiable = record.several, bool(record.rules or record.backward)
     count = -1 if record.variadic else len(record.inputs)
-    most = count + len(record.attributes)
+    most, first_attribute = count + len(record.attributes), next(iter(record.attributes), None)
 
     # The short ways: one Tensor, or two without attributes, as in most calls of most models, and
     # arrays, as in most rules. What is unusual they leave to `in_full`.
     quick = count in (1, 2) and not (several or saves_more or any_dtype)
     quick_one, quick_two = quick and count == 1, quick and count == 2 and not (view or floating)
+    known_plans: list[Any] = [None] * 4  # of these short ways, by the set of inputs with a node
 
     def apply_to_one(a, attributes=NO_ATTRIBUTES):
         x = a._data
-        main = type(x)
-        if main not in BY_TYPE or mode.unusual or (floating and x.dtype.kind in "biu"):
+        main, recorded = type(x), mode.plain
+        if main not in BY_TYPE or (floating and x.dtype.kind in "biu"):
             return in_full((a,), attributes)
-        for name, value in attributes.items():
-            if type(value) is Tensor or name not in attributes_known:
-                return in_full((a,), attributes)
+        if not recorded and mode.unusual:
+            return in_full((a,), attributes)
+        if attributes is not NO_ATTRIBUTES:
+            if type(attributes) is not dict:  # a second argument, of a method that has none
+                return in_full((a, attributes), {})
+            for name, value in attributes.items():
+                if type(value) is Tensor or name not in attributes_known:
+                    return in_full((a,), attributes)
         be = BY_TYPE[main]
         try:
             out = forward(be, x, **attributes)
@@ -50,19 +56,22 @@ def function_of(record):
             out = be.xp.asarray(out)
         if out.dtype is not x.dtype:
             out = _weak_integers(out, (x,))
+            recorded = recorded and out.dtype.kind in INEXACT
         version = a.version if (view or out is x) and _shares_memory(be, out, x) else [0]
         node = a.node
-        if node is None or not (differentiable and mode.grad and out.dtype.kind in INEXACT):
+        if node is None or not (recorded and differentiable):
             return wrap(out, None, version)
-        plan = plans.get((1, 1)) or record.plan(1, 1)
+        plan = known_plans[1]
+        if plan is None:
+            plan = known_plans[1] = record.plan(1, 1)
         return _recorded(plan, (node,), (a,), (x,), attributes, out, version, be)
 
     def apply_to_two(a, b):
         if type(b) is not Tensor:
             return in_full((a, b), {})
         x, y = a._data, b._data
-        main = type(x)
-        if main is not type(y) or main not in BY_TYPE or mode.unusual:
+        main, recorded = type(x), mode.plain
+        if main is not type(y) or main not in BY_TYPE or not (recorded or not mode.unusual):
             return in_full((a, b), {})
         be = BY_TYPE[main]
         try:
@@ -72,15 +81,34 @@ def function_of(record):
             raise
         if type(out) is not main:
             out = be.xp.asarray(out)
+        p, q = a.node, b.node
         if out.dtype is not x.dtype:
             out = _weak_integers(out, (x, y))
+            recorded = recorded and out.dtype.kind in INEXACT
+        elif p is None:  # x may be of integers
+            recorded = recorded and out.dtype.kind in INEXACT
         version = a.version if out is x else b.version if out is y else [0]
-        p, q = a.node, b.node
-        mask = (p is not None) + 2 * (q is not None)
-        if not (mask and differentiable and mode.grad and out.dtype.kind in INEXACT):
+        mask = (0 if p is None else 1) + (0 if q is None else 2)
+        if not (mask and recorded and differentiable):
             return wrap(out, None, version)
-        plan = plans.get((mask, 2)) or record.plan(mask, 2)
+        plan = known_plans[mask]
+        if plan is None:
+            plan = known_plans[mask] = record.plan(mask, 2)
         return _recorded(plan, (p, q), (a, b), (x, y), NO_ATTRIBUTES, out, version, be)
+
+    def apply_to_any_two(*args, **attributes):
+        if len(args) == 2 and not attributes:
+            a, b = args
+            kind = type(a)
+            if kind is Tensor:
+                return apply_to_two(a, b)
+            if kind is type(b) and kind in BY_TYPE:
+                try:
+                    return forward(BY_TYPE[kind], a, b)
+                except FAULTS as error:
+                    errors.explain(record, args, error)
+                    raise
+        return apply_to_any(*args, **attributes)
 
     def apply_to_arrays(args, attributes):
         main = type(args[0])
@@ -95,9 +123,12 @@ def function_of(record):
             errors.explain(record, args, error)
             raise
 
-    def apply(*args, **attributes):  # the path of every op: long, but nothing is called in vain
+    def apply_to_any(*args, **attributes):  # long, but nothing is called in vain
         if len(args) > count > 0 and not attributes and len(args) <= most:
-            attributes = dict(zip(record.attributes, args[count:], strict=False))
+            if len(args) == count + 1 and first_attribute is not None:
+                attributes = {first_attribute: args[count]}
+            else:
+                attributes = dict(zip(record.attributes, args[count:], strict=False))
             args = args[:count]
         if quick and len(args) == count:
             kind = type(args[0])
@@ -106,9 +137,9 @@ def function_of(record):
                     return apply_to_arrays(args, attributes)
             elif quick_one:
                 return apply_to_one(args[0], attributes)
-            elif quick_two and not attributes:
-                return apply_to_two(*args)
         return in_full(args, attributes)
+
+    apply = apply_to_any_two if quick_two else apply_to_any
 
     def in_full(args, attributes):
         if mode.unusual and record.autocast is not None and mode.autocast is not None:
@@ -183,17 +214,19 @@ def function_of(record):
 
     signature = inspect.signature(forward)
     parameters = list(signature.parameters.values())[1:]
-    apply.__name__ = apply.__qualname__ = record.name
-    apply.__doc__, apply.__module__ = forward.__doc__, forward.__module__
-    operator = apply_to_two if quick_two else apply_to_one if quick_one else apply
-    vars(apply).update(record=record, operator=operator)  # on Tensors, without attributes
-    vars(apply)["__signature__"] = signature.replace(parameters=parameters)
+    # What serves as an operator or a method: called with Tensors, and without attributes.
+    operator: Any = apply_to_two if quick_two else apply_to_one if quick_one else apply
+    for function in (apply, operator):
+        function.__name__ = function.__qualname__ = record.name
+        function.__doc__, function.__module__ = forward.__doc__, forward.__module__
+        vars(function).update(record=record, operator=operator)
+        vars(function)["__signature__"] = signature.replace(parameters=parameters)
     return apply
 
 
 def _recorded(plan, parents, args, arrays, attributes, out, version, be, extra=None):
     """The Tensor of a recorded call's output (new_node and wrap, written out)."""
-    t = Tensor.__new__(Tensor)
+    t = blank(Tensor)
     t._data = out
     t.version = version
     t.node = node = Node()

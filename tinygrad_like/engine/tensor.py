@@ -4,6 +4,7 @@ import inspect
 import itertools
 import threading
 from contextlib import ContextDecorator
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,35 +16,38 @@ from tinygrad_like.engine.errors import GraphError
 
 
 class _Mode(threading.local):
-    grad = True  # whether calls are recorded
     recomputing = False  # whether a checkpointed function runs for the second time
-    unusual = False  # whether one of those below is on: the only one that a short path asks for
+    unusual = False  # whether debug or autocast is on
+    plain = True  # whether calls are recorded and nothing is unusual: what a short path asks for
+    _grad = True
     _debug = False
     _autocast: Any = None
 
-    @property
-    def debug(self):
-        """Whether what is saved is fingerprinted."""
-        return self._debug
+    def _set(self, **flags):
+        vars(self).update(flags)
+        self.unusual = self._debug or self._autocast is not None
+        self.plain = self._grad and not self.unusual
 
-    @debug.setter
-    def debug(self, value):
-        self._debug = value
-        self.unusual = value or self._autocast is not None
-
-    @property
-    def autocast(self):
-        """The half type that products are computed in, or None."""
-        return self._autocast
-
-    @autocast.setter
-    def autocast(self, value):
-        self._autocast = value
-        self.unusual = self._debug or value is not None
+    grad = property(
+        attrgetter("_grad"),
+        lambda self, value: self._set(_grad=value),
+        doc="Whether calls are recorded.",
+    )
+    debug = property(
+        attrgetter("_debug"),
+        lambda self, value: self._set(_debug=value),
+        doc="Whether what is saved is fingerprinted.",
+    )
+    autocast = property(
+        attrgetter("_autocast"),
+        lambda self, value: self._set(_autocast=value),
+        doc="The half type that products are computed in, or None.",
+    )
 
 
 mode = _Mode()
 next_serial = itertools.count().__next__
+blank = object.__new__  # blank(Tensor): without __init__, to be filled in
 
 
 class _Rare:
@@ -333,7 +337,7 @@ def RETAIN(gradient):
 
 def wrap(array, node=None, version=None):
     """A Tensor around `array` itself, without a copy, on a version counter of its own or given."""
-    t = Tensor.__new__(Tensor)
+    t = blank(Tensor)
     t._data = array
     t.node = node
     t.version = [0] if version is None else version

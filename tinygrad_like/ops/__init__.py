@@ -106,6 +106,13 @@ def to(x, device_or_dtype):
     return x if x.dtype == dtype else astype(x, dtype=dtype)
 
 
+def _method(function):
+    """An op as a method: the short way of one Tensor, if there can be no attributes."""
+    record = getattr(function, "record", None)
+    short = record is not None and len(record.inputs) == 1 and not record.attributes
+    return function.operator if short else function
+
+
 def _swapped(function):
     return lambda a, b: function(b, a)
 
@@ -128,7 +135,7 @@ def _attach():
     for name, function in BINARY.items():
         attributes[f"__{name}__"] = function.operator
         attributes[f"__r{name}__"] = _swapped(function)
-    attributes |= {name: protocol.find(name) for name in METHODS}
+    attributes |= {name: _method(protocol.find(name)) for name in METHODS}
     attributes |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}
     attributes |= {
         "T": property(shape.reversed_axes, doc="The tensor with its axes reversed."),

@@ -6,7 +6,7 @@ What the gradient is at kinks and ties: see the table in ops/__init__.py.
 import math
 
 from tinygrad_like.backend import INEXACT, in_one_dtype
-from tinygrad_like.engine import astype, in_single, op
+from tinygrad_like.engine import Tensor, astype, in_single, op
 
 LARGE = 1 << 15  # elements from which on a kernel is worth its call, where NumPy does as well
 
@@ -207,7 +207,10 @@ def cosh(be, x):
     return be.xp.cosh(x)
 
 
-@op(floating=True, x=lambda g, out: g * (1 - out * out))
+@op(
+    floating=True,
+    x=lambda g, be, out: g * (1 - out * out) if type(g) is Tensor else be.k.tanh_backward(g, out),
+)
 def tanh(be, x):
     """The hyperbolic tangent."""
     return be.xp.tanh(x)

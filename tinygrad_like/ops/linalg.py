@@ -21,6 +21,8 @@ def _rows(x):
 
 
 def _matmul_a(g, b, a_shape):
+    if len(a_shape) == b.ndim == 2:
+        return matmul(g, b.T)
     if len(b.shape) == 1:
         return expand_dims(g, -1) * b
     if len(a_shape) == 1:
@@ -29,6 +31,8 @@ def _matmul_a(g, b, a_shape):
 
 
 def _matmul_b(g, a, b_shape):
+    if len(b_shape) == a.ndim == 2:
+        return matmul(a.T, g)
     if len(a.shape) == 1:
         return multiply(expand_dims(a, -1), expand_dims(g, -2)) if len(b_shape) > 1 else a * g
     if len(b_shape) == 1:

@@ -17,31 +17,45 @@ SMALL = 1 << 12  # elements up to which writing them out is faster than a broadc
 LARGE = 1 << 16  # elements from which on a kernel sums faster than the array module
 
 
-def _kept(shape, axis):
-    """The shape of a reduction that keeps its axes."""
-    return _reduction(shape, tuple(axis) if isinstance(axis, list) else axis)[0]
-
-
-def _count(shape, axis):
-    """How many elements are reduced to one."""
-    return _reduction(shape, tuple(axis) if isinstance(axis, list) else axis)[1]
+def _reduction(name, shape, axis):
+    """(the axes, the shape that keeps them as 1, how many elements are reduced to one)."""
+    try:
+        return _known_reduction(name, shape, axis)
+    except TypeError:  # a list, which cannot be remembered, or what is no axis
+        return _known_reduction.__wrapped__(name, shape, axis)
 
 
 @functools.lru_cache(1024)
-def _reduction(shape, axis):
-    axes = normal_axes("reduce", axis, len(shape))
+def _known_reduction(name, shape, axis):
+    axes = normal_axes(name, axis, len(shape))
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    return kept, math.prod(shape[i] for i in axes)
+    return axes, kept, math.prod(shape[i] for i in axes)
 
 
 def _restore(g, shape, axis):
     """A reduced gradient spread over the shape that was reduced."""
-    kept = _kept(shape, axis)
-    if type(g) is np.ndarray and math.prod(shape) <= SMALL:
+    _, kept, count = _reduction("reduce", shape, axis)
+    if type(g) is np.ndarray and g.size * count <= SMALL:
         spread = np.empty(shape, g.dtype)
         spread[...] = g.reshape(kept)
         return spread
     return broadcast_to(reshape(g, shape=kept), shape=shape)
+
+
+def _divided(x, count):
+    """x / count. NumPy takes its time to make an array of a number, so that is kept."""
+    if type(x) is np.ndarray and x.dtype.char in "fd":
+        return x / _as_array(count, x.dtype)
+    return x / count
+
+
+@functools.lru_cache(1024)
+def _as_array(number, dtype):
+    return np.array(number, dtype)
+
+
+def _mean_rule(g, x_shape, axis):
+    return _restore(_divided(g, _reduction("mean", x_shape, axis)[2]), x_shape, axis)
 
 
 def _axes(name, x, axis):
@@ -51,6 +65,8 @@ def _axes(name, x, axis):
 
 def _total(be, x, axes, keepdims):
     """x.sum: of large arrays by the kernel, one run of neighbouring axes after the other."""
+    if x.size < LARGE and x.dtype.char in "fd" and type(x) is np.ndarray:
+        return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum, which begins in Python
     if is_half(x.dtype):
         return narrow(_total(be, wide(x), axes, keepdims), x.dtype)
     if x.size < LARGE or x.dtype.kind != "f" or axes == () or not x.flags.c_contiguous:
@@ -78,32 +94,29 @@ def sum(be, x, *, axis=None, keepdims=False):
     return _total(be, x, _axes("sum", x, axis), keepdims)
 
 
-@op(
-    autocast=in_single,
-    x=lambda g, x_shape, axis: _restore(g / _count(x_shape, axis), x_shape, axis),
-)
+@op(autocast=in_single, x=_mean_rule)
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
-    axes = _axes("mean", x, axis)
-    count = _count(x.shape, axis)
+    axes, _, count = _reduction("mean", x.shape, axis)
     if not count:
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
-    if is_half(x.dtype):  # whose sums overflow
+    if x.itemsize == 2 and is_half(x.dtype):  # whose sums overflow
         return (_total(be, wide(x), axes, keepdims) / count).astype(x.dtype)
-    return _total(be, x, axes, keepdims) / count
+    return _divided(_total(be, x, axes, keepdims), count)
 
 
 def _var_rule(g, x, axis, ddof):
     shape = x.shape
     centred = x - mean(x, axis=axis, keepdims=True)
-    return _restore(g * (2 / (_count(shape, axis) - ddof)), shape, axis) * centred
+    factor = 2 / (_reduction("var", shape, axis)[2] - ddof)
+    return _restore(g * factor, shape, axis) * centred
 
 
 @op(autocast=in_single, floating=True, x=_var_rule)
 def var(be, x, *, axis=None, keepdims=False, ddof=0):
     """The variance: squared deviations over n - ddof."""
-    axes = _axes("var", x, axis)
-    n = _count(x.shape, axis) - ddof
+    axes, _, count = _reduction("var", x.shape, axis)
+    n = count - ddof
     if n <= 0:
         raise ValueError(f"[var] {n + ddof} elements with ddof={ddof} have none (x: {x.shape})")
     numbers = wide(x)
@@ -119,7 +132,7 @@ def std(x, axis=None, keepdims=False, ddof=0):
 
 def _extreme_rule(g, x, out, axis):
     """The gradient for the elements equal to the extreme, in equal shares."""
-    kept = _kept(x.shape, axis)
+    _, kept, _ = _reduction("reduce", x.shape, axis)
     ties = equal(x, reshape(out, kept))
     count = sum(astype(ties, dtype=g.dtype), axis=axis, keepdims=True)
     return where(ties, reshape(g, kept) / maximum(count, 1), 0)

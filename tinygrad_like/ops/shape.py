@@ -56,7 +56,13 @@ def reshape(be, x, *, shape):
     return x.reshape(shape)
 
 
-@op(view=True, x=lambda g, axes: _transpose(g, axes=axes and tuple(np.argsort(axes).tolist())))
+def _transpose_rule(g, axes):
+    if axes is None:
+        return _transpose(g)
+    return _transpose(g, axes=tuple(np.argsort(axes).tolist()))
+
+
+@op(view=True, x=_transpose_rule)
 def _transpose(be, x, *, axes=None):
     return x.transpose(axes)
 
