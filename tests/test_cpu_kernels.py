@@ -82,7 +82,7 @@ class Normal:
 def elementwise(n, shape):
     for name in ("erf", "sigmoid", "silu", "softplus", "relu", "softmax", "log_softmax"):
         yield name, (n(*shape),)
-    for name in ("sigmoid", "silu", "softplus", "relu", "softmax"):
+    for name in ("sigmoid", "tanh", "silu", "softplus", "relu", "softmax"):
         yield f"{name}_backward", (n(*shape), n(*shape))
     yield "log_softmax_backward", (n(*shape), -np.abs(n(*shape)))
     for approximate in (False, True):
@@ -266,3 +266,12 @@ def test_nan_and_infinity_are_what_they_are_in_the_reference():
             cpu.cross_entropy(x, labels), reference.cross_entropy(x, labels), strict=True
         ):
             np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu_of_infinities_is_its_limit(dtype):
+    """The formula x Phi(x), as in the reference, makes -inf * 0 of it."""
+    x = np.array([np.inf, -np.inf, np.nan, 1e30, -1e30], dtype)
+    y, slope = cpu.gelu(x, False), cpu.gelu_backward(np.ones_like(x), x, False)
+    np.testing.assert_array_equal(y, np.array([np.inf, 0, np.nan, 1e30, 0], dtype))
+    np.testing.assert_array_equal(slope, np.array([1, 0, np.nan, 1, 0], dtype))

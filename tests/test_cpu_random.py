@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
+from tinygrad_like.kernels.cpu import threads
 
 LIKE = np.empty(0)
 
@@ -28,3 +29,33 @@ def test_dropout_drops_what_the_reference_drops(shape, dtype, p):
     np.testing.assert_array_equal(ours == 0, expected == 0)
     np.testing.assert_allclose(ours, expected, rtol=2 * np.finfo(dtype).eps)
     assert ours.dtype == dtype
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 7, 1000, 100_003])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_normal_numbers_are_box_mullers_of_the_uniform_ones(n, dtype):
+    ours = cpu.normal(7, 5, n, dtype, LIKE)
+    u, v = reference.uniform(7, 5, n + n % 2, dtype, LIKE).astype(np.longdouble).reshape(-1, 2).T
+    angle = 2 * np.longdouble("3.14159265358979323846") * v
+    exact = np.sqrt(-2 * np.log(1 - u)) * [np.cos(angle), np.sin(angle)]
+    # Each factor has a relative error, but near a zero of cos or sin the angle an absolute one.
+    np.testing.assert_allclose(ours, exact.T.ravel()[:n], atol=6 * np.finfo(dtype).eps, rtol=0)
+    assert ours.dtype == dtype
+
+
+def test_half_normal_numbers_are_the_references():
+    ours, theirs = (k.normal(7, 5, 9, np.float16, LIKE) for k in (cpu, reference))
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_normal_numbers_are_the_same_bits_at_any_number_of_threads():
+    before = threads.num_threads()
+    try:
+        drawn = []
+        for count in (1, 2, 3):
+            threads.set_num_threads(count)
+            drawn.append(cpu.normal(1, 0, 200_001, np.float32, LIKE))
+    finally:
+        threads.set_num_threads(before)
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])

@@ -29,6 +29,7 @@ FUNCTIONS = [
     ("sigmoid", vector_math.sigmoid, lambda x: 1 / (1 + np.exp(-x)), (-80, 80), 2.5, 2.5),
     ("tanh", vector_math.tanh, np.tanh, (-30, 30), 3, 3),
     ("log1p_of_part", vector_math.log1p_of_part, np.log1p, (0, 1), 3, 3),
+    ("log_of_normal", vector_math.log_of_normal, np.log, (1e-7, 1), 3, 3),
     ("erf", vector_math.erf, None, (-6, 6), 4, 6),
     ("normal_cdf", normal_cdf, None, (-12.5, 9), 8, 12),
     ("bell", bell, lambda x: np.exp(-x * x / 2), (-12.5, 12.5), 3, 4),

@@ -42,6 +42,9 @@ def _images_to_classes():
         nn.Dense(1024, 512),
         nn.GELU(),
         nn.Dense(512, 16),
+        nn.Tanh(),  # of few numbers, as the next two
+        nn.ReLU(),
+        nn.Sigmoid(),
     )
 
 

@@ -39,7 +39,7 @@ from .norm import (
 )
 from .optim import adagrad_, adam_, rmsprop_, sgd_
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
-from .random import dropout, philox, uniform
+from .random import dropout, normal, philox, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .reduce import sum_middle
 from .softmax import (

@@ -76,7 +76,7 @@ def softplus_backward(g, x):
 
 
 def gelu(x, approximate):
-    """x Phi(x), or its tanh form."""
+    """x Phi(x), or its tanh form. The first is 0 at -inf, where the reference has NaN."""
     if x.dtype not in REAL:
         return reference.gelu(x, approximate)
     return _of_one(GELU_TANH if approximate else GELU, x)

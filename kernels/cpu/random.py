@@ -17,6 +17,7 @@ from ..reference.random import KEY_STEPS, LOW_64, MULTIPLIERS, ROUNDS
 from .compile import OPTIONS, jit
 from .memory import empty
 from .threads import pool, run, share, tasks_for
+from .vector_math import cos_and_sin_of_turn, log_of_normal
 
 CHUNK = 256  # words
 TASK = 1 << 14  # words that are worth a thread
@@ -41,6 +42,15 @@ def uniform(seed, offset, n, dtype, like):
     numbers = empty((n,), dtype)
     _draw(pool(), numbers, signed(seed), signed(offset))
     return numbers
+
+
+def normal(seed, offset, n, dtype, like):
+    """n standard normal numbers, of pairs of uniform ones by Box-Muller."""
+    if np.dtype(dtype).char not in "fd":
+        return reference.normal(seed, offset, n, dtype, like)
+    numbers = empty((n + n % 2,), dtype)
+    _draw_normal(pool(), numbers, signed(seed), signed(offset))
+    return numbers[:n]
 
 
 def dropout(x, p, seed, offset):
@@ -139,6 +149,28 @@ def _draw_part(task, tasks, numbers, seed, block):
     for chunk in range(first, end):
         _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
         _convert(pairs, words, numbers[chunk * size : (chunk + 1) * size])
+
+
+@jit
+def _draw_normal(pool, numbers, seed, block):
+    run(pool, _draw_normal_part, (numbers, seed, block), tasks_for(pool, numbers.size, TASK))
+
+
+@jit
+def _draw_normal_part(task, tasks, numbers, seed, block):
+    one, minus_two = numbers.dtype.type(1), numbers.dtype.type(-2)
+    pairs = np.empty(CHUNK // 2, np.uint64)
+    words = pairs.view(np.uint32)
+    size = CHUNK * 4 // numbers.itemsize
+    first, end = share(task, tasks, (numbers.size + size - 1) // size)
+    for chunk in range(first, end):
+        part = numbers[chunk * size : (chunk + 1) * size]
+        _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
+        _convert(pairs, words, part)
+        for i in range(part.size // 2):
+            radius = np.sqrt(minus_two * log_of_normal(one - part[2 * i]))
+            c, s = cos_and_sin_of_turn(part[2 * i + 1])
+            part[2 * i], part[2 * i + 1] = radius * c, radius * s
 
 
 @jit

@@ -306,7 +306,74 @@ def _log1p64(x):
     return (w + w) * _atanh64(w * w)
 
 
+# log(x) = e log(2) + 2 atanh(w) of x = 2^e m, m from sqrt(1/2) to sqrt(2), w = (m - 1) / (m + 1).
+
+
+@exactly
+def _log32(x):
+    bits = same_bits(x)
+    e = (bits - same_bits(ROOT_HALF32)) >> np.int32(23)
+    m = same_bits(np.int32(bits - (e << np.int32(23))))
+    w, e = (m - ONE32) / (m + ONE32), np.float32(e)
+    return e * LOG2_32[0] + ((w + w) * _atanh32(w * w) + e * LOG2_32[1])
+
+
+@exactly
+def _log64(x):
+    bits = same_bits(x)
+    e = (bits - same_bits(ROOT_HALF64)) >> 52
+    m = same_bits(bits - (e << 52))
+    w, e = (m - 1.0) / (m + 1.0), np.float64(e)
+    return e * LOG2_64[0] + ((w + w) * _atanh64(w * w) + e * LOG2_64[1])
+
+
 log1p_of_part = by_dtype("log1p_of_part", _log1p32, _log1p64, "log(1 + x) for 0 <= x <= 1.")
+log_of_normal = by_dtype(
+    *("log_of_normal", _log32, _log64), "log(x) of 0 < x < inf that is no subnormal number."
+)
+
+
+# Of four quarters of a turn, the nearest is left out; the series of cos and sin take an eighth.
+
+
+def _series(number, first, last):
+    """The signed series of cos (first = 0) or sin (1) up to the power `last`, over x^first."""
+    powers = range(last, first - 1, -2)
+    return _polynomial(number, *((-1) ** (k // 2) / math.factorial(k) for k in powers))
+
+
+_cos32, _sin32, _cos64, _sin64 = (
+    _series(f32, 0, 10),
+    _series(f32, 1, 9),
+    _series(f64, 0, 16),
+    _series(f64, 1, 15),
+)
+QUARTER32, FOUR32 = f32(math.pi / 2), f32(4)
+
+
+@exactly
+def _turn32(x):
+    quarters = np.floor(FOUR32 * x + HALF32)
+    angle, n = (FOUR32 * x - quarters) * QUARTER32, np.int32(quarters)
+    square = angle * angle
+    c, s = _cos32(square), _sin32(square) * angle
+    c, s = (s, c) if n & np.int32(1) else (c, s)
+    return -c if (n + np.int32(1)) & np.int32(2) else c, -s if n & np.int32(2) else s
+
+
+@exactly
+def _turn64(x):
+    quarters = np.floor(4.0 * x + 0.5)
+    angle, n = (4.0 * x - quarters) * (math.pi / 2), np.int64(quarters)
+    square = angle * angle
+    c, s = _cos64(square), _sin64(square) * angle
+    c, s = (s, c) if n & 1 else (c, s)
+    return -c if (n + 1) & 2 else c, -s if n & 2 else s
+
+
+cos_and_sin_of_turn = by_dtype(
+    "cos_and_sin_of_turn", _turn32, _turn64, "(cos, sin) of 2 pi x for 0 <= x <= 1."
+)
 
 
 @exactly
