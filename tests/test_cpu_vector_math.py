@@ -91,7 +91,7 @@ def test_the_error_is_a_few_units_in_the_last_place(row, dtype):
     check_errors(name, truth, bounds[dtype is np.float64], x, mapped(function, x)[0])
 
 
-@pytest.mark.skipif(not lookup.HERE, reason="tables in registers need AVX-512")
+@pytest.mark.skipif(not lookup.AVAILABLE, reason="tables in registers need AVX-512")
 @pytest.mark.parametrize("name", BY_TABLES)
 def test_the_error_by_tables_is_as_small(name):
     function, truth, span = next(row[1:4] for row in FUNCTIONS if row[0] == name)
@@ -125,7 +125,7 @@ def test_nan_passes_and_infinities_give_the_limits(function, limits, dtype):
     np.testing.assert_array_equal(mapped(function, x)[0], np.array(limits, dtype))
 
 
-@pytest.mark.skipif(not lookup.HERE, reason="tables in registers need AVX-512")
+@pytest.mark.skipif(not lookup.AVAILABLE, reason="tables in registers need AVX-512")
 @pytest.mark.parametrize(
     ("function", "limits"),
     [

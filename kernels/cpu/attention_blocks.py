@@ -9,15 +9,20 @@ for softmax"): the scores of all keys at once exist nowhere.
 `apart` says of q, k, v and the others whether they are (N, T, heads, d) or (N, heads, T, d).
 """
 
-import math
-
 import numpy as np
 
+from .attention_weights import (
+    differentiate,
+    exponentiate,
+    finish,
+    raise_peak,
+    rescale,
+    weigh,
+)
 from .compile import jit
 from .gemm import gemm
 from .random import cipher
 from .threads import run, share, tasks_for
-from .vector_math import exp
 
 ROWS = 64  # queries to a block
 KEYS = 256  # keys to a block, at most
@@ -131,46 +136,6 @@ def _draw_kept(kept, block, step, seed, least, scale):
 
 
 @jit
-def _raise(peak, scores):
-    """peak = max(peak, the highest score of each query)."""
-    for j in range(scores.shape[0]):
-        row = scores[j]
-        for i in range(row.size):
-            peak[i] = row[i] if row[i] > peak[i] else peak[i]
-
-
-@jit
-def _exponentiate(scores, peak, total):
-    """exp(scores - peak) in place, and added to each query's total."""
-    for j in range(scores.shape[0]):
-        row = scores[j]
-        for i in range(row.size):
-            row[i] = exp(row[i] - peak[i])
-            total[i] += row[i]
-
-
-@jit
-def _rescale(mixed, total, before, peak):
-    """What was summed up below peaks of `before`, now below `peak`."""
-    for i in range(total.size):
-        factor = exp(before[i] - peak[i])
-        total[i] *= factor
-        for c in range(mixed.shape[1]):
-            mixed[i, c] *= factor
-
-
-@jit
-def _finish(mixed, lse, total, peak):
-    """Divide by the totals; a query that looks nowhere has zeros, and an lse of 0."""
-    zero, one = lse.dtype.type(0), lse.dtype.type(1)
-    for i in range(total.size):
-        lse[i] = peak[i] + math.log(total[i]) if total[i] != zero else zero
-        factor = one / total[i] if total[i] != zero else zero
-        for c in range(mixed.shape[1]):
-            mixed[i, c] *= factor
-
-
-@jit
 def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, scale, drop):
     n, heads, t, key_heads, s = shape
     seed, offset, least, factor = drop
@@ -199,10 +164,10 @@ def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, s
             gemm(False, False, _head(k, apart[1], batch, key_head, key, keys), query, scores, 0)
             _hide(scores, seen, added, causal, batch, h, row, key, s - t)
             before[:] = peak
-            _raise(peak, scores)
+            raise_peak(peak, scores)
             if key:
-                _rescale(mixed, total, before, peak)
-            _exponentiate(scores, peak, total)
+                rescale(mixed, total, before, peak)
+            exponentiate(scores, peak, total)
             if least:
                 kept, words = _matrix(kept_room, keys, rows), (s + 3) // 4
                 _draw_kept(
@@ -217,7 +182,7 @@ def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, s
                 mixed,
                 min(key, 1),
             )
-        _finish(mixed, lse[batch, h, row : row + rows], total, peak)
+        finish(mixed, lse[batch, h, row : row + rows], total, peak)
 
 
 @jit
@@ -248,25 +213,6 @@ def _along(g, out, along):
         for c in range(g.shape[1]):
             total += g[i, c] * out[i, c]
         along[i] = total
-
-
-@jit
-def _weigh(scores, lse):
-    """exp(scores - lse) in place."""
-    for j in range(scores.shape[0]):
-        row = scores[j]
-        for i in range(row.size):
-            row[i] = exp(row[i] - lse[i])
-
-
-@jit
-def _differentiate(weights, slopes, along, scale):
-    """slopes = weights * (slopes - along) * scale, from the weights' gradients to the scores'."""
-    scale = weights.dtype.type(scale)
-    for j in range(weights.shape[0]):
-        row, slope = weights[j], slopes[j]
-        for i in range(row.size):
-            slope[i] = row[i] * (slope[i] - along[i]) * scale
 
 
 @jit
@@ -329,7 +275,7 @@ def _attend_backward(
                 k_rows = _head(k, apart[2], batch, key_head, key, keys)
                 gemm(False, False, k_rows, query, weights, 0)
                 _hide(weights, seen, added, causal, batch, h, row, key, s - t)
-                _weigh(weights, lse[batch, h, row : row + rows])
+                weigh(weights, lse[batch, h, row : row + rows])
                 if least:
                     words = (s + 3) // 4
                     _draw_kept(
@@ -351,7 +297,7 @@ def _attend_backward(
                     )
                     if least:
                         _multiply(slopes, kept)
-                    _differentiate(weights, slopes, along, 1.0 if needs[3] else scale)
+                    differentiate(weights, slopes, along, 1.0 if needs[3] else scale)
                     if needs[3]:
                         dmask = _of_head(dmasks[min(task, dmasks.shape[0] - 1)], batch, h)
                         _add_to_mask(dmask, slopes, row, key)

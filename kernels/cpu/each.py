@@ -69,7 +69,7 @@ def by_array(numbers, vectors):
     names = list(inspect.signature(numbers.py_func).parameters)
 
     def choose(array):
-        return vectors if lookup.HERE and array.dtype == types.float32 else numbers
+        return vectors if lookup.AVAILABLE and array.dtype == types.float32 else numbers
 
     # numba wants the names of the arguments: *args would count references to each array.
     text = ", ".join(names)

@@ -23,13 +23,12 @@ from numba.extending import intrinsic
 
 from .simd import INT, REGISTER_BYTES, Vector, fma, greater, inlined, lesser, where_less
 
-HERE = REGISTER_BYTES == 64
+AVAILABLE = REGISTER_BYTES == 64
 KIND = Vector(types.float32)
 f32 = np.float32
 
 LANES = 16
 FLOATS, WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(INT, LANES)
-
 
 EXP_LOW, EXP_HIGH = f32(-87.33654), f32(89)
 RATE, SHIFT = f32(1 / math.log(2)), f32(1.5 * 2**19)
