@@ -91,14 +91,19 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
         np.testing.assert_allclose(a, b, rtol=0, atol=bound, err_msg=name)
 
 
+@pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("seed", range(60))
-def test_geometries_that_nobody_thought_of(seed):
+def test_geometries_that_nobody_thought_of(seed, depthwise):
     """To 32 epsilons of the largest element, on one to five threads."""
     rng = np.random.default_rng(seed)
     dtype = [np.float32, np.float64][seed % 2]
     groups, c_in, c_out = (int(rng.choice(n)) for n in ([1, 1, 2, 3], CHANNELS, CHANNELS))
     images, extent = int(rng.integers(1, 7)), rng.integers(1, 40, 2)
     kernel, stride, dilation = (rng.choice(n, 2) for n in ([1, 2, 3, 3, 5], [1, 1, 2, 3], [1, 2]))
+    if depthwise:
+        images, groups, c_in, c_out = int(rng.integers(1, 20)), int(rng.integers(2, 9)), 1, 1
+        if seed % 3 == 0:
+            kernel, stride, dilation = np.array([[3, 3], [1, 1], [1, 1]])
     padding = np.maximum(rng.integers(0, 5, 2), (dilation * (kernel - 1) + 2 - extent) // 2)
     geometry = *(tuple(map(int, pair)) for pair in (stride, padding, dilation)), groups
     x = rng.standard_normal((images, groups * c_in, *extent)).astype(dtype)

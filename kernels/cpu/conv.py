@@ -12,7 +12,7 @@ on MNIST left PyTorch's losses by 1e-4 within ten steps of Adam.
 import numpy as np
 
 from .. import reference
-from . import conv_depthwise, conv_direct, conv_few, conv_patches, conv_planes
+from . import conv_depthwise, conv_depthwise_3x3, conv_direct, conv_few, conv_patches, conv_planes
 from .conv_geometry import geometry
 from .half import all_half, by_single
 from .memory import empty
@@ -37,7 +37,7 @@ def _is_depthwise(s):
 
 def _padded(s, plane, dtype):
     """A padded plane for each thread, and how it lies there."""
-    return empty((_threads(s), plane.rows * plane.phases * plane.line), dtype), s, plane
+    return empty((_threads(s), plane.size(np.dtype(dtype).itemsize)), dtype), s, plane
 
 
 def _flat(x):
@@ -74,8 +74,8 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
         return reference.conv2d_input_grad(*given)
     if _is_depthwise(s):
         dx = empty(x_shape, g.dtype)
-        arrays = pool(), _flat(g), _flat(weight), _flat(dx)
-        plane = conv_depthwise.plane_of_g(s, g.itemsize)
+        arrays = pool(), conv_depthwise_3x3.suits(s), _flat(g), _flat(weight), _flat(dx)
+        plane = conv_depthwise.plane_of_g(s)
         conv_depthwise.input_grad(*arrays, *_padded(s, plane, g.dtype))
         return dx
     turned = s.inverse
@@ -104,8 +104,8 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     if not s.macs:
         dweight[...] = 0
     elif _is_depthwise(s):
-        arrays = pool(), _flat(g), _flat(x), _flat(dweight)
-        plane = conv_depthwise.plane_of_x(s, x.itemsize)
+        arrays = pool(), conv_depthwise_3x3.suits(s), _flat(g), _flat(x), _flat(dweight)
+        plane = conv_depthwise.plane_of_x(s)
         conv_depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
     else:
         s = s.in_one_line
@@ -121,8 +121,8 @@ def _forward(x, weight, bias, s, turned):
     if not s.macs:
         y[...] = bias[:, None, None] if bias.size else 0
     elif _is_depthwise(s) and not turned:
-        arrays = pool(), _flat(x), _flat(weight), bias, _flat(y)
-        plane = conv_depthwise.plane_of_x(s, x.itemsize)
+        arrays = pool(), conv_depthwise_3x3.suits(s), _flat(x), _flat(weight), bias, _flat(y)
+        plane = conv_depthwise.plane_of_x(s)
         conv_depthwise.forward(*arrays, *_padded(s, plane, x.dtype))
     else:
         s = s.in_one_line

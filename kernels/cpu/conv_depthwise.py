@@ -3,8 +3,9 @@
 There is no product of matrices in it: a plane of the output is a sum of moved and weighted planes.
 So the input's plane is copied with its zeros around it, lines kept apart by the place of their
 elements modulo the stride (phases). Then an output line meets with each weight a line of
-neighbours, and no edge is in the way. The gradient by the input does the same with a plane of g:
-each phase of each of its lines has some of the weights.
+neighbours, and no edge is in the way; four lines at a time share what is done for a weight. The
+gradient by the input does the same with a plane of g: each phase of each of its lines has some of
+the weights.
 """
 
 from typing import NamedTuple
@@ -12,13 +13,17 @@ from typing import NamedTuple
 import numpy as np
 
 from .compile import jit
+from .conv_depthwise_3x3 import ROWS, correlate, multiply, store_lines
 from .conv_lines import copy_line
 from .simd import (
     REGISTER_BYTES,
     body,
+    every_other,
+    every_second,
     fma,
     full,
     inlined,
+    inside,
     lanes,
     load,
     load_some,
@@ -31,31 +36,49 @@ from .simd import (
 )
 from .threads import run, share, threads_of
 
+IMAGES = 8  # whose products are summed up in vectors, in the gradient by the weights
+
 
 class Plane(NamedTuple):
-    """How a padded plane lies in memory: `rows` of `phases` lines each."""
+    """How a padded plane lies in memory: `rows` of `phases` lines each, without gaps."""
 
     rows: int
     phases: int
-    line: int  # the distance between lines: room for whole vectors that begin within
+    line: int  # elements
+
+    def size(self, itemsize):
+        """Elements, with room behind for lines and whole vectors that are read in vain."""
+        return (self.rows * self.phases + ROWS) * self.line + 2 * REGISTER_BYTES // itemsize
 
 
-def _plane(rows, phases, columns, itemsize):
-    size = REGISTER_BYTES // itemsize
-    return Plane(rows, phases, -(-columns // size) * size + size)
-
-
-def plane_of_x(s, itemsize):
+def plane_of_x(s):
     """The Plane for the input of a Geometry."""
     rows = (s.ho - 1) * s.sh + (s.kh - 1) * s.dh + 1
-    return _plane(rows, s.sw, s.wo + (s.kw - 1) * s.dw // s.sw, itemsize)
+    return Plane(rows, s.sw, s.wo + (s.kw - 1) * s.dw // s.sw)
 
 
-def plane_of_g(s, itemsize):
+def plane_of_g(s):
     """The Plane for the gradient of the output."""
     above, left = (s.kh - 1) * s.dh // s.sh, (s.kw - 1) * s.dw // s.sw
     rows, columns = (s.h - 1 + s.ph) // s.sh + 1, (s.w - 1 + s.pw) // s.sw + 1
-    return _plane(above + rows, 1, left + columns, itemsize)
+    return Plane(above + rows, 1, left + columns)
+
+
+@inlined
+def _split(x, start, padded, at, s, plane):
+    """A line of x as two phases: columns 0, 2, 4 ..., and 1, 3, 5 ..."""
+    size = lanes(x)
+    to_even, to_odd = s.pw // 2, (s.pw + 1) // 2
+    for q in range(0, s.w, 2 * size):
+        a = load_some(x, start + q, 0, s.w - q)
+        b = load_some(x, start + q + size, 0, s.w - q - size)
+        even, odd, half = every_second(a, b), every_other(a, b), q // 2
+        last_even, last_odd = plane.line - to_even, plane.line - to_odd
+        last_even, last_odd = min(last_even, (s.w + 1) // 2), min(last_odd, s.w // 2)
+        place = at + s.pw % 2 * plane.line + to_even + half
+        store_some(padded, place, even, 0, last_even - half)
+        place = at + (s.pw + 1) % 2 * plane.line + to_odd + half
+        store_some(padded, place, odd, 0, last_odd - half)
 
 
 @inlined
@@ -70,143 +93,205 @@ def _taps(s, plane):
 
 @inlined
 def _fill(x, start, padded, s, plane):
-    """The plane of x that begins at `start`, with zeros around it."""
-    for row in range(plane.rows):
-        top = row - s.ph
-        width = s.w if 0 <= top < s.h else 0
-        for phase in range(plane.phases):
-            at = (row * plane.phases + phase) * plane.line
-            copy_line(x, start + top * s.w, s.sw, phase - s.pw, width, padded, at, plane.line)
+    """The plane of x that begins at `start`, where there are zeros around it already."""
+    for row in range(min(s.h, plane.rows - s.ph)):
+        line, at = start + row * s.w, (row + s.ph) * plane.phases * plane.line
+        if plane.phases == 1:
+            _copy(x, line, padded, at + s.pw, s.w)
+        elif plane.phases == 2:
+            _split(x, line, padded, at, s, plane)
+        else:
+            for phase in range(plane.phases):
+                copy_line(x, line, s.sw, phase - s.pw, s.w, padded, at, plane.line)
+                at += plane.line
 
 
 @inlined
-def _weighted(w, start, weights, padded, at, taps, value):
-    """value + the sum of w[start + weights[k]] times the vector that begins taps[k] from `at`."""
+def _copy(x, i, y, j, n):
+    """y[j : j + n] = x[i : i + n]."""
+    for k in range(0, n, lanes(x)):
+        store_some(y, j + k, load_some(x, i + k, 0, n - k), 0, n - k)
+
+
+@inside
+def _four_lines(w, first, weights, padded, at, distance, count, taps, value):
+    """Of up to four lines, `distance` apart: value + the sum of w[first + weights[k]] times the
+    vector that begins taps[k] from `at`. Of fewer lines the last is repeated."""
+    a = b = c = d = value
+    to_b, to_c, to_d = (
+        min(1, count - 1) * distance,
+        min(2, count - 1) * distance,
+        min(3, count - 1) * distance,
+    )
     for k in range(taps.size):
-        value = fma(splat(w, start + weights[k]), load(padded, at + taps[k]), value)
-    return value
+        weight, place = splat(w, first + weights[k]), at + taps[k]
+        a = fma(weight, load(padded, place), a)
+        b = fma(weight, load(padded, place + to_b), b)
+        c = fma(weight, load(padded, place + to_c), c)
+        d = fma(weight, load(padded, place + to_d), d)
+    return a, b, c, d
 
 
 @body
-def _forward_task(task, tasks, x, w, bias, y, taps, padded, s, plane):
-    padded, size = padded[task], lanes(x)
-    weights = np.arange(taps.size)
+def _forward_task(task, tasks, three, x, w, bias, y, taps, padded, s, plane):
+    padded, size, weights = padded[task], lanes(x), np.arange(taps.size)
+    padded[:] = 0
+    distance = s.sh * plane.phases * plane.line
     for item in range(*share(task, tasks, s.images * s.groups)):
         channel = item % s.groups
         _fill(x, item * s.h * s.w, padded, s, plane)
         start = full(x, x.dtype.type(0))
         if bias.size:
             start = splat(bias, channel)
-        for p in range(s.ho):
-            line, target = p * s.sh * plane.phases * plane.line, (item * s.ho + p) * s.wo
+        if three:
+            target = item * s.ho * s.wo
+            multiply(padded, 0, plane.line, w, channel * 9, 1, start, y, target, s.ho, s.wo)
+            continue
+        for p in range(0, s.ho, ROWS):
+            count = min(ROWS, s.ho - p)
             for q in range(0, s.wo, size):
-                first = channel * taps.size
-                value = _weighted(w, first, weights, padded, line + q, taps, start)
-                if q + size <= s.wo:
-                    store(y, target + q, value)
-                else:
-                    store_some(y, target + q, value, 0, s.wo - q)
+                at = p * distance + q
+                values = _four_lines(
+                    w, channel * taps.size, weights, padded, at, distance, count, taps, start
+                )
+                target = (item * s.ho + p) * s.wo + q
+                store_lines(y, target, s.wo, count, values, 0, s.wo - q)
 
 
 @jit
-def forward(pool, x, w, bias, y, padded, s, plane):
-    """y = x * w + bias; a bias without elements is none. padded: a plane of x for each task."""
-    args = x, w, bias, y, _taps(s, plane), padded, s, plane
+def forward(pool, three, x, w, bias, y, padded, s, plane):
+    """y = x * w + bias; a bias without elements is none. padded: a plane of x for each task.
+
+    three: whether conv_depthwise_3x3.py is for this geometry.
+    """
+    args = three, x, w, bias, y, _taps(s, plane), padded, s, plane
     run(pool, _forward_task, args, min(threads_of(pool), len(padded)))
 
 
 @inlined
-def _taps_of_phase(i_phase, j_phase, s, plane):
-    """(weights, taps) that meet the elements of dx whose padded place has these phases."""
-    weights, taps = np.empty(s.kh * s.kw, np.int64), np.empty(s.kh * s.kw, np.int64)
-    count = 0
+def _taps_of_phases(s, plane):
+    """(counts, weights, taps): for each pair of phases the weights that meet the elements of dx
+    whose padded places have them."""
+    counts = np.zeros((s.sh, s.sw), np.int64)
+    weights = np.empty((s.sh, s.sw, s.kh * s.kw), np.int64)
+    taps = np.empty_like(weights)
+    above, left = (s.kh - 1) * s.dh // s.sh, (s.kw - 1) * s.dw // s.sw
     for k in range(s.kh * s.kw):
         i, j = k // s.kw * s.dh, k % s.kw * s.dw
-        if i % s.sh == i_phase and j % s.sw == j_phase:
-            above, left = (s.kh - 1) * s.dh // s.sh - i // s.sh, (s.kw - 1) * s.dw // s.sw
-            weights[count], taps[count] = k, above * plane.line + left - j // s.sw
-            count += 1
-    return weights[:count], taps[:count]
+        phases = i % s.sh, j % s.sw
+        n = counts[phases]
+        weights[phases][n], taps[phases][n] = k, (above - i // s.sh) * plane.line + left - j // s.sw
+        counts[phases] += 1
+    return counts, weights, taps
 
 
 @body
-def _input_grad_task(task, tasks, g, w, dx, padded, s, plane):
-    padded, size = padded[task], lanes(g)
+def _input_grad_task(task, tasks, three, g, w, dx, counts, weights, taps, padded, s, plane):
+    padded, size, zero = padded[task], lanes(g), full(g, g.dtype.type(0))
+    padded[:] = 0
     above, left = (s.kh - 1) * s.dh // s.sh, (s.kw - 1) * s.dw // s.sw
     columns = (s.w - 1 + s.pw) // s.sw + 1
     for item in range(*share(task, tasks, s.images * s.groups)):
-        for row in range(plane.rows):
-            width = s.wo if above <= row < above + s.ho else 0
-            start = (item * s.ho + row - above) * s.wo
-            copy_line(g, start, 1, -left, width, padded, row * plane.line, plane.line)
-        first, zero = item % s.groups * s.kh * s.kw, full(g, g.dtype.type(0))
-        for i_phase in range(s.sh):
-            for j_phase in range(0, s.sw, 2 if s.sw == 2 else 1):
-                weights, taps = _taps_of_phase(i_phase, j_phase, s, plane)
-                odd_weights, odd_taps = _taps_of_phase(i_phase, 1, s, plane)
-                for r in range((i_phase - s.ph) % s.sh, s.h, s.sh):
-                    line, start = (r + s.ph) // s.sh * plane.line, (item * s.h + r) * s.w
+        for row in range(min(s.ho, plane.rows - above)):
+            place = (above + row) * plane.line + left
+            _copy(g, (item * s.ho + row) * s.wo, padded, place, min(s.wo, plane.line - left))
+        first = item % s.groups * s.kh * s.kw
+        if three:  # a product with the filter turned by half a turn
+            at, target = s.ph * plane.line + s.pw, item * s.h * s.w
+            multiply(padded, at, plane.line, w, first + 8, -1, zero, dx, target, s.h, s.w)
+            continue
+        for i in range(s.sh):
+            for j in range(0, s.sw, 2 if s.sw == 2 else 1):
+                n, other = counts[i, j], counts[i, s.sw - 1]
+                for r in range((i - s.ph) % s.sh, s.h, ROWS * s.sh):
+                    count = min(ROWS, (s.h - r + s.sh - 1) // s.sh)
                     for q in range(0, columns, size):
-                        value = _weighted(w, first, weights, padded, line + q, taps, zero)
-                        place = q * s.sw + j_phase - s.pw
+                        at = (r + s.ph) // s.sh * plane.line + q
+                        values = _four_lines(
+                            *(w, first, weights[i, j, :n], padded, at),
+                            *(plane.line, count, taps[i, j, :n], zero),
+                        )
+                        place = q * s.sw + j - s.pw
+                        target, apart = (item * s.h + r) * s.w + place, s.sh * s.w
                         if s.sw == 1:
-                            store_some(dx, start + place, value, -place, s.w - place)
+                            store_lines(dx, target, apart, count, values, -place, s.w - place)
                         elif s.sw == 2:
-                            odd = _weighted(w, first, odd_weights, padded, line + q, odd_taps, zero)
-                            for part in zipped(value, odd):
-                                store_some(dx, start + place, part, -place, s.w - place)
-                                place += size
+                            odd = _four_lines(
+                                *(w, first, weights[i, 1, :other], padded, at),
+                                *(plane.line, count, taps[i, 1, :other], zero),
+                            )
+                            low, high = _zipped_lines(values, odd)
+                            store_lines(dx, target, apart, count, low, -place, s.w - place)
+                            place, target = place + size, target + size
+                            store_lines(dx, target, apart, count, high, -place, s.w - place)
                         else:
-                            store_every(dx, start + place, value, s.sw, -place, s.w - place)
+                            for line in range(count):
+                                value = values[line]
+                                to = target + line * apart
+                                store_every(dx, to, value, s.sw, -place, s.w - place)
+
+
+@inside
+def _zipped_lines(even, odd):
+    """(the first halves, the second halves) of four vectors zipped with four."""
+    a, b = zipped(even[0], odd[0]), zipped(even[1], odd[1])
+    c, d = zipped(even[2], odd[2]), zipped(even[3], odd[3])
+    return (a[0], b[0], c[0], d[0]), (a[1], b[1], c[1], d[1])
 
 
 @jit
-def input_grad(pool, g, w, dx, padded, s, plane):
+def input_grad(pool, three, g, w, dx, padded, s, plane):
     """dx of y = x * w, where g is the gradient by y. padded: a plane of g for each task."""
-    args = g, w, dx, padded, s, plane
+    counts, weights, taps = _taps_of_phases(s, plane)
+    args = three, g, w, dx, counts, weights, taps, padded, s, plane
     run(pool, _input_grad_task, args, min(threads_of(pool), len(padded)))
 
 
 @body
-def _weight_grad_task(task, tasks, g, x, dw, taps, padded, s, plane):
+def _weight_grad_task(task, tasks, three, g, x, dw, taps, padded, s, plane):
     padded, size = padded[task], lanes(x)
+    padded[:] = 0
     sums = np.empty(taps.size * size, x.dtype)
     whole = np.empty(taps.size, np.float64)  # the sums over a batch, in double precision
     for channel in range(*share(task, tasks, s.groups)):
         whole[:] = 0
-        for image in range(s.images):
-            item = image * s.groups + channel
-            _fill(x, item * s.h * s.w, padded, s, plane)
-            _products(g, item * s.ho * s.wo, padded, taps, sums, s, plane)
+        for first in range(0, s.images, IMAGES):
+            sums[:] = 0
+            for image in range(first, min(first + IMAGES, s.images)):
+                item = image * s.groups + channel
+                _fill(x, item * s.h * s.w, padded, s, plane)
+                if three:
+                    correlate(g, item * s.ho * s.wo, padded, plane.line, s.ho, s.wo, sums)
+                    continue
+                for k in range(0, taps.size, 3):
+                    _products(g, item * s.ho * s.wo, padded, taps, k, sums, s, plane)
             for k in range(taps.size):
                 whole[k] += total(load(sums, k * size))
         for k in range(taps.size):
             dw[channel * taps.size + k] = whole[k]
 
 
-@inlined
-def _products(g, start, padded, taps, sums, s, plane):
-    """For each weight a vector: the sum over a plane of g times what the weight met."""
-    size = lanes(g)
-    sums[:] = 0
-    for p in range(s.ho):
-        line = p * s.sh * plane.phases * plane.line
-        for q in range(0, s.wo, size):
-            at, last = start + p * s.wo + q, s.wo - q
-            if last >= size:
-                slope = load(g, at)
-                for k in range(taps.size):
-                    met = load(padded, line + q + taps[k])
-                    store(sums, k * size, fma(slope, met, load(sums, k * size)))
-            else:
-                slope = load_some(g, at, 0, last)
-                for k in range(taps.size):
-                    met = load_some(padded, line + q + taps[k], 0, last)
-                    store(sums, k * size, fma(slope, met, load(sums, k * size)))
+@inside
+def _products(g, start, padded, taps, k, sums, s, plane):
+    """Added to vectors k to k + 2: the sum over a plane of g times what each weight met."""
+    size, distance = lanes(g), s.sh * plane.phases * plane.line
+    k1, k2 = min(k + 1, taps.size - 1), min(k + 2, taps.size - 1)  # where there is none: the last
+    at0, at1, at2 = taps[k], taps[k1], taps[k2]
+    a, b, c = load(sums, k * size), load(sums, k1 * size), load(sums, k2 * size)
+    for q in range(0, s.wo, size):
+        count = min(size, s.wo - q)  # what lies beyond may be no number, which 0 times would keep
+        for p in range(s.ho):
+            slope, line = load_some(g, start + p * s.wo + q, 0, count), p * distance + q
+            a = fma(slope, load_some(padded, line + at0, 0, count), a)
+            b = fma(slope, load_some(padded, line + at1, 0, count), b)
+            c = fma(slope, load_some(padded, line + at2, 0, count), c)
+    store(sums, k2 * size, c)
+    store(sums, k1 * size, b)
+    store(sums, k * size, a)
 
 
 @jit
-def weight_grad(pool, g, x, dw, padded, s, plane):
+def weight_grad(pool, three, g, x, dw, padded, s, plane):
     """dw of y = x * w, where g is the gradient by y. padded: a plane of x for each task."""
-    args = g, x, dw, _taps(s, plane), padded, s, plane
+    args = three, g, x, dw, _taps(s, plane), padded, s, plane
     run(pool, _weight_grad_task, args, min(threads_of(pool), len(padded)))

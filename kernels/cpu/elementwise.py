@@ -15,7 +15,15 @@ from .memory import empty
 from .simd import fma
 from .threads import pool, run, share, tasks_for
 from .vector_math import erf as erf_of
-from .vector_math import exp, log1p_of_part, mirrored, normal_tail, positive
+from .vector_math import (
+    exp,
+    is_negative,
+    is_positive,
+    log1p_of_part,
+    mirrored,
+    normal_tail,
+    positive,
+)
 from .vector_math import sigmoid as sigmoid_of
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
@@ -36,9 +44,7 @@ def erf(x):
 
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
-    if x.dtype not in REAL:
-        return reference.sigmoid(x)
-    return _few_sigmoids()(x) if x.size <= FEW else _of_one(SIGMOID, x)
+    return _of_one(SIGMOID, x) if x.dtype in REAL else reference.sigmoid(x)
 
 
 def sigmoid_backward(g, y):
@@ -127,12 +133,8 @@ def _of_two(code, a, b):
     return y
 
 
-# Small arrays: NumPy's ufuncs of these
-
-
-@ufunc
-def _few_sigmoids(x):
-    return sigmoid_of(x)
+# Small arrays: ufuncs. NumPy warns where they set a flag of the processor's arithmetic, as the
+# comparison of a NaN does; that of its bits does not.
 
 
 @ufunc
@@ -147,12 +149,12 @@ def _few_tanh_gradients(g, y):
 
 @ufunc
 def _few_relus(x):
-    return 0 if x <= 0 else x
+    return 0 if is_negative(x) else x
 
 
 @ufunc
 def _few_relu_gradients(g, y):
-    return g if y > 0 else 0
+    return g if is_positive(y) else 0
 
 
 # Formulas by means of exponentials

@@ -324,9 +324,18 @@ def greatest(typingctx, v):
 @intrinsic
 def every_second(typingctx, a, b):
     """Lanes 0, 2, 4 ... of a, then those of b."""
+    return _every_second(a, b, 0)
 
+
+@intrinsic
+def every_other(typingctx, a, b):
+    """Lanes 1, 3, 5 ... of a, then those of b."""
+    return _every_second(a, b, 1)
+
+
+def _every_second(a, b, first):
     def codegen(context, builder, sig, args):
-        return builder.shuffle_vector(*args, numbers(range(0, 2 * a.lanes, 2)))
+        return builder.shuffle_vector(*args, numbers(range(first, 2 * a.lanes, 2)))
 
     return a(a, b), codegen
 

@@ -396,6 +396,39 @@ def _mirrored64(y, x):
     return 1.0 - y if x > 0.0 else y
 
 
+# The sign by the bits, of which no arithmetic unit hears: taken for an integer, those of -0 to -inf
+# are at most those of -inf, and those of a NaN lie beyond those of an infinity.
+
+INF_BITS32, MINUS_INF_BITS32 = f32(np.inf).view(np.int32), f32(-np.inf).view(np.int32)
+INF_BITS64, MINUS_INF_BITS64 = f64(np.inf).view(np.int64), f64(-np.inf).view(np.int64)
+
+
+@exactly
+def _is_negative32(x):
+    return same_bits(x) <= MINUS_INF_BITS32
+
+
+@exactly
+def _is_negative64(x):
+    return same_bits(x) <= MINUS_INF_BITS64
+
+
+@exactly
+def _is_positive32(x):
+    return 0 < same_bits(x) <= INF_BITS32
+
+
+@exactly
+def _is_positive64(x):
+    return 0 < same_bits(x) <= INF_BITS64
+
+
+is_negative = by_dtype(
+    *("is_negative", _is_negative32, _is_negative64), "Whether x < 0 or x is -0; not if NaN."
+)
+is_positive = by_dtype(
+    *("is_positive", _is_positive32, _is_positive64), "Whether x > 0; not if NaN."
+)
 positive = by_dtype("positive", _positive32, _positive64, "max(x, 0).", lookup.positive)
 mirrored = by_dtype(
     "mirrored", _mirrored32, _mirrored64, "1 - y if x > 0, else y.", lookup.mirrored
