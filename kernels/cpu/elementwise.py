@@ -1,7 +1,8 @@
 """Kernels of one element at a time: activations with their gradients, the sum of two arrays.
 
-They are loops over flat arrays that LLVM vectorises, shared out over the threads. All of them
-together are two compiled functions, one of x and one of a pair, with a number for each loop.
+They are loops over flat arrays, shared out over the threads. All of them together are three
+compiled functions, with a number for each loop: one without exponentials, which is soon compiled,
+and of those with them one of x and one of a pair.
 """
 
 import math
@@ -34,7 +35,8 @@ LARGE = 1 << 15  # elements from which on threads and recycled memory beat NumPy
 RATE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # of gelu's tanh form
 BELL = 1 / math.sqrt(2 * math.pi)
 
-ERF, SIGMOID, TANH, SILU, SOFTPLUS, GELU, GELU_TANH, RELU, ADD = range(9)
+ADD, RELU, RELU_BACKWARD, SIGMOID_BACKWARD, TANH_BACKWARD = range(5)  # codes of _plain
+ERF, SIGMOID, SILU, SOFTPLUS, GELU, GELU_TANH = range(6)  # of _unary and _binary
 
 
 def erf(x):
@@ -51,14 +53,18 @@ def sigmoid_backward(g, y):
     """g y (1 - y)."""
     if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
         return _few_sigmoid_gradients()(g, y)
-    return _of_two(SIGMOID, g, y) if _alike(g, y) else reference.sigmoid_backward(g, y)
+    return (
+        _of_two(_plain, SIGMOID_BACKWARD, g, y)
+        if _alike(g, y)
+        else reference.sigmoid_backward(g, y)
+    )
 
 
 def tanh_backward(g, y):
     """g (1 - y^2)."""
     if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
         return _few_tanh_gradients()(g, y)
-    return _of_two(TANH, g, y) if _alike(g, y) else reference.tanh_backward(g, y)
+    return _of_two(_plain, TANH_BACKWARD, g, y) if _alike(g, y) else reference.tanh_backward(g, y)
 
 
 def silu(x):
@@ -68,7 +74,7 @@ def silu(x):
 
 def silu_backward(g, x):
     """g s (1 + x (1 - s)), s = sigmoid(x)."""
-    return _of_two(SILU, g, x) if _alike(g, x) else reference.silu_backward(g, x)
+    return _of_two(_binary, SILU, g, x) if _alike(g, x) else reference.silu_backward(g, x)
 
 
 def softplus(x):
@@ -78,7 +84,7 @@ def softplus(x):
 
 def softplus_backward(g, x):
     """g sigmoid(x)."""
-    return _of_two(SOFTPLUS, g, x) if _alike(g, x) else reference.softplus_backward(g, x)
+    return _of_two(_binary, SOFTPLUS, g, x) if _alike(g, x) else reference.softplus_backward(g, x)
 
 
 def gelu(x, approximate):
@@ -92,28 +98,28 @@ def gelu_backward(g, x, approximate):
     """g (Phi(x) + x Phi'(x))."""
     if not _alike(g, x):
         return reference.gelu_backward(g, x, approximate)
-    return _of_two(GELU_TANH if approximate else GELU, g, x)
+    return _of_two(_binary, GELU_TANH if approximate else GELU, g, x)
 
 
 def relu(x):
     """max(x, 0)."""
     if x.dtype not in REAL:
         return reference.relu(x)
-    return _few_relus()(x) if x.size <= FEW else _of_one(RELU, x)
+    return _few_relus()(x) if x.size <= FEW else _of_two(_plain, RELU, x, x)
 
 
 def relu_backward(g, y):
     """g where y > 0, else 0."""
     if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
         return _few_relu_gradients()(g, y)
-    return _of_two(RELU, g, y) if _alike(g, y) else reference.relu_backward(g, y)
+    return _of_two(_plain, RELU_BACKWARD, g, y) if _alike(g, y) else reference.relu_backward(g, y)
 
 
 def add(a, b):
     """a + b, which need not be arrays of one shape."""
     large = type(a) is type(b) is np.ndarray and a.size >= LARGE and _alike(a, b)
     if large and a.flags.c_contiguous and b.flags.c_contiguous:
-        return _of_two(ADD, a, b)
+        return _of_two(_plain, ADD, a, b)
     return a + b
 
 
@@ -127,9 +133,9 @@ def _of_one(code, x):
     return y
 
 
-def _of_two(code, a, b):
+def _of_two(kernel, code, a, b):
     y = empty(a.shape, a.dtype)
-    _binary(pool(), code, a.reshape(-1), b.reshape(-1), y.reshape(-1))
+    kernel(pool(), code, a.reshape(-1), b.reshape(-1), y.reshape(-1))
     return y
 
 
@@ -220,6 +226,33 @@ _gelus_tanh, _gelu_tanh_gradients = each_of_one(_gelu_tanh), each_of_two(_gelu_t
 
 
 @jit
+def _plain(pool, code, a, b, y):
+    run(pool, _plain_part, (code, a, b, y), tasks_for(pool, a.size, TASK))
+
+
+@jit
+def _plain_part(task, tasks, code, a, b, y):
+    lo, hi = share(task, tasks, b.size)
+    a, b, y = a[lo:hi], b[lo:hi], y[lo:hi]
+    zero, one = b.dtype.type(0), b.dtype.type(1)
+    if code == ADD:
+        for i in range(b.size):
+            y[i] = a[i] + b[i]
+    elif code == RELU:
+        for i in range(b.size):
+            y[i] = zero if b[i] <= zero else b[i]
+    elif code == RELU_BACKWARD:
+        for i in range(b.size):
+            y[i] = a[i] if b[i] > zero else zero
+    elif code == SIGMOID_BACKWARD:
+        for i in range(b.size):
+            y[i] = a[i] * (b[i] * (one - b[i]))
+    else:
+        for i in range(b.size):
+            y[i] = a[i] * (one - b[i] * b[i])
+
+
+@jit
 def _unary(pool, code, x, y):
     run(pool, _unary_part, (code, x, y), tasks_for(pool, x.size, TASK))
 
@@ -228,7 +261,6 @@ def _unary(pool, code, x, y):
 def _unary_part(task, tasks, code, x, y):
     lo, hi = share(task, tasks, x.size)
     x, y = x[lo:hi], y[lo:hi]
-    zero = x.dtype.type(0)
     if code == ERF:
         for i in range(x.size):
             y[i] = erf_of(x[i])
@@ -238,45 +270,29 @@ def _unary_part(task, tasks, code, x, y):
         _silus(x, y)
     elif code == SOFTPLUS:
         for i in range(x.size):
-            above = x[i] > zero
+            above = x[i] > 0
             small = log1p_of_part(exp(-x[i] if above else x[i]))
             y[i] = x[i] + small if above else small
     elif code == GELU:
         _gelus(x, y)
-    elif code == GELU_TANH:
-        _gelus_tanh(x, y)
     else:
-        for i in range(x.size):
-            y[i] = zero if x[i] <= zero else x[i]
+        _gelus_tanh(x, y)
 
 
 @jit
-def _binary(pool, code, a, b, y):
-    run(pool, _binary_part, (code, a, b, y), tasks_for(pool, a.size, TASK))
+def _binary(pool, code, g, x, y):
+    run(pool, _binary_part, (code, g, x, y), tasks_for(pool, x.size, TASK))
 
 
 @jit
 def _binary_part(task, tasks, code, g, x, y):
     lo, hi = share(task, tasks, x.size)
     g, x, y = g[lo:hi], x[lo:hi], y[lo:hi]
-    zero, one = x.dtype.type(0), x.dtype.type(1)
-    if code == ADD:
-        for i in range(x.size):
-            y[i] = g[i] + x[i]
-    elif code == SIGMOID:
-        for i in range(x.size):
-            y[i] = g[i] * (x[i] * (one - x[i]))
-    elif code == TANH:
-        for i in range(x.size):
-            y[i] = g[i] * (one - x[i] * x[i])
-    elif code == SILU:
+    if code == SILU:
         _silu_gradients(g, x, y)
     elif code == SOFTPLUS:
         _softplus_gradients(g, x, y)
     elif code == GELU:
         _gelu_gradients(g, x, y)
-    elif code == GELU_TANH:
-        _gelu_tanh_gradients(g, x, y)
     else:
-        for i in range(x.size):
-            y[i] = g[i] if x[i] > zero else zero
+        _gelu_tanh_gradients(g, x, y)
