@@ -14,6 +14,7 @@ from .threads import pool, run, share, tasks_for, threads_of
 
 REAL = {np.dtype(np.float32), np.dtype(np.float64)}
 TASK = 1 << 13  # elements that are worth a thread
+APART = 32  # elements between what tasks write often: were it on one line, threads would wait
 SHORT = 8  # elements of a channel in one image, below which batch norm is the reference's
 
 
@@ -158,11 +159,11 @@ def _rows_forward_part(task, tasks, centred, x, weight, bias, eps, mean, rstd, y
 @jit
 def _rows_backward_all(pool, centred, g, x, weight, mean, rstd, dx, dweight, dbias):
     tasks = min(_tasks(pool, x, x.shape[0]), 2 * threads_of(pool))
-    parts = np.zeros((tasks, 2, x.shape[1]), x.dtype)
+    parts = np.zeros((tasks, 2, x.shape[1] + APART), x.dtype)
     args = (centred, g, x, weight, mean, rstd, dx, parts)
     run(pool, _rows_backward_part, args, tasks)
     dweight[:], dbias[:] = 0, 0
-    for part in parts:
+    for part in parts[:, :, : x.shape[1]]:
         dweight += part[0]
         dbias += part[1]
 
@@ -172,7 +173,7 @@ def _rows_backward_part(task, tasks, centred, g, x, weight, mean, rstd, dx, part
     lo, hi = share(task, tasks, x.shape[0])
     real, size, n = x.dtype.type, lanes(x), x.shape[1]
     share_of_one, rest = real(1 / max(1, n)), n % size
-    dweight, dbias = parts[task, 0], parts[task, 1]
+    dweight, dbias = parts[task, 0, : x.shape[1]], parts[task, 1, : x.shape[1]]
     for r in range(lo, hi):
         start, m, scale = r * n, mean[r], rstd[r]
         plain, along = full(x, real(0)), full(x, real(0))
@@ -184,11 +185,11 @@ def _rows_backward_part(task, tasks, centred, g, x, weight, mean, rstd, dx, part
             plain, along = plain + grad, fma(grad, normal, along)
         shift = total(plain) * share_of_one if centred else real(0)
         slope = total(along) * share_of_one
-        args = g, x, weight, m, scale, shift, slope, dx, dweight, dbias, start
+        row = start, m, scale, shift, slope
         for i in range(0, n - rest, size):
-            _row_gradient(*args, i, size)
+            _row_gradient(g, x, weight, dx, dweight, dbias, row, i, size)
         if rest:
-            _row_gradient(*args, n - rest, rest)
+            _row_gradient(g, x, weight, dx, dweight, dbias, row, n - rest, rest)
 
 
 @inside
@@ -199,9 +200,9 @@ def _weighted(g, x, weight, m, scale, start, i, count):
 
 
 @inside
-def _row_gradient(
-    g, x, weight, m, scale, shift, slope, dx, dweight, dbias, start, i, count
-):  # fmt: skip
+def _row_gradient(g, x, weight, dx, dweight, dbias, row, i, count):
+    """dx of `count` columns of a row from i on, and what they add to dweight and dbias."""
+    start, m, scale, shift, slope = row
     grad = load_some(g, start + i, 0, count)
     normal = (load_some(x, start + i, 0, count) - m) * scale
     value = scale * (grad * load_some(weight, i, 0, count) - shift - normal * slope)
@@ -331,10 +332,10 @@ def _groups_forward_part(task, tasks, x, weight, bias, eps, mean, rstd, y):
 @jit
 def _groups_backward(pool, g, x, weight, mean, rstd, dx, dweight, dbias):
     tasks = min(_tasks(pool, x, x.shape[0]), 2 * threads_of(pool))
-    parts = np.zeros((tasks, 2, x.shape[1]), x.dtype)
+    parts = np.zeros((tasks, 2, x.shape[1] + APART), x.dtype)
     run(pool, _groups_backward_part, (g, x, weight, mean, rstd, dx, parts), tasks)
     dweight[:], dbias[:] = 0, 0
-    for part in parts:
+    for part in parts[:, :, : x.shape[1]]:
         dweight += part[0]
         dbias += part[1]
 
@@ -345,7 +346,7 @@ def _groups_backward_part(task, tasks, g, x, weight, mean, rstd, dx, parts):
     real, groups = x.dtype.type, mean.shape[1]
     width = x.shape[1] // groups
     share_of_one = 1 / max(1, width * x.shape[2])
-    dweight, dbias = parts[task, 0], parts[task, 1]
+    dweight, dbias = parts[task, 0, : x.shape[1]], parts[task, 1, : x.shape[1]]
     for n in range(lo, hi):
         for k in range(groups):
             m, scale = mean[n, k], rstd[n, k]
