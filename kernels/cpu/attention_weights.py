@@ -5,7 +5,7 @@ import math
 from .compile import jit
 from .each import by_array
 from .simd import body, lanes, load_some, store_some
-from .vector_math import exp
+from .vector_math import exp, exp_up_to_88
 
 
 @jit
@@ -32,7 +32,9 @@ def _exponentiate_vectors(scores, peak, total):
     for j in range(keys):
         for i in range(0, rows, size):
             count = min(size, rows - i)
-            e = exp(load_some(scores, j * rows + i, 0, count) - load_some(peak, i, 0, count))
+            e = exp_up_to_88(
+                load_some(scores, j * rows + i, 0, count) - load_some(peak, i, 0, count)
+            )
             store_some(scores, j * rows + i, e, 0, count)
             store_some(total, i, load_some(total, i, 0, count) + e, 0, count)
 
@@ -76,7 +78,9 @@ def _weigh_vectors(scores, lse):
     for j in range(keys):
         for i in range(0, rows, size):
             count = min(size, rows - i)
-            e = exp(load_some(scores, j * rows + i, 0, count) - load_some(lse, i, 0, count))
+            e = exp_up_to_88(
+                load_some(scores, j * rows + i, 0, count) - load_some(lse, i, 0, count)
+            )
             store_some(scores, j * rows + i, e, 0, count)
 
 

@@ -82,10 +82,15 @@ _part_of_power = _table(lambda: [2 ** (j / LANES) for j in range(LANES)])
 @inlined
 def exp(x):
     """e ** x."""
-    within = lesser(EXP_HIGH, greater(EXP_LOW, x))
-    m = fma(within, RATE, SHIFT)
+    return exp_up_to_88(lesser(EXP_HIGH, x))
+
+
+@inlined
+def exp_up_to_88(x):
+    """e ** x of x <= 88. What is computed of x far below 0 makes no sense, and is not taken."""
+    m = fma(x, RATE, SHIFT)
     n = m - SHIFT
-    r = fma(n, -LOG2_LOW, fma(n, -LOG2_HIGH, within))
+    r = fma(n, -LOG2_LOW, fma(n, -LOG2_HIGH, x))
     p = fma(fma(r, SIXTH, HALF), r * r, r)
     part = _part_of_power(m)
     return where_less(x, EXP_LOW, ZERO, _times_power(fma(part, p, part), n))

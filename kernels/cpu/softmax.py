@@ -26,7 +26,7 @@ from .simd import (
 )
 from .simd import total as sum_of
 from .threads import pool, run, share, tasks_for
-from .vector_math import exp
+from .vector_math import exp, exp_up_to_88
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
@@ -141,11 +141,11 @@ def _exponentials_by_vector(x, r, shift, scale, y):
     start, rest = r * n, n % size
     end = start + n - rest
     for i in range(start, end, size):
-        e = scale * exp(load(x, i) - shift)
+        e = scale * exp_up_to_88(load(x, i) - shift)
         store(y, i, e)
         total = total + e
     if rest:
-        e = scale * exp(load_some(x, end, 0, rest) - shift)
+        e = scale * exp_up_to_88(load_some(x, end, 0, rest) - shift)
         store_some(y, end, e, 0, rest)
         total = total + first_lanes(e, rest)
     return sum_of(total)
@@ -165,15 +165,39 @@ def _sum_by_vector(x, r, shift):
     start, rest = r * n, n % size
     end = start + n - rest
     for i in range(start, end, size):
-        total = total + exp(load(x, i) - shift)
+        total = total + exp_up_to_88(load(x, i) - shift)
     if rest:
-        total = total + first_lanes(exp(load_some(x, end, 0, rest) - shift), rest)
+        total = total + first_lanes(exp_up_to_88(load_some(x, end, 0, rest) - shift), rest)
     return sum_of(total)
 
 
-# Of a row: y = scale exp(x - shift), and the sum of it; the sum of exp(x - shift).
+@body
+def _sum_by_number_and_next(x, r, shift, next):
+    return _sum_by_number(x, r, shift), _peak(x, next)
+
+
+@body
+def _sum_by_vector_and_next(x, r, shift, next):
+    size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
+    start, to_next, rest = r * n, (next - r) * n, n % size
+    end = start + n - rest
+    tops = full(x, x.dtype.type(-np.inf))
+    for i in range(start, end, size):
+        total = total + exp_up_to_88(load(x, i) - shift)
+        tops = greater(load(x, i + to_next), tops)
+    top = greatest(tops)
+    if rest:
+        total = total + first_lanes(exp_up_to_88(load_some(x, end, 0, rest) - shift), rest)
+        for i in range(n - rest, n):
+            top = x[next, i] if x[next, i] > top else top
+    return sum_of(total), x.dtype.type(0) if top == -np.inf else top
+
+
+# Of a row: y = scale exp(x - shift), and the sum of it; the sum of exp(x - shift); that sum and the
+# peak of another row, which so comes from memory while there is arithmetic to do.
 _exponentials = by_array(_exponentials_by_number, _exponentials_by_vector)
 _sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
+_sum_and_next_peak = by_array(_sum_by_number_and_next, _sum_by_vector_and_next)
 
 
 @inlined
@@ -234,10 +258,11 @@ def _cross_entropy(pool, logits, labels, losses, lse):
 @jit
 def _cross_entropy_part(task, tasks, logits, labels, losses, lse):
     lo, hi = share(task, tasks, logits.shape[0])
+    following = _peak(logits, lo) if lo < hi else logits.dtype.type(0)
     for r in range(lo, hi):
-        peak = _peak(logits, r)
-        total = _or_one(_sum_of_exponentials(logits, r, peak))
-        log_total = logits.dtype.type(math.log(total))
+        peak = following
+        total, following = _sum_and_next_peak(logits, r, peak, min(r + 1, hi - 1))
+        log_total = logits.dtype.type(math.log(_or_one(total)))
         lse[r] = peak + log_total
         losses[r] = log_total - (logits[r, labels[r]] - peak)
 
