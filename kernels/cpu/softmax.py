@@ -18,6 +18,7 @@ from .simd import (
     greater,
     greatest,
     inlined,
+    inside,
     lanes,
     load,
     load_some,
@@ -126,78 +127,66 @@ def _peak(x, r):
 
 
 @body
-def _exponentials_by_number(x, r, shift, scale, y):
+def _exponentials_by_number(x, r, shift, scale, y, following):
     total = x.dtype.type(0)
     for i in range(x.shape[1]):
         e = scale * exp(x[r, i] - shift)
         y[r, i] = e
         total += e
-    return total
+    return total, _peak(x, following)
 
 
 @body
-def _exponentials_by_vector(x, r, shift, scale, y):
+def _exponentials_by_vector(x, r, shift, scale, y, following):
     size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
-    start, rest = r * n, n % size
-    end = start + n - rest
+    start, rest, away = r * n, n % size, (following - r) * n
+    end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
     for i in range(start, end, size):
         e = scale * exp_up_to_88(load(x, i) - shift)
         store(y, i, e)
         total = total + e
+        tops = greater(load(x, i + away), tops)
     if rest:
         e = scale * exp_up_to_88(load_some(x, end, 0, rest) - shift)
         store_some(y, end, e, 0, rest)
         total = total + first_lanes(e, rest)
-    return sum_of(total)
+    return sum_of(total), _peak_with(tops, x, following, n - rest)
 
 
 @body
-def _sum_by_number(x, r, shift):
+def _sum_by_number(x, r, shift, following):
     total = x.dtype.type(0)
     for i in range(x.shape[1]):
         total += exp(x[r, i] - shift)
-    return total
+    return total, _peak(x, following)
 
 
 @body
-def _sum_by_vector(x, r, shift):
+def _sum_by_vector(x, r, shift, following):
     size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
-    start, rest = r * n, n % size
-    end = start + n - rest
+    start, rest, away = r * n, n % size, (following - r) * n
+    end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
     for i in range(start, end, size):
         total = total + exp_up_to_88(load(x, i) - shift)
+        tops = greater(load(x, i + away), tops)
     if rest:
         total = total + first_lanes(exp_up_to_88(load_some(x, end, 0, rest) - shift), rest)
-    return sum_of(total)
+    return sum_of(total), _peak_with(tops, x, following, n - rest)
 
 
-@body
-def _sum_by_number_and_next(x, r, shift, next):
-    return _sum_by_number(x, r, shift), _peak(x, next)
-
-
-@body
-def _sum_by_vector_and_next(x, r, shift, next):
-    size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
-    start, to_next, rest = r * n, (next - r) * n, n % size
-    end = start + n - rest
-    tops = full(x, x.dtype.type(-np.inf))
-    for i in range(start, end, size):
-        total = total + exp_up_to_88(load(x, i) - shift)
-        tops = greater(load(x, i + to_next), tops)
+@inside
+def _peak_with(tops, x, r, whole):
+    """The peak of a row, whose first columns have these maxima."""
     top = greatest(tops)
-    if rest:
-        total = total + first_lanes(exp_up_to_88(load_some(x, end, 0, rest) - shift), rest)
-        for i in range(n - rest, n):
-            top = x[next, i] if x[next, i] > top else top
-    return sum_of(total), x.dtype.type(0) if top == -np.inf else top
+    for i in range(whole, x.shape[1]):
+        top = x[r, i] if x[r, i] > top else top
+    return x.dtype.type(0) if top == -np.inf else top
 
 
-# Of a row: y = scale exp(x - shift), and the sum of it; the sum of exp(x - shift); that sum and the
-# peak of another row, which so comes from memory while there is arithmetic to do.
+# Of a row: y = scale exp(x - shift), and the sum of it; the sum of exp(x - shift). Both also return
+# the peak of another row, which so comes from memory while there is arithmetic to do.
 _exponentials = by_array(_exponentials_by_number, _exponentials_by_vector)
 _sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
-_sum_and_next_peak = by_array(_sum_by_number_and_next, _sum_by_vector_and_next)
 
 
 @inlined
@@ -214,17 +203,24 @@ def _softmax(pool, code, x, y):
 @jit
 def _softmax_part(task, tasks, code, x, y):
     lo, hi = share(task, tasks, x.shape[0])
-    one = x.dtype.type(1)
+    one, peak = x.dtype.type(1), _first_peak(x, lo, hi)
     for r in range(lo, hi):
-        peak = _peak(x, r)
+        shift, following = peak, min(r + 1, hi - 1)
         if code == SOFTMAX:
-            scale = one / _or_one(_exponentials(x, r, peak, one, y))
+            total, peak = _exponentials(x, r, shift, one, y, following)
+            scale = one / _or_one(total)
             for i in range(x.shape[1]):
                 y[r, i] *= scale
         else:
-            log_total = x.dtype.type(math.log(_or_one(_sum_of_exponentials(x, r, peak))))
+            total, peak = _sum_of_exponentials(x, r, shift, following)
+            log_total = x.dtype.type(math.log(_or_one(total)))
             for i in range(x.shape[1]):
-                y[r, i] = (x[r, i] - peak) - log_total
+                y[r, i] = (x[r, i] - shift) - log_total
+
+
+@inlined
+def _first_peak(x, lo, hi):
+    return _peak(x, lo) if lo < hi else x.dtype.type(0)
 
 
 @jit
@@ -245,7 +241,7 @@ def _softmax_backward_part(task, tasks, code, g, y, dx):
         else:
             for i in range(y.shape[1]):
                 total += g[r, i]
-            _exponentials(y, r, y.dtype.type(0), -total, dx)
+            _exponentials(y, r, y.dtype.type(0), -total, dx, r)
             for i in range(y.shape[1]):
                 dx[r, i] += g[r, i]
 
@@ -258,13 +254,13 @@ def _cross_entropy(pool, logits, labels, losses, lse):
 @jit
 def _cross_entropy_part(task, tasks, logits, labels, losses, lse):
     lo, hi = share(task, tasks, logits.shape[0])
-    following = _peak(logits, lo) if lo < hi else logits.dtype.type(0)
+    peak = _first_peak(logits, lo, hi)
     for r in range(lo, hi):
-        peak = following
-        total, following = _sum_and_next_peak(logits, r, peak, min(r + 1, hi - 1))
+        shift = peak
+        total, peak = _sum_of_exponentials(logits, r, shift, min(r + 1, hi - 1))
         log_total = logits.dtype.type(math.log(_or_one(total)))
-        lse[r] = peak + log_total
-        losses[r] = log_total - (logits[r, labels[r]] - peak)
+        lse[r] = shift + log_total
+        losses[r] = log_total - (logits[r, labels[r]] - shift)
 
 
 @jit
@@ -277,5 +273,5 @@ def _cross_entropy_backward(pool, g, logits, labels, lse, dlogits):
 def _cross_entropy_backward_part(task, tasks, g, logits, labels, lse, dlogits):
     lo, hi = share(task, tasks, logits.shape[0])
     for r in range(lo, hi):
-        _exponentials(logits, r, lse[r], g[r], dlogits)
+        _exponentials(logits, r, lse[r], g[r], dlogits, r)
         dlogits[r, labels[r]] = g[r] * (exp(logits[r, labels[r]] - lse[r]) - logits.dtype.type(1))
