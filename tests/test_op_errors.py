@@ -78,6 +78,8 @@ ERRORS = [
         for f in (tg.sum, tg.mean, tg.max, tg.softmax, tg.sort, tg.cumsum)
     ),
     (lambda t: tg.sum(t(2, 3), axis="x"), TypeError, "[sum] axis is 'x', expected an integer"),
+    (lambda t: [tg.mean(t(2, 3), axis=axis) for axis in (1, 1.0)], TypeError,
+     "[mean] axis is 1.0, expected an integer"),  # although what 1 is was just remembered
     (lambda t: tg.sum(t(), axis=0), IndexError, "[sum] axis 0 is out of range for a tensor with 0"),
     (lambda t: tg.max(t(0, 3), axis=0), ValueError, "[max] "),
     (lambda t: tg.min(t(0)), ValueError, "[min] "),

@@ -25,7 +25,7 @@ def _reduction(name, shape, axis):
         return _known_reduction.__wrapped__(name, shape, axis)
 
 
-@functools.lru_cache(1024)
+@functools.lru_cache(1024, typed=True)  # an axis of 1.0 is none
 def _known_reduction(name, shape, axis):
     axes = normal_axes(name, axis, len(shape))
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
