@@ -4,7 +4,7 @@ import math
 
 from .compile import jit
 from .each import by_array
-from .simd import body, lanes, load_some, store_some
+from .simd import body, inside, lanes, load_some, store_some
 from .vector_math import exp, exp_up_to_88
 
 
@@ -15,6 +15,14 @@ def raise_peak(peak, scores):
         row = scores[j]
         for i in range(row.size):
             peak[i] = row[i] if row[i] > peak[i] else peak[i]
+
+
+@inside
+def _exponentiate_some(scores, at, shift, i, count):
+    """exp(scores - shift) of `count` neighbours, in place and returned."""
+    e = exp_up_to_88(load_some(scores, at, 0, count) - load_some(shift, i, 0, count))
+    store_some(scores, at, e, 0, count)
+    return e
 
 
 @body
@@ -32,10 +40,7 @@ def _exponentiate_vectors(scores, peak, total):
     for j in range(keys):
         for i in range(0, rows, size):
             count = min(size, rows - i)
-            e = exp_up_to_88(
-                load_some(scores, j * rows + i, 0, count) - load_some(peak, i, 0, count)
-            )
-            store_some(scores, j * rows + i, e, 0, count)
+            e = _exponentiate_some(scores, j * rows + i, peak, i, count)
             store_some(total, i, load_some(total, i, 0, count) + e, 0, count)
 
 
@@ -77,11 +82,7 @@ def _weigh_vectors(scores, lse):
     size, (keys, rows) = lanes(scores), scores.shape
     for j in range(keys):
         for i in range(0, rows, size):
-            count = min(size, rows - i)
-            e = exp_up_to_88(
-                load_some(scores, j * rows + i, 0, count) - load_some(lse, i, 0, count)
-            )
-            store_some(scores, j * rows + i, e, 0, count)
+            _exponentiate_some(scores, j * rows + i, lse, i, min(size, rows - i))
 
 
 # exp(scores - lse) in place
