@@ -1,18 +1,23 @@
 """2-D convolution and its two gradients: see kernels/reference/conv.py for the layouts.
 
-conv_direct.py is for output channels that fill vectors, conv_few.py for gradients by few weights,
-conv_depthwise.py for one channel in a group; conv_planes.py (forward) and conv_patches.py (the
-gradients) are for all others.
-
-Winograd's way takes fewer products, but its rounding differs from tile to tile: equal patches, as
-on the plain background of an image, give unequal outputs, which max pooling then tells apart. A CNN
-on MNIST left PyTorch's losses by 1e-4 within ten steps of Adam.
+conv_direct.py is for output channels that fill vectors, and conv_winograd.py for those of them with
+3 x 3 weights; conv_few.py for gradients by few weights, conv_depthwise.py for one channel in a
+group; conv_planes.py (forward) and conv_patches.py (the gradients) are for all others.
 """
 
 import numpy as np
 
 from .. import reference
-from . import conv_depthwise, conv_depthwise_3x3, conv_direct, conv_few, conv_patches, conv_planes
+from . import (
+    conv_channels,
+    conv_depthwise,
+    conv_depthwise_3x3,
+    conv_direct,
+    conv_few,
+    conv_patches,
+    conv_planes,
+    conv_winograd,
+)
 from .conv_geometry import geometry
 from .half import all_half, by_single
 from .memory import empty
@@ -80,7 +85,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
         return dx
     turned = s.inverse
     may_turn = s.sh == s.sw == 1 and min(turned.ph, turned.pw) >= 0
-    if may_turn and (conv_direct.suits(turned, g.itemsize) or 2 * s.c_in >= s.c_out):
+    if may_turn and (conv_channels.suits(turned, g.itemsize) or 2 * s.c_in >= s.c_out):
         return _forward(g, weight, np.empty(0, g.dtype), turned, True)
     dx = empty(x_shape, g.dtype)
     if s.macs:
@@ -109,8 +114,9 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
         conv_depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
     else:
         s = s.in_one_line
-        ways = (way for way in (conv_direct, conv_few) if way.suits(s, x.itemsize))
-        way = next(ways, conv_patches)
+        way = conv_few if conv_few.suits(s, x.itemsize) else conv_patches
+        if conv_channels.suits(s, x.itemsize):
+            way = conv_direct
         way.weight_grad(g, x, dweight, s, _threads(s))
     return dweight
 
@@ -126,6 +132,9 @@ def _forward(x, weight, bias, s, turned):
         conv_depthwise.forward(*arrays, *_padded(s, plane, x.dtype))
     else:
         s = s.in_one_line
-        way = conv_direct if conv_direct.suits(s, x.itemsize) else conv_planes
-        way.forward(x, weight, bias, y, s, turned, _threads(s))
+        given = x, weight, bias, y, s, turned, _threads(s)
+        if not conv_channels.suits(s, x.itemsize):
+            conv_planes.forward(*given)
+        elif not (conv_winograd.suits(s, x.itemsize) and conv_winograd.forward(*given)):
+            conv_direct.forward(*given)
     return y

@@ -10,11 +10,10 @@ What meets the padding is left out: kernel rows above or below the image, and be
 and the last pixel of a line.
 """
 
-import functools
-
 import numpy as np
 
 from .compile import jit
+from .conv_channels import arrange_task, channels_first, places, room_of_weights
 from .conv_planes import (
     PADDING,
     block_of,
@@ -38,17 +37,7 @@ from .strip import prepare_strip, strip
 from .threads import pool, run, share, threads_of
 from .transposing import prepare_transpose, transpose, transpose_exactly
 
-MANY = 64  # weights of an output channel, from which on transposing its outputs pays
 PANEL = 2  # vectors of output channels that are done before the next
-
-
-def suits(s, itemsize):
-    """Whether a Geometry is for this file, with numbers of so many bytes.
-
-    There must be few idle lanes and many products for each of the outputs, which are transposed.
-    """
-    idle = -s.c_out % (REGISTER_BYTES // itemsize)
-    return 8 * idle <= s.c_out and s.c_in * s.kh * s.kw >= MANY
 
 
 @inlined
@@ -67,50 +56,6 @@ def _beside(column, columns, s):
 
 
 # Forward
-
-
-@functools.lru_cache(maxsize=256)
-def _places(s, turned):
-    """Where the weights (channel, i, j) lie in the order (j, i, channel)."""
-    places = np.arange(s.kw * s.kh * s.c_in).reshape(s.kw, s.kh, s.c_in).transpose(2, 1, 0)
-    return np.ravel(places[:, ::-1, ::-1] if turned else places)
-
-
-@body
-def _arrange_task(task, tasks, w, bias, places, u, u_next, start, s, turned):
-    """u[group, vector of c_out, (j, i, c_in), lane]: the weights, or those turned; start: bias."""
-    size, taps = lanes(w), s.kh * s.kw
-    vectors = (s.c_out + size - 1) // size
-    across, each = (taps, taps) if turned else (s.c_in * taps, s.c_in * taps)
-    block = np.empty(size * size, w.dtype)
-    for item in range(*share(task, tasks, s.groups * vectors)):
-        group, first = item // vectors, item % vectors * size
-        outputs = min(size, s.c_out - first)
-        for o in range(size):
-            known = bias.size and o < outputs
-            start[item * size + o] = bias[group * s.c_out + first + o] if known else 0
-        for begin in range(0, s.c_in * taps, each):
-            source = (group * s.c_out + first) * s.c_in * taps
-            if turned:
-                source = ((group * s.c_in + begin // taps) * s.c_out + first) * taps
-            for k in range(0, each, size):
-                columns = min(size, each - k)
-                transpose(w, source + k, across, outputs, columns, block, 0, size)
-                for column in range(columns):
-                    place = item * u_next + places[begin + k + column] * size
-                    store(u, place, load(block, column * size))
-
-
-@body
-def _channels_first(out, at, width, pixels, channels, y, target, plane):
-    """y[channel, pixel] = out[pixel, channel], of at most `width` channels."""
-    size = lanes(y)
-    for o in range(0, min(width, channels), size):
-        for p in range(0, pixels, size):
-            transpose_exactly(
-                out, at + p * width + o, width, min(size, pixels - p), min(size, channels - o),
-                y, target + o * plane + p, plane,
-            )  # fmt: skip
 
 
 @body
@@ -144,7 +89,7 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, planes, each, out,
                     place = ((first_image + n) * s.groups + group) * s.c_out + vector * size
                     target = place * y_plane + row * s.wo + column
                     for r in range(runs):
-                        _channels_first(
+                        channels_first(
                             out, r * pixels * width, width, pixels, s.c_out - vector * size,
                             y, target + r * s.wo, y_plane,
                         )  # fmt: skip
@@ -154,7 +99,7 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, planes, each, out,
 def _forward(pool, x, w, bias, places, steps, y, u, u_next, start, planes, each, out, s, c, turned):
     tasks = min(threads_of(pool), len(out))
     u = u[-(u.ctypes.data // u.itemsize) % lanes(u) :]
-    run(pool, _arrange_task, (w, bias, places, u, u_next, start, s, turned), tasks)
+    run(pool, arrange_task, (w, bias, places, u, u_next, start, s, turned), tasks)
     run(pool, _forward_task, (x, u, u_next, start, steps, y, planes, each, out, s, c), tasks)
 
 
@@ -164,15 +109,12 @@ def forward(x, weight, bias, y, s, turned, threads):
     prepare_copy(x.dtype)
     prepare_transpose(x.dtype)
     c, size = cuts(s, x.itemsize, threads, PANEL), REGISTER_BYTES // x.itemsize
-    vectors, u_next = s.groups * -(-s.c_out // size), (s.c_in * s.kh * s.kw + 1) * size
-    u = empty((vectors * u_next + size,), x.dtype)
-    start = np.empty(vectors * size, x.dtype)
     each = room_of(s, c) - PADDING
     planes = empty((threads, c.images * each + PADDING), x.dtype)
     out = empty((threads, c.rows * c.columns * PANEL * size), x.dtype)
     arrays = x.reshape(-1), weight.reshape(-1), bias
-    tables = _places(s, turned), steps_of(s, c, (2, 1, 0))
-    rooms = u, u_next, start, planes, each, out
+    tables = places(s, turned), steps_of(s, c, (2, 1, 0))
+    rooms = *room_of_weights(s, x.dtype), planes, each, out
     _forward(pool(), *arrays, *tables, y.reshape(-1), *rooms, s, c, turned)
 
 

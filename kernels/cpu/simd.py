@@ -26,6 +26,9 @@ inlined = numba.njit(inline="always", **OPTIONS)
 body = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 inside = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 
+# A product and a sum may become one instruction, but nothing is reordered, see compile.FASTMATH.
+FLAGS = "contract", "nsz"
+
 WORD, INT = ir.IntType(64), ir.IntType(32)
 i64 = types.int64
 
@@ -269,7 +272,7 @@ def _over_lanes(builder, v, combine):
 
 
 def _sum(builder, a, b):
-    return builder.fadd(a, b)
+    return builder.fadd(a, b, flags=FLAGS)
 
 
 def _greater(builder, a, b):
@@ -394,6 +397,8 @@ def _negate(context, builder, sig, args):
 
 
 def _operator(function, instruction):
+    """Vectors by an operator. With flags of its own numba leaves an instruction as it is."""
+
     @infer_global(function)
     class _Typing(AbstractTemplate):
         def generic(self, args, kws):
@@ -401,7 +406,8 @@ def _operator(function, instruction):
             return kind and signature(kind, *args)
 
     def lowering(context, builder, sig, args):
-        return getattr(builder, instruction)(*_spread_numbers(builder, sig.return_type, args))
+        operands = _spread_numbers(builder, sig.return_type, args)
+        return getattr(builder, instruction)(*operands, flags=FLAGS)
 
     for operands in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):
         lower_builtin(function, *operands)(lowering)
