@@ -104,7 +104,7 @@ def measure(row, libraries, machine, bouts):
         for library, seconds in medians.items():
             what = f"{row.name} by {library}"
             limits.refuse_the_impossible(what, seconds, row.work, machine.best)
-    at_limit = row.work.seconds(rates) if kinds else None
+    at_limit = machine.seconds(row.work, times) if kinds else []
     amount = row.work.flops or row.work.read + row.work.written
     return {
         "name": row.name,
@@ -114,7 +114,10 @@ def measure(row, libraries, machine, bouts):
         "rate": amount / medians["ours"] / 1e9,
         "unit": "GFLOP/s" if row.work.flops else "GB/s",
         "limits": {kind: rate / 1e9 for kind, rate in rates.items()},
-        "of_limit": {name: at_limit / medians[name] if kinds else None for name in NAMES},
+        "of_limit": {
+            library: report.ratios(at_limit, times[library]) if kinds else None
+            for library in ("ours", "torch")
+        },
     }
 
 
@@ -128,13 +131,14 @@ def refusing(name, refused):
         print(f"REFUSED {error}", flush=True)
 
 
-HEAD = ["kernel", "ours ms", "torch ms", "numpy ms", "ours/torch", "/numpy", "rate", "of limit"]
+HEAD = ["kernel", "ours ms", "torch ms", "numpy ms", "ours/torch", "/numpy", "rate", "% of limit"]
 
 
 def text_of(row):
     """The row as the columns of the table."""
     figures = [f"{row['ms'][library]['median']:.3f}" for library in ("ours", "torch", "numpy")]
     share = row["of_limit"]["ours"]
+    percent = share and report.spread({key: 100 * value for key, value in share.items()}, 0)
     rate = f"{row['rate']:.1f} {row['unit']}"
     ratio = report.spread(row["ratio"])
     return [
@@ -143,7 +147,7 @@ def text_of(row):
         ratio,
         f"{row['ratio_numpy']:.2f}",
         rate,
-        "cache" if share is None else f"{share:.0%}",
+        percent or "cache",
     ]
 
 
@@ -165,7 +169,7 @@ def main():
         kinds = {kind for name in chosen for kind in kinds_of(ROWS[name])}
         machine = limits.Limits(stack, sorted(kinds))
         libraries = stack.enter_context(opponents("bench.kernels", NAMES))
-        widths = report.print_head(HEAD, [max(map(len, chosen)), 9, 9, 9, 16, 7, 14, 8])
+        widths = report.print_head(HEAD, [max(map(len, chosen)), 9, 9, 9, 16, 7, 14, 12])
         for name in chosen:
             with refusing(name, refused):
                 rows.append(measure(ROWS[name], libraries, machine, args.bouts))

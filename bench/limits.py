@@ -123,6 +123,14 @@ class Limits:
             for library, opponent in self._opponents[kind].items()
         }
 
+    def seconds(self, work, times):
+        """What some work takes at the limit, by the faster library, in each bout of a race."""
+        entrants = [name for name in times if name.split()[0] in work.kinds()]
+        return [
+            work.seconds(self.rates({name: times[name][k : k + 1] for name in entrants}))
+            for k in range(len(times[entrants[0]]))
+        ]
+
     def rates(self, times):
         """{kind: median rate} of the faster library in a race; `best` takes note of the best."""
         typical = {}

@@ -21,7 +21,7 @@ from .attention_weights import (
 )
 from .compile import jit
 from .gemm import gemm
-from .random import cipher
+from .philox import cipher
 from .threads import run, share, tasks_for
 
 ROWS = 64  # queries to a block

@@ -5,7 +5,7 @@ import math
 from .compile import jit
 from .each import by_array
 from .simd import body, inside, lanes, load_some, store_some
-from .vector_math import exp, exp_up_to_88
+from .vector_math import exp, exp_of_difference
 
 
 @jit
@@ -20,7 +20,7 @@ def raise_peak(peak, scores):
 @inside
 def _exponentiate_some(scores, at, shift, i, count):
     """exp(scores - shift) of `count` neighbours, in place and returned."""
-    e = exp_up_to_88(load_some(scores, at, 0, count) - load_some(shift, i, 0, count))
+    e = exp_of_difference(load_some(scores, at, 0, count) - load_some(shift, i, 0, count))
     store_some(scores, at, e, 0, count)
     return e
 

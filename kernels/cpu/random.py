@@ -1,9 +1,7 @@
 """Random numbers by Philox, and dropout: see kernels/reference/random.py, whose bits these are.
 
 The words of a chunk are drawn into a buffer in the first-level cache and used from there, so that
-memory sees nothing but x and y. LLVM puts eight blocks through the cipher side by side, each 32-bit
-word in a 64-bit lane: the machine multiplies the low halves of such lanes and does not mind what
-the upper ones hold.
+memory sees nothing but x and y.
 """
 
 import math
@@ -13,18 +11,16 @@ from numba import types
 from numba.extending import overload
 
 from .. import reference
-from ..reference.random import KEY_STEPS, LOW_64, MULTIPLIERS, ROUNDS
+from ..reference.random import LOW_64
 from .compile import OPTIONS, jit
 from .memory import empty
+from .philox import LOW, draw_words, keys_of
 from .threads import pool, run, share, tasks_for
 from .vector_math import cos_and_sin_of_turn, log_of_normal
 
 CHUNK = 256  # words
 TASK = 1 << 14  # words that are worth a thread
 
-M0, M1 = (np.uint64(m) for m in MULTIPLIERS)
-K0, K1 = (np.uint64(k) for k in KEY_STEPS)
-LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 STEP_32 = np.float32(2.0**-24)
 
 
@@ -79,29 +75,6 @@ def signed(word):
     return word - (word >> 63 << 64)
 
 
-@jit
-def cipher(block, seed):
-    """The four words of a Philox block, each below junk in the upper half of a uint64."""
-    c0, c1, c2, c3 = block & LOW, block >> HALF, np.uint64(0), np.uint64(0)
-    k0, k1 = seed & LOW, seed >> HALF
-    for _ in range(ROUNDS):
-        product0, product1 = (c0 & LOW) * M0, (c2 & LOW) * M1
-        c0, c1 = (product1 >> HALF) ^ c1 ^ k0, product1
-        c2, c3 = (product0 >> HALF) ^ c3 ^ k1, product0
-        k0, k1 = (k0 + K0) & LOW, (k1 + K1) & LOW
-    return c0, c1, c2, c3
-
-
-@jit
-def _draw_words(pairs, seed, block):
-    """The words of the blocks from `block` on, two in each uint64, the first one low."""
-    seed, block = np.uint64(seed), np.uint64(block)
-    for i in range(pairs.size // 2):
-        c0, c1, c2, c3 = cipher(block + np.uint64(i), seed)
-        pairs[2 * i] = (c0 & LOW) | (c1 << HALF)
-        pairs[2 * i + 1] = (c2 & LOW) | (c3 << HALF)
-
-
 def _as_words(pairs, words, numbers):
     for i in range(numbers.size):
         numbers[i] = words[i]
@@ -143,11 +116,11 @@ def _draw(pool, numbers, seed, block):
 @jit
 def _draw_part(task, tasks, numbers, seed, block):
     pairs = np.empty(CHUNK // 2, np.uint64)
-    words = pairs.view(np.uint32)
+    words, keys = pairs.view(np.uint32), keys_of(np.uint64(seed))
     size = CHUNK * 4 // numbers.itemsize  # of a chunk, in numbers
     first, end = share(task, tasks, (numbers.size + size - 1) // size)
     for chunk in range(first, end):
-        _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
+        draw_words(pairs, keys, block + chunk * (CHUNK // 4))
         _convert(pairs, words, numbers[chunk * size : (chunk + 1) * size])
 
 
@@ -160,12 +133,12 @@ def _draw_normal(pool, numbers, seed, block):
 def _draw_normal_part(task, tasks, numbers, seed, block):
     one, minus_two = numbers.dtype.type(1), numbers.dtype.type(-2)
     pairs = np.empty(CHUNK // 2, np.uint64)
-    words = pairs.view(np.uint32)
+    words, keys = pairs.view(np.uint32), keys_of(np.uint64(seed))
     size = CHUNK * 4 // numbers.itemsize
     first, end = share(task, tasks, (numbers.size + size - 1) // size)
     for chunk in range(first, end):
         part = numbers[chunk * size : (chunk + 1) * size]
-        _draw_words(pairs, seed, block + chunk * (CHUNK // 4))
+        draw_words(pairs, keys, block + chunk * (CHUNK // 4))
         _convert(pairs, words, part)
         for i in range(part.size // 2):
             radius = np.sqrt(minus_two * log_of_normal(one - part[2 * i]))
@@ -183,11 +156,10 @@ def _dropout(pool, x, y, least, scale, seed, block):
 @jit
 def _dropout_part(task, tasks, x, y, least, scale, seed, block):
     pairs = np.empty(CHUNK // 2, np.uint64)
-    words, zero = pairs.view(np.uint32), x.dtype.type(0)
+    words, keys, zero = pairs.view(np.uint32), keys_of(np.uint64(seed)), x.dtype.type(0)
     first, end = share(task, tasks, (x.size + CHUNK - 1) // CHUNK)
     for chunk in range(first, end):
         part, result = x[chunk * CHUNK :][:CHUNK], y[chunk * CHUNK :][:CHUNK]
-        blocks = (result.size + 3) // 4
-        _draw_words(pairs[: 2 * blocks], seed, block + chunk * (CHUNK // 4))
+        draw_words(pairs, keys, block + chunk * (CHUNK // 4))
         for i in range(result.size):
             result[i] = part[i] * scale if words[i] >= least else zero

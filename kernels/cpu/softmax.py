@@ -27,7 +27,7 @@ from .simd import (
 )
 from .simd import total as sum_of
 from .threads import pool, run, share, tasks_for
-from .vector_math import exp, exp_up_to_88
+from .vector_math import exp, exp_of_difference
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
@@ -142,12 +142,12 @@ def _exponentials_by_vector(x, r, shift, scale, y, following):
     start, rest, away = r * n, n % size, (following - r) * n
     end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
     for i in range(start, end, size):
-        e = scale * exp_up_to_88(load(x, i) - shift)
+        e = scale * exp_of_difference(load(x, i) - shift)
         store(y, i, e)
         total = total + e
         tops = greater(load(x, i + away), tops)
     if rest:
-        e = scale * exp_up_to_88(load_some(x, end, 0, rest) - shift)
+        e = scale * exp_of_difference(load_some(x, end, 0, rest) - shift)
         store_some(y, end, e, 0, rest)
         total = total + first_lanes(e, rest)
     return sum_of(total), _peak_with(tops, x, following, n - rest)
@@ -167,10 +167,10 @@ def _sum_by_vector(x, r, shift, following):
     start, rest, away = r * n, n % size, (following - r) * n
     end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
     for i in range(start, end, size):
-        total = total + exp_up_to_88(load(x, i) - shift)
+        total = total + exp_of_difference(load(x, i) - shift)
         tops = greater(load(x, i + away), tops)
     if rest:
-        total = total + first_lanes(exp_up_to_88(load_some(x, end, 0, rest) - shift), rest)
+        total = total + first_lanes(exp_of_difference(load_some(x, end, 0, rest) - shift), rest)
     return sum_of(total), _peak_with(tops, x, following, n - rest)
 
 
@@ -190,9 +190,9 @@ _sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
 
 
 @inlined
-def _or_one(total):
+def _or_one(x, total):
     """A sum of exponentials to divide by: 1 for a row that is -inf."""
-    return total if total != 0 else total + 1
+    return total if total != 0 else x.dtype.type(1)
 
 
 @jit
@@ -208,12 +208,12 @@ def _softmax_part(task, tasks, code, x, y):
         shift, following = peak, min(r + 1, hi - 1)
         if code == SOFTMAX:
             total, peak = _exponentials(x, r, shift, one, y, following)
-            scale = one / _or_one(total)
+            scale = one / _or_one(x, total)
             for i in range(x.shape[1]):
                 y[r, i] *= scale
         else:
             total, peak = _sum_of_exponentials(x, r, shift, following)
-            log_total = x.dtype.type(math.log(_or_one(total)))
+            log_total = x.dtype.type(math.log(_or_one(x, total)))
             for i in range(x.shape[1]):
                 y[r, i] = (x[r, i] - shift) - log_total
 
@@ -258,7 +258,7 @@ def _cross_entropy_part(task, tasks, logits, labels, losses, lse):
     for r in range(lo, hi):
         shift = peak
         total, peak = _sum_of_exponentials(logits, r, shift, min(r + 1, hi - 1))
-        log_total = logits.dtype.type(math.log(_or_one(total)))
+        log_total = logits.dtype.type(math.log(_or_one(logits, total)))
         lse[r] = shift + log_total
         losses[r] = log_total - (logits[r, labels[r]] - shift)
 

@@ -168,7 +168,9 @@ def _tanh64(x):
 
 
 exp = by_dtype("exp", _exp32, _exp64, "e ** x.", lookup.exp)
-exp_up_to_88 = by_dtype("exp_up_to_88", _exp32, _exp64, "e ** x of x <= 88.", lookup.exp_up_to_88)
+exp_of_difference = by_dtype(
+    "exp_of_difference", _exp32, _exp64, "e ** x of x <= 88.", lookup.exp_of_difference
+)
 sigmoid = by_dtype("sigmoid", _sigmoid32, _sigmoid64, "1 / (1 + exp(-x)).", lookup.sigmoid)
 tanh = by_dtype("tanh", _tanh32, _tanh64, "The hyperbolic tangent.")
 

@@ -1,0 +1,115 @@
+"""The cipher of random numbers, Philox4x32-10: see kernels/reference/random.py.
+
+Each 32-bit word lies in a 64-bit lane: machines multiply the low halves of such lanes and do not
+mind what the upper ones hold. A round waits for the one before, so several vectors of blocks go
+through the cipher side by side, instruction by instruction. LLVM would put one after the other.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from ..reference.random import KEY_STEPS, MULTIPLIERS, ROUNDS
+from .compile import jit
+from .simd import REGISTER_BYTES, WORD, body, numbers, pointer, spread
+
+LANES = REGISTER_BYTES // 8
+STREAMS = 4 if REGISTER_BYTES == 64 else 2  # vectors side by side: as registers allow
+BLOCKS = LANES * STREAMS  # that are enciphered at once, each of four words
+
+M0, M1 = (np.uint64(m) for m in MULTIPLIERS)
+K0, K1 = (np.uint64(k) for k in KEY_STEPS)
+LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+@jit
+def keys_of(seed):
+    """The two words that each round mixes in."""
+    keys, k0, k1 = np.empty(2 * ROUNDS, np.uint64), seed & LOW, seed >> HALF
+    for r in range(ROUNDS):
+        keys[2 * r], keys[2 * r + 1] = k0, k1
+        k0, k1 = (k0 + K0) & LOW, (k1 + K1) & LOW
+    return keys
+
+
+@jit
+def cipher(block, seed):
+    """The four words of a block, each below junk in the upper half of a uint64."""
+    c0, c1, c2, c3 = block & LOW, block >> HALF, np.uint64(0), np.uint64(0)
+    k0, k1 = seed & LOW, seed >> HALF
+    for _ in range(ROUNDS):
+        product0, product1 = (c0 & LOW) * M0, (c2 & LOW) * M1
+        c0, c1 = (product1 >> HALF) ^ c1 ^ k0, product1
+        c2, c3 = (product0 >> HALF) ^ c3 ^ k1, product0
+        k0, k1 = (k0 + K0) & LOW, (k1 + K1) & LOW
+    return c0, c1, c2, c3
+
+
+@body
+def draw_words(pairs, keys, block):
+    """The words of the blocks from `block` on, two in each uint64, the first one low.
+
+    The size of `pairs` is a multiple of 2 BLOCKS.
+    """
+    for i in range(0, pairs.size // 2, BLOCKS):
+        _encipher(pairs, 2 * i, keys, block + i)
+
+
+@intrinsic
+def _encipher(typingctx, pairs, at, keys, block):
+    """draw_words of BLOCKS blocks, to pairs[at] and what follows."""
+
+    def codegen(context, builder, sig, args):
+        pairs, at, keys, block = args
+        key_at = pointer(context, builder, sig.args[2], keys, WORD(0))
+        first, low, half = spread(builder, block, LANES), _all(int(LOW)), _all(32)
+        streams = []
+        for s in range(STREAMS):
+            block = builder.add(first, _vector(range(s * LANES, (s + 1) * LANES)))
+            streams.append((block, builder.lshr(block, half), _all(0), _all(0)))
+        for r in range(ROUNDS):
+            k0, k1 = (
+                spread(builder, builder.load(builder.gep(key_at, [WORD(k)])), LANES)
+                for k in (2 * r, 2 * r + 1)
+            )
+            products = [
+                [builder.mul(builder.and_(word, low), _all(int(m))) for word in words]
+                for m, words in ((M0, [c[0] for c in streams]), (M1, [c[2] for c in streams]))
+            ]
+            high = [[builder.lshr(product, half) for product in some] for some in products]
+            c0 = [
+                builder.xor(builder.xor(h, c[1]), k0) for h, c in zip(high[1], streams, strict=True)
+            ]
+            c2 = [
+                builder.xor(builder.xor(h, c[3]), k1) for h, c in zip(high[0], streams, strict=True)
+            ]
+            streams = list(zip(c0, products[1], c2, products[0], strict=True))
+        start = pointer(context, builder, sig.args[0], pairs, at)
+        for s, words in enumerate(streams):
+            _store_blocks(builder, words, builder.gep(start, [WORD(2 * s * LANES)]))
+        return context.get_dummy_value()
+
+    return types.void(pairs, types.int64, keys, types.int64), codegen
+
+
+def _vector(values):
+    return ir.Constant(ir.VectorType(WORD, LANES), list(values))
+
+
+def _all(value):
+    return _vector([value] * LANES)
+
+
+def _store_blocks(builder, words, start):
+    """Write the words of some blocks, block by block."""
+    ab, cd = (
+        builder.or_(builder.and_(x, _all(int(LOW))), builder.shl(y, _all(32)))
+        for x, y in (words[:2], words[2:])
+    )
+    for half in range(2):
+        lanes = [lane for i in range(LANES // 2) for lane in (i, LANES + i)]
+        order = numbers([half * LANES // 2 + lane for lane in lanes])
+        at = builder.gep(start, [WORD(half * LANES)])
+        at = builder.bitcast(at, ab.type.as_pointer())
+        builder.store(builder.shuffle_vector(ab, cd, order), at, align=8)
