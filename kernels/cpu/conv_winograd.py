@@ -22,12 +22,29 @@ whether all outputs are finite; if not, they are to be computed in another way.
 """
 
 import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from .compile import jit
 from .conv_channels import arrange_task, channels_first, places, room_of_weights
 from .conv_planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_of
 from .memory import empty
-from .simd import REGISTER_BYTES, body, full, inlined, lanes, load, store, total
+from .simd import (
+    FLAGS,
+    REGISTER_BYTES,
+    WORD,
+    Vector,
+    body,
+    full,
+    i64,
+    lanes,
+    load_at,
+    pointer,
+    spread,
+    store_at,
+    total,
+)
 from .strip import prepare_strip, strip
 from .threads import pool, run, share, threads_of
 from .transposing import prepare_transpose
@@ -58,103 +75,101 @@ def _tiled(s):
     return s._replace(kh=4, kw=4, sh=2, sw=2, ho=-(-s.ho // 2), wo=-(-s.wo // 2))
 
 
-@inlined
-def _of_inputs(four):
-    """B' (a, b, c, d)"""
-    a, b, c, d = four
-    return a - c, b + c, c - b, b - d
+def _combination(builder, factors, values):
+    """The sum of values times factors: 0 and 1 or -1, or 1/2 and -1/2."""
+    terms = [(factor, value) for factor, value in zip(factors, values, strict=True) if factor]
+    terms.sort(key=lambda term: term[0] < 0)
+    (scale, total), *rest = terms
+    for factor, value in rest:
+        total = (builder.fadd if factor > 0 else builder.fsub)(total, value, flags=FLAGS)
+    if scale != 1:
+        number = spread(builder, total.type.element(scale), total.type.count)
+        total = builder.fmul(total, number, flags=FLAGS)
+    return total
 
 
-@inlined
-def _of_outputs(four):
-    """A' (a, b, c, d)"""
-    a, b, c, d = four
-    return a + b + c, b - c - d
+def _on_both_sides(matrix):
+    """A function for compiled code: y = matrix x matrix' of vectors."""
+
+    @intrinsic
+    def transform(typingctx, x, at, rows, columns, y, to, y_row, y_column):
+        """x[i, j] lies at x[at + rows[i] + columns[j]], y[i, j] at y[to + i y_row + j y_column].
+
+        Returns the sum of all y[i, j].
+        """
+        kind, size = Vector(x.dtype), len(matrix[0])
+
+        def codegen(context, builder, sig, args):
+            x_value, at, rows, columns, y_value, to, y_row, y_column = args
+            vector = context.get_value_type(kind)
+            start = pointer(context, builder, x, x_value, at)
+            target = pointer(context, builder, y, y_value, to)
+            rows, columns = (cgutils.unpack_tuple(builder, ways) for ways in (rows, columns))
+            half_way = []
+            for column in columns:
+                places = [builder.gep(start, [builder.add(row, column)]) for row in rows]
+                values = [load_at(builder, place, vector) for place in places]
+                half_way.append([_combination(builder, factors, values) for factors in matrix])
+            results = []
+            for i, values in enumerate(zip(*half_way, strict=True)):
+                for j, factors in enumerate(matrix):
+                    way = [builder.mul(step, WORD(n)) for step, n in ((y_row, i), (y_column, j))]
+                    results.append(_combination(builder, factors, values))
+                    store_at(builder, results[-1], builder.gep(target, [builder.add(*way)]))
+            return _combination(builder, [1] * len(results), results)
+
+        ways = types.UniTuple(i64, size)
+        return kind(x, i64, ways, ways, y, i64, i64, i64), codegen
+
+    return transform
 
 
-@inlined
-def _of_weights(a, b, c, half):
-    """G (a, b, c)"""
-    return a, half * (a + b + c), half * (a - b + c), c
-
-
-@inlined
-def _load_four(x, at, across, down):
-    return load(x, at), load(x, at + across), load(x, at + down), load(x, at + across + down)
-
-
-@inlined
-def _store_four(y, at, step, values):
-    store(y, at, values[0])
-    store(y, at + step, values[1])
-    store(y, at + 2 * step, values[2])
-    store(y, at + 3 * step, values[3])
+_of_weights = _on_both_sides(((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)))  # G
+_of_inputs = _on_both_sides(((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)))  # B'
+_of_outputs = _on_both_sides(((1, 1, 1, 0), (0, 1, -1, -1)))  # A'
+IN_ALL = 5  # of the 16 products the one that is added to all four outputs
 
 
 @body
 def _weights_task(task, tasks, u, u_next, products, next_vector, s):
     """products[group and vector of c_out, product, c_in, lane] = G w G'."""
-    size, half = lanes(u), full(u, u.dtype.type(0.5))
+    size = lanes(u)
     line = s.c_in * size
     vectors = s.groups * ((s.c_out + size - 1) // size)
+    rows, columns = (0, line, 2 * line), (0, 3 * line, 6 * line)
     for vector in range(*share(task, tasks, vectors)):
-        for channel in range(0, line, size):
-            at = vector * u_next + channel
-            a = _of_weights(load(u, at), load(u, at + line), load(u, at + 2 * line), half)
-            at += 3 * line
-            b = _of_weights(load(u, at), load(u, at + line), load(u, at + 2 * line), half)
-            at += 3 * line
-            c = _of_weights(load(u, at), load(u, at + line), load(u, at + 2 * line), half)
-            at = vector * next_vector + channel
-            for i in range(4):
-                _store_four(products, at + 4 * i * line, line, _of_weights(a[i], b[i], c[i], half))
+        for at in range(0, line, size):
+            to = vector * next_vector + at
+            _of_weights(u, vector * u_next + at, rows, columns, products, to, 4 * line, line)
 
 
 @body
-def _inputs(planes, v, first, v_line, each, s, c, rows, columns):
+def _inputs(planes, v, first, v_line, each, c_in, c, rows, columns):
     """v[product, c_in, first + tile] = B' d B, of the tiles of an image, in whole vectors."""
-    size, plane = lanes(v), c.height * c.line
-    for channel in range(s.c_in):
+    plane, line = c.height * c.line, c.line
+    down, across = (0, 2 * plane, line, 2 * plane + line), (0, plane, 1, plane + 1)
+    for channel in range(c_in):
         for r in range(rows):
-            begin = channel * 4 * plane + r * c.line
-            target = channel * v_line + first + r * columns
-            for q in range(0, columns, size):
-                at = begin + q
-                a0 = _of_inputs(_load_four(planes, at, 2 * plane, c.line))
-                a1 = _of_inputs(_load_four(planes, at + plane, 2 * plane, c.line))
-                a2 = _of_inputs(_load_four(planes, at + 1, 2 * plane, c.line))
-                a3 = _of_inputs(_load_four(planes, at + plane + 1, 2 * plane, c.line))
-                for i in range(4):
-                    place = target + q + 4 * i * each
-                    _store_four(v, place, each, _of_inputs((a0[i], a1[i], a2[i], a3[i])))
+            at, to = channel * 4 * plane + r * line, channel * v_line + first + r * columns
+            for q in range(0, columns, lanes(v)):
+                _of_inputs(planes, at + q, down, across, v, to + q, 4 * each, each)
 
 
 @body
-def _outputs(m, first, each, start, s_at, out, line, width, rows, columns):
-    """out[row, column, channel] = A' m A + start, of an image's tiles; 0 if all are finite.
+def _outputs(m, first, each, out, width, rows, columns):
+    """out[row, column, channel] = A' m A, of an image's tiles; returns 0 if all are finite.
 
-    m[product, first + tile, channel]; the last column is left out where a line is odd.
+    m[product, first + tile, channel]
     """
-    size = lanes(out)
+    down, across = (0, 4 * each, 8 * each, 12 * each), (0, each, 2 * each, 3 * each)
+    line = 2 * columns * width
     check = full(out, out.dtype.type(0))
-    for k in range(0, width, size):
-        bias = load(start, s_at + k)
-        for r in range(rows):
-            for q in range(columns):
-                at = (first + r * columns + q) * width + k
-                a0 = _of_outputs(_load_four(m, at, 4 * each, 8 * each))
-                a1 = _of_outputs(_load_four(m, at + each, 4 * each, 8 * each))
-                a2 = _of_outputs(_load_four(m, at + 2 * each, 4 * each, 8 * each))
-                a3 = _of_outputs(_load_four(m, at + 3 * each, 4 * each, 8 * each))
-                for i in range(2):
-                    left, right = _of_outputs((a0[i], a1[i], a2[i], a3[i]))
-                    left, right = left + bias, right + bias
-                    pixel = (2 * r + i) * line + 2 * q
-                    store(out, pixel * width + k, left)
-                    check = check + (left - left)
-                    if 2 * q + 1 < line:
-                        store(out, (pixel + 1) * width + k, right)
-                        check = check + (right - right)
+    for r in range(rows):
+        for q in range(columns):
+            for k in range(0, width, lanes(out)):
+                at, to = (first + r * columns + q) * width + k, 2 * (r * line + q * width) + k
+                sums = _of_outputs(m, at, down, across, out, to, line, width)
+                check = check + (sums - sums)
     return total(check)
 
 
@@ -173,33 +188,31 @@ def _forward_task(
         first_image, images, row, rows, column, columns = block_of(chunk, t, c)
         each_image = rows * columns
         lines = min(2 * rows, s.ho - 2 * row)
-        line = min(2 * columns, s.wo - 2 * column)
-        runs, pixels = (1, lines * line) if line == s.wo else (lines, line)
+        line, width = 2 * columns, min(2 * columns, s.wo - 2 * column)
+        runs, pixels = (1, lines * line) if line == s.wo else (lines, width)
         for group in range(s.groups):
             for n in range(images):
                 image = (first_image + n) * s.groups + group
                 copy_planes(x, image * s.c_in, row, column, planes, 0, t, c)
-                _inputs(planes, v, n * each_image, v_line, v_each, s, c, rows, columns)
+                _inputs(planes, v, n * each_image, v_line, v_each, s.c_in, c, rows, columns)
             for vector in range(0, all_vectors, PANEL):
                 vectors = min(PANEL, all_vectors - vector)
-                width, panel = vectors * size, group * all_vectors + vector
+                channels, panel = vectors * size, group * all_vectors + vector
                 for product in range(PRODUCTS):
+                    before, at = (start, panel * size) if product == IN_ALL else (zero, 0)
                     strip(
                         v, product * v_each, steps, 0,
                         products, panel * next_vector + product * s.c_in * size, next_vector,
-                        zero, 0, 0, m, product * m_each, width,
+                        before, at, 0, m, product * m_each, channels,
                         images * each_image, vectors, (1, 0, s.c_in, 0, 0),
                     )  # fmt: skip
                 for n in range(images):
-                    check += _outputs(
-                        m, n * each_image, m_each, start, panel * size,
-                        out, line, width, rows, columns,
-                    )  # fmt: skip
+                    check += _outputs(m, n * each_image, m_each, out, channels, rows, columns)
                     place = ((first_image + n) * s.groups + group) * s.c_out + vector * size
                     target = place * plane + 2 * row * s.wo + 2 * column
                     for r in range(runs):
                         channels_first(
-                            out, r * pixels * width, width, pixels, s.c_out - vector * size,
+                            out, r * line * channels, channels, pixels, s.c_out - vector * size,
                             y, target + r * s.wo, plane,
                         )  # fmt: skip
     bad[task * APART] = check != 0
