@@ -105,6 +105,14 @@ def test_a_figure_faster_than_the_machine_is_refused(work, seconds):
         limits.refuse_the_impossible("row", 0.99 * seconds / limits.SLACK, work, needed)
 
 
+def test_the_limit_of_each_bout_is_that_of_the_faster_library():
+    work = limits.Work(read=1 << 28, written=1 << 28)  # twice what `copy` copies
+    times = {"copy numpy": [1, 4, 2], "copy torch": [3, 1, 2], "ours": [9, 9, 9]}
+    machine = limits.Limits(None, [])
+    machine.best["copy"] = 0.0
+    assert machine.seconds(work, times) == pytest.approx([2, 2, 4])
+
+
 def test_an_algorithm_with_fewer_products_may_pass_the_rate_but_not_by_more():
     work = limits.Work(flops=int(4e9), fewest_flops=int(1e9))
     limits.refuse_the_impossible("conv", 0.011, work, RATES)  # of 0.04 s directly

@@ -1,5 +1,6 @@
 """The vector functions of the CPU kernels: errors in ULP, NaN, infinities, machine code."""
 
+import importlib
 import platform
 
 import numba
@@ -9,7 +10,9 @@ from scipy import special
 from tinygrad_like.kernels.cpu import lookup, vector_math
 from tinygrad_like.kernels.cpu.compile import OPTIONS
 from tinygrad_like.kernels.cpu.each import each_of_one
+from tinygrad_like.kernels.cpu.simd import Vector, lanes, load, store
 
+softmax = importlib.import_module("tinygrad_like.kernels.cpu.softmax")  # the function hides it
 L = np.longdouble  # 64 bits of mantissa on x86: enough to judge float64
 
 
@@ -26,6 +29,7 @@ def bell(x):
 # name, function, truth for long doubles, range, ULP in float32 and in float64
 FUNCTIONS = [
     ("exp", vector_math.exp, np.exp, (-87, 88), 1.5, 1.5),
+    ("exp_of_difference", vector_math.exp_of_difference, np.exp, (-87, 88), 1.5, 1.5),
     ("sigmoid", vector_math.sigmoid, lambda x: 1 / (1 + np.exp(-x)), (-80, 80), 2.5, 2.5),
     ("tanh", vector_math.tanh, np.tanh, (-30, 30), 3, 3),
     ("log1p_of_part", vector_math.log1p_of_part, np.log1p, (0, 1), 3, 3),
@@ -34,7 +38,8 @@ FUNCTIONS = [
     ("normal_cdf", normal_cdf, None, (-12.5, 9), 8, 12),
     ("bell", bell, lambda x: np.exp(-x * x / 2), (-12.5, 12.5), 3, 4),
 ]
-BY_TABLES = {"exp": 1.5, "sigmoid": 3, "normal_cdf": 8, "bell": 3}  # ULP of float32, of vectors
+# ULP of float32, of vectors
+BY_TABLES = {"exp": 1.5, "exp_of_difference": 5, "sigmoid": 3, "normal_cdf": 8, "bell": 3}
 
 
 def exact_cdf(x):
@@ -141,6 +146,12 @@ def test_the_limits_by_tables(function, limits):
     np.testing.assert_array_equal(mapped_by_each(function, x), np.array(limits, np.float32))
 
 
+def test_exp_of_a_difference_has_no_limit_above():
+    x = np.array([np.nan, -np.inf, -1e30, -87.34, 0, -0.0], np.float32)
+    y = mapped_by_each(vector_math.exp_of_difference, x)
+    np.testing.assert_array_equal(y, np.array([np.nan, 0, 0, 0, 1, 1], np.float32))
+
+
 def test_exp_overflows_to_infinity_and_underflows_to_zero():
     for dtype, edge in ((np.float32, 88.8), (np.float64, 709.8)):
         y, _ = mapped(vector_math.exp, np.array([edge, -edge], dtype))
@@ -151,9 +162,40 @@ def test_exp_overflows_to_infinity_and_underflows_to_zero():
     np.testing.assert_allclose(y[[0, 2]], np.exp(x[[0, 2]].astype(np.float64)), rtol=1e-7)
 
 
-@pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="looks for the names of x86 registers"
-)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_vectors_are_computed_in_the_order_that_is_written(dtype):
+    @numba.njit(**OPTIONS)
+    def what_is_left(x, y):
+        store(y, 0, (load(x, 0) + load(x, lanes(x))) - load(x, 0))
+
+    x, y = np.ones(32, dtype), np.zeros(16, dtype)
+    x[: Vector(numba.from_dtype(np.dtype(dtype))).lanes] = 1e20
+    what_is_left(x, y)
+    np.testing.assert_array_equal(y, 0)  # 1, if 1e20 - 1e20 came first
+
+
+X86 = platform.machine() in ("x86_64", "AMD64")
+
+
+@pytest.mark.skipif(not X86, reason="looks for the names of x86 instructions")
+@pytest.mark.parametrize("name", ["_softmax", "_softmax_backward", "_cross_entropy"])
+def test_rows_of_float32_are_not_computed_in_float64(name):
+    """As one number of Python's among them would have it, for a third more time."""
+    one, two = (numba.types.Array(numba.float32, n, "C") for n in (1, 2))
+    kinds = {
+        "_softmax": (numba.int64, two, two),
+        "_softmax_backward": (numba.int64, two, two, two),
+        "_cross_entropy": (two, numba.int64[::1], one, one),
+    }
+    part = numba.njit(**OPTIONS)(getattr(softmax, f"{name}_part").py_func)
+    kinds = numba.int64, numba.int64, *kinds[name]
+    part.compile(kinds)
+    code = part.inspect_asm(kinds)
+    assert "ps2pd" not in code
+    assert "pd2ps" not in code
+
+
+@pytest.mark.skipif(not X86, reason="looks for the names of x86 registers")
 @pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row[0])
 def test_loops_become_vector_instructions(row):
     _, code = mapped(row[1], np.zeros(8, np.float32))
