@@ -2,7 +2,8 @@
 
 NumPy is `kernels.reference`. The limit is the rate of a large matrix product, or the bandwidth of
 copying (for what is only read or only written: of reading or filling), measured in the same race
-by the faster of NumPy and PyTorch. It does not bind what may lie in a cache: "cache" in the table.
+by the faster of NumPy and PyTorch; the share of it is that of bouts side by side, as the ratio is.
+It does not bind what may lie in a cache: "cache" in the table.
 Convolutions count the products of the direct algorithm, of which Winograd's needs fewer.
 """
 

@@ -15,7 +15,7 @@ def rows():
     shapes = LARGE, SMALL
     yield from (row for shape in shapes for row in _activations(shape))
     yield from (row for shape in shapes for row in _sums(shape))
-    yield from _random(LARGE)
+    yield from (row for shape in shapes for row in _random(shape))
     yield from (row for n in (1 << 24, 800_000) for row in _optimizers(n))
 
 

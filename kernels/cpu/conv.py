@@ -136,5 +136,5 @@ def _forward(x, weight, bias, s, turned):
         if not conv_channels.suits(s, x.itemsize):
             conv_planes.forward(*given)
         elif not (conv_winograd.suits(s, x.itemsize) and conv_winograd.forward(*given)):
-            conv_direct.forward(*given)
+            conv_direct.forward(*given)  # also what is not finite by Winograd's way
     return y

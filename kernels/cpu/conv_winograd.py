@@ -11,9 +11,9 @@ What comes after finds in the outputs what it may expect of a convolution:
 
 * An output depends on no input outside of its own patch, and is as near to the exact one as by
   plain sums. In each channel let m be the largest |x| of the patch, and w the sum of the |weights|:
-  the error is at most 2 epsilons of the sum of the m w (plain sums: 1.5). Of the sum of all |x w|,
-  which is smaller, these are up to 5 epsilons with 8 channels or more (plain sums: 3), for normal
-  numbers: tests/test_cpu_winograd.py.
+  the error is at most 2 epsilons of the sum of the m w (plain sums: 1.4). Of the sum of all |x w|,
+  which is smaller, these are up to 5 epsilons with 8 channels or more (plain sums: 3.2), for
+  normal numbers: tests/test_cpu_winograd.py.
 * Where an image does not change along a line or a column the differences are zero, and neighbouring
   outputs are the same to the last bit: max pooling chooses as it would.
 
