@@ -172,7 +172,10 @@ def measure(card, row, libraries, rates, bouts):
         "rate": amount / medians["ours"] / 1e9,
         "unit": "GFLOP/s" if row.work.flops else "GB/s",
         "limits": {kind: rate / 1e9 for kind, rate in rates.items()},
-        "of_limit": {library: at_limit / seconds for library, seconds in medians.items()},
+        "of_limit": {
+            library: report.summary([1e3 * at_limit / each for each in ms])
+            for library, ms in times.items()
+        },
     }
 
 

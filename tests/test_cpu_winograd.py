@@ -1,5 +1,7 @@
 """Winograd's convolutions: their error, what stays equal, and what is computed another way."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
@@ -14,19 +16,31 @@ def normal(seed, shape, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
+@contextmanager
+def on_threads(count):
+    before = threads.num_threads()
+    threads.set_num_threads(count)
+    try:
+        yield
+    finally:
+        threads.set_num_threads(before)
+
+
 def forward(x, w, padding=(1, 1), groups=1, bias=None, count=2):
     """(y, whether all of it is finite) by Winograd's way, whether it pays or not."""
     s = geometry(x.shape, w.shape, (1, 1), padding, (1, 1), groups)
     y = np.full((s.images, s.groups * s.c_out, s.ho, s.wo), np.nan, x.dtype)
     bias = np.empty(0, x.dtype) if bias is None else bias
-    return y, conv_winograd.forward(x, w, bias, y, s, False, count)
+    with on_threads(count):
+        return y, conv_winograd.forward(x, w, bias, y, s, False, count)
 
 
 def input_grad(g, w, x_shape, padding, groups, count=2):
     """dx by Winograd's way."""
     s = geometry(x_shape, w.shape, (1, 1), padding, (1, 1), groups).inverse
     dx = np.full(x_shape, np.nan, g.dtype)
-    return dx, conv_winograd.forward(g, w, np.empty(0, g.dtype), dx, s, True, count)
+    with on_threads(count):
+        return dx, conv_winograd.forward(g, w, np.empty(0, g.dtype), dx, s, True, count)
 
 
 def scale(x, w, padding, groups):
@@ -120,14 +134,10 @@ def test_what_would_come_out_as_nan_is_computed_directly(value, count):
     assert not forward(x, w, count=count)[1]
     direct = np.empty_like(x)
     s = geometry(x.shape, w.shape, *UNIT)
-    conv_direct.forward(x, w, np.empty(0, x.dtype), direct, s, False, count)
-    before = threads.num_threads()
-    threads.set_num_threads(count)
-    try:
+    with on_threads(count):
+        conv_direct.forward(x, w, np.empty(0, x.dtype), direct, s, False, count)
         np.testing.assert_array_equal(cpu.conv2d(x, w, *UNIT), direct)
         dx = cpu.conv2d_input_grad(x, w, x.shape, *UNIT)
-    finally:
-        threads.set_num_threads(before)
     with np.errstate(invalid="ignore", over="ignore"):
         expected = reference.conv2d_input_grad(x.astype(np.float64), w, x.shape, *UNIT)
         expected = expected.astype(np.float32)
@@ -143,12 +153,8 @@ def test_kernels_take_this_way(case, monkeypatch):
     x, w = normal(0, shape), normal(1, (c_out, shape[1], 3, 3))
     y, finite = forward(x, w)
     assert finite
-    before = threads.num_threads()
-    threads.set_num_threads(2)
-    try:
+    with on_threads(2):
         np.testing.assert_array_equal(cpu.conv2d(x, w, *UNIT), y)
-    finally:
-        threads.set_num_threads(before)
 
 
 def test_no_batch_no_products():
