@@ -19,6 +19,7 @@ from .threads import pool, run, share, tasks_for
 from .vector_math import cos_and_sin_of_turn, log_of_normal
 
 CHUNK = 256  # words
+SHORT = 128  # words of a chunk of dropout: while they are drawn, memory waits
 TASK = 1 << 14  # words that are worth a thread
 
 STEP_32 = np.float32(2.0**-24)
@@ -155,11 +156,12 @@ def _dropout(pool, x, y, least, scale, seed, block):
 
 @jit
 def _dropout_part(task, tasks, x, y, least, scale, seed, block):
-    pairs = np.empty(CHUNK // 2, np.uint64)
+    pairs = np.empty(SHORT // 2, np.uint64)
     words, keys, zero = pairs.view(np.uint32), keys_of(np.uint64(seed)), x.dtype.type(0)
-    first, end = share(task, tasks, (x.size + CHUNK - 1) // CHUNK)
+    first, end = share(task, tasks, (x.size + SHORT - 1) // SHORT)
     for chunk in range(first, end):
-        part, result = x[chunk * CHUNK :][:CHUNK], y[chunk * CHUNK :][:CHUNK]
-        draw_words(pairs, keys, block + chunk * (CHUNK // 4))
+        draw_words(pairs, keys, block + chunk * (SHORT // 4))
+        part = x[chunk * SHORT : (chunk + 1) * SHORT]
+        result = y[chunk * SHORT : (chunk + 1) * SHORT]
         for i in range(result.size):
             result[i] = part[i] * scale if words[i] >= least else zero
