@@ -104,7 +104,8 @@ def measure(row, libraries, machine, bouts):
     if kinds:
         for library, seconds in medians.items():
             what = f"{row.name} by {library}"
-            limits.refuse_the_impossible(what, seconds, row.work, machine.best)
+            cache = last_level_cache()
+            limits.refuse_the_impossible(what, seconds, row.work, machine.best, cache)
     at_limit = machine.seconds(row.work, times) if kinds else []
     amount = row.work.flops or row.work.read + row.work.written
     return {

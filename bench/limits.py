@@ -74,17 +74,22 @@ class Work(NamedTuple):
             least += rest / rates["read" if self.read > self.written else "fill"]
         return least
 
-    def shortest(self, rates):
-        """The time below which a figure is impossible."""
+    def shortest(self, rates, cache=0):
+        """The time below which a figure is impossible.
+
+        Of what is moved, so many bytes may still be in a cache since the last time.
+        """
         least = self.seconds(rates)
         if self.fewest_flops is not None:
             least *= self.fewest_flops / self.flops
+        if not self.flops:
+            least *= max(0, 1 - cache / (self.read + self.written))
         return least / SLACK
 
 
-def refuse_the_impossible(what, seconds, work, rates):
+def refuse_the_impossible(what, seconds, work, rates, cache=0):
     """Raise ImpossibleFigure if `seconds` for this work are fewer than the machine needs."""
-    shortest = work.shortest(rates)
+    shortest = work.shortest(rates, cache)
     if seconds < shortest:
         listed = ", ".join(f"{kind} {rate / 1e9:.1f} G/s" for kind, rate in rates.items())
         raise ImpossibleFigure(

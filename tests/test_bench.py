@@ -105,6 +105,13 @@ def test_a_figure_faster_than_the_machine_is_refused(work, seconds):
         limits.refuse_the_impossible("row", 0.99 * seconds / limits.SLACK, work, needed)
 
 
+def test_what_may_be_in_a_cache_need_not_come_from_memory():
+    work = limits.Work(read=int(1e9), written=int(1e9))  # 0.2 s
+    limits.refuse_the_impossible("row", 0.1, work, RATES, cache=int(1e9))
+    with pytest.raises(limits.ImpossibleFigure, match="row took"):
+        limits.refuse_the_impossible("row", 0.09, work, RATES, cache=int(1e9))
+
+
 def test_the_limit_of_each_bout_is_that_of_the_faster_library():
     work = limits.Work(read=1 << 28, written=1 << 28)  # twice what `copy` copies
     times = {"copy numpy": [1, 4, 2], "copy torch": [3, 1, 2], "ours": [9, 9, 9]}
