@@ -5,6 +5,7 @@ large result lies on a block that outlives it: when the last array on the block 
 waits here for a result of its size. Few sizes recur in training, so few blocks wait in vain.
 """
 
+import itertools
 import math
 import os
 import threading
@@ -14,6 +15,10 @@ import numpy as np
 SMALLEST = 1 << 17  # bytes; for less, malloc is as good
 MOST_WAITING = 1 << 28  # bytes
 LINE = 64  # a cache line, to which blocks are aligned
+PAGE = 4096
+# Where blocks begin in a page, in turns: a processor compares the lower bits of the addresses of
+# loads and of stores before them, and waits where these overlap. NumPy's arrays begin at 16.
+BEGINNINGS = itertools.cycle((1088, 2112, 3136))
 
 
 class _Block(np.ndarray):
@@ -52,8 +57,9 @@ def _block(size):
         if blocks:
             _waiting_bytes -= size
             return blocks.pop()
-    memory = np.empty(size + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
+        beginning = next(BEGINNINGS)
+    memory = np.empty(size + 2 * PAGE, np.uint8)
+    start = -memory.ctypes.data % PAGE + beginning
     return memory[start : start + size].view(_Block)
 
 
