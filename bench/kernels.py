@@ -37,7 +37,10 @@ class Places:
 
 
 def prepare(name, workload):
-    """(step, samples of what it computed) of a row in one library."""
+    """(step, samples of what it computed) of a row in one library.
+
+    The arrays lie where the library lays its own results: where they begin in a page counts.
+    """
     import numpy as np
 
     row = ROWS[workload]
@@ -46,7 +49,7 @@ def prepare(name, workload):
         import torch
 
         torch.set_grad_enabled(False)
-        step = row.torch(torch, *map(torch.from_numpy, arrays))
+        step = row.torch(torch, *(torch.from_numpy(array).clone() for array in arrays))
         return step, samples_of(_as_outputs(step())) if row.same_numbers else []
     if name == "numpy":
         from tinygrad_like.kernels import reference
@@ -57,8 +60,17 @@ def prepare(name, workload):
         from tinygrad_like.backend import CPU
 
         k = Places(CPU.k, tg)
+        arrays = [_as_a_result(array) for array in arrays]
     step = row.kernel(k, *arrays)
     return step, samples_of(_as_outputs(step()))
+
+
+def _as_a_result(array):
+    from tinygrad_like.kernels.cpu import memory
+
+    result = memory.empty(array.shape, array.dtype)
+    result[...] = array
+    return result
 
 
 def _as_outputs(result):

@@ -117,7 +117,7 @@ def _optimizers(n):
 
     def row(name, optimizer, states, ours, **options):
         def kernel(k, param, grad):
-            state = [np.zeros_like(param) for _ in range(states)]
+            state = [k.optimizer_state(param, param.dtype) for _ in range(states)]
 
             def step():
                 ours(k, param, grad, *state)

@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import reference
 from .compile import jit
+from .memory import empty
 from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
@@ -17,6 +18,17 @@ def _fit(param, *others):
 
 def _or_nothing(velocity, param):
     return NOTHING[param.dtype] if velocity is None else velocity
+
+
+def optimizer_state(param, dtype):
+    """Zeros of a dtype, as many as `param` has, where memory.py lets results begin.
+
+    NumPy's large arrays begin at the same place of successive pages: a step on four of them, over
+    16M parameters, takes up to 1.6 times as long.
+    """
+    state = empty((param.size,), dtype)
+    state.fill(0)
+    return state
 
 
 def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):

@@ -33,7 +33,7 @@ from .norm import (
     rms_norm,
     rms_norm_backward,
 )
-from .optim import adagrad_, adam_, rmsprop_, sgd_
+from .optim import adagrad_, adam_, optimizer_state, rmsprop_, sgd_
 from .pool import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -54,7 +54,7 @@ from .softmax import (
 )
 
 TAKES_STRIDES = {
-    *("add", "attention", "attention_backward", "linear", "matmul"),
+    *("add", "attention", "attention_backward", "linear", "matmul", "optimizer_state"),
     *("relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh_backward"),
 }
 
@@ -96,6 +96,7 @@ __all__ = [
     "max_pool2d_backward",
     "max_pool2d_gather",
     "normal",
+    "optimizer_state",
     "philox",
     "philox4x32",
     "relu",

@@ -10,6 +10,11 @@ import numpy as np
 from .precision import wide
 
 
+def optimizer_state(param, dtype):
+    """Zeros of a dtype, as many as `param` has, flat: what an optimizer keeps beside it."""
+    return np.zeros_like(param, dtype, shape=param.size)
+
+
 def _decayed(grad, param, weight_decay):
     """The gradient of loss + weight_decay / 2 * |param|^2."""
     grad = wide(grad)

@@ -31,19 +31,19 @@ class Slot:
 
     def meet(self, array):
         """Bring the buffers to the device and the dtype of the parameter's array, which is new."""
-        be = backend.of(array)
-        self.dtype = wide_dtype(array.dtype)
-        for name, buffer in self.buffers.items():
-            if backend.of(buffer) is not be:
-                buffer = be.from_host(backend.of(buffer).to_host(buffer))
-            self.buffers[name] = buffer.astype(self.dtype, copy=False)
-        self.array, self.be, self.is_contiguous = array, be, array.flags.c_contiguous
+        be, dtype = backend.of(array), wide_dtype(array.dtype)
+        if self.array is None or be is not self.be or dtype != self.dtype:
+            for name, buffer in self.buffers.items():
+                own = self.buffers[name] = be.k.optimizer_state(array, dtype)
+                own[:] = be.from_host(backend.of(buffer).to_host(buffer))
+        self.array, self.be, self.dtype = array, be, dtype
+        self.is_contiguous = array.flags.c_contiguous
 
     def buffer(self, name):
         """The buffer of this name; zeros at first."""
         found = self.buffers.get(name)
         if found is None:
-            found = self.buffers[name] = self.be.xp.zeros(self.array.size, self.dtype)
+            found = self.buffers[name] = self.be.k.optimizer_state(self.array, self.dtype)
         return found
 
 
