@@ -104,6 +104,15 @@ def test_the_error_by_tables_is_as_small(name):
     check_errors(name, truth, BY_TABLES[name], x, mapped_by_each(function, x))
 
 
+@pytest.mark.skipif(not lookup.AVAILABLE, reason="tables in registers need AVX-512")
+def test_powers_of_two_of_vectors():
+    x = arguments(-126, 127, np.float32)
+    check_errors("exp2", np.exp2, 3.5, x, mapped_by_each(lookup.exp2, x))
+    x = np.array([np.nan, -np.inf, -1e30, -150, -127, -1, 0, -0.0, 5, 128, np.inf], np.float32)
+    expected = np.array([np.nan, 0, 0, 0, 2.0**-127, 0.5, 1, 1, 32, np.inf, np.inf], np.float32)
+    np.testing.assert_array_equal(mapped_by_each(lookup.exp2, x), expected)
+
+
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100])
 def test_loops_over_formulas_reach_each_element_once(size):
     x = np.linspace(-3, 3, size, dtype=np.float32)

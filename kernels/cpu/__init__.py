@@ -1,8 +1,8 @@
 """The kernels of the reference, compiled by numba for the CPU: float32 and float64, on all threads.
 
-compile.py, shared_code.py, threads.py, memory.py, vector_math.py, lookup.py, each.py, simd.py
-and transposing.py are what the kernels build on, and for products of matrices gemm.py (BLAS, for
-small ones), and our own block_gemm.py, packed_gemm.py and strip.py.
+compile.py, shared_code.py, threads.py, memory.py, fetch.py, vector_math.py, lookup.py, each.py,
+simd.py and transposing.py are what the kernels build on, and for products of matrices gemm.py
+(BLAS, for small ones), and our own block_gemm.py, packed_gemm.py and strip.py.
 Products and pooling take float16 by way of float32 (half.py). What a kernel does not take (other
 dtypes, dtypes mixed) it hands to the reference, and what is not here at all is the reference's.
 """

@@ -120,10 +120,10 @@ def _lanes(builder, count, first, last):
     return builder.and_(from_first, builder.icmp_signed("<", lane, spread(builder, last, count)))
 
 
-def load_lanes(builder, at, vector, first, last):
+def load_lanes(builder, at, vector, first, last, others=None):
     at = builder.bitcast(at, vector.as_pointer())
     mask = _lanes(builder, vector.count, first, last)
-    args = [at, INT(size_of(vector)), mask, ir.Constant(vector, None)]
+    args = [at, INT(size_of(vector)), mask, others or ir.Constant(vector, None)]
     return function_on(builder, "llvm.masked.load.{}.p0", vector, vector, args)
 
 
@@ -180,6 +180,17 @@ def load_some(typingctx, x, i, first, last):
         return load_lanes(builder, at, context.get_value_type(kind), *args[2:])
 
     return kind(x, i64, i64, i64), codegen
+
+
+@intrinsic
+def load_first(typingctx, x, i, count, others):
+    """As load, but lanes from `count` on are those of another vector."""
+
+    def codegen(context, builder, sig, args):
+        at = pointer(context, builder, x, *args[:2])
+        return load_lanes(builder, at, args[3].type, WORD(0), args[2], args[3])
+
+    return others(x, i64, i64, others), codegen
 
 
 @intrinsic

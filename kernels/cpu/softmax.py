@@ -10,10 +10,13 @@ import numpy as np
 from .. import reference
 from .compile import jit
 from .each import by_array
+from .fetch import ahead_of, prefetch
+from .lookup import exp2
 from .memory import empty
 from .simd import (
     body,
     first_lanes,
+    fma,
     full,
     greater,
     greatest,
@@ -21,16 +24,22 @@ from .simd import (
     inside,
     lanes,
     load,
+    load_first,
     load_some,
     store,
     store_some,
 )
 from .simd import total as sum_of
 from .threads import pool, run, share, tasks_for
-from .vector_math import exp, exp_of_difference
+from .vector_math import exactly, exp, exp_of_difference
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
+LOG2_E = np.float32(1 / math.log(2))
+FEW = 256  # columns
+# A term of a sum, exp(x - peak), is 2 ** (x log2(e) - peak log2(e)), which is one instruction
+# less. Rounding the second number changes all terms by one factor, close to 1 for small peaks.
+MOST_IN_LOG2 = 512
 
 SOFTMAX, LOG_SOFTMAX = range(2)
 
@@ -126,73 +135,143 @@ def _peak(x, r):
     return x.dtype.type(0) if top == -np.inf else top
 
 
-@body
-def _exponentials_by_number(x, r, shift, scale, y, following):
-    total = x.dtype.type(0)
-    for i in range(x.shape[1]):
-        e = scale * exp(x[r, i] - shift)
-        y[r, i] = e
-        total += e
-    return total, _peak(x, following)
-
-
-@body
-def _exponentials_by_vector(x, r, shift, scale, y, following):
-    size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
-    start, rest, away = r * n, n % size, (following - r) * n
-    end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
-    for i in range(start, end, size):
-        e = scale * exp_of_difference(load(x, i) - shift)
-        store(y, i, e)
-        total = total + e
-        tops = greater(load(x, i + away), tops)
-    if rest:
-        e = scale * exp_of_difference(load_some(x, end, 0, rest) - shift)
-        store_some(y, end, e, 0, rest)
-        total = total + first_lanes(e, rest)
-    return sum_of(total), _peak_with(tops, x, following, n - rest)
-
-
-@body
-def _sum_by_number(x, r, shift, following):
-    total = x.dtype.type(0)
-    for i in range(x.shape[1]):
-        total += exp(x[r, i] - shift)
-    return total, _peak(x, following)
-
-
-@body
-def _sum_by_vector(x, r, shift, following):
-    size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
-    start, rest, away = r * n, n % size, (following - r) * n
-    end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
-    for i in range(start, end, size):
-        total = total + exp_of_difference(load(x, i) - shift)
-        tops = greater(load(x, i + away), tops)
-    if rest:
-        total = total + first_lanes(exp_of_difference(load_some(x, end, 0, rest) - shift), rest)
-    return sum_of(total), _peak_with(tops, x, following, n - rest)
-
-
 @inside
-def _peak_with(tops, x, r, whole):
-    """The peak of a row, whose first columns have these maxima."""
+def _greatest_or_zero(x, tops):
+    """The greatest number of a vector; 0 for -inf."""
     top = greatest(tops)
-    for i in range(whole, x.shape[1]):
-        top = x[r, i] if x[r, i] > top else top
     return x.dtype.type(0) if top == -np.inf else top
-
-
-# Of a row: y = scale exp(x - shift), and the sum of it; the sum of exp(x - shift). Both also return
-# the peak of another row, which so comes from memory while there is arithmetic to do.
-_exponentials = by_array(_exponentials_by_number, _exponentials_by_vector)
-_sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
 
 
 @inlined
 def _or_one(x, total):
     """A sum of exponentials to divide by: 1 for a row that is -inf."""
     return total if total != 0 else x.dtype.type(1)
+
+
+@body
+def _softmax_by_number(x, r, peak, y, ahead):
+    one, total = x.dtype.type(1), x.dtype.type(0)
+    for i in range(x.shape[1]):
+        e = exp(x[r, i] - peak)
+        y[r, i] = e
+        total += e
+    factor = one / _or_one(x, total)
+    for i in range(x.shape[1]):
+        y[r, i] *= factor
+    return _peak(x, ahead)
+
+
+@body
+def _softmax_by_vector(x, r, peak, y, ahead):
+    one, total = x.dtype.type(1), full(x, x.dtype.type(0))
+    last, tops = total, full(x, x.dtype.type(-np.inf))
+    size, n = lanes(x), x.shape[1]
+    start, rest, away = r * n, n % size, (ahead - r) * n
+    end, far = start + n - rest, ahead_of(x)
+    for i in range(start, end, size):
+        if far:
+            prefetch(x, i + away + far)
+            prefetch(y, i + far)
+        e = exp_of_difference(load(x, i) - peak)
+        store(y, i, e)
+        total = total + e
+        tops = greater(load(x, i + away), tops)
+    if rest:
+        last = first_lanes(exp_of_difference(load_some(x, end, 0, rest) - peak), rest)
+        tops = greater(load_first(x, end + away, rest, tops), tops)
+    factor = one / _or_one(x, sum_of(total + last))
+    for i in range(start, end, size):
+        store(y, i, factor * load(y, i))
+    if rest:
+        store_some(y, end, factor * last, 0, rest)
+    return _greatest_or_zero(x, tops)
+
+
+@body
+def _scaled_by_number(x, r, shift, factor, y):
+    for i in range(x.shape[1]):
+        y[r, i] = factor * exp(x[r, i] - shift)
+
+
+@body
+def _scaled_by_vector(x, r, shift, factor, y):
+    size, n = lanes(x), x.shape[1]
+    start, rest = r * n, n % size
+    end = start + n - rest
+    for i in range(start, end, size):
+        store(y, i, factor * exp_of_difference(load(x, i) - shift))
+    if rest:
+        e = exp_of_difference(load_some(x, end, 0, rest) - shift)
+        store_some(y, end, factor * e, 0, rest)
+
+
+@body
+def _sum_by_number(x, r, peak, ahead, far):
+    total = x.dtype.type(0)
+    for i in range(x.shape[1]):
+        total += exp(x[r, i] - peak)
+    return total, _peak(x, ahead)
+
+
+def _sum_of(term):
+    """The loop over term(x, shift), which are vectors of terms."""
+
+    @inside
+    def loop(x, r, shift, ahead, far):
+        size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
+        start, rest, away = r * n, n % size, (ahead - r) * n
+        end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
+        for i in range(start, end, size):
+            if far:
+                prefetch(x, i + away + far)
+            total = total + term(load(x, i), shift)
+            tops = greater(load(x, i + away), tops)
+        if rest:
+            total = total + first_lanes(term(load_some(x, end, 0, rest), shift), rest)
+            tops = greater(load_first(x, end + away, rest, tops), tops)
+        return sum_of(total), _greatest_or_zero(x, tops)
+
+    return loop
+
+
+@inlined
+def _exponential(x, shift):
+    return exp_of_difference(x - shift)
+
+
+@inlined
+def _power_of_two(x, in_log2):
+    return exp2(fma(x, LOG2_E, -in_log2))
+
+
+_sum_by_differences = _sum_of(_exponential)
+_sum_of_powers_of_two = _sum_of(_power_of_two)
+
+
+@body
+def _sum_by_vector(x, r, peak, ahead, far):
+    if x.shape[1] < FEW or abs(peak) > MOST_IN_LOG2:
+        return _sum_by_differences(x, r, peak, ahead, far)
+    in_log2 = peak * LOG2_E
+    total, following = _sum_of_powers_of_two(x, r, in_log2, ahead, far)
+    lost = in_log2 - np.float64(peak) * LOG2_E  # when it was rounded
+    own = sum_of(first_lanes(_power_of_two(full(x, peak), in_log2), 1))  # the peak's own term: 1
+    total = 1 + (np.float64(total) - own) * (1 + math.log(2) * lost)
+    return x.dtype.type(total), following
+
+
+# Of a row: y = softmax(x), y = factor exp(x - shift), and the sum of exp(x - peak). The first and
+# the last return the peak of a row ahead, which so comes from memory while there is arithmetic to
+# do: of the second one ahead, lest the next has to wait for it.
+_softmax_of = by_array(_softmax_by_number, _softmax_by_vector)
+_scaled_exponentials = by_array(_scaled_by_number, _scaled_by_vector)
+_sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
+
+
+@exactly
+def _minus(a, b):
+    """a - b, and no part of another sum: there a large peak would cost all digits."""
+    return a - b
 
 
 @jit
@@ -203,24 +282,18 @@ def _softmax(pool, code, x, y):
 @jit
 def _softmax_part(task, tasks, code, x, y):
     lo, hi = share(task, tasks, x.shape[0])
-    one, peak = x.dtype.type(1), _first_peak(x, lo, hi)
+    if lo == hi:
+        return
+    peak, coming = _peak(x, lo), _peak(x, min(lo + 1, hi - 1))
     for r in range(lo, hi):
-        shift, following = peak, min(r + 1, hi - 1)
+        shift, peak, ahead = peak, coming, min(r + 2, hi - 1)
         if code == SOFTMAX:
-            total, peak = _exponentials(x, r, shift, one, y, following)
-            scale = one / _or_one(x, total)
-            for i in range(x.shape[1]):
-                y[r, i] *= scale
+            coming = _softmax_of(x, r, shift, y, ahead)
         else:
-            total, peak = _sum_of_exponentials(x, r, shift, following)
+            total, coming = _sum_of_exponentials(x, r, shift, ahead, 0)
             log_total = x.dtype.type(math.log(_or_one(x, total)))
             for i in range(x.shape[1]):
-                y[r, i] = (x[r, i] - shift) - log_total
-
-
-@inlined
-def _first_peak(x, lo, hi):
-    return _peak(x, lo) if lo < hi else x.dtype.type(0)
+                y[r, i] = _minus(_minus(x[r, i], shift), log_total)
 
 
 @jit
@@ -241,7 +314,7 @@ def _softmax_backward_part(task, tasks, code, g, y, dx):
         else:
             for i in range(y.shape[1]):
                 total += g[r, i]
-            _exponentials(y, r, y.dtype.type(0), -total, dx, r)
+            _scaled_exponentials(y, r, y.dtype.type(0), -total, dx)
             for i in range(y.shape[1]):
                 dx[r, i] += g[r, i]
 
@@ -254,13 +327,16 @@ def _cross_entropy(pool, logits, labels, losses, lse):
 @jit
 def _cross_entropy_part(task, tasks, logits, labels, losses, lse):
     lo, hi = share(task, tasks, logits.shape[0])
-    peak = _first_peak(logits, lo, hi)
+    if lo == hi:
+        return
+    far = ahead_of(logits)
+    peak, coming = _peak(logits, lo), _peak(logits, min(lo + 1, hi - 1))
     for r in range(lo, hi):
-        shift = peak
-        total, peak = _sum_of_exponentials(logits, r, shift, min(r + 1, hi - 1))
+        shift, peak = peak, coming
+        total, coming = _sum_of_exponentials(logits, r, shift, min(r + 2, hi - 1), far)
         log_total = logits.dtype.type(math.log(_or_one(logits, total)))
         lse[r] = shift + log_total
-        losses[r] = log_total - (logits[r, labels[r]] - shift)
+        losses[r] = _minus(log_total, _minus(logits[r, labels[r]], shift))
 
 
 @jit
@@ -273,5 +349,5 @@ def _cross_entropy_backward(pool, g, logits, labels, lse, dlogits):
 def _cross_entropy_backward_part(task, tasks, g, logits, labels, lse, dlogits):
     lo, hi = share(task, tasks, logits.shape[0])
     for r in range(lo, hi):
-        _exponentials(logits, r, lse[r], g[r], dlogits, r)
+        _scaled_exponentials(logits, r, lse[r], g[r], dlogits)
         dlogits[r, labels[r]] = g[r] * (exp(logits[r, labels[r]] - lse[r]) - logits.dtype.type(1))

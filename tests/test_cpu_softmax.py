@@ -1,0 +1,66 @@
+"""Softmax and cross-entropy on the CPU: wide rows, peaks of any size, rows ahead of their turn."""
+
+import numpy as np
+import pytest
+from tinygrad_like.kernels import cpu, reference
+from tinygrad_like.kernels.cpu import fetch
+
+EPS = np.finfo(np.float32).eps
+PEAKS = [0.0, 0.3, -7.0, 100.1, 511.0, -511.9, 513.0, 1e4, -1e8, 1e30, -3e38]
+
+
+def logits(rows, columns, peak):
+    """Numbers below a peak, which each row has in another column."""
+    rng = np.random.default_rng(0)
+    x = (peak - np.abs(rng.standard_normal((rows, columns), np.float32)) * 8).astype(np.float32)
+    x[np.arange(rows), rng.integers(0, columns, rows)] = peak
+    return x, rng.integers(0, columns, rows)
+
+
+@pytest.mark.parametrize("columns", [1, 10, 255, 256, 300, 1027])
+@pytest.mark.parametrize("peak", PEAKS)
+def test_losses_are_exact_to_an_epsilon_whatever_the_peak(peak, columns):
+    x, labels = logits(5, columns, peak)
+    wide = x.astype(np.float64)
+    ours = *cpu.cross_entropy(x, labels), cpu.log_softmax(x)
+    exact = *reference.cross_entropy(wide, labels), reference.log_softmax(wide)
+    for result, truth in zip(ours, exact, strict=True):
+        assert (np.abs(result - truth) <= EPS * (1 + np.abs(truth))).all()
+
+
+@pytest.mark.parametrize("columns", [1, 10, 256, 1000])
+@pytest.mark.parametrize("peak", PEAKS)
+def test_a_label_without_rivals_costs_nothing(peak, columns):
+    x = np.full((3, columns), -np.inf, np.float32)
+    x[:, columns // 2] = peak
+    losses, lse = cpu.cross_entropy(x, np.full(3, columns // 2))
+    np.testing.assert_array_equal(losses, 0)
+    np.testing.assert_array_equal(lse, np.float32(peak))
+
+
+def test_nan_and_infinity_in_wide_rows_are_what_they_are_in_the_reference():
+    rows = [[1, np.nan, 2, 3], [np.inf, 0, 1, 2], [-np.inf] * 4, [-np.inf, 0, -np.inf, 0]]
+    x, labels = np.tile(np.array(rows, np.float32), 75), np.array([0, 1, 2, 3])
+    with np.errstate(invalid="ignore"):
+        for name in ("softmax", "log_softmax"):
+            expected = getattr(reference, name)(x)
+            np.testing.assert_allclose(getattr(cpu, name)(x), expected, rtol=1e-6, err_msg=name)
+        expected = reference.cross_entropy(x, labels)
+        for ours, theirs in zip(cpu.cross_entropy(x, labels), expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [37, 1024])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_fetched_ahead_of_their_turn_are_the_same_bits(dtype, columns):
+    """Large arrays are fetched from memory before they are needed, also beyond their end."""
+    rows = fetch.LARGE // np.dtype(dtype).itemsize // columns + 3
+    x = np.random.default_rng(0).standard_normal((rows, columns)).astype(dtype)
+    labels = np.arange(rows) % columns
+    assert x.nbytes > fetch.LARGE
+    whole = cpu.softmax(x), *cpu.cross_entropy(x, labels)
+    for start in (0, rows // 2, rows - 5):
+        part = slice(start, start + 5)
+        parts = cpu.softmax(x[part]), *cpu.cross_entropy(x[part], labels[part])
+        for a, b in zip(whole, parts, strict=True):
+            np.testing.assert_array_equal(a[part], b)
