@@ -16,7 +16,6 @@ from .memory import empty
 from .simd import (
     body,
     first_lanes,
-    fma,
     full,
     greater,
     greatest,
@@ -35,11 +34,9 @@ from .vector_math import exactly, exp, exp_of_difference
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
-LOG2_E = np.float32(1 / math.log(2))
-FEW = 256  # columns
-# A term of a sum, exp(x - peak), is 2 ** (x log2(e) - peak log2(e)), which is one instruction
-# less. Rounding the second number changes all terms by one factor, close to 1 for small peaks.
-MOST_IN_LOG2 = 512
+LOG2_E = np.float32(
+    1 / math.log(2)
+)  # for sums: the error of exp2 grows with x as slowly as terms fall
 
 SOFTMAX, LOG_SOFTMAX = range(2)
 
@@ -213,51 +210,21 @@ def _sum_by_number(x, r, peak, ahead, far):
     return total, _peak(x, ahead)
 
 
-def _sum_of(term):
-    """The loop over term(x, shift), which are vectors of terms."""
-
-    @inside
-    def loop(x, r, shift, ahead, far):
-        size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
-        start, rest, away = r * n, n % size, (ahead - r) * n
-        end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
-        for i in range(start, end, size):
-            if far:
-                prefetch(x, i + away + far)
-            total = total + term(load(x, i), shift)
-            tops = greater(load(x, i + away), tops)
-        if rest:
-            total = total + first_lanes(term(load_some(x, end, 0, rest), shift), rest)
-            tops = greater(load_first(x, end + away, rest, tops), tops)
-        return sum_of(total), _greatest_or_zero(x, tops)
-
-    return loop
-
-
-@inlined
-def _exponential(x, shift):
-    return exp_of_difference(x - shift)
-
-
-@inlined
-def _power_of_two(x, in_log2):
-    return exp2(fma(x, LOG2_E, -in_log2))
-
-
-_sum_by_differences = _sum_of(_exponential)
-_sum_of_powers_of_two = _sum_of(_power_of_two)
-
-
 @body
 def _sum_by_vector(x, r, peak, ahead, far):
-    if x.shape[1] < FEW or abs(peak) > MOST_IN_LOG2:
-        return _sum_by_differences(x, r, peak, ahead, far)
-    in_log2 = peak * LOG2_E
-    total, following = _sum_of_powers_of_two(x, r, in_log2, ahead, far)
-    lost = in_log2 - np.float64(peak) * LOG2_E  # when it was rounded
-    own = sum_of(first_lanes(_power_of_two(full(x, peak), in_log2), 1))  # the peak's own term: 1
-    total = 1 + (np.float64(total) - own) * (1 + math.log(2) * lost)
-    return x.dtype.type(total), following
+    size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
+    start, rest, away = r * n, n % size, (ahead - r) * n
+    end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
+    for i in range(start, end, size):
+        if far:
+            prefetch(x, i + away + far)
+        total = total + exp2((load(x, i) - peak) * LOG2_E)
+        tops = greater(load(x, i + away), tops)
+    if rest:
+        terms = exp2((load_some(x, end, 0, rest) - peak) * LOG2_E)
+        total = total + first_lanes(terms, rest)
+        tops = greater(load_first(x, end + away, rest, tops), tops)
+    return sum_of(total), _greatest_or_zero(x, tops)
 
 
 # Of a row: y = softmax(x), y = factor exp(x - shift), and the sum of exp(x - peak). The first and
