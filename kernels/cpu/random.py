@@ -1,7 +1,7 @@
 """Random numbers by Philox, and dropout: see kernels/reference/random.py, whose bits these are.
 
-The words of a chunk are drawn into a buffer in the first-level cache and used from there, so that
-memory sees nothing but x and y.
+The words of a chunk are drawn into a buffer in the first-level cache and used from there, those of
+dropout into registers, so that memory sees nothing but x and y.
 """
 
 import math
@@ -14,12 +14,12 @@ from .. import reference
 from ..reference.random import LOW_64
 from .compile import OPTIONS, jit
 from .memory import empty
-from .philox import LOW, draw_words, keys_of
+from .philox import BLOCKS, LOW, draw_words, drop, keys_of
 from .threads import pool, run, share, tasks_for
 from .vector_math import cos_and_sin_of_turn, log_of_normal
 
 CHUNK = 256  # words
-SHORT = 128  # words of a chunk of dropout: while they are drawn, memory waits
+DRAWN = 4 * BLOCKS  # words that are drawn at once
 TASK = 1 << 14  # words that are worth a thread
 
 STEP_32 = np.float32(2.0**-24)
@@ -156,12 +156,14 @@ def _dropout(pool, x, y, least, scale, seed, block):
 
 @jit
 def _dropout_part(task, tasks, x, y, least, scale, seed, block):
-    pairs = np.empty(SHORT // 2, np.uint64)
-    words, keys, zero = pairs.view(np.uint32), keys_of(np.uint64(seed)), x.dtype.type(0)
-    first, end = share(task, tasks, (x.size + SHORT - 1) // SHORT)
-    for chunk in range(first, end):
-        draw_words(pairs, keys, block + chunk * (SHORT // 4))
-        part = x[chunk * SHORT : (chunk + 1) * SHORT]
-        result = y[chunk * SHORT : (chunk + 1) * SHORT]
-        for i in range(result.size):
-            result[i] = part[i] * scale if words[i] >= least else zero
+    keys, zero = keys_of(np.uint64(seed)), x.dtype.type(0)
+    first, end = share(task, tasks, (x.size + DRAWN - 1) // DRAWN)
+    whole = min(end, x.size // DRAWN)
+    for chunk in range(first, whole):
+        drop(x, y, chunk * DRAWN, keys, block + chunk * BLOCKS, least, scale)
+    if whole < end:
+        pairs = np.empty(DRAWN // 2, np.uint64)
+        draw_words(pairs, keys, block + whole * BLOCKS)
+        words, start = pairs.view(np.uint32), whole * DRAWN
+        for i in range(start, x.size):
+            y[i] = x[i] * scale if words[i - start] >= least else zero
