@@ -139,9 +139,12 @@ def _enciphered(builder, key_at, block):
 
 def _blocks(builder, words):
     """Vectors of the words block by block, of vectors of first, second, third and fourth words."""
+    halves = ir.VectorType(INT, 2 * LANES)
+    first, second, third, fourth = (builder.bitcast(x, halves) for x in words)
+    lower = [lane + below for lane in range(0, 2 * LANES, 2) for below in (0, 2 * LANES)]
     ab, cd = (
-        builder.or_(builder.and_(x, _all(int(LOW))), builder.shl(y, _all(32)))
-        for x, y in (words[:2], words[2:])
+        builder.bitcast(builder.shuffle_vector(x, y, numbers(lower)), words[0].type)
+        for x, y in ((first, second), (third, fourth))
     )
     for half in range(2):
         lanes = [lane for i in range(LANES // 2) for lane in (i, LANES + i)]
