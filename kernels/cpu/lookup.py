@@ -124,13 +124,14 @@ def _above_floor(typingctx, v):
     return KIND(v), codegen
 
 
-# 2^x / (1 + x (E1 + ...)) is 1 within 8.3e-8 for x from 0 to 1: Remez' algorithm, by mpmath.
+# 1 + x (E1 + x (E2 + ...)) errs at most 8.3e-8 of 2^x for x from 0 to 1: least squares at
+# Chebyshev's points, weighted again and again by the errors until these were level.
 E1, E2, E3, E4, E5 = map(f32, (0.69315131, 0.24016445, 0.05579991, 0.00901703, 0.00186713))
 
 
 @inlined
 def exp2(x):
-    """2 ** x, subnormal numbers too."""
+    """2 ** x, subnormal results included."""
     r = _above_floor(x)
     p = fma(fma(fma(fma(r, E5, E4), r, E3), r, E2), r, E1)
     return _times_power(fma(p, r, ONE), x)
