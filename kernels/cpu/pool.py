@@ -11,6 +11,7 @@ from .simd import inlined
 from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
+POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
 TASK = 1 << 13  # elements that are worth a thread
 
 
@@ -22,14 +23,15 @@ def max_pool2d(x, size, stride, padding):
         return reference.max_pool2d(x, size, stride, padding)
     n, c, h, w = x.shape
     out = output_size((h, w), size, stride, padding)
-    y, index = empty((n, c, *out), x.dtype), empty((n, c, *out), np.int64)
+    position = np.int32 if h * w < 1 << 31 else np.int64  # half of the memory for the backward
+    y, index = empty((n, c, *out), x.dtype), empty((n, c, *out), position)
     _max_pool(pool(), _planes(x), _planes(y), _planes(index), _window(size, stride, padding))
     return y, index
 
 
 def max_pool2d_backward(g, index, x_shape):
     """dx: g added at the positions that max_pool2d chose."""
-    if g.dtype not in REAL or index.dtype != np.int64:
+    if g.dtype not in REAL or index.dtype not in POSITIONS:
         if all_half(g):
             return by_single(max_pool2d_backward, g, index, x_shape)
         return reference.max_pool2d_backward(g, index, x_shape)
