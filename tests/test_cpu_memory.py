@@ -28,6 +28,19 @@ def test_what_has_died_is_given_out_again():
     assert address(memory.empty(SHAPE, np.float32)) == where
 
 
+def test_a_result_may_lie_on_a_block_up_to_twice_as_large():
+    a = memory.empty((2, *SHAPE), np.float32)
+    where = address(a)
+    del a
+    lasting = memory.empty(SHAPE, np.float32, lasting=True)
+    too_small = memory.empty((SHAPE[0] - 1,), np.float32)
+    b = memory.empty(SHAPE, np.float32)
+    assert where not in (address(lasting), address(too_small))
+    assert (address(b), b.shape) == (where, SHAPE)
+    del b
+    assert address(memory.empty((2, *SHAPE), np.float32)) == where
+
+
 def test_a_view_keeps_its_memory():
     a = memory.empty(SHAPE, np.float32)
     where, view = address(a), a[3:].reshape(2, -1).T

@@ -2,7 +2,8 @@
 
 A new array of some size is new pages, and to get a page costs more time than to write it. So a
 large result lies on a block that outlives it: when the last array on the block has died, the block
-waits here for a result of its size. Few sizes recur in training, so few blocks wait in vain.
+waits here for a result of its size, or of half of it at least if there is no better one. Few sizes
+recur in training, so few blocks wait in vain.
 """
 
 import itertools
@@ -41,26 +42,36 @@ class _OnLoan(np.ndarray):
             _take_back(self.base)
 
 
-def empty(shape, dtype):
-    """An array of any content, C-contiguous: room for a result."""
+def empty(shape, dtype, lasting=False):
+    """An array of any content, C-contiguous: room for a result.
+
+    One that is lasting does not lie on a larger block, whose rest would be lost as long.
+    """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, _block(size).view(_OnLoan))
+    return np.ndarray(shape, dtype, _block(size, lasting).view(_OnLoan))
 
 
-def _block(size):
+def _block(size, lasting):
     global _waiting_bytes
     with _lock:
-        blocks = _waiting.get(size)
+        blocks = _waiting.get(size) or (None if lasting else _slightly_larger(size))
         if blocks:
-            _waiting_bytes -= size
-            return blocks.pop()
+            block = blocks.pop()
+            _waiting_bytes -= block.size
+            return block
         beginning = next(BEGINNINGS)
     memory = np.empty(size + 2 * PAGE, np.uint8)
     start = -memory.ctypes.data % PAGE + beginning
     return memory[start : start + size].view(_Block)
+
+
+def _slightly_larger(size):
+    """The waiting blocks of the least size above this one, up to twice as large."""
+    sizes = [other for other, blocks in _waiting.items() if blocks and size < other <= 2 * size]
+    return _waiting[min(sizes)] if sizes else None
 
 
 def _take_back(block):

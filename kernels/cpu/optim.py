@@ -26,7 +26,7 @@ def optimizer_state(param, dtype):
     NumPy's large arrays begin at the same place of successive pages: a step on four of them, over
     16M parameters, takes up to 1.6 times as long.
     """
-    state = empty((param.size,), dtype)
+    state = empty((param.size,), dtype, lasting=True)
     state.fill(0)
     return state
 
