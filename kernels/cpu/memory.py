@@ -61,6 +61,8 @@ def _block(size, lasting):
         if blocks:
             block = blocks.pop()
             _waiting_bytes -= block.size
+            if not blocks:
+                del _waiting[block.size]
             return block
         beginning = next(BEGINNINGS)
     memory = np.empty(size + 2 * PAGE, np.uint8)
@@ -69,9 +71,12 @@ def _block(size, lasting):
 
 
 def _slightly_larger(size):
-    """The waiting blocks of the least size above this one, up to twice as large."""
-    sizes = [other for other, blocks in _waiting.items() if blocks and size < other <= 2 * size]
-    return _waiting[min(sizes)] if sizes else None
+    """The waiting blocks of the least size above this one, up to twice as large, if there are any.
+
+    An array may die meanwhile, and change what waits: so this walks through a copy of the sizes.
+    """
+    sizes = [other for other in list(_waiting) if size < other <= 2 * size]
+    return _waiting.get(min(sizes)) if sizes else None
 
 
 def _take_back(block):
