@@ -1,20 +1,27 @@
-"""Memory for results: what died lately is given out again, instead of fetched from the system.
+"""A pool that reuses the memory of freed arrays, instead of fetching new pages from the system.
 
-A new array of some size is new pages, and to get a page costs more time than to write it. So a
-large result lies on a block that outlives it: when the last array on the block has died, the block
-waits here for a result of its size, or of half of it at least if there is no better one. Few sizes
-recur in training, so few blocks wait in vain.
+A new large array is made of new pages, and fetching a page takes longer than writing it. So a
+large result lies on a block of memory that outlives it: when the last array on the block is freed,
+the block waits here for a result of its size, or of at least half its size if there is no better
+one. Training repeats a few sizes, so few blocks wait in vain.
+
+How a block comes back: a weak reference to the result holds the block, and its callback is the
+`append` of a deque, so the interpreter puts the reference into the deque when the result is freed.
+No Python code runs at that moment. A `__del__` would run some, and an exception that a signal
+handler raises while it runs (KeyboardInterrupt among them) is printed and then lost.
 """
 
 import itertools
 import math
-import os
-import threading
+import weakref
+from collections import deque
+from typing import Any
 
 import numpy as np
 
 SMALLEST = 1 << 17  # bytes; for less, malloc is as good
 MOST_WAITING = 1 << 28  # bytes
+MOST_RETURNED = 1 << 27  # bytes of one class of sizes between two results
 LINE = 64  # a cache line, to which blocks are aligned
 PAGE = 4096
 # Where blocks begin in a page, in turns: a processor compares the lower bits of the addresses of
@@ -23,93 +30,112 @@ BEGINNINGS = itertools.cycle((1088, 2112, 3136))
 
 
 class _Block(np.ndarray):
-    """Memory to be lent. A type of its own, lest NumPy make it the base of what lies on a loan."""
+    """Memory to be lent. Its class differs from a result's, since NumPy takes as the base of a view
+    the lowest array of the view's own class: so a result's base is its loan, not what is below."""
 
 
-_lock = threading.RLock()  # re-entrant: an array may die, and come here, at any allocation
-_waiting: dict[int, list[_Block]] = {}  # size -> blocks, the one that died last at the end
-_waiting_bytes = 0
-
-
-class _OnLoan(np.ndarray):
-    """A block that is in use: the base of one result, which is the base of all views of it."""
+class _Loan(np.ndarray):
+    """The base of a result: the block that it lies on, and what brings the block back."""
 
     is_loan = True  # an array with such a base is the owner of its memory
+    returning: "_Return"
 
-    def __del__(self):
-        # A view or a copy of a loan is none; at the end of the process there is nothing to keep.
-        if _lock is not None and type(self.base) is _Block:
-            _take_back(self.base)
+
+class _Return(weakref.ref):
+    """A weak reference to a result, which holds the block that the result lies on."""
+
+    __slots__ = ("block",)
+    block: _Block
+
+
+# Blocks whose result was freed, as dead _Return, by the bit length of their size. The interpreter
+# fills these deques, which drop the oldest beyond their length: that bounds what a program keeps
+# that frees a lot and then asks for nothing.
+_returned = {
+    kind: deque[Any](maxlen=max(1, MOST_RETURNED >> kind))
+    for kind in range(SMALLEST.bit_length(), MOST_WAITING.bit_length() + 1)
+}
+_all_returned = tuple(_returned.values())
+# Blocks to be lent, by size; in each list the block that was freed last is at the end.
+_waiting: dict[int, list[_Block]] = {}
+_most_waiting = 0  # bytes: an upper bound of what waits, exact when it was last counted
+
+# There is no lock. Each step on these containers is one call that the interpreter does not divide;
+# where a thread or a signal handler comes between two steps, a block is freed, never lent twice.
 
 
 def empty(shape, dtype, lasting=False):
-    """An array of any content, C-contiguous: room for a result.
+    """An uninitialised C-contiguous array for a result.
 
-    One that is lasting does not lie on a larger block, whose rest would be lost as long.
+    With `lasting`, it does not lie on a larger block, since the rest would be lost for as long.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, _block(size, lasting).view(_OnLoan))
+    block = _block(size, lasting)
+    loan = block.view(_Loan)
+    result = np.ndarray(shape, dtype, loan)
+    size = block.size
+    if size <= MOST_WAITING:
+        returning = loan.returning = _Return(result, _returned[size.bit_length()].append)
+        returning.block = block
+    return result
 
 
 def _block(size, lasting):
-    global _waiting_bytes
-    with _lock:
-        blocks = _waiting.get(size) or (None if lasting else _slightly_larger(size))
-        if blocks:
-            block = blocks.pop()
-            _waiting_bytes -= block.size
-            if not blocks:
-                del _waiting[block.size]
+    _collect()
+    waiting = _waiting.get(size)
+    if not waiting and not lasting:
+        larger = [other for other in list(_waiting) if size < other <= 2 * size]
+        waiting = _waiting.get(min(larger)) if larger else None
+    if waiting:
+        try:
+            block = waiting.pop()
+        except IndexError:  # another thread was faster
+            pass
+        else:
+            if not waiting:
+                _waiting.pop(block.size, None)
             return block
-        beginning = next(BEGINNINGS)
     memory = np.empty(size + 2 * PAGE, np.uint8)
-    start = -memory.ctypes.data % PAGE + beginning
+    start = -memory.ctypes.data % PAGE + next(BEGINNINGS)
     return memory[start : start + size].view(_Block)
 
 
-def _slightly_larger(size):
-    """The waiting blocks of the least size above this one, up to twice as large, if there are any.
-
-    An array may die meanwhile, and change what waits: so this walks through a copy of the sizes.
-    """
-    sizes = [other for other in list(_waiting) if size < other <= 2 * size]
-    return _waiting.get(min(sizes)) if sizes else None
-
-
-def _take_back(block):
-    global _waiting_bytes
-    size = block.size
-    with _lock:
-        if size > MOST_WAITING:
-            return
-        _waiting.setdefault(size, []).append(block)
-        _waiting_bytes += size
-        while _waiting_bytes > MOST_WAITING:  # those of the size that was asked for least lately
-            oldest = next(iter(_waiting))
-            blocks = _waiting[oldest]
+def _collect():
+    """Move the blocks that came back to those that wait, up to the limit."""
+    global _most_waiting
+    for returned in _all_returned:
+        while returned:
+            try:
+                block = returned.popleft().block
+            except IndexError:  # another thread was faster
+                break
+            size = block.size
+            _most_waiting += size
+            waiting = _waiting.get(size)
+            if waiting is None:
+                waiting = _waiting.setdefault(size, [])
+            waiting.append(block)
+    if _most_waiting > MOST_WAITING:
+        while (total := waiting_bytes()) > MOST_WAITING:
+            oldest = next(iter(list(_waiting)), None)  # the size that was asked for the longest ago
+            blocks = _waiting.get(oldest)
             if blocks:
-                _waiting_bytes -= oldest
-                blocks.pop()
+                del blocks[-1:]
             if not blocks:
-                del _waiting[oldest]
+                _waiting.pop(oldest, None)
+        _most_waiting = total
 
 
-def _begin_again():
-    """In a forked child: a thread that does not exist there may have held the lock."""
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_again)
+def waiting_bytes():
+    """How much memory waits to be lent."""
+    return sum(size * len(blocks) for size, blocks in list(_waiting.items()))
 
 
 def release():
     """Give the waiting blocks back to the system."""
-    global _waiting_bytes
-    with _lock:
-        _waiting.clear()
-        _waiting_bytes = 0
+    for returned in _all_returned:
+        returned.clear()
+    _waiting.clear()
