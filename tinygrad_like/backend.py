@@ -372,7 +372,7 @@ class Generator:
     """
 
     def __init__(self, seed=0):
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may save where the stream stands
         self.restore({"seed": seed, "counter": 0})
 
     def state(self):
