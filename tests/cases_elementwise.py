@@ -31,6 +31,13 @@ ARITHMETIC = [
     *(Case(tg.minimum, Apart(*a), Apart(*b, shift=0.06)) for a, b in PAIRS),
     *(Case(tg.where, Bools(*np.broadcast_shapes(a, b)), N(*a), N(*b)) for a, b in PAIRS),
     Case(tg.where, Bools(3), N(2, 3), N()),
+    Case(
+        lambda x, m: tg.masked_fill(x, m, -2.5),
+        N(2, 3),
+        Bools(3),
+        torch=lambda x, m: x.masked_fill(m, -2.5),
+        name="masked_fill",
+    ),
     Case(tg.where, Bools(2, 1), N(), N(3), empty=False),
     # The same input twice: both gradients meet.
     Case(lambda x: tg.multiply(x, x), N(2, 3), torch=lambda x: x * x, name="multiply self"),
@@ -103,6 +110,8 @@ FUNCTIONS = [
     Case(tg.gelu, N(2, 3)),
     Case(tg.gelu, N(2, 3), torch=lambda x: F.gelu(x, approximate="tanh"), approximate=True),
     Case(tg.gelu, N(3, 1, 2)),
+    Case(tg.gelu, N(2, 3), approximate="tanh"),
+    Case(tg.gelu, N(2, 3), approximate="none"),
     # Far out, where naive formulas overflow or cancel.
     Case(tg.sigmoid, Values([-40.0, -8.0, 0.5, 8.0, 15.0])),
     Case(tg.softplus, Values([-40.0, -8.0, 0.0, 8.0, 15.0])),
@@ -139,6 +148,20 @@ WITHOUT_GRADIENT = [
     *(
         Case(f, Values([[1.0, math.nan], [math.inf, -math.inf]]), numpy=f.__name__, grad=False)
         for f in (tg.isnan, tg.isinf, tg.isfinite)
+    ),
+    Case(
+        tg.isclose,
+        Values([[1.0, math.nan, math.inf, -math.inf, 0.0, 5.0]]),
+        Values([[1.001, math.nan, math.inf, math.inf, 1e-9, 5.0]]),
+        grad=False,
+    ),
+    Case(tg.isclose, N(2, 3), N(3), rtol=0.5, atol=0.1, grad=False),
+    Case(
+        tg.isclose,
+        Values([math.nan, 1.0]),
+        Values([math.nan, math.nan]),
+        equal_nan=True,
+        grad=False,
     ),
     *(
         Case(f, Values([3, -5, 7]), Values([[2], [-3]]), numpy=f, grad=False, name=name)

@@ -39,8 +39,8 @@ MAY_IMPORT = {
 LEFT_TO_RIGHT = {
     "engine": "errors options tensor plan call record recompute walk autocast".split(),
     "ops": (
-        "create elementwise shape reduce linalg index inplace random softmax norm conv recurrent "
-        "attention protocol"
+        "create compare elementwise shape reduce linalg index inplace random softmax norm conv "
+        "recurrent attention protocol"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
 }

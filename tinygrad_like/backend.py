@@ -16,6 +16,7 @@ from tinygrad_like.kernels import reference
 from tinygrad_like.kernels.reference.precision import (  # noqa: F401  for the floors above
     FLOATING,
     INEXACT,
+    holds,
     in_one_dtype,
     is_half,
     narrow,

@@ -1,5 +1,7 @@
 """Half types are storage, float32 is arithmetic: the one place that says so."""
 
+import functools
+
 import numpy as np
 
 FLOATING = "fV"  # the kinds of dtypes of real numbers; that of bfloat16 is V
@@ -33,6 +35,18 @@ def in_one_dtype(*xs):
         return xs
     dtype = result_dtype(*dtypes)
     return tuple(x.astype(dtype, copy=False) if hasattr(x, "dtype") else x for x in xs)
+
+
+@functools.lru_cache(1024)
+def holds(dtype, number, exactly):
+    """Whether a floating dtype has this Python number, exactly or else within its range."""
+    try:
+        value = float(number)
+    except OverflowError:  # an integer beyond float64: NumPy says so
+        return True
+    with np.errstate(all="ignore"):
+        rounded = float(np.float64(value).astype(dtype))
+    return rounded == value if exactly else np.isinf(rounded) == np.isinf(value)
 
 
 def wide(x):

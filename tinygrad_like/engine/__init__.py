@@ -21,7 +21,7 @@ Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never 
 there is no reference cycle, and memory falls as the walk goes.
 """
 
-from tinygrad_like.engine.autocast import autocast, in_half, in_single
+from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.options import check_choice, check_flag, check_integer, check_number
 from tinygrad_like.engine.recompute import checkpoint
@@ -53,5 +53,6 @@ __all__ = [
     "op",
     "reaches_beyond",
     "sum_to",
+    "with_numbers",
     "wrap",
 ]

@@ -96,6 +96,22 @@ def in_single(record, apply, args, attributes):
     return _outside(apply, _cast(inputs, is_half, SINGLE), attributes)
 
 
+def with_numbers(apply, args, arrays, attributes):
+    """A call of an elementwise op, `apply`, of a half type and numbers that it would round.
+
+    0.01 * 65536 is 655 in float16, though 65536 is not: the op runs in float32, as in PyTorch, and
+    its result is rounded. The casts are recorded, so that the gradients are right as well.
+    """
+    half = next(a.dtype for a in arrays if hasattr(a, "dtype") and is_half(a.dtype))
+    inputs = [astype(x, dtype=SINGLE) if _is_half_array(x) else x for x in args]
+    out = apply(*inputs, **attributes)
+    return astype(out, dtype=half) if out.dtype == SINGLE else out
+
+
+def _is_half_array(x):
+    return hasattr(x, "dtype") and is_half(x.dtype)
+
+
 def _native_bfloat16(inputs):
     """The dtype of bfloat16 arrays on the device of a call's inputs; None where it has none."""
     first = next((x for x in inputs if type(x) is Tensor), None)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT, result_dtype
+from tinygrad_like.backend import FLOATING, INEXACT, holds, is_half, result_dtype
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import OutputPlan
@@ -14,8 +14,10 @@ from tinygrad_like.engine.tensor import Node, Tensor, blank, mode, new_node, nex
 
 BY_TYPE = backend.BY_TYPE
 NO_ATTRIBUTES: dict[str, Any] = {}
-NOT_ARRAYS = frozenset((int, float, bool, complex, type(None)))  # None: an optional input left out
-FAULTS = ValueError, TypeError, IndexError, AttributeError  # of array modules, to be explained
+NUMBERS = frozenset((int, float, bool, complex))
+NOT_ARRAYS = NUMBERS | {type(None)}  # None: an optional input left out
+# Errors of array modules, to be explained; OverflowError is a number that a dtype cannot hold.
+FAULTS = ValueError, TypeError, IndexError, AttributeError, OverflowError
 
 
 def function_of(record):
@@ -24,6 +26,7 @@ def function_of(record):
     any_dtype, floating, view = record.any_dtype, record.floating, record.view
     saves_more = bool(record.saves)
     several, differentiable = record.several, bool(record.rules or record.backward)
+    required, numbers = record.required, record.numbers
     count = -1 if record.variadic else len(record.inputs)
     most, first_attribute = count + len(record.attributes), next(iter(record.attributes), None)
 
@@ -142,18 +145,30 @@ def function_of(record):
     apply = apply_to_any_two if quick_two else apply_to_any
 
     def in_full(args, attributes):
-        if mode.unusual and record.autocast is not None and mode.autocast is not None:
-            return record.autocast(record, apply, args, attributes)
+        run = forward
+        if mode.unusual:
+            if record.autocast is not None and mode.autocast is not None:
+                return record.autocast(record, apply, args, attributes)
+            if mode.debug:
+                run = errors.watched(record)
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
             args, attributes = record.bind(args, attributes)
         if attributes and any(type(value) is Tensor for value in attributes.values()):
             attributes = _raw_attributes(record, attributes)
-        arrays, parents, mask, bit = [], [], 0, 1
+        arrays: list[Any] = []
+        parents: list[Any] = []
+        mask, bit = 0, 1
         first: Any = None  # the first array of this call
         main = None  # and its type
-        traced = odd = False
+        traced = odd = weak = False
         for a in args:
             kind = type(a)
+            if kind in NUMBERS:
+                weak = True
+                parents.append(None)
+                arrays.append(a)
+                bit += bit
+                continue
             if kind is Tensor:
                 traced = True
                 node = a.node
@@ -164,7 +179,15 @@ def function_of(record):
                 kind = type(a)
             else:
                 parents.append(None)
-            if kind is not main and kind not in NOT_ARRAYS:
+                if a is None:
+                    if required & bit:
+                        errors.refuse_input(record, len(arrays), len(args), a)
+                    arrays.append(a)
+                    bit += bit
+                    continue
+                if numbers is not None and kind in BY_TYPE and not a.ndim:
+                    odd = True
+            if kind is not main:
                 if main is None and kind in BY_TYPE:
                     first, main = a, kind
                 else:
@@ -172,13 +195,18 @@ def function_of(record):
             arrays.append(a)
             bit += bit
         if odd or main is None:
-            first, main = _settle(record, arrays, traced)
+            if weak and not odd and not record.variadic:  # numbers alone: the first as a Tensor
+                return apply(Tensor(args[0]), *args[1:], **attributes)
+            first, main = _settle(record, args, arrays, traced)
+            weak = True
+        if weak and numbers is not None and _rounds_numbers(record, arrays):
+            return numbers(apply, args, arrays, attributes)
         be = BY_TYPE[main]
         if floating and first.dtype.kind in "biu":
             arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
             first = arrays[0]
         try:
-            out = forward(be, *arrays, **attributes)
+            out = run(be, *arrays, **attributes)
         except FAULTS as error:
             errors.explain(record, arrays, error)
             raise
@@ -258,11 +286,12 @@ def _shared_version(be, out, args, arrays):
     return [0]
 
 
-def _settle(record, arrays, traced):
+def _settle(record, args, arrays, traced):
     """Bring unusual inputs into a form that the forward can take, in place.
 
-    NumPy scalars count as Python numbers beside a Tensor (so a float64 one promotes nothing),
-    subclasses of ndarray as plain arrays. Returns the first array and its type.
+    NumPy scalars count as Python numbers beside a Tensor (so a float64 one promotes nothing), and
+    in elementwise ops 0-d arrays as well; subclasses of ndarray as plain arrays. Returns the first
+    array and its type.
     """
     first = None
     for i, a in enumerate(arrays):
@@ -270,6 +299,8 @@ def _settle(record, arrays, traced):
             continue
         if isinstance(a, np.generic):
             arrays[i] = a.item() if traced else np.asarray(a)
+        elif type(a) is np.ndarray and _counts_as_a_number(record, args[i], a, traced):
+            arrays[i] = a.item()
         elif isinstance(a, np.ndarray) and type(a) not in BY_TYPE:
             arrays[i] = np.asarray(a)
         elif backend.of(a) is None:
@@ -281,6 +312,26 @@ def _settle(record, arrays, traced):
     if any(type(a) is not type(first) and type(a) not in NOT_ARRAYS for a in arrays):
         errors.refuse_mixed_devices(record, arrays)
     return first, type(first)
+
+
+def _counts_as_a_number(record, arg, array, traced):
+    """Whether an input is a 0-d NumPy array beside a Tensor, in an op that takes numbers."""
+    alone = traced and type(arg) is not Tensor and not array.ndim and array.dtype.kind in "biufc"
+    return alone and record.numbers is not None
+
+
+def _rounds_numbers(record, arrays):
+    """Whether a half type beside Python numbers would change what they mean.
+
+    Arithmetic asks for the number itself, comparisons for one in range: `x == 0.1` is true of
+    float16's 0.1.
+    """
+    half = next((a.dtype for a in arrays if type(a) not in NOT_ARRAYS and is_half(a.dtype)), None)
+    if half is None:
+        return False
+    return any(
+        type(a) in (int, float) and not holds(half, a, exactly=not record.any_dtype) for a in arrays
+    )
 
 
 def _raw_attributes(record, attributes):

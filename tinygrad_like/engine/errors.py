@@ -50,7 +50,8 @@ def explain(record, arrays, error):
     if isinstance(error, ValueError) and "broadcast" in text:
         text = _broadcast_clash(names, arrays) or text
     message = f"[{record.name}] {text} ({shapes(names, arrays)})"
-    kind = next(k for k in (IndexError, TypeError, ValueError) if isinstance(error, k))
+    kinds = IndexError, TypeError, ValueError
+    kind = next((k for k in kinds if isinstance(error, k)), ValueError)
     raise kind(message) from error
 
 
@@ -206,6 +207,22 @@ class Witness:
                 f"[{plan.op.name}] an array saved for the backward pass was changed behind the "
                 f"library's back (a NumPy alias, or .data); the call was made at {self.line}"
             )
+
+
+def watched(record):
+    """In debug mode: an op's forward that is refused if it changes what it was given."""
+
+    def run(be, *arrays, **attributes):
+        before = _checksums(arrays), _checksums(attributes.values())
+        out = record.forward(be, *arrays, **attributes)
+        if (_checksums(arrays), _checksums(attributes.values())) != before:
+            raise GraphError(
+                f"[{record.name}] the forward changed an array that it was given: gradients of "
+                "what was computed from that before would be wrong; let it compute on a copy"
+            )
+        return out
+
+    return run
 
 
 def _checksums(saved):

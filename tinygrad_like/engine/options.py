@@ -43,6 +43,8 @@ def check_number(op, name, value, low=-math.inf, high=math.inf, expected="a numb
     A NumPy scalar or 0-d array counts as the number it holds; booleans do not. NaN lies in no
     range. `expected` describes what is wanted, for the message.
     """
+    if type(value) is float and low <= value <= high:
+        return value
     if isinstance(value, (np.number, np.ndarray)) and value.ndim == 0:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -3,6 +3,7 @@
 import functools
 from operator import itemgetter
 
+from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.tensor import Tensor
@@ -58,13 +59,18 @@ def _output_version(counter):
     return counter, counter[0], "the output"
 
 
+def _copy(x):
+    """A copy of an array; anything else unchanged."""
+    return x if backend.of(x) is None else x.copy()
+
+
 def _saver(op, saves, needs):
     """A function of a call: what its rules will read, and (counter, version, name) of each Tensor.
 
     It is written out for these `saves` and compiled: a loop over them takes as long as a small op.
     """
     known = {"Tensor": Tensor, "version": _version, "none": _NO_COUNTER, "needs": needs}
-    known["output_version"] = _output_version
+    known |= {"output_version": _output_version, "copy": _copy}
     values, versions = [], []
     for kind, where in saves:
         if kind == INPUT and op.variadic:
@@ -85,7 +91,8 @@ def _saver(op, saves, needs):
             values.append(f'getattr(arrays[{where}], "shape", ())')
         elif kind == ATTRIBUTE:
             known[f"default_{where}"] = op.attributes[where]
-            values.append(f"attributes.get({where!r}, default_{where})")
+            value = f"attributes.get({where!r}, default_{where})"
+            values.append(f"copy({value})" if where in op.copied else value)
         elif kind == EXTRA:
             values.append(f"extra[{where}]")
         else:

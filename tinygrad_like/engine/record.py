@@ -21,6 +21,8 @@ def op(
     any_dtype=False,
     floating=False,
     autocast=None,
+    numbers=None,
+    copied=(),
     **rules,
 ):
     """Make an op of a forward `f(be, <inputs>, *, <attributes>)`; returns a function of Tensors.
@@ -37,11 +39,16 @@ def op(
         any_dtype: whether the output's dtype is free, instead of following the inputs'.
         floating: whether it is a function of real numbers: integers become float32 first.
         autocast: `in_half` or `in_single`: what becomes of its inputs under `autocast`.
+        numbers: `with_numbers` for elementwise ops whose inputs may be Python numbers: NumPy's
+            0-d arrays count as such, and a half type beside them does not round them.
+        copied: names of attributes that may be arrays: a recorded call keeps a copy, as the caller
+            may write into theirs before the backward pass.
     """
 
     def make(forward):
         record = Op(forward, rules, backward, composite, saves, several, view, any_dtype, floating)
-        record.autocast = autocast
+        record.copied = copied
+        record.autocast, record.numbers = autocast, numbers
         OPS[record.name] = record
         return function_of(record)
 
@@ -65,6 +72,8 @@ class Op:
     """
 
     autocast: Any = None  # what calls it while `autocast` is on
+    copied: tuple[str, ...] = ()  # attributes of which a recorded call keeps a copy
+    numbers: Any = None  # what calls it if a half type would round its Python numbers
 
     def __init__(
         self, forward, rules, backward, composite, saves, several, view, any_dtype, floating
@@ -79,6 +88,13 @@ class Op:
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
         self.defaults = [p.default for p in parameters if p.name in self.inputs]
+        self.required = (
+            -1
+            if self.variadic
+            else sum(  # a bit for each input that cannot be None
+                1 << i for i, default in enumerate(self.defaults) if default is not None
+            )
+        )
         self.attributes = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.rules = rules
         for name in rules:

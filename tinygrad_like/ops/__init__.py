@@ -2,8 +2,8 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create elementwise shape reduce linalg index inplace random softmax norm conv recurrent
-    attention protocol
+    create compare elementwise shape reduce linalg index inplace random softmax norm conv
+    recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/test_ties.py holds:
 
@@ -25,6 +25,7 @@ from tinygrad_like import backend
 from tinygrad_like.engine import Tensor, astype, broadcast_to, op
 from tinygrad_like.ops import (
     attention,
+    compare,
     conv,
     create,
     elementwise,
@@ -50,20 +51,20 @@ BINARY = {
     "mod": elementwise.remainder,
     "pow": elementwise.power,
     "matmul": linalg.matmul,
-    "and": elementwise.bitwise_and,
-    "or": elementwise.bitwise_or,
-    "xor": elementwise.bitwise_xor,
+    "and": compare.bitwise_and,
+    "or": compare.bitwise_or,
+    "xor": compare.bitwise_xor,
 }
 OTHER = {
-    "eq": elementwise.equal,
-    "ne": elementwise.not_equal,
-    "lt": elementwise.less,
-    "le": elementwise.less_equal,
-    "gt": elementwise.greater,
-    "ge": elementwise.greater_equal,
+    "eq": compare.equal,
+    "ne": compare.not_equal,
+    "lt": compare.less,
+    "le": compare.less_equal,
+    "gt": compare.greater,
+    "ge": compare.greater_equal,
     "pos": lambda x: x,
     "abs": elementwise.abs,
-    "invert": elementwise.invert,
+    "invert": compare.invert,
     "getitem": index.getitem,
     "setitem": inplace.setitem,
     "iadd": inplace.iadd,
@@ -76,9 +77,10 @@ OTHER = {
 # Methods of the same name as the op, as NumPy or PyTorch has them.
 METHODS = """
     abs exp expm1 log log1p log2 sqrt rsqrt square sin cos tan sinh cosh tanh erf sigmoid relu
-    floor ceil round maximum minimum clip sum mean var std max min prod argmax argmin any all
-    logsumexp norm cumsum swapaxes moveaxis expand_dims squeeze flatten flip roll repeat tile split
-    matmul dot take take_along_axis scatter_add sort argsort topk tril triu softmax log_softmax
+    floor ceil round maximum minimum clip isclose masked_fill sum mean var std max min prod argmax
+    argmin any all logsumexp norm cumsum swapaxes moveaxis expand_dims squeeze flatten flip roll
+    repeat tile split matmul dot take take_along_axis scatter_add sort argsort topk tril triu
+    softmax log_softmax
 """.split()
 
 

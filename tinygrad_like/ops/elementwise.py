@@ -5,70 +5,112 @@ What the gradient is at kinks and ties: see the table in ops/__init__.py.
 
 import math
 
-from tinygrad_like.backend import INEXACT, in_one_dtype
-from tinygrad_like.engine import Tensor, astype, in_single, op
+from tinygrad_like.backend import INEXACT, holds, in_one_dtype, is_half, narrow, wide
+from tinygrad_like.engine import (
+    Tensor,
+    astype,
+    backend_of,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    composed,
+    in_single,
+    op,
+    with_numbers,
+    wrap,
+)
+from tinygrad_like.ops.compare import (
+    equal,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_or,
+)
 
 LARGE = 1 << 15  # elements from which on a kernel is worth its call, where NumPy does as well
 
 # Arithmetic
 
 
-@op(a=lambda g: g, b=lambda g: g)
+@op(numbers=with_numbers, a=lambda g: g, b=lambda g: g)
 def add(be, a, b):
     """a + b."""
     return be.k.add(a, b) if getattr(a, "size", 0) >= LARGE else a + b
 
 
-@op(a=lambda g: g, b=lambda g: -g)
+@op(numbers=with_numbers, a=lambda g: g, b=lambda g: -g)
 def subtract(be, a, b):
     """a - b."""
     return a - b
 
 
-@op(a=lambda g, b: g * b, b=lambda g, a: g * a)
+@op(numbers=with_numbers, a=lambda g, b: g * b, b=lambda g, a: g * a)
 def multiply(be, a, b):
     """a * b."""
     return a * b
 
 
-@op(a=lambda g, b: g / b, b=lambda g, out, b: -g * out / b)
+@op(numbers=with_numbers, a=lambda g, b: g / b, b=lambda g, out, b: -g * out / b)
 def divide(be, a, b):
     """a / b (true division: integers give float32)."""
     return a / b
 
 
+def _zeros(g):
+    """Zeros like a gradient, for what does not depend on its input, even where g is infinite."""
+    zeros = backend_of(g).xp.zeros_like(g._data if type(g) is Tensor else g)
+    return wrap(zeros) if type(g) is Tensor else zeros
+
+
 def _power_of_base(g, a, b):
-    """b a^(b-1), and 0 where b is 0 even though 0^-1 is infinite."""
+    """b a^(b-1), and 0 where b is 0, whatever a is: 0^-1 and infinity are kept out."""
     if isinstance(b, (int, float)):
-        return g * (b * a ** (b - 1)) if b else g * 0
-    return g * b * a ** where(b == 0, 1, b - 1)
+        return g * (b * a ** (b - 1)) if b else _zeros(g)
+    flat = equal(b, 0)
+    return where(flat, 0, g * b * where(flat, 1, a) ** where(flat, 1, b - 1))
 
 
-def _power_of_exponent(g, a, out):
-    """a^b log(a), and 0 where a is 0."""
+def _power_of_exponent(g, a, b, out):
+    """a^b log(a), and 0 where a^b is 0, and at 0^0."""
     if isinstance(a, (int, float)):
-        return g * out * (math.log(a) if a > 0 else 0 if a == 0 else math.nan)
-    if a.dtype.kind not in INEXACT:
+        if a and math.isfinite(a):
+            return g * out * (math.log(a) if a > 0 else math.nan)
+        a = where(True, a, _zeros(g))
+    elif a.dtype.kind not in INEXACT:
         a = astype(a, dtype=g.dtype)
-    return g * out * log(where(equal(a, 0), 1, a))
+    flat = logical_or(equal(out, 0), logical_and(equal(a, 0), equal(b, 0)))
+    return g * where(flat, 0, out) * log(where(flat, 1, a))
 
 
-@op(autocast=in_single, a=_power_of_base, b=_power_of_exponent)
+@op(autocast=in_single, numbers=with_numbers, a=_power_of_base, b=_power_of_exponent)
 def power(be, a, b):
-    """a ** b. By the exponent the gradient at a = 0 is 0."""
+    """a ** b. By the exponent the gradient is 0 at 0 ** 0, and where the power is 0."""
     # NumPy has fast paths for numbers as exponents, but takes a 0-d array for one as well.
     return a**b if isinstance(b, (int, float)) else be.xp.power(a, b)
 
 
-@op(a=lambda g: g * 0, b=lambda g: g * 0)
+def _refuse_zero_divisor(op, a, b):
+    """Raise ValueError if integers are divided by 0, for which there is no integer."""
+    if all(isinstance(x, int) or (hasattr(x, "dtype") and x.dtype.kind in "biu") for x in (a, b)):
+        is_zero = b == 0
+        if is_zero if isinstance(is_zero, bool) else is_zero.any():
+            raise ValueError(f"[{op}] integers are divided by 0; for inf and NaN use floats")
+
+
+@op(numbers=with_numbers, a=lambda g: _zeros(g), b=lambda g: _zeros(g))
 def floor_divide(be, a, b):
-    """a // b, rounded towards minus infinity."""
+    """a // b, rounded towards minus infinity. ValueError for integers divided by 0."""
+    _refuse_zero_divisor("floor_divide", a, b)
     return a // b
 
 
-@op(a=lambda g: g, b=lambda g, a, b: -g * floor_divide(a, b))
+@op(numbers=with_numbers, a=lambda g: g, b=lambda g, a, b: -g * floor_divide(a, b))
 def remainder(be, a, b):
-    """a % b, with the sign of b."""
+    """a % b, with the sign of b. ValueError for integers divided by 0."""
+    _refuse_zero_divisor("remainder", a, b)
     return a % b
 
 
@@ -84,27 +126,28 @@ def abs(be, x):
     return be.xp.abs(x)
 
 
-@op(x=lambda g: g * 0)
+@op(x=lambda g: _zeros(g))
 def sign(be, x):
     """-1, 0 or 1."""
     return be.xp.sign(x)
 
 
-@op(x=lambda g: g * 0)
+@op(x=lambda g: _zeros(g))
 def floor(be, x):
     """The largest integer not above x."""
     return be.xp.floor(x)
 
 
-@op(x=lambda g: g * 0)
+@op(x=lambda g: _zeros(g))
 def ceil(be, x):
     """The smallest integer not below x."""
     return be.xp.ceil(x)
 
 
-@op(x=lambda g: g * 0)
+@op(x=lambda g: _zeros(g))
 def round(be, x, *, decimals=0):
-    """The nearest number with so many decimals; halves go to the even one."""
+    """The nearest number of `decimals` decimals; halves go to the even one."""
+    decimals = check_integer("round", "decimals", decimals)
     return be.xp.round(x, decimals)
 
 
@@ -226,8 +269,9 @@ def erf(be, x):
 
 
 @op(
-    a=lambda g, a, b: _share(g, a, b, greater),
-    b=lambda g, a, b: _share(g, b, a, greater),
+    numbers=with_numbers,
+    a=lambda g, a, b: _share(g, a, b, less),
+    b=lambda g, a, b: _share(g, b, a, less),
 )
 def maximum(be, a, b):
     """The larger of a and b; NaN if either is."""
@@ -235,25 +279,44 @@ def maximum(be, a, b):
 
 
 @op(
-    a=lambda g, a, b: _share(g, a, b, less),
-    b=lambda g, a, b: _share(g, b, a, less),
+    numbers=with_numbers,
+    a=lambda g, a, b: _share(g, a, b, greater),
+    b=lambda g, a, b: _share(g, b, a, greater),
 )
 def minimum(be, a, b):
     """The smaller of a and b; NaN if either is."""
     return be.xp.minimum(a, b)
 
 
-def _share(g, a, b, wins):
-    """The gradient where a wins over b, half of it where they tie, 0 where b wins."""
-    return where(wins(a, b), g, where(equal(a, b), g * 0.5, 0))
+def _share(g, a, b, loses):
+    """The gradient where a wins over b, or either is NaN; half of it at ties; 0 where b wins."""
+    return where(loses(a, b), 0, where(equal(a, b), g * 0.5, g))
 
 
-@op(x=lambda g, x, min, max: where(_inside(x, min, max), g, 0))
+@op(copied=("min", "max"), x=lambda g, x, min, max: where(_inside(x, min, max), g, 0))
 def clip(be, x, *, min=None, max=None):
-    """x limited to the range from `min` to `max` (numbers or arrays; None: no limit)."""
+    """x limited to the range from `min` to `max` (numbers or arrays; None: no limit).
+
+    Where min is above max the result is max, as in NumPy.
+    """
     if min is None and max is None:
         raise ValueError("[clip] both min and max are None, expected at least one limit")
-    return be.xp.clip(x, min, max)
+    low, high = _limit(x, "min", min, -math.inf), _limit(x, "max", max, math.inf)
+    return x.copy() if low is None and high is None else be.xp.clip(x, low, high)
+
+
+def _limit(x, name, limit, none):
+    """A limit in a form that keeps x's dtype: None for an infinite one that limits nothing."""
+    if limit is None or (hasattr(limit, "ndim") and limit.ndim):
+        return limit
+    limit = limit.item() if hasattr(limit, "item") else limit
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)):
+        raise TypeError(f"[clip] {name} is {limit!r}, expected a number, an array or None")
+    if limit != limit:
+        raise ValueError(f"[clip] {name} is nan, expected a number, an array or None")
+    if is_half(x.dtype) and not holds(x.dtype, limit, exactly=False):
+        limit = math.copysign(math.inf, limit)
+    return None if limit == none else limit
 
 
 def _inside(x, min, max):
@@ -265,6 +328,7 @@ def _inside(x, min, max):
 
 
 @op(
+    numbers=with_numbers,
     a=lambda g, condition: where(condition, g, 0),
     b=lambda g, condition: where(condition, 0, g),
 )
@@ -275,6 +339,18 @@ def where(be, condition, a, b):
     the argument as well, `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
     """
     return be.xp.where(condition, *in_one_dtype(a, b))
+
+
+@composed
+def masked_fill(x, mask, value):
+    """`x` with `value` where the boolean `mask` holds, as PyTorch's; they broadcast.
+
+    Raises TypeError for a mask that is not of booleans.
+    """
+    if getattr(getattr(mask, "dtype", None), "kind", None) != "b":
+        got = getattr(mask, "dtype", type(mask).__name__)
+        raise TypeError(f"[masked_fill] mask is of {got}, expected booleans; write mask != 0")
+    return where(mask, value, x)
 
 
 # Activations
@@ -298,20 +374,33 @@ def relu(be, x):
     return be.k.relu(x)
 
 
-@op(x=lambda g, x, slope: where(x > 0, g, g * slope))
+@op(x=lambda g, x, slope: where(x > 0, g, multiply(g, slope)))
 def leaky_relu(be, x, *, slope=0.01):
     """x above 0, slope x below (Maas et al. 2013)."""
-    return be.xp.where(x > 0, x, x * slope)
+    slope = check_number("leaky_relu", "slope", slope)
+    return be.xp.where(x > 0, x, narrow(wide(x) * slope, x.dtype))
 
 
-@op(floating=True, x=lambda g, x, out, alpha: where(x > 0, g, g * (out + alpha)))
+@op(
+    floating=True,
+    x=lambda g, x, out, alpha: where(x > 0, g, multiply(g, add(out, alpha))),
+)
 def elu(be, x, *, alpha=1.0):
     """x above 0, alpha (exp(x) - 1) below (Clevert et al. 2016)."""
-    return be.xp.where(x > 0, x, alpha * be.xp.expm1(be.xp.minimum(x, 0)))
+    alpha = check_number("elu", "alpha", alpha)
+    below = alpha * be.xp.expm1(be.xp.minimum(wide(x), 0))
+    return be.xp.where(x > 0, x, narrow(below, x.dtype))
+
+
+def _tanh_form(approximate):
+    """Whether gelu's option asks for the tanh form: a boolean, or PyTorch's "tanh" or "none"."""
+    if isinstance(approximate, str):
+        return check_choice("gelu", "approximate", approximate, ("none", "tanh")) == "tanh"
+    return check_flag("gelu", "approximate", approximate)
 
 
 def _gelu(x, approximate):
-    if approximate:
+    if _tanh_form(approximate):
         return x * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     return x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
 
@@ -319,14 +408,15 @@ def _gelu(x, approximate):
 @op(
     floating=True,
     composite=_gelu,
-    backward=lambda g, be, x, approximate: [be.k.gelu_backward(g, x, approximate)],
+    backward=lambda g, be, x, approximate: [be.k.gelu_backward(g, x, _tanh_form(approximate))],
 )
 def gelu(be, x, *, approximate=False):
     """x Phi(x), Phi the normal distribution function; `approximate` takes the tanh form.
 
-    Source: Hendrycks and Gimpel 2016, "Gaussian error linear units".
+    PyTorch's names of the two, "none" and "tanh", are understood as well. Source: Hendrycks and
+    Gimpel 2016, "Gaussian error linear units".
     """
-    return be.k.gelu(x, approximate)
+    return be.k.gelu(x, _tanh_form(approximate))
 
 
 @op(
@@ -343,108 +433,3 @@ def silu(be, x):
 def softplus(be, x):
     """log(1 + exp(x)), without overflow."""
     return be.k.softplus(x)
-
-
-# Comparisons and logic: booleans, without gradient
-
-
-@op(any_dtype=True)
-def equal(be, a, b):
-    """Where a == b, as booleans."""
-    return be.xp.equal(a, b)
-
-
-@op(any_dtype=True)
-def not_equal(be, a, b):
-    """Where a != b, as booleans."""
-    return be.xp.not_equal(a, b)
-
-
-@op(any_dtype=True)
-def less(be, a, b):
-    """Where a < b, as booleans."""
-    return be.xp.less(a, b)
-
-
-@op(any_dtype=True)
-def less_equal(be, a, b):
-    """Where a <= b, as booleans."""
-    return be.xp.less_equal(a, b)
-
-
-@op(any_dtype=True)
-def greater(be, a, b):
-    """Where a > b, as booleans."""
-    return be.xp.greater(a, b)
-
-
-@op(any_dtype=True)
-def greater_equal(be, a, b):
-    """Where a >= b, as booleans."""
-    return be.xp.greater_equal(a, b)
-
-
-@op(any_dtype=True)
-def logical_and(be, a, b):
-    """Where both are true (nonzero), as booleans."""
-    return be.xp.logical_and(a, b)
-
-
-@op(any_dtype=True)
-def logical_or(be, a, b):
-    """Where either is true (nonzero), as booleans."""
-    return be.xp.logical_or(a, b)
-
-
-@op(any_dtype=True)
-def logical_xor(be, a, b):
-    """Where exactly one is true (nonzero), as booleans."""
-    return be.xp.logical_xor(a, b)
-
-
-@op(any_dtype=True)
-def logical_not(be, x):
-    """Where x is false (zero), as booleans."""
-    return be.xp.logical_not(x)
-
-
-@op(any_dtype=True)
-def isnan(be, x):
-    """Where x is not a number, as booleans."""
-    return be.xp.isnan(x)
-
-
-@op(any_dtype=True)
-def isfinite(be, x):
-    """Where x is neither infinite nor NaN, as booleans."""
-    return be.xp.isfinite(x)
-
-
-@op(any_dtype=True)
-def isinf(be, x):
-    """Where x is infinite, as booleans."""
-    return be.xp.isinf(x)
-
-
-@op(any_dtype=True)
-def bitwise_and(be, a, b):
-    """Both bits (of integers, or booleans)."""
-    return be.xp.bitwise_and(a, b)
-
-
-@op(any_dtype=True)
-def bitwise_or(be, a, b):
-    """Either bit (of integers, or booleans)."""
-    return be.xp.bitwise_or(a, b)
-
-
-@op(any_dtype=True)
-def bitwise_xor(be, a, b):
-    """Exactly one bit (of integers, or booleans)."""
-    return be.xp.bitwise_xor(a, b)
-
-
-@op(any_dtype=True)
-def invert(be, x):
-    """Every bit turned (of integers, or booleans)."""
-    return be.xp.invert(x)

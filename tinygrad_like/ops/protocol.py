@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_like.engine import broadcast_to
 from tinygrad_like.ops import (
+    compare,
     conv,
     create,
     elementwise,
@@ -24,7 +25,7 @@ from tinygrad_like.ops import (
     softmax,
 )
 
-FAMILIES = (create, elementwise, shape, reduce, linalg, index, random, softmax, norm, conv)
+FAMILIES = (create, compare, elementwise, shape, reduce, linalg, index, random, softmax, norm, conv)
 
 UFUNCS = """
     add subtract multiply divide power negative sign floor ceil exp expm1 log log1p log2 sqrt
@@ -33,7 +34,7 @@ UFUNCS = """
     logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul
 """.split()
 FUNCTIONS = """
-    clip where sum mean var std max min prod argmax argmin any all cumsum reshape transpose
+    clip where isclose sum mean var std max min prod argmax argmin any all cumsum reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
 """.split()

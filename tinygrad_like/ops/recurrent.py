@@ -67,7 +67,7 @@ def _rnn_backward(g, be, x, weight, recurrent, h0, out, lengths, reverse, nonlin
 
 
 @op(autocast=in_half, several=True, composite=_rnn_unrolled, backward=_rnn_backward)
-def _rnn(be, x, weight, recurrent, bias, h0, *, lengths, reverse, nonlinearity):
+def _rnn(be, x, weight, recurrent, bias, h0=None, *, lengths, reverse, nonlinearity):
     return be.k.rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity)
 
 
@@ -123,7 +123,7 @@ def _gru_backward(g, be, x, weight, recurrent, h0, out, gates, lengths, reverse,
     backward=_gru_backward,
     saves=("gates",),
 )
-def _gru(be, x, weight, recurrent, bias, h0, *, lengths, reverse):
+def _gru(be, x, weight, recurrent, bias, h0=None, *, lengths, reverse):
     out, h, gates = be.k.gru(x, weight, recurrent, bias, h0, lengths, reverse)
     return (out, h), (gates,)
 
@@ -177,7 +177,7 @@ def _lstm_backward(g, be, x, weight, recurrent, h0, c0, out, gates, cells, lengt
     backward=_lstm_backward,
     saves=("gates", "cells"),
 )
-def _lstm(be, x, weight, recurrent, bias, h0, c0, *, lengths, reverse):
+def _lstm(be, x, weight, recurrent, bias, h0=None, c0=None, *, lengths, reverse):
     out, h, c, *kept = be.k.lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse)
     return (out, h, c), kept
 
