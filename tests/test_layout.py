@@ -37,7 +37,7 @@ MAY_IMPORT = {
 
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
-    "engine": "errors options tensor plan call record recompute walk autocast".split(),
+    "engine": "errors options casts tensor plan call record recompute walk autocast".split(),
     "ops": (
         "create compare elementwise shape reduce linalg index inplace random softmax norm conv "
         "recurrent attention protocol"

@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_like as tg
 from tinygrad_like import io, losses, optim
+from tinygrad_like.engine import leaf
 
 try:
     import torch
@@ -338,7 +339,7 @@ class Model:
         (TypeError, "a group is a dict, expected a dict with 'params'", [{"lr": 0.1}], {}),
         (ValueError, r"params\[0\] \(1,\) does not require", [tg.Tensor([1.0])], {}),
         (ValueError, "computed by multiply, expected a leaf", [W * 2], {}),
-        (TypeError, "complex", [tg.Tensor([1j], requires_grad=True)], {}),
+        (TypeError, "complex", [leaf(np.array([1j]))], {}),
         (ValueError, r"params\[1\] \(2,\) is the same Tensor as params\[0\]", [W, W], {}),
         (ValueError, "is the same Tensor as", [{"params": [W]}, {"params": [W]}], {}),
         (ValueError, "unknown setting 'learning_rate'", [{"params": [W], "learning_rate": 1}], {}),

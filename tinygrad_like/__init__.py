@@ -142,6 +142,7 @@ from tinygrad_like.ops.linalg import (
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
 from tinygrad_like.ops.random import (
     dropout,
+    multinomial,
     permutation,
     rand,
     rand_like,

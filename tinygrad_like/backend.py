@@ -101,7 +101,12 @@ class Backend:
 
     def checked_dtype(self, name, dtype):
         """A dtype as NumPy's; TypeError, in the name of an op, unless arrays here can have it."""
-        dtype = np.dtype(dtype)
+        try:
+            if dtype is None:  # which NumPy takes for float64
+                raise TypeError
+            dtype = np.dtype(dtype)
+        except TypeError:
+            raise TypeError(f"[{name}] dtype is {dtype!r}, expected one of NumPy's") from None
         if dtype.kind in "biufc" or (self.bfloat16 is not None and dtype == self.bfloat16):
             return dtype
         raise TypeError(
@@ -203,6 +208,8 @@ def of(array):
 
 def set_device(device):
     """Make `device` the place of tensors that are created without naming one (this thread)."""
+    if device is None:
+        raise DeviceError("[device] device is None, expected 'cpu', 'cuda' or 'cuda-emulator'")
     _default.device = get(device).device
 
 
@@ -365,6 +372,11 @@ def set_num_threads(n):
             library.set_num_threads(n)
 
 
+def _is_word(n):
+    """Whether `n` is an integer of 64 bits, without a sign; a boolean is none."""
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and 0 <= n < 1 << 64
+
+
 class Generator:
     """The state of the counter-based random numbers (Philox): a seed and a counter.
 
@@ -382,7 +394,13 @@ class Generator:
             return {"seed": self._seed, "counter": self._counter}
 
     def restore(self, state):
-        """Go on from a state that `state()` gave."""
+        """Go on from a state that `state()` gave; ValueError, changing nothing, for another."""
+        valid = isinstance(state, dict) and state.keys() == {"seed", "counter"}
+        if not valid or not all(_is_word(n) for n in state.values()):
+            raise ValueError(
+                f"[set_rng_state] state is {state!r}, expected what get_rng_state gives: "
+                '{"seed": ..., "counter": ...}, integers from 0 to 2**64 - 1'
+            )
         with self._lock:
             self._seed, self._counter = int(state["seed"]), int(state["counter"])
 
@@ -402,7 +420,7 @@ def seed(n):
 
     Raises ValueError if `n` is not an integer from 0 to 2**64 - 1.
     """
-    if not isinstance(n, (int, np.integer)) or not 0 <= n < 1 << 64:
+    if not _is_word(n):
         raise ValueError(f"[seed] n is {n!r}, expected an integer from 0 to 2**64 - 1")
     GENERATOR.restore({"seed": int(n), "counter": 0})
 

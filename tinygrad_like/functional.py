@@ -9,11 +9,12 @@ from functools import wraps
 from typing import Any
 
 from tinygrad_like import backend
-from tinygrad_like.backend import INEXACT
+from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import (
     Tensor,
     backend_of,
     enable_grad,
+    errors,
     gradients,
     mode,
     reaches_beyond,
@@ -163,6 +164,8 @@ class _Run:
             raise TypeError(
                 f"[{name}] f returned {type(self.output).__name__}, expected one Tensor"
             )
+        if self.output.dtype.kind == "c":
+            raise TypeError(errors.no_gradient_of(name, "what f returned", self.output.dtype))
         # The derivative must itself be recorded if it depends on anything that is.
         self.create_graph = mode.grad and (
             not all(x.is_leaf for x in self.inputs) or reaches_beyond(self.output, known)
@@ -195,7 +198,9 @@ def _fresh(name, i, x):
     if isinstance(x, Tensor) and x.node is not None and mode.grad:
         return reshape(x, x.shape)
     t = wrap(x.data, None, x.version) if isinstance(x, Tensor) else Tensor(x)
-    if t.dtype.kind not in INEXACT:
+    if t.dtype.kind == "c":
+        raise TypeError(errors.no_gradient_of(name, f"argument {i}", t.dtype))
+    if t.dtype.kind not in FLOATING:
         raise TypeError(
             f"[{name}] argument {i} has dtype {t.dtype}, expected a floating one; "
             "write 2.0 instead of 2, or choose other argnums"

@@ -12,7 +12,16 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import Tensor, backend_of, gradients, wrap
+from tinygrad_like.engine import (
+    Tensor,
+    backend_of,
+    check_choice,
+    check_integer,
+    check_number,
+    errors,
+    gradients,
+    leaf,
+)
 
 COMPLEX_STEP = 1e-30
 DIFFERENCE_STEP = 1e-3
@@ -51,10 +60,15 @@ def gradcheck(f, *inputs, order=2, directions=None, method="auto", rtol=None, se
         TypeError, ValueError: for inputs that are not float64, or a function that gives
             different values when called twice.
     """
-    if method not in ("auto", "complex", "differences"):
-        raise ValueError(f"[gradcheck] method is {method!r}, expected auto, complex or differences")
-    if not isinstance(order, int) or order < 1:
-        raise ValueError(f"[gradcheck] order is {order!r}, expected an integer of at least 1")
+    name = "gradcheck"
+    if not callable(f):
+        raise TypeError(f"[{name}] f is {errors.describe(f)}, expected a function of Tensors")
+    check_choice(name, "method", method, ("auto", "complex", "differences"))
+    check_integer(name, "order", order, least=1)
+    if directions is not None:
+        check_integer(name, "directions", directions, least=1)
+    if rtol is not None:
+        check_number(name, "rtol", rtol, 0, expected="a number of at least 0")
     check = _Check(f, inputs, np.random.default_rng(seed))
     for k in range(1, order + 1):
         check.order_k(k, directions, method, rtol)
@@ -118,15 +132,10 @@ class _Check:
 
     def level(self, k, points):
         """Level k as a number, at arrays that may be complex."""
-        tensors = [wrap(x) for x in points]
-        for t in tensors:
-            t.requires_grad = True
-        return self.scalar(k, tensors).data.item()
+        return self.scalar(k, [leaf(x) for x in points]).data.item()
 
     def order_k(self, k, directions, method, rtol):
-        tensors = [wrap(x) for x in self.points()]
-        for t in tensors:
-            t.requires_grad = True
+        tensors = [leaf(x) for x in self.points()]
         value = self.scalar(k, tensors)
         computed = [backend_of(g).to_host(g.data) for g in gradients([value], tensors)]
         scale = max([abs(value.item()), *(float(np.abs(g).max()) for g in computed if g.size)])

@@ -16,7 +16,7 @@ from functools import partial
 
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor, astype
+from tinygrad_like.engine import Tensor, astype, check_integer, check_number
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.compare import equal, logical_and
 from tinygrad_like.ops.elementwise import abs, clip, log, log1p, softplus, square, where
@@ -49,8 +49,8 @@ def huber(prediction, target, *, delta=1.0, reduction="mean"):
 
     Source: Huber 1964. Raises ValueError unless delta is positive.
     """
-    if not delta > 0:
-        raise ValueError(f"[huber] delta is {delta!r}, expected a positive number")
+    smallest = math.ulp(0)
+    delta = check_number("huber", "delta", delta, smallest, expected="a positive number")
     target = _matched("huber", "prediction", prediction, "target", target)
     d = prediction - target
     near = clip(d, -delta, delta)
@@ -122,8 +122,7 @@ def cross_entropy(logits, labels, *, label_smoothing=0.0, ignore_index=None, red
     """
     name = "cross_entropy"
     _check_floating(name, "logits", logits)
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(f"[{name}] label_smoothing is {label_smoothing!r}, expected 0 to 1")
+    label_smoothing = check_number(name, "label_smoothing", label_smoothing, 0, 1, "0 to 1")
     labels = _as_array_or_tensor(labels, logits)
     if labels.dtype.kind in FLOATING and logits.ndim and labels.shape == logits.shape:
         if ignore_index is not None:
@@ -194,6 +193,8 @@ def _chosen(name, log_q, labels):
 
 def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
     """formula(rows, labels), (n, c) and (n,) -> (n,), without the rows that are ignored."""
+    if ignore_index is not None:
+        ignore_index = check_integer(name, "ignore_index", ignore_index)
     _check_label_shape(name, what, scores, labels)
     shape, count = labels.shape, labels.size
     rows = scores if scores.ndim == 2 else reshape(scores, (count, scores.shape[-1]))

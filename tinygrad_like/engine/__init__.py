@@ -14,6 +14,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
     autocast.py   products in half precision, and what must not be
     errors.py     what is said when something does not fit
+    casts.py      casts that would not keep a value
     options.py    checks of options: flags, choices, numbers
 
 An ordinary backward runs the rules on raw arrays; with `create_graph=True` the same text runs on
@@ -21,12 +22,22 @@ Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never 
 there is no reference cycle, and memory falls as the walk goes.
 """
 
+from tinygrad_like.engine import errors
 from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.options import check_choice, check_flag, check_integer, check_number
 from tinygrad_like.engine.recompute import checkpoint
 from tinygrad_like.engine.record import OPS, op
-from tinygrad_like.engine.tensor import Tensor, backend_of, debug, enable_grad, mode, no_grad, wrap
+from tinygrad_like.engine.tensor import (
+    Tensor,
+    backend_of,
+    debug,
+    enable_grad,
+    leaf,
+    mode,
+    no_grad,
+    wrap,
+)
 from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
 
 __all__ = [
@@ -45,9 +56,11 @@ __all__ = [
     "composed",
     "debug",
     "enable_grad",
+    "errors",
     "gradients",
     "in_half",
     "in_single",
+    "leaf",
     "mode",
     "no_grad",
     "op",

@@ -172,6 +172,12 @@ def called_at(node):
     return f", called at {node.debug.line}" if node.debug else ""
 
 
+def no_gradient_of(op, what, dtype):
+    """What is said of a dtype that has no gradients."""
+    hint = "; take the real and the imaginary part as two real tensors" if dtype.kind == "c" else ""
+    return f"[{op}] {what} is {dtype}, expected a floating one{hint}"
+
+
 def no_gradient(op, index, value):
     """A rule returned nothing, or no array."""
     return TypeError(

@@ -30,7 +30,7 @@ def checkpoint(f, *inputs):
         inputs: Tensors, or anything else that `f` takes.
 
     Raises:
-        TypeError: if `f` returns no Tensors.
+        TypeError: if `f` is no function, or returns no Tensors.
         GraphError: if `f` changes an input in place. In the backward pass: if an input was
             changed in place since, or `f` does not repeat what it did.
 
@@ -38,6 +38,8 @@ def checkpoint(f, *inputs):
     >>> x = tg.Tensor([1.0, 2.0], requires_grad=True)
     >>> tg.checkpoint(lambda x: tg.exp(x * x), x).sum().backward()
     """
+    if not callable(f):
+        raise TypeError(f"[checkpoint] f is {errors.describe(f)}, expected a function or Module")
     return _Rerun(f, inputs).first() if mode.grad else f(*inputs)
 
 

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import INEXACT
+from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import errors
+from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.options import check_flag
 
 
 class _Mode(threading.local):
@@ -100,6 +102,7 @@ class Tensor:
 
     Raises:
         TypeError: for data that is no array of numbers.
+        ValueError: for values that the dtype cannot hold: 300 or NaN in uint8, 1e300 in float32.
         DeviceError: for a device that cannot be used.
     """
 
@@ -121,8 +124,8 @@ class Tensor:
         self._data = new_array(data, dtype, device)
         self.version = [0]  # counts in-place changes; shared by all Tensors on the same memory
         self.node: Node | None = None
-        if requires_grad:
-            self.requires_grad = True
+        if requires_grad is not False:
+            self.requires_grad = requires_grad
 
     @property
     def data(self):
@@ -138,7 +141,7 @@ class Tensor:
             raise TypeError(f"[data] got {errors.describe(array)}, expected a raw array")
         if array.shape != self._data.shape:
             raise ValueError(f"[data] got shape {array.shape}, expected {self._data.shape}")
-        if node is not None and array.dtype.kind not in INEXACT:
+        if node is not None and array.dtype.kind not in FLOATING:
             raise TypeError(f"[data] got dtype {array.dtype}, but gradients need a floating one")
         if array is not self._data:
             if type(array) is type(self._data) and array.dtype == self._data.dtype:
@@ -178,14 +181,12 @@ class Tensor:
     def requires_grad(self, wanted):
         if self.node is not None and self.node.plan is not None:
             raise GraphError("[requires_grad] can be set on leaves only; use detach()")
-        if not wanted:
+        if not check_flag("requires_grad", "requires_grad", wanted):
             if self.node is not None:
                 self._frozen, self.node = self.node, None
         elif self.node is None:
-            if self._data.dtype.kind not in INEXACT:
-                raise TypeError(
-                    f"[requires_grad] the dtype is {self.dtype}, expected a floating one"
-                )
+            if self._data.dtype.kind not in FLOATING:
+                raise TypeError(errors.no_gradient_of("requires_grad", "the dtype", self.dtype))
             frozen = getattr(self, "_frozen", None)  # graphs from before end in this leaf
             self.node = frozen or new_node(None, (), self._data)
 
@@ -335,6 +336,17 @@ def RETAIN(gradient):
     """The hook of `retain_grad`: the walk knows it, and keeps the gradient on the node."""
 
 
+def leaf(array):
+    """A Tensor around `array` that requires a gradient, complex or not.
+
+    Users' leaves are real. For complex steps, which check derivatives, the rules run on complex
+    arrays as they are: they give the derivatives of analytic functions, without a conjugate.
+    """
+    t = wrap(array)
+    t.node = new_node(None, (), array)
+    return t
+
+
 def wrap(array, node=None, version=None):
     """A Tensor around `array` itself, without a copy, on a version counter of its own or given."""
     t = blank(Tensor)
@@ -356,21 +368,25 @@ def new_array(data, dtype=None, device=None):
         raise TypeError("[Tensor] data is a masked array, whose mask would be lost; fill it first")
     if isinstance(data, Tensor):
         data = data._data
-    home = backend.of(data)
+    home, numbers = backend.of(data), False
     if home is None:
         errors.refuse_tensors_within(data, Tensor)
-        has_dtype = hasattr(data, "dtype")
+        numbers = not hasattr(data, "dtype")
         try:
             data = np.asarray(data)
         except (TypeError, ValueError) as error:
             raise TypeError(f"[Tensor] data cannot be made an array: {error}") from None
-        if dtype is None and not has_dtype and data.dtype == np.float64:
+        if dtype is None and numbers and data.dtype == np.float64:
             dtype = np.float32
         home = backend.CPU if to is not None else backend.get()
         data = home.from_host(data) if data.dtype.kind in "biufc" else data
+    if data.dtype.kind == "O":  # NumPy would make NaN of None
+        raise TypeError("[Tensor] data holds objects, expected numbers (integers of 64 bits)")
     to = to or home
     asked = to if dtype is not None or home is backend.CPU else home  # bfloat16 may come to the CPU
     dtype = asked.checked_dtype("Tensor", dtype or data.dtype.newbyteorder("="))
+    if dtype != data.dtype:
+        (check_numbers if numbers else check_cast)("Tensor", data, dtype)
     copy = home.xp.array(data, dtype=dtype, order="C")
     return copy if to is home else to.from_host(home.to_host(copy))
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import INEXACT, is_half, wide
+from tinygrad_like.backend import FLOATING, INEXACT, is_half, wide
 from tinygrad_like.engine import errors
+from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
@@ -246,7 +247,14 @@ def _fit(g, node):
     if g.shape != node.shape:
         be = backend.BY_TYPE.get(type(g))  # None for Tensors
         g = sum_to(g, shape=node.shape) if be is None else _sum_to(be, g, shape=node.shape)
-    return g if g.dtype == node.dtype else astype(g, dtype=node.dtype)
+    if g.dtype == node.dtype:
+        return g
+    if g.dtype.kind == "c":
+        raise TypeError(
+            "[backward] a complex result was computed from a real tensor: gradients do not pass "
+            "through complex numbers; take the real and the imaginary part as two real tensors"
+        )
+    return astype(g, dtype=node.dtype)
 
 
 def _is_fresh(plan, array, g, gs):
@@ -335,6 +343,8 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
     """
     if self.node is None:
         raise GraphError(errors.no_graph(self, mode.grad))
+    if self._data.dtype.kind not in FLOATING:
+        raise TypeError(errors.no_gradient_of("backward", "the dtype of this tensor", self.dtype))
     seed = _seed(self, gradient, create_graph)
     _accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
 
@@ -445,5 +455,11 @@ def broadcast_to(be, x, *, shape):
 
 @op(any_dtype=True, x=lambda g: g)
 def astype(be, x, *, dtype):
-    """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`."""
-    return x.astype(be.checked_dtype("astype", dtype))
+    """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`.
+
+    Raises ValueError for values that an integer dtype cannot hold: NaN, and what is out of range.
+    """
+    dtype = be.checked_dtype("astype", dtype)
+    if dtype.kind in "iu":
+        check_cast("astype", x, dtype)
+    return x.astype(dtype)

@@ -1,9 +1,12 @@
 """New tensors from nothing: constants and ranges. No gradient passes here."""
 
+import math
+
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, wrap
+from tinygrad_like.engine import GraphError, Tensor, check_number, composed, wrap
+from tinygrad_like.engine.casts import check_numbers
 
 FLOAT = np.float32
 
@@ -12,16 +15,23 @@ def shape_of(op, *shape):
     """A shape given as one tuple or list, or by its lengths, as a tuple of non-negative ints."""
     given = shape[0] if len(shape) == 1 else shape
     dims = given if isinstance(given, (tuple, list)) else (given,)
-    if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in dims):
+    if not all(_is_length(n) for n in dims):
         raise ValueError(f"[{op}] shape is {given!r}, expected non-negative integers")
-    return tuple(int(n) for n in dims)
+    lengths = tuple(int(n) for n in dims)
+    if math.prod(lengths) >= 1 << 60:
+        raise ValueError(f"[{op}] shape is {given!r}, which has more elements than any memory")
+    return lengths
+
+
+def _is_length(n):
+    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0
 
 
 def made(array, requires_grad):
     """A Tensor around a new array."""
     t = wrap(array)
-    if requires_grad:
-        t.requires_grad = True
+    if requires_grad is not False:
+        t.requires_grad = requires_grad
     return t
 
 
@@ -39,13 +49,22 @@ def ones(*shape, dtype=FLOAT, device=None, requires_grad=False):
     return made(array, requires_grad)
 
 
+@composed
 def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
-    """A tensor filled with one value; the dtype follows it as in `Tensor(fill_value)`."""
+    """A tensor filled with one value; the dtype follows it as in `Tensor(fill_value)`.
+
+    `fill_value` may also be an array that broadcasts to `shape`.
+    """
     if isinstance(fill_value, Tensor) and fill_value.requires_grad:
         raise GraphError("[full] fill_value would lose its gradient; use broadcast_to, or detach()")
     value = Tensor(fill_value, dtype=dtype, device=device)
-    xp = backend.get(value.device).xp
-    filled = xp.full(shape_of("full", shape), value.data, value.dtype)
+    xp, shape = backend.get(value.device).xp, shape_of("full", shape)
+    try:
+        filled = xp.full(shape, value.data, value.dtype)
+    except ValueError:
+        raise ValueError(
+            f"[full] fill_value is {value.shape}, which does not broadcast to shape {shape}"
+        ) from None
     return made(filled, requires_grad)
 
 
@@ -67,23 +86,44 @@ def full_like(x, fill_value, *, dtype=None, requires_grad=False):
 
 
 def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=False):
-    """Numbers from `start` up to, without, `stop`: int64 for integers, else float32."""
+    """The numbers of [start, stop) in steps of `step`: int64 for integers, else float32.
+
+    Raises TypeError for what is no number; ValueError for a step of 0, NaN, infinities, and ends
+    that the dtype cannot hold.
+    """
     if stop is None:
         start, stop = 0, start
+    given = {"start": start, "stop": stop, "step": step}
+    start, stop, step = (_finite("arange", name, value) for name, value in given.items())
     if step == 0:
         raise ValueError("[arange] step is 0, expected another number")
     if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
         dtype = FLOAT
     be = backend.get(device)
     dtype = None if dtype is None else be.checked_dtype("arange", dtype)
+    count = max(0, math.ceil((stop - start) / step))
+    shape_of("arange", count)
+    if dtype is not None and dtype.kind in "iu" and count:
+        check_numbers("arange", np.array([start, start + (count - 1) * step]), dtype)
     return made(be.xp.arange(start, stop, step, dtype=dtype), requires_grad)
 
 
+def _finite(op, name, value):
+    """A finite number as a Python one; TypeError or ValueError for anything else."""
+    largest = np.finfo(np.float64).max.item()
+    return check_number(op, name, value, -largest, largest, "a finite number")
+
+
 def linspace(start, stop, num=50, *, dtype=FLOAT, device=None, requires_grad=False):
-    """`num` evenly spaced numbers from `start` to `stop`, both included."""
+    """`num` evenly spaced numbers from `start` to `stop`, both included.
+
+    Raises TypeError or ValueError for ends that are not finite numbers.
+    """
     shape_of("linspace", num)
+    start, stop = _finite("linspace", "start", start), _finite("linspace", "stop", stop)
     be = backend.get(device)
     dtype = be.checked_dtype("linspace", dtype)
+    check_numbers("linspace", np.array([start, stop]), dtype)
     return made(be.xp.linspace(start, stop, num, dtype=dtype), requires_grad)
 
 
@@ -98,5 +138,10 @@ def from_dlpack(x):
     """A tensor on the memory of `x`, an array of any library that speaks DLPack, not copied."""
     if isinstance(x, Tensor):
         return x.detach()
+    if not hasattr(x, "__dlpack_device__"):
+        raise TypeError(
+            f"[from_dlpack] x is a {type(x).__name__}, expected an array that speaks DLPack; "
+            "make it one with tg.Tensor(...)"
+        )
     on_cpu = x.__dlpack_device__()[0] == 1  # kDLCPU
     return wrap(backend.get("cpu" if on_cpu else "cuda").xp.from_dlpack(x))

@@ -5,7 +5,7 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, backend_of, composed, op
+from tinygrad_like.engine import Tensor, backend_of, check_integer, composed, op
 from tinygrad_like.ops.shape import normal_axis, slice_at
 
 
@@ -195,6 +195,7 @@ def one_hot(labels, num_classes, *, dtype=np.float32):
 
     Raises TypeError for labels that are no integers, IndexError for labels out of range.
     """
+    num_classes = check_integer("one_hot", "num_classes", num_classes, least=1)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"[one_hot] labels have dtype {labels.dtype}, expected integers")
     check_labels("one_hot", "labels", labels, num_classes)
@@ -210,14 +211,14 @@ def _check_matrix(name, x):
 def tril(be, x, *, k=0):
     """The lower triangle of matrices (..., n, m): zeros above the k-th diagonal."""
     _check_matrix("tril", x)
-    return be.xp.tril(x, k)
+    return be.xp.tril(x, check_integer("tril", "k", k))
 
 
 @op(x=lambda g, k: triu(g, k=k))
 def triu(be, x, *, k=0):
     """The upper triangle of matrices (..., n, m): zeros below the k-th diagonal."""
     _check_matrix("triu", x)
-    return be.xp.triu(x, k)
+    return be.xp.triu(x, check_integer("triu", "k", k))
 
 
 @op(any_dtype=True)

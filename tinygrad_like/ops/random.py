@@ -8,8 +8,15 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, wide_dtype
-from tinygrad_like.engine import Tensor, composed, op
+from tinygrad_like.backend import FLOATING, INEXACT, wide_dtype
+from tinygrad_like.engine import (
+    Tensor,
+    check_flag,
+    check_integer,
+    check_number,
+    composed,
+    op,
+)
 from tinygrad_like.ops.create import FLOAT, made, shape_of
 
 
@@ -26,7 +33,7 @@ def _draw(kernel, name, shape, dtype, device, requires_grad):
 
 
 def rand(*shape, dtype=FLOAT, device=None, requires_grad=False):
-    """Uniform random numbers from 0 up to, without, 1: `rand((2, 3))` or `rand(2, 3)`."""
+    """Uniform random numbers in [0, 1): `rand((2, 3))` or `rand(2, 3)`."""
     return _draw("uniform", "rand", shape, dtype, device, requires_grad)
 
 
@@ -36,9 +43,18 @@ def randn(*shape, dtype=FLOAT, device=None, requires_grad=False):
 
 
 def randint(low, high, shape, *, dtype=np.int64, device=None):
-    """Random integers from `low` up to, without, `high` (ValueError if there are none)."""
+    """Random integers in [low, high).
+
+    Raises TypeError for bounds that are no integers; ValueError if no integer lies between them,
+    or the dtype cannot hold those that do.
+    """
+    low, high = check_integer("randint", "low", low), check_integer("randint", "high", high)
     if high <= low:
         raise ValueError(f"[randint] high is {high}, expected more than low, {low}")
+    dtype = backend.get(device).checked_dtype("randint", dtype)
+    if dtype.kind in "iu" and not np.iinfo(dtype).min <= low < high <= np.iinfo(dtype).max + 1:
+        raise ValueError(f"[randint] {low} to {high - 1} does not fit into {dtype}")
+    shape = shape_of("randint", shape)
     uniform = rand(shape, dtype=np.float64, device=device).data
     return Tensor(low + uniform * (high - low) // 1, dtype=dtype, device=device)
 
@@ -55,7 +71,72 @@ def randn_like(x, *, dtype=None, requires_grad=False):
 
 def permutation(n):
     """The integers 0 to n - 1 in random order, as a tensor."""
+    n = check_integer("permutation", "n", n, least=0)
     return Tensor(np.argsort(rand(n, dtype=np.float64, device="cpu").numpy(), kind="stable"))
+
+
+def multinomial(probabilities, num_samples, replacement=False):
+    """Indices drawn from the distributions along the last axis, as PyTorch's.
+
+    Args:
+        probabilities: (..., n), floating, at least 0; they need not add up to 1.
+        num_samples: how many are drawn from each distribution.
+        replacement: whether an index may be drawn again. Without, the draws follow each other:
+            each is from what the ones before it left (Efraimidis and Spirakis 2006, "Weighted
+            random sampling with a reservoir").
+
+    Returns:
+        (..., num_samples) int64, in the order of the draws.
+
+    Raises:
+        TypeError: for probabilities that are not floating.
+        ValueError: for negative, infinite or NaN ones, for a distribution of zeros and, without
+            replacement, for fewer positive probabilities than `num_samples`.
+
+    >>> multinomial(Tensor([[0.0, 0.5, 0.0], [1.0, 0.0, 0.0]]), 1).data.ravel().tolist()
+    [1, 0]
+    """
+    name = "multinomial"
+    count = check_integer(name, "num_samples", num_samples, least=1)
+    replacement = check_flag(name, "replacement", replacement)
+    raw = probabilities.data if isinstance(probabilities, Tensor) else probabilities
+    be = backend.of(raw)
+    if be is None or raw.dtype.kind not in FLOATING:
+        got = f"of {raw.dtype}" if be else f"a {type(raw).__name__}"
+        raise TypeError(f"[{name}] probabilities are {got}, expected a floating Tensor or array")
+    if raw.ndim == 0:
+        raise ValueError(f"[{name}] probabilities are a number, expected at least one axis")
+    p = be.to_host(raw).astype(np.float64)  # the draws are made on the host: few, and exact
+    if p.size and not (p.min() >= 0 and np.isfinite(p.max())):
+        raise ValueError(f"[{name}] probabilities contain negative, infinite or NaN ones")
+    positive = np.count_nonzero(p, axis=-1).min(initial=p.shape[-1])
+    wanted = 1 if replacement else count
+    if positive < wanted:
+        raise ValueError(
+            f"[{name}] a distribution has {positive} positive probabilities, expected at least "
+            f"{wanted}" + ("" if replacement else "; pass replacement=True to draw them again")
+        )
+    drawn = _draw_again(p, count) if replacement else _draw_once(p, count)
+    return Tensor(drawn, device=be.device)
+
+
+def _draw_again(p, count):
+    """(..., n) probabilities -> (..., count) indices, each drawn from all: by inverting the sum."""
+    rows = p.reshape(-1, p.shape[-1])
+    uniform = rand((len(rows), count), dtype=np.float64, device="cpu").data
+    drawn = np.empty(uniform.shape, np.int64)
+    for row, u, out in zip(rows, uniform, drawn, strict=True):
+        below = np.cumsum(row / row.max())
+        out[:] = np.searchsorted(below, u * below[-1], side="right")
+        np.minimum(out, np.flatnonzero(row)[-1], out=out)  # u * below[-1] may round up
+    return drawn.reshape(*p.shape[:-1], count)
+
+
+def _draw_once(p, count):
+    """(..., n) probabilities -> (..., count) different indices: who waits least, at rate p."""
+    uniform = rand(p.shape, dtype=np.float64, device="cpu").data
+    waits = np.where(p > 0, -np.log1p(-uniform) / np.where(p > 0, p, 1), math.inf)
+    return np.argsort(waits, axis=-1, kind="stable")[..., :count]
 
 
 @op(x=lambda g, p, seed, offset: _dropout(g, p=p, seed=seed, offset=offset))
@@ -69,9 +150,13 @@ def dropout(x, p=0.5, *, training=True):
 
     Source: Srivastava et al. 2014. Outside training `x` itself. The mask is a function of the
     random stream's state; backward computes it again instead of storing it.
+
+    Raises TypeError for an x that is not floating.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"[dropout] p is {p}, expected a probability from 0 to 1")
+    p = check_number("dropout", "p", p, 0, 1, "a probability from 0 to 1")
+    training = check_flag("dropout", "training", training)
+    if x.dtype.kind not in INEXACT:
+        raise TypeError(f"[dropout] x has dtype {x.dtype}, expected a floating one")
     if not training or p == 0:
         return x
     if p == 1:

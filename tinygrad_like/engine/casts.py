@@ -1,0 +1,39 @@
+"""Casts that would not keep a value: refused where NumPy wraps around or makes up an integer.
+
+    floats to integers     NaN, infinities and what is out of range: ValueError
+    integers to integers   what is out of range: ValueError
+    numbers and lists      those beyond a floating dtype, too: Tensor([1e300]) would be inf
+    floats to floats       arrays overflow to inf with NumPy's warning, as in NumPy
+
+Fractions are cut off, as in NumPy and PyTorch.
+"""
+
+import numpy as np
+
+
+def check_cast(op, array, dtype):
+    """Raise ValueError if an array has values that an integer dtype cannot hold."""
+    if dtype.kind not in "iu" or array.dtype.kind not in "iufV" or not array.size:
+        return
+    if array.dtype.kind in "iu" and np.can_cast(array.dtype, dtype):
+        return
+    limits = np.iinfo(dtype)
+    lowest, highest = array.min().item(), array.max().item()  # Python's numbers compare exactly
+    if lowest > limits.min - 1 and highest < limits.max + 1:
+        return
+    bad = highest if lowest > limits.min - 1 else lowest  # NaN is both
+    raise ValueError(
+        f"[{op}] {bad} does not fit into {dtype}, which holds {limits.min} to {limits.max}"
+    )
+
+
+def check_numbers(op, array, dtype):
+    """Raise ValueError if finite Python numbers, in an array, overflow in a dtype."""
+    check_cast(op, array, dtype)
+    if dtype.kind not in "fV" or array.dtype.kind not in "iuf" or not array.size:
+        return
+    with np.errstate(all="ignore"):
+        overflows = np.isfinite(array) & ~np.isfinite(array.astype(dtype).astype(np.float64))
+    if overflows.any():
+        bad = array[overflows][0]
+        raise ValueError(f"[{op}] {bad} does not fit into {dtype}; give a wider dtype")
