@@ -5,17 +5,23 @@ Families from left to right; each imports only from those to its left:
     create compare elementwise shape reduce linalg index inplace random softmax norm conv
     recurrent attention protocol
 
-At kinks and ties the gradient is that of this table, which tests/test_ties.py holds:
+At kinks and ties the gradient is that of this table, which tests/test_ties.py holds. At poles and
+infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN, as
+in PyTorch; tests/test_singular.py has the exceptions:
 
     abs, norm at 0; relu at 0       0
     leaky_relu, elu at 0            that of the left side
     clip at a bound                 1, as inside
     floor, ceil, round, sign        0 everywhere
     maximum, minimum at a tie       half to each
+    maximum, minimum of NaN         all to both
+    relu, clip of NaN               0
     max, min of tied elements       equal shares to each
     max_pool2d of tied elements     all to the first in reading order
     sort, topk of equal elements    they keep their order (stable)
-    power(x, 0), 0 by the exponent  0
+    power(x, 0)                     0, also at x = 0, infinity and NaN
+    power by the exponent           0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
+                                    -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
 """
 

@@ -74,14 +74,15 @@ def _power_of_base(g, a, b):
 
 
 def _power_of_exponent(g, a, b, out):
-    """a^b log(a), and 0 where a^b is 0, and at 0^0."""
+    """a^b log(a), and 0 where a^b is 0 for an a of at least 0, and at 0^0."""
     if isinstance(a, (int, float)):
         if a and math.isfinite(a):
             return g * out * (math.log(a) if a > 0 else math.nan)
         a = where(True, a, _zeros(g))
     elif a.dtype.kind not in INEXACT:
         a = astype(a, dtype=g.dtype)
-    flat = logical_or(equal(out, 0), logical_and(equal(a, 0), equal(b, 0)))
+    at_zero = logical_or(equal(out, 0), logical_and(equal(a, 0), equal(b, 0)))
+    flat = logical_and(at_zero, greater_equal(a, 0))
     return g * where(flat, 0, out) * log(where(flat, 1, a))
 
 

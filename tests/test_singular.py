@@ -1,0 +1,144 @@
+"""Values and gradients at poles, infinities, signed zeros and NaN: PyTorch's, where not listed."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import tinygrad_like as tg
+
+try:
+    import torch
+    import torch.nn.functional as F
+except ImportError:
+    torch = F = None
+
+needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
+
+INF, NAN = math.inf, math.nan
+POINTS = np.array([-INF, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, INF, NAN])
+UNARY = """
+    negative abs sign floor ceil round exp expm1 log log1p log2 sqrt rsqrt square sin cos tan arcsin
+    arccos arctan sinh cosh tanh erf sigmoid relu leaky_relu elu gelu silu softplus
+""".split()
+BINARY = "add subtract multiply divide power maximum minimum".split()
+NUMBERS = [0, 1, 2, 3, -1, 0.5, -0.5, INF, -INF]
+
+# Where we differ: (value, gradients) at points, and why.
+DIFFERENT = {
+    ("abs", NAN): "the gradient of NaN is NaN, not 0",
+    ("sign", NAN): "NaN passes on, it is not 0",
+    ("relu", NAN): "as at all that is not above 0",
+    ("elu", NAN): "the gradient of NaN is NaN",
+    ("gelu", -INF): "the limits at infinity, 0 and 1, not NaN",
+    ("gelu", INF): "the limits at infinity",
+    ("power", INF, -INF): "0 where the power is 0, the limit",
+    ("power", INF, -2.0): "0 where the power is 0, the limit",
+    ("power", INF, -1.0): "0 where the power is 0, the limit",
+    ("power", INF, -0.5): "0 where the power is 0, the limit",
+    ("x ** 0.5", -INF): "NumPy's power is 0 or inf there, PyTorch takes a root",
+    ("x ** -0.5", -INF): "NumPy's power is 0 or inf there, PyTorch takes a root",
+    ("x ** 0.5", -0.0): "NumPy's power knows no sign of 0",
+    ("x ** -0.5", -0.0): "NumPy's power knows no sign of 0",
+    **{("inf ** x", x): "0 where the power is 0, the limit" for x in (-INF, -2.0, -1.0, -0.5)},
+}
+
+
+def results(f, points, tensor, backward):
+    xs = [tensor(p) for p in points]
+    y = f(*xs)
+    backward(y)
+    return [y.item(), *(x.grad.item() if x.grad is not None else 0.0 for x in xs)]
+
+
+def ours(f, points):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return results(
+            f,
+            points,
+            lambda p: tg.Tensor(np.array([p]), requires_grad=True),
+            lambda y: y.backward(),
+        )
+
+
+def theirs(f, points):
+    def leaf(p):
+        return torch.tensor(p, dtype=torch.float64, requires_grad=True)
+
+    return results(f, points, leaf, lambda y: y.backward())
+
+
+def same(a, b):
+    return np.allclose(a, b, rtol=1e-7, atol=1e-300, equal_nan=True)
+
+
+def check(name, f, g, points):
+    got, expected = ours(f, points), theirs(g, points)
+    named = (name, *(float(p) for p in points))
+    known = any(
+        len(k) == len(named) and all(str(p) == str(q) for p, q in zip(k, named, strict=True))
+        for k in DIFFERENT
+    )  # by text, as NaN equals nothing and -0 equals 0
+    if known:
+        assert not same(got, expected), f"{named} no longer differs: {got}"
+    else:
+        assert same(got, expected), f"{named}: {got}, PyTorch: {expected}"
+
+
+@needs_torch
+@pytest.mark.parametrize("name", UNARY)
+def test_functions_of_one(name):
+    names = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
+    g = getattr(torch, names.get(name, name), None) or getattr(F, name)
+    for p in POINTS:
+        check(name, getattr(tg, name), g, [p])
+
+
+@needs_torch
+@pytest.mark.parametrize("name", BINARY)
+def test_functions_of_two(name):
+    g = torch.pow if name == "power" else getattr(torch, name)
+    for a in POINTS:
+        for b in POINTS:
+            check(name, getattr(tg, name), g, [a, b])
+
+
+def power_of(base):
+    return lambda x: float(base) ** x
+
+
+@needs_torch
+@pytest.mark.parametrize("number", NUMBERS)
+def test_powers_with_numbers(number):
+    for p in POINTS:
+        check(f"x ** {number}", lambda x: x**number, lambda x: x**number, [p])
+        if number >= 0:
+            check(f"{number} ** x", power_of(number), power_of(number), [p])
+
+
+@needs_torch
+def test_limits():
+    for p in POINTS:
+        check("clip", lambda x: tg.clip(x, -1, 1), lambda x: x.clip(-1, 1), [p])
+        check("clip inf", lambda x: tg.clip(x, -INF, INF), lambda x: x.clip(-INF, INF), [p])
+        check("clip up", lambda x: tg.clip(x, 0, INF), lambda x: x.clip(0, INF), [p])
+        check("clip low", lambda x: tg.clip(x, INF), lambda x: x.clip(INF), [p])
+        check("clip swapped", lambda x: tg.clip(x, 2, 1), lambda x: x.clip(2, 1), [p])
+
+
+def test_limits_of_integers():
+    x = tg.Tensor([1, 5, -3])
+    for limits, expected in (
+        ((0, INF), [1, 5, 0]),
+        ((-INF, 2), [1, 2, -3]),
+        ((-INF, INF), [1, 5, -3]),
+        ((np.float64(-INF), np.array(4)), [1, 4, -3]),
+    ):
+        y = x.clip(*limits)
+        assert y.dtype == np.int64
+        assert y.numpy().tolist() == expected
+    y = x.clip(-INF, INF)
+    y[0] = 9
+    assert x.numpy()[0] == 1
