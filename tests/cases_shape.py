@@ -5,7 +5,7 @@ from case import Apart, Bools, Case, Ints, N, Values, torch
 
 import tinygrad_like as tg
 from tinygrad_like import ops
-from tinygrad_like.engine import sum_to
+from tinygrad_like.engine import backend_of, sum_to
 from tinygrad_like.engine.autocast import rounded_to_bfloat16
 from tinygrad_like.engine.walk import _itself
 from tinygrad_like.ops.index import _put, _scatter_rows, getitem
@@ -94,6 +94,11 @@ SHAPE = [
         indices_or_sections=3,
         axis=-1,
     ),
+    *(
+        Case(tg.unbind, N(3, 2, 4), torch="unbind", empty=a != 0, axis=a) for a in (0, 1, -1)
+    ),
+    Case(tg.unbind, N(1), torch=lambda x: x[0], empty=False),
+    Case(lambda x: tg.unbind(x, 1)[1], N(2, 3), torch=lambda x: x[:, 1], name="unbind()[1]"),
     # Only one of the pieces is used.
     Case(lambda x: tg.split(x, 3, 1)[1], N(2, 3), torch=lambda x: x[:, 1:2], name="split()[1]"),
     *(
@@ -117,8 +122,11 @@ SHAPE = [
     Case(tg.tile, N(), torch=lambda x: x.tile(2), reps=2),
     *(
         Case(tg.repeat, N(2, 3), numpy="repeat", empty=r != [1, 2], repeats=r, axis=a)
-        for r, a in ((2, 0), (3, 1), ([1, 2], 0), ([0, 2, 1], -1), (2, None), (0, 1))
+        for r, a in ((2, 0), (3, 1), ([1, 2], 0), ([0, 2, 1], -1), (2, None), (0, 1), ([2], 1))
     ),
+    Case(tg.repeat, N(2, 3, 2), numpy="repeat", repeats=3, axis=1),
+    Case(tg.copy, N(2, 3), torch="clone"),
+    Case(tg.copy, N(), torch="clone"),
 ]  # fmt: skip
 
 ENGINE = [
@@ -150,6 +158,7 @@ INDICES = {
     "[1,1],None": ([1, 1], None),
     "[]": [],
     "()": (),
+    "1,1,1": (1, 1, 1),
 }
 NUMPY_INDICES = {
     "1,:,[0,1]": (1, slice(None), [0, 1]),
@@ -157,11 +166,30 @@ NUMPY_INDICES = {
     ":,::-2,1": (slice(None), slice(None, None, -2), 1),
     "[1,1],None,[0,2]": ([1, 1], None, [0, 2]),
     "0,...,[1,0]": (0, ..., [1, 0]),
+    "(0,0,2),": ((0, 0, 2),),
+    "...,(1,1)": (..., (1, 1)),
+    ":,(1,1),:": (slice(None), (1, 1), slice(None)),
+    ":,(0,2,0),(1,0,1)": (slice(None), (0, 2, 0), (1, 0, 1)),
+    "range(3),:,range(0,2,2)": (range(3), slice(None), range(0, 2, 2)),
+    "((0,1),(1,2)),": (((0, 1), (1, 2)),),
+    "[0,0],:-1,1": ([0, 0], slice(-1), 1),
+    "[0,2],...,(1,1)": ([0, 2], ..., (1, 1)),
+    "True,[0,0]": (True, [0, 0]),
+    "True,0": (True, 0),
+    "False": False,
+    "0d,:,[1,1]": (np.array(0), slice(None), [1, 1]),
+    "int8": (np.int8(-1), np.array([1, 1], np.int8)),
+    "(),": ((),),
 }
 
 
 def torch_take_along(axis):
     return lambda x, i: torch.take_along_dim(x, i, axis)
+
+
+def put_twice(g):
+    twice = backend_of(g).from_host(np.array([2, 2]))
+    return _put(g, shape=(3, 2), index=(twice,))
 
 
 def torch_put(g):
@@ -225,7 +253,10 @@ INDEX = [
     Case(tg.embedding, N(4, 2), Ints(4), torch=lambda w, i: w[i], empty=False),
     Case(_scatter_rows, N(4, 2), Ints(3, 4), count=3,
          torch=lambda g, i: torch.zeros(3, 2, dtype=g.dtype).index_add(0, i, g)),
-    Case(_put, N(2, 2), torch=torch_put, empty=False, shape=(3, 2), index=np.array([2, 2])),
+    Case(put_twice, N(2, 2), torch=torch_put, empty=False),
+    Case(tg.nonzero, Values([[0, 1, 2], [3, 0, 0]]), numpy="nonzero", grad=False),
+    Case(tg.nonzero, Bools(5), numpy="nonzero", grad=False),
+    Case(tg.argwhere, Values([[0.0, 1], [-0.5, 0]]), numpy="argwhere", grad=False),
     Case(tg.one_hot, Ints(4, 2, 3), num_classes=4, grad=False),
     Case(tg.one_hot, Ints(1, 3), torch="one_hot", num_classes=1, grad=False),
     *(

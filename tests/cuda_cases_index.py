@@ -41,5 +41,6 @@ CASES = [
     _scatter(7, (33,), 40),
     _scatter(5, (3, 2), 9, np.int32),
     _scatter(4, (), 60),
+    _scatter(2, (), 700),  # runs longer than the rows of threads
     _scatter(3, (4,), 0),
 ]

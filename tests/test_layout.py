@@ -39,7 +39,7 @@ MAY_IMPORT = {
 LEFT_TO_RIGHT = {
     "engine": "errors options casts tensor plan call record recompute walk autocast".split(),
     "ops": (
-        "create compare elementwise shape reduce linalg index inplace random softmax norm conv "
+        "create compare elementwise shape reduce linalg places index inplace random softmax norm conv "
         "recurrent attention protocol"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),

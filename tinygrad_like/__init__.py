@@ -117,7 +117,9 @@ from tinygrad_like.ops.elementwise import (
 )
 from tinygrad_like.ops.index import (
     argsort,
+    argwhere,
     embedding,
+    nonzero,
     one_hot,
     repeat,
     scatter_add,
@@ -168,6 +170,7 @@ from tinygrad_like.ops.reduce import (
 )
 from tinygrad_like.ops.shape import (
     concatenate,
+    copy,
     expand_dims,
     flatten,
     flip,
@@ -181,6 +184,7 @@ from tinygrad_like.ops.shape import (
     swapaxes,
     tile,
     transpose,
+    unbind,
 )
 from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
 from tinygrad_like.warmup import warmup

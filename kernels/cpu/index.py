@@ -1,8 +1,8 @@
-"""Rows of a table by number, and rows added to a table: float32 and float64.
+"""Rows of a table by number, and rows added to a table: float32 and float64, and sums of float16.
 
 A sum is the same for any number of threads: the updates of a row are added in the order in which
-they came. Sums of float32 are kept in float64 and rounded once, but for narrow rows of a table
-that is longer than the list of updates, where duplicates are few.
+they came. Sums of float32 are kept in float64 and rounded once; those of float64 are sums of the
+sums of blocks, so that less is lost than by adding one number after the other.
 """
 
 import numpy as np
@@ -16,6 +16,8 @@ NARROW = 8  # columns: for fewer, lists of updates cost more than they save
 TILE = 128  # columns that are summed at a time
 MANY = 512  # rows
 TASK = 1 << 14  # elements that are worth a thread
+BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
+CHAIN = 64  # updates of one wide row in a block
 
 
 def gather_rows(table, index):
@@ -30,12 +32,19 @@ def gather_rows(table, index):
 
 def scatter_add_(out, index, updates):
     """out[index[i]] += updates[i] for every i."""
-    if out.dtype is not updates.dtype or out.dtype.char not in "fd" or not out.flags.c_contiguous:
+    if out.dtype is not updates.dtype or out.dtype.char not in "fde" or not out.flags.c_contiguous:
         reference.scatter_add_(out, index, updates)
+    elif updates.size and out.dtype.char == "e":
+        wide = out.astype(np.float32)
+        scatter_add_(wide, index, updates.astype(np.float32))
+        out[...] = wide
     elif updates.size:
         flat = _flat(out)
-        room = empty((len(out) + 2 * index.size if flat.shape[1] >= NARROW else 0,), np.int64)
-        _scatter_add(pool(), flat, _int64(index), _flat(np.ascontiguousarray(updates)), room)
+        narrow = flat.shape[1] < NARROW
+        # Zeros from NumPy take memory only where they are written: few updates touch few rows.
+        sums = np.zeros(flat.shape if narrow else (0, 0))
+        room = empty((0 if narrow else len(out) + 2 * index.size,), np.int64)
+        _scatter_add(pool(), flat, _int64(index), _flat(np.ascontiguousarray(updates)), sums, room)
 
 
 def _flat(rows):
@@ -67,24 +76,25 @@ def _gather(pool, table, index, rows):
 
 
 @jit
-def _add_narrow(task, tasks, out, index, updates):
-    """Every task reads all of the index, and adds what falls on its own rows of the table."""
+def _add_narrow(task, tasks, out, index, updates, sums):
+    """Every task reads all of the index, and adds what falls on its own rows of the table.
+
+    `sums` are zeros of the table's shape: they take up a block of updates, then are given to `out`.
+    """
     first, end = share(task, tasks, out.shape[0])
     width = out.shape[1]
-    if out.itemsize == 8 or out.shape[0] > index.size:
-        for i in range(index.size):
+    block = BLOCK if out.itemsize == 8 else index.size
+    for start in range(0, index.size, block):
+        stop = min(start + block, index.size)
+        for i in range(start, stop):
             if first <= index[i] < end:
                 for j in range(width):
-                    out[index[i], j] += updates[i, j]
-        return
-    sums = np.zeros((end - first, width), np.float64)
-    for i in range(index.size):
-        if first <= index[i] < end:
-            for j in range(width):
-                sums[index[i] - first, j] += updates[i, j]
-    for k in range(end - first):
-        for j in range(width):
-            out[first + k, j] += sums[k, j]
+                    sums[index[i], j] += updates[i, j]
+        for i in range(start, stop):
+            if first <= index[i] < end:
+                for j in range(width):
+                    out[index[i], j] += sums[index[i], j]
+                    sums[index[i], j] = 0
 
 
 @jit
@@ -110,7 +120,7 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
     """Every task has some rows for itself, or, of few rows, some tiles of rows."""
     width = out.shape[1] if rows.size >= MANY else TILE
     tiles = (out.shape[1] + width - 1) // width
-    sums = np.empty(width, np.float64)
+    sums, block = np.empty(width, np.float64), np.empty(width, np.float64)
     begin, end = share(task, tasks, rows.size * tiles)
     for unit in range(begin, end):
         row, left = rows[rows.size - 1 - unit // tiles], unit % tiles * width
@@ -120,9 +130,10 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
             for j in range(target.size):
                 target[j] += update[j]
             continue
-        part = sums[: target.size]
+        total, part = sums[: target.size], block[: target.size]
         for j in range(part.size):
-            part[j] = target[j]
+            total[j], part[j] = target[j], 0
+        added = 0
         while i >= 0:
             update, i = updates[i, left : left + width], following[i]
             if i < 0:
@@ -132,15 +143,20 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
                 other, i = updates[i, left : left + width], following[i]
                 for j in range(part.size):
                     part[j] += np.float64(update[j]) + np.float64(other[j])
+            added += 2
+            if added % CHAIN == 0:
+                for j in range(part.size):
+                    total[j] += part[j]
+                    part[j] = 0
         for j in range(part.size):
-            target[j] = part[j]
+            target[j] = total[j] + part[j]
 
 
 @jit
-def _scatter_add(pool, out, index, updates, room):
+def _scatter_add(pool, out, index, updates, sums, room):
     tasks = tasks_for(pool, updates.size, TASK)
     if out.shape[1] < NARROW:
-        run(pool, _add_narrow, (out, index, updates), min(tasks, threads_of(pool)))
+        run(pool, _add_narrow, (out, index, updates, sums), min(tasks, threads_of(pool)))
         return
     size, n = out.shape[0], index.size
     first, following, rows = room[:size], room[size : size + n], room[size + n :]

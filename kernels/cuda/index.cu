@@ -24,22 +24,28 @@ extern "C" __global__ void gather_rows(scalar_t* y, const scalar_t* table, const
 // out[index[i]] += updates[i] for all i, without atomics: `sorted` are the indices in rising order,
 // `order` where each stood. The block of the first entry of a run of equal indices adds the run up:
 // its rows of threads take entries in turns, and their sums are added in order, so that the bits are
-// the same every time. grid: x the entries, y covers the columns; block: (columns, LANES_DEEP).
-constexpr int LANES_DEEP = 8, LANES_WIDE = 32;
+// the same every time. Sums are in double, since a run may be long.
+// grid: x the entries, y covers the columns; block: (columns, rows of threads), THREADS in all.
+constexpr int THREADS = 256;
 
-extern "C" __global__ void __launch_bounds__(LANES_WIDE * LANES_DEEP)
+extern "C" __global__ void __launch_bounds__(THREADS)
     scatter_add(scalar_t* out, const long long* sorted, const long long* order,
                 const scalar_t* updates, long long n, long long width) {
-    __shared__ acc_t sums[LANES_DEEP][LANES_WIDE];
+    __shared__ double sums[THREADS];
     const long long start = blockIdx.x, row = sorted[start];
     if (start > 0 && sorted[start - 1] == row) return;  // the whole block
-    const long long column = (long long)blockIdx.y * LANES_WIDE + threadIdx.x;
-    acc_t sum = 0;
-    for (long long i = start + threadIdx.y; i < n && sorted[i] == row; i += LANES_DEEP)
+    const int columns = blockDim.x, lanes = blockDim.y;
+    const long long column = (long long)blockIdx.y * columns + threadIdx.x;
+    double sum = 0;
+    for (long long i = start + threadIdx.y; i < n && sorted[i] == row; i += lanes)
         if (column < width) sum += widen(updates[order[i] * width + column]);
-    sums[threadIdx.y][threadIdx.x] = sum;
+    sums[threadIdx.y * columns + threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y > 0 || column >= width) return;
-    for (int lane = 1; lane < LANES_DEEP; ++lane) sum += sums[lane][threadIdx.x];
-    out[row * width + column] = narrow(widen(out[row * width + column]) + sum);
+    for (int lane = 1; lane < lanes; ++lane) {
+        if (start + lane >= n || sorted[start + lane] != row) break;  // the run ends before
+        sum += sums[lane * columns + threadIdx.x];
+    }
+    scalar_t* const to = out + row * width + column;
+    *to = narrow(acc_t(widen(*to) + sum));
 }

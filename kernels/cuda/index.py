@@ -9,7 +9,7 @@ from . import flat
 from .launcher import ITEMSIZES, Source, address, as_int64, kernel_dtype
 
 SOURCE = Source("index.cu")
-WIDE, DEEP = 32, 8  # the block of scatter_add
+WARP, THREADS = 32, 256  # the most columns of a block of scatter_add, and its threads
 
 
 def gather_rows(table, index):
@@ -36,6 +36,7 @@ def scatter_add_(out, index, updates):
         n, width = index.size, math.prod(out.shape[1:])
         order = np.argsort(index, kind="stable")
         ordered = as_int64(index[order])
-        grid = n, -(-width // WIDE)
+        columns = min(1 << (width - 1).bit_length(), WARP)
+        grid, block = (n, -(-width // columns)), (columns, THREADS // columns)
         kernel = SOURCE.kernel("scatter_add", dtype)
-        kernel(grid, (WIDE, DEEP), out, ordered, as_int64(order), updates, n, width)
+        kernel(grid, block, out, ordered, as_int64(order), updates, n, width)

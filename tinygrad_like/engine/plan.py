@@ -15,11 +15,13 @@ INPUT, OUT, SHAPE, ATTRIBUTE, EXTRA, BACKEND, NEEDS = range(7)
 class Plan:
     """For one op and one set of inputs that need a gradient: what to save, and what to run."""
 
-    __slots__ = ("backward", "needs", "op", "plain", "read", "save", "saves", "steps")
+    __slots__ = ("backward", "lasting", "needs", "op", "plain", "read", "save", "saves", "steps")
 
     def __init__(self, op, mask, count):
         self.op = op
         self.plain = not (op.backward or op.several)  # its rules can run one by one
+        # Views of several parts save no array, and parts may be differentiated one after another.
+        self.lasting = op.several and op.view
         self.needs = tuple(bool(mask >> i & 1) for i in range(count))
         self.backward = op.backward
         active = [i for i in range(count) if mask >> i & 1]
@@ -112,7 +114,7 @@ def _reader(saves, wanted):
 class OutputPlan:
     """The plan of a node that stands for the k-th output of an op with several."""
 
-    __slots__ = ("k", "op", "plain", "steps")
+    __slots__ = ("k", "lasting", "op", "plain", "steps")
 
     def __init__(self, op, k):
-        self.op, self.k, self.plain, self.steps = op, k, False, ()
+        self.op, self.k, self.plain, self.lasting, self.steps = op, k, False, False, ()

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import threading
+from collections.abc import Iterator
 from contextlib import ContextDecorator
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -117,6 +118,7 @@ class Tensor:
         __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
 
         def __neg__(self) -> "Tensor": ...
+        def __iter__(self) -> "Iterator[Tensor]": ...
         def __setitem__(self, index: Any, value: Any) -> None: ...
         def __getattr__(self, name: str) -> Any: ...
 
@@ -240,6 +242,10 @@ class Tensor:
             raise ValueError(f"[item] got a tensor of shape {self.shape}, expected one element")
         return self._data.item()
 
+    def tolist(self):
+        """The values as nested lists of Python numbers, outside the graph (0-d: a number)."""
+        return backend.of(self._data).to_host(self._data).tolist()
+
     def zero_grad(self):
         """Forget the gradient."""
         self.grad = None
@@ -281,11 +287,6 @@ class Tensor:
 
     def __init_subclass__(cls):
         raise TypeError("[Tensor] cannot be inherited from; hold a Tensor as an attribute instead")
-
-    def __iter__(self):
-        if self.ndim == 0:
-            raise TypeError("[iter] a 0-d tensor has nothing to iterate over")
-        return (self[i] for i in range(self.shape[0]))
 
     def __len__(self):
         if self.ndim == 0:

@@ -102,7 +102,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                 raise errors.no_gradient(plan.op, i, gi) from None
             errors.annotate(error, f"(in the gradient of {plan.op.name}{errors.called_at(node)})")
             raise
-        if not keep:
+        if not (keep or plan.lasting):
             node.saved, node.parents = None, ()
     return found
 

@@ -2,7 +2,7 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise shape reduce linalg index inplace random softmax norm conv
+    create compare elementwise shape reduce linalg places index inplace random softmax norm conv
     recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/test_ties.py holds. At poles and
@@ -72,6 +72,8 @@ OTHER = {
     "abs": elementwise.abs,
     "invert": compare.invert,
     "getitem": index.getitem,
+    "iter": index.iterate,
+    "round": lambda x, ndigits=None: elementwise.round(x, decimals=ndigits or 0),
     "setitem": inplace.setitem,
     "iadd": inplace.iadd,
     "isub": inplace.isub,
@@ -86,7 +88,7 @@ METHODS = """
     floor ceil round maximum minimum clip isclose masked_fill sum mean var std max min prod argmax
     argmin any all logsumexp norm cumsum swapaxes moveaxis expand_dims squeeze flatten flip roll
     repeat tile split matmul dot take take_along_axis scatter_add sort argsort topk tril triu
-    softmax log_softmax
+    softmax log_softmax copy unbind nonzero
 """.split()
 
 
@@ -146,6 +148,7 @@ def _attach():
     attributes |= {name: _method(protocol.find(name)) for name in METHODS}
     attributes |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}
     attributes |= {
+        "clone": _method(shape.copy),  # as PyTorch calls it
         "T": property(shape.reversed_axes, doc="The tensor with its axes reversed."),
         "astype": astype,
         "to": to,

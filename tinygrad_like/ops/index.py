@@ -5,87 +5,81 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, backend_of, check_integer, composed, op
-from tinygrad_like.ops.shape import normal_axis, slice_at
-
-
-def raw_index(name, x, index):
-    """An index with its Tensors and lists as raw arrays, integer arrays checked against `x`."""
-    be = backend_of(x)
-    parts = index if isinstance(index, tuple) else (index,)
-    if not any(isinstance(p, (Tensor, list, np.ndarray, be.array_type)) for p in parts):
-        return index
-    raw = []
-    consumed = sum(getattr(p, "ndim", 1) if _is_mask(p) else p is not None for p in parts)
-    axis = 0
-    for p in parts:
-        if p is Ellipsis:
-            axis += x.ndim - consumed + 1
-        if isinstance(p, Tensor):
-            p = p.data.copy()
-        elif isinstance(p, list):
-            p = np.array(p) if p else np.array(p, int)
-        elif isinstance(p, (np.ndarray, be.array_type)):
-            p = p.copy()  # backward reads it again: the caller may change theirs meanwhile
-        if isinstance(p, np.ndarray):
-            p = be.from_host(p)
-        if isinstance(p, be.array_type):
-            if p.dtype.kind not in "iub":
-                raise IndexError(f"[{name}] an index has dtype {p.dtype}, expected integers")
-            if p.dtype.kind != "b" and axis < x.ndim:
-                be.check_index(name, p, x.shape[axis])
-        axis += p.ndim if _is_mask(p) else p is not None and p is not Ellipsis
-        raw.append(p)
-    return tuple(raw) if isinstance(index, tuple) else raw[0]
-
-
-def _is_mask(p):
-    return getattr(getattr(p, "dtype", None), "kind", None) == "b"
+from tinygrad_like.engine import (
+    Tensor,
+    backend_of,
+    broadcast_to,
+    check_integer,
+    composed,
+    mode,
+    op,
+)
+from tinygrad_like.engine.errors import describe
+from tinygrad_like.ops.places import add_at, host_array, may_repeat, raw_index
+from tinygrad_like.ops.shape import normal_axis, reshape, slice_at, stack, unbind
 
 
 @op(view=True, x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index))
 def _getitem(be, x, *, index):
-    return x[index]
+    y = x[index]
+    if type(y) is be.array_type:
+        return y
+    return x[(*index, ...) if isinstance(index, tuple) else (index, ...)]  # a view of one element
 
 
 @op(g=lambda g, index: _getitem(g, index=index))
 def _put(be, g, *, shape, index):
     """Zeros of `shape` with `g` added at `index`; places named twice get the sum."""
     out = be.xp.zeros(shape, g.dtype)
-    parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(p, be.array_type) and p.dtype.kind != "b" for p in parts):
-        be.xp.add.at(out, index, g)
-    else:
-        out[index] = g
+    if may_repeat(index):
+        return add_at(be, out, index, g)
+    out[index] = g
     return out
 
 
 def getitem(x, index):
-    """`x[index]` with integers, slices, `...`, None, and arrays of integers or booleans."""
+    """`x[index]` with integers, slices, `...`, None, and arrays of integers or booleans.
+
+    As in NumPy, sequences and other libraries' arrays are such arrays. Without arrays the result
+    is a view, also where it is a single element: an in-place change of it changes `x`.
+    """
     return _getitem(x, index=raw_index("getitem", x, index))
+
+
+def iterate(x):
+    """The slices of `x` along its first axis; all at once if their gradient is recorded."""
+    if x.ndim == 0:
+        raise TypeError("[iter] a 0-d tensor has nothing to iterate over")
+    if mode.grad and x.node is not None:
+        return iter(unbind(x))
+    return (x[i] for i in range(x.shape[0]))
 
 
 @composed
 def take(x, indices, axis=None):
     """The slices of `x` at integer `indices` along an axis; by default of the flat tensor."""
+    indices = _integers("take", "indices", indices, backend_of(x), IndexError)
     if axis is None:
-        return getitem(x.reshape(-1), indices)
+        return getitem(x.reshape(-1), (indices,))
     axis = normal_axis("take", axis, x.ndim)
     return getitem(x, (*(slice(None),) * axis, indices))
 
 
-def _indices_on(be, indices):
-    """Indices given as a Tensor, an array or a list, as a raw array of a backend."""
-    if isinstance(indices, Tensor):
-        return indices.data
-    return indices if isinstance(indices, be.array_type) else be.from_host(np.asarray(indices))
+def _integers(name, what, values, be, error=TypeError):
+    """Integers given as a Tensor, an array or a sequence, as a raw array of a backend."""
+    raw = values._data if isinstance(values, Tensor) else values
+    if type(raw) is not be.array_type:
+        raw = be.from_host(host_array(name, be, raw))
+    if raw.dtype.kind not in "iu":
+        raise error(f"[{name}] {what} have dtype {raw.dtype}, expected integers")
+    return raw
 
 
 def _along(name, x, indices, axis):
     """The full index that reads `indices` along an axis and every other axis in step."""
     be = backend_of(x)
     axis = normal_axis(name, axis, x.ndim)
-    raw = _indices_on(be, indices)
+    raw = _integers(name, "indices", indices, be, IndexError)
     fits = raw.ndim == x.ndim and all(
         m == n or 1 in (m, n) or i == axis
         for i, (m, n) in enumerate(zip(raw.shape, x.shape, strict=True))
@@ -108,9 +102,7 @@ def take_along_axis(x, indices, axis=-1):
 
 @op(x=lambda g: g, updates=lambda g, index: _getitem(g, index=index))
 def _add_at(be, x, updates, *, index):
-    out = x.copy()
-    be.xp.add.at(out, index, updates)
-    return out
+    return add_at(be, x.copy(), index, updates)
 
 
 @composed
@@ -119,9 +111,13 @@ def scatter_add(x, indices, updates, axis=0):
 
     `indices` and `updates` have one shape, that of `x` but for the length of the axis.
     """
+    if not hasattr(updates, "shape"):
+        raise TypeError(
+            f"[scatter_add] updates is {describe(updates)}, expected a Tensor or an array"
+        )
     index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
     axis = normal_axis("scatter_add", axis, x.ndim)
-    shape = tuple(indices.shape)
+    shape = index[axis].shape
     expected = (*x.shape[:axis], shape[axis], *x.shape[axis + 1 :])
     if shape != expected or tuple(updates.shape) != expected:
         raise ValueError(
@@ -135,14 +131,21 @@ def scatter_add(x, indices, updates, axis=0):
 def repeat(x, repeats, axis=None):
     """Each element (or slice along an axis) repeated, `repeats` times or so many times each."""
     if axis is None:
-        x, axis = x.reshape(-1), 0
+        x, axis = reshape(x, -1), 0
     axis = normal_axis("repeat", axis, x.ndim)
-    n, counts = x.shape[axis], np.asarray(repeats)
+    n = x.shape[axis]
+    counts = np.asarray(repeats.numpy() if isinstance(repeats, Tensor) else repeats)
+    if counts.shape == (0,) and isinstance(repeats, (list, tuple)):
+        counts = counts.astype(int)  # [] is no list of floats
     if counts.dtype.kind not in "iu" or counts.shape not in ((), (1,), (n,)) or (counts < 0).any():
         raise ValueError(
             f"[repeat] repeats is {repeats!r}, expected a non-negative integer, or {n} of them"
         )
-    return take(x, np.repeat(np.arange(n), np.broadcast_to(counts, n)), axis)
+    if counts.size != 1:
+        return take(x, np.repeat(np.arange(n), counts), axis)
+    count, before, behind = int(counts.reshape(())), x.shape[:axis], x.shape[axis + 1 :]
+    groups = broadcast_to(reshape(x, (*before, n, 1, *behind)), (*before, n, count, *behind))
+    return reshape(groups, (*before, n * count, *behind))
 
 
 @op(weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]))
@@ -169,7 +172,8 @@ def embedding(weight, ids):
     if weight.ndim < 1:
         raise ValueError("[embedding] weight is a number, expected (n, d)")
     if not isinstance(ids, Tensor):
-        ids = _indices_on(backend_of(weight), ids)
+        raw = _integers("embedding", "ids", ids, backend_of(weight))
+        ids = raw.copy() if raw is ids else raw  # backward reads it: the caller may change theirs
     if ids.dtype.kind not in "iu":
         raise TypeError(f"[embedding] ids have dtype {ids.dtype}, expected integers")
     check_labels("embedding", "ids", ids, weight.shape[0])
@@ -202,23 +206,44 @@ def one_hot(labels, num_classes, *, dtype=np.float32):
     return _one_hot(labels, num_classes=num_classes, dtype=dtype)
 
 
-def _check_matrix(name, x):
+def _diagonal(name, x, k):
     if x.ndim < 2:
         raise ValueError(f"[{name}] x is {x.shape}, expected matrices (..., n, m)")
+    return check_integer(name, "k", k)
 
 
 @op(x=lambda g, k: tril(g, k=k))
 def tril(be, x, *, k=0):
     """The lower triangle of matrices (..., n, m): zeros above the k-th diagonal."""
-    _check_matrix("tril", x)
-    return be.xp.tril(x, check_integer("tril", "k", k))
+    return be.xp.tril(x, _diagonal("tril", x, k))
 
 
 @op(x=lambda g, k: triu(g, k=k))
 def triu(be, x, *, k=0):
     """The upper triangle of matrices (..., n, m): zeros below the k-th diagonal."""
-    _check_matrix("triu", x)
-    return be.xp.triu(x, check_integer("triu", "k", k))
+    return be.xp.triu(x, _diagonal("triu", x, k))
+
+
+@op(several=True, any_dtype=True)
+def _nonzero(be, x):
+    return be.xp.nonzero(x)
+
+
+@composed
+def nonzero(x):
+    """Where `x` is not zero: a tuple with the indices along each axis, in reading order.
+
+    Raises ValueError for a 0-d tensor.
+    """
+    if x.ndim == 0:
+        raise ValueError("[nonzero] x is a number, expected at least one axis")
+    return _nonzero(x)
+
+
+@composed
+def argwhere(x):
+    """The places where `x` is not zero, one in each row: (how many, x.ndim)."""
+    return stack(nonzero(x), axis=1)
 
 
 @op(any_dtype=True)
@@ -251,8 +276,7 @@ def sort(x, axis=-1, *, descending=False):
 def topk(x, k, axis=-1):
     """The `k` largest elements along an axis, largest first: (values, indices)."""
     axis = normal_axis("topk", axis, x.ndim)
-    if not isinstance(k, (int, np.integer)):
-        raise TypeError(f"[topk] k is {k!r}, expected an integer")
+    k = check_integer("topk", "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
     order = argsort(x, axis, descending=True)

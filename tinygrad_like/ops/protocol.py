@@ -37,6 +37,7 @@ FUNCTIONS = """
     clip where isclose sum mean var std max min prod argmax argmin any all cumsum reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
+    nonzero argwhere copy
 """.split()
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import in_one_dtype
-from tinygrad_like.engine import broadcast_to, composed, op
+from tinygrad_like.engine import broadcast_to, check_integer, composed, op
 from tinygrad_like.engine import sum_to as sum_to
 
 
@@ -20,7 +20,7 @@ def normal_axes(name, axis, ndim):
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     for a in axes:
-        if not isinstance(a, (int, np.integer)):
+        if not isinstance(a, (int, np.integer)) or isinstance(a, bool):
             raise TypeError(f"[{name}] axis is {axis!r}, expected an integer or a tuple of them")
         if not -ndim <= a < ndim:
             raise IndexError(
@@ -35,9 +35,21 @@ def normal_axes(name, axis, ndim):
 
 def normal_axis(name, axis, ndim):
     """One axis as an int from 0 to ndim - 1; TypeError for None or a tuple."""
-    if not isinstance(axis, (int, np.integer)):
-        raise TypeError(f"[{name}] axis is {axis!r}, expected an integer")
-    return normal_axes(name, axis, ndim)[0]
+    return normal_axes(name, check_integer(name, "axis", axis), ndim)[0]
+
+
+def integers(name, what, values):
+    """One integer, or a sequence or array of them, as a tuple of ints."""
+    if isinstance(values, np.ndarray) and values.ndim == 1:
+        values = values.tolist()
+    several = values if isinstance(values, (tuple, list)) else (values,)
+    return tuple(check_integer(name, what, value) for value in several)
+
+
+@op(x=lambda g: g)
+def copy(be, x):
+    """`x` in memory of its own; the gradient flows through, unlike that of `Tensor(x)`."""
+    return x.copy()
 
 
 @op(view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
@@ -184,25 +196,33 @@ def _split(be, x, *, stops, axis):
     return tuple(x[slice_at(axis, *part)] for part in zip(starts, ends, strict=True))
 
 
+@op(several=True, view=True, x=lambda g, axis: stack(g, axis))
+def _unbind(be, x, *, axis):
+    return tuple(be.xp.moveaxis(x, axis, 0)[i, ...] for i in range(x.shape[axis]))
+
+
+@composed
+def unbind(x, axis=0):
+    """The slices of `x` along an axis, without that axis: a tuple of views."""
+    axis = normal_axis("unbind", axis, x.ndim)
+    return _unbind(x, axis=axis) if x.shape[axis] else ()
+
+
 @composed
 def split(x, indices_or_sections, axis=0):
     """`x` cut along an axis into a tuple: so many equal sections, or before these indices."""
     axis = normal_axis("split", axis, x.ndim)
     n = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
-        sections = int(indices_or_sections)
+        sections = check_integer("split", "indices_or_sections", indices_or_sections)
         if sections < 1 or n % sections:
             raise ValueError(
                 f"[split] axis {axis} has length {n}, which {sections} sections do not divide"
             )
         stops = [n // sections * i for i in range(1, sections)]
-    elif not isinstance(indices_or_sections, (tuple, list, np.ndarray)):
-        raise TypeError(
-            f"[split] indices_or_sections is {indices_or_sections!r}, expected an integer or a "
-            "list of integers"
-        )
     else:
-        stops = [min(max(i + n if i < 0 else i, 0), n) for i in indices_or_sections]
+        cuts = integers("split", "indices_or_sections", indices_or_sections)
+        stops = [min(max(i + n if i < 0 else i, 0), n) for i in cuts]
         if stops != sorted(stops):
             raise ValueError(f"[split] indices are {indices_or_sections}, expected rising ones")
     return _split(x, stops=tuple(stops), axis=axis)
@@ -241,23 +261,29 @@ def flip(be, x, *, axis=None):
 
 @op(x=lambda g, shift, axis: roll(g, _negated(shift), axis))
 def roll(be, x, *, shift, axis=None):
-    """`x` moved by `shift` places along an axis; what leaves at the end enters at the start."""
-    shifts = shift if isinstance(shift, (tuple, list)) else (shift,)
-    if not all(isinstance(s, (int, np.integer)) for s in shifts):
-        raise TypeError(f"[roll] shift is {shift!r}, expected an integer, or one for each axis")
-    return be.xp.roll(x, shift, axis)
+    """`x` moved by `shift` places along an axis; what leaves at the end enters at the start.
+
+    Several axes have one shift for all of them, or one each.
+    """
+    shifts = integers("roll", "shift", shift)
+    if axis is None and len(shifts) == 1:
+        return be.xp.roll(x, shifts[0])
+    axes = integers("roll", "axis", axis)
+    if len(shifts) not in (1, len(axes)):
+        raise ValueError(f"[roll] {len(shifts)} shifts, {len(axes)} axes, expected as many")
+    for a in axes:
+        normal_axis("roll", a, x.ndim)
+    return be.xp.roll(x, shifts, axes)
 
 
 def _negated(shift):
-    return tuple(-s for s in shift) if isinstance(shift, (tuple, list)) else -shift
+    return tuple(-s for s in integers("roll", "shift", shift))
 
 
 @composed
 def tile(x, reps):
     """`x` repeated as a whole `reps` times along each axis."""
-    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
-    if not all(isinstance(r, (int, np.integer)) for r in reps):
-        raise TypeError(f"[tile] reps is {reps}, expected integers")
+    reps = integers("tile", "reps", reps)
     if any(r < 0 for r in reps):
         raise ValueError(f"[tile] reps is {reps}, expected no negative ones")
     ndim = max(len(reps), x.ndim)

@@ -51,7 +51,11 @@ class DeviceArray:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, index):
-        return wrapped(self._array[unwrapped(index)])
+        index = unwrapped(index)
+        found = self._array[index]
+        if isinstance(found, np.generic):  # of NumPy a number; of CuPy a view of one element
+            found = self._array[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+        return wrapped(found)
 
     def __setitem__(self, index, value):
         if isinstance(value, np.ndarray):

@@ -1,0 +1,217 @@
+"""What an index names: its normal form, and the rows of a table that it reads or adds to.
+
+`raw_index` turns whatever NumPy takes as an index into ints, slices, None, `...` and arrays of
+integers or booleans of the tensor's device. Only arrays of integers can name a place twice.
+"""
+
+import math
+import operator
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.engine import Tensor, backend_of
+from tinygrad_like.engine.errors import describe
+
+PLAIN = frozenset((int, type(None), type(Ellipsis)))  # parts of an index that stay as they are
+BOUNDS = frozenset((int, type(None)))  # what the parts of a plain slice are
+WHOLE = slice(None)
+
+
+def raw_index(name, x, index):
+    """An index of a Tensor or array `x` in normal form, checked; it shares no memory.
+
+    Sequences, Tensors and foreign arrays become arrays of the device of `x`, a single integer in
+    an array becomes an int. IndexError for what NumPy refuses.
+    """
+    for p in index if type(index) is tuple else (index,):
+        kind = type(p)
+        if kind is slice:
+            if type(p.start) in BOUNDS and type(p.stop) in BOUNDS and type(p.step) in BOUNDS:
+                continue
+        elif kind in PLAIN:
+            continue
+        return _checked(name, x, index if isinstance(index, tuple) else (index,))
+    return index
+
+
+def _checked(name, x, index):
+    be = backend_of(x)
+    parts = [_part(name, be, p) for p in index]
+    axes = [_axes_of(p) for p in parts]
+    rest = x.ndim - sum(axes)
+    if rest < 0:
+        raise IndexError(
+            f"[{name}] the index names {sum(axes)} axes, expected at most {x.ndim} (x: {x.shape})"
+        )
+    if sum(p is Ellipsis for p in parts) > 1:
+        raise IndexError(f"[{name}] the index has more than one '...' (x: {x.shape})")
+    axis = 0
+    for p, count in zip(parts, axes, strict=True):
+        if p is Ellipsis:
+            axis += rest
+        elif is_mask(p):
+            if p.shape != x.shape[axis : axis + count]:
+                raise IndexError(
+                    f"[{name}] a boolean index is {p.shape}, expected "
+                    f"{x.shape[axis : axis + count]} (x: {x.shape})"
+                )
+        elif hasattr(p, "dtype"):
+            be.check_index(name, p, x.shape[axis])
+        axis += count
+    return tuple(parts)
+
+
+def _part(name, be, p):
+    """One part of an index in normal form."""
+    if p is None or p is Ellipsis or type(p) is int:
+        return p
+    if isinstance(p, slice):
+        return slice(*(b if b is None else _bound(name, b) for b in (p.start, p.stop, p.step)))
+    if isinstance(p, Tensor):
+        p = p._data
+    array = p.copy() if type(p) is be.array_type else be.from_host(host_array(name, be, p))
+    if array.dtype.kind == "O" and array.ndim == 0 and hasattr(p, "__index__"):
+        return operator.index(p)
+    if array.dtype.kind not in "iub":
+        what = f"has dtype {array.dtype}" if hasattr(p, "dtype") else f"is {_shown(p)}"
+        raise IndexError(
+            f"[{name}] an index {what}, expected integers, booleans, slices, None or '...'"
+        )
+    return int(array) if array.ndim == 0 and array.dtype.kind != "b" else array
+
+
+def _bound(name, value):
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise IndexError(
+            f"[{name}] a slice is bounded by {_shown(value)}, expected an integer or None"
+        ) from None
+
+
+def _shown(value):
+    return repr(value) if isinstance(value, (str, float, complex)) else describe(value)
+
+
+def host_array(name, be, p):
+    """A new NumPy array of a sequence, a number, a foreign array, or an array of another device."""
+    home = backend.of(p)
+    if home is not None and home is not backend.CPU:
+        raise backend.DeviceError(
+            f"[{name}] an index is on {home.device}, x is on {be.device}; bring it there with .to()"
+        )
+    if isinstance(p, np.ma.MaskedArray):
+        raise IndexError(f"[{name}] an index is a masked array, whose mask would be lost")
+    try:
+        array = np.from_dlpack(p) if _speaks_dlpack_only(p) else np.asarray(p)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise IndexError(f"[{name}] an index cannot be made an array: {error}") from error
+    if isinstance(p, (list, tuple)):
+        return array.astype(int) if array.size == 0 and array.dtype.kind == "f" else array
+    return array.copy()
+
+
+def _speaks_dlpack_only(p):
+    return hasattr(p, "__dlpack__") and not (
+        hasattr(p, "__array__") or hasattr(p, "__array_interface__")
+    )
+
+
+def is_mask(p):
+    """Whether a part of an index in normal form is an array of booleans."""
+    return getattr(getattr(p, "dtype", None), "kind", None) == "b"
+
+
+def _axes_of(p):
+    """How many axes of the tensor a part of an index reads, without those of `...`."""
+    return p.ndim if is_mask(p) else int(p is not None and p is not Ellipsis)
+
+
+def may_repeat(index):
+    """Whether an index in normal form may name a place more than once."""
+    return isinstance(index, tuple) and any(
+        getattr(p, "size", 0) > 1 and p.dtype.kind != "b" for p in index
+    )
+
+
+def add_at(be, out, index, updates):
+    """A C-contiguous `out` with `updates` added at an index in normal form; repeats add up.
+
+    Works in `out` where it can. The sums are those of the kernel scatter_add_: of half types in
+    float32, and the same bits each time. The index is brought to row numbers: axes that it leaves
+    whole are the columns, those in front of the others are moved behind them.
+    """
+    index, last = _without_trailing(index, out.ndim)
+    lead = _leading(index)
+    if lead:
+        front, behind = tuple(range(lead)), tuple(range(last - lead, last))
+        out = be.xp.ascontiguousarray(be.xp.moveaxis(out, front, behind))
+        reads = updates.ndim - (out.ndim - last) - lead  # axes that the index made of those it read
+        updates = be.xp.moveaxis(updates, front, tuple(range(reads, reads + lead)))
+        index, last = index[lead:], last - lead
+    table, row = out.shape[:last], out.shape[last:]
+    if updates.size:
+        numbers = _row_numbers(be, table, index).reshape(-1)
+        width = math.prod(row)
+        flat = out.reshape(math.prod(table), width)
+        updates = be.xp.ascontiguousarray(updates).reshape(numbers.size, width)
+        be.k.scatter_add_(flat, numbers, updates)
+    if lead:
+        out = be.xp.ascontiguousarray(be.xp.moveaxis(out, behind, front))
+    return out
+
+
+def _is_whole(p):
+    return type(p) is slice and p == WHOLE
+
+
+def _without_trailing(index, ndim):
+    """An index without the whole axes at its end; and how many axes are left."""
+    parts, popped = list(index), 0
+    while parts and (_is_whole(parts[-1]) or parts[-1] is Ellipsis):
+        popped += parts.pop() is not Ellipsis
+    if any(p is Ellipsis for p in parts):
+        return _without_leading_ellipsis(parts, ndim - popped), ndim - popped
+    return parts, sum(map(_axes_of, parts))
+
+
+def _without_leading_ellipsis(parts, last):
+    """`[..., i]` as `[:, :, i]`; elsewhere an ellipsis may part arrays, and stays."""
+    if parts[0] is not Ellipsis:
+        return parts
+    return [WHOLE] * (last - sum(map(_axes_of, parts))) + parts[1:]
+
+
+def _leading(parts):
+    """How many whole axes stand before the others, if those are read by numbers and arrays."""
+    lead = next(i for i, p in enumerate(parts) if not _is_whole(p))
+    return lead if all(_reads_by_number(p) for p in parts[lead:]) else 0
+
+
+def _reads_by_number(p):
+    return type(p) is int or hasattr(p, "dtype")
+
+
+def _row_numbers(be, table, index):
+    """The numbers of the rows that an index reads, in the order in which it reads them."""
+    xp = be.xp
+    steps = [math.prod(table[i + 1 :]) for i in range(len(table))]
+    if not all(map(_reads_by_number, index)):
+        # Each axis's own positions, seen from all of the table, and read as the table would be.
+        total = 0
+        for axis, (n, step) in enumerate(zip(table, steps, strict=True)):
+            line = xp.arange(n).reshape(n, *(1,) * (len(table) - axis - 1))
+            total = total + xp.broadcast_to(line, table)[tuple(index)] * step
+        return total
+    total, axis = xp.zeros(1, np.int64), 0
+    for p in index:
+        for at in xp.nonzero(p) if is_mask(p) and p.ndim else () if is_mask(p) else (p,):
+            n, step = table[axis], steps[axis]
+            if type(at) is int:
+                at = at + n if at < 0 else at
+            else:
+                at = at.astype(np.int64)
+                at = xp.where(at < 0, at + n, at)
+            total, axis = total + at * step, axis + 1
+    return total
