@@ -37,10 +37,12 @@ MAY_IMPORT = {
 
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
-    "engine": "errors options casts tensor plan call record recompute walk autocast".split(),
+    "engine": (
+        "errors options casts tensor plan call record recompute accumulate walk autocast"
+    ).split(),
     "ops": (
-        "create compare elementwise shape reduce linalg places index inplace random softmax norm conv "
-        "recurrent attention protocol"
+        "create compare elementwise shape reduce linalg places index inplace random softmax norm "
+        "conv recurrent attention protocol"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
 }

@@ -11,6 +11,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     record.py     op: what a rule may ask for
     call.py       how a call of an op runs, and is recorded
     recompute.py  checkpoint: what a function saved is dropped, and made again when it is needed
+    accumulate.py what a walk found, added to .grad of the leaves
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
     autocast.py   products in half precision, and what must not be
     errors.py     what is said when something does not fit

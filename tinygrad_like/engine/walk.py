@@ -2,10 +2,6 @@
 
 import functools
 import math
-import os
-import threading
-from collections import deque
-from itertools import repeat
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +10,7 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, INEXACT, is_half, wide
 from tinygrad_like.engine import errors
+from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
@@ -285,7 +282,7 @@ def _run_hooks(node, g):
     t = wrap(_copy(g)) if raw else _copy(g)
     for hook in node.hooks:
         if hook is RETAIN:
-            _accumulate({node: _copy(t)})
+            accumulate({node: _copy(t)})
             continue
         changed = hook(t)
         if changed is not None:
@@ -296,36 +293,6 @@ def _run_hooks(node, g):
                 )
             t = _fit(changed, node)
     return t._data if raw else t
-
-
-def _accumulate(found):
-    """Add the gradients that a walk has found, {node: gradient}, to `.grad` of their leaves.
-
-    Threads that share leaves take turns. When a signal handler raises (Ctrl-C), either every
-    `.grad` has its sum or none has: they are written by one call that runs no Python code.
-    """
-    with _accumulating:
-        sums = [_added_to(node.grad, grad) for node, grad in found.items()]
-        deque(map(setattr, found, repeat("grad"), sums), maxlen=0)
-
-
-_accumulating = threading.RLock()
-
-
-def _begin_again():
-    """In a forked child: a thread that does not exist there may have held the lock."""
-    global _accumulating
-    _accumulating = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_again)
-
-
-def _added_to(before, grad):
-    if type(grad) is not Tensor:
-        grad = wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
-    return grad if before is None else before + grad
 
 
 def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
@@ -346,7 +313,7 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
     if self._data.dtype.kind not in FLOATING:
         raise TypeError(errors.no_gradient_of("backward", "the dtype of this tensor", self.dtype))
     seed = _seed(self, gradient, create_graph)
-    _accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
+    accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
 
 
 setattr(Tensor, "backward", backward)  # noqa: B010  it completes the class

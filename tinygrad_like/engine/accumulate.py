@@ -1,0 +1,40 @@
+"""Adding what a backward pass found to `.grad` of the leaves, all or nothing."""
+
+import os
+import threading
+from collections import deque
+from itertools import repeat
+
+import numpy as np
+
+from tinygrad_like.engine.tensor import Tensor, wrap
+
+
+def accumulate(found):
+    """Add the gradients that a walk has found, {node: gradient}, to `.grad` of their leaves.
+
+    Threads that share leaves take turns. When a signal handler raises (Ctrl-C), either every
+    `.grad` has its sum or none has: they are written by one call that runs no Python code.
+    """
+    with _accumulating:
+        sums = [_added_to(node.grad, grad) for node, grad in found.items()]
+        deque(map(setattr, found, repeat("grad"), sums), maxlen=0)
+
+
+_accumulating = threading.RLock()
+
+
+def _begin_again():
+    """In a forked child: a thread that does not exist there may have held the lock."""
+    global _accumulating
+    _accumulating = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_again)
+
+
+def _added_to(before, grad):
+    if type(grad) is not Tensor:
+        grad = wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
+    return grad if before is None else before + grad
