@@ -6,7 +6,7 @@ import numpy as np
 from case import Apart, Between, Bools, Case, F, Ints, N, P, U, Values, torch
 
 import tinygrad_like as tg
-from tinygrad_like.ops.elementwise import relu_backward
+from tinygrad_like.ops.activation import relu_backward
 
 # Every way in which two shapes broadcast.
 PAIRS = [

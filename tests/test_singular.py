@@ -142,3 +142,44 @@ def test_limits_of_integers():
     y = x.clip(-INF, INF)
     y[0] = 9
     assert x.numpy()[0] == 1
+
+
+STABLE = {
+    **{
+        name: getattr(tg, name)
+        for name in (
+            "sigmoid tanh relu leaky_relu elu gelu silu softplus erf arctan softmax log_softmax"
+        ).split()
+    },
+    "gelu's tanh form": lambda x: tg.gelu(x, approximate="tanh"),
+    "clip": lambda x: tg.clip(x, -1, 1),
+    "binary_cross_entropy_with_logits": lambda x: tg.losses.binary_cross_entropy_with_logits(
+        x, tg.zeros_like(x), reduction="none"
+    ),
+    "cross_entropy": lambda x: tg.losses.cross_entropy(x.reshape(1, -1), [0]),
+    "label smoothing": lambda x: tg.losses.cross_entropy(
+        x.reshape(1, -1), [0], label_smoothing=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("repeats", [1, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("f", STABLE.values(), ids=STABLE)
+def test_stable_functions_survive_numpy_raising_on_every_flag(f, dtype, repeats):
+    """Users let NumPy raise to find where NaN comes from: what rounds to 0 must not stop them."""
+    values = np.array([-200, -90, -20, -1, 0, 1, 20, 90, 200], dtype)
+    with np.errstate(all="raise"):
+        x = tg.Tensor(np.tile(values, repeats), requires_grad=True)
+        y = f(x)
+        y.backward(tg.ones_like(y))
+    assert np.isfinite(x.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("name", "sigmoid elu gelu silu softplus softmax log_softmax".split())
+def test_exponentials_of_float16_survive_numpy_raising(name):
+    with np.errstate(all="raise"):
+        x = tg.Tensor(np.array([-200, -90, -1, 0, 1, 90, 200], np.float16), requires_grad=True)
+        y = getattr(tg, name)(x)
+        y.backward(tg.ones_like(y))
+    assert np.isfinite(x.grad.numpy()).all()

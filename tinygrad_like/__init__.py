@@ -36,6 +36,15 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.functional import grad, hessian, hvp, jacobian, value_and_grad, vjp
 from tinygrad_like.gradcheck import GradientError, gradcheck
+from tinygrad_like.ops.activation import (
+    elu,
+    gelu,
+    leaky_relu,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+)
 from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
 from tinygrad_like.ops.compare import (
     bitwise_and,
@@ -81,14 +90,11 @@ from tinygrad_like.ops.elementwise import (
     cos,
     cosh,
     divide,
-    elu,
     erf,
     exp,
     expm1,
     floor,
     floor_divide,
-    gelu,
-    leaky_relu,
     log,
     log1p,
     log2,
@@ -98,16 +104,12 @@ from tinygrad_like.ops.elementwise import (
     multiply,
     negative,
     power,
-    relu,
     remainder,
     round,
     rsqrt,
-    sigmoid,
     sign,
-    silu,
     sin,
     sinh,
-    softplus,
     sqrt,
     square,
     subtract,

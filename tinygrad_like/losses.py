@@ -18,8 +18,9 @@ from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor, astype, check_integer, check_number
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.ops.activation import softplus
 from tinygrad_like.ops.compare import equal, logical_and
-from tinygrad_like.ops.elementwise import abs, clip, log, log1p, softplus, square, where
+from tinygrad_like.ops.elementwise import abs, clip, log, log1p, square, where
 from tinygrad_like.ops.index import check_labels, take_along_axis
 from tinygrad_like.ops.reduce import mean, sum
 from tinygrad_like.ops.shape import reshape

@@ -8,7 +8,7 @@ from importlib import import_module
 
 import numpy as np
 
-from .precision import narrow, wide
+from .precision import narrow, underflow_is_fine, wide
 
 GELU_RATE = 2 * math.sqrt(2 / math.pi)
 GELU_CUBIC = 0.044715
@@ -30,22 +30,26 @@ def _logistic(x):
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(_minus_abs(x)))
 
 
+@underflow_is_fine
 def erf(x):
     """The error function, 2 / sqrt(pi) * the integral of exp(-t^2) from 0 to x."""
     return narrow(_special(x).erf(wide(x)), x.dtype)
 
 
+@underflow_is_fine
 def sigmoid(x):
     """y = 1 / (1 + exp(-x))."""
     return narrow(_logistic(wide(x)), x.dtype)
 
 
+@underflow_is_fine
 def sigmoid_backward(g, y):
     """dx = g * y * (1 - y), from the output y."""
     wide_y = wide(y)
     return narrow(wide(g) * wide_y * (1 - wide_y), y.dtype)
 
 
+@underflow_is_fine
 def tanh_backward(g, y):
     """dx = g * (1 - y^2), from the output y."""
     wide_y = wide(y)
@@ -62,12 +66,14 @@ def relu_backward(g, y):
     return np.where(y > 0, g, 0)
 
 
+@underflow_is_fine
 def silu(x):
     """y = x * sigmoid(x)."""
     wide_x = wide(x)
     return narrow(wide_x * _logistic(wide_x), x.dtype)
 
 
+@underflow_is_fine
 def silu_backward(g, x):
     """dx = g * s * (1 + x * (1 - s)), s = sigmoid(x)."""
     wide_x = wide(x)
@@ -75,6 +81,7 @@ def silu_backward(g, x):
     return narrow(wide(g) * s * (1 + wide_x * (1 - s)), x.dtype)
 
 
+@underflow_is_fine
 def softplus(x):
     """y = log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|))."""
     wide_x = wide(x)
@@ -82,11 +89,13 @@ def softplus(x):
     return narrow(y, x.dtype)
 
 
+@underflow_is_fine
 def softplus_backward(g, x):
     """dx = g * sigmoid(x)."""
     return narrow(wide(g) * _logistic(wide(x)), x.dtype)
 
 
+@underflow_is_fine
 def gelu(x, approximate):
     """y = x * Phi(x), Phi the normal distribution function, or its tanh form where `approximate`.
 
@@ -96,6 +105,7 @@ def gelu(x, approximate):
     return narrow(wide_x * _normal_cdf(wide_x, approximate), x.dtype)
 
 
+@underflow_is_fine
 def gelu_backward(g, x, approximate):
     """dx = g * (Phi(x) + x * Phi'(x))."""
     wide_x = wide(x)

@@ -7,6 +7,9 @@ import numpy as np
 FLOATING = "fV"  # the kinds of dtypes of real numbers; that of bfloat16 is V
 INEXACT = "fcV"  # the kinds of dtypes that have gradients, complex ones among them
 
+# A decorator of kernels whose tiny results are right as 0, for users who let NumPy raise.
+underflow_is_fine = np.errstate(under="ignore")
+
 
 def is_half(dtype):
     """Whether a dtype is float16 or bfloat16 (ml_dtypes', whose kind NumPy calls V)."""

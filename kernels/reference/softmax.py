@@ -6,7 +6,7 @@ its log-softmax is -inf and its loss +inf, and NaN appears nowhere.
 
 import numpy as np
 
-from .precision import narrow, wide
+from .precision import narrow, underflow_is_fine, wide
 
 
 def _peak(x):
@@ -24,6 +24,7 @@ def _total(exponentials):
     return np.where(total == 0, 1, total)
 
 
+@underflow_is_fine
 def softmax(x):
     """y = exp(x) / sum(exp(x)) over the last axis: (..., D) -> (..., D)."""
     if x.size == 0:
@@ -34,6 +35,7 @@ def softmax(x):
     return narrow(y, x.dtype)
 
 
+@underflow_is_fine
 def softmax_backward(g, y):
     """dx = y * (g - sum(g * y)), from the output y."""
     wide_g, wide_y = wide(g), wide(y)
@@ -41,6 +43,7 @@ def softmax_backward(g, y):
     return narrow(dx, y.dtype)
 
 
+@underflow_is_fine
 def log_softmax(x):
     """y = x - log(sum(exp(x))) over the last axis: (..., D) -> (..., D)."""
     if x.size == 0:
@@ -51,6 +54,7 @@ def log_softmax(x):
     return narrow(y, x.dtype)
 
 
+@underflow_is_fine
 def log_softmax_backward(g, y):
     """dx = g - exp(y) * sum(g), from the output y."""
     wide_g = wide(g)
@@ -58,6 +62,7 @@ def log_softmax_backward(g, y):
     return narrow(dx, y.dtype)
 
 
+@underflow_is_fine
 def cross_entropy(logits, labels):
     """losses = lse - logits[label], lse = log(sum(exp(logits))): (R, V), (R,) -> (R,), (R,).
 
@@ -71,6 +76,7 @@ def cross_entropy(logits, labels):
     return narrow(losses[:, 0], logits.dtype), (peak + log_total)[:, 0]
 
 
+@underflow_is_fine
 def cross_entropy_backward(g, logits, labels, lse):
     """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (R,) -> (R, V)."""
     dlogits = np.exp(wide(logits) - lse[:, None])

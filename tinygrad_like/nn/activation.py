@@ -3,7 +3,8 @@
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.module import Module
-from tinygrad_like.ops.elementwise import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus, tanh
+from tinygrad_like.ops.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus
+from tinygrad_like.ops.elementwise import tanh
 from tinygrad_like.ops.softmax import softmax
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_like.engine import broadcast_to
 from tinygrad_like.ops import (
+    activation,
     compare,
     conv,
     create,
@@ -25,7 +26,20 @@ from tinygrad_like.ops import (
     softmax,
 )
 
-FAMILIES = (create, compare, elementwise, shape, reduce, linalg, index, random, softmax, norm, conv)
+FAMILIES = (
+    create,
+    compare,
+    elementwise,
+    activation,
+    shape,
+    reduce,
+    linalg,
+    index,
+    random,
+    softmax,
+    norm,
+    conv,
+)
 
 UFUNCS = """
     add subtract multiply divide power negative sign floor ceil exp expm1 log log1p log2 sqrt

@@ -14,8 +14,9 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import Tensor, backend_of, composed, in_half, op
+from tinygrad_like.ops.activation import relu, sigmoid
 from tinygrad_like.ops.create import zeros
-from tinygrad_like.ops.elementwise import relu, sigmoid, tanh, where
+from tinygrad_like.ops.elementwise import tanh, where
 from tinygrad_like.ops.linalg import linear
 from tinygrad_like.ops.shape import split, stack
 

@@ -1,0 +1,89 @@
+"""Activations: elementwise ops between the layers of a network.
+
+What the gradient is at kinks: see the table in ops/__init__.py.
+"""
+
+import math
+
+from tinygrad_like.backend import narrow, wide
+from tinygrad_like.engine import check_choice, check_flag, check_number, in_single, op
+from tinygrad_like.ops.elementwise import add, erf, multiply, tanh, where
+
+
+@op(floating=True, x=lambda g, out: g * out * (1 - out))
+def sigmoid(be, x):
+    """1 / (1 + exp(-x)), without overflow."""
+    return be.k.sigmoid(x)
+
+
+@op(g=lambda h, y: relu_backward(h, y), y=lambda h: h * 0)
+def relu_backward(be, g, y):
+    """The gradient of relu by its input, from its output y: g where y > 0, else 0."""
+    return be.k.relu_backward(g, y)
+
+
+@op(x=lambda g, out: relu_backward(g, out))
+def relu(be, x):
+    """max(x, 0)."""
+    return be.k.relu(x)
+
+
+@op(x=lambda g, x, slope: where(x > 0, g, multiply(g, slope)))
+def leaky_relu(be, x, *, slope=0.01):
+    """x above 0, slope x below (Maas et al. 2013)."""
+    slope = check_number("leaky_relu", "slope", slope)
+    return be.xp.where(x > 0, x, narrow(wide(x) * slope, x.dtype))
+
+
+@op(
+    floating=True,
+    x=lambda g, x, out, alpha: where(x > 0, g, multiply(g, add(out, alpha))),
+)
+def elu(be, x, *, alpha=1.0):
+    """x above 0, alpha (exp(x) - 1) below (Clevert et al. 2016)."""
+    alpha = check_number("elu", "alpha", alpha)
+    below = alpha * be.xp.expm1(be.xp.minimum(wide(x), 0))
+    return be.xp.where(x > 0, x, narrow(below, x.dtype))
+
+
+def _tanh_form(approximate):
+    """Whether gelu's option asks for the tanh form: a boolean, or PyTorch's "tanh" or "none"."""
+    if isinstance(approximate, str):
+        return check_choice("gelu", "approximate", approximate, ("none", "tanh")) == "tanh"
+    return check_flag("gelu", "approximate", approximate)
+
+
+def _gelu(x, approximate):
+    if _tanh_form(approximate):
+        return x * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+    return x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
+
+
+@op(
+    floating=True,
+    composite=_gelu,
+    backward=lambda g, be, x, approximate: [be.k.gelu_backward(g, x, _tanh_form(approximate))],
+)
+def gelu(be, x, *, approximate=False):
+    """x Phi(x), Phi the normal distribution function; `approximate` takes the tanh form.
+
+    PyTorch's names of the two, "none" and "tanh", are understood as well. Source: Hendrycks and
+    Gimpel 2016, "Gaussian error linear units".
+    """
+    return be.k.gelu(x, _tanh_form(approximate))
+
+
+@op(
+    floating=True,
+    composite=lambda x: x * sigmoid(x),
+    backward=lambda g, be, x: [be.k.silu_backward(g, x)],
+)
+def silu(be, x):
+    """x sigmoid(x), also called swish (Ramachandran et al. 2017)."""
+    return be.k.silu(x)
+
+
+@op(autocast=in_single, floating=True, x=lambda g, x: g * sigmoid(x))
+def softplus(be, x):
+    """log(1 + exp(x)), without overflow."""
+    return be.k.softplus(x)
