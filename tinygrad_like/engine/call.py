@@ -199,12 +199,14 @@ def function_of(record):
                 return apply(Tensor(args[0]), *args[1:], **attributes)
             first, main = _settle(record, args, arrays, traced)
             weak = True
-        if weak and numbers is not None and _rounds_numbers(record, arrays):
+        dtype = first.dtype
+        if weak and dtype.itemsize == 2 and numbers is not None and _rounds(record, dtype, arrays):
             return numbers(apply, args, arrays, attributes)
         be = BY_TYPE[main]
-        if floating and first.dtype.kind in "biu":
+        if floating and dtype.kind in "biu":
             arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
             first = arrays[0]
+            dtype = first.dtype
         try:
             out = run(be, *arrays, **attributes)
         except FAULTS as error:
@@ -223,7 +225,7 @@ def function_of(record):
             )
         if type(out) is not main and type(out) not in BY_TYPE:
             out = be.xp.asarray(out)
-        if out.dtype is not first.dtype:
+        if out.dtype is not dtype:
             if not any_dtype:
                 out = _weak_integers(out, arrays)
             if out.dtype.kind not in INEXACT:
@@ -320,17 +322,15 @@ def _counts_as_a_number(record, arg, array, traced):
     return alone and record.numbers is not None
 
 
-def _rounds_numbers(record, arrays):
-    """Whether a half type beside Python numbers would change what they mean.
+def _rounds(record, dtype, arrays):
+    """Whether a half type would change what the Python numbers beside it mean.
 
     Arithmetic asks for the number itself, comparisons for one in range: `x == 0.1` is true of
     float16's 0.1.
     """
-    half = next((a.dtype for a in arrays if type(a) not in NOT_ARRAYS and is_half(a.dtype)), None)
-    if half is None:
-        return False
-    return any(
-        type(a) in (int, float) and not holds(half, a, exactly=not record.any_dtype) for a in arrays
+    exactly = not record.any_dtype
+    return is_half(dtype) and any(
+        type(a) in (int, float) and not holds(dtype, a, exactly) for a in arrays
     )
 
 

@@ -29,9 +29,17 @@ def check_cast(op, array, dtype):
 
 def check_numbers(op, array, dtype):
     """Raise ValueError if finite Python numbers, in an array, overflow in a dtype."""
-    check_cast(op, array, dtype)
-    if dtype.kind not in "fV" or array.dtype.kind not in "iuf" or not array.size:
+    if dtype.kind in "iu":
+        check_cast(op, array, dtype)
+    if dtype.kind not in "fV" or array.dtype.kind not in "iuf" or dtype == array.dtype:
         return
+    if dtype.kind == "f" and type(array) is np.ndarray:
+        try:
+            with np.errstate(all="ignore", over="raise"):
+                array.astype(dtype)
+            return
+        except FloatingPointError:
+            pass
     with np.errstate(all="ignore"):
         overflows = np.isfinite(array) & ~np.isfinite(array.astype(dtype).astype(np.float64))
     if overflows.any():

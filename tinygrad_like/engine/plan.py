@@ -63,7 +63,7 @@ def _output_version(counter):
 
 def _copy(x):
     """A copy of an array; anything else unchanged."""
-    return x if backend.of(x) is None else x.copy()
+    return x.copy() if type(x) in backend.BY_TYPE else x
 
 
 def _saver(op, saves, needs):

@@ -381,13 +381,16 @@ def new_array(data, dtype=None, device=None):
             dtype = np.float32
         home = backend.CPU if to is not None else backend.get()
         data = home.from_host(data) if data.dtype.kind in "biufc" else data
-    if data.dtype.kind == "O":  # NumPy would make NaN of None
+    have = data.dtype
+    if dtype is not None and have.kind == "O":  # NumPy would make NaN of None
         raise TypeError("[Tensor] data holds objects, expected numbers (integers of 64 bits)")
     to = to or home
     asked = to if dtype is not None or home is backend.CPU else home  # bfloat16 may come to the CPU
-    dtype = asked.checked_dtype("Tensor", dtype or data.dtype.newbyteorder("="))
-    if dtype != data.dtype:
-        (check_numbers if numbers else check_cast)("Tensor", data, dtype)
+    dtype = asked.checked_dtype("Tensor", dtype or have.newbyteorder("="))
+    if numbers:
+        check_numbers("Tensor", data, dtype)
+    elif dtype.kind in "iu":
+        check_cast("Tensor", data, dtype)
     copy = home.xp.array(data, dtype=dtype, order="C")
     return copy if to is home else to.from_host(home.to_host(copy))
 

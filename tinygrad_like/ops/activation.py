@@ -48,6 +48,8 @@ def elu(be, x, *, alpha=1.0):
 
 def _tanh_form(approximate):
     """Whether gelu's option asks for the tanh form: a boolean, or PyTorch's "tanh" or "none"."""
+    if approximate is False or approximate is True:
+        return approximate
     if isinstance(approximate, str):
         return check_choice("gelu", "approximate", approximate, ("none", "tanh")) == "tanh"
     return check_flag("gelu", "approximate", approximate)

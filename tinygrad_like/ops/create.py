@@ -15,16 +15,13 @@ def shape_of(op, *shape):
     """A shape given as one tuple or list, or by its lengths, as a tuple of non-negative ints."""
     given = shape[0] if len(shape) == 1 else shape
     dims = given if isinstance(given, (tuple, list)) else (given,)
-    if not all(_is_length(n) for n in dims):
-        raise ValueError(f"[{op}] shape is {given!r}, expected non-negative integers")
-    lengths = tuple(int(n) for n in dims)
+    for n in dims:
+        if not isinstance(n, (int, np.integer)) or n is True or n is False or n < 0:
+            raise ValueError(f"[{op}] shape is {given!r}, expected non-negative integers")
+    lengths = tuple(map(int, dims))
     if math.prod(lengths) >= 1 << 60:
         raise ValueError(f"[{op}] shape is {given!r}, which has more elements than any memory")
     return lengths
-
-
-def _is_length(n):
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 0
 
 
 def made(array, requires_grad):

@@ -317,7 +317,11 @@ def clip(be, x, *, min=None, max=None):
 
 def _limit(x, name, limit, none):
     """A limit in a form that keeps x's dtype: None for an infinite one that limits nothing."""
-    if limit is None or (hasattr(limit, "ndim") and limit.ndim):
+    if limit is None:
+        return None
+    if type(limit) is float and -math.inf < limit < math.inf and x.dtype.itemsize != 2:
+        return limit
+    if hasattr(limit, "ndim") and limit.ndim:
         return limit
     limit = limit.item() if hasattr(limit, "item") else limit
     if isinstance(limit, bool) or not isinstance(limit, (int, float)):
