@@ -41,8 +41,8 @@ LEFT_TO_RIGHT = {
         "errors options casts tensor plan call record recompute accumulate walk autocast"
     ).split(),
     "ops": (
-        "create compare elementwise activation shape reduce linalg places index inplace random "
-        "softmax norm conv recurrent attention protocol"
+        "create compare elementwise activation shape reduce linalg places index repetition inplace "
+        "random softmax norm conv recurrent attention protocol"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
 }

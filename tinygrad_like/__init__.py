@@ -123,7 +123,6 @@ from tinygrad_like.ops.index import (
     embedding,
     nonzero,
     one_hot,
-    repeat,
     scatter_add,
     sort,
     take,
@@ -170,6 +169,7 @@ from tinygrad_like.ops.reduce import (
     sum,
     var,
 )
+from tinygrad_like.ops.repetition import repeat, tile
 from tinygrad_like.ops.shape import (
     concatenate,
     copy,
@@ -184,7 +184,6 @@ from tinygrad_like.ops.shape import (
     squeeze,
     stack,
     swapaxes,
-    tile,
     transpose,
     unbind,
 )

@@ -15,6 +15,7 @@ from .threads import pool, run, share, tasks_for, threads_of
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
 TILE = 128  # columns that are summed at a time
 MANY = 512  # rows
+FEW = 4  # threads
 TASK = 1 << 14  # elements that are worth a thread
 BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
 CHAIN = 64  # updates of one wide row in a block
@@ -41,8 +42,7 @@ def scatter_add_(out, index, updates):
     elif updates.size:
         flat = _flat(out)
         narrow = flat.shape[1] < NARROW
-        # Zeros from NumPy take memory only where they are written: few updates touch few rows.
-        sums = np.zeros(flat.shape if narrow else (0, 0))
+        sums = empty(flat.shape if narrow else (0, 0), np.float64)
         room = empty((0 if narrow else len(out) + 2 * index.size,), np.int64)
         _scatter_add(pool(), flat, _int64(index), _flat(np.ascontiguousarray(updates)), sums, room)
 
@@ -79,17 +79,31 @@ def _gather(pool, table, index, rows):
 def _add_narrow(task, tasks, out, index, updates, sums):
     """Every task reads all of the index, and adds what falls on its own rows of the table.
 
-    `sums` are zeros of the table's shape: they take up a block of updates, then are given to `out`.
+    `sums`, of the table's shape, take up a block of updates (of float32 all) and are then given to
+    `out`. Of a table with more rows than there are updates, only the rows that these name are met.
     """
     first, end = share(task, tasks, out.shape[0])
     width = out.shape[1]
-    block = BLOCK if out.itemsize == 8 else index.size
+    sparse, single = out.shape[0] > index.size, out.itemsize == 4
+    if sparse:
+        for i in range(index.size):
+            if first <= index[i] < end:
+                for j in range(width):
+                    sums[index[i], j] = 0
+    else:
+        sums[first:end] = 0
+    block = index.size if single else BLOCK
     for start in range(0, index.size, block):
         stop = min(start + block, index.size)
         for i in range(start, stop):
             if first <= index[i] < end:
                 for j in range(width):
                     sums[index[i], j] += updates[i, j]
+        if single and not sparse:
+            for row in range(first, end):
+                for j in range(width):
+                    out[row, j] += sums[row, j]
+            return
         for i in range(start, stop):
             if first <= index[i] < end:
                 for j in range(width):
@@ -156,7 +170,10 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
 def _scatter_add(pool, out, index, updates, sums, room):
     tasks = tasks_for(pool, updates.size, TASK)
     if out.shape[1] < NARROW:
-        run(pool, _add_narrow, (out, index, updates, sums), min(tasks, threads_of(pool)))
+        # For two or three threads, to skip what is another's costs more than to do it all alone.
+        threads = threads_of(pool)
+        tasks = min(tasks, threads) if threads >= FEW else 1
+        run(pool, _add_narrow, (out, index, updates, sums), tasks)
         return
     size, n = out.shape[0], index.size
     first, following, rows = room[:size], room[size : size + n], room[size + n :]

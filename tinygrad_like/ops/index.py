@@ -5,18 +5,10 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 
 import numpy as np
 
-from tinygrad_like.engine import (
-    Tensor,
-    backend_of,
-    broadcast_to,
-    check_integer,
-    composed,
-    mode,
-    op,
-)
+from tinygrad_like.engine import Tensor, backend_of, check_integer, composed, mode, op
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.places import add_at, host_array, may_repeat, raw_index
-from tinygrad_like.ops.shape import normal_axis, reshape, slice_at, stack, unbind
+from tinygrad_like.ops.shape import normal_axis, slice_at, stack, unbind
 
 
 @op(view=True, x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index))
@@ -125,27 +117,6 @@ def scatter_add(x, indices, updates, axis=0):
             f"{expected} for both (x: {x.shape}, axis: {axis})"
         )
     return _add_at(x, updates, index=index)
-
-
-@composed
-def repeat(x, repeats, axis=None):
-    """Each element (or slice along an axis) repeated, `repeats` times or so many times each."""
-    if axis is None:
-        x, axis = reshape(x, -1), 0
-    axis = normal_axis("repeat", axis, x.ndim)
-    n = x.shape[axis]
-    counts = np.asarray(repeats.numpy() if isinstance(repeats, Tensor) else repeats)
-    if counts.shape == (0,) and isinstance(repeats, (list, tuple)):
-        counts = counts.astype(int)  # [] is no list of floats
-    if counts.dtype.kind not in "iu" or counts.shape not in ((), (1,), (n,)) or (counts < 0).any():
-        raise ValueError(
-            f"[repeat] repeats is {repeats!r}, expected a non-negative integer, or {n} of them"
-        )
-    if counts.size != 1:
-        return take(x, np.repeat(np.arange(n), counts), axis)
-    count, before, behind = int(counts.reshape(())), x.shape[:axis], x.shape[axis + 1 :]
-    groups = broadcast_to(reshape(x, (*before, n, 1, *behind)), (*before, n, count, *behind))
-    return reshape(groups, (*before, n * count, *behind))
 
 
 @op(weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]))

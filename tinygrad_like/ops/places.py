@@ -96,6 +96,19 @@ def _shown(value):
 
 def host_array(name, be, p):
     """A new NumPy array of a sequence, a number, a foreign array, or an array of another device."""
+    is_sequence = isinstance(p, (list, tuple))
+    if not is_sequence:
+        _refuse_misplaced(name, be, p)
+    try:
+        array = np.from_dlpack(p) if _speaks_dlpack_only(p) else np.asarray(p)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise IndexError(f"[{name}] an index cannot be made an array: {error}") from error
+    if not is_sequence:
+        return array.copy()
+    return array.astype(int) if array.size == 0 and array.dtype.kind == "f" else array
+
+
+def _refuse_misplaced(name, be, p):
     home = backend.of(p)
     if home is not None and home is not backend.CPU:
         raise backend.DeviceError(
@@ -103,13 +116,6 @@ def host_array(name, be, p):
         )
     if isinstance(p, np.ma.MaskedArray):
         raise IndexError(f"[{name}] an index is a masked array, whose mask would be lost")
-    try:
-        array = np.from_dlpack(p) if _speaks_dlpack_only(p) else np.asarray(p)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
-        raise IndexError(f"[{name}] an index cannot be made an array: {error}") from error
-    if isinstance(p, (list, tuple)):
-        return array.astype(int) if array.size == 0 and array.dtype.kind == "f" else array
-    return array.copy()
 
 
 def _speaks_dlpack_only(p):

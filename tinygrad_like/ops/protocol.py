@@ -22,23 +22,14 @@ from tinygrad_like.ops import (
     norm,
     random,
     reduce,
+    repetition,
     shape,
     softmax,
 )
 
 FAMILIES = (
-    create,
-    compare,
-    elementwise,
-    activation,
-    shape,
-    reduce,
-    linalg,
-    index,
-    random,
-    softmax,
-    norm,
-    conv,
+    *(create, compare, elementwise, activation, shape, reduce, linalg, index, repetition),
+    *(random, softmax, norm, conv),
 )
 
 UFUNCS = """

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import in_one_dtype
-from tinygrad_like.engine import broadcast_to, check_integer, composed, op
+from tinygrad_like.engine import check_integer, composed, op
 from tinygrad_like.engine import sum_to as sum_to
 
 
@@ -278,18 +278,3 @@ def roll(be, x, *, shift, axis=None):
 
 def _negated(shift):
     return tuple(-s for s in integers("roll", "shift", shift))
-
-
-@composed
-def tile(x, reps):
-    """`x` repeated as a whole `reps` times along each axis."""
-    reps = integers("tile", "reps", reps)
-    if any(r < 0 for r in reps):
-        raise ValueError(f"[tile] reps is {reps}, expected no negative ones")
-    ndim = max(len(reps), x.ndim)
-    reps = (1,) * (ndim - len(reps)) + reps
-    lengths = (1,) * (ndim - x.ndim) + tuple(x.shape)
-    apart = reshape(x, tuple(n for length in lengths for n in (1, length)))
-    pairs = list(zip(reps, lengths, strict=True))
-    wide = broadcast_to(apart, tuple(n for pair in pairs for n in pair))
-    return reshape(wide, tuple(r * n for r, n in pairs))
