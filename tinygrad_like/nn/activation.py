@@ -3,7 +3,16 @@
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.module import Module
-from tinygrad_like.ops.activation import elu, gelu, leaky_relu, relu, sigmoid, silu, softplus
+from tinygrad_like.ops.activation import (
+    elu,
+    gelu,
+    leaky_relu,
+    relu,
+    sigmoid,
+    silu,
+    softplus,
+    tanh_form,
+)
 from tinygrad_like.ops.elementwise import tanh
 from tinygrad_like.ops.softmax import softmax
 
@@ -38,11 +47,12 @@ class ELU(Module):
 class GELU(Module):
     """y = x Phi(x), Phi the normal distribution function; `approximate` takes its tanh form.
 
+    PyTorch's names of the two, "none" and "tanh", are understood as well.
     Source: Hendrycks and Gimpel 2016, "Gaussian error linear units".
     """
 
-    def __init__(self, approximate: bool = False):
-        self.approximate = arguments.flag("GELU", "approximate", approximate)
+    def __init__(self, approximate: bool | str = False):
+        self.approximate = tanh_form("GELU", approximate)
 
     def forward(self, x: Tensor) -> Tensor:
         return gelu(x, approximate=self.approximate)

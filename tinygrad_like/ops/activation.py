@@ -46,17 +46,17 @@ def elu(be, x, *, alpha=1.0):
     return be.xp.where(x > 0, x, narrow(below, x.dtype))
 
 
-def _tanh_form(approximate):
+def tanh_form(op, approximate):
     """Whether gelu's option asks for the tanh form: a boolean, or PyTorch's "tanh" or "none"."""
     if approximate is False or approximate is True:
         return approximate
     if isinstance(approximate, str):
-        return check_choice("gelu", "approximate", approximate, ("none", "tanh")) == "tanh"
-    return check_flag("gelu", "approximate", approximate)
+        return check_choice(op, "approximate", approximate, ("none", "tanh")) == "tanh"
+    return check_flag(op, "approximate", approximate)
 
 
 def _gelu(x, approximate):
-    if _tanh_form(approximate):
+    if tanh_form("gelu", approximate):
         return x * 0.5 * (1 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     return x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
 
@@ -64,7 +64,9 @@ def _gelu(x, approximate):
 @op(
     floating=True,
     composite=_gelu,
-    backward=lambda g, be, x, approximate: [be.k.gelu_backward(g, x, _tanh_form(approximate))],
+    backward=lambda g, be, x, approximate: [
+        be.k.gelu_backward(g, x, tanh_form("gelu", approximate))
+    ],
 )
 def gelu(be, x, *, approximate=False):
     """x Phi(x), Phi the normal distribution function; `approximate` takes the tanh form.
@@ -72,7 +74,7 @@ def gelu(be, x, *, approximate=False):
     PyTorch's names of the two, "none" and "tanh", are understood as well. Source: Hendrycks and
     Gimpel 2016, "Gaussian error linear units".
     """
-    return be.k.gelu(x, _tanh_form(approximate))
+    return be.k.gelu(x, tanh_form("gelu", approximate))
 
 
 @op(
