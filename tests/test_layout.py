@@ -24,7 +24,9 @@ MAY_IMPORT = {
     "data": ["backend", "engine", "ops", "data"],
     "io": ["backend", "engine", "ops"],
     "nn.arguments": [],
-    "nn.module": ["backend", "engine", "nn.arguments"],
+    "nn.state": ["backend", "engine"],
+    "nn.summary": ["engine"],
+    "nn.module": ["backend", "engine", "nn.arguments", "nn.state", "nn.summary"],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
     "interchange": ["engine", "io", "nn"],
@@ -38,7 +40,7 @@ MAY_IMPORT = {
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
     "engine": (
-        "errors options casts tensor plan call record recompute accumulate walk autocast"
+        "errors options casts modes tensor plan call record recompute accumulate walk autocast"
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "

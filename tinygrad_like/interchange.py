@@ -20,7 +20,8 @@ import numpy as np
 
 from tinygrad_like import io, nn
 from tinygrad_like.engine import Tensor
-from tinygrad_like.nn.module import Module, StateError, StateReport, _held, _mistyped
+from tinygrad_like.nn.module import Module, _held
+from tinygrad_like.nn.state import StateError, StateReport, mistyped, overwrite
 
 
 def load_torch(module: Module, weights: Any) -> None:
@@ -98,7 +99,7 @@ def same(layer: Module) -> list[Link]:
     return [
         Link((x,), (name,), _as_it_is, _as_it_is)
         for name, x in _held(layer)
-        if isinstance(x, Tensor) and x.is_leaf
+        if isinstance(x, Tensor)
     ]
 
 
@@ -319,8 +320,7 @@ def _load(name: str, module: Module, links: list[Link], state: Mapping) -> None:
             link.ours, link.read(*(state[path] for path in link.theirs)), strict=True
         )
     ]
-    for own, value in pairs:
-        own.data = value.data
+    overwrite((own, value.data) for own, value in pairs)
 
 
 def _without_ties(links: list[Link], state: dict, report: StateReport) -> list[Link]:
@@ -340,7 +340,7 @@ def _compare(name: str, state: dict, like: np.ndarray, own: Tensor, report: Stat
     """Report what is wrong with the entry `name`, which should be like another array."""
     if name not in state:
         report.missing.append(name)
-    elif (problem := _mistyped(state[name], own)) is not None:
+    elif (problem := mistyped(state[name], own)) is not None:
         report.mistyped[name] = problem
     elif state[name].shape != like.shape:
         report.misshaped[name] = state[name].shape, like.shape

@@ -6,6 +6,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     def multiply(be, a, b):
         return a * b
 
+    modes.py      what is on in this thread: no_grad, enable_grad, debug
     tensor.py     Node and Tensor: an array, and the recorded call that made it
     plan.py       what is saved of a call, and which rules its backward runs
     record.py     op: what a rule may ask for
@@ -26,17 +27,19 @@ there is no reference cycle, and memory falls as the walk goes.
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
 from tinygrad_like.engine.errors import GraphError, composed
+from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
 from tinygrad_like.engine.options import check_choice, check_flag, check_integer, check_number
 from tinygrad_like.engine.recompute import checkpoint
 from tinygrad_like.engine.record import OPS, op
 from tinygrad_like.engine.tensor import (
     Tensor,
     backend_of,
-    debug,
-    enable_grad,
+    is_kept,
+    is_parameter,
+    keep,
     leaf,
-    mode,
-    no_grad,
+    move,
+    next_serial,
     wrap,
 )
 from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
@@ -61,8 +64,13 @@ __all__ = [
     "gradients",
     "in_half",
     "in_single",
+    "is_kept",
+    "is_parameter",
+    "keep",
     "leaf",
     "mode",
+    "move",
+    "next_serial",
     "no_grad",
     "op",
     "reaches_beyond",

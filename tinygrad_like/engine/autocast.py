@@ -19,8 +19,9 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
+from tinygrad_like.engine.modes import mode
 from tinygrad_like.engine.record import op
-from tinygrad_like.engine.tensor import Tensor, mode
+from tinygrad_like.engine.tensor import Tensor
 from tinygrad_like.engine.walk import astype
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)

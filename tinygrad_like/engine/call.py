@@ -9,8 +9,9 @@ from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, INEXACT, holds, is_half, result_dtype
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.modes import mode
 from tinygrad_like.engine.plan import OutputPlan
-from tinygrad_like.engine.tensor import Node, Tensor, blank, mode, new_node, next_serial, wrap
+from tinygrad_like.engine.tensor import Node, Tensor, blank, new_node, next_serial, wrap
 
 BY_TYPE = backend.BY_TYPE
 NO_ATTRIBUTES: dict[str, Any] = {}

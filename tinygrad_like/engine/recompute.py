@@ -14,7 +14,8 @@ from typing import Any
 from tinygrad_like import backend
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.tensor import Tensor, backend_of, enable_grad, mode, next_serial
+from tinygrad_like.engine.modes import enable_grad, mode
+from tinygrad_like.engine.tensor import Tensor, backend_of, next_serial
 
 
 def checkpoint(f, *inputs):

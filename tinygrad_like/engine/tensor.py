@@ -1,11 +1,7 @@
 """Node and Tensor: an array, and the recorded call that made it."""
 
-import inspect
 import itertools
-import threading
 from collections.abc import Iterator
-from contextlib import ContextDecorator
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,40 +11,9 @@ from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.modes import mode
 from tinygrad_like.engine.options import check_flag
 
-
-class _Mode(threading.local):
-    recomputing = False  # whether a checkpointed function runs for the second time
-    unusual = False  # whether debug or autocast is on
-    plain = True  # whether calls are recorded and nothing is unusual: what a short path asks for
-    _grad = True
-    _debug = False
-    _autocast: Any = None
-
-    def _set(self, **flags):
-        vars(self).update(flags)
-        self.unusual = self._debug or self._autocast is not None
-        self.plain = self._grad and not self.unusual
-
-    grad = property(
-        attrgetter("_grad"),
-        lambda self, value: self._set(_grad=value),
-        doc="Whether calls are recorded.",
-    )
-    debug = property(
-        attrgetter("_debug"),
-        lambda self, value: self._set(_debug=value),
-        doc="Whether what is saved is fingerprinted.",
-    )
-    autocast = property(
-        attrgetter("_autocast"),
-        lambda self, value: self._set(_autocast=value),
-        doc="The half type that products are computed in, or None.",
-    )
-
-
-mode = _Mode()
 next_serial = itertools.count().__next__
 blank = object.__new__  # blank(Tensor): without __init__, to be filled in
 
@@ -107,7 +72,8 @@ class Tensor:
         DeviceError: for a device that cannot be used.
     """
 
-    __slots__ = ("__weakref__", "_data", "_frozen", "node", "version")
+    # _frozen: the node of a frozen leaf. _kept: whether a Module's list keeps it as state.
+    __slots__ = ("__weakref__", "_data", "_frozen", "_kept", "node", "version")
 
     if TYPE_CHECKING:  # ops/__init__.py attaches the operators, the methods and NumPy's protocols
 
@@ -126,40 +92,47 @@ class Tensor:
         self._data = new_array(data, dtype, device)
         self.version = [0]  # counts in-place changes; shared by all Tensors on the same memory
         self.node: Node | None = None
+        if not mode.running:
+            self._kept = True
         if requires_grad is not False:
             self.requires_grad = requires_grad
 
     @property
     def data(self):
-        """The raw array. Assigning replaces the values (and counts as an in-place change)."""
+        """The raw array. Assigning copies values into it, an in-place change outside the graph.
+
+        The values may be an array or a Tensor of the same shape. The dtype and the device of
+        this tensor stay: float64 values do not make a float32 parameter compute in float64.
+        """
         return self._data
 
     @data.setter
-    def data(self, array):
-        node = self.node
-        if node is not None and node.plan is not None:
+    def data(self, values):
+        if not self.is_leaf:
             raise GraphError("[data] this tensor was computed by a recorded op; detach() it first")
-        if backend.of(array) is None:
-            raise TypeError(f"[data] got {errors.describe(array)}, expected a raw array")
+        array = values._data if type(values) is Tensor else values
+        if backend.of(array) is None and not isinstance(array, np.generic):
+            raise TypeError(
+                f"[data] got {errors.describe(array)}, expected a raw array or a Tensor"
+            )
         if array.shape != self._data.shape:
             raise ValueError(f"[data] got shape {array.shape}, expected {self._data.shape}")
-        if node is not None and array.dtype.kind not in FLOATING:
+        if is_parameter(self) and array.dtype.kind not in FLOATING:
             raise TypeError(f"[data] got dtype {array.dtype}, but gradients need a floating one")
         if array is not self._data:
-            if type(array) is type(self._data) and array.dtype == self._data.dtype:
-                self._data[...] = array  # views of this tensor see it too
-            else:
-                self._data = array.copy()
+            if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
+                raise TypeError(
+                    f"[data] got dtype {array.dtype}, which {self._data.dtype} cannot hold"
+                )
+            if type(array) is not type(self._data):
+                array = new_array(array, self._data.dtype, self.device)
+            self._data[...] = array  # views of this tensor see it too
         self.version[0] += 1
-        if node is not None:
-            node.dtype = array.dtype
-        elif getattr(self, "_frozen", None) is not None:
-            self._frozen.dtype = array.dtype
 
     @property
     def grad(self):
         """The gradient that `backward` computed, a Tensor, or None."""
-        node = self.node if self.node is not None else getattr(self, "_frozen", None)
+        node = _leaf_node(self)
         return None if node is None else node.grad
 
     @grad.setter
@@ -168,7 +141,7 @@ class Tensor:
             if not isinstance(value, Tensor) or _kind(value) != _kind(self):
                 got = _kind(value) if isinstance(value, Tensor) else errors.describe(value)
                 raise ValueError(f"[grad] got {got}, expected a Tensor of {_kind(self)}")
-            if self.node is None:
+            if _leaf_node(self) is None:
                 raise GraphError("[grad] this tensor does not require a gradient")
         for node in (self.node, getattr(self, "_frozen", None)):
             if node is not None:
@@ -176,7 +149,11 @@ class Tensor:
 
     @property
     def requires_grad(self):
-        """Whether a gradient is computed for this tensor. Can be set on leaves only."""
+        """Whether a gradient is computed for this tensor. Can be set on leaves only.
+
+        A leaf that has required one is a parameter from then on. False freezes it: Modules and
+        optimizers still hold it, and True thaws it.
+        """
         return self.node is not None
 
     @requires_grad.setter
@@ -191,6 +168,11 @@ class Tensor:
                 raise TypeError(errors.no_gradient_of("requires_grad", "the dtype", self.dtype))
             frozen = getattr(self, "_frozen", None)  # graphs from before end in this leaf
             self.node = frozen or new_node(None, (), self._data)
+
+    def requires_grad_(self, wanted=True):
+        """Set `requires_grad`; returns this tensor."""
+        self.requires_grad = wanted
+        return self
 
     @property
     def is_leaf(self):
@@ -321,7 +303,8 @@ class Tensor:
         if not self.is_leaf:
             raise GraphError("[copy] only leaves can be copied or pickled; use detach()")
         array = backend.of(self._data).to_host(self._data)
-        return _rebuild, (array, self.requires_grad, self.device)
+        grad = None if self.grad is None else self.grad.detach()
+        return _rebuild, (array, self.requires_grad, self.device, _role(self), grad)
 
 
 def _kind(t):
@@ -329,8 +312,49 @@ def _kind(t):
     return f"shape {t.shape}, {t.dtype}, on {t.device}"
 
 
-def _rebuild(array, requires_grad, device):
-    return Tensor(array, requires_grad=requires_grad, device=device)
+def _leaf_node(t):
+    """The node that holds a tensor's gradient; None if it never required one."""
+    return t.node if t.node is not None else getattr(t, "_frozen", None)
+
+
+def is_parameter(t):
+    """Whether a Tensor is a leaf that requires a gradient, or is frozen and did."""
+    return t.is_leaf and _leaf_node(t) is not None
+
+
+def is_kept(t):
+    """Whether a Tensor counts as state in a list of a Module: see Module."""
+    return getattr(t, "_kept", False)
+
+
+def keep(t):
+    """Let a Tensor count as state wherever a Module holds it."""
+    t._kept = True
+
+
+def move(t, array):
+    """Give a tensor another array, of any device and dtype: an in-place change, outside a graph."""
+    if not t.is_leaf:
+        t.node = None
+    t._data = array
+    t.version[0] += 1
+    node = _leaf_node(t)
+    if node is not None:
+        node.dtype = array.dtype
+
+
+def _role(t):
+    return is_parameter(t), is_kept(t)
+
+
+def _rebuild(array, requires_grad, device, role=(False, True), grad=None):
+    t = Tensor(array, device=device)
+    parameter, t._kept = role
+    if parameter or requires_grad:
+        t.requires_grad = True
+        t.grad = grad
+        t.requires_grad = requires_grad
+    return t
 
 
 def RETAIN(gradient):
@@ -393,54 +417,3 @@ def new_array(data, dtype=None, device=None):
         check_cast("Tensor", data, dtype)
     copy = home.xp.array(data, dtype=dtype, order="C")
     return copy if to is home else to.from_host(home.to_host(copy))
-
-
-class _SetMode(ContextDecorator):
-    """Sets one flag of `mode` inside a `with` block or a decorated function."""
-
-    name, value = "grad", True
-
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def _recreate_cm(self):
-        return type(self)()  # a decorated function may run in several threads at once
-
-    def __call__(self, function):
-        if inspect.isgeneratorfunction(function):
-            raise TypeError(
-                f"[{type(self).__name__}] cannot decorate a generator, whose body runs later; "
-                "use a with block inside it"
-            )
-        return super().__call__(function)
-
-    def __enter__(self):
-        self._before.append(getattr(mode, self.name))
-        setattr(mode, self.name, self.value)
-        return self
-
-    def __exit__(self, *exception):
-        setattr(mode, self.name, self._before.pop())
-
-
-class no_grad(_SetMode):
-    """Inside this block, or function if used as a decorator, nothing is recorded."""
-
-    name, value = "grad", False
-
-
-class enable_grad(_SetMode):
-    """Inside this block, or function if used as a decorator, calls are recorded again."""
-
-    name, value = "grad", True
-
-
-class debug(_SetMode):
-    """Inside this block every recorded call keeps its source line and checksums of what it saved.
-
-    A backward pass then names the line of the forward call in its errors, and notices saved
-    arrays that were changed behind the library's back (through `.data` or a NumPy alias).
-    Slow: each saved array is read twice.
-    """
-
-    name, value = "debug", True

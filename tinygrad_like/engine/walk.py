@@ -13,19 +13,11 @@ from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.modes import enable_grad, mode
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
 from tinygrad_like.engine.record import op
-from tinygrad_like.engine.tensor import (
-    RETAIN,
-    Node,
-    Tensor,
-    backend_of,
-    enable_grad,
-    mode,
-    new_node,
-    wrap,
-)
+from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, new_node, wrap
 
 _serial = attrgetter("serial")
 

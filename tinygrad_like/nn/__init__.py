@@ -1,6 +1,8 @@
 """Layers: Modules with parameters, each one formula over the ops.
 
-    module.py      Module: parameters and buffers by path, state, training mode, summary
+    module.py      Module: parameters and buffers by path, state, training mode
+    state.py       what does not fit, and what an assignment over a parameter does
+    summary.py     the table of a model
     init.py        starting values
     containers.py  ModuleList, Sequential
 
@@ -40,10 +42,11 @@ from tinygrad_like.nn.conv import (
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.embedding import Embedding
 from tinygrad_like.nn.gpt import GPT
-from tinygrad_like.nn.module import Module, StateError, StateReport
+from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
 from tinygrad_like.nn.recurrent import GRU, LSTM, RNN, detach_state
+from tinygrad_like.nn.state import StateError, StateReport
 from tinygrad_like.nn.transformer import (
     FeedForward,
     TransformerDecoder,

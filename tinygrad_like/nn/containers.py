@@ -37,6 +37,10 @@ class _Layers(Module, list):
         return self
 
     def _checked(self, layers: Iterable[Module]) -> list[Module]:
+        if not isinstance(layers, Iterable):
+            raise TypeError(
+                f"[{type(self).__name__}] got {layers!r}, expected an iterable of Modules"
+            )
         layers = list(layers)
         for layer in layers:
             if not isinstance(layer, Module):

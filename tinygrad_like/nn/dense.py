@@ -16,6 +16,7 @@ class Dense(Module):
     def __init__(self, n_in: int, n_out: int, bias: bool = True):
         self.n_in = arguments.integer("Dense", "n_in", n_in)
         self.n_out = arguments.integer("Dense", "n_out", n_out)
+        bias = arguments.flag("Dense", "bias", bias)
         self.weight = init.fan_in_uniform((self.n_in, self.n_out))
         self.bias = init.fan_in_uniform(self.n_out, self.n_in) if bias else None
 

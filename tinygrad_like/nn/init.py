@@ -13,6 +13,7 @@ from typing import Any
 
 from tinygrad_like import backend
 from tinygrad_like.engine import Tensor
+from tinygrad_like.nn import arguments
 from tinygrad_like.ops import create, random
 
 Shape = int | tuple[int, ...] | list[int]
@@ -52,11 +53,15 @@ def ones(shape: Shape) -> Tensor:
 
 def uniform(shape: Shape, low: float = 0.0, high: float = 1.0) -> Tensor:
     """U(low, high)."""
+    low = arguments.number("init.uniform", "low", low)
+    high = arguments.number("init.uniform", "high", high)
     return _parameter(float(low) + float(high - low) * random.rand(shape).data)
 
 
 def normal(shape: Shape, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """N(mean, std^2)."""
+    mean = arguments.number("init.normal", "mean", mean)
+    std = arguments.number("init.normal", "std", std)
     return _parameter(float(mean) + float(std) * random.randn(shape).data)
 
 

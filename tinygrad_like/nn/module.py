@@ -1,56 +1,38 @@
 """Module: a function with parameters, found by walking its attributes.
 
 There is no registration: what `vars(module)` holds when one asks, also inside lists, tuples and
-dicts, is what it has. A leaf Tensor that requires a gradient is a parameter, another leaf a
-buffer, and a Module a submodule. A path such as `layers.0.weight` names attributes, list indices
-and dict keys. What occurs twice (tied weights) counts once, at its first path.
+dicts, is what it has. A path such as `layers.0.weight` names attributes, list indices and dict
+keys. What occurs twice (tied weights) counts once, at its first path. Of the Tensors
+
+- a parameter is a leaf on which `requires_grad` was ever set: freezing one changes no list;
+- a buffer is another Tensor that was given to the module, or made by its name (`Tensor`,
+  `tg.zeros`), outside a forward;
+- what a forward keeps for itself (a hidden state, a logged loss) is neither. It may be assigned
+  to an attribute that held no state before, or appended to a list.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from reprlib import recursive_repr
 from textwrap import indent
 from typing import Any, TypeVar, final
 
-import numpy as np
-
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor, no_grad
+from tinygrad_like.engine import Tensor, is_kept, is_parameter, keep, mode, move, next_serial
+from tinygrad_like.nn import arguments
+from tinygrad_like.nn.state import (
+    StateError,
+    StateReport,
+    in_place_of,
+    mistyped,
+    overwrite,
+    recorded,
+    refuse_torchs,
+)
+from tinygrad_like.nn.summary import head, table
 
 Self = TypeVar("Self", bound="Module")
-SETTINGS = (bool, int, float, str, type(None))  # attributes that a module's repr shows
-
-
-@dataclass
-class StateReport:
-    """How a state differs from what a module expects; false if it does not."""
-
-    missing: list[str] = field(default_factory=list)
-    unexpected: list[str] = field(default_factory=list)
-    misshaped: dict[str, tuple[tuple, tuple]] = field(default_factory=dict)  # (got, expected)
-    mistyped: dict[str, str] = field(default_factory=dict)  # what it is, and what was expected
-
-    def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.misshaped or self.mistyped)
-
-    def __str__(self) -> str:
-        lines = [f"missing: {path}" for path in self.missing]
-        lines += [f"unexpected: {path}" for path in self.unexpected]
-        lines += [
-            f"shape: {p} is {got}, expected {want}" for p, (got, want) in self.misshaped.items()
-        ]
-        lines += [f"type: {path} is {what}" for path, what in self.mistyped.items()]
-        return "\n".join(lines)
-
-
-class StateError(ValueError):
-    """A state that does not fit a module; `.report` is the StateReport."""
-
-    def __init__(self, message: str, report: StateReport | None = None):
-        super().__init__(message)
-        self.report = report or StateReport()
+HOLDERS = (Tensor, list, tuple, dict)
 
 
 class Module:
@@ -73,6 +55,8 @@ class Module:
     """
 
     training: bool = True
+    _kept: frozenset[str] | None = None  # attributes of a forward; None until the first call
+    _registered: Mapping[str, bool] = {}  # buffers by register_buffer: whether they are saved
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         name = type(self).__name__
@@ -80,32 +64,105 @@ class Module:
 
     @final
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._kept is None:
+            self._begin()
+        running = mode.running
+        outermost = not running
+        if outermost:
+            running.append(next_serial())
         try:
             return self.forward(*args, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             _locate(error, self)
             raise
+        finally:
+            if outermost:
+                running.clear()
 
     # What it holds
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = vars(self).get(name)
+        if (type(held) is Tensor or isinstance(value, HOLDERS)) and value is not held:
+            value = self._admitted(name, held, value)
+        object.__setattr__(self, name, value)
+
+    def _admitted(self, name: str, held: Any, value: Any) -> Any:
+        """What `self.name = value` assigns, once it is known whether that is state."""
+        place, kept = f"[{type(self).__name__}] {name}", name in (self._kept or ())
+        if type(held) is Tensor and not kept:
+            value = in_place_of(held, value, place)
+        new, old = _tensors(value), [] if kept else _tensors(held)
+        start = mode.running[0] if self._kept is not None and mode.running else None
+        if start is not None or kept:
+            is_state = name in self._registered or any(is_kept(x) or is_parameter(x) for x in old)
+            if not is_state and not any(_is_new_parameter(x, start) for x in new):
+                if new and not kept:
+                    vars(self)["_kept"] = frozenset([*(self._kept or ()), name])
+                return value
+            vars(self)["_kept"] = (self._kept or frozenset()) - {name}
+        for i, x in enumerate(new):
+            if not x.is_leaf and (start is None or any(map(is_parameter, old))):
+                raise recorded(place if x is value else f"{place}, Tensor {i} in it,", x)
+            keep(x)
+        return value
+
+    def _begin(self) -> None:
+        """Before the first call: what is held by now is state, what lists get later may not be."""
+        for _, x in self._named_leaves():
+            keep(x)
+        for _, module in self.named_modules():
+            if module._kept is None:
+                vars(module)["_kept"] = frozenset()
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Set an attribute that is a buffer whatever a forward does with it.
+
+        `self.name = tensor` is enough for most. Without `persistent` the buffer is moved by `to`,
+        but is no part of the `state_dict`. TypeError for what is no Tensor, or is a parameter.
+        """
+        persistent = arguments.flag("register_buffer", "persistent", persistent)
+        held = vars(self).get(name)
+        for x in (tensor, held):
+            if isinstance(x, Tensor) and (is_parameter(x) or not x.is_leaf):
+                raise TypeError(
+                    f"[register_buffer] {name} {x.shape} is a parameter or was computed"
+                )
+        if tensor is not None:
+            if type(tensor) is not Tensor:
+                raise TypeError(
+                    f"[register_buffer] {name} is a {type(tensor).__name__}, expected a Tensor"
+                )
+            keep(tensor)
+        vars(self)["_registered"] = {**self._registered, name: persistent}
+        if self._kept is not None:
+            vars(self)["_kept"] = self._kept - {name}
+        vars(self)[name] = tensor
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
         """(path, module) of this module, whose path is "", and of all below it."""
         return ((path, x) for path, x in _walk(self) if isinstance(x, Module))
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """(path, parameter) of this module and all below it."""
-        return ((path, x) for path, x in self._named_leaves() if x.requires_grad)
+        """(path, parameter) of this module and all below it, frozen ones included."""
+        return ((path, x) for path, x in self._named_leaves() if is_parameter(x))
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """(path, buffer) of this module and all below it."""
-        return ((path, x) for path, x in self._named_leaves() if not x.requires_grad)
+        return ((path, x) for path, x in self._named_leaves() if not is_parameter(x))
 
     def _named_leaves(self) -> Iterator[tuple[str, Tensor]]:
-        # A Tensor that an op computed is an intermediate result, no state.
-        return ((path, x) for path, x in _walk(self) if isinstance(x, Tensor) and x.is_leaf)
+        for path, x in _walk(self):
+            if isinstance(x, Tensor):
+                if not x.is_leaf and not is_kept(x):
+                    raise recorded(f"[{type(self).__name__}] {path}", x)
+                yield path, x
 
     def parameters(self) -> list[Tensor]:
-        """All parameters, for an optimizer."""
+        """All parameters, for an optimizer, frozen ones included (it skips those).
+
+        Raises GraphError for a Tensor in a list that was meant as one, but was computed by an op.
+        """
         return [p for _, p in self.named_parameters()]
 
     def num_parameters(self) -> int:
@@ -115,7 +172,7 @@ class Module:
     # State
 
     def state_dict(self) -> dict[str, Tensor]:
-        """{path: a copy, without history} of all parameters and buffers.
+        """{path: a copy, without history} of all parameters and (persistent) buffers.
 
         Raises StateError if two Tensors have one path (dict keys 0 and "0").
         """
@@ -133,13 +190,15 @@ class Module:
             The StateReport of what did not fit.
 
         Raises:
-            StateError: with a full report, if strict and the state does not fit; nothing is
-                changed then.
+            StateError: with a full report, if strict and the state does not fit; and for a state
+                of PyTorch's, which `tg.interchange.load_torch` reads. Nothing is changed then.
         """
+        strict = arguments.flag("load_state_dict", "strict", strict)
         if not isinstance(state, Mapping):
             raise TypeError(
                 f"[load_state_dict] state is a {type(state).__name__}, expected a dict of arrays"
             )
+        refuse_torchs(state)
         leaves = self._leaves_by_path()
         report = StateReport([p for p in leaves if p not in state])
         values = {}
@@ -147,7 +206,7 @@ class Module:
             own = leaves.get(path)
             if own is None:
                 report.unexpected.append(path)
-            elif (problem := _mistyped(value, own)) is not None:
+            elif (problem := mistyped(value, own)) is not None:
                 report.mistyped[path] = problem
             elif tuple(value.shape) != own.shape:
                 report.misshaped[path] = tuple(value.shape), own.shape
@@ -159,14 +218,20 @@ class Module:
                 f"changed:\n{indent(str(report), '  ')}",
                 report,
             )
-        for path, value in values.items():
-            leaves[path].data[...] = value.data
-            leaves[path].version[0] += 1
+        overwrite((leaves[path], value.data) for path, value in values.items())
         return report
 
     def _leaves_by_path(self) -> dict[str, Tensor]:
         leaves: dict[str, Tensor] = {}
+        transient = {
+            id(vars(module)[name])
+            for _, module in self.named_modules()
+            for name, persistent in module._registered.items()
+            if not persistent and name in vars(module)
+        }
         for path, x in self._named_leaves():
+            if id(x) in transient:
+                continue
             if path in leaves:
                 raise StateError(f"[state_dict] two Tensors have the path {path!r}: rename one")
             leaves[path] = x
@@ -176,6 +241,7 @@ class Module:
 
     def train(self: Self, mode: bool = True) -> Self:
         """Set `.training` on this module and all below it (Dropout and BatchNorm heed it)."""
+        mode = arguments.flag("train", "mode", mode)
         for _, module in self.named_modules():
             module.training = mode
         return self
@@ -184,8 +250,25 @@ class Module:
         """`train(False)`."""
         return self.train(False)
 
+    def requires_grad_(self: Self, wanted: bool = True) -> Self:
+        """Set `requires_grad` of all parameters: False freezes them, and an optimizer skips them.
+
+        They are still parameters. A part is frozen by itself: `model.encoder.freeze()`.
+        """
+        for p in self.parameters():
+            p.requires_grad = wanted
+        return self
+
+    def freeze(self: Self) -> Self:
+        """`requires_grad_(False)`."""
+        return self.requires_grad_(False)
+
+    def unfreeze(self: Self) -> Self:
+        """`requires_grad_(True)`."""
+        return self.requires_grad_(True)
+
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Forget the gradients of all parameters, frozen ones included."""
         for p in self.parameters():
             p.zero_grad()
 
@@ -207,7 +290,7 @@ class Module:
                 continue
             moved = x.detach().to(device_or_dtype).data
             if moved is not x.data:
-                x.data = moved
+                move(x, moved)
             if x.grad is not None:
                 x.grad = x.grad.detach().to(device_or_dtype)
         return self
@@ -218,8 +301,8 @@ class Module:
     def __repr__(self) -> str:
         below = [f"({path}): {x!r}" for path, x in _held(self) if isinstance(x, Module)]
         if not below:
-            return _head(self)
-        return _head(self)[:-1] + "\n" + indent("\n".join(below), "  ") + "\n)"
+            return head(self)
+        return head(self)[:-1] + "\n" + indent("\n".join(below), "  ") + "\n)"
 
     def summary(self, *inputs: Any) -> str:
         """A table: a row for each module, with the number of parameters that it holds itself.
@@ -227,27 +310,7 @@ class Module:
         With example inputs, `forward` runs on them once (without recording, in evaluation mode)
         for the column of output shapes.
         """
-        shapes = _output_shapes(self, inputs) if inputs else {}
-        counts = {path: 0 for path, _ in self.named_modules()}
-        for path, p in self.named_parameters():
-            while path not in counts:  # a.b.weight is of the nearest module: a.b, or a, or ""
-                path = path.rpartition(".")[0]
-            counts[path] += p.size
-        rows = [["path", "layer", "output shape", "parameters"]]
-        for path, module in self.named_modules():
-            shape = shapes.get(path, "not called")
-            rows.append([path or "(model)", type(module).__name__, shape, f"{counts[path]:,}"])
-        if not inputs:
-            rows = [[path, layer, count] for path, layer, _, count in rows]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = []
-        for *texts, count in rows:
-            padded = [text.ljust(w) for text, w in zip(texts, widths, strict=False)]
-            lines.append("  ".join([*padded, count.rjust(widths[-1])]))
-        buffers = sum(b.size for _, b in self.named_buffers())
-        return "\n".join(
-            [*lines, f"total: {self.num_parameters():,} parameters, {buffers:,} in buffers"]
-        )
+        return table(self, inputs)
 
 
 # The walk
@@ -265,16 +328,52 @@ def _members(value: Any) -> list[tuple[Any, Any]]:
     return members
 
 
-def _held(value: Any, path: str = "", seen: dict | None = None) -> Iterator[tuple[str, Any]]:
-    """(path, x) of the Tensors and Modules in `value` and its containers, not in its Modules."""
+def _tensors(value: Any, seen: dict | None = None) -> list[Tensor]:
+    """The Tensors in a value and its containers, not in its Modules."""
+    if type(value) is Tensor:
+        return [value]
+    if isinstance(value, Module) or not isinstance(value, (list, tuple, dict)):
+        return []
     seen = {} if seen is None else seen
-    seen[id(value)] = value  # a container that holds itself ends here
+    if id(value) in seen:
+        return []
+    seen[id(value)] = value
+    return [t for _, x in _members(value) for t in _tensors(x, seen)]
+
+
+def _is_new_parameter(x: Tensor, start: int | None) -> bool:
+    """Whether x is a parameter that the forward that began at `start` made, not a mere input."""
+    if not is_parameter(x):
+        return False
+    return start is None or (x.node is not None and x.node.serial > start)
+
+
+def _held(module: Module) -> Iterator[tuple[str, Any]]:
+    """(path, x) of a Module's own state and Modules, also in its containers."""
+    seen: dict[int, Any] = {id(module): module}
+    begun, kept = module._kept is not None, module._kept or ()
+    for name, x in _members(module):
+        is_state = name not in kept
+        if isinstance(x, Module) or (is_state and type(x) is Tensor):
+            yield str(name), x
+        elif isinstance(x, (list, tuple, dict)):
+            for path, inner in _within(x, str(name), seen):
+                is_module = isinstance(inner, Module)
+                if is_module or (is_state and (not begun or is_kept(inner) or is_parameter(inner))):
+                    yield path, inner
+
+
+def _within(value: Any, path: str, seen: dict) -> Iterator[tuple[str, Any]]:
+    """(path, x) of the Tensors and Modules in a container and the containers in it."""
+    if id(value) in seen:
+        return  # a container that holds itself ends here
+    seen[id(value)] = value
     for name, x in _members(value):
-        here = f"{path}.{name}" if path else str(name)
+        here = f"{path}.{name}"
         if isinstance(x, (Tensor, Module)):
             yield here, x
-        elif isinstance(x, (list, tuple, dict)) and id(x) not in seen:
-            yield from _held(x, here, seen)
+        elif isinstance(x, (list, tuple, dict)):
+            yield from _within(x, here, seen)
 
 
 def _walk(module: Module, path: str = "", seen: dict | None = None) -> Iterator[tuple[str, Any]]:
@@ -282,9 +381,10 @@ def _walk(module: Module, path: str = "", seen: dict | None = None) -> Iterator[
     seen = {} if seen is None else seen  # it holds the objects, so that no id is given anew
     seen[id(module)] = module
     yield path, module
-    for here, x in _held(module, path):
+    for name, x in _held(module):
         if id(x) in seen:
             continue
+        here = f"{path}.{name}" if path else name
         if isinstance(x, Module):
             yield from _walk(x, here, seen)
         else:
@@ -312,77 +412,3 @@ def _locate(error: Exception, caller: Module) -> None:
     error._came_through = message, caller, path  # type: ignore[attr-defined]
     where = f"in model.{path}" if path else f"in {type(caller).__name__}"
     error.args = (f"{message} ({where})".lstrip(),)
-
-
-def _mistyped(value: Any, own: Tensor) -> str | None:
-    """What is wrong with the type of a value that is to be loaded into `own`, if anything is."""
-    kind = type(value)
-    raw = value.data if isinstance(value, Tensor) else value
-    if backend.of(raw) is None and not isinstance(raw, (np.ndarray, np.generic)):
-        name = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
-        return f"of type {name}, expected a Tensor or an array"
-    if not np.can_cast(raw.dtype, own.dtype, "same_kind"):
-        return f"of dtype {raw.dtype}, expected {own.dtype} or what converts to it"
-    return None
-
-
-# Tables
-
-
-def _head(module: Module) -> str:
-    """`Dense(n_in=4, n_out=2)`: the class, and the attributes that are plain settings."""
-    shown = (f"{k}={v!r}" for k, v in vars(module).items() if k != "training" and _is_setting(v))
-    return f"{type(module).__name__}({', '.join(shown)})"
-
-
-def _is_setting(value: Any) -> bool:
-    if type(value) is tuple:
-        return all(map(_is_setting, value))
-    return type(value) in SETTINGS
-
-
-def _output_shapes(model: Module, inputs: tuple) -> dict[str, str]:
-    """{path: shape of the first output} of the modules that are called when the model runs."""
-    shapes: dict[str, str] = {}
-
-    def recording(path, forward):
-        def run(*args, **kwargs):
-            out = forward(*args, **kwargs)
-            shapes.setdefault(path, _shape_text(out))
-            return out
-
-        return run
-
-    with _undone(model), no_grad():
-        for path, module in model.eval().named_modules():
-            vars(module)["forward"] = recording(path, module.forward)
-        model(*inputs)
-    return shapes
-
-
-@contextmanager
-def _undone(model: Module) -> Iterator[None]:
-    """Take back, at the end, what the block does to `training` and `forward` of the modules."""
-    before = [
-        (module, name, vars(module).get(name))
-        for _, module in model.named_modules()
-        for name in ("training", "forward")
-    ]
-    try:
-        yield
-    finally:
-        for module, name, value in before:
-            if value is None:
-                vars(module).pop(name, None)
-            else:
-                vars(module)[name] = value
-
-
-def _shape_text(out: Any) -> str:
-    """The shape of an output, or the shapes in a tuple, list or dict of them."""
-    if isinstance(out, dict):
-        return "{" + ", ".join(f"{k}: {_shape_text(v)}" for k, v in out.items()) + "}"
-    if isinstance(out, (tuple, list)):
-        return "[" + ", ".join(map(_shape_text, out)) + "]"
-    shape = getattr(out, "shape", None)
-    return type(out).__name__ if shape is None else str(tuple(shape))

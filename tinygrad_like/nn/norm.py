@@ -25,6 +25,7 @@ class BatchNorm(Module):
         self.num_features = arguments.integer("BatchNorm", "num_features", num_features)
         self.momentum = arguments.number("BatchNorm", "momentum", momentum, 0, 1)
         self.eps = arguments.number("BatchNorm", "eps", eps, 0)
+        affine = arguments.flag("BatchNorm", "affine", affine)
         self.weight = init.ones(self.num_features) if affine else None
         self.bias = init.zeros(self.num_features) if affine else None
         self.running_mean = zeros(self.num_features)
@@ -59,6 +60,7 @@ class LayerNorm(Module):
     def __init__(self, shape: int | tuple[int, ...], eps: float = 1e-5, bias: bool = True):
         self.shape = arguments.axes("LayerNorm", shape)
         self.eps = arguments.number("LayerNorm", "eps", eps, 0)
+        bias = arguments.flag("LayerNorm", "bias", bias)
         self.weight = init.ones(self.shape)
         self.bias = init.zeros(self.shape) if bias else None
 

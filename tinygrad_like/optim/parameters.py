@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor
+from tinygrad_like.engine import Tensor, is_parameter
 from tinygrad_like.engine.errors import describe
 
 # Settings lie from 0 up to, not including, these limits; the others are finite.
@@ -48,7 +48,7 @@ def check_tensors(owner, params):
 
 
 def check_trainable(owner, params):
-    """Raise unless all are floating leaves that require a gradient, each given once."""
+    """Raise unless all are floating leaves that require a gradient or are frozen, each once."""
     check_tensors(owner, params)
     for i, p in enumerate(params):
         what = f"[{owner}] params[{i}] {p.shape}"
@@ -57,7 +57,7 @@ def check_trainable(owner, params):
                 f"{what} was computed by {p.node.plan.op.name}, expected a leaf; make it "
                 "Tensor(x, requires_grad=True)"
             )
-        if not p.requires_grad:
+        if not is_parameter(p):
             raise ValueError(f"{what} does not require a gradient; pass requires_grad=True to it")
         if p.dtype.kind not in FLOATING:
             raise TypeError(f"{what} has dtype {p.dtype}, expected a real floating one")

@@ -1,0 +1,133 @@
+"""States of Modules: how one differs from what is expected, and how values take others' place."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.engine import GraphError, Tensor, is_parameter
+
+NUMBERS = (np.generic, bool, int, float, complex)
+
+
+@dataclass
+class StateReport:
+    """How a state differs from what a module expects; false if it does not."""
+
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    misshaped: dict[str, tuple[tuple, tuple]] = field(default_factory=dict)  # (got, expected)
+    mistyped: dict[str, str] = field(default_factory=dict)  # what it is, and what was expected
+    settings: dict[str, str] = field(default_factory=dict)  # what a layer has, and another has
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+    def __str__(self) -> str:
+        lines = [f"missing: {path}" for path in self.missing]
+        lines += [f"unexpected: {path}" for path in self.unexpected]
+        lines += [
+            f"shape: {p} is {got}, expected {want}" for p, (got, want) in self.misshaped.items()
+        ]
+        lines += [f"type: {path} is {what}" for path, what in self.mistyped.items()]
+        lines += [f"setting: {path} is {what}" for path, what in self.settings.items()]
+        return "\n".join(lines)
+
+
+class StateError(ValueError):
+    """A state that does not fit a module; `.report` is the StateReport."""
+
+    def __init__(self, message: str, report: StateReport | None = None):
+        super().__init__(message)
+        self.report = report or StateReport()
+
+
+def mistyped(value: Any, own: Tensor) -> str | None:
+    """What is wrong with the type of a value that is to be loaded into `own`, if anything is."""
+    kind = type(value)
+    raw = value.data if isinstance(value, Tensor) else value
+    if backend.of(raw) is None and not isinstance(raw, (np.ndarray, np.generic)):
+        name = f"{kind.__module__}.{kind.__name__}".removeprefix("builtins.")
+        return f"of type {name}, expected a Tensor or an array"
+    if not np.can_cast(raw.dtype, own.dtype, "same_kind"):
+        return f"of dtype {raw.dtype}, expected {own.dtype} or what converts to it"
+    return None
+
+
+def refuse_torchs(state: Mapping[str, Any]) -> None:
+    """Raise StateError for a state in PyTorch's layout, where a Dense weight is transposed.
+
+    It is known by the note that PyTorch leaves in its files, or by PyTorch's own tensors.
+    """
+    if getattr(state, "layout", None) == "pt":
+        what = "the state has PyTorch's layout (its file says so)"
+        fix = "; for a file that PyTorch wrote in our layout, give dict(state)"
+    elif any(type(value).__module__.partition(".")[0] == "torch" for value in state.values()):
+        what, fix = "the state holds PyTorch's tensors", ""
+    else:
+        return
+    raise StateError(
+        f"[load_state_dict] {what}, in which weights may be transposed or named otherwise; use "
+        f"tg.interchange.load_torch(model, weights){fix}; nothing was changed"
+    )
+
+
+def overwrite(pairs: Iterable[tuple[Tensor, Any]]) -> None:
+    """Copy each array into its Tensor; if one cannot be written, or Ctrl-C comes, none is."""
+    pairs = list(pairs)
+    before = [own.data.copy() for own, _ in pairs]
+    done = 0
+    try:
+        for own, array in pairs:
+            done += 1
+            own.data[...] = array
+            own.version[0] += 1
+    except BaseException:
+        for (own, _), array in zip(pairs[:done], before, strict=False):
+            if own.data.flags.writeable:
+                own.data[...] = array
+        raise
+
+
+def in_place_of(own: Tensor, value: Any, place: str) -> Any:
+    """What an attribute that holds the parameter or buffer `own` holds after `= value`.
+
+    Values of a plain Tensor go into the parameter, which stays the same object: optimizers go on.
+    """
+    if value is None:
+        return None
+    parameter = is_parameter(own)
+    if type(value) is not Tensor:
+        is_array = backend.of(value) is not None or isinstance(value, NUMBERS)
+        if not parameter and not is_array:
+            return value
+        role = "parameter" if parameter else "buffer"
+        attribute = place.split("] ")[1]
+        raise TypeError(
+            f"{place} is a {role}, got a {type(value).__name__}, which would take it out of the "
+            f"model's state; copy values with `.{attribute}.data = array`, or assign a Tensor"
+        )
+    if not parameter or is_parameter(value):
+        return value
+    if not value.is_leaf:
+        raise recorded(place, value)
+    if value.shape != own.shape:
+        raise ValueError(
+            f"{place} is a parameter of shape {own.shape}, got values of shape {value.shape}; for "
+            "another parameter in its place give it requires_grad=True"
+        )
+    if (problem := mistyped(value, own)) is not None:
+        raise TypeError(f"{place} got values {problem}")
+    own.data = value
+    return own
+
+
+def recorded(place: str, t: Any) -> GraphError:
+    """The error of a Tensor that an op computed where a parameter was meant."""
+    return GraphError(
+        f"{place} was computed by {t.node.plan.op.name} and requires a gradient, so it is no "
+        f"parameter that an optimizer could update; make it a leaf: nn.init.normal({t.shape}, "
+        "std=0.02), or Tensor(values, requires_grad=True); to keep only its values, detach() it"
+    )
