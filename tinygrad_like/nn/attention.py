@@ -11,6 +11,7 @@ from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.dense import Dense
+from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
 from tinygrad_like.ops.elementwise import tanh, where
@@ -199,6 +200,7 @@ class AdditiveAttention(Module):
     ) -> tuple[Tensor, Tensor]:
         values = keys if values is None else values
         _check_additive(query, keys, values)
+        values = like(values, self.score.weight)
         one_step = query.ndim == 2
         if one_step:
             query = expand_dims(query, 1)

@@ -6,6 +6,7 @@ Weights and biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in PyTorch.
 
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.conv import avg_pool2d, conv1d, conv2d, conv_transpose2d, max_pool2d
 from tinygrad_like.ops.reduce import mean
@@ -46,7 +47,7 @@ class Conv1D(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return conv1d(
-            x,
+            like(x, self.weight),
             self.weight,
             self.bias,
             stride=self.stride,
@@ -91,7 +92,7 @@ class Conv2D(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(
-            x,
+            like(x, self.weight),
             self.weight,
             self.bias,
             stride=self.stride,
@@ -138,7 +139,7 @@ class ConvTranspose2D(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return conv_transpose2d(
-            x,
+            like(x, self.weight),
             self.weight,
             self.bias,
             stride=self.stride,

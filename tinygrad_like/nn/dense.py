@@ -2,6 +2,7 @@
 
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.linalg import linear
 
@@ -21,4 +22,4 @@ class Dense(Module):
         self.bias = init.fan_in_uniform(self.n_out, self.n_in) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        return linear(like(x, self.weight), self.weight, self.bias)

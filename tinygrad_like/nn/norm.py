@@ -2,6 +2,7 @@
 
 from tinygrad_like.engine import Tensor, mode, no_grad
 from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.create import ones, zeros
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, normalize_channels, rms_norm
@@ -34,6 +35,7 @@ class BatchNorm(Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"[batch_norm] x is {x.shape}, expected (N, {self.num_features}, ...)")
+        x = like(x, self.running_mean)
         if not self.training:
             mean, var = self.running_mean, self.running_var
             return normalize_channels(x, mean, var, self.weight, self.bias, eps=self.eps)
@@ -65,7 +67,7 @@ class LayerNorm(Module):
         self.bias = init.zeros(self.shape) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return layer_norm(x, self.weight, self.bias, eps=self.eps)
+        return layer_norm(like(x, self.weight), self.weight, self.bias, eps=self.eps)
 
 
 class RMSNorm(Module):
@@ -82,7 +84,7 @@ class RMSNorm(Module):
         self.weight = init.ones(self.shape)
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.weight, eps=self.eps)
+        return rms_norm(like(x, self.weight), self.weight, eps=self.eps)
 
 
 class GroupNorm(Module):
@@ -103,6 +105,7 @@ class GroupNorm(Module):
         self.bias = init.zeros(self.channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = like(x, self.weight)
         return group_norm(x, self.weight, self.bias, groups=self.groups, eps=self.eps)
 
 

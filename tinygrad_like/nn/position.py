@@ -6,6 +6,7 @@ Rotary positions (Su et al. 2021) are an option of MultiHeadAttention.
 
 from tinygrad_like.engine import Tensor, backend_of
 from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.attention import angles
 
@@ -44,7 +45,7 @@ class LearnedPositions(Module):
 
     def forward(self, x: Tensor, *, offset: int = 0) -> Tensor:
         _check("LearnedPositions", x, offset, self.d_model, self.max_length)
-        return x + self.weight[offset : offset + x.shape[-2]]
+        return like(x, self.weight) + self.weight[offset : offset + x.shape[-2]]
 
 
 def _check(name, x, offset, d_model, max_length):

@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.random import dropout
 from tinygrad_like.ops.recurrent import gru, lstm, rnn
@@ -57,6 +59,7 @@ class Recurrent(Module):
         arguments.tensor(type(self).__name__, "x", x)
         for what, state in zip("hc", states, strict=False):
             self._check_state(what, state, x)
+        x, states = self._cast(x), tuple(map(self._cast, states))
         ends = []
         outs: list[Tensor] = []
         for i, (k, direction, p) in enumerate(self.directions()):
@@ -72,6 +75,11 @@ class Recurrent(Module):
             outs.append(out)
             ends.append(end)
         return _joined(outs), [stack(states) for states in zip(*ends, strict=True)]
+
+    def _cast(self, x: Any) -> Any:
+        """An input in the dtype of the parameters; integers are left for the op to refuse."""
+        is_float = getattr(getattr(x, "dtype", None), "kind", "") in FLOATING
+        return like(x, self.layers[0]["forward"]["weight"]) if is_float else x
 
     def _check_state(self, what: str, state: Any, x: Tensor) -> None:
         if state is None:

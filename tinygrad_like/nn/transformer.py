@@ -15,6 +15,7 @@ from tinygrad_like.nn.activation import GELU, ReLU, SiLU
 from tinygrad_like.nn.attention import KeyValueCache, MultiHeadAttention
 from tinygrad_like.nn.containers import ModuleList
 from tinygrad_like.nn.dense import Dense
+from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.norm import Dropout, LayerNorm
 
@@ -79,6 +80,8 @@ class TransformerEncoderLayer(Module):
         causal: bool = False,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
+        x = like(x, self.norm1.weight)
+
         def attend(x):
             return self.dropout(self.attention(x, mask=mask, causal=causal, cache=cache))
 
@@ -129,6 +132,8 @@ class TransformerDecoderLayer(Module):
         memory_mask: Any = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
+        x = like(x, self.norm1.weight)
+
         def attend(x):
             return self.dropout(self.attention(x, mask=mask, causal=causal, cache=cache))
 

@@ -1,0 +1,48 @@
+"""The dtype of a layer is that of its parameters: inputs of another dtype are cast to it."""
+
+import functools
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+
+from tinygrad_like.backend import FLOATING, is_half
+from tinygrad_like.engine import Tensor, astype, mode
+
+
+def like(x: Any, weight: Tensor) -> Any:
+    """The input `x` of a layer in the dtype of its `weight`, so that the output has it, too.
+
+    Integers and floats are cast; the cast is recorded, so a gradient returns in the dtype of `x`.
+    Where digits are lost, as of float64 images in a float32 model, it is said once in a process.
+    Under `autocast` half types stay: there products have them. All else is left for the op to see.
+    """
+    if type(x) is Tensor and x._data.dtype is weight._data.dtype:
+        return x
+    return _cast(x, weight._data.dtype)
+
+
+def _cast(x, dtype):
+    given = getattr(x, "dtype", None)
+    if not isinstance(given, np.dtype) or given == dtype or dtype.kind not in FLOATING:
+        return x
+    if given.kind not in FLOATING:
+        return astype(x, dtype=dtype) if given.kind in "biu" else x
+    if is_half(given) and mode.autocast is not None:
+        return x
+    if not np.can_cast(given, dtype):
+        _say_that_digits_are_lost(given, dtype)
+    return astype(x, dtype=dtype)
+
+
+@functools.cache
+def _say_that_digits_are_lost(given, dtype):
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(__package__):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(
+        f"[nn] a layer of {dtype} parameters got {given} input and computes in {dtype}; give it "
+        f"x.astype({str(dtype)!r}), or cast the model by .to({str(given)!r}). This is said once.",
+        stacklevel=level,
+    )
