@@ -155,7 +155,9 @@ def test_a_plain_file_of_others_loads_flat(path):
     from safetensors.numpy import save_file
 
     save_file({"a/b": np.arange(3), "c": np.ones(2, np.float16)}, path, {"format": "pt"})
-    assert_same(io.load(path), {"a/b": np.arange(3), "c": np.ones(2, np.float16)})
+    found = io.load(path)
+    assert found.layout == "pt"
+    assert_same(dict(found), {"a/b": np.arange(3), "c": np.ones(2, np.float16)})
 
 
 def test_equal_states_give_equal_bytes(path, tmp_path):

@@ -47,7 +47,7 @@ def load_torch(module: Module, weights: Any) -> None:
     _load("load_torch", module, _all_links("load_torch", module), state)
 
 
-def to_torch(module: Module) -> dict[str, np.ndarray]:
+def to_torch(module: Module) -> io.State:
     """The weights of `module` as NumPy arrays with PyTorch's names and layouts.
 
     `torch_model.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(module).items()})`
@@ -55,11 +55,12 @@ def to_torch(module: Module) -> dict[str, np.ndarray]:
 
     Raises TypeError for a layer of `tg.nn` whose counterpart is not known.
     """
-    return {
+    arrays = {
         name: np.array(array, order="C")
         for link in _all_links("to_torch", module)
         for name, array in zip(link.theirs, link.write(*map(_host, link.ours)), strict=True)
     }
+    return io.State(arrays, layout="pt")
 
 
 # What is the same, layer by layer

@@ -49,6 +49,18 @@ METADATA = "tinygrad_like"
 ARRAY, TUPLE = "/array", "/tuple"
 
 
+class State(dict):
+    """A dict of arrays that may have another library's layout: of a file that `save` did not write.
+
+    `layout` is "pt" for PyTorch's, "unknown" for a file that does not say (PyTorch's most often do
+    not). `dict(state)` is without it.
+    """
+
+    def __init__(self, arrays, layout):
+        super().__init__(arrays)
+        self.layout = layout
+
+
 class FileError(ValueError):
     """A file that cannot be loaded as it is: truncated, altered or of another format."""
 
@@ -72,7 +84,9 @@ def save(path, state):
         raise TypeError(f"[save] state is a {type(state).__name__}, expected a dict")
     arrays: dict[str, np.ndarray] = {}
     tree = _encode(state, (), arrays)
-    metadata = {"tree": tree, "crc32": _checksum(tree, arrays)}
+    layout = state.layout if isinstance(state, State) else None
+    metadata = {"tree": tree} if layout is None else {"tree": tree, "layout": layout}
+    metadata["crc32"] = _checksum(tree if layout is None else [tree, layout], arrays)
     _write(path, to_bytes(arrays, {METADATA: json.dumps(metadata)}))
 
 
@@ -89,16 +103,18 @@ def load(path):
     if METADATA not in metadata:
         if any(text.startswith('{"tree"') for text in metadata.values()):
             raise _altered(path, f"the name of its metadata is not {METADATA!r}")
-        return arrays
+        layout = metadata.get("format", "unknown")
+        return State(arrays, layout) if layout in ("pt", "unknown") else arrays
     try:
         ours = json.loads(metadata[METADATA])
-        tree, checksum = ours["tree"], ours["crc32"]
-    except (ValueError, TypeError, KeyError):
+        tree, checksum, layout = ours["tree"], ours["crc32"], ours.get("layout")
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise _altered(path, "its metadata cannot be read") from None
-    found = _checksum(tree, arrays)
+    found = _checksum(tree if layout is None else [tree, layout], arrays)
     if checksum != found:
         raise _altered(path, f"its CRC32 is {found}, expected {checksum}")
-    return _decode(tree, arrays)
+    state = _decode(tree, arrays)
+    return state if layout is None else State(state, layout)
 
 
 class Checkpoint:

@@ -59,11 +59,14 @@ def mistyped(value: Any, own: Tensor) -> str | None:
 def refuse_torchs(state: Mapping[str, Any]) -> None:
     """Raise StateError for a state in PyTorch's layout, where a Dense weight is transposed.
 
-    It is known by the note that PyTorch leaves in its files, or by PyTorch's own tensors.
+    It is known by its file, which `tg.io.save` did not write, or by PyTorch's own tensors.
     """
-    if getattr(state, "layout", None) == "pt":
-        what = "the state has PyTorch's layout (its file says so)"
-        fix = "; for a file that PyTorch wrote in our layout, give dict(state)"
+    layout = getattr(state, "layout", None)
+    if layout is not None:
+        what = "the state has PyTorch's layout"
+        if layout != "pt":
+            what = "the state is from a file that tg.io.save did not write, but perhaps PyTorch"
+        fix = ", or, if you know that the file has our layout, give dict(state)"
     elif any(type(value).__module__.partition(".")[0] == "torch" for value in state.values()):
         what, fix = "the state holds PyTorch's tensors", ""
     else:
