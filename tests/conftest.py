@@ -5,6 +5,7 @@ from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 from tinygrad_like.engine import OPS
+from tinygrad_like.nn import dtype
 
 # The files that run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
 EMULATED = "test_cuda_", "test_planted_bugs", "test_bench_cuda", "test_learn_cuda"
@@ -31,3 +32,9 @@ def only_the_librarys_ops():
 def the_same_random_numbers():
     """A test alone sees the random numbers that it sees among all."""
     tg.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def the_same_warnings():
+    """A test alone sees the warnings that it sees among all: those said once are said again."""
+    dtype._say_that_digits_are_lost.cache_clear()

@@ -54,7 +54,7 @@ def test_gradients_of_both_sides_are_the_same_in_float64(bench, task, tmp_path):
     expected = copy.deepcopy(ours)  # PyTorch's gradients under our names
     grads = {k: p.grad for k, p in theirs.named_parameters() if p.grad is not None}
     zeros = {k: torch.zeros_like(p) for k, p in theirs.named_parameters()}
-    load_torch(expected, zeros | grads)
+    load_torch(expected, zeros | grads, activation="gelu_tanh", norm_first=True)
     expected = dict(expected.named_parameters())
     for path, p in ours.named_parameters():
         np.testing.assert_allclose(

@@ -11,6 +11,7 @@ from tinygrad_like.nn import StateError
 torch = pytest.importorskip("torch", reason="torch, the other side, is not installed")
 T = torch.nn
 
+SAID = {"activation": "relu", "norm_first": False}  # PyTorch's defaults, as in the layers below
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-10}
 
 
@@ -159,13 +160,14 @@ def assert_agree(ours, theirs, x, dtype):
         np.testing.assert_allclose(found, expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["module", "state_dict"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_with_torchs_weights_computes_what_torch_does(name, dtype):
+def test_a_layer_with_torchs_weights_computes_what_torch_does(name, dtype, whole):
     make, make_torch, shape = LAYERS[name]
     theirs = randomize(make_torch()).to(getattr(torch, dtype.__name__))
     ours = make().to(dtype)
-    load_torch(ours, theirs.state_dict())
+    load_torch(ours, theirs if whole else theirs.state_dict(), **({} if whole else SAID))
     assert_agree(ours, theirs, an_input(shape, dtype), dtype)
 
 
@@ -177,7 +179,7 @@ def test_torch_takes_our_weights_and_gives_them_back(name):
     assert all(v.is_contiguous() for v in weights.values())
     theirs.load_state_dict(weights)  # strict, as PyTorch is by default
     assert_agree(ours, theirs, an_input(shape, np.float32), np.float32)
-    load_torch(again, to_torch(ours))
+    load_torch(again, to_torch(ours), **SAID)
     assert {k: v.numpy().tobytes() for k, v in again.state_dict().items()} == {
         k: v.numpy().tobytes() for k, v in ours.state_dict().items()
     }
@@ -190,16 +192,16 @@ def test_every_layer_that_is_known_is_tested():
 
 
 @pytest.mark.parametrize(
-    "make",
+    ("make", "activation"),
     [
-        lambda: nn.AdditiveAttention(2, 3, 4),
-        lambda: nn.GPT(5, 4, 4, 2, 2),
-        lambda: nn.TransformerDecoder(4, 2, 6, 2),
+        (lambda: nn.AdditiveAttention(2, 3, 4), None),
+        (lambda: nn.GPT(5, 4, 4, 2, 2), "gelu_tanh"),
+        (lambda: nn.TransformerDecoder(4, 2, 6, 2), "gelu"),
     ],
 )
-def test_the_weights_of_what_is_made_of_layers_are_all_known(make):
+def test_the_weights_of_what_is_made_of_layers_are_all_known(make, activation):
     ours, again = make(), make()
-    load_torch(again, to_torch(ours))
+    load_torch(again, to_torch(ours), activation=activation, norm_first=True)
     state = again.state_dict()
     for path, value in ours.state_dict().items():
         np.testing.assert_array_equal(state[path].numpy(), value.numpy(), err_msg=path)
@@ -271,7 +273,7 @@ def test_loading_converts_the_dtype():
 
 def test_loading_counts_as_a_change_in_place():
     ours, theirs = nn.Dense(2, 2), T.Linear(2, 2)
-    y = ours(Tensor(np.ones((1, 2)), requires_grad=True))
+    y = ours(tg.ones((1, 2), requires_grad=True))
     load_torch(ours, theirs.state_dict())
     with pytest.raises(tg.GraphError, match="changed in place"):
         y.sum().backward()
@@ -411,7 +413,7 @@ def test_additions_to_a_known_layer_are_linked_or_named():
 @pytest.mark.parametrize(
     ("weights", "error", "message"),
     [
-        ([1], TypeError, "[load_torch] weights are a list, expected a path or a dict"),
+        ([1], TypeError, "[load_torch] weights are a list, expected a path, a dict or a module"),
         ("/nowhere.safetensors", FileNotFoundError, "/nowhere.safetensors"),
     ],
 )

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "nn.module": ["backend", "engine", "nn.arguments", "nn.state", "nn.summary"],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
-    "interchange": ["engine", "io", "nn"],
+    "torch_settings": ["nn"],
+    "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "losses", "nn", "optim"],
     "": (
         "backend engine ops functional gradcheck losses optim data io interchange nn doctor "

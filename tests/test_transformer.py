@@ -12,6 +12,7 @@ import pytest
 import tinygrad_like as tg
 from tinygrad_like import Tensor, nn
 from tinygrad_like.interchange import load_torch
+from tinygrad_like.torch_settings import activation
 
 try:
     import torch
@@ -39,8 +40,7 @@ def with_equal_weights(ours, theirs):
     with torch.no_grad():
         for p in theirs.double().parameters():
             p.copy_(torch.tensor(rng.standard_normal(p.shape) * 0.3))
-    state = {path: p.numpy() for path, p in theirs.state_dict().items()}
-    load_torch(ours.to(np.float64), state)
+    load_torch(ours.to(np.float64), theirs)
     return ours, theirs
 
 
@@ -57,7 +57,8 @@ def compare(ours, theirs, arrays, mine, yours):
         close(t.grad, u.grad, f"the gradient of input {i}")
     expected = {path: p.grad.numpy() for path, p in theirs.named_parameters()}
     holder = copy.deepcopy(ours)
-    load_torch(holder, expected)
+    layer = next(m for _, m in ours.named_modules() if hasattr(m, "norm_first"))
+    load_torch(holder, expected, activation=activation(layer), norm_first=layer.norm_first)
     expected = {path: p.numpy() for path, p in holder.state_dict().items()}
     found = dict(ours.named_parameters())
     assert found.keys() == expected.keys()

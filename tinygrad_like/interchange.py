@@ -18,33 +18,67 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_like import io, nn
+from tinygrad_like import io, nn, torch_settings
 from tinygrad_like.engine import Tensor
+from tinygrad_like.nn import arguments
 from tinygrad_like.nn.module import Module, _held
 from tinygrad_like.nn.state import StateError, StateReport, mistyped, overwrite
 
 
-def load_torch(module: Module, weights: Any) -> None:
+def load_torch(
+    module: Module,
+    weights: Any,
+    *,
+    activation: str | None = None,
+    norm_first: bool | None = None,
+) -> None:
     """Copy the weights of a PyTorch model into `module`, of the same structure.
 
     Args:
         module: has our layers (Dense for Linear, Conv2D for Conv2d, ...) at the same attribute
             paths. Modules of your own, and lists of them, may lie between.
-        weights: a safetensors file (`safetensors.torch.save_file(model.state_dict(), path)`), or
-            a dict of arrays or tensors with PyTorch's names, such as `model.state_dict()`. They
-            are converted to the dtype and device of the parameters.
+        weights: the PyTorch module itself; or its weights alone, as a safetensors file
+            (`safetensors.torch.save_file(model.state_dict(), path)`) or a dict of arrays or
+            tensors with PyTorch's names, such as `model.state_dict()`. They are converted to the
+            dtype and device of the parameters.
+        activation, norm_first: of the transformer layers in PyTorch. Weights alone do not say
+            them, and the defaults differ ("relu" and False there, "gelu" and True here), so they
+            must be given with weights alone.
 
-    `num_batches_tracked` of batch norms is passed over. Of tied weights one name is enough.
+    Of a PyTorch module all settings that change an output are compared with those of our layers:
+    also `eps`, strides, the number of heads, the nonlinearity. Of weights alone they are taken on
+    trust. `num_batches_tracked` of batch norms is passed over. Of tied weights one name is enough.
+
+    >>> load_torch(model, path, activation="relu", norm_first=False)  # doctest: +SKIP
 
     Raises:
-        StateError: with a full report of what is missing, unexpected, or of another shape or type,
-            by PyTorch's names; nothing is changed then.
+        StateError: with a full report of what is missing, unexpected, or of another shape, type or
+            setting, by PyTorch's names, or if an argument is needed; nothing is changed then.
         FileError: for a file that is no safetensors file, or damaged.
         TypeError: for a layer of `tg.nn` whose counterpart is not known.
     """
+    said = {"activation": activation, "norm_first": norm_first}
+    if activation is not None and activation not in torch_settings.CHOICES:
+        raise ValueError(
+            f"[load_torch] activation is {activation!r}, expected one of {torch_settings.CHOICES}"
+        )
+    if norm_first is not None:
+        arguments.flag("load_torch", "norm_first", norm_first)
+    theirs = None
+    if hasattr(weights, "named_modules") and not isinstance(weights, Module):
+        theirs, weights = weights, weights.state_dict()
     state = _read_state("load_torch", weights)
+    unsaid = torch_settings.unsaid(module, said) if theirs is None else []
+    if unsaid:
+        example = {"activation": 'activation="relu"', "norm_first": "norm_first=False"}
+        raise StateError(
+            f"[load_torch] weights alone do not say {' and '.join(unsaid)} of the transformer "
+            "layers in PyTorch: give the PyTorch module itself, or "
+            f"{', '.join(example[name] for name in unsaid)} (PyTorch's default), if it has that"
+        )
+    report = StateReport(settings=torch_settings.differences(module, theirs, said))
     state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    _load("load_torch", module, _all_links("load_torch", module), state)
+    _load("load_torch", module, _all_links("load_torch", module), state, report)
 
 
 def to_torch(module: Module) -> io.State:
@@ -168,19 +202,8 @@ def attention(layer: nn.MultiHeadAttention) -> list[Link]:
 
 def transformer_layer(layer: Any) -> list[Link]:
     """The sublayers of an encoder or decoder layer under PyTorch's names."""
-    parts = {
-        "self_attn": layer.attention,
-        "multihead_attn": getattr(layer, "cross_attention", None),
-        "linear1": layer.feed_forward.up,
-        "linear2": layer.feed_forward.down,
-        **{name: getattr(layer, name, None) for name in ("norm1", "norm2", "norm3")},
-    }
-    return [
-        link
-        for name, part in parts.items()
-        if part is not None
-        for link in below(name, links_of(part))
-    ]
+    parts = torch_settings.parts(layer)
+    return [link for name, part in parts.items() for link in below(name, links_of(part))]
 
 
 LINKS: dict[type, Callable[[Any], list[Link]]] = {
@@ -252,7 +275,7 @@ def load_gpt2(model: nn.GPT, weights: Any) -> None:
     state = _read_state("load_gpt2", weights)
     passed = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
     state = {k.removeprefix("transformer."): v for k, v in state.items() if not k.endswith(passed)}
-    _load("load_gpt2", model, _gpt2_links(model), state)
+    _load("load_gpt2", model, _gpt2_links(model), state, StateReport())
 
 
 def _gpt2_links(model: nn.GPT) -> list[Link]:
@@ -290,15 +313,17 @@ def _read_state(name: str, weights: Any) -> Mapping:
     state = io.load(weights) if isinstance(weights, (str, os.PathLike)) else weights
     if not isinstance(state, Mapping):
         raise TypeError(
-            f"[{name}] weights are a {type(weights).__name__}, expected a path or a dict"
+            f"[{name}] weights are a {type(weights).__name__}, expected a path, a dict or a module "
+            "of PyTorch's"
         )
     return state
 
 
-def _load(name: str, module: Module, links: list[Link], state: Mapping) -> None:
+def _load(
+    name: str, module: Module, links: list[Link], state: Mapping, report: StateReport
+) -> None:
     """Check everything that `links` ask of `state`, then copy it."""
     state = {k: _host(v) for k, v in state.items()}
-    report = StateReport()
     links = _without_ties(links, state, report)
     for link in links:
         likes = link.write(*map(_host, link.ours))
