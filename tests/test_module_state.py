@@ -8,6 +8,7 @@ import pytest
 
 import tinygrad_like as tg
 from tinygrad_like import nn, optim
+from tinygrad_like.engine import mode
 
 COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
 
@@ -276,6 +277,40 @@ def test_a_computed_tensor_in_a_list_is_refused_when_it_matters():
     for ask in (model.parameters, model.state_dict, lambda: model(tg.ones((1, 2)))):
         with pytest.raises(tg.GraphError, match=r"ws\.0 was computed by multiply"):
             ask()
+
+
+@pytest.mark.parametrize("value", [
+    lambda w: w * 0.5, lambda w: (w * 0.5).detach(), lambda w: w.numpy(), lambda w: tg.ones(2)
+])  # fmt: skip
+def test_a_parameter_in_a_list_is_not_lost_without_a_word(value):
+    model = nn.Sequential(nn.LSTM(2, 2), nn.Dense(2, 2))
+    model[1].ws = [tg.ones(2, requires_grad=True), {"a": tg.ones(2, requires_grad=True)}]
+    x = tg.ones((1, 3, 2))
+    model[0](x)
+    model[1](x)
+    own = model[1].ws[1]["a"]
+    model[1].ws[1]["a"] = value(own)
+    for ask in (model.parameters, model.state_dict, model[1].zero_grad):
+        with pytest.raises(nn.StateError, match=r"\[Dense\] ws\.1\.a held a parameter and now"):
+            ask()
+    repr(model)
+    model[1].ws[1]["a"] = tg.ones(3, requires_grad=True)
+    assert "1.ws.1.a" in paths(model)[0]
+    model[1].ws.pop()
+    assert "1.ws.1.a" not in paths(model)[0]
+    model[1].ws = [tg.ones(2), {"a": tg.ones(2)}]
+    assert "1.ws.1.a" in paths(model)[1]
+
+
+def test_an_interrupted_call_leaves_nothing_behind():
+    class Interrupted(nn.Module):
+        def forward(self, x):
+            raise KeyboardInterrupt
+
+    model = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        model(1)
+    assert not mode.running
 
 
 def test_a_forward_cannot_put_a_computed_tensor_over_a_parameter():

@@ -27,6 +27,7 @@ from tinygrad_like.nn.state import (
     mistyped,
     overwrite,
     recorded,
+    refuse_loss,
     refuse_torchs,
 )
 from tinygrad_like.nn.summary import head, table
@@ -56,6 +57,7 @@ class Module:
 
     training: bool = True
     _kept: frozenset[str] | None = None  # attributes of a forward; None until the first call
+    _listed: frozenset[str] = frozenset()  # paths in lists that held parameters at the first call
     _registered: Mapping[str, bool] = {}  # buffers by register_buffer: whether they are saved
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -68,9 +70,9 @@ class Module:
             self._begin()
         running = mode.running
         outermost = not running
-        if outermost:
-            running.append(next_serial())
         try:
+            if outermost:
+                running.append(next_serial())
             return self.forward(*args, **kwargs)
         except (ValueError, TypeError, IndexError) as error:
             _locate(error, self)
@@ -105,6 +107,9 @@ class Module:
             if not x.is_leaf and (start is None or any(map(is_parameter, old))):
                 raise recorded(place if x is value else f"{place}, Tensor {i} in it,", x)
             keep(x)
+        listed = self._listed - {p for p in self._listed if p.partition(".")[0] == name}
+        if len(listed) < len(self._listed):
+            vars(self)["_listed"] = listed
         return value
 
     def _begin(self) -> None:
@@ -113,7 +118,12 @@ class Module:
             keep(x)
         for _, module in self.named_modules():
             if module._kept is None:
-                vars(module)["_kept"] = frozenset()
+                listed = frozenset(
+                    path
+                    for path, x in _held(module)
+                    if "." in path and type(x) is Tensor and is_parameter(x)
+                )
+                vars(module).update(_kept=frozenset(), _listed=listed)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Set an attribute that is a buffer whatever a forward does with it.
@@ -153,7 +163,10 @@ class Module:
 
     def _named_leaves(self) -> Iterator[tuple[str, Tensor]]:
         for path, x in _walk(self):
-            if isinstance(x, Tensor):
+            if isinstance(x, Module):
+                for name in x._listed:
+                    refuse_loss(f"[{type(x).__name__}] {name}", _at(x, name))
+            else:
                 if not x.is_leaf and not is_kept(x):
                     raise recorded(f"[{type(self).__name__}] {path}", x)
                 yield path, x
@@ -361,6 +374,14 @@ def _held(module: Module) -> Iterator[tuple[str, Any]]:
                 is_module = isinstance(inner, Module)
                 if is_module or (is_state and (not begun or is_kept(inner) or is_parameter(inner))):
                     yield path, inner
+
+
+def _at(module: Module, path: str) -> Any:
+    """What a path leads to in the containers of a Module; None if it ends before."""
+    value: Any = module
+    for step in path.split("."):
+        value = {str(name): x for name, x in _members(value)}.get(step)
+    return value
 
 
 def _within(value: Any, path: str, seen: dict) -> Iterator[tuple[str, Any]]:

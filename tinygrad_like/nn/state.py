@@ -8,6 +8,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.engine import GraphError, Tensor, is_parameter
+from tinygrad_like.engine.errors import describe
 
 NUMBERS = (np.generic, bool, int, float, complex)
 
@@ -89,7 +90,7 @@ def overwrite(pairs: Iterable[tuple[Tensor, Any]]) -> None:
             own.version[0] += 1
     except BaseException:
         for (own, _), array in zip(pairs[:done], before, strict=False):
-            if own.data.flags.writeable:
+            if getattr(own.data.flags, "writeable", True):
                 own.data[...] = array
         raise
 
@@ -125,6 +126,16 @@ def in_place_of(own: Tensor, value: Any, place: str) -> Any:
         raise TypeError(f"{place} got values {problem}")
     own.data = value
     return own
+
+
+def refuse_loss(place: str, x: Any) -> None:
+    """Raise StateError if a place in a list that held a parameter now holds other values."""
+    if (isinstance(x, Tensor) and not is_parameter(x)) or isinstance(x, (np.ndarray, *NUMBERS)):
+        raise StateError(
+            f"{place} held a parameter and now holds {describe(x)} that no optimizer could update; "
+            "copy values into the parameter with `.data = values`, put a Tensor with "
+            "requires_grad=True in its place, or, if it is meant, assign the whole list anew"
+        )
 
 
 def recorded(place: str, t: Any) -> GraphError:
