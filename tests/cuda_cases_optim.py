@@ -24,7 +24,8 @@ def _case(name, states, *settings, none=(), n=300):
     return Case(label, "optim.cu", call, make)
 
 
-_adam = partial(_case, "adam_", 2, 0.01, 0.9, 0.999, 1e-8)
+_amsgrad = partial(_case, "adam_", 3, 0.01, 0.9, 0.999, 1e-8)
+_adam = partial(_amsgrad, none=(2,))
 CASES = [
     _case("sgd_", 1, 0.1, 0.0, False, 0.01, none=(0,)),
     _case("sgd_", 1, 0.1, 0.9, False, 0.0),
@@ -32,6 +33,7 @@ CASES = [
     _adam(0.1, True, 1),
     _adam(0.1, False, 7),
     _adam(0.0, False, 1, n=0),
+    _amsgrad(0.1, True, 3),
     _case("rmsprop_", 2, 0.01, 0.99, 1e-8, 0.0, 0.01, none=(1,)),
     _case("rmsprop_", 2, 0.01, 0.99, 1e-8, 0.9, 0.0),
     _case("adagrad_", 1, 0.01, 1e-10, 0.01),

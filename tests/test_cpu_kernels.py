@@ -226,8 +226,9 @@ def test_sums_of_large_arrays(shape, axis, keepdims):
 
 
 STEPS = [
-    ("adam_", "p g m v", (1e-3, 0.9, 0.999, 1e-8, 0.01, True, 3)),
-    ("adam_", "p g m v", (1e-3, 0.9, 0.999, 1e-8, 0.01, False, 3)),
+    ("adam_", "p g m v -", (1e-3, 0.9, 0.999, 1e-8, 0.01, True, 3)),
+    ("adam_", "p g m v -", (1e-3, 0.9, 0.999, 1e-8, 0.01, False, 3)),
+    ("adam_", "p g m v u", (1e-3, 0.9, 0.999, 1e-8, 0.01, False, 3)),
     ("sgd_", "p g m", (0.1, 0.9, False, 0.01)),
     ("sgd_", "p g m", (0.1, 0.9, True, 0.0)),
     ("sgd_", "p g -", (0.1, 0.0, False, 0.1)),
@@ -243,7 +244,8 @@ STEPS = [
 def test_optimizer_steps(step, dtype, n):
     name, state, rates = step
     normal = Normal(dtype)
-    arrays = {"p": normal(n), "g": normal(n), "m": normal(n), "v": np.abs(normal(n)), "-": None}
+    arrays = {"p": normal(n), "g": normal(n), "m": normal(n), "-": None}
+    arrays |= {"v": np.abs(normal(n)), "u": np.abs(normal(n))}
     ours = [arrays[key] for key in state.split()]
     exact = [None if a is None else a.astype(np.float64) for a in ours]
     getattr(cpu, name)(*ours, *rates)

@@ -71,7 +71,9 @@ def test_what_fits_arrives_as_the_types_of_the_signature(kernel):
 
 def test_python_numbers_never_travel_as_float64(kernel, monkeypatch):
     seen = {}
-    monkeypatch.setattr(emulator.TARGET, "load", lambda k: lambda g, b, v, s: seen.update(values=v))
+    monkeypatch.setattr(
+        emulator.TARGET, "load", lambda k: lambda g, b, v, s: lambda: seen.update(values=v)
+    )
     kernel(1, 32, *arguments())
     types_ = [type(value) for value, _ in seen["values"]]
     assert types_[4:9] == [

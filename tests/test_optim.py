@@ -25,6 +25,8 @@ ROWS = [  # class, settings (torch's are the same)
     ("Adam", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-6, "weight_decay": 0.1}),
     ("AdamW", {}),
     ("AdamW", {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-6, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.1, "betas": (0.9, 0.5), "amsgrad": True}),
+    ("AdamW", {"lr": 0.1, "betas": (0.9, 0.5), "amsgrad": True}),
     ("RMSprop", {}),
     ("RMSprop", {"lr": 0.1, "alpha": 0.9, "eps": 1e-6, "momentum": 0.9, "weight_decay": 0.1}),
     ("Adagrad", {}),
@@ -189,7 +191,7 @@ def other_settings(**changes):
         (broken_state(buffers={"m": np.zeros((3, 4))}), r"has shape \(3, 4\) in it"),
         (
             broken_state(buffers={"s": np.zeros((4, 3))}),
-            r"has \['s'\] in it, expected \('m', 'v'\)",
+            r"has \['s'\] in it, expected \('m', 'v', 'largest'\)",
         ),
         (other_settings(lr=-1.0), "lr is -1.0"),
         (other_settings(momentum=0.9), "it has settings .*'momentum'"),

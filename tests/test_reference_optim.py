@@ -18,8 +18,9 @@ def sgd(param, grad, state, step, momentum=0.0, nesterov=False, weight_decay=0.0
     k.sgd_(param, grad, velocity, LR, momentum, nesterov, weight_decay)
 
 
-def adam(param, grad, state, step, decoupled=False, weight_decay=0.0):
-    k.adam_(param, grad, *state, LR, 0.9, 0.99, 1e-8, weight_decay, decoupled, step)
+def adam(param, grad, state, step, decoupled=False, weight_decay=0.0, amsgrad=False):
+    largest = state[2] if amsgrad else None
+    k.adam_(param, grad, *state[:2], largest, LR, 0.9, 0.99, 1e-8, weight_decay, decoupled, step)
 
 
 def rmsprop(param, grad, state, step, momentum=0.0, weight_decay=0.0):
@@ -39,6 +40,8 @@ ROWS = [  # our step, its options, torch's optimizer, the options that only torc
     (adam, {}, "Adam", ADAM),
     (adam, {"weight_decay": 0.1}, "Adam", ADAM),
     (adam, {"weight_decay": 0.1, "decoupled": True}, "AdamW", ADAM),
+    (adam, {"amsgrad": True}, "Adam", ADAM),
+    (adam, {"weight_decay": 0.1, "decoupled": True, "amsgrad": True}, "AdamW", ADAM),
     (rmsprop, {"weight_decay": 0.1}, "RMSprop", {"alpha": 0.95}),
     (rmsprop, {"momentum": 0.9}, "RMSprop", {"alpha": 0.95}),
     (adagrad, {"weight_decay": 0.1}, "Adagrad", {}),
@@ -51,13 +54,13 @@ every_row = pytest.mark.parametrize(
 
 
 def start(dtype):
-    """(param, gradients of all steps, two states); the first gradient of all is 0."""
+    """(param, gradients of all steps, three states); the first gradient of all is 0."""
     rng = np.random.default_rng(0)
     param = rng.standard_normal((4, 5)).astype(dtype)
     grads = rng.standard_normal((STEPS, 4, 5)).astype(dtype)
     grads[:, 0, 0] = 0
     state_dtype = np.float32 if dtype == np.float16 else dtype
-    return param, grads, (np.zeros((4, 5), state_dtype), np.zeros((4, 5), state_dtype))
+    return param, grads, [np.zeros((4, 5), state_dtype) for _ in range(3)]
 
 
 def run(step_, options, dtype):
@@ -96,14 +99,14 @@ def test_lower_precision_follows_double(step_, options, torch_name, torch_option
 @every_row
 def test_a_parameter_without_elements_is_left_alone(step_, options, torch_name, torch_options):
     empty = np.empty((0, 3), np.float32)
-    step_(empty, empty.copy(), (empty.copy(), empty.copy()), 1, **options)
+    step_(empty, empty.copy(), [empty.copy() for _ in range(3)], 1, **options)
     assert (empty.shape, empty.dtype) == ((0, 3), np.float32)
 
 
 def test_adams_first_step_is_lr_times_the_sign():
     param, grad = np.zeros(3), np.array([5.0, -1e-3, 0.0])
     m, v = np.zeros(3), np.zeros(3)
-    k.adam_(param, grad, m, v, 0.1, 0.9, 0.999, 1e-12, 0.0, False, 1)
+    k.adam_(param, grad, m, v, None, 0.1, 0.9, 0.999, 1e-12, 0.0, False, 1)
     np.testing.assert_allclose(param, [-0.1, 0.1, 0.0], rtol=1e-8)
     np.testing.assert_allclose(m, 0.1 * grad)
     np.testing.assert_allclose(v, 0.001 * grad**2)
@@ -112,5 +115,5 @@ def test_adams_first_step_is_lr_times_the_sign():
 def test_float16_parameters_learn_from_gradients_whose_square_vanishes():
     param, grad = np.zeros(1, np.float16), np.full(1, 1e-4, np.float16)
     m, v = np.zeros(1, np.float32), np.zeros(1, np.float32)
-    k.adam_(param, grad, m, v, 0.5, 0.9, 0.999, 1e-8, 0.0, True, 1)
+    k.adam_(param, grad, m, v, None, 0.5, 0.9, 0.999, 1e-8, 0.0, True, 1)
     np.testing.assert_allclose(param, [-0.5], rtol=1e-3)

@@ -308,7 +308,7 @@ def test_clipping_mistakes_are_named():
             clip(iter(()), 1.0)
         with pytest.raises(ValueError, match=r"params\[1\] \(4, 3\) is the same Tensor"):
             clip([params[0], params[0]], 1.0)
-    with pytest.raises(ValueError, match="max_norm is -1 and norm is 2"):
+    with pytest.raises(ValueError, match=r"max_norm is -1\.0 and norm is 2\.0"):
         optim.clip_grad_norm(params, -1)
     with pytest.raises(ValueError, match="norm is 0"):
         optim.clip_grad_norm(params, 1, 0)

@@ -1,5 +1,7 @@
 """Making Tensors: what the constructor and the creation functions take, copy, and refuse."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -213,3 +215,9 @@ def test_a_shape_is_given_whole_or_by_its_lengths(create):
     assert create((2, 3)).shape == create([2, 3]).shape == create(2, 3).shape == (2, 3)
     assert create(4).shape == (4,)
     assert create(()).shape == ()
+
+
+def test_an_array_out_of_a_pickle_has_the_dtype_that_kernels_know():
+    loaded = pickle.loads(pickle.dumps(np.ones(3)))
+    assert tg.Tensor(loaded).dtype is np.dtype(np.float64)
+    assert pickle.loads(pickle.dumps(tg.ones(3))).dtype is np.dtype(np.float32)

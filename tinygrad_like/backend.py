@@ -93,6 +93,10 @@ class Backend:
     def __repr__(self):
         return f"Backend({self.device!r})"
 
+    def __reduce__(self):
+        """A copy, or what a pickle brings back, is the backend of that name itself."""
+        return get, (self.device,)
+
     @property
     def special(self):
         """SciPy's special functions for this array module (loaded on first use)."""
@@ -107,7 +111,9 @@ class Backend:
             dtype = np.dtype(dtype)
         except TypeError:
             raise TypeError(f"[{name}] dtype is {dtype!r}, expected one of NumPy's") from None
-        if dtype.kind in "biufc" or (self.bfloat16 is not None and dtype == self.bfloat16):
+        if dtype.kind in "biufc":
+            return np.dtype(dtype.type)  # in native order, and the one object that kernels know
+        if self.bfloat16 is not None and dtype == self.bfloat16:
             return dtype
         raise TypeError(
             f"[{name}] dtype is {dtype}, expected one of numbers"

@@ -138,7 +138,7 @@ def _optimizers(n):
         "adamw",
         "AdamW",
         2,
-        lambda k, p, g, m, v: k.adam_(p, g, m, v, lr, 0.9, 0.999, 1e-8, 0.01, True, 1),
+        lambda k, p, g, m, v: k.adam_(p, g, m, v, None, lr, 0.9, 0.999, 1e-8, 0.01, True, 1),
         weight_decay=0.01,
     )
     yield row("sgd", "SGD", 0, lambda k, p, g: k.sgd_(p, g, None, lr, 0, False, 0))

@@ -1,5 +1,7 @@
 """Optimizer steps in one pass over memory: see kernels/reference/optim.py."""
 
+from functools import partial
+
 import numpy as np
 
 from .. import reference
@@ -7,17 +9,10 @@ from .compile import jit
 from .memory import empty
 from .threads import pool, run, share, tasks_for
 
-REAL = np.dtype(np.float32), np.dtype(np.float64)
+FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # parameters that are worth a thread
-NOTHING = {dtype: np.empty(0, dtype) for dtype in REAL}  # stands for a velocity that there is not
-
-
-def _fit(param, *others):
-    return param.dtype in REAL and all(a is None or a.dtype is param.dtype for a in others)
-
-
-def _or_nothing(velocity, param):
-    return NOTHING[param.dtype] if velocity is None else velocity
+# Stands for an array that there is not.
+NOTHING = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
 def optimizer_state(param, dtype):
@@ -33,39 +28,98 @@ def optimizer_state(param, dtype):
 
 def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """param -= lr * velocity."""
-    if not _fit(param, grad, velocity):
-        return reference.sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay)
-    velocity = _or_nothing(velocity, param)
-    rates = float(lr), float(momentum), float(weight_decay)
-    return _sgd(pool(), param, grad, velocity, *rates, bool(nesterov))
+    args = param, grad, velocity, lr, momentum, nesterov, weight_decay
+    return _run(_planned_sgd, reference.sgd_, args)
 
 
-def adam_(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, step):
+def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """param -= lr * mhat / (sqrt(vhat) + eps)."""
-    if not _fit(param, grad, m, v):
-        return reference.adam_(
-            param, grad, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, step
-        )
-    size = lr / (1 - beta1**step)
-    scale = 1 / (1 - beta2**step) ** 0.5
-    decay, shrink = (0.0, lr * weight_decay) if decoupled else (weight_decay, 0.0)
-    rates = float(size), float(beta1), float(beta2), float(eps), scale, float(decay), float(shrink)
-    return _adam(pool(), param, grad, m, v, *rates)
+    args = param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step
+    return _run(_planned_adam, reference.adam_, args)
 
 
 def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
     """param -= lr * grad / (sqrt(v) + eps)."""
-    if not _fit(param, grad, v, velocity):
-        return reference.rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay)
-    rates = float(lr), float(alpha), float(eps), float(momentum), float(weight_decay)
-    return _rmsprop(pool(), param, grad, v, _or_nothing(velocity, param), *rates)
+    args = param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay
+    return _run(_planned_rmsprop, reference.rmsprop_, args)
 
 
 def adagrad_(param, grad, s, lr, eps, weight_decay):
     """param -= lr * grad / (sqrt(s) + eps)."""
-    if not _fit(param, grad, s):
-        return reference.adagrad_(param, grad, s, lr, eps, weight_decay)
-    return _adagrad(pool(), param, grad, s, float(lr), float(eps), float(weight_decay))
+    return _run(_planned_adagrad, reference.adagrad_, (param, grad, s, lr, eps, weight_decay))
+
+
+def planned(name, *args):
+    """A step as changes to be made later: here one call of machine code, see the reference."""
+    change = PLANNED[name](*args)
+    return reference.planned(name, *args) if change is None else (change,)
+
+
+def _run(plan, otherwise, args):
+    change = plan(*args)
+    return otherwise(*args) if change is None else change()
+
+
+# Each returns the call of a kernel, or None where the reference has to do.
+
+
+def _planned_sgd(param, grad, velocity, lr, momentum, nesterov, decay):
+    nothing = _nothing_beside(param, grad)
+    if velocity is None:
+        velocity = nothing
+    elif velocity.dtype is not param.dtype:
+        return None
+    if nothing is None:
+        return None
+    rates = float(lr), float(momentum), float(decay)
+    return partial(_sgd, pool(), param, grad, velocity, *rates, bool(nesterov))
+
+
+def _planned_adam(param, grad, m, v, largest, lr, beta1, beta2, eps, decay, decoupled, step):
+    nothing = _nothing_beside(param, m)
+    if largest is None:
+        largest = nothing
+    elif largest.dtype is not param.dtype:
+        return None
+    if nothing is None or grad.dtype is not param.dtype:
+        return None
+    size = lr / (1 - beta1**step)
+    scale = 1 / (1 - beta2**step) ** 0.5
+    decay, shrink = (0.0, lr * decay) if decoupled else (decay, 0.0)
+    rates = float(size), float(beta1), float(beta2), float(eps), scale, float(decay), float(shrink)
+    return partial(_adam, pool(), param, grad, m, v, largest, *rates)
+
+
+def _planned_rmsprop(param, grad, v, velocity, lr, alpha, eps, momentum, decay):
+    nothing = _nothing_beside(param, v)
+    if velocity is None:
+        velocity = nothing
+    elif velocity.dtype is not param.dtype:
+        return None
+    if nothing is None or grad.dtype is not param.dtype:
+        return None
+    rates = float(lr), float(alpha), float(eps), float(momentum), float(decay)
+    return partial(_rmsprop, pool(), param, grad, v, velocity, *rates)
+
+
+def _planned_adagrad(param, grad, s, lr, eps, decay):
+    if _nothing_beside(param, s) is None or grad.dtype is not param.dtype:
+        return None
+    return partial(_adagrad, pool(), param, grad, s, float(lr), float(eps), float(decay))
+
+
+PLANNED = {
+    "sgd_": _planned_sgd,
+    "adam_": _planned_adam,
+    "rmsprop_": _planned_rmsprop,
+    "adagrad_": _planned_adagrad,
+}
+
+
+def _nothing_beside(param, other):
+    """What stands for an array that there is not; None if there are no kernels for these two."""
+    dtype = param.dtype
+    return NOTHING.get(dtype) if other.dtype is dtype else None
 
 
 @jit
@@ -98,24 +152,35 @@ def _sgd_part(task, tasks, param, grad, velocity, lr, momentum, decay, nesterov)
 
 
 @jit
-def _adam(pool, param, grad, m, v, size, beta1, beta2, eps, scale, decay, shrink):
-    args = (param, grad, m, v, size, beta1, beta2, eps, scale, decay, shrink)
+def _adam(pool, param, grad, m, v, largest, size, beta1, beta2, eps, scale, decay, shrink):
+    args = (param, grad, m, v, largest, size, beta1, beta2, eps, scale, decay, shrink)
     run(pool, _adam_part, args, tasks_for(pool, param.size, TASK))
 
 
 @jit
-def _adam_part(task, tasks, param, grad, m, v, size, beta1, beta2, eps, scale, decay, shrink):
+def _adam_part(
+    task, tasks, param, grad, m, v, largest, size, beta1, beta2, eps, scale, decay, shrink
+):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
     rest1, rest2 = real(1 - beta1), real(1 - beta2)  # before rounding: 0.001 in full precision
     size, beta1, beta2, eps = real(size), real(beta1), real(beta2), real(eps)
     scale, decay, shrink = real(scale), real(decay), real(shrink)
     p, g, m, v = param[lo:hi], grad[lo:hi], m[lo:hi], v[lo:hi]
+    if largest.size == 0:
+        for i in range(p.size):
+            d = g[i] + decay * p[i]
+            m[i] = beta1 * m[i] + rest1 * d
+            v[i] = beta2 * v[i] + rest2 * (d * d)
+            p[i] -= size * m[i] / (np.sqrt(v[i]) * scale + eps) + shrink * p[i]
+        return
+    u = largest[lo:hi]
     for i in range(p.size):
         d = g[i] + decay * p[i]
         m[i] = beta1 * m[i] + rest1 * d
         v[i] = beta2 * v[i] + rest2 * (d * d)
-        p[i] -= size * m[i] / (np.sqrt(v[i]) * scale + eps) + shrink * p[i]
+        u[i] = u[i] if u[i] > v[i] else v[i]  # NaN in v is kept, as by NumPy's maximum
+        p[i] -= size * m[i] / (np.sqrt(u[i]) * scale + eps) + shrink * p[i]
 
 
 @jit

@@ -44,6 +44,7 @@ class _Target:
     """CuPy's arrays, for `launcher.add_target`."""
 
     array_type = cupy.ndarray
+    is_whole = True  # CuPy's launch is compiled code
 
     def raw(self, array):
         return array.data.ptr, array.dtype, array.flags.c_contiguous, array.size
@@ -80,16 +81,17 @@ class _Target:
     def load(self, kernel):
         functions = {}  # by GPU: a compiled function belongs to one
 
-        def launch(grid, block, arguments, shared):
+        def bind(grid, block, arguments, shared):
             device = cupy.cuda.runtime.getDevice()
             function = functions.get(device)
             if function is None:
                 function = functions[device] = _compiled(kernel)
             if shared > STATIC_SHARED and function.max_dynamic_shared_size_bytes < shared:
                 function.max_dynamic_shared_size_bytes = shared
-            function(grid, block, tuple(map(_as_cupy, arguments)), shared_mem=shared)
+            values = tuple(map(_as_cupy, arguments))
+            return functools.partial(function, grid, block, values, shared_mem=shared)
 
-        return launch
+        return bind
 
 
 TARGET = _Target()

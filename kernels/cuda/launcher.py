@@ -185,7 +185,7 @@ def builds(source):
 
 
 class Kernel:
-    """One kernel of one build. Call it to check all arguments and launch."""
+    """One kernel of one build. Call it to check all arguments and launch; `bound` does so later."""
 
     def __init__(self, source, name, build):
         self.name, self.build = name, build
@@ -202,6 +202,10 @@ class Kernel:
         Raises LaunchError, before anything is launched, for an argument that does not fit the
         kernel's signature.
         """
+        self.bound(grid, block, *args, shared=shared)()
+
+    def bound(self, grid, block, *args, shared=0):
+        """The launch as a function without arguments, all checked and compiled."""
         if len(args) != len(self._checks):
             raise LaunchError(
                 f"[{self.name}] got {len(args)} arguments, expected {len(self._checks)}: "
@@ -218,7 +222,7 @@ class Kernel:
         function = self._functions.get(target)
         if function is None:
             function = self._functions[target] = target.load(self)
-        function(grid, block, values, shared)
+        return function(grid, block, values, shared)
 
     def _extent(self, grid, block):
         grid = (grid, 1, 1) if isinstance(grid, int) else (*grid, 1, 1)[:3]
@@ -245,7 +249,9 @@ def add_target(target):
     `capability()`: that of the device, 90 for 9.0; `tensor_map(view)`: the C value of a TensorView;
     `problem`, None or a function that says why an array cannot be used now (or None);
     `load(kernel)`: compiles, and returns a function of (grid, block, arguments, shared) that
-    launches. An argument is a pair: its C value, and for a pointer the array, to be kept alive.
+    returns the launch, a functools.partial; `is_whole`: whether a launch runs no Python, so that no
+    handler of a signal interrupts it. An argument is a pair: its C value, and for a pointer the
+    array, to be kept alive.
     """
     _TARGETS[target.array_type] = target
 
@@ -356,6 +362,11 @@ def _check_real(where, ctype, make, arg, target):
     if isinstance(arg, (bool, np.bool_)) or not isinstance(arg, (int, float, np.floating)):
         raise LaunchError(f"{where} is {arg!r} ({type(arg).__name__}), expected a number ({ctype})")
     return make(arg), None
+
+
+def is_whole(array):
+    """Whether a launch on an array's device cannot be interrupted by the handler of a signal."""
+    return _target_of("is_whole", (array,)).is_whole
 
 
 def address(array):

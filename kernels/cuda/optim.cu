@@ -28,16 +28,23 @@ extern "C" __global__ void sgd(scalar_t* param, const scalar_t* grad, OPTIONAL a
 }
 
 // m, v: running means of grad and grad^2. step = lr / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t);
-// `decay` is added to the gradient (Adam), `shrink` times param to the step (AdamW).
+// `decay` is added to the gradient (Adam), `shrink` times param to the step (AdamW). `largest` keeps
+// the largest v so far, which takes its place (AMSGrad).
 extern "C" __global__ void adam(scalar_t* param, const scalar_t* grad, acc_t* m, acc_t* v,
-                                acc_t step, acc_t root, acc_t beta1, acc_t rest1, acc_t beta2,
-                                acc_t rest2, acc_t eps, acc_t decay, acc_t shrink, long long n) {
+                                OPTIONAL acc_t* largest, acc_t step, acc_t root, acc_t beta1,
+                                acc_t rest1, acc_t beta2, acc_t rest2, acc_t eps, acc_t decay,
+                                acc_t shrink, long long n) {
     each(n, [&](long long i) {
         const acc_t p = widen(param[i]), g = widen(grad[i]) + decay * p;
         const acc_t first = beta1 * m[i] + rest1 * g;
-        const acc_t second = beta2 * v[i] + rest2 * (g * g);
+        acc_t second = beta2 * v[i] + rest2 * (g * g);
         m[i] = first;
         v[i] = second;
+        if (largest) {
+            const acc_t before = largest[i];
+            second = before > second ? before : second;  // NaN in v is kept
+            largest[i] = second;
+        }
         param[i] = narrow(p - (step * first / (sqrt(second) * root + eps) + shrink * p));
     });
 }

@@ -33,7 +33,7 @@ from .norm import (
     rms_norm,
     rms_norm_backward,
 )
-from .optim import adagrad_, adam_, optimizer_state, rmsprop_, sgd_
+from .optim import adagrad_, adam_, optimizer_state, planned, rmsprop_, sgd_
 from .pool import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -55,6 +55,7 @@ from .softmax import (
 
 TAKES_STRIDES = {
     *("add", "attention", "attention_backward", "linear", "matmul", "optimizer_state"),
+    "planned",
     *("relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh_backward"),
 }
 
@@ -99,6 +100,7 @@ __all__ = [
     "optimizer_state",
     "philox",
     "philox4x32",
+    "planned",
     "relu",
     "relu_backward",
     "rms_norm",

@@ -5,6 +5,8 @@ starts at zero. For float16 parameters the state is float32: in float16 squares 
 vanish.
 """
 
+from functools import partial
+
 import numpy as np
 
 from .precision import wide
@@ -34,12 +36,13 @@ def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     param -= lr * grad
 
 
-def adam_(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, step):
+def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """param -= lr * mhat / (sqrt(vhat) + eps), from running means of grad and grad^2.
 
     m = beta1 * m + (1 - beta1) * grad, mhat = m / (1 - beta1^step), and v alike: Kingma and Ba
     2015. `decoupled` shrinks param itself instead of adding to grad: AdamW, Loshchilov and Hutter
-    2019.
+    2019. `largest` may be None; if not, it keeps the largest v so far, which takes the place of v:
+    AMSGrad, Reddi, Kale and Kumar 2018.
     """
     grad = _decayed(grad, param, 0 if decoupled else weight_decay)
 
@@ -51,6 +54,9 @@ def adam_(param, grad, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, ste
     v *= beta2
     v += scratch
 
+    if largest is not None:
+        np.maximum(largest, v, out=largest)
+        v = largest
     np.sqrt(v, out=scratch)
     scratch /= (1 - beta2**step) ** 0.5
     scratch += eps
@@ -91,3 +97,24 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
     np.divide(grad, scratch, out=scratch)
     scratch *= lr
     param -= scratch
+
+
+STEPS = {step.__name__: step for step in (sgd_, adam_, rmsprop_, adagrad_)}
+
+
+def planned(name, *args):
+    """A step, "adam_" for example, as changes to be made later: `functools.partial` objects.
+
+    All that can fail happens now. A change either calls into C, and so cannot be interrupted by
+    the handler of a signal, or can be made twice. Here the step is made on copies.
+    """
+    return on_copies(STEPS[name], args)
+
+
+def on_copies(step, args):
+    """Make a step on copies; returns the changes that write them where they belong."""
+    is_kept = [i != 1 and hasattr(a, "dtype") for i, a in enumerate(args)]  # 1 is the gradient
+    fresh = [a.copy() if kept else a for a, kept in zip(args, is_kept, strict=True)]
+    step(*fresh)
+    pairs = zip(args, fresh, is_kept, strict=True)
+    return [partial(a.__setitem__, ..., new) for a, new, kept in pairs if kept]

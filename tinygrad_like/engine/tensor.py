@@ -416,4 +416,6 @@ def new_array(data, dtype=None, device=None):
     elif dtype.kind in "iu":
         check_cast("Tensor", data, dtype)
     copy = home.xp.array(data, dtype=dtype, order="C")
+    if copy.dtype is not dtype:  # an array out of a pickle has a dtype object to itself, and the
+        copy = copy.view(dtype)  # kernels know the common one
     return copy if to is home else to.from_host(home.to_host(copy))

@@ -6,14 +6,22 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import wide
-from tinygrad_like.optim.parameters import as_list, check_tensors
+from tinygrad_like.engine import commit
+from tinygrad_like.optim.parameters import (
+    as_list,
+    check_tensors,
+    checked_flag,
+    checked_real,
+    set_gradients,
+)
 
 
 def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
     """Scale all gradients together so that, as one long vector, their norm is at most `max_norm`.
 
     Args:
-        params: an iterable of Tensors; those without a gradient are skipped.
+        params: an iterable of Tensors; those without a gradient are skipped, those that were
+            frozen after the backward pass are not, as in PyTorch.
         max_norm: the largest norm that is left alone.
         norm: the order of the norm, a positive number or inf.
         error_if_nonfinite: raise ValueError, and change nothing, if the norm is inf or NaN. If
@@ -23,6 +31,8 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
         The norm before clipping, a float.
     """
     name = "clip_grad_norm"
+    max_norm, norm = checked_real(name, "max_norm", max_norm), checked_real(name, "norm", norm)
+    error_if_nonfinite = checked_flag(name, "error_if_nonfinite", error_if_nonfinite)
     if not max_norm >= 0 or not norm > 0:
         raise ValueError(
             f"[{name}] max_norm is {max_norm!r} and norm is {norm!r}, expected positive numbers"
@@ -32,19 +42,20 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
         total = _norm(np.array([_norm(p.grad.data, norm) for p in params]), norm)
         if error_if_nonfinite and not math.isfinite(total):
             raise ValueError(f"[{name}] the norm of the gradients is {total}; nothing was changed")
-        scale = float(max_norm) / (total + 1e-6)
+        scale = max_norm / (total + 1e-6)
         if not scale >= 1:
-            for p in params:
-                p.grad = p.grad.detach() * scale
+            commit(set_gradients([(p, p.grad.detach() * scale) for p in params]))
     return total
 
 
 def clip_grad_value(params, limit):
     """Cut every element of the gradients to the range from -limit to limit."""
+    name = "clip_grad_value"
+    limit = checked_real(name, "limit", limit)
     if not limit >= 0:
-        raise ValueError(f"[clip_grad_value] limit is {limit!r}, expected a positive number")
-    for p in _with_gradient("clip_grad_value", params):
-        p.grad = p.grad.detach().clip(-float(limit), float(limit))
+        raise ValueError(f"[{name}] limit is {limit!r}, expected a positive number")
+    params = _with_gradient(name, params)
+    commit(set_gradients([(p, p.grad.detach().clip(-limit, limit)) for p in params]))
 
 
 def _with_gradient(name, params):

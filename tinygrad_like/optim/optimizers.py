@@ -1,54 +1,28 @@
 """Optimizers: what a step does to each parameter, given its gradient.
 
 A step is one kernel call per parameter, in place, on flat arrays: one compiled kernel serves every
-shape. What an optimizer remembers of a parameter (its running means) belongs to the parameter's
-position, and is float32 for float16 parameters.
+shape. It is planned first, and then made for all parameters or for none, see engine/commit.py.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections import deque
+from functools import partial
+from itertools import repeat
 
-import numpy as np
-
-from tinygrad_like import backend
-from tinygrad_like.backend import wide_dtype
+from tinygrad_like.engine import commit
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.optim.parameters import as_list, check_trainable, checked_number, checked_options
+from tinygrad_like.optim import states
+from tinygrad_like.optim.parameters import (
+    as_list,
+    check_tensors,
+    check_trainable,
+    checked_number,
+    checked_options,
+)
+from tinygrad_like.optim.states import Slot
 
-
-class Slot:
-    """What an optimizer keeps beside one parameter: a count of steps, and flat arrays."""
-
-    __slots__ = ("array", "be", "buffers", "dtype", "is_contiguous", "steps")
-    array: Any  # the parameter's array when it was last met; None before the first step
-    be: Any  # its backend
-    dtype: Any  # of the buffers
-    is_contiguous: bool  # whether its flat form is a view, so that kernels write into it
-
-    def __init__(self, steps=0, buffers=None):
-        self.array = None
-        self.steps, self.buffers = steps, buffers or {}
-
-    def meet(self, array):
-        """Bring the buffers to the device and the dtype of the parameter's array, which is new."""
-        be, dtype = backend.of(array), wide_dtype(array.dtype)
-        if self.array is None or be is not self.be or dtype != self.dtype:
-            for name, buffer in self.buffers.items():
-                own = self.buffers[name] = be.k.optimizer_state(array, dtype)
-                own[:] = be.from_host(backend.of(buffer).to_host(buffer))
-        self.array, self.be, self.dtype = array, be, dtype
-        self.is_contiguous = array.flags.c_contiguous
-
-    def buffer(self, name):
-        """The buffer of this name; zeros at first."""
-        found = self.buffers.get(name)
-        if found is None:
-            found = self.buffers[name] = self.be.k.optimizer_state(self.array, self.dtype)
-        return found
-
-
-class Misfit(Exception):
-    """Why a state does not fit an optimizer."""
+_none: deque = deque(maxlen=0)
+_all = _none.extend  # runs through an iterator
 
 
 class Optimizer(ABC):
@@ -59,12 +33,14 @@ class Optimizer(ABC):
             settings of their own: `[{"params": [w], "weight_decay": 0.1}, {"params": [b]}]`.
         settings: those of the groups that do not set their own.
 
-    The groups are in `param_groups`, as in PyTorch; their settings can be changed at any time.
+    The groups are in `param_groups`, as in PyTorch. Their settings and their lists of parameters
+    can be changed at any time: the next step checks them. A parameter keeps its state wherever
+    it stands; one that is new begins without.
 
     Raises:
-        TypeError: for what is no iterable of Tensors, and for settings that are no numbers.
-        ValueError: for no parameters, for one that is no leaf, requires no gradient or is given
-            twice, and for settings out of range.
+        TypeError: if params is not an iterable of Tensors, or a setting is not a number.
+        ValueError: if there are no parameters, if one is no leaf, requires no gradient or is given
+            twice, and if a setting is out of range.
     """
 
     buffers: tuple[str, ...]  # the names of the arrays that are kept beside a parameter
@@ -73,42 +49,170 @@ class Optimizer(ABC):
         owner = type(self).__name__
         listed = as_list(owner, params)
         groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
-        self.param_groups = []
-        for group in groups:
-            if not isinstance(group, dict) or "params" not in group:
-                raise TypeError(
-                    f"[{owner}] a group is {describe(group)}, expected a dict with 'params'"
-                )
-            own = {name: value for name, value in group.items() if name != "params"}
-            options = checked_options(owner, {**settings, **own}, tuple(settings))
-            self.param_groups.append({"params": as_list(owner, group["params"]), **options})
+        self._defaults = settings
+        self.param_groups = [self._group(group) for group in groups]
         params = [p for group in self.param_groups for p in group["params"]]
         check_trainable(owner, params)
-        self._slots = [[Slot() for _ in group["params"]] for group in self.param_groups]
+        self._slots = [[Slot(p) for p in group["params"]] for group in self.param_groups]
+        # Of each group its settings at the last step, and what they came to.
+        self._checked: list[tuple[tuple, dict]] = [((), {}) for _ in self.param_groups]
+
+    def _group(self, group):
+        """A group as it was given, with all settings, checked."""
+        owner = type(self).__name__
+        if not isinstance(group, dict) or "params" not in group:
+            raise TypeError(
+                f"[{owner}] a group is {describe(group)}, expected a dict with 'params'"
+            )
+        own = {name: value for name, value in group.items() if name != "params"}
+        options = checked_options(owner, {**self._defaults, **own}, tuple(self._defaults))
+        return {"params": as_list(owner, group["params"]), **options}
 
     @abstractmethod
-    def _update(self, kernels, param, grad, slot, lr, group):
-        """Change the flat array `param` in place."""
+    def _kept(self, group):
+        """The names of the buffers that a step needs with these settings."""
+
+    @abstractmethod
+    def _update(self, plan, param, grad, buffers, steps, lr, group):
+        """`plan("adam_", param, ...)`: the step's kernel, on flat arrays, to be run later."""
 
     def step(self):
-        """Update every parameter that has a gradient."""
-        for group, slots in zip(self.param_groups, self._slots, strict=True):
-            lr = float(group["lr"])
-            for p, slot in zip(group["params"], slots, strict=True):
+        """Update every parameter that has a gradient and requires one.
+
+        All of them or, if anything is raised meanwhile (no memory, Ctrl-C), either all or none.
+
+        Raises:
+            TypeError, ValueError: if a group's settings or parameters were changed to invalid ones.
+            DeviceError: if a gradient lies on another device than its parameter.
+        """
+        commit(self._plan())
+
+    def _plan(self, replaced=None):
+        """The changes that make a step, for `commit`: nothing is changed here.
+
+        `replaced`, from nodes to raw arrays, has gradients to use instead of theirs.
+        """
+        if len(self._slots) != len(self.param_groups):
+            self._match()
+        changes, stepped, counts, versions, numbers = [], [], [], [], []
+        for k, (group, slots) in enumerate(zip(self.param_groups, self._slots, strict=True)):
+            params, options = group["params"], self._options(k, group)
+            if type(params) is not list or len(params) != len(slots):
+                self._match()
+                return self._plan(replaced)
+            lr, names = options["lr"], self._kept(options)
+            for i, (p, slot) in enumerate(zip(params, slots, strict=True)):
+                if p is not slot.param:
+                    self._match()
+                    return self._plan(replaced)
                 node = p.node
                 if node is None or node.grad is None:
                     continue
-                array, grad = p._data, node.grad._data
-                if array is not slot.array:
-                    slot.meet(array)
-                if grad.dtype is not array.dtype:
-                    grad = grad.astype(array.dtype, copy=False)
-                slot.steps += 1
-                p.version[0] += 1
-                param = array.ravel()
-                self._update(slot.be.k, param, grad.ravel(), slot, lr, group)
-                if not slot.is_contiguous:
-                    array[...] = param.reshape(array.shape)
+                array = p._data
+                grad = node.grad._data if replaced is None else replaced[node]
+                if array is not slot.array or names != slot.names:
+                    slot = slot.fitted(names)
+                    self._try(slot, options)
+                    changes.append(partial(slots.__setitem__, i, slot))
+                if grad.dtype is not array.dtype or type(grad) is not type(array):
+                    grad = states.converted(type(self).__name__, grad, p)
+                flat, steps = slot.flat, slot.steps + 1
+                param = array.ravel() if flat is None else flat
+                plan = slot.be.k.planned
+                changes += self._update(plan, param, grad.ravel(), slot.buffers, steps, lr, options)
+                if flat is None:
+                    changes.append(partial(array.__setitem__, ..., param.reshape(array.shape)))
+                version = p.version
+                stepped.append(slot)
+                counts.append(steps)
+                versions.append(version)
+                numbers.append(version[0] + 1)
+        changes.append(partial(_all, map(setattr, stepped, repeat("steps"), counts)))
+        changes.append(partial(_all, map(list.__setitem__, versions, repeat(0), numbers)))
+        return changes
+
+    def _try(self, slot, options):
+        """Run the kernel on no elements, so that no compiler runs later, between two parameters."""
+        none = slot.array.ravel()[:0]
+        buffers = {name: buffer[:0] for name, buffer in slot.buffers.items()}
+        commit(self._update(slot.be.k.planned, none, none, buffers, 1, options["lr"], options))
+
+    def _options(self, k, group):
+        """The settings of a group, checked if they are not those of the last step."""
+        try:
+            settings = (*map(group.__getitem__, self._defaults),)
+        except KeyError as error:
+            raise ValueError(
+                f"[{type(self).__name__}] param_groups[{k}] has no {error}; add groups with "
+                "add_param_group"
+            ) from None
+        known, options = self._checked[k]
+        if settings == known:
+            return options
+        owner = type(self).__name__
+        if settings[1:] == known[1:]:  # a schedule changes the rate, the first of them, each time
+            options = {**options, "lr": checked_number(owner, "lr", settings[0])}
+        else:
+            own = {name: value for name, value in group.items() if name != "params"}
+            options = checked_options(owner, own, tuple(self._defaults))
+        self._checked[k] = settings, options
+        return options
+
+    def _match(self):
+        """Give the parameters that stand in the groups now the state that they had, if they had."""
+        owner = type(self).__name__
+        slots = {id(slot.param): slot for slots in self._slots for slot in slots}
+        lists = []
+        for k, group in enumerate(self.param_groups):
+            if not isinstance(group, dict) or "params" not in group:
+                raise TypeError(
+                    f"[{owner}] param_groups[{k}] is {describe(group)}, expected a dict with "
+                    "'params'; add groups with add_param_group"
+                )
+            lists.append(as_list(owner, group["params"]) if group["params"] != [] else [])
+        params = [p for listed in lists for p in listed]
+        check_tensors(owner, params)
+        check_trainable(owner, [p for p in params if id(p) not in slots])
+        matched = [[slots.get(id(p)) or Slot(p) for p in listed] for listed in lists]
+        commit(
+            [
+                *(
+                    partial(group.__setitem__, "params", listed)
+                    for group, listed in zip(self.param_groups, lists, strict=True)
+                    if type(group["params"]) is not list
+                ),
+                partial(setattr, self, "_slots", matched),
+                partial(setattr, self, "_checked", [((), {}) for _ in lists]),
+            ]
+        )
+
+    def add_param_group(self, group):
+        """Add a group: a dict with "params" and, if they are not the optimizer's, settings.
+
+        Raises as the constructor does, also for a parameter that the optimizer has already; nothing
+        is changed then.
+        """
+        self._matched()
+        group = self._group(group)
+        new = [Slot(p) for p in group["params"]]
+        owner = type(self).__name__
+        check_tensors(owner, [slot.param for slots in (*self._slots, new) for slot in slots])
+        check_trainable(owner, group["params"])
+        commit(
+            [
+                partial(self.param_groups.append, group),
+                partial(self._slots.append, new),
+                partial(self._checked.append, ((), {})),
+            ]
+        )
+
+    def _matched(self):
+        """The slots, in the order of the parameters in the groups."""
+        found = [[slot.param for slot in slots] for slots in self._slots]
+        groups = [group["params"] for group in self.param_groups]
+        if [list(map(id, ps)) for ps in found] != [list(map(id, ps)) for ps in groups]:
+            self._match()
+        return self._slots
 
     def zero_grad(self):
         """Forget the gradients of all parameters."""
@@ -130,15 +234,14 @@ class Optimizer(ABC):
     @lr.setter
     def lr(self, value):
         value = checked_number(type(self).__name__, "lr", value)
-        for group in self.param_groups:
-            group["lr"] = value
+        commit([partial(group.__setitem__, "lr", value) for group in self.param_groups])
 
     def state_dict(self):
         """Settings, step counts and copies of all buffers, in dicts that `io.save` can write."""
         groups = []
-        for group, slots in zip(self.param_groups, self._slots, strict=True):
+        for group, slots in zip(self.param_groups, self._matched(), strict=True):
             settings = {name: value for name, value in group.items() if name != "params"}
-            params = [_slot_state(*pair) for pair in zip(group["params"], slots, strict=True)]
+            params = [slot.state() for slot in slots]
             groups.append({"settings": settings, "params": params})
         return {"optimizer": type(self).__name__, "groups": groups}
 
@@ -150,51 +253,15 @@ class Optimizer(ABC):
         Raises ValueError, and changes nothing, for the state of another class of optimizer, or for
         parameters of another number or other shapes.
         """
-        owner, groups = type(self).__name__, self.param_groups
-        try:
-            if state["optimizer"] != owner:
-                raise Misfit(f"it is of {state['optimizer']}, expected {owner}")
-            counts, expected = ([len(g["params"]) for g in gs] for gs in (state["groups"], groups))
-            if counts != expected:
-                raise Misfit(f"its groups have {counts} parameters, expected {expected}")
-            pairs = list(zip(groups, state["groups"], strict=True))
-            settings = [self._loaded_settings(*pair) for pair in pairs]
-            slots = [self._loaded_slots(*pair) for pair in pairs]
-        except (Misfit, LookupError, TypeError, AttributeError) as error:
-            why = error if isinstance(error, Misfit) else f"no optimizer made it ({error!r})"
-            raise ValueError(
-                f"[{owner}] the state does not fit: {why}; nothing was changed"
-            ) from error
-        for group, loaded in zip(groups, settings, strict=True):
-            group.update(loaded)
-        self._slots = slots
-
-    def _loaded_settings(self, group, state):
-        known = [name for name in group if name != "params"]
-        if set(state["settings"]) != set(known):
-            raise Misfit(f"it has settings {list(state['settings'])}, expected {known}")
-        return checked_options(type(self).__name__, state["settings"], known)
-
-    def _loaded_slots(self, group, state):
-        slots = []
-        for i, (p, saved) in enumerate(zip(group["params"], state["params"], strict=True)):
-            buffers = {name: np.array(buffer) for name, buffer in saved["buffers"].items()}
-            for shape in (tuple(saved["shape"]), *(b.shape for b in buffers.values())):
-                if shape != p.shape:
-                    raise Misfit(f"params[{i}] has shape {shape} in it, expected {p.shape}")
-            if not buffers.keys() <= set(self.buffers):
-                raise Misfit(f"params[{i}] has {list(buffers)} in it, expected {self.buffers}")
-            flat = {name: buffer.ravel() for name, buffer in buffers.items()}
-            slots.append(Slot(int(saved["steps"]), flat))
-        return slots
-
-
-def _slot_state(p, slot):
-    buffers = {
-        name: np.array(backend.of(flat).to_host(flat)).reshape(p.shape)
-        for name, flat in slot.buffers.items()
-    }
-    return {"shape": list(p.shape), "steps": slot.steps, "buffers": buffers}
+        self._matched()
+        settings, slots = states.loaded(type(self).__name__, self.buffers, self.param_groups, state)
+        groups = zip(self.param_groups, settings, strict=True)
+        commit(
+            [
+                *(partial(group.update, loaded) for group, loaded in groups),
+                partial(setattr, self, "_slots", slots),
+            ]
+        )
 
 
 class SGD(Optimizer):
@@ -211,48 +278,62 @@ class SGD(Optimizer):
             params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
         )
 
-    def _update(self, kernels, param, grad, slot, lr, group):
-        momentum = group["momentum"]
-        velocity = slot.buffer("velocity") if momentum else None
-        decay = group["weight_decay"]
-        kernels.sgd_(param, grad, velocity, lr, momentum, group["nesterov"], decay)
+    def _kept(self, group):
+        return self.buffers if group["momentum"] else ()
+
+    def _update(self, plan, param, grad, buffers, steps, lr, group):
+        momentum, decay = group["momentum"], group["weight_decay"]
+        velocity = buffers["velocity"] if momentum else None
+        return plan("sgd_", param, grad, velocity, lr, momentum, group["nesterov"], decay)
 
 
-class Adam(Optimizer):
+class _Adam(Optimizer):
+    """What Adam and AdamW share: all but the way of the weight decay."""
+
+    buffers = ("m", "v", "largest")
+    decoupled: bool  # whether the weight decay shrinks the parameter, rather than add to g
+
+    def _kept(self, group):
+        return self.buffers if group["amsgrad"] else self.buffers[:2]
+
+    def _update(self, plan, param, grad, buffers, steps, lr, group):
+        largest = buffers["largest"] if group["amsgrad"] else None
+        m, v, eps, decay = buffers["m"], buffers["v"], group["eps"], group["weight_decay"]
+        b1, b2 = group["betas"]
+        rest = self.decoupled, steps
+        return plan("adam_", param, grad, m, v, largest, lr, b1, b2, eps, decay, *rest)
+
+
+class Adam(_Adam):
     """param -= lr mhat / (sqrt(vhat) + eps), with bias-corrected running means of g and g^2.
 
-    Source: Kingma and Ba 2015.
+    Source: Kingma and Ba 2015. With `amsgrad` the largest v so far takes the place of v, so that
+    no step grows because old gradients are forgotten: Reddi, Kale and Kumar 2018, in PyTorch's
+    form, which corrects the bias after the maximum.
     """
 
-    buffers = ("m", "v")
+    decoupled = False
 
-    def __init__(self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    def __init__(
+        self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False
+    ):
+        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(params, lr=lr, **settings)
 
-    def _update(self, kernels, param, grad, slot, lr, group):
-        _adam(kernels, param, grad, slot, lr, group, False)
 
-
-class AdamW(Optimizer):
+class AdamW(_Adam):
     """Adam whose weight decay shrinks the parameter itself: param -= lr weight_decay param.
 
-    Source: Loshchilov and Hutter 2019.
+    Source: Loshchilov and Hutter 2019. `amsgrad` is as in Adam.
     """
 
-    buffers = ("m", "v")
+    decoupled = True
 
-    def __init__(self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01):
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
-
-    def _update(self, kernels, param, grad, slot, lr, group):
-        _adam(kernels, param, grad, slot, lr, group, True)
-
-
-def _adam(kernels, param, grad, slot, lr, group, decoupled):
-    m, v = slot.buffer("m"), slot.buffer("v")
-    beta1, beta2 = group["betas"]
-    eps, decay = group["eps"], group["weight_decay"]
-    kernels.adam_(param, grad, m, v, lr, beta1, beta2, eps, decay, decoupled, slot.steps)
+    def __init__(
+        self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, amsgrad=False
+    ):
+        settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+        super().__init__(params, lr=lr, **settings)
 
 
 class RMSprop(Optimizer):
@@ -268,11 +349,13 @@ class RMSprop(Optimizer):
             params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
         )
 
-    def _update(self, kernels, param, grad, slot, lr, group):
-        momentum, alpha = group["momentum"], group["alpha"]
-        velocity = slot.buffer("velocity") if momentum else None
-        eps, decay = group["eps"], group["weight_decay"]
-        kernels.rmsprop_(param, grad, slot.buffer("v"), velocity, lr, alpha, eps, momentum, decay)
+    def _kept(self, group):
+        return self.buffers if group["momentum"] else self.buffers[:1]
+
+    def _update(self, plan, param, grad, buffers, steps, lr, group):
+        velocity = buffers["velocity"] if group["momentum"] else None
+        rates = lr, group["alpha"], group["eps"], group["momentum"], group["weight_decay"]
+        return plan("rmsprop_", param, grad, buffers["v"], velocity, *rates)
 
 
 class Adagrad(Optimizer):
@@ -283,5 +366,8 @@ class Adagrad(Optimizer):
     def __init__(self, params, lr=1e-2, *, eps=1e-10, weight_decay=0):
         super().__init__(params, lr=lr, eps=eps, weight_decay=weight_decay)
 
-    def _update(self, kernels, param, grad, slot, lr, group):
-        kernels.adagrad_(param, grad, slot.buffer("s"), lr, group["eps"], group["weight_decay"])
+    def _kept(self, group):
+        return self.buffers
+
+    def _update(self, plan, param, grad, buffers, steps, lr, group):
+        return plan("adagrad_", param, grad, buffers["s"], lr, group["eps"], group["weight_decay"])

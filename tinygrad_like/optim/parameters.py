@@ -1,6 +1,7 @@
 """What may be given as parameters, and as their settings: the checks of optimizers and clipping."""
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -63,6 +64,16 @@ def check_trainable(owner, params):
             raise TypeError(f"{what} has dtype {p.dtype}, expected a real floating one")
 
 
+def set_gradients(pairs):
+    """The changes, for `commit`, that give Tensors their new gradients: (Tensor, gradient)."""
+    return [
+        partial(setattr, node, "grad", grad)
+        for p, grad in pairs
+        for node in (p.node, getattr(p, "_frozen", None))
+        if node is not None
+    ]
+
+
 def checked_options(owner, options, known):
     """Settings of a group as plain Python values, all within their ranges."""
     for name in options:
@@ -75,8 +86,8 @@ def checked_options(owner, options, known):
 
 
 def _checked(owner, name, value):
-    if name == "nesterov":
-        return bool(value)
+    if name in ("nesterov", "amsgrad"):
+        return checked_flag(owner, name, value)
     if name != "betas":
         return checked_number(owner, name, value)
     if not isinstance(value, (tuple, list)) or len(value) != 2:
@@ -84,14 +95,43 @@ def _checked(owner, name, value):
     return tuple(checked_number(owner, name, beta) for beta in value)
 
 
+def checked_flag(owner, name, value):
+    """A setting as a Python bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"[{owner}] {name} is {value!r}, expected True or False")
+    return bool(value)
+
+
+def checked_count(owner, name, value, least):
+    """A setting as a Python int of at least `least`."""
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_integer or value < least:
+        expected = "a positive integer" if least else "an integer of 0 or more"
+        raise ValueError(f"[{owner}] {name} is {value!r}, expected {expected}")
+    return int(value)
+
+
+def checked_real(owner, name, value):
+    """A number of any size, or a Tensor or array of one, as a Python float."""
+    if isinstance(value, Tensor | np.ndarray) and value.size == 1:
+        value = value.item()
+    wrong = isinstance(value, bool | np.bool_ | np.complexfloating)
+    if wrong or not isinstance(value, int | float | np.number):
+        raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"[{owner}] {name} is too large for a float") from None
+
+
 def checked_number(owner, name, value):
     """A setting as a Python float (a NumPy one would promote float32 arrays to float64)."""
-    limit = LIMITS.get(name, math.inf)
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number")
-    if not 0 <= value < limit:
+    if isinstance(value, Tensor | np.ndarray):
+        raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number; use .item()")
+    limit, number = LIMITS.get(name, math.inf), checked_real(owner, name, value)
+    if not 0 <= number < limit:
         raise ValueError(
             f"[{owner}] {name} is {value!r}, expected a number from 0 to "
             + (f"less than {limit}" if limit < math.inf else "anything finite")
         )
-    return float(value)
+    return number

@@ -1,15 +1,21 @@
 """GradScaler: a loss that is scaled up, so that small gradients survive float16."""
 
 import math
+from functools import partial
 
 import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
-from tinygrad_like.engine import Tensor, astype
+from tinygrad_like.engine import Tensor, astype, commit
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim.optimizers import Optimizer
-from tinygrad_like.optim.parameters import checked_number
+from tinygrad_like.optim.parameters import (
+    checked_count,
+    checked_flag,
+    checked_number,
+    set_gradients,
+)
 
 
 class GradScaler:
@@ -40,6 +46,14 @@ class GradScaler:
     Source: Micikevicius et al. 2018, "Mixed precision training", section 3.2.
     """
 
+    _scale: float  # of the step that is under way
+    _good: int  # how many good steps in a row came before it
+    _next: tuple[float, int]  # the same of the step after it
+    _stepped: dict[
+        Optimizer, bool
+    ]  # the optimizers that have stepped: whether gradients were finite
+    skipped: int
+
     def __init__(self, scale=2.0**16, *, growth=2.0, backoff=0.5, interval=2000, enabled=True):
         for name, value in (("scale", scale), ("growth", growth), ("backoff", backoff)):
             checked_number("GradScaler", name, value)
@@ -48,18 +62,20 @@ class GradScaler:
                 f"[GradScaler] scale {scale}, growth {growth}, backoff {backoff}; expected a "
                 "positive scale, a growth of at least 1 and a backoff between 0 and 1"
             )
-        if not isinstance(interval, int) or interval < 1:
-            raise ValueError(f"[GradScaler] interval is {interval!r}, expected a positive integer")
         self._growth, self._backoff = float(growth), float(backoff)
-        self._interval, self._enabled, self.skipped = interval, enabled, 0
-        self._unscaled: dict[Optimizer, bool] = {}  # optimizer: whether its gradients are finite
-        self._start(float(scale), 0)
+        self._interval = checked_count("GradScaler", "interval", interval, 1)
+        self._enabled, self.skipped = checked_flag("GradScaler", "enabled", enabled), 0
+        self._unscaled: dict[Optimizer, bool] = {}  # as _stepped, of those that have not stepped
+        commit(self._start(float(scale), 0))
 
     def _start(self, scale, good):
-        """Begin a step with this scale, after so many good ones."""
-        self._scale, self._good = scale, good
-        self._next = scale, good  # what the next step begins with
-        self._stepped: dict[Optimizer, bool] = {}  # as _unscaled, of those that have stepped
+        """The changes that begin a step with this scale, after so many good ones."""
+        return [
+            partial(setattr, self, "_scale", scale),
+            partial(setattr, self, "_good", good),
+            partial(setattr, self, "_next", (scale, good)),
+            partial(setattr, self, "_stepped", {}),
+        ]
 
     @property
     def current_scale(self):
@@ -73,7 +89,7 @@ class GradScaler:
         if not self._enabled:
             return loss
         if self._stepped:
-            self._start(*self._next)
+            commit(self._start(*self._next))
         return (astype(loss, dtype=np.float32) if is_half(loss.dtype) else loss) * self._scale
 
     def unscale(self, optimizer):
@@ -81,42 +97,55 @@ class GradScaler:
 
         Raises ValueError if that was done since the last step.
         """
+        _check_optimizer(optimizer)
         if optimizer in self._unscaled:
             raise ValueError("[GradScaler] the gradients were unscaled already; call step first")
         if not self._enabled:
             return
+        scale, begin = self._scale, []
         if optimizer in self._stepped:
-            self._start(*self._next)
-        finite = True
-        for group in optimizer.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    grad = p.grad.data
-                    p.grad = Tensor(grad / self._scale)
-                    finite = finite and bool(backend.of(grad).xp.isfinite(grad).all())
-        self._unscaled[optimizer] = finite
+            scale, begin = self._next[0], self._start(*self._next)
+        pairs, finite = _unscaled(optimizer, scale)
+        note = partial(self._unscaled.__setitem__, optimizer, finite)
+        commit([*begin, *set_gradients(pairs), note])
 
     def step(self, optimizer):
         """Unscale, if that was not done; step, unless a gradient is not finite; adapt the scale.
 
+        All of it or, if anything is raised meanwhile, either all or nothing, as `optimizer.step`.
+
         Returns whether the step was done.
         """
+        _check_optimizer(optimizer)
         if not self._enabled:
             optimizer.step()
             return True
-        if optimizer not in self._unscaled:
-            self.unscale(optimizer)
-        finite = self._stepped[optimizer] = self._unscaled.pop(optimizer)
+        (scale, good), changes = (self._scale, self._good), []
+        stepped = {**self._stepped}
+        finite, grads = self._unscaled.get(optimizer), None
+        if finite is None:
+            if optimizer in stepped:
+                (scale, good), stepped = self._next, {}
+                changes += self._start(scale, good)
+            pairs, finite = _unscaled(optimizer, scale)
+            changes += set_gradients(pairs)
+            grads = {p.node: grad.data for p, grad in pairs if p.node is not None}
         if finite:
-            optimizer.step()
+            changes += optimizer._plan(grads)
+        stepped[optimizer] = finite
+        if not all(stepped.values()):
+            following = max(scale * self._backoff, 2.0**-126), 0
+        elif good + 1 >= self._interval:
+            following = min(scale * self._growth, 2.0**127), 0
         else:
-            self.skipped += 1
-        if not all(self._stepped.values()):
-            self._next = max(self._scale * self._backoff, 2.0**-126), 0
-        elif self._good + 1 >= self._interval:
-            self._next = min(self._scale * self._growth, 2.0**127), 0
-        else:
-            self._next = self._scale, self._good + 1
+            following = scale, good + 1
+        changes += [
+            partial(self._unscaled.pop, optimizer, None),
+            partial(setattr, self, "_stepped", stepped),
+            partial(setattr, self, "_next", following),
+            partial(setattr, self, "skipped", self.skipped + (not finite)),
+        ]
+        commit(changes)
         return finite
 
     def state_dict(self):
@@ -133,6 +162,22 @@ class GradScaler:
                 raise ValueError(f"scale {scale}, good {good}, skipped {skipped}")
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"[GradScaler] {describe(state)} is no state of one") from error
-        self.skipped = skipped
-        self._unscaled.clear()
-        self._start(scale, good)
+        changes = partial(setattr, self, "skipped", skipped), partial(self._unscaled.clear)
+        commit([*changes, *self._start(scale, good)])
+
+
+def _check_optimizer(optimizer):
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"[GradScaler] optimizer is {describe(optimizer)}, expected an Optimizer")
+
+
+def _unscaled(optimizer, scale):
+    """Pairs of parameters and their gradients divided by `scale`; and whether all are finite."""
+    pairs, finite = [], True
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            if p.grad is not None:
+                grad = p.grad.data
+                pairs.append((p, Tensor(grad / scale)))
+                finite = finite and bool(backend.of(grad).xp.isfinite(grad).all())
+    return pairs, finite

@@ -10,15 +10,18 @@ each `schedule.step()`, which comes after `optimizer.step()`. A new one is a cla
 
 import math
 from abc import ABC, abstractmethod
+from functools import partial
 
+from tinygrad_like.engine import commit
 from tinygrad_like.optim.optimizers import Optimizer
-from tinygrad_like.optim.parameters import checked_number
+from tinygrad_like.optim.parameters import checked_count, checked_number, checked_real
 
 
 class Schedule(ABC):
     """Sets the learning rates of an optimizer's groups to `lr_at(step, base_lr)`.
 
-    The base of a group is the rate that it has when the schedule is made (`base_lrs`).
+    The base of a group is the rate that it has when the schedule is made (`base_lrs`), or when it
+    has been added to the optimizer and the schedule makes its next step.
     """
 
     def __init__(self, optimizer):
@@ -27,7 +30,7 @@ class Schedule(ABC):
         self.base_lrs = _rates(optimizer)
         self.steps = 0
         self.last_lr = list(self.base_lrs)
-        self._set_rates()
+        commit(self._moved(0, self.base_lrs))
 
     @abstractmethod
     def lr_at(self, step, base_lr):
@@ -38,15 +41,15 @@ class Schedule(ABC):
 
         Raises ValueError if they are no longer those that this schedule has set.
         """
-        if _rates(self.optimizer) != self.last_lr:
+        rates, known = _rates(self.optimizer), len(self.last_lr)
+        if rates[:known] != self.last_lr:
             raise ValueError(
-                f"[{type(self).__name__}] the learning rates are {_rates(self.optimizer)}, but "
+                f"[{type(self).__name__}] the learning rates are {rates}, but "
                 f"this schedule had set {self.last_lr}; another schedule, an assignment or a "
                 "loaded state has changed them: have one schedule, change its base_lrs, load "
                 "its state too"
             )
-        self.steps += 1
-        self._set_rates()
+        commit(self._moved(self.steps + 1, [*self.base_lrs, *rates[known:]]))
 
     def state_dict(self):
         """Where the schedule stands; its settings are those of its constructor."""
@@ -61,24 +64,27 @@ class Schedule(ABC):
 
         Raises ValueError, and changes nothing, for another schedule or number of groups.
         """
-        _check_state(self, state, "base_lrs")
-        self.base_lrs, self.steps = list(state["base_lrs"]), state["steps"]
-        self._set_rates()
+        bases = _checked_state(self, state, "base_lrs", ("steps",))
+        steps = _from_state(self, checked_count, "steps", state["steps"], 0)
+        commit(self._moved(steps, bases))
 
-    def _set_rates(self):
+    def _moved(self, steps, bases):
+        """The changes that set the rates of a step."""
         name = type(self).__name__
-        self.last_lr = [
-            checked_number(name, "lr", self.lr_at(self.steps, base)) for base in self.base_lrs
+        rates = [checked_number(name, "lr", self.lr_at(steps, base)) for base in bases]
+        return [
+            *_set_rates(self.optimizer, rates),
+            partial(setattr, self, "base_lrs", list(bases)),
+            partial(setattr, self, "steps", steps),
+            partial(setattr, self, "last_lr", rates),
         ]
-        for group, rate in zip(self.optimizer.param_groups, self.last_lr, strict=True):
-            group["lr"] = rate
 
 
 class StepLR(Schedule):
     """base gamma^floor(step / step_size)."""
 
     def __init__(self, optimizer, step_size, gamma=0.1):
-        self.step_size = _positive_steps(self, "step_size", step_size)
+        self.step_size = checked_count("StepLR", "step_size", step_size, 1)
         self.gamma = checked_number("StepLR", "gamma", gamma)
         super().__init__(optimizer)
 
@@ -101,7 +107,7 @@ class LinearWarmup(Schedule):
     """base (step + 1) / warmup_steps, then base: the last step of the warmup is at full rate."""
 
     def __init__(self, optimizer, warmup_steps):
-        self.warmup_steps = _positive_steps(self, "warmup_steps", warmup_steps)
+        self.warmup_steps = checked_count("LinearWarmup", "warmup_steps", warmup_steps, 1)
         super().__init__(optimizer)
 
     def lr_at(self, step, base_lr):
@@ -116,10 +122,10 @@ class CosineLR(Schedule):
     """
 
     def __init__(self, optimizer, total_steps, min_lr=0.0, warmup_steps=0):
-        self.total_steps = _positive_steps(self, "total_steps", total_steps)
+        self.total_steps = checked_count("CosineLR", "total_steps", total_steps, 1)
         self.min_lr = checked_number("CosineLR", "min_lr", min_lr)
-        self.warmup_steps = warmup_steps
-        if not 0 <= warmup_steps < total_steps:
+        self.warmup_steps = checked_count("CosineLR", "warmup_steps", warmup_steps, 0)
+        if not warmup_steps < total_steps:
             raise ValueError(
                 f"[CosineLR] warmup_steps is {warmup_steps!r}, expected 0 to less than "
                 f"total_steps={total_steps}"
@@ -137,7 +143,7 @@ class PolynomialLR(Schedule):
     """base (1 - step / total_steps)^power, and 0 from there on; power 1 is a straight line."""
 
     def __init__(self, optimizer, total_steps, power=1.0):
-        self.total_steps = _positive_steps(self, "total_steps", total_steps)
+        self.total_steps = checked_count("PolynomialLR", "total_steps", total_steps, 1)
         self.power = checked_number("PolynomialLR", "power", power)
         super().__init__(optimizer)
 
@@ -155,7 +161,7 @@ class LambdaLR(Schedule):
         super().__init__(optimizer)
 
     def lr_at(self, step, base_lr):
-        return base_lr * float(self.f(step))
+        return base_lr * checked_real("LambdaLR", f"f({step})", self.f(step))
 
 
 class ReduceOnPlateau:
@@ -174,11 +180,12 @@ class ReduceOnPlateau:
     ):
         name = type(self).__name__
         _check_optimizer(self, optimizer)
-        if not 0 <= factor < 1:
+        factor = checked_number(name, "factor", factor)
+        if not factor < 1:
             raise ValueError(f"[{name}] factor is {factor!r}, expected 0 to less than 1")
         if mode not in ("min", "max"):
             raise ValueError(f"[{name}] mode is {mode!r}, expected 'min' or 'max'")
-        self.optimizer, self.factor, self.mode = optimizer, float(factor), mode
+        self.optimizer, self.factor, self.mode = optimizer, factor, mode
         self.patience = checked_number(name, "patience", patience)
         self.threshold = checked_number(name, "threshold", threshold)
         self.min_lr = checked_number(name, "min_lr", min_lr)
@@ -191,16 +198,22 @@ class ReduceOnPlateau:
 
     def step(self, metric):
         """Take the value of the metric, a number, into account. NaN is no improvement."""
-        metric = float(metric)
+        metric = checked_real(type(self).__name__, "metric", metric)
+        best, waited, rates = self.best, self.waited + 1, self.last_lr
         if self._is_better(metric):
-            self.best, self.waited = metric, 0
-            return
-        self.waited += 1
-        if self.waited > self.patience:
-            self.waited = 0
-            for group in self.optimizer.param_groups:
-                # A rate that is below min_lr already stays.
-                group["lr"] = min(group["lr"], max(group["lr"] * self.factor, self.min_lr))
+            best, waited = metric, 0
+        elif waited > self.patience:
+            waited = 0
+            # A rate that is below min_lr already stays.
+            rates = [min(rate, max(rate * self.factor, self.min_lr)) for rate in rates]
+        commit(self._moved(best, waited, rates))
+
+    def _moved(self, best, waited, rates):
+        return [
+            *_set_rates(self.optimizer, rates),
+            partial(setattr, self, "best", best),
+            partial(setattr, self, "waited", waited),
+        ]
 
     def _is_better(self, metric):
         if self.best is None:
@@ -218,11 +231,16 @@ class ReduceOnPlateau:
         }
 
     def load_state_dict(self, state):
-        """Go on from `state_dict()`. Raises ValueError for the state of another schedule."""
-        _check_state(self, state, "last_lr")
-        self.best, self.waited = state["best"], state["waited"]
-        for group, rate in zip(self.optimizer.param_groups, state["last_lr"], strict=True):
-            group["lr"] = rate
+        """Go on from `state_dict()`.
+
+        Raises ValueError, and changes nothing, for the state of another schedule.
+        """
+        rates = _checked_state(self, state, "last_lr", ("best", "waited"))
+        waited = _from_state(self, checked_count, "waited", state["waited"], 0)
+        best = state["best"]
+        if best is not None:
+            best = _from_state(self, checked_real, "best", best)
+        commit(self._moved(best, waited, rates))
 
 
 def _rates(optimizer):
@@ -237,23 +255,34 @@ def _check_optimizer(schedule, optimizer):
         )
 
 
-def _check_state(schedule, state, rates):
+def _set_rates(optimizer, rates):
+    """The changes that give the groups their rates."""
+    pairs = zip(optimizer.param_groups, rates, strict=True)
+    return [partial(group.__setitem__, "lr", rate) for group, rate in pairs]
+
+
+def _checked_state(schedule, state, rates, others):
+    """The rates in a state; ValueError unless it is of such a schedule and number of groups."""
     name, groups = type(schedule).__name__, len(schedule.optimizer.param_groups)
     made_by = state.get("schedule") if isinstance(state, dict) else type(state).__name__
     if made_by != name:
         raise ValueError(
             f"[{name}] the state is of {made_by}, expected {name}; nothing was changed"
         )
+    lacking = [key for key in (rates, *others) if key not in state]
+    if lacking or not isinstance(state[rates], list | tuple):
+        raise ValueError(f"[{name}] the state lacks {lacking or rates}; nothing was changed")
     if len(state[rates]) != groups:
         raise ValueError(
             f"[{name}] the state has {len(state[rates])} groups, expected {groups}; nothing was "
             "changed"
         )
+    return [_from_state(schedule, checked_number, rates, rate) for rate in state[rates]]
 
 
-def _positive_steps(schedule, what, n):
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
-        raise ValueError(
-            f"[{type(schedule).__name__}] {what} is {n!r}, expected a positive integer"
-        )
-    return n
+def _from_state(schedule, check, name, *value):
+    """A checked entry of a state. Whatever is wrong with it, it is the state's value."""
+    try:
+        return check(type(schedule).__name__, name, *value)
+    except TypeError as error:
+        raise ValueError(f"{error}; nothing was changed") from error

@@ -117,6 +117,7 @@ class _Target:
 
     array_type = DeviceArray
     problem = None
+    is_whole = False
 
     def raw(self, array):
         a = array._array
@@ -133,7 +134,7 @@ class _Target:
         return _TensorMap(base, sizes, strides, box, element, 1, b"", TENSOR_MAP)
 
     def load(self, kernel):
-        return functools.partial(_launch, kernel)
+        return functools.partial(functools.partial, _launch, kernel)
 
 
 TARGET = _Target()

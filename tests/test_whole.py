@@ -1,0 +1,268 @@
+"""All or nothing: steps, loads and schedules that are interrupted, or for which memory runs out."""
+
+import copy
+import signal
+from functools import partial
+
+import numpy as np
+import pytest
+from interruptions import Alarms, Interruption, frozen, interrupted_at_every_line
+
+import tinygrad_like as tg
+from tinygrad_like import backend, nn, optim
+from tinygrad_like.engine import commit
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("Adam", {}),
+    ("AdamW", {"amsgrad": True}),
+    ("RMSprop", {"momentum": 0.5}),
+    ("Adagrad", {}),
+]
+every_optimizer = pytest.mark.parametrize(
+    ("name", "settings"), OPTIMIZERS, ids=["-".join([n, *s]) for n, s in OPTIMIZERS]
+)
+SHAPES = [(3, 2), (2,), ()]
+LARGE = [*SHAPES, (300, 200)]
+
+
+def make(name, settings, dtype=np.float32, device="cpu", steps=0, shapes=SHAPES):
+    """An optimizer of parameters with gradients, after some steps."""
+    rng = np.random.default_rng(0)
+    params = [
+        tg.Tensor(rng.normal(size=s).astype(dtype), requires_grad=True, device=device)
+        for s in shapes
+    ]
+    for p in params:
+        p.grad = tg.Tensor(rng.normal(size=p.shape).astype(dtype), device=device)
+    optimizer = getattr(optim, name)(params, **settings)
+    for _ in range(steps):
+        optimizer.step()
+    return optimizer, params
+
+
+def whole(optimizer, params):
+    """All that a step changes."""
+    grads = [p.grad for p in params]
+    return {
+        "values": [p.numpy() for p in params],
+        "versions": [p.version[0] for p in params],
+        "grads": [None if g is None else g.numpy() for g in grads],
+        "state": optimizer.state_dict(),
+    }
+
+
+# Steps
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "dtype", "steps"),
+    [
+        *((name, settings, np.float32, 2) for name, settings in OPTIMIZERS),
+        ("Adam", {}, np.float32, 0),
+        ("AdamW", {"amsgrad": True}, np.float16, 2),
+        ("SGD", {"lr": 0.1, "momentum": 0.9}, np.float16, 0),
+    ],
+)
+def test_a_step_that_is_interrupted_is_made_whole_or_not_at_all(name, settings, dtype, steps):
+    def start():
+        optimizer, params = make(name, settings, dtype, steps=steps)
+        return optimizer.step, partial(whole, optimizer, params)
+
+    counts = interrupted_at_every_line(start)
+    assert min(counts.values()) > 0, counts
+
+
+def test_a_step_on_the_emulated_device_is_made_whole_or_not_at_all():
+    problem = backend.emulator_problem()
+    if problem:
+        pytest.skip(problem)
+
+    def start():
+        optimizer, params = make("Adam", {}, device="cuda-emulator", steps=1)
+        return optimizer.step, partial(whole, optimizer, params)
+
+    interrupted_at_every_line(start, within=["commit.py", "emulator/array.py"])
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timers of this kind")
+@every_optimizer
+def test_signals_at_random_moments_leave_no_half_step(name, settings):
+    steps = 300
+    pure, params = make(name, settings, shapes=LARGE)
+    expected = {}
+    for step in range(steps + 1):
+        expected[step] = [p.numpy().tobytes() for p in params]
+        pure.step()
+
+    optimizer, params = make(name, settings, shapes=LARGE)
+    done = 0
+    with Alarms(np.random.default_rng(1), 3e-4) as alarms:
+        while done < steps:
+            before = alarms.raised
+            try:
+                alarms.set()
+                optimizer.step()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interruption:
+                assert alarms.raised == before + 1
+            slots = optimizer.state_dict()["groups"][0]["params"]
+            counts = {slot["steps"] for slot in slots}
+            assert len(counts) == 1, f"the parameters have made {counts} steps"
+            done = counts.pop()
+            assert [p.numpy().tobytes() for p in params] == expected[done]
+            assert {p.version[0] for p in params} == {done}
+    assert alarms.raised > 20
+
+
+@pytest.mark.parametrize("failing", range(1, 7))
+def test_a_first_step_without_memory_changes_nothing(failing, monkeypatch):
+    """Adam asks for two buffers of each of three parameters."""
+    optimizer, params = make("Adam", {})
+    before = frozen(whole(optimizer, params))
+    ours, asked = backend.CPU.k.optimizer_state, []
+
+    def optimizer_state(param, dtype):
+        asked.append(1)
+        if len(asked) == failing:
+            raise MemoryError
+        return ours(param, dtype)
+
+    monkeypatch.setattr(backend.CPU.k, "optimizer_state", optimizer_state)
+    with pytest.raises(MemoryError):
+        optimizer.step()
+    assert len(asked) == failing
+    assert frozen(whole(optimizer, params)) == before
+    optimizer.step()
+    fresh, others = make("Adam", {}, steps=1)
+    assert frozen(whole(optimizer, params)) == frozen(whole(fresh, others))
+
+
+@pytest.mark.parametrize("skips", [False, True])
+@pytest.mark.parametrize("unscaled", [False, True])
+def test_a_step_of_the_scaler_that_is_interrupted_is_whole(unscaled, skips):
+    def start():
+        optimizer, params = make("Adam", {}, steps=1)
+        scaler = optim.GradScaler(8.0, interval=2)
+        if skips:
+            params[2].grad = params[2].grad * np.inf
+        if unscaled:
+            scaler.unscale(optimizer)
+
+        def look():
+            rest = [scaler.current_scale, scaler.skipped, optimizer in scaler._unscaled]
+            return [whole(optimizer, params), rest]
+
+        return lambda: scaler.step(optimizer), look
+
+    with np.errstate(invalid="ignore"):
+        interrupted_at_every_line(start)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda optimizer, params: optim.clip_grad_norm(params, 0.1),
+        lambda optimizer, params: optim.clip_grad_value(params, 0.1),
+        lambda optimizer, params: optim.GradScaler().unscale(optimizer),
+        lambda optimizer, params: setattr(optimizer, "lr", 7.0),
+        lambda optimizer, params: optimizer.load_state_dict(
+            make("Adam", {}, steps=3)[0].state_dict()
+        ),
+        lambda optimizer, params: optimizer.add_param_group(
+            {"params": [tg.ones(2, requires_grad=True)], "lr": 0.5}
+        ),
+    ],
+    ids=[
+        "clip_grad_norm",
+        "clip_grad_value",
+        "unscale",
+        "lr",
+        "load_state_dict",
+        "add_param_group",
+    ],
+)
+def test_whatever_else_is_interrupted_is_whole(act):
+    def start():
+        optimizer, params = make("Adam", {})
+        return partial(act, optimizer, params), partial(whole, optimizer, params)
+
+    interrupted_at_every_line(start)
+
+
+@pytest.mark.parametrize(
+    ("make_schedule", "act"),
+    [
+        (lambda o: optim.StepLR(o, 1), lambda s: s.step()),
+        (
+            lambda o: optim.CosineLR(o, 9),
+            lambda s: s.load_state_dict({**s.state_dict(), "steps": 4}),
+        ),
+        (lambda o: optim.ReduceOnPlateau(o, patience=0), lambda s: s.step(float("nan"))),
+    ],
+)
+def test_a_schedule_that_is_interrupted_is_whole(make_schedule, act):
+    def start():
+        groups = [{"params": [tg.ones(2, requires_grad=True)], "lr": r} for r in (0.1, 0.2, 0.3)]
+        optimizer = optim.SGD(groups, lr=1.0)
+        schedule = make_schedule(optimizer)
+        rates = lambda: [group["lr"] for group in optimizer.param_groups]  # noqa: E731
+        return partial(act, schedule), lambda: [schedule.state_dict(), rates(), schedule.last_lr]
+
+    interrupted_at_every_line(start)
+
+
+# Modules
+
+
+def test_a_module_that_is_interrupted_while_it_loads_is_whole():
+    state = nn.Sequential(nn.Dense(3, 4), nn.BatchNorm(4)).state_dict()
+
+    def start():
+        model = nn.Sequential(nn.Dense(3, 4), nn.BatchNorm(4))
+        for p in model.parameters():
+            p.data = np.full(p.shape, 0.5, np.float32)
+        return partial(model.load_state_dict, state), model.state_dict
+
+    counts = interrupted_at_every_line(start)
+    assert min(counts.values()) > 0, counts
+
+
+# commit
+
+
+def test_a_change_that_fails_each_time_is_reported():
+    state = []
+    with pytest.raises(ZeroDivisionError):
+        commit([partial(state.append, 1), partial(divmod, 1, 0), partial(state.append, 2)])
+    assert state == [1]
+
+
+def test_what_came_in_between_is_raised_when_all_is_done():
+    state = []
+
+    def change(once=[1]):  # noqa: B006
+        if once.pop(0):
+            once.append(0)
+            raise KeyboardInterrupt
+        state.append("again")
+
+    with pytest.raises(KeyboardInterrupt):
+        commit([partial(state.append, 1), partial(change), partial(state.append, 2)])
+    assert state == [1, "again", 2]
+
+
+def test_a_copy_of_model_and_optimizer_trains_on_its_own():
+    optimizer, params = make("Adam", {}, steps=2)
+    copied, others = copy.deepcopy((optimizer, params))
+    assert copied.param_groups[0]["params"][0] is others[0]
+    for p, q in zip(params, others, strict=True):
+        q.grad = tg.Tensor(p.grad)
+    before = frozen(whole(optimizer, params))
+    copied.step()
+    assert frozen(whole(optimizer, params)) == before
+    optimizer.step()
+    states = [frozen(o.state_dict()) for o in (optimizer, copied)]
+    assert states[0] == states[1]
+    assert [p.numpy().tobytes() for p in params] == [q.numpy().tobytes() for q in others]

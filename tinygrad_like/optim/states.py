@@ -1,0 +1,128 @@
+"""What an optimizer keeps beside a parameter, and how that is saved, loaded and copied.
+
+What is kept of a parameter (its running means) belongs to the Tensor, and is float32 for half
+types.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_like import backend
+from tinygrad_like.backend import DeviceError, wide_dtype
+from tinygrad_like.optim.parameters import checked_options
+
+
+class Slot:
+    """What an optimizer keeps beside one parameter: a count of steps, and flat arrays.
+
+    A slot fits the array that its parameter had when it was made; for another array there is
+    another slot. Only `steps` is ever changed.
+    """
+
+    __slots__ = ("array", "be", "buffers", "flat", "names", "param", "steps")
+    array: Any  # the parameter's array that this fits; None before the first step
+    be: Any  # its backend
+    flat: Any  # a flat view of it; None if it has none
+    names: Any  # the buffers that it was made to have
+
+    def __init__(self, param, steps=0, buffers=None):
+        self.param, self.steps, self.buffers = param, steps, buffers or {}
+        self.array = self.be = self.flat = self.names = None
+
+    def fitted(self, names):
+        """A slot for the array that the parameter has now, with at least the buffers `names`.
+
+        Buffers are brought to its device and dtype; those that are missing begin as zeros.
+        """
+        new = Slot(self.param, self.steps)
+        new.names = names
+        array = new.array = self.param._data
+        be = new.be = backend.of(array)
+        new.flat = array.reshape(-1) if array.flags.c_contiguous else None
+        dtype = wide_dtype(array.dtype)
+        fits = self.array is not None and self.be is be
+        for name in dict.fromkeys((*self.buffers, *names)):
+            old = self.buffers.get(name)
+            if old is not None and fits and old.dtype == dtype:
+                new.buffers[name] = old
+                continue
+            own = new.buffers[name] = be.k.optimizer_state(array, dtype)
+            if old is not None:
+                own[:] = be.from_host(backend.of(old).to_host(old))
+        return new
+
+    def state(self):
+        """Its part of a `state_dict`."""
+        shape = self.param.shape
+        buffers = {name: flat.reshape(shape) for name, flat in self._on_host().items()}
+        return {"shape": list(shape), "steps": self.steps, "buffers": buffers}
+
+    def _on_host(self):
+        return {n: np.array(backend.of(b).to_host(b)) for n, b in self.buffers.items()}
+
+    def __reduce__(self):
+        """A copy fits no array: the copy of the parameter has its own."""
+        return Slot, (self.param, self.steps, self._on_host())
+
+
+def converted(owner, grad, param):
+    """A raw gradient in the dtype of its parameter. Raises DeviceError for another device."""
+    home, place = backend.of(param._data), backend.of(grad)
+    if home is not place:
+        raise DeviceError(
+            f"[{owner}] a gradient of shape {grad.shape} is on {place.device}, its parameter on "
+            f"{home.device}; move both with model.to({home.device!r}), or call zero_grad first"
+        )
+    return grad.astype(param.dtype, copy=False)
+
+
+class Misfit(Exception):
+    """Why a state does not fit an optimizer."""
+
+
+def loaded(owner, names, groups, state):
+    """The settings and the slots of all groups, from the state of an optimizer of that class.
+
+    Raises ValueError with the reason if the state does not fit.
+    """
+    try:
+        if state["optimizer"] != owner:
+            raise Misfit(f"it is of {state['optimizer']}, expected {owner}")
+        counts, expected = ([len(g["params"]) for g in gs] for gs in (state["groups"], groups))
+        if counts != expected:
+            raise Misfit(f"its groups have {counts} parameters, expected {expected}")
+        pairs = list(zip(groups, state["groups"], strict=True))
+        settings = [_loaded_settings(owner, *pair) for pair in pairs]
+        slots = [_loaded_slots(names, *pair) for pair in pairs]
+    except (Misfit, LookupError, TypeError, AttributeError, OverflowError) as error:
+        why = error if isinstance(error, Misfit) else f"no optimizer made it ({error!r})"
+        raise ValueError(f"[{owner}] the state does not fit: {why}; nothing was changed") from error
+    return settings, slots
+
+
+def _loaded_settings(owner, group, state):
+    known = [name for name in group if name != "params"]
+    if set(state["settings"]) != set(known):
+        raise Misfit(f"it has settings {list(state['settings'])}, expected {known}")
+    return checked_options(owner, state["settings"], known)
+
+
+def _loaded_slots(names, group, state):
+    slots = []
+    for i, (p, saved) in enumerate(zip(group["params"], state["params"], strict=True)):
+        buffers = {name: np.array(buffer) for name, buffer in saved["buffers"].items()}
+        for shape in (tuple(saved["shape"]), *(b.shape for b in buffers.values())):
+            if shape != p.shape:
+                raise Misfit(f"params[{i}] has shape {shape} in it, expected {p.shape}")
+        if not buffers.keys() <= set(names):
+            raise Misfit(f"params[{i}] has {list(buffers)} in it, expected {names}")
+        for name, buffer in buffers.items():
+            if buffer.dtype.kind not in "fV":
+                raise Misfit(f"params[{i}] has {name} of dtype {buffer.dtype}, expected a real one")
+        steps = saved["steps"]
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
+            raise Misfit(f"params[{i}] has made {steps!r} steps, expected a count")
+        flat = {name: buffer.ravel() for name, buffer in buffers.items()}
+        slots.append(Slot(p, int(steps), flat))
+    return slots
