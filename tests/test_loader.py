@@ -5,7 +5,9 @@ import sys
 
 import numpy as np
 import pytest
+from interruptions import interrupted_at_every_line
 
+import tinygrad_like as tg
 from tinygrad_like.data import DataLoader, Dataset
 
 
@@ -145,12 +147,59 @@ def test_a_loop_left_early_is_not_continued():
 
 def test_two_loops_at_once_do_not_disturb_each_other():
     dataset = Dataset(np.arange(10))
-    alone = DataLoader(dataset, 3, shuffle=True)
+    alone = DataLoader(dataset, 3, shuffle=True, seed=7)
     expected = [numbers(alone), numbers(alone)]
-    loader = DataLoader(dataset, 3, shuffle=True)
+    loader = DataLoader(dataset, 3, shuffle=True, seed=7)
     found = [(a.tolist(), b.tolist()) for (a,), (b,) in zip(loader, loader, strict=True)]
     assert [list(batches) for batches in zip(*found, strict=True)] == expected
     assert loader.state_dict()["epoch"] == 2
+
+
+def test_loaders_made_anew_differ_and_a_seeded_run_is_repeated():
+    dataset = Dataset(np.arange(50))
+
+    def run():
+        tg.seed(3)
+        return [numbers(DataLoader(dataset, 8, shuffle=True)) for _ in range(3)]
+
+    first = run()
+    assert first[0] != first[1] != first[2] != first[0]
+    assert run() == first
+    before = tg.get_rng_state()
+    DataLoader(dataset, 8)
+    DataLoader(dataset, 8, shuffle=True, seed=0)
+    assert tg.get_rng_state() == before  # no seed is drawn where none is needed
+
+
+def test_a_seed_that_was_drawn_goes_with_the_state():
+    first, second = (DataLoader(Dataset(np.arange(50)), 8, shuffle=True) for _ in range(2))
+    numbers(first)
+    second.load_state_dict(first.state_dict())
+    assert numbers(second) == numbers(first)
+    third = DataLoader(Dataset(np.arange(50)), 8, shuffle=True, seed=1)
+    with pytest.raises(ValueError, match="of a loader with seed"):
+        third.load_state_dict(first.state_dict())
+
+
+def test_a_loader_that_is_interrupted_stands_before_a_batch_or_after_it():
+    for batch in (1, 4):  # the last of an epoch is the fourth
+
+        def start(batch=batch):
+            loader = DataLoader(Dataset(np.arange(10)), 3, shuffle=True, seed=5)
+            loop = iter(loader)
+            for _ in range(batch):
+                next(loop)
+            return lambda: next(loop, None), loader.state_dict
+
+        interrupted_at_every_line(start)
+
+    def start_loading():
+        loader = DataLoader(Dataset(np.arange(10)), 3, shuffle=True)
+        loader.seed = 1
+        state = {**loader.state_dict(), "seed": 2, "epoch": 3, "batch": 2}
+        return lambda: loader.load_state_dict(state), loader.state_dict
+
+    interrupted_at_every_line(start_loading)
 
 
 FEW = Dataset(np.arange(3))
@@ -164,6 +213,9 @@ FEW = Dataset(np.arange(3))
         (lambda: DataLoader(FEW, 2.0), TypeError, "batch_size is 2.0, expected a positive integer"),
         (lambda: DataLoader(FEW, True), TypeError, "batch_size is True, expected a positive"),
         (lambda: DataLoader(FEW, seed=-1), ValueError, "seed is -1, expected an integer from 0 to"),
+        (lambda: DataLoader(FEW, shuffle="no"), TypeError, "shuffle is 'no', expected True or"),
+        (lambda: DataLoader(FEW, shuffle=1), TypeError, "shuffle is 1, expected True or False"),
+        (lambda: DataLoader(FEW, drop_last=None), TypeError, "drop_last is None, expected True"),
         (lambda: DataLoader(FEW, seed=None), TypeError, "seed is None, expected an integer from 0"),
         (
             lambda: DataLoader(Dataset(np.ones((0, 2)))),
@@ -220,7 +272,7 @@ def test_a_state_that_does_not_fit_is_refused(change, error, message):
 
 
 def test_a_batch_size_may_be_numpys_and_larger_than_the_dataset():
-    loader = DataLoader(FEW, np.int32(5))
+    loader = DataLoader(FEW, np.int32(5), shuffle=np.False_)
     assert type(loader.batch_size) is int
     assert numbers(loader) == [[0, 1, 2]]
     assert len(DataLoader(FEW, sys.maxsize)) == 1

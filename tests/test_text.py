@@ -208,6 +208,14 @@ def test_batches_go_on_where_their_state_was_taken():
             np.testing.assert_array_equal(a, b)
 
 
+def test_batches_without_a_seed_draw_one_and_load_it_with_a_state():
+    ids = np.arange(500)
+    first, second = (TextBatches(ids, 4, 8) for _ in range(2))
+    assert first.seed != second.seed
+    second.load_state_dict(first.state_dict())
+    np.testing.assert_array_equal(next(first)[0], next(second)[0])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -219,7 +227,7 @@ def test_batches_go_on_where_their_state_was_taken():
     ],
 )
 def test_the_state_of_other_batches_is_refused(change, message):
-    batches = TextBatches(np.arange(10), 2, 3)
+    batches = TextBatches(np.arange(10), 2, 3, seed=0)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         batches.load_state_dict({**batches.state_dict(), **change})
     assert str(caught.value).startswith(f"[TextBatches] {message}")

@@ -83,7 +83,7 @@ def test_a_step_on_the_emulated_device_is_made_whole_or_not_at_all():
         optimizer, params = make("Adam", {}, device="cuda-emulator", steps=1)
         return optimizer.step, partial(whole, optimizer, params)
 
-    interrupted_at_every_line(start, within=["commit.py", "emulator/array.py"])
+    interrupted_at_every_line(start, within=["changes.py", "emulator/array.py"])
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timers of this kind")

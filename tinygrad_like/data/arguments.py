@@ -4,6 +4,10 @@ import sys
 
 import numpy as np
 
+from tinygrad_like import backend
+
+DRAWN = object()  # stands for a seed that is not given
+
 
 def integer(owner, name, value, low, high, expected):
     """`value` as an int from `low` to `high`; TypeError or ValueError for anything else."""
@@ -24,13 +28,25 @@ def count(owner, name, value):
     return integer(owner, name, value, 0, 2**64 - 1, "an integer of 0 or more")
 
 
+def flag(owner, name, value):
+    """True or False, Python's or NumPy's."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"[{owner}] {name} is {value!r}, expected True or False")
+    return bool(value)
+
+
 def seed(owner, value):
-    """A seed: an integer of 64 bits."""
+    """A seed: an integer of 64 bits; DRAWN: the next one of the stream that `tg.seed` begins."""
+    if value is DRAWN:
+        key = np.array(backend.GENERATOR.reserve(1), dtype=np.uint64)
+        return int(np.random.Philox(key=key).random_raw())
     return integer(owner, "seed", value, 0, 2**64 - 1, "an integer from 0 to 2**64 - 1")
 
 
 def same_settings(owner, kind, state, expected, settings):
     """Raise ValueError unless `state` has the keys `expected`, and the values of `settings`."""
+    if not isinstance(state, dict):
+        raise TypeError(f"[{owner}] state is a {type(state).__name__}, expected a dict")
     if state.keys() != expected:
         raise ValueError(f"[{owner}] state has {sorted(state)}, expected {sorted(expected)}")
     for name, value in settings.items():

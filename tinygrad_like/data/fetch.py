@@ -10,6 +10,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from tinygrad_like.data import arguments
+
 TIMEOUT_SECONDS = 10
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -45,6 +47,7 @@ def find(file, root, progress):
     Raises DataError for a damaged file of the user's, which is left as it is (one in the cache is
     downloaded again, with a warning); DataUnavailable where there is none and no mirror serves it.
     """
+    progress = arguments.flag(file.dataset, "progress", progress)
     places = [
         Path(place).expanduser() for place in (root, os.environ.get("TINYGRAD_LIKE_DATA")) if place
     ]

@@ -1,50 +1,58 @@
 """DataLoader: a Dataset cut into batches, in an order that can be repeated and resumed."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from tinygrad_like.data import arguments
+from tinygrad_like.data.arguments import DRAWN
 from tinygrad_like.data.dataset import Dataset
+from tinygrad_like.engine import commit
 
 
 @dataclass
 class _Position:
-    """Where an epoch stands: `batch` is the number of its batches handed out."""
+    """Where a loop stands: its epoch, how many batches it has handed out, whether it runs.
 
-    epoch: int = 0
-    batch: int = 0
-    running: bool = False
+    They are one attribute, so that an interruption finds them as they belong together.
+    """
+
+    at: tuple[int, int, bool] = (0, 0, False)
 
 
 class DataLoader:
     """Batches of a Dataset: each `for` loop over it is one epoch of tuples of NumPy arrays.
 
     Every batch is a fresh copy. With `shuffle`, the order of an epoch depends on `seed` and the
-    epoch's number alone, so a run can be repeated and resumed. The last batch may be smaller;
-    `drop_last` leaves it out.
+    epoch's number alone, so a run can be repeated and resumed. A loader that is given no seed draws
+    one from the stream that `tg.seed` begins: two loaders, or one that is made anew for each epoch,
+    differ, and a run that begins with `tg.seed(0)` can still be repeated. The last batch may be
+    smaller; `drop_last` leaves it out.
 
     `state_dict()` says where the newest loop stands, also from inside it. After `load_state_dict`
     the next loop gives the batches that were still to come in that epoch (none, for a state taken
-    at its last batch). A loop left by `break` is not continued: the next one is the next epoch.
+    at its last batch). A seed that was drawn is loaded with the state, one that was given has to be
+    the same. A loop left by `break` is not continued: the next one is the next epoch.
 
-    Raises TypeError for what is not a Dataset; ValueError for a batch size below 1, a seed outside
-    0..2**64 - 1, and a dataset that gives no batch.
+    Raises TypeError for what is not a Dataset, and for a flag that is not True or False; ValueError
+    for a batch size below 1, a seed outside 0..2**64 - 1, and a dataset that gives no batch.
 
     >>> loader = DataLoader(Dataset(np.arange(5)), batch_size=2)
     >>> [batch.tolist() for (batch,) in loader]
     [[0, 1], [2, 3], [4]]
     """
 
-    def __init__(self, dataset, batch_size=32, *, shuffle=False, seed=0, drop_last=False):
+    def __init__(self, dataset, batch_size=32, *, shuffle=False, seed=DRAWN, drop_last=False):
         if not isinstance(dataset, Dataset):
             kind = type(dataset).__name__
             raise TypeError(f"[DataLoader] got {kind}, expected a Dataset: try Dataset(x, y)")
         self.dataset = dataset
         self.batch_size = arguments.positive("DataLoader", "batch_size", batch_size)
-        self.shuffle = bool(shuffle)
-        self.seed = arguments.seed("DataLoader", seed)
-        self.drop_last = bool(drop_last)
+        self.shuffle = arguments.flag("DataLoader", "shuffle", shuffle)
+        self._is_drawn = seed is DRAWN and self.shuffle
+        self.seed = 0 if seed is DRAWN and not shuffle else arguments.seed("DataLoader", seed)
+        self.drop_last = arguments.flag("DataLoader", "drop_last", drop_last)
         self._position = _Position()
         if len(dataset) == 0:
             raise ValueError(f"[DataLoader] the dataset is empty: {dataset}")
@@ -62,22 +70,25 @@ class DataLoader:
     @property
     def epoch(self):
         """The number of the current epoch, or between two loops of the next one; from 0."""
-        return self._position.epoch
+        return self._position.at[0]
 
     def __iter__(self):
-        if self._position.running:
-            self._position = _Position(self._position.epoch + 1)
-        self._position.running = True
+        epoch, batch, running = self._position.at
+        if running:
+            epoch, batch = epoch + 1, 0
+        self._position = _Position((epoch, batch, True))
         return self._batches(self._position)
 
     def _batches(self, position):
         # An older loop keeps its own position, so that it cannot disturb the state of a newer one.
-        order = self._order(position.epoch)
-        while position.batch < len(self):
-            start = position.batch * self.batch_size
-            position.batch += 1
-            yield self.dataset[order[start : start + self.batch_size]]
-        position.epoch, position.batch, position.running = position.epoch + 1, 0, False
+        epoch, first, _ = position.at
+        order = self._order(epoch)
+        for batch in range(first, len(self)):
+            start = batch * self.batch_size
+            samples = self.dataset[order[start : start + self.batch_size]]
+            position.at = epoch, batch + 1, True
+            yield samples
+        position.at = epoch + 1, 0, False
 
     def _order(self, epoch):
         """The indices of all samples in the order of one epoch."""
@@ -88,7 +99,8 @@ class DataLoader:
 
     def state_dict(self):
         """The position (`epoch`, `batch`) and the settings that give it meaning, plain integers."""
-        return {"epoch": self._position.epoch, "batch": self._position.batch, **self._settings()}
+        epoch, batch, _ = self._position.at
+        return {"epoch": epoch, "batch": batch, **self._settings()}
 
     def _settings(self):
         return {
@@ -102,11 +114,16 @@ class DataLoader:
     def load_state_dict(self, state):
         """Stand where `state` was taken; raises ValueError if it fits another loader only."""
         settings = self._settings()
+        if self._is_drawn:
+            del settings["seed"]
         expected = self.state_dict().keys()
         arguments.same_settings("DataLoader", "a loader", state, expected, settings)
-        self._position = _Position(
-            arguments.count("DataLoader", "state's epoch", state["epoch"]),
-            arguments.integer(
-                "DataLoader", "state's batch", state["batch"], 0, len(self), f"0 to {len(self)}"
-            ),
+        epoch = arguments.count("DataLoader", "state's epoch", state["epoch"])
+        batch = arguments.integer(
+            "DataLoader", "state's batch", state["batch"], 0, len(self), f"0 to {len(self)}"
+        )
+        seed = arguments.seed("DataLoader", state["seed"])
+        position = _Position((epoch, batch, False))
+        commit(
+            [partial(setattr, self, "seed", seed), partial(setattr, self, "_position", position)]
         )

@@ -1,10 +1,14 @@
 """Text: a corpus to learn from, its characters as numbers, and random crops of it."""
 
+from functools import partial
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinygrad_like.data import arguments
+from tinygrad_like.data.arguments import DRAWN
 from tinygrad_like.data.fetch import DataUnavailable, File, find
+from tinygrad_like.engine import commit
 
 SHAKESPEARE = File(
     dataset="tiny_shakespeare",
@@ -143,7 +147,8 @@ class TextBatches:
 
     `x[i]` starts at a random place of `ids` (N,), and `y[i]` at the next: `y[i, t]` follows
     `x[i, t]`. A batch is a function of `seed` and `step`, its number, alone; so the run can be
-    resumed from `state_dict()`. Every batch is a fresh copy.
+    resumed from `state_dict()`. Without a seed one is drawn from the stream that `tg.seed` begins,
+    and loaded with a state. Every batch is a fresh copy.
 
     Raises TypeError for ids that are no integers; ValueError for ids that are not (N,), or fewer
     than context + 1, a context or batch size below 1, a seed outside 0..2**64 - 1.
@@ -154,7 +159,7 @@ class TextBatches:
     ((2, 3), True, 1)
     """
 
-    def __init__(self, ids, context, batch_size, *, seed=0):
+    def __init__(self, ids, context, batch_size, *, seed=DRAWN):
         self.ids = np.asarray(ids)
         if self.ids.dtype.kind not in "iu":
             raise TypeError(f"[TextBatches] ids are {self.ids.dtype}, expected integers")
@@ -162,6 +167,7 @@ class TextBatches:
             raise ValueError(f"[TextBatches] ids have shape {self.ids.shape}, expected (N,)")
         self.context = arguments.positive("TextBatches", "context", context)
         self.batch_size = arguments.positive("TextBatches", "batch_size", batch_size)
+        self._is_drawn = seed is DRAWN
         self.seed = arguments.seed("TextBatches", seed)
         self.step = 0
         if len(self.ids) <= self.context:
@@ -178,8 +184,9 @@ class TextBatches:
         key = np.array([self.seed, self.step], dtype=np.uint64)
         rng = np.random.Generator(np.random.Philox(key=key))
         starts = rng.integers(len(self.ids) - self.context, size=self.batch_size)
+        batch = self._crops[starts], self._crops[starts + 1]
         self.step += 1
-        return self._crops[starts], self._crops[starts + 1]
+        return batch
 
     def state_dict(self):
         """The number of the next batch, and the settings that give it meaning, plain integers."""
@@ -196,6 +203,10 @@ class TextBatches:
     def load_state_dict(self, state):
         """Stand where `state` was taken; raises ValueError if it fits other batches only."""
         settings = self._settings()
+        if self._is_drawn:
+            del settings["seed"]
         expected = self.state_dict().keys()
         arguments.same_settings("TextBatches", "batches", state, expected, settings)
-        self.step = arguments.count("TextBatches", "state's step", state["step"])
+        step = arguments.count("TextBatches", "state's step", state["step"])
+        seed = arguments.seed("TextBatches", state["seed"])
+        commit([partial(setattr, self, "seed", seed), partial(setattr, self, "step", step)])

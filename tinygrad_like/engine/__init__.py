@@ -18,7 +18,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     errors.py     what is said when something does not fit
     casts.py      casts that would not keep a value
     options.py    checks of options: flags, choices, numbers
-    commit.py     changes that are made all together, or not at all
+    changes.py    changes that are made all together, or not at all
 
 An ordinary backward runs the rules on raw arrays; with `create_graph=True` the same text runs on
 Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never to Tensors, so
@@ -27,7 +27,7 @@ there is no reference cycle, and memory falls as the walk goes.
 
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
-from tinygrad_like.engine.commit import commit
+from tinygrad_like.engine.changes import commit
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
 from tinygrad_like.engine.options import check_choice, check_flag, check_integer, check_number

@@ -1,7 +1,7 @@
 """Optimizers: what a step does to each parameter, given its gradient.
 
 A step is one kernel call per parameter, in place, on flat arrays: one compiled kernel serves every
-shape. It is planned first, and then made for all parameters or for none, see engine/commit.py.
+shape. It is planned first, and then made for all parameters or for none, see engine/changes.py.
 """
 
 from abc import ABC, abstractmethod
