@@ -322,10 +322,40 @@ def test_another_format_is_refused(path, content):
         io.load(path)
 
 
-def test_bfloat16_is_refused_by_the_tensors_name(path):
-    header = b'{"ok":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},'
-    header += b'"w":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
-    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
+def test_bfloat16_becomes_float32_of_the_same_values(path):
+    """As most published models are: 1.5, -2, the smallest, infinity, NaN."""
+    bits = np.array([[0x3FC0, 0xC000, 0x0001], [0x7F80, 0x7FC0, 0x8000]], "<u2")
+    header = b'{"ok":{"dtype":"F32","shape":[1],"data_offsets":[12,16]},'
+    header += b'"w":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]}}'
+    ok = np.float32(7).tobytes()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + bits.tobytes() + ok)
+    found = io.load(path)
+    assert found["ok"].tolist() == [7]
+    assert (found["w"].dtype, found["w"].flags.writeable) == (np.dtype("f4"), True)
+    expected = np.array([[1.5, -2.0, 2.0**-133], [np.inf, np.nan, -0.0]], np.float32)
+    assert found["w"].tobytes() == expected.tobytes()
+
+
+def test_arrays_of_bfloat16_are_saved_as_such(path):
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="NumPy's bfloat16 is in ml_dtypes")
+    values = np.array([[1.5, -2.0], [np.inf, 3e38]]).astype(ml_dtypes.bfloat16)
+    state = {"w": values, "rest": {"empty": values[:0], "step": 3}}
+    found = round_trip(path, state)
+    assert path.read_bytes().count(b'"BF16"') == 2
+    assert (found["w"].dtype, found["rest"]["step"]) == (np.float32, 3)
+    assert found["w"].tolist() == values.astype(np.float32).tolist()
+    assert found["rest"]["empty"].shape == (0, 2)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(io.FileError, match="its CRC32 is"):
+        io.load(path)
+
+
+def test_a_type_that_numpy_lacks_is_refused_by_the_tensors_name(path):
+    header = b'{"w":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 2)
     with pytest.raises(io.FileError) as caught:
         io.load(path)
-    assert f"[load] {path}: tensor 'w' is of type BF16, expected one of BOOL" in str(caught.value)
+    assert f"[load] {path}: tensor 'w' is of type F8_E4M3, expected one of BOOL" in str(
+        caught.value
+    )
