@@ -107,8 +107,22 @@ def decay_groups(model, weight_decay):
     ]
 
 
+def attempt(write, path):
+    """Call `write(path)`, which makes a file; returns whether it could, and says so if not."""
+    try:
+        write(path)
+    except ImportError:
+        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    except OSError as error:  # a full disk, for one: training goes on, an older file stays
+        tqdm.write(f"could not write {path}: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True
+
+
 class Training:
     """A model in training, the text that it learns from, and the file that it goes on from."""
+
+    saved = True  # whether the newest checkpoint could be written
 
     def __init__(self, args, name, text):
         self.args = args
@@ -150,6 +164,9 @@ class Training:
         return len(self.losses)
 
     def save(self):
+        self.saved = attempt(self.keep, self.checkpoint.path)
+
+    def keep(self, _):
         self.checkpoint.save(
             losses=np.array(self.losses, np.float32),
             evaluations=self.evaluations,
@@ -390,17 +407,17 @@ def main():
         raise SystemExit(str(error)) from None
     print(training.model.summary())
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
+        path = training.checkpoint.path
+        print(f"stopped; go on with --resume (state in {path})" if training.saved else "stopped")
         return 130
     print(write(training.model, training.vocabulary, training.start, args.length, args))
-    try:
-        draw(training, Path(args.out) / "report.png")
-    except ImportError:
-        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    picture = Path(args.out) / "report.png"
+    written = [training.saved, attempt(lambda path: draw(training, path), picture)]
     if args.autocast == "float16":
         print(f"{training.scaler.skipped} of {training.step} steps overflowed, skipped")
-    print(f"validation loss {training.evaluations[-1][1]:.4f}; everything is in {args.out}")
-    return 0
+    what = "everything is" if all(written) else "what could be written is"
+    print(f"validation loss {training.evaluations[-1][1]:.4f}; {what} in {args.out}")
+    return 0 if all(written) else 1
 
 
 if __name__ == "__main__":

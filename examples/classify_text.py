@@ -136,8 +136,22 @@ def bag_of_words(training, test):
     return baseline.predict([words for words, _ in test])
 
 
+def attempt(write, path):
+    """Call `write(path)`, which makes a file; returns whether it could, and says so if not."""
+    try:
+        write(path)
+    except ImportError:
+        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    except OSError as error:  # a full disk, for one: training goes on, an older file stays
+        tqdm.write(f"could not write {path}: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True
+
+
 class Training:
     """A model in training, and the file that it goes on from after it was stopped."""
+
+    saved = True  # whether the newest checkpoint could be written
 
     def __init__(self, args, training, test):
         self.args = args
@@ -172,6 +186,9 @@ class Training:
         )
 
     def save(self):
+        self.saved = attempt(self.keep, self.checkpoint.path)
+
+    def keep(self, _):
         self.checkpoint.save(
             losses=np.array(self.losses, np.float32),
             accuracies=self.accuracies,
@@ -373,15 +390,15 @@ def main():
         f"{len(MODULES)} modules; {len(training.vocabulary):,} words"
     )
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
+        path = training.checkpoint.path
+        print(f"stopped; go on with --resume (state in {path})" if training.saved else "stopped")
         return 130
     table = compare(training, parts)
-    try:
-        draw(training, table, Path(args.out) / "report.png")
-    except ImportError:
-        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
-    print(f"{time.perf_counter() - start:.0f} s; everything is in {args.out}")
-    return 0
+    picture = Path(args.out) / "report.png"
+    written = [training.saved, attempt(lambda path: draw(training, table, path), picture)]
+    what = "everything is" if all(written) else "what could be written is"
+    print(f"{time.perf_counter() - start:.0f} s; {what} in {args.out}")
+    return 0 if all(written) else 1
 
 
 if __name__ == "__main__":

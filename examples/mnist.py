@@ -83,8 +83,22 @@ def load_data():
     ]
 
 
+def attempt(write, path):
+    """Call `write(path)`, which makes a file; returns whether it could, and says so if not."""
+    try:
+        write(path)
+    except ImportError:
+        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    except OSError as error:  # a full disk, for one: training goes on, an older file stays
+        tqdm.write(f"could not write {path}: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True
+
+
 class Training:
     """A model in training, and the file that it goes on from after it was stopped."""
+
+    saved = True  # whether the newest checkpoint could be written
 
     def __init__(self, args, train, test):
         self.args, self.test = args, test
@@ -108,8 +122,13 @@ class Training:
         )
 
     def save(self):
+        self.saved = attempt(self.keep, self.checkpoint.path)
+
+    def keep(self, _):
         self.checkpoint.save(
-            losses=np.array(self.losses, np.float32), accuracies=self.accuracies, epoch=self.epoch
+            losses=np.array(self.losses, np.float32),
+            accuracies=self.accuracies,
+            epoch=self.epoch,
         )
 
     def resume(self):
@@ -262,17 +281,22 @@ def main():
         raise SystemExit(str(error)) from None
     print(training.model.summary(train.arrays[0][:1]))
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
+        path = training.checkpoint.path
+        print(f"stopped; go on with --resume (state in {path})" if training.saved else "stopped")
         return 130
-    tg.io.save(Path(args.out) / "model.safetensors", training.model.state_dict())
-    try:
-        draw(training, Path(args.out) / "report.png")
-    except ImportError:
-        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    folder = Path(args.out)
+    written = [
+        training.saved,
+        attempt(
+            lambda path: tg.io.save(path, training.model.state_dict()), folder / "model.safetensors"
+        ),
+        attempt(lambda path: draw(training, path), folder / "report.png"),
+    ]
     if args.autocast == "float16":
         print(f"{training.scaler.skipped} of {len(training.losses)} steps overflowed, skipped")
-    print(f"test accuracy {training.accuracies[-1]:.2%}; everything is in {args.out}")
-    return 0
+    what = "everything is" if all(written) else "what could be written is"
+    print(f"test accuracy {training.accuracies[-1]:.2%}; {what} in {args.out}")
+    return 0 if all(written) else 1
 
 
 if __name__ == "__main__":

@@ -221,8 +221,22 @@ def shifted(iso):
     return np.pad(iso[:, :-1], ((0, 0), (1, 0)), constant_values=START)
 
 
+def attempt(write, path):
+    """Call `write(path)`, which makes a file; returns whether it could, and says so if not."""
+    try:
+        write(path)
+    except ImportError:
+        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
+    except OSError as error:  # a full disk, for one: training goes on, an older file stays
+        tqdm.write(f"could not write {path}: {error.strerror or error}", file=sys.stderr)
+        return False
+    return True
+
+
 class Training:
     """A model in training, and the file that it goes on from after it was stopped."""
+
+    saved = True  # whether the newest checkpoint could be written
 
     def __init__(self, args):
         self.args = args
@@ -246,8 +260,13 @@ class Training:
         )
 
     def save(self):
+        self.saved = attempt(self.keep, self.checkpoint.path)
+
+    def keep(self, _):
         self.checkpoint.save(
-            losses=np.array(self.losses, np.float32), accuracies=self.accuracies, epoch=self.epoch
+            losses=np.array(self.losses, np.float32),
+            accuracies=self.accuracies,
+            epoch=self.epoch,
         )
 
     def resume(self):
@@ -407,17 +426,14 @@ def main():
         raise SystemExit(str(error)) from None
     print(training.model.summary())
     if not training.run():
-        print(f"stopped; go on with --resume (state in {training.checkpoint.path})")
+        path = training.checkpoint.path
+        print(f"stopped; go on with --resume (state in {path})" if training.saved else "stopped")
         return 130
-    try:
-        draw(training, Path(args.out) / "report.png")
-    except ImportError:
-        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
-    print(
-        f"exact matches on held-out dates {training.accuracies[-1]:.2%}; "
-        f"everything is in {args.out}"
-    )
-    return 0
+    picture = Path(args.out) / "report.png"
+    written = [training.saved, attempt(lambda path: draw(training, path), picture)]
+    what = "everything is" if all(written) else "what could be written is"
+    print(f"exact matches on held-out dates {training.accuracies[-1]:.2%}; {what} in {args.out}")
+    return 0 if all(written) else 1
 
 
 if __name__ == "__main__":

@@ -127,3 +127,39 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
             continue
         exec(compile(block, "README.md", "exec"), {})
     assert float(capsys.readouterr().out.split()[-1]) > 0.85, "the README's model learned little"
+
+
+QUICK = {
+    "mnist": "--epochs 1",
+    "char_lm": "--layers 1 --width 8 --heads 2 --context 8 --batch 4 --iters 20 --eval-every 20",
+    "translate": "--epochs 1 --width 8 --layers 1 --examples 200 --test-examples 50",
+    "classify_text": "--epochs 1 --width 8 --length 16",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limits of this kind")
+@pytest.mark.parametrize("name", QUICK)
+def test_an_example_on_a_full_disk_says_so_in_a_line_and_trains_to_its_end(name, offline):
+    out, text = offline / "out", offline / "text.txt"
+    text.write_text("to be or not to be, that is the question " * 40)
+    options = [*QUICK[name].split(), "--out", str(out), "--save-every", "0"]
+    if name == "char_lm":
+        options += ["--text", str(text)]
+    script = str(ROOT / "examples" / f"{name}.py")
+    code = (
+        "import os, resource, runpy, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))\n"  # no file can be longer
+        "sys.argv = sys.argv[1:]; sys.dont_write_bytecode = True\n"
+        "sys.path.insert(0, os.path.dirname(sys.argv[0]))\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, script, *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert f"could not write {out / 'checkpoint.safetensors'}: File too large" in result.stderr
+    assert f"could not write {out / 'report.png'}: File too large" in result.stderr
+    last = result.stdout.strip().splitlines()[-1]
+    assert last.endswith(f"what could be written is in {out}"), last
+    assert not list(out.glob("*.tmp"))

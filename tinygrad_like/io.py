@@ -180,7 +180,7 @@ class Checkpoint:
 
     @property
     def age(self):
-        """Seconds since the file was saved or loaded, or this object was made."""
+        """Seconds since a save was tried, or the file loaded, or this object made."""
         return time.monotonic() - self._touched
 
     def save(self, **progress):
@@ -188,6 +188,7 @@ class Checkpoint:
 
         Raises as `tg.io.save` does, and ValueError for progress under the name of a part.
         """
+        self._touched = time.monotonic()  # also of a save that fails: who saves by age waits again
         state = {name: part.state_dict() for name, part in self.parts.items()}
         state |= {"random": backend.get_rng_state(), "settings": self.settings}
         taken = sorted(state.keys() & progress.keys())

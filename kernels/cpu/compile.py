@@ -51,7 +51,19 @@ def _cache():
 def jit(function):
     """Compile a kernel at its first call, for the types of its arguments, or load it from disk."""
     with _cache():
-        return numba.njit(cache=True, **OPTIONS)(function)
+        kernel = numba.njit(cache=True, **OPTIONS)(function)
+    kernel._cache.save_overload = _unless_full(kernel._cache.save_overload)
+    return kernel
+
+
+def _unless_full(save):
+    """Machine code that finds no room on the disk is not kept: it runs all the same."""
+
+    def save_if_possible(signature, code):
+        with contextlib.suppress(OSError):
+            save(signature, code)
+
+    return save_if_possible
 
 
 def ufunc(function):
