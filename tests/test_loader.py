@@ -213,9 +213,9 @@ FEW = Dataset(np.arange(3))
         (lambda: DataLoader(FEW, 2.0), TypeError, "batch_size is 2.0, expected a positive integer"),
         (lambda: DataLoader(FEW, True), TypeError, "batch_size is True, expected a positive"),
         (lambda: DataLoader(FEW, seed=-1), ValueError, "seed is -1, expected an integer from 0 to"),
-        (lambda: DataLoader(FEW, shuffle="no"), TypeError, "shuffle is 'no', expected True or"),
-        (lambda: DataLoader(FEW, shuffle=1), TypeError, "shuffle is 1, expected True or False"),
-        (lambda: DataLoader(FEW, drop_last=None), TypeError, "drop_last is None, expected True"),
+        (lambda: DataLoader(FEW, shuffle="no"), ValueError, "shuffle is 'no', expected True or"),
+        (lambda: DataLoader(FEW, shuffle=1), ValueError, "shuffle is 1, expected True or False"),
+        (lambda: DataLoader(FEW, drop_last=None), ValueError, "drop_last is None, expected True"),
         (lambda: DataLoader(FEW, seed=None), TypeError, "seed is None, expected an integer from 0"),
         (
             lambda: DataLoader(Dataset(np.ones((0, 2)))),

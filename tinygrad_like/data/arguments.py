@@ -28,13 +28,6 @@ def count(owner, name, value):
     return integer(owner, name, value, 0, 2**64 - 1, "an integer of 0 or more")
 
 
-def flag(owner, name, value):
-    """True or False, Python's or NumPy's."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"[{owner}] {name} is {value!r}, expected True or False")
-    return bool(value)
-
-
 def seed(owner, value):
     """A seed: an integer of 64 bits; DRAWN: the next one of the stream that `tg.seed` begins."""
     if value is DRAWN:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygrad_like.data import arguments
+from tinygrad_like.engine import check_flag
 
 TIMEOUT_SECONDS = 10
 
@@ -48,7 +48,7 @@ def find(file, root, progress):
     Raises DataError for a damaged file of the user's, which is left as it is (one in the cache is
     downloaded again, with a warning); DataUnavailable where there is none and no mirror serves it.
     """
-    progress = arguments.flag(file.dataset, "progress", progress)
+    progress = check_flag(file.dataset, "progress", progress)
     places = [
         Path(place).expanduser() for place in (root, os.environ.get("TINYGRAD_LIKE_DATA")) if place
     ]

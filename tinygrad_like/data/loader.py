@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_like.data import arguments
 from tinygrad_like.data.arguments import DRAWN
 from tinygrad_like.data.dataset import Dataset
-from tinygrad_like.engine import commit
+from tinygrad_like.engine import check_flag, commit
 
 
 @dataclass
@@ -35,8 +35,8 @@ class DataLoader:
     at its last batch). A seed that was drawn is loaded with the state, one that was given has to be
     the same. A loop left by `break` is not continued: the next one is the next epoch.
 
-    Raises TypeError for what is not a Dataset, and for a flag that is not True or False; ValueError
-    for a batch size below 1, a seed outside 0..2**64 - 1, and a dataset that gives no batch.
+    Raises TypeError for what is not a Dataset; ValueError for a flag that is not True or False, a
+    batch size below 1, a seed outside 0..2**64 - 1, and a dataset that gives no batch.
 
     >>> loader = DataLoader(Dataset(np.arange(5)), batch_size=2)
     >>> [batch.tolist() for (batch,) in loader]
@@ -49,10 +49,10 @@ class DataLoader:
             raise TypeError(f"[DataLoader] got {kind}, expected a Dataset: try Dataset(x, y)")
         self.dataset = dataset
         self.batch_size = arguments.positive("DataLoader", "batch_size", batch_size)
-        self.shuffle = arguments.flag("DataLoader", "shuffle", shuffle)
+        self.shuffle = check_flag("DataLoader", "shuffle", shuffle)
         self._is_drawn = seed is DRAWN and self.shuffle
         self.seed = 0 if seed is DRAWN and not shuffle else arguments.seed("DataLoader", seed)
-        self.drop_last = arguments.flag("DataLoader", "drop_last", drop_last)
+        self.drop_last = check_flag("DataLoader", "drop_last", drop_last)
         self._position = _Position()
         if len(dataset) == 0:
             raise ValueError(f"[DataLoader] the dataset is empty: {dataset}")

@@ -6,11 +6,10 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import wide
-from tinygrad_like.engine import commit
+from tinygrad_like.engine import check_flag, commit
 from tinygrad_like.optim.parameters import (
     as_list,
     check_tensors,
-    checked_flag,
     checked_real,
     set_gradients,
 )
@@ -32,7 +31,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
     """
     name = "clip_grad_norm"
     max_norm, norm = checked_real(name, "max_norm", max_norm), checked_real(name, "norm", norm)
-    error_if_nonfinite = checked_flag(name, "error_if_nonfinite", error_if_nonfinite)
+    error_if_nonfinite = check_flag(name, "error_if_nonfinite", error_if_nonfinite)
     if not max_norm >= 0 or not norm > 0:
         raise ValueError(
             f"[{name}] max_norm is {max_norm!r} and norm is {norm!r}, expected positive numbers"

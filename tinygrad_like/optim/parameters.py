@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor, is_parameter
+from tinygrad_like.engine import Tensor, check_flag, is_parameter
 from tinygrad_like.engine.errors import describe
 
 # Settings lie from 0 up to, not including, these limits; the others are finite.
@@ -87,19 +87,12 @@ def checked_options(owner, options, known):
 
 def _checked(owner, name, value):
     if name in ("nesterov", "amsgrad"):
-        return checked_flag(owner, name, value)
+        return check_flag(owner, name, value)
     if name != "betas":
         return checked_number(owner, name, value)
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise ValueError(f"[{owner}] betas is {value!r}, expected two numbers")
     return tuple(checked_number(owner, name, beta) for beta in value)
-
-
-def checked_flag(owner, name, value):
-    """A setting as a Python bool."""
-    if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"[{owner}] {name} is {value!r}, expected True or False")
-    return bool(value)
 
 
 def checked_count(owner, name, value, least):

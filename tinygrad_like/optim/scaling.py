@@ -7,12 +7,11 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
-from tinygrad_like.engine import Tensor, astype, commit
+from tinygrad_like.engine import Tensor, astype, check_flag, commit
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim.optimizers import Optimizer
 from tinygrad_like.optim.parameters import (
     checked_count,
-    checked_flag,
     checked_number,
     set_gradients,
 )
@@ -64,7 +63,7 @@ class GradScaler:
             )
         self._growth, self._backoff = float(growth), float(backoff)
         self._interval = checked_count("GradScaler", "interval", interval, 1)
-        self._enabled, self.skipped = checked_flag("GradScaler", "enabled", enabled), 0
+        self._enabled, self.skipped = check_flag("GradScaler", "enabled", enabled), 0
         self._unscaled: dict[Optimizer, bool] = {}  # as _stepped, of those that have not stepped
         commit(self._start(float(scale), 0))
 
