@@ -394,7 +394,8 @@ def _read(path):
     open(path, "rb").close()
     try:
         with safe_open(path, framework="np") as file:
-            dtypes = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+            names = file.keys()
+            dtypes = {name: file.get_slice(name).get_dtype() for name in names}
             _check_dtypes(path, dtypes)
             brief = [name for name, dtype in dtypes.items() if dtype == "BF16"]
             arrays = {name: file.get_tensor(name) for name in dtypes if name not in brief}
