@@ -78,6 +78,9 @@ def ufunc(function):
         count = len(inspect.signature(function).parameters)
         kinds = [f"{real}({', '.join([real] * count)})" for real in ("float32", "float64")]
         with _cache():
-            return numba.vectorize(kinds, cache=True)(function).ufunc
+            try:
+                return numba.vectorize(kinds, cache=True)(function).ufunc
+            except OSError:  # no room on the disk, as in `_unless_full`
+                return numba.vectorize(kinds)(function).ufunc
 
     return compiled
