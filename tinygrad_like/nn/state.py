@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, is_parameter
+from tinygrad_like.engine import GraphError, Tensor, commit, is_parameter
 from tinygrad_like.engine.errors import describe
 
 NUMBERS = (np.generic, bool, int, float, complex)
@@ -80,19 +81,13 @@ def refuse_torchs(state: Mapping[str, Any]) -> None:
 
 def overwrite(pairs: Iterable[tuple[Tensor, Any]]) -> None:
     """Copy each array into its Tensor; if one cannot be written, or Ctrl-C comes, none is."""
-    pairs = list(pairs)
-    before = [own.data.copy() for own, _ in pairs]
-    done = 0
-    try:
-        for own, array in pairs:
-            done += 1
-            own.data[...] = array
-            own.version[0] += 1
-    except BaseException:
-        for (own, _), array in zip(pairs[:done], before, strict=False):
-            if getattr(own.data.flags, "writeable", True):
-                own.data[...] = array
-        raise
+    changes: list[partial] = []
+    for own, array in pairs:
+        if not getattr(own.data.flags, "writeable", True):
+            raise ValueError(f"[load] the array of a parameter {own.shape} is read-only")
+        changes.append(partial(own.data.__setitem__, ..., array))
+        changes.append(partial(own.version.__setitem__, 0, own.version[0] + 1))
+    commit(changes)
 
 
 def in_place_of(own: Tensor, value: Any, place: str) -> Any:
