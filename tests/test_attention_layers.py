@@ -52,7 +52,8 @@ def turned_grads(ours, theirs):
 
 def close(ours, theirs, what="", tolerance=1e-10):
     theirs = theirs.detach().numpy() if hasattr(theirs, "detach") else theirs
-    np.testing.assert_allclose(np.asarray(ours), theirs, tolerance, tolerance, err_msg=what)
+    ours = ours.numpy() if isinstance(ours, Tensor) else ours
+    np.testing.assert_allclose(ours, theirs, tolerance, tolerance, err_msg=what)
 
 
 SEEN = np.random.default_rng(5).random((4, 6)) < 0.6

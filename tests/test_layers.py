@@ -113,7 +113,8 @@ def compare_step(ours, theirs, x):
 
 
 def close(ours, theirs, what):
-    np.testing.assert_allclose(np.asarray(ours), theirs.numpy(), 1e-10, 1e-10, err_msg=what)
+    ours = ours.numpy() if isinstance(ours, tg.Tensor) else ours
+    np.testing.assert_allclose(ours, theirs.numpy(), 1e-10, 1e-10, err_msg=what)
 
 
 @needs_torch

@@ -378,11 +378,12 @@ def test_creation_error(call, exception, text):
     assert str(caught.value).startswith(text), f"got {caught.value}"
 
 
-def test_numpy_function_without_op_is_refused():
-    with pytest.raises(TypeError, match=r"^\[median\] np\.median has no op for Tensors; use \.num"):
-        np.median(tg.ones(3))
+def test_numpy_function_without_op_is_refused_while_a_gradient_is_recorded():
+    x = tg.ones(3, requires_grad=True)
+    with pytest.raises(TypeError, match=r"^\[median\] has no op for Tensors, .*use ops of .*numpy"):
+        np.median(x)
     with pytest.raises(TypeError, match=r"^\[add\.reduce\] "):
-        np.add.reduce(tg.ones(3))
+        np.add.reduce(x)
 
 
 def test_every_message_names_whole_shapes_with_numpy_scalars():

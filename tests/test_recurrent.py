@@ -60,7 +60,8 @@ def our_gradients(ours, theirs):
 
 def close(ours, theirs, what):
     theirs = theirs.detach().numpy() if hasattr(theirs, "detach") else theirs
-    np.testing.assert_allclose(np.asarray(ours), theirs, 1e-10, 1e-10, err_msg=what)
+    ours = ours.numpy() if isinstance(ours, Tensor) else ours
+    np.testing.assert_allclose(ours, theirs, 1e-10, 1e-10, err_msg=what)
 
 
 def torch_run(layer, x, state, lengths):

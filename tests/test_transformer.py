@@ -31,7 +31,8 @@ def normal(*shape, seed=0, dtype=np.float64):
 
 def close(ours, theirs, what):
     theirs = theirs.detach().numpy() if hasattr(theirs, "detach") else theirs
-    np.testing.assert_allclose(np.asarray(ours), theirs, 1e-10, 1e-10, err_msg=what)
+    ours = ours.numpy() if isinstance(ours, Tensor) else ours
+    np.testing.assert_allclose(ours, theirs, 1e-10, 1e-10, err_msg=what)
 
 
 def with_equal_weights(ours, theirs):

@@ -293,10 +293,9 @@ def _settle(record, args, arrays, traced):
     """Bring unusual inputs into a form that the forward can take, in place.
 
     NumPy scalars count as Python numbers beside a Tensor (so a float64 one promotes nothing), and
-    in elementwise ops 0-d arrays as well; subclasses of ndarray as plain arrays. Returns the first
-    array and its type.
+    in elementwise ops 0-d arrays as well; subclasses of ndarray as plain arrays. NumPy arrays
+    beside a Tensor of another device are copied there. Returns the first array and its type.
     """
-    first = None
     for i, a in enumerate(arrays):
         if type(a) in NOT_ARRAYS:
             continue
@@ -305,11 +304,13 @@ def _settle(record, args, arrays, traced):
         elif type(a) is np.ndarray and _counts_as_a_number(record, args[i], a, traced):
             arrays[i] = a.item()
         elif isinstance(a, np.ndarray) and type(a) not in BY_TYPE:
+            errors.refuse_subclass(record, i, len(arrays), a)
             arrays[i] = np.asarray(a)
         elif backend.of(a) is None:
             errors.refuse_input(record, i, len(arrays), a)
-        if first is None and type(arrays[i]) not in NOT_ARRAYS:
-            first = arrays[i]
+    if traced:
+        _bring_to_tensors(args, arrays)
+    first = next((a for a in arrays if type(a) not in NOT_ARRAYS), None)
     if first is None:
         errors.refuse_input(record, 0, len(arrays), arrays[0])
     if any(type(a) is not type(first) and type(a) not in NOT_ARRAYS for a in arrays):
@@ -333,6 +334,14 @@ def _rounds(record, dtype, arrays):
     return is_half(dtype) and any(
         type(a) in (int, float) and not holds(dtype, a, exactly) for a in arrays
     )
+
+
+def _bring_to_tensors(args, arrays):
+    """Copy NumPy arrays to the device of a call's first Tensor, in place."""
+    be = next(backend.of(a._data) for a in args if type(a) is Tensor)
+    for i, a in enumerate(arrays):
+        if type(a) is np.ndarray and type(args[i]) is not Tensor:
+            arrays[i] = be.from_host(a)
 
 
 def _raw_attributes(record, attributes):

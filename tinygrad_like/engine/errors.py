@@ -8,9 +8,13 @@ import functools
 import inspect
 import os
 import sys
+from opcode import opmap
+
+import numpy as np
 
 from tinygrad_like import backend
 
+STORE_SUBSCR = opmap["STORE_SUBSCR"]
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -50,7 +54,7 @@ def explain(record, arrays, error):
     if isinstance(error, ValueError) and "broadcast" in text:
         text = _broadcast_clash(names, arrays) or text
     message = f"[{record.name}] {text} ({shapes(names, arrays)})"
-    kinds = IndexError, TypeError, ValueError
+    kinds = IndexError, TypeError
     kind = next((k for k in kinds if isinstance(error, k)), ValueError)
     raise kind(message) from error
 
@@ -116,6 +120,20 @@ def refuse_input(record, index, count, value):
     raise TypeError(_NO_ARRAY.format(record.name, name, describe(value))) from None
 
 
+def refuse_subclass(record, index, count, value):
+    """Raise TypeError for an array that means more than its values: a mask, or another `*`."""
+    name = input_names(record, count)[index]
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"[{record.name}] {name} is a masked array, whose mask would be lost; pass "
+            "filled(...), or multiply by the mask"
+        )
+    if isinstance(value, np.matrix):
+        raise TypeError(
+            f"[{record.name}] {name} is a np.matrix, whose * means @; pass np.asarray(...)"
+        )
+
+
 def refuse_mixed_devices(record, arrays):
     """Raise DeviceError for arrays of one call that live on different devices."""
     names = input_names(record, len(arrays))
@@ -133,6 +151,18 @@ def refuse_tensors_within(data, tensor_type):
                     "[Tensor] data is a list of Tensors, expected numbers; join them with tg.stack"
                 )
             refuse_tensors_within(x, tensor_type)
+
+
+def refuse_storing(name, frame):
+    """Raise GraphError if `array[i] = tensor`, run by `frame`, asks a Tensor for a number.
+
+    NumPy takes it by `float`, which looks like a call `float(tensor)` in every other respect.
+    """
+    if frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:
+        raise GraphError(
+            f"[{name}] array[i] = tensor would lose the gradient of a Tensor that is recorded; "
+            "join Tensors with tg.stack or tg.concatenate, or store tensor.item()"
+        )
 
 
 def no_graph(tensor, recording):

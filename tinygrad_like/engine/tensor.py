@@ -1,6 +1,7 @@
 """Node and Tensor: an array, and the recorded call that made it."""
 
 import itertools
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -284,9 +285,13 @@ class Tensor:
         return bool(self._data.item())
 
     def __float__(self):
+        if self.node is not None and mode.grad:
+            errors.refuse_storing("float", sys._getframe(1))
         return float(self.item())
 
     def __int__(self):
+        if self.node is not None and mode.grad:
+            errors.refuse_storing("int", sys._getframe(1))
         return int(self.item())
 
     def __index__(self):
@@ -300,8 +305,12 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __reduce__(self):
-        if not self.is_leaf:
-            raise GraphError("[copy] only leaves can be copied or pickled; use detach()")
+        node = self.node
+        if node is not None and node.plan is not None:
+            raise GraphError(
+                f"[copy] this Tensor is the result of {node.plan.op.name}, and only leaves "
+                "can be copied or pickled; use detach(), or .numpy() for the values"
+            )
         array = backend.of(self._data).to_host(self._data)
         grad = None if self.grad is None else self.grad.detach()
         return _rebuild, (array, self.requires_grad, self.device, _role(self), grad)

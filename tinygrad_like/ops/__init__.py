@@ -158,7 +158,8 @@ def _attach():
         "__array__": protocol.array,
         "__array_ufunc__": protocol.array_ufunc,
         "__array_function__": protocol.array_function,
-        "__dlpack__": lambda x, **options: x.data.__dlpack__(**options),
+        "_mask": property(protocol.mask),
+        "__dlpack__": protocol.dlpack,
         "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
     }
     for name, attribute in attributes.items():

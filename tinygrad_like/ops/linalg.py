@@ -3,6 +3,8 @@
 import math
 import string
 
+import numpy as np
+
 from tinygrad_like.backend import narrow, result_dtype, wide
 from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
 from tinygrad_like.ops.elementwise import multiply, where
@@ -103,7 +105,12 @@ def outer(a, b):
 
 @composed
 def dot(a, b):
-    """NumPy's dot: a sum over the last axis of `a` and the second last (or only) of `b`."""
+    """NumPy's dot: a sum over the last axis of `a` and the second last (or only) of `b`.
+
+    A number, or a tensor without axes, scales the other one.
+    """
+    if any(isinstance(x, (int, float, complex, np.generic)) for x in (a, b)):
+        return multiply(a, b)
     if not a.ndim or not b.ndim:
         return multiply(a, b)
     if a.ndim == 1 or b.ndim <= 2:

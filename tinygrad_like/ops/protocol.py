@@ -2,7 +2,10 @@
 
     np.exp(t)   np.concatenate([t, u])   np.sum(t, axis=0)   array * t
 
-They are differentiable. An argument that the op does not know (`out`, `dtype`, `where`) raises.
+They are differentiable. For everything else NumPy, SciPy and their friends need the values: a
+function without an op, an argument that the op does not know (`out`, `dtype`, `where`), np.asarray.
+They get them as NumPy arrays as long as no gradient is being recorded. A Tensor whose gradient is
+recorded is refused there, for the part of the gradient that NumPy computes would be missing.
 """
 
 import functools
@@ -10,7 +13,7 @@ import inspect
 
 import numpy as np
 
-from tinygrad_like.engine import broadcast_to
+from tinygrad_like.engine import GraphError, Tensor, broadcast_to, mode
 from tinygrad_like.ops import (
     activation,
     compare,
@@ -39,7 +42,7 @@ UFUNCS = """
     logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul
 """.split()
 FUNCTIONS = """
-    clip where isclose sum mean var std max min prod argmax argmin any all cumsum reshape transpose
+    clip isclose sum mean var std max min prod argmax argmin any all cumsum reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
     nonzero argwhere copy
@@ -53,17 +56,27 @@ def find(name):
 
 
 def _vector_norm(x, ord=None, axis=None, keepdims=False):
-    """np.linalg.norm as far as it is a norm of vectors; NumPy's matrix norms are refused."""
+    """np.linalg.norm as far as it is a norm of vectors; there is no op for norms of matrices."""
     matrix = isinstance(axis, tuple) or (axis is None and x.ndim > 1)
     if ord is not None and matrix:
-        raise ValueError("[norm] matrix norms have no op for Tensors; give one axis, or no ord")
+        options = {"ord": ord, "axis": axis, "keepdims": keepdims}
+        return _by_numpy(np.linalg.norm, "norm", "for matrices", (x,), options)
     return reduce.norm(x, 2 if ord is None else ord, axis, keepdims)
+
+
+def _where(condition, *choices):
+    """np.where; with a condition alone it gives indices, as NumPy's arrays."""
+    if not choices:
+        return _by_numpy(np.where, "where", "of one argument", (condition,), {})
+    return elementwise.where(condition, *choices)
 
 
 BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {np.absolute: elementwise.abs}
 BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
+    np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
+    np.where: _where,
     np.amax: reduce.max,
     np.amin: reduce.min,
     np.broadcast_to: broadcast_to,
@@ -75,31 +88,129 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
 }
 
 
+# Functions whose result depends on shapes, dtypes and addresses alone, or is there to be read.
+WITHOUT_VALUES = {
+    getattr(np, name)
+    for name in (
+        "result_type can_cast iscomplexobj isrealobj may_share_memory shares_memory array_repr "
+        "array_str array2string"
+    ).split()
+}
+
+CURE = (
+    "use ops of tinygrad_like (tg.stack and tg.concatenate join Tensors), take the values with "
+    ".numpy() or detach(), or work inside `with no_grad():`"
+)
+
+
 def array(x, dtype=None, copy=None):
-    """`np.asarray(t)`: the values outside the graph, read-only unless they are copied."""
+    """`np.asarray(t)`: the values, read-only unless they are copied.
+
+    Raises GraphError for a Tensor whose gradient is being recorded.
+    """
+    if x.node is not None and mode.grad:
+        raise GraphError(
+            "[array] a Tensor whose gradient is recorded does not become an array by itself, "
+            f"since its gradient would be lost; {CURE}"
+        )
     values = x.numpy()
     return np.array(values, dtype=dtype, copy=copy) if copy or dtype is not None else values
 
 
+def mask(x):
+    """What np.ma looks at before it takes the values: there is no mask.
+
+    Raises GraphError for a Tensor whose gradient is being recorded.
+    """
+    if x.node is not None and mode.grad:
+        raise GraphError(
+            f"[mask] a masked array would lose the gradient of a Tensor that is recorded; {CURE}"
+        )
+    raise AttributeError("_mask")
+
+
+def dlpack(x, **options):
+    """`torch.from_dlpack(t)`: the same memory in another library.
+
+    Raises GraphError for a Tensor whose gradient is being recorded.
+    """
+    if x.node is not None and mode.grad:
+        raise GraphError(
+            "[dlpack] a Tensor whose gradient is recorded cannot be shared with another library, "
+            "since its gradient would be lost; share detach()"
+        )
+    return x.data.__dlpack__(**options)
+
+
 def array_ufunc(x, ufunc, method, *inputs, **options):
-    """`np.exp(t)`, `array + t`."""
-    if method != "__call__" or ufunc not in BY_UFUNC:
-        _refuse(ufunc.__name__ + ("" if method == "__call__" else f".{method}"))
-    return BY_UFUNC[ufunc](*inputs, **options)
+    """`np.exp(t)`, `array + t`; by NumPy, on the values, `array += t` and `np.add.reduce(t)`."""
+    if not options and method == "__call__" and ufunc in BY_UFUNC:
+        return BY_UFUNC[ufunc](*inputs)
+    name = ufunc.__name__
+    if method == "at" and isinstance(inputs[0], Tensor):  # NumPy would write into its values
+        raise TypeError(f"[{name}.at] cannot write into a Tensor; use tg.scatter_add")
+    if method != "__call__":
+        return _by_numpy(getattr(ufunc, method), f"{name}.{method}", "", inputs, options)
+    what = f"with {', '.join(options)}=" if ufunc in BY_UFUNC else ""
+    return _by_numpy(ufunc, name, what, inputs, options)
 
 
 def array_function(x, function, types, args, options):
-    """`np.sum(t, axis=0)`, `np.concatenate([t, u])`."""
+    """`np.sum(t, axis=0)`, `np.concatenate([t, u])`; by NumPy, on the values, `np.median(t)`."""
     if function not in BY_FUNCTION:
-        _refuse(function.__name__)
-    signature = _signature(function)
+        return _by_numpy(function, function.__name__, "", args, options)
+    op, signature = BY_FUNCTION[function], _signature(function)
+    in_place, by_name = args, options
     if signature is not None:
-        args, options = _by_name(signature, args, options)
-    return BY_FUNCTION[function](*args, **options)
+        in_place, by_name = _by_name(signature, args, options)
+    if not by_name.keys() <= _names(op):
+        what = f"with {', '.join(by_name.keys() - _names(op))}="
+        return _by_numpy(function, function.__name__, what, args, options)
+    return op(*in_place, **by_name)
 
 
-def _refuse(name):
-    raise TypeError(f"[{name}] np.{name} has no op for Tensors; use .numpy() for the values")
+def _by_numpy(function, name, what, args, options):
+    """A function of NumPy on the values, refused if the gradient of one of them is recorded.
+
+    `what` says which of its uses this is, for the message.
+    """
+    tensors = list(_tensors_in((args, options)))
+    if any(isinstance(out, Tensor) for out in _tensors_in(options.get("out"))):
+        raise TypeError(
+            f"[{name}] out is a Tensor, expected an array; assign the result: t[...] = {name}(...)"
+        )
+    if mode.grad and function not in WITHOUT_VALUES and any(t.node is not None for t in tensors):
+        raise TypeError(
+            f"[{name}]{what and ' ' + what} has no op for Tensors, and NumPy, which sees values "
+            f"alone, would lose the gradient of one that is recorded; {CURE}"
+        )
+    return function(*_values_of(args), **_values_of(options))
+
+
+def _tensors_in(x):
+    """The Tensors in an argument: itself, or those in lists, tuples and dicts of it."""
+    if isinstance(x, Tensor):
+        yield x
+    elif isinstance(x, (list, tuple)):
+        for item in x:
+            yield from _tensors_in(item)
+    elif isinstance(x, dict):
+        yield from _tensors_in(tuple(x.values()))
+
+
+def _values_of(x):
+    """An argument with the arrays of its Tensors in their places."""
+    if isinstance(x, Tensor):
+        return x.numpy()
+    if type(x) in (list, tuple):
+        return type(x)(map(_values_of, x))
+    return {k: _values_of(v) for k, v in x.items()} if type(x) is dict else x
+
+
+@functools.cache
+def _names(op):
+    """The names of an op's arguments."""
+    return frozenset(inspect.signature(op).parameters)
 
 
 @functools.cache
