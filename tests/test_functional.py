@@ -106,10 +106,6 @@ def test_hvp_is_the_hessian_times_a_vector():
     np.testing.assert_allclose(tg.hvp(quartic, X, X + 1), second(X) @ (X + 1), rtol=1e-11)
 
 
-def test_a_function_that_does_not_depend_on_its_argument_has_gradient_zero():
-    np.testing.assert_array_equal(tg.grad(lambda x: tg.Tensor(1.0))(X), np.zeros(4))
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -133,3 +129,105 @@ def test_a_function_that_does_not_depend_on_its_argument_has_gradient_zero():
 def test_wrong_use_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# What f does not use
+
+
+@pytest.fixture
+def line():
+    return tg.nn.Dense(3, 2), tg.randn((4, 3))
+
+
+UNUSED = {
+    "grad": lambda f, *args, **options: tg.grad(f, **options)(*args),
+    "value_and_grad": lambda f, *args, **options: tg.value_and_grad(f, **options)(*args)[1],
+    "vjp": lambda f, *args, **options: tg.vjp(f, *args, **options)[1](1.0)[0],
+    "jacobian": lambda f, *args, **options: tg.jacobian(f, **options)(*args),
+    "hessian": lambda f, *args, **options: tg.hessian(f, **options)(*args),
+    "hvp": lambda f, x, *args, **options: tg.hvp(lambda y: f(y, *args), x, x, **options),
+}
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_an_argument_that_f_does_not_use_is_refused(name, line):
+    model, x = line
+    for f in (
+        lambda w, b: (model(x) ** 2).sum(),  # the model's own weight, not w
+        lambda w, b: (tg.Tensor(w.numpy() ** 2) + b.sum().detach()).sum(),
+        lambda w, b: (w.detach() * b.detach().sum()).sum(),
+        lambda w, b: tg.Tensor(1.0),
+        lambda w, b: (w > 0).astype(np.float32).sum(),
+    ):
+        with pytest.raises(tg.GraphError, match=r"argument 0.*allow_unused=True"):
+            UNUSED[name](f, model.weight, model.bias)
+        zeros = UNUSED[name](f, model.weight, model.bias, allow_unused=True)
+        assert zeros.shape[: model.weight.ndim] == model.weight.shape
+        np.testing.assert_array_equal(zeros.numpy(), np.zeros(zeros.shape))
+
+
+def test_the_unused_argument_is_named(line):
+    model, x = line
+    both = (0, 1)
+    with pytest.raises(tg.GraphError, match="argument 1"):
+        tg.grad(lambda w, b: (x @ w).sum(), both)(model.weight, model.bias)
+    dw, db = tg.grad(lambda w, b: (x @ w).sum(), both, allow_unused=True)(model.weight, model.bias)
+    assert dw.numpy().any()
+    assert not db.numpy().any()
+    with pytest.raises(tg.GraphError, match="argument 1"):
+        tg.vjp(lambda a, b: a * 2, X, X)
+
+
+def test_values_taken_by_numpy_are_refused_inside_a_derivative():
+    with pytest.raises(tg.GraphError, match=r"\[array\]"):
+        tg.grad(lambda x: tg.Tensor(np.asarray(x) ** 2).sum())(X)
+
+
+def test_zeros_of_higher_order_are_zeros():
+    linear, bilinear = lambda x: (x * 3).sum(), lambda x, y: (x * 2).sum() + (y * y).sum()
+    np.testing.assert_array_equal(tg.hessian(linear)(X), np.zeros((4, 4)))
+    np.testing.assert_array_equal(tg.hvp(linear, X, X), np.zeros(4))
+    assert tg.grad(tg.grad(lambda x: x * 3))(2.0).item() == 0
+    assert tg.grad(lambda x: tg.grad(lambda y: y * 3)(x))(2.0).item() == 0
+    assert tg.grad(tg.grad(tg.grad(lambda x: x * x)))(2.0).item() == 0
+    mixed = tg.jacobian(tg.grad(bilinear, 0), 1)(tg.Tensor(X), X)
+    np.testing.assert_array_equal(mixed, np.zeros((4, 4)))
+
+
+def test_an_argument_used_with_the_factor_zero_counts_as_used():
+    np.testing.assert_array_equal(tg.grad(lambda x: (x * 0).sum())(X), np.zeros(4))
+    np.testing.assert_array_equal(tg.grad(lambda x: tg.floor(x).sum())(X), np.zeros(4))
+    np.testing.assert_array_equal(tg.jacobian(lambda x: x[:0])(X), np.zeros((0, 4)))
+
+
+FUNCTIONS = "grad value_and_grad vjp jacobian hessian hvp".split()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_loss_in_place_of_a_function_is_refused_with_what_to_call(name):
+    w = tg.Tensor(X, requires_grad=True)
+    more = [w, w] if name == "hvp" else [w]
+    for of in (more, [[w], *more[1:]]):
+        with pytest.raises(TypeError, match=rf"\[{name}\] .*backward"):
+            getattr(tg, name)((w * w).sum(), *of)
+    with pytest.raises(TypeError, match=rf"\[{name}\] f is a int"):
+        getattr(tg, name)(3, *more)
+
+
+@pytest.mark.parametrize("name", ["grad", "jacobian", "hessian"])
+def test_arguments_in_the_place_of_argnums_are_refused(name):
+    for wrong in (tg.Tensor(X), X, "x", 1.0, True, ("a",)):
+        with pytest.raises(TypeError, match=rf"\[{name}\] argnums is .*{name}\(f\)\(x\)"):
+            getattr(tg, name)(quartic, wrong)
+    assert getattr(tg, name)(quartic, np.int64(0))(X).shape[0] == 4
+
+
+@pytest.mark.parametrize("name", ["grad", "value_and_grad", "jacobian"])
+def test_a_complex_result_is_refused(name):
+    with pytest.raises(TypeError, match=r"f returned complex128, expected real"):
+        getattr(tg, name)(lambda x: (x * 1j).sum())(X)
+
+
+def test_a_gradient_of_another_shape_is_refused_even_where_it_meets_zeros():
+    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(4,\)"):
+        tg.hvp(lambda x: x.sum(), X, np.ones(3))

@@ -2,8 +2,14 @@
 
 `f` is called with Tensors. Arguments may be Tensors, raw arrays or Python numbers; derivatives by
 a raw array come back as raw arrays, all others as Tensors. Nothing here touches `.grad`.
+
+An argument that f's output does not depend on is refused: as a rule f took a Tensor from elsewhere
+in its place (`lambda w: model(x)`), or left the graph on the way (`.numpy()`, `detach()`), and a
+derivative of zero would hide it. `allow_unused=True` gives the zeros. Zeros of higher order, as the
+Hessian of a linear function, are no such case.
 """
 
+import operator
 import threading
 from functools import wraps
 from typing import Any
@@ -11,24 +17,27 @@ from typing import Any
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import (
+    GraphError,
     Tensor,
     backend_of,
     enable_grad,
     errors,
     gradients,
     mode,
-    reaches_beyond,
+    nodes_below,
     wrap,
 )
 from tinygrad_like.ops.shape import reshape, stack
 
 
-def grad(f, argnums=0):
+def grad(f, argnums=0, *, allow_unused=False):
     """The function that returns the gradient of the scalar function `f`.
 
     Args:
-        f: returns a Tensor with one element.
+        f: returns a Tensor with one element, a real number.
         argnums: which argument to differentiate by, an int; or several, a tuple.
+        allow_unused: give zeros for an argument that f's output does not depend on, which is
+            a GraphError otherwise.
 
     Returns:
         A function of f's arguments that returns the gradient, or a tuple of gradients.
@@ -37,20 +46,22 @@ def grad(f, argnums=0):
         >>> grad(lambda x: x**3)(2.0).item()
         12.0
     """
+    both = value_and_grad(_function("grad", f), argnums, allow_unused=allow_unused)
 
     @wraps(f)
     def gradient(*args, **kwargs):
-        return value_and_grad(f, argnums)(*args, **kwargs)[1]
+        return both(*args, **kwargs)[1]
 
     return gradient
 
 
-def value_and_grad(f, argnums=0):
+def value_and_grad(f, argnums=0, *, allow_unused=False):
     """Like `grad`, but the function returns the pair (value, gradient)."""
+    f, argnums = _function("value_and_grad", f), _numbers("grad", argnums)
 
     @wraps(f)
     def both(*args, **kwargs):
-        run = _Run("grad", f, args, kwargs, argnums)
+        run = _Run("grad", f, args, kwargs, argnums, allow_unused)
         if run.output.size != 1:
             raise ValueError(
                 f"[grad] f returned shape {run.output.shape}, expected a scalar; "
@@ -61,14 +72,15 @@ def value_and_grad(f, argnums=0):
     return both
 
 
-def vjp(f, *args):
+def vjp(f, *args, allow_unused=False):
     """The value of `f`, and the function that carries a gradient back to its arguments.
 
     Returns:
         (f(*args), pull_back); pull_back(g), g of the value's shape, returns a tuple of gradients,
         one for each argument. It can be called many times.
     """
-    run = _Run("vjp", f, args, {}, tuple(range(len(args))))
+    argnums = tuple(range(len(args)))
+    run = _Run("vjp", _function("vjp", f), args, {}, argnums, allow_unused)
 
     def pull_back(g):
         return tuple(run.pull_back(g, retain_graph=True))
@@ -76,17 +88,18 @@ def vjp(f, *args):
     return run.value(), pull_back
 
 
-def jacobian(f, argnums=0):
+def jacobian(f, argnums=0, *, allow_unused=False):
     """The function that returns the derivative of every element of f by every one of its argument.
 
     Returns:
         A function of f's arguments that returns (*f's shape, *the argument's shape), or a tuple
         of these. One backward pass is run for each element of f's output.
     """
+    f, argnums = _function("jacobian", f), _numbers("jacobian", argnums)
 
     @wraps(f)
     def derivative(*args, **kwargs):
-        run = _Run("jacobian", f, args, kwargs, argnums)
+        run = _Run("jacobian", f, args, kwargs, argnums, allow_unused)
         y = run.output
         xp = backend_of(y).xp
         seeds = [wrap(row.reshape(y.shape)) for row in xp.eye(y.size, dtype=y.dtype)]
@@ -102,23 +115,53 @@ def jacobian(f, argnums=0):
     return derivative
 
 
-def hessian(f, argnums=0):
+def hessian(f, argnums=0, *, allow_unused=False):
     """The function that returns the second derivatives of the scalar function `f` by an argument.
 
     Returns:
         A function of f's arguments that returns (*the argument's shape, *the argument's shape).
     """
-    if not isinstance(argnums, int):
+    f = _function("hessian", f)
+    if not isinstance(_numbers("hessian", argnums), int):
         raise TypeError(f"[hessian] argnums is {argnums!r}, expected one integer")
-    return jacobian(grad(f, argnums), argnums)
+    return jacobian(grad(f, argnums, allow_unused=allow_unused), argnums)
 
 
-def hvp(f, x, v):
+def hvp(f, x, v, *, allow_unused=False):
     """The product of the Hessian of the scalar function `f` at `x` with `v`, of x's shape.
 
     It costs about two gradients, whatever the size of `x`.
     """
-    return vjp(grad(f), x)[1](v)[0]
+    return vjp(grad(_function("hvp", f), allow_unused=allow_unused), x)[1](v)[0]
+
+
+def _function(name, f):
+    """`f`, if it can be called; TypeError that says what to call otherwise."""
+    if isinstance(f, Tensor):
+        raise TypeError(
+            f"[{name}] the first argument is a Tensor, expected a function. For the gradient of a "
+            "result that is there, call loss.backward() and read w.grad; for that of a function, "
+            "write it: tg.grad(lambda w: ...)(w)"
+        )
+    if not callable(f):
+        raise TypeError(f"[{name}] f is {errors.describe(f)}, expected a function of Tensors")
+    return f
+
+
+def _numbers(name, argnums):
+    """`argnums` as an int or a tuple of ints; TypeError for anything else."""
+    try:
+        if isinstance(argnums, (bool, Tensor)):
+            raise TypeError
+        if isinstance(argnums, (tuple, list)):
+            return tuple(map(operator.index, argnums))
+        return operator.index(argnums)
+    except TypeError:
+        got = errors.describe(argnums) if hasattr(argnums, "shape") else repr(argnums)
+        raise TypeError(
+            f"[{name}] argnums is {got}, expected an integer or a tuple of integers; "
+            f"the arguments of f are given to what {name} returns: {name}(f)(x)"
+        ) from None
 
 
 def _stacked(rows, shape, xp, dtype):
@@ -130,6 +173,7 @@ def _stacked(rows, shape, xp, dtype):
 
 class _Nesting(threading.local):
     leaves: Any = None  # of the innermost derivative under way: those it made, and those inside it
+    derived = False  # whether a derivative was taken inside it
 
 
 _nesting = _Nesting()
@@ -138,11 +182,11 @@ _nesting = _Nesting()
 class _Run:
     """One evaluation of f on fresh inputs, ready to be differentiated."""
 
-    def __init__(self, name, f, args, kwargs, argnums):
-        self.argnums = argnums
-        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    def __init__(self, name, f, args, kwargs, argnums, allow_unused):
+        self.name, self.argnums = name, argnums
+        chosen = (argnums,) if isinstance(argnums, int) else argnums
         for i in chosen:
-            if not isinstance(i, int) or not -len(args) <= i < len(args):
+            if not -len(args) <= i < len(args):
                 raise ValueError(
                     f"[{name}] argnums is {argnums!r}, but f was given {len(args)} arguments"
                 )
@@ -152,12 +196,13 @@ class _Run:
         for i, x in zip(chosen, self.inputs, strict=True):
             args[i] = x
         around, known = _nesting.leaves, {x.node for x in self.inputs if x.is_leaf}
-        _nesting.leaves = known
+        _nesting.leaves, _nesting.derived = known, False
         try:
             with enable_grad():
                 self.output = f(*args, **kwargs)
+            of_first_order = not _nesting.derived
         finally:
-            _nesting.leaves = around
+            _nesting.leaves, _nesting.derived = around, True
         if around is not None:
             around |= known
         if not isinstance(self.output, Tensor):
@@ -166,10 +211,28 @@ class _Run:
             )
         if self.output.dtype.kind == "c":
             raise TypeError(errors.no_gradient_of(name, "what f returned", self.output.dtype))
+        below = nodes_below(self.output)
+        if of_first_order and not allow_unused:
+            self.refuse_unused(chosen, below)
         # The derivative must itself be recorded if it depends on anything that is.
         self.create_graph = mode.grad and (
-            not all(x.is_leaf for x in self.inputs) or reaches_beyond(self.output, known)
+            not all(x.is_leaf for x in self.inputs)
+            or any(node.plan is None and node not in known for node in below)
         )
+
+    def refuse_unused(self, chosen, below):
+        """Raise GraphError for an argument that the output does not depend on.
+
+        A part of the graph that f freed by a backward pass of its own says nothing about it.
+        """
+        for i, x in zip(chosen, self.inputs, strict=True):
+            if x.node not in below and not any(node.saved is None for node in below):
+                raise GraphError(
+                    f"[{self.name}] the output of f does not depend on its argument {i}: f must "
+                    "compute with its own arguments, not with Tensors of the same name from "
+                    "outside (`lambda w: model(x)`), and not by way of .numpy(), detach() or "
+                    "no_grad(); pass allow_unused=True to get zeros"
+                )
 
     def value(self):
         """f's value; outside the graph, unless something around this call is recorded."""
@@ -177,6 +240,10 @@ class _Run:
 
     def pull_back(self, g, retain_graph=False):
         """The gradients by the chosen arguments, in the form in which each was given."""
+        if self.output.node is None and getattr(g, "shape", self.output.shape) != self.output.shape:
+            raise ValueError(
+                f"[{self.name}] gradient has shape {g.shape}, expected {self.output.shape}"
+            )
         found = gradients(
             [self.output],
             self.inputs,

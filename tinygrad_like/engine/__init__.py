@@ -44,7 +44,7 @@ from tinygrad_like.engine.tensor import (
     next_serial,
     wrap,
 )
-from tinygrad_like.engine.walk import astype, broadcast_to, gradients, reaches_beyond, sum_to
+from tinygrad_like.engine.walk import astype, broadcast_to, gradients, nodes_below, sum_to
 
 __all__ = [
     "OPS",
@@ -75,8 +75,8 @@ __all__ = [
     "move",
     "next_serial",
     "no_grad",
+    "nodes_below",
     "op",
-    "reaches_beyond",
     "sum_to",
     "with_numbers",
     "wrap",

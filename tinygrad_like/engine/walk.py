@@ -333,13 +333,9 @@ def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=F
     return results
 
 
-def reaches_beyond(output, known):
-    """Whether a Tensor depends on differentiable leaves other than the `known` nodes."""
-    if output.node is None:
-        return False
-    return any(
-        node.plan is None and node not in known for node in _reachable([output.node], None)[0]
-    )
+def nodes_below(output):
+    """The nodes that a Tensor was computed from, its own included, as a set."""
+    return set() if output.node is None else set(_reachable([output.node], None)[0])
 
 
 def _walk_in_mode(seeds, retain_graph, create_graph, targets=None):
