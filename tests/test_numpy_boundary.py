@@ -4,6 +4,7 @@ Without a graph, or inside no_grad, NumPy, SciPy, matplotlib and scikit-learn ge
 """
 
 import array as python_array
+import copy
 import math
 
 import numpy as np
@@ -60,7 +61,6 @@ TAKES_VALUES = {
     "out= of clip": lambda x: np.clip(x, 0, 1, out=np.zeros(3)),
     "dtype= of sum": lambda x: np.sum(x, dtype=np.float64),
     "where= of sum": lambda x: np.sum(x, where=np.ones(3, bool)),
-    "where of one argument": np.where,
     "add.reduce": np.add.reduce,
     "add.at": lambda x: np.add.at(np.zeros(3), [0, 1, 2], x),
     "multiply.outer": lambda x: np.multiply.outer(x, x),
@@ -161,6 +161,12 @@ def test_what_tells_no_values_works_on_a_recorded_tensor():
     assert np.result_type(x, np.float32) == np.float64
     assert np.may_share_memory(x, x.data)
     assert "2." in np.array2string(x)
+
+
+def test_a_copy_of_a_recorded_result_names_the_cure():
+    for duplicate in (copy.copy, copy.deepcopy):
+        with pytest.raises(tg.GraphError, match=r"^\[copy\] .*the result of multiply.*detach"):
+            duplicate(leaf() * 2)
 
 
 # The update that tutorials write by hand

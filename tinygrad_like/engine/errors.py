@@ -8,13 +8,11 @@ import functools
 import inspect
 import os
 import sys
-from opcode import opmap
 
 import numpy as np
 
 from tinygrad_like import backend
 
-STORE_SUBSCR = opmap["STORE_SUBSCR"]
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -153,16 +151,12 @@ def refuse_tensors_within(data, tensor_type):
             refuse_tensors_within(x, tensor_type)
 
 
-def refuse_storing(name, frame):
-    """Raise GraphError if `array[i] = tensor`, run by `frame`, asks a Tensor for a number.
-
-    NumPy takes it by `float`, which looks like a call `float(tensor)` in every other respect.
-    """
-    if frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:
-        raise GraphError(
-            f"[{name}] array[i] = tensor would lose the gradient of a Tensor that is recorded; "
-            "join Tensors with tg.stack or tg.concatenate, or store tensor.item()"
-        )
+def refuse_copy(node):
+    """Raise GraphError for the copy of a recorded result, which would lose its gradient."""
+    raise GraphError(
+        f"[copy] this Tensor is the result of {node.plan.op.name}, and only leaves can be copied "
+        "or pickled, since its gradient would be lost; use detach(), or .numpy() for the values"
+    )
 
 
 def no_graph(tensor, recording):

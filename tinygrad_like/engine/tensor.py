@@ -1,7 +1,6 @@
 """Node and Tensor: an array, and the recorded call that made it."""
 
 import itertools
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +59,8 @@ class Tensor:
     """An array that can be differentiated.
 
     Args:
-        data: an array, a number, nested lists of numbers, or a Tensor. It is copied. Python
-            floats become float32 (the default float), arrays keep their dtype.
+        data: an array, a number, nested lists of numbers, or a Tensor. It is copied, without its
+            history. Python floats become float32 (the default), arrays keep their dtype.
         requires_grad: whether `backward` computes `.grad` for it (floating dtypes only).
         dtype: a NumPy dtype to convert to.
         device: `"cpu"`, `"cuda"` or `"cuda-emulator"`; by default where `data` lies, or the
@@ -85,6 +84,8 @@ class Tensor:
         __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
 
         def __neg__(self) -> "Tensor": ...
+        def __float__(self) -> float: ...
+        def __int__(self) -> int: ...
         def __iter__(self) -> "Iterator[Tensor]": ...
         def __setitem__(self, index: Any, value: Any) -> None: ...
         def __getattr__(self, name: str) -> Any: ...
@@ -284,16 +285,6 @@ class Tensor:
             )
         return bool(self._data.item())
 
-    def __float__(self):
-        if self.node is not None and mode.grad:
-            errors.refuse_storing("float", sys._getframe(1))
-        return float(self.item())
-
-    def __int__(self):
-        if self.node is not None and mode.grad:
-            errors.refuse_storing("int", sys._getframe(1))
-        return int(self.item())
-
     def __index__(self):
         if self.dtype.kind not in "iu" or self.ndim:
             raise TypeError(f"[index] a {self.dtype} tensor of shape {self.shape} is no index")
@@ -305,12 +296,8 @@ class Tensor:
     __hash__ = object.__hash__
 
     def __reduce__(self):
-        node = self.node
-        if node is not None and node.plan is not None:
-            raise GraphError(
-                f"[copy] this Tensor is the result of {node.plan.op.name}, and only leaves "
-                "can be copied or pickled; use detach(), or .numpy() for the values"
-            )
+        if not self.is_leaf:
+            errors.refuse_copy(self.node)
         array = backend.of(self._data).to_host(self._data)
         grad = None if self.grad is None else self.grad.detach()
         return _rebuild, (array, self.requires_grad, self.device, _role(self), grad)

@@ -72,6 +72,8 @@ OTHER = {
     "pos": lambda x: x,
     "abs": elementwise.abs,
     "invert": compare.invert,
+    "float": protocol.as_float,
+    "int": protocol.as_int,
     "getitem": index.getitem,
     "iter": index.iterate,
     "round": lambda x, ndigits=None: elementwise.round(x, decimals=ndigits or 0),

@@ -10,6 +10,8 @@ recorded is refused there, for the part of the gradient that NumPy computes woul
 
 import functools
 import inspect
+import sys
+from opcode import opmap
 
 import numpy as np
 
@@ -65,11 +67,11 @@ def _vector_norm(x, ord=None, axis=None, keepdims=False):
 
 
 def _where(condition, *choices):
-    """np.where; with a condition alone it gives indices, as NumPy's arrays."""
-    if not choices:
-        return _by_numpy(np.where, "where", "of one argument", (condition,), {})
-    return elementwise.where(condition, *choices)
+    """np.where; with a condition alone it gives the indices where that is true."""
+    return elementwise.where(condition, *choices) if choices else index.nonzero(condition)
 
+
+STORE_SUBSCR = opmap["STORE_SUBSCR"]
 
 BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {np.absolute: elementwise.abs}
 BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
@@ -115,6 +117,31 @@ def array(x, dtype=None, copy=None):
         )
     values = x.numpy()
     return np.array(values, dtype=dtype, copy=copy) if copy or dtype is not None else values
+
+
+def as_float(x):
+    """`float(t)`: the value of one element, as `item` gives it."""
+    _refuse_storing("float", x, sys._getframe(1))
+    return float(x.item())
+
+
+def as_int(x):
+    """`int(t)`: the value of one element, without its fraction."""
+    _refuse_storing("int", x, sys._getframe(1))
+    return int(x.item())
+
+
+def _refuse_storing(name, x, frame):
+    """Raise GraphError if `array[i] = tensor`, run by `frame`, asks a recorded Tensor for a number.
+
+    NumPy takes it by `float`, which looks like a call `float(tensor)` in every other respect.
+    """
+    recorded = x.node is not None and mode.grad
+    if recorded and frame.f_code.co_code[frame.f_lasti] == STORE_SUBSCR:
+        raise GraphError(
+            f"[{name}] array[i] = tensor would lose the gradient of a Tensor that is recorded; "
+            "join Tensors with tg.stack or tg.concatenate, or store tensor.item()"
+        )
 
 
 def mask(x):
