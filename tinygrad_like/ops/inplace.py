@@ -8,11 +8,13 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.engine import GraphError, Tensor, backend_of, mode
+from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import describe, refuse_tensors_within
 from tinygrad_like.ops.elementwise import add, divide, multiply, power, subtract
 from tinygrad_like.ops.index import raw_index
 
 NUMBERS = frozenset((bool, int, float, complex))
+LEAST_LIMIT = 65504  # of float16: every floating dtype holds smaller numbers
 
 
 def _is_recorded(*tensors):
@@ -24,7 +26,7 @@ def setitem(x, index, value):
 
     Raises:
         GraphError: where it would have to be recorded.
-        ValueError: for a value that an integer or boolean `x` cannot hold, as 1.7 or NaN.
+        ValueError: for a value that the dtype of `x` does not keep, as 1.7 in integers.
         TypeError: for what is no number and no array of numbers.
     """
     if _is_recorded(x, value):
@@ -38,11 +40,15 @@ def setitem(x, index, value):
         raw = _brought_to(x, value)
     if x._data.dtype.kind in "biu":
         _check_that_it_fits("setitem", x, raw)
-    elif x._data.dtype.kind == "f" and getattr(raw, "dtype", x._data.dtype).kind == "c":
-        raise TypeError(f"[setitem] {x.dtype} cannot hold {raw.dtype}; write real numbers")
+    elif x._data.dtype.kind == "f":
+        if type(raw) in (int, float):
+            if not abs(raw) <= LEAST_LIMIT:
+                check_numbers("setitem", np.asarray(raw), x.dtype)
+        elif getattr(raw, "dtype", x.dtype).kind == "c":
+            raise TypeError(f"[setitem] {x.dtype} cannot hold {raw.dtype}; write real numbers")
     try:
         x._data[raw_index("setitem", x, index)] = raw
-    except (ValueError, IndexError, TypeError) as error:
+    except (ValueError, IndexError, TypeError, OverflowError) as error:
         if str(error).startswith("["):
             raise
         kind = next((k for k in (IndexError, TypeError) if isinstance(error, k)), ValueError)
@@ -69,34 +75,30 @@ def _brought_to(x, value):
             f"[setitem] the value is {describe(value)} of {array.dtype}, expected a number, or "
             "an array or Tensor of numbers"
         )
+    if not hasattr(value, "dtype"):
+        check_numbers("setitem", array, x.dtype)
     return array if backend.of(array) is be else be.from_host(array)
 
 
 def _check_that_it_fits(name, x, value):
-    """Raise ValueError, naming it, for a number that the integers or booleans of `x` cannot hold.
+    """Raise for a value that the integers or booleans of `x` would not keep.
 
-    NumPy would cut off the fraction, and let too large a number wrap around.
+    NumPy would cut off a fraction, and let too large an integer wrap around.
     """
-    dtype, array = x._data.dtype, value
-    if type(value) in NUMBERS:
-        array = np.asarray(value, object if type(value) is int else None)
-    if array.dtype.kind != "O" and np.can_cast(array.dtype, dtype, "safe"):
-        return
+    dtype = x.dtype
+    array = np.asarray(value) if type(value) in NUMBERS else backend_of(value).to_host(value)
     if array.dtype.kind == "c":
         raise TypeError(f"[{name}] {dtype} cannot hold complex numbers")
-    array = backend_of(array).to_host(array)
-    if array.dtype.kind == "f":
-        array = array.astype(np.float64)  # of which the bounds below are exact
-    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    wrong = (array < low) | (array >= high + 1)
-    if array.dtype.kind == "f":
-        wrong |= array != np.floor(array)  # NaN is unlike itself
-    if wrong.any():
-        first = array[np.nonzero(wrong)][0] if array.ndim else array[()]
-        raise ValueError(
-            f"[{name}] {dtype} holds integers from {low} to {high}, not {first}; convert the "
-            "tensor with astype, or round the value"
-        )
+    if array.dtype.kind == "O":  # an integer beyond 64 bits
+        raise ValueError(f"[{name}] {value} does not fit into {dtype}")
+    check_cast(name, array, dtype)
+    if array.dtype.kind == "f" or dtype.kind == "b":
+        changed = array != array.astype(dtype).astype(array.dtype)
+        if changed.any():
+            raise ValueError(
+                f"[{name}] {array[changed][0]} does not fit into {dtype}; convert the tensor with "
+                "astype, or round the value"
+            )
 
 
 def _in_place(name, function):
