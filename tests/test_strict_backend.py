@@ -134,14 +134,21 @@ def test_arrays_of_two_devices_are_refused_by_name():
     for call in (
         lambda: here + there,
         lambda: there * here,
-        lambda: there + np.ones(2),
-        lambda: np.ones(2) + there,
-        lambda: np.maximum(np.ones(2), there),
         lambda: tg.concatenate([here, there]),
         lambda: tg.where(here > 0, there, 0.0),
     ):
         with pytest.raises(DeviceError, match=r"is on (cpu|strict), .* is on (cpu|strict).*\.to\("):
             call()
+
+
+def test_numpy_arrays_are_copied_to_the_device_of_the_tensor_beside_them():
+    there = on_strict([1.0, 2.0])
+    for call in (
+        lambda: there + np.ones(2),
+        lambda: np.ones(2) + there,
+        lambda: np.maximum(np.ones(2), there) + 1,
+    ):
+        assert (call().device, call().numpy().tolist()) == ("strict", [2, 3])
 
 
 def test_gradients_of_another_device_are_refused():
