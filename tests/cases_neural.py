@@ -1,10 +1,10 @@
-"""Rows for ops/conv.py, ops/norm.py and ops/random.py: one line a row, see case.py."""
+"""Rows for ops/conv.py, ops/pool.py, ops/norm.py and ops/random.py: see case.py."""
 
 import numpy as np
-from case import Apart, Case, F, N, P, torch
+from case import Apart, Bools, Case, F, Ints, N, P, torch
 
 import tinygrad_like as tg
-from tinygrad_like.ops import conv
+from tinygrad_like.ops import conv, pool
 from tinygrad_like.ops.norm import normalize_channels
 
 
@@ -43,6 +43,57 @@ CONV = [
     conv_row(tg.conv_transpose2d, (2, 1, 2, 3), (1, 1, 2, 2), dilation=2, bias=True),
     conv_row(tg.conv_transpose2d, (3, 1, 2, 2), (1, 1, 2, 2), padding=1),  # one pixel is left
     conv_row(tg.conv_transpose2d, (1, 4, 2, 2), (4, 1, 2, 2), groups=2, bias=True),
+]
+
+
+def padded_row(function, x, weight, padding, around, *, bias=False, **attributes):
+    """A convolution that pads unevenly: torch's, of images padded by F.pad as `around` says."""
+    oracle = getattr(F, function.__name__) if F else None
+
+    def torch_conv(x, *more):
+        return oracle(F.pad(x, around), *more, **attributes)
+
+    row = conv_row(function, x, weight, bias=bias, padding=padding, **attributes)
+    row.torch = torch_conv
+    return row
+
+
+def transposed_row(x, weight, padding, cut, *, bias=False, **attributes):
+    """conv_transpose2d, as torch's without padding, of which (top, bottom, left, right) are cut."""
+    top, bottom, left, right = cut
+    extra = attributes.pop("extra", 0)
+
+    def torch_transposed(x, *more):
+        y = F.conv_transpose2d(x, *more, output_padding=extra, **attributes)
+        return y[:, :, top : y.shape[2] - bottom, left : y.shape[3] - right]
+
+    row = conv_row(tg.conv_transpose2d, x, weight, bias=bias, padding=padding, **attributes)
+    row.torch = torch_transposed
+    return row
+
+
+UNEVEN = [
+    # "same": the greater half at the end, and with a stride ceil(n / stride) outputs.
+    padded_row(tg.conv2d, (2, 1, 3, 4), (1, 1, 2, 4), "same", (1, 2, 0, 1)),
+    padded_row(tg.conv2d, (1, 1, 4, 5), (2, 1, 4, 2), "same", (1, 2, 1, 2), dilation=(1, 3)),
+    padded_row(tg.conv2d, (1, 2, 5, 4), (1, 2, 3, 3), "same", (0, 1, 1, 1), stride=2),
+    padded_row(tg.conv2d, (1, 1, 4, 7), (1, 1, 2, 4), "same", (1, 2, 0, 0), stride=(2, 3)),
+    padded_row(tg.conv2d, (1, 1, 5, 3), (1, 1, 1, 2), "same", (0, 0, 0, 0), stride=3),
+    padded_row(tg.conv2d, (1, 4, 3, 4), (2, 2, 2, 3), "same", (1, 1, 0, 1), groups=2),
+    padded_row(tg.conv1d, (2, 1, 4), (2, 1, 4), "same", (1, 2), bias=True),
+    padded_row(tg.conv1d, (2, 1, 4), (1, 1, 3), "same", (1, 2), dilation=2, stride=2),
+    # Numbers for each end.
+    padded_row(tg.conv2d, (1, 1, 3, 3), (1, 1, 3, 3), ((0, 1), (0, 1)), (0, 1, 0, 1)),
+    padded_row(tg.conv2d, (2, 1, 2, 3), (1, 1, 2, 3), ((2, 1), (0, 3)), (0, 3, 2, 1), bias=True),
+    padded_row(tg.conv2d, (1, 1, 3, 3), (1, 1, 2, 2), (1, (0, 2)), (0, 2, 1, 1), stride=(1, 2)),
+    padded_row(tg.conv1d, (2, 1, 4), (1, 1, 3), ((2, 0),), (2, 0)),  # causal
+    padded_row(tg.conv1d, (1, 2, 3), (2, 1, 2), ((1, 3),), (1, 3), groups=2, stride=2),
+    # The way back.
+    transposed_row((2, 1, 3, 2), (1, 2, 3, 3), ((1, 0), (0, 1)), (1, 0, 0, 1), stride=2),
+    transposed_row((2, 1, 2, 3), (1, 1, 2, 3), ((0, 2), (2, 1)), (0, 2, 2, 1), bias=True),
+    transposed_row((2, 1, 2, 2), (1, 1, 3, 2), "same", (0, 1, 0, 0), stride=2),
+    transposed_row((2, 1, 2, 3), (1, 1, 1, 4), "same", (0, 0, 1, 2), bias=True),
+    transposed_row((2, 1, 2, 2), (1, 1, 2, 1), "same", (0, 0, 0, 0), stride=(3, 2), extra=1),
 ]
 
 GEOMETRY = (2, 1), (1, 0), (1, 2)
@@ -86,6 +137,77 @@ POOL = [
     ),
 ]
 
+
+def uneven_pool_row(function, x, size, padding, around, **attributes):
+    """Pooling that pads unevenly: torch's, of images padded by F.pad as `around` says."""
+    oracle = getattr(F, function.__name__) if F else None
+    value = 0.0 if function is tg.avg_pool2d else -np.inf
+
+    def torch_pool(x):
+        return oracle(F.pad(x, around, value=value), size, **attributes)
+
+    return Case(function, Apart(*x), torch=torch_pool, size=size, padding=padding, **attributes)
+
+
+def counted_row(x, size, padding, around, **attributes):
+    """Averages of what is not padding, as a quotient of torch's averages."""
+
+    def torch_pool(x):
+        share = F.avg_pool2d(F.pad(torch.ones_like(x), around), size, **attributes)
+        return F.avg_pool2d(F.pad(x, around), size, **attributes) / share
+
+    return Case(tg.avg_pool2d, N(*x), torch=torch_pool, size=size, padding=padding,
+                count_include_pad=False, **attributes)  # fmt: skip
+
+
+POOL += [
+    *(
+        Case(f, Apart(*x), size=size, ceil_mode=True, **kw)
+        for f in (tg.max_pool2d, tg.avg_pool2d)
+        for x, size, kw in (
+            ((1, 1, 5, 4), 2, {}),
+            ((1, 1, 5, 3), (2, 3), {"stride": 2}),
+            ((2, 1, 3, 4), 2, {"padding": 1, "stride": 3}),  # a window that would be all padding
+            ((1, 1, 2, 6), 3, {"padding": (1, 0), "stride": (2, 2)}),
+            ((1, 1, 1, 4), 2, {}),  # windows larger than the image
+            ((1, 1, 4, 4), 2, {}),
+        )
+    ),
+    *(
+        Case(tg.avg_pool2d, N(*x), size=size, padding=p, count_include_pad=False, **kw)
+        for x, size, p, kw in (
+            ((1, 1, 3, 4), 2, 1, {}),
+            ((2, 1, 3, 3), 3, (1, 0), {"stride": 1}),
+            ((1, 1, 4, 4), 3, 1, {"stride": 2, "ceil_mode": True}),
+            ((1, 1, 4, 2), 2, 0, {}),
+        )
+    ),
+    *(
+        uneven_pool_row(f, x, size, padding, around, **kw)
+        for f in (tg.max_pool2d, tg.avg_pool2d)
+        for x, size, padding, around, kw in (
+            ((1, 1, 3, 4), (2, 3), ((1, 0), (0, 2)), (0, 2, 1, 0), {}),
+            ((2, 1, 3, 3), 2, ((0, 1), (0, 1)), (0, 1, 0, 1), {"stride": 1}),
+            ((1, 1, 5, 3), (2, 3), "same", (1, 1, 0, 1), {"stride": 2}),
+            ((1, 1, 4, 4), 2, "valid", (0, 0, 0, 0), {}),
+        )
+    ),
+    counted_row((1, 1, 3, 4), (2, 3), ((1, 0), (0, 2)), (0, 2, 1, 0)),
+    counted_row((1, 1, 5, 3), (2, 3), "same", (1, 1, 0, 1), stride=2),
+]
+
+# Integers and booleans.
+POOL += [
+    Case(tg.max_pool2d, Ints(9, 1, 1, 3, 4, low=-9), size=2, padding=1, grad=False),
+    Case(tg.max_pool2d, Ints(9, 1, 1, 3, 4, low=-9), size=2, ceil_mode=True, grad=False),
+    Case(tg.avg_pool2d, Ints(9, 1, 2, 4, 4, low=-9), size=2, grad=False,
+         torch=lambda x: F.avg_pool2d(x.float(), 2)),
+    Case(tg.max_pool2d, Bools(1, 2, 3, 4), size=2, padding=1, grad=False,
+         torch=lambda x: F.max_pool2d(x.int(), 2, padding=1).bool()),
+    Case(tg.avg_pool2d, Bools(1, 2, 4, 4), size=2, grad=False,
+         torch=lambda x: F.avg_pool2d(x.float(), 2)),
+]  # fmt: skip
+
 # Where the maxima of two planes of 2 x 4 stood, in windows of 2 x 2; the second are equal.
 PLACES = np.array([[[[5, 2]], [[0, 0]]]])
 
@@ -100,9 +222,9 @@ def torch_scatter(g):
 
 
 POOL_GRADIENTS = [
-    Case(conv._max_pool2d_gather, N(1, 2, 2, 4), torch=torch_gather, empty=False, index=PLACES),
+    Case(pool._max_pool2d_gather, N(1, 2, 2, 4), torch=torch_gather, empty=False, index=PLACES),
     Case(
-        conv._max_pool2d_backward,
+        pool._max_pool2d_backward,
         N(1, 2, 1, 2),
         torch=torch_scatter,
         empty=False,
@@ -110,7 +232,7 @@ POOL_GRADIENTS = [
         shape=(1, 2, 2, 4),
     ),
     Case(
-        conv._avg_pool2d_backward,
+        pool._avg_pool2d_backward,
         N(2, 1, 2, 2),
         torch=lambda g: F.conv_transpose2d(g, torch.ones(1, 1, 2, 2, dtype=g.dtype) / 4),
         empty=False,
@@ -195,4 +317,4 @@ DROPOUT = [
     Case(lambda x: dropout(x.T), N(2, 3), numpy=lambda x: masked(x.T, 0.5), name="dropout x.T"),
 ]
 
-CASES = CONV + CONV_GRADIENTS + POOL + POOL_GRADIENTS + NORM + BATCH_NORM + DROPOUT
+CASES = CONV + UNEVEN + CONV_GRADIENTS + POOL + POOL_GRADIENTS + NORM + BATCH_NORM + DROPOUT

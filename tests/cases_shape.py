@@ -107,6 +107,23 @@ SHAPE = [
     ),
     Case(tg.pad, N(2, 3), torch=lambda x: torch.nn.functional.pad(x, (1, 1, 1, 1), value=2.5),
          empty=False, pad_width=1, value=2.5),
+    *(
+        Case(tg.pad, N(*x), numpy="pad", empty=False, pad_width=p, mode=mode)
+        for mode in ("reflect", "symmetric", "edge", "wrap")
+        for x, p in (
+            ((2, 3), 1),
+            ((2, 3), ((0, 0), (1, 2))),
+            ((3,), (0, 2)),
+            ((2, 2), ((3, 0), (2, 5))),  # wider than the axis
+            ((2, 1, 2), ((0, 0), (1, 2), (0, 1))),
+        )
+    ),
+    *(
+        Case(tg.pad, N(1, 2, 3, 4), empty=False, pad_width=((0, 0), (0, 0), (1, 2), (0, 3)),
+             mode=mode, torch=lambda x, mode=mode: torch.nn.functional.pad(x, (0, 3, 1, 2), mode))
+        for mode in ("reflect", "replicate", "circular")
+    ),
+    Case(tg.pad, Ints(9, 2, 3), numpy="pad", grad=False, empty=False, pad_width=1, mode="wrap"),
     *(Case(tg.flip, N(2, 3, 2), numpy="flip", axis=a) for a in (0, -1, (0, 2), None)),
     Case(tg.flip, N(2, 3)  , torch=lambda x: x.flip(0, 1)),
     *(

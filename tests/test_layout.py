@@ -46,7 +46,7 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
-        "random softmax norm conv recurrent attention protocol"
+        "window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
 }

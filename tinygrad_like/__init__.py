@@ -66,7 +66,7 @@ from tinygrad_like.ops.compare import (
     logical_xor,
     not_equal,
 )
-from tinygrad_like.ops.conv import avg_pool2d, conv1d, conv2d, conv_transpose2d, max_pool2d
+from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
 from tinygrad_like.ops.create import (
     arange,
     eye,
@@ -143,6 +143,8 @@ from tinygrad_like.ops.linalg import (
     solve,
 )
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
+from tinygrad_like.ops.padding import pad
+from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.random import (
     dropout,
     multinomial,
@@ -177,7 +179,6 @@ from tinygrad_like.ops.shape import (
     flatten,
     flip,
     moveaxis,
-    pad,
     reshape,
     roll,
     split,

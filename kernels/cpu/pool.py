@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import reference
-from ..reference.windows import output_size
+from ..reference.windows import output_size, starts
 from .compile import jit
 from .half import all_half, by_single
 from .memory import empty
@@ -65,7 +65,7 @@ def avg_pool2d_backward(g, x_shape, size, stride, padding):
 
 
 def _window(size, stride, padding):
-    return *map(int, size), *map(int, stride), *map(int, padding)
+    return *map(int, size), *map(int, stride), *map(int, starts(padding))
 
 
 def _planes(x):
@@ -77,6 +77,16 @@ def _tasks(pool, x):
     return max(1, min(tasks_for(pool, x.size, TASK), x.shape[0]))
 
 
+@inlined
+def _are_2x2_inside(window, x, y):
+    """Whether the windows are 2 x 2 and none stands out of the image."""
+    kh, kw, sh, sw, ph, pw = window
+    bottom, right = (y.shape[1] - 1) * sh + 2, (y.shape[2] - 1) * sw + 2
+    return (
+        kh == 2 and kw == 2 and ph == 0 and pw == 0 and bottom <= x.shape[1] and right <= x.shape[2]
+    )
+
+
 @jit
 def _max_pool(pool, x, y, index, window):
     run(pool, _max_pool_part, (x, y, index, window), _tasks(pool, x))
@@ -86,13 +96,14 @@ def _max_pool(pool, x, y, index, window):
 def _max_pool_part(task, tasks, x, y, index, window):
     kh, kw, sh, sw, ph, pw = window
     h, w = x.shape[1:]
+    inside = _are_2x2_inside(window, x, y)
     lo, hi = share(task, tasks, x.shape[0])
     for plane in range(lo, hi):
         pixels = x[plane].reshape(h * w)
         for p in range(y.shape[1]):
             top, bottom = max(0, p * sh - ph), min(h, p * sh - ph + kh)
             best, where = y[plane, p], index[plane, p]
-            if kh == 2 and kw == 2 and ph == 0 and pw == 0:  # loops that the compiler unrolls
+            if inside:  # loops that the compiler unrolls
                 for q in range(best.size):
                     best[q], where[q] = _greatest(pixels, top * w + q * sw, 2, 2, w)
             else:
@@ -139,12 +150,12 @@ def _average(pool, x, y, window):
 def _average_part(task, tasks, x, y, window):
     kh, kw, sh, sw, ph, pw = window
     share_of_one = x.dtype.type(1.0 / (kh * kw))
-    whole = kh == 2 and kw == 2 and ph == 0 and pw == 0
+    inside = _are_2x2_inside(window, x, y)
     lo, hi = share(task, tasks, x.shape[0])
     for plane in range(lo, hi):
         for p in range(y.shape[1]):
             mean = y[plane, p]
-            if whole:  # a loop that the compiler unrolls
+            if inside:  # a loop that the compiler unrolls
                 top, below = x[plane, p * sh], x[plane, p * sh + 1]
                 for q in range(mean.size):
                     at = q * sw

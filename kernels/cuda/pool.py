@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import reference
-from ..reference.windows import output_size
+from ..reference.windows import output_size, starts
 from . import flat
 from .launcher import Source, kernel_dtype
 
@@ -74,7 +74,7 @@ def avg_pool2d_backward(g, x_shape, size, stride, padding):
 def _window(x_shape, size, stride, padding):
     """The fields of pool.cu's Window."""
     out = output_size(x_shape[2:], size, stride, padding)
-    return tuple(map(int, (*x_shape[2:], *out, *size, *stride, *padding)))
+    return tuple(map(int, (*x_shape[2:], *out, *size, *stride, *starts(padding))))
 
 
 def _each(name, dtype, count, *args):

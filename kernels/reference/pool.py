@@ -1,23 +1,28 @@
-"""Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo); size, stride, padding: pairs (h, w)."""
+"""Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo).
+
+size and stride are pairs (h, w). padding is a pair too, for both ends of each axis, or
+((top, bottom), (left, right)). Each window has a pixel of the image.
+"""
 
 import numpy as np
 
 from .index import scatter_add_
 from .precision import narrow, wide, wide_dtype
-from .windows import output_size, taps
+from .windows import output_size, starts, taps
 
 
 def max_pool2d(x, size, stride, padding):
     """(y, index): the maximum of each window, and its flat position h * W + w in the input plane.
 
     Of equal maxima the first in row-major order is taken; padding never is. The first NaN of a
-    window wins over everything. Complex numbers compare lexicographically.
+    window wins over everything. Complex numbers compare lexicographically. Integers and booleans
+    stay what they are.
     """
     n, c, h, w = x.shape
     y_size = output_size((h, w), size, stride, padding)
-    meets = list(taps((h, w), y_size, size, stride, padding))
+    meets = list(taps((h, w), y_size, size, stride, starts(padding)))
 
-    y = np.full_like(x, -np.inf, shape=(n, c, *y_size))
+    y = np.full_like(x, _least(x.dtype), shape=(n, c, *y_size))
     for _, _, x_slices, y_slices in meets:
         np.maximum(y[y_slices], x[x_slices], out=y[y_slices])
 
@@ -28,6 +33,13 @@ def max_pool2d(x, size, stride, padding):
         chosen = (candidate == y[y_slices]) | (candidate != candidate)
         index[y_slices] = np.where(chosen, position[x_slices], index[y_slices])
     return y, index
+
+
+def _least(dtype):
+    """What no element of this dtype is less than."""
+    if dtype.kind in "iu":
+        return np.iinfo(dtype).min
+    return False if dtype.kind == "b" else -np.inf
 
 
 def max_pool2d_backward(g, index, x_shape):
@@ -51,7 +63,7 @@ def avg_pool2d(x, size, stride, padding):
     wide_x = wide(x)
     y_size = output_size(x.shape[2:], size, stride, padding)
     y = np.zeros_like(wide_x, shape=(*x.shape[:2], *y_size))
-    for _, _, x_slices, y_slices in taps(x.shape[2:], y_size, size, stride, padding):
+    for _, _, x_slices, y_slices in taps(x.shape[2:], y_size, size, stride, starts(padding)):
         y[y_slices] += wide_x[x_slices]
     y /= size[0] * size[1]
     return narrow(y, x.dtype)
@@ -61,6 +73,6 @@ def avg_pool2d_backward(g, x_shape, size, stride, padding):
     """dx: each window's gradient spread evenly over the window."""
     share = wide(g) / (size[0] * size[1])
     dx = np.zeros_like(g, shape=x_shape, dtype=wide_dtype(g.dtype))
-    for _, _, x_slices, y_slices in taps(x_shape[2:], g.shape[2:], size, stride, padding):
+    for _, _, x_slices, y_slices in taps(x_shape[2:], g.shape[2:], size, stride, starts(padding)):
         dx[x_slices] += share[y_slices]
     return narrow(dx, g.dtype)

@@ -3,15 +3,28 @@
 Padding is never built. Along one axis, the output at o reads the input at o * stride + offset,
 where kernel position i has offset i * dilation - padding; outputs that would read padding are
 left out. Sizes, strides, paddings and dilations are pairs (h, w).
+
+For pooling a padding may also be ((top, bottom), (left, right)). What is at the bottom and at the
+right only says how many windows there are.
 """
 
 
 def output_size(size, kernel, stride, padding, dilation=(1, 1)):
     """(height, width) of what a window makes of an image of that size."""
     return tuple(
-        (size[a] + 2 * padding[a] - dilation[a] * (kernel[a] - 1) - 1) // stride[a] + 1
+        (size[a] + total_padding(padding[a]) - dilation[a] * (kernel[a] - 1) - 1) // stride[a] + 1
         for a in (0, 1)
     )
+
+
+def total_padding(padding):
+    """Before and after an axis."""
+    return sum(padding) if isinstance(padding, tuple) else 2 * padding
+
+
+def starts(padding):
+    """The padding before each axis, of a pair or of two pairs."""
+    return tuple(p[0] if isinstance(p, tuple) else p for p in padding)
 
 
 def taps(x_size, y_size, kernel, stride, padding, dilation=(1, 1)):

@@ -8,7 +8,8 @@ from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
-from tinygrad_like.ops.conv import avg_pool2d, conv1d, conv2d, conv_transpose2d, max_pool2d
+from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
+from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.reduce import mean
 from tinygrad_like.ops.shape import flatten
 

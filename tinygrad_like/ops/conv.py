@@ -1,53 +1,26 @@
-"""Convolution and pooling over images (N, C, H, W) and sequences (N, C, L).
+"""Convolution over images (N, C, H, W) and sequences (N, C, L).
 
 conv2d is linear in x and in weight. Its two gradients are ops of the same kind, and the three are
 each other's gradients: that is all there is to know for every order.
 """
 
-from tinygrad_like.engine import composed, in_half, op
+from tinygrad_like.engine import check_integer, composed, in_half, op
+from tinygrad_like.ops import window
+from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, squeeze
 
 
-def _pair(name, what, value, least):
-    """An int or a pair of ints, as a pair; ValueError if it is neither or too small."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(n, int) and n >= least for n in pair):
-        raise ValueError(
-            f"[{name}] {what} is {value!r}, expected an integer of at least {least}, or a pair"
-        )
-    return pair
+def _evenly_padded(x, ends):
+    """(x, padding): what the ends of its axes have in common is left to the kernels.
 
-
-def _geometry(name, kernel, stride, padding, dilation):
-    """(stride, padding, dilation) as pairs. `"same"` keeps the image's size at stride 1."""
-    stride = _pair(name, "stride", stride, 1)
-    dilation = _pair(name, "dilation", dilation, 1)
-    if padding == "valid":
-        padding = 0
-    if padding == "same":
-        spans = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        if stride != (1, 1) or any(s % 2 for s in spans):
-            raise ValueError(
-                f"[{name}] padding='same' needs stride 1 and an odd kernel, got stride {stride} "
-                f"and kernel {tuple(kernel)}; give the padding as numbers"
-            )
-        padding = tuple(s // 2 for s in spans)
-    return stride, _pair(name, "padding", padding, 0), dilation
-
-
-def _out_size(name, x, kernel, stride, padding, dilation):
-    """The size (H, W) of the output; ValueError if the window is larger than the image."""
-    sizes = []
-    for n, k, s, p, d in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True):
-        span = d * (k - 1) + 1
-        if n + 2 * p < span:
-            raise ValueError(
-                f"[{name}] the window spans {span}, the padded input only {n + 2 * p} "
-                f"(x: {x.shape}, kernel: {tuple(kernel)})"
-            )
-        sizes.append((n + 2 * p - span) // s + 1)
-    return sizes
+    They pad both ends alike and never build it; the rest, if any, is put around the images here.
+    """
+    common = window.in_the_middle(ends)
+    if not window.is_even(ends):
+        rest = [(before - p, after - p) for (before, after), p in zip(ends, common, strict=True)]
+        x = pad(x, ((0, 0), (0, 0), *rest))
+    return x, common
 
 
 def _check_conv(name, x, weight, bias, groups, axes=("H, W", "kh, kw")):
@@ -69,6 +42,12 @@ def _check_conv(name, x, weight, bias, groups, axes=("H, W", "kh, kw")):
             f"(x: {x.shape}, weight: {weight.shape})"
         )
     _check_bias(name, bias, weight.shape[0])
+    _check_numbers(name, x, weight)
+
+
+def _check_numbers(name, x, weight):
+    if x.dtype.kind == weight.dtype.kind == "b":
+        raise TypeError(f"[{name}] x and weight are booleans, expected numbers; cast one of them")
 
 
 def _check_bias(name, bias, channels):
@@ -121,34 +100,61 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
 
     Args:
         x: (N, C, H, W). weight: (C_out, C / groups, kh, kw). bias: (C_out,) or None.
-        stride, dilation: an integer or a pair. padding: also `"same"` or `"valid"`.
+        stride, dilation: an integer or a pair.
+        padding: of zeros: an integer, a pair (ph, pw), pairs ((top, bottom), (left, right)),
+            `"valid"` for none, or `"same"`: H_out = H / stride, rounded up, with the greater half
+            of an odd number of rows at the bottom, as in PyTorch and TensorFlow.
 
     Returns:
-        (N, C_out, H_out, W_out), H_out = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1.
+        (N, C_out, H_out, W_out), H_out = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1,
+        with top + bottom for 2 padding. Integers stay in their dtype, and wrap as NumPy's do.
     """
+    groups = check_integer("conv2d", "groups", groups)
     _check_conv("conv2d", x, weight, bias, groups)
-    geometry = _geometry("conv2d", weight.shape[2:], stride, padding, dilation)
-    _out_size("conv2d", x, weight.shape[2:], *geometry)
-    return _conv2d(x, weight, bias, geometry=geometry, groups=groups)
+    kernel = weight.shape[2:]
+    stride = window.pair("conv2d", "stride", stride, 1)
+    dilation = window.pair("conv2d", "dilation", dilation, 1)
+    ends = window.edges("conv2d", padding, x.shape[2:], kernel, stride, dilation)
+    window.check_fits("conv2d", x, kernel, ends, dilation)
+    x, padding = _evenly_padded(x, ends)
+    return _conv2d(x, weight, bias, geometry=(stride, padding, dilation), groups=groups)
 
 
 @composed
 def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
-    """The cross-correlation of sequences x (N, C, L) with filters (C_out, C / groups, k)."""
+    """The cross-correlation of sequences x (N, C, L) with filters (C_out, C / groups, k).
+
+    As conv2d. `padding` is an integer, `((before, after),)`, `"same"` or `"valid"`.
+    """
+    groups = check_integer("conv1d", "groups", groups)
     _check_conv("conv1d", x, weight, bias, groups, axes=("L", "k"))
-    for what, value, least in (("stride", stride, 1), ("dilation", dilation, 1)):
-        if not isinstance(value, int) or value < least:
+    for what, value in (("stride", stride), ("dilation", dilation)):
+        if not window.is_integer(value, 1):
             raise ValueError(f"[conv1d] {what} is {value!r}, expected a positive integer")
     y = conv2d(
         expand_dims(x, 2),
         expand_dims(weight, 2),
         bias,
         stride=(1, stride),
-        padding=padding if isinstance(padding, str) else (0, padding),
+        padding=padding if isinstance(padding, str) else (0, _of_one_axis(padding)),
         dilation=(1, dilation),
         groups=groups,
     )
     return squeeze(y, 2)
+
+
+def _of_one_axis(padding):
+    """The member for the last axis of a padding of conv2d, from one of conv1d."""
+    if window.is_integer(padding, 0):
+        return padding
+    if isinstance(padding, (tuple, list)) and len(padding) == 1:
+        ends = window.ends_of_axis(padding[0])
+        if ends is not None:
+            return ends
+    raise ValueError(
+        f"[conv1d] padding is {padding!r}, expected an integer of at least 0, a pair in a tuple, "
+        "((before, after),), 'same' or 'valid'"
+    )
 
 
 @composed
@@ -159,6 +165,8 @@ def conv_transpose2d(
 
     Args:
         x: (N, C, H, W). weight: (C, C_out / groups, kh, kw). bias: (C_out,) or None.
+        padding: as conv2d's, of which this is the way back: so many rows and columns are cut off.
+            With `"same"` H_out = H stride.
         output_padding: rows and columns added at one side of the output, fewer than the stride.
 
     Returns:
@@ -166,6 +174,7 @@ def conv_transpose2d(
         (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
     """
     name = "conv_transpose2d"
+    groups = check_integer(name, "groups", groups)
     if x.ndim != 4 or weight.ndim != 4 or groups < 1 or x.shape[1] != weight.shape[0]:
         raise ValueError(
             f"[{name}] x is {x.shape}, weight is {weight.shape}, expected (N, C, H, W) and "
@@ -175,86 +184,36 @@ def conv_transpose2d(
         raise ValueError(f"[{name}] {groups} groups do not divide {x.shape[1]} channels")
     channels = weight.shape[1] * groups
     _check_bias(name, bias, channels)
-    geometry = _geometry(name, weight.shape[2:], stride, padding, dilation)
-    extra = _pair(name, "output_padding", output_padding, 0)
+    _check_numbers(name, x, weight)
+    kernel = weight.shape[2:]
+    window.check_kernel(name, kernel)
+    stride = window.pair(name, "stride", stride, 1)
+    dilation = window.pair(name, "dilation", dilation, 1)
+    extra = window.pair(name, "output_padding", output_padding, 0)
+    whole = [n * s for n, s in zip(x.shape[2:], stride, strict=True)]
+    ends = window.edges(name, padding, whole, kernel, stride, dilation)
     size = [
-        (n - 1) * s - 2 * p + d * (k - 1) + e + 1
-        for n, k, s, p, d, e in zip(x.shape[2:], weight.shape[2:], *geometry, extra, strict=True)
+        (n - 1) * s - before - after + d * (k - 1) + e + 1
+        for n, k, s, (before, after), d, e in zip(
+            x.shape[2:], kernel, stride, ends, dilation, extra, strict=True
+        )
     ]
-    if any(e >= s for e, s in zip(extra, geometry[0], strict=True)) or min(size) < 1:
+    if padding == "same":
+        if extra != (0, 0):
+            raise ValueError(f"[{name}] output_padding is {extra}, expected 0 with padding='same'")
+        size = whole
+    if any(e >= s for e, s in zip(extra, stride, strict=True)) or min(size) < 1:
         raise ValueError(
-            f"[{name}] output_padding {extra} must be less than the stride {geometry[0]}, and "
+            f"[{name}] output_padding {extra} must be less than the stride {stride}, and "
             f"the output, {tuple(size)}, not empty"
         )
-    shape = (x.shape[0], channels, *size)
-    y = conv2d_input_grad(x, weight, shape=shape, geometry=geometry, groups=groups)
-    return y if bias is None else y + bias.reshape(-1, 1, 1)
-
-
-# Pooling
-
-
-@op(
-    saves=("index",),
-    x=lambda g, index, x_shape: _max_pool2d_backward(g, index=index, shape=x_shape),
-)
-def _max_pool2d(be, x, *, size, stride, padding):
-    y, index = be.k.max_pool2d(x, size, stride, padding)
-    return y, (index,)
-
-
-@op(g=lambda h, index: _max_pool2d_gather(h, index=index))
-def _max_pool2d_backward(be, g, *, index, shape):
-    return be.k.max_pool2d_backward(g, index, shape)
-
-
-@op(x=lambda g, index, x_shape: _max_pool2d_backward(g, index=index, shape=x_shape))
-def _max_pool2d_gather(be, x, *, index):
-    return be.k.max_pool2d_gather(x, index)
-
-
-def _pooling(name, x, size, stride, padding):
-    if x.ndim != 4:
-        raise ValueError(f"[{name}] x is {x.shape}, expected (N, C, H, W)")
-    size = _pair(name, "size", size, 1)
-    stride = size if stride is None else _pair(name, "stride", stride, 1)
-    padding = _pair(name, "padding", padding, 0)
-    if any(2 * p > k for p, k in zip(padding, size, strict=True)):
-        raise ValueError(f"[{name}] padding {padding} is more than half of the window {size}")
-    _out_size(name, x, size, stride, padding, (1, 1))
-    return size, stride, padding
-
-
-@composed
-def max_pool2d(x, size, *, stride=None, padding=0):
-    """The maximum of each window of images (N, C, H, W); the stride is by default the size.
-
-    Where elements of a window tie, the first in reading order gets the gradient. Padding is
-    never chosen.
-    """
-    size, stride, padding = _pooling("max_pool2d", x, size, stride, padding)
-    return _max_pool2d(x, size=size, stride=stride, padding=padding)
-
-
-@op(
-    x=lambda g, x_shape, size, stride, padding: _avg_pool2d_backward(
-        g, shape=x_shape, size=size, stride=stride, padding=padding
+    common = window.in_the_middle(ends)
+    cuts = [(before - p, after - p) for (before, after), p in zip(ends, common, strict=True)]
+    shape = (x.shape[0], channels, *(n + b + a for n, (b, a) in zip(size, cuts, strict=True)))
+    y = conv2d_input_grad(
+        x, weight, shape=shape, geometry=(stride, common, dilation), groups=groups
     )
-)
-def _avg_pool2d(be, x, *, size, stride, padding):
-    return be.k.avg_pool2d(x, size, stride, padding)
-
-
-@op(g=lambda h, size, stride, padding: _avg_pool2d(h, size=size, stride=stride, padding=padding))
-def _avg_pool2d_backward(be, g, *, shape, size, stride, padding):
-    return be.k.avg_pool2d_backward(g, shape, size, stride, padding)
-
-
-@composed
-def avg_pool2d(x, size, *, stride=None, padding=0):
-    """The mean of each window of images (N, C, H, W); the stride is by default the size.
-
-    Padding counts as zeros.
-    """
-    size, stride, padding = _pooling("avg_pool2d", x, size, stride, padding)
-    return _avg_pool2d(x, size=size, stride=stride, padding=padding)
+    if not window.is_even(ends):
+        (top, _), (left, _) = cuts
+        y = y[:, :, top : top + size[0], left : left + size[1]]
+    return y if bias is None else y + bias.reshape(-1, 1, 1)

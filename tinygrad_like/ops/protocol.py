@@ -25,6 +25,7 @@ from tinygrad_like.ops import (
     index,
     linalg,
     norm,
+    padding,
     random,
     reduce,
     repetition,
@@ -34,7 +35,7 @@ from tinygrad_like.ops import (
 
 FAMILIES = (
     *(create, compare, elementwise, activation, shape, reduce, linalg, index, repetition),
-    *(random, softmax, norm, conv),
+    *(padding, random, softmax, norm, conv),
 )
 
 UFUNCS = """

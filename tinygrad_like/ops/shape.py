@@ -228,31 +228,6 @@ def split(x, indices_or_sections, axis=0):
     return _split(x, stops=tuple(stops), axis=axis)
 
 
-def _pad_width(pad_width, ndim):
-    """`1`, `(1, 2)` or one pair for each axis, as a pair for each axis."""
-    try:
-        pairs = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
-    except ValueError:
-        pairs = [[-1, -1]]
-    if not all(isinstance(n, int) and n >= 0 for pair in pairs for n in pair):
-        raise ValueError(
-            f"[pad] pad_width is {pad_width!r}, expected a non-negative integer, a pair, or "
-            f"{ndim} pairs (before, after)"
-        )
-    return pairs
-
-
-def _unpad(g, x_shape, pad_width):
-    pairs = _pad_width(pad_width, len(x_shape))
-    return g[tuple(slice(b, b + n) for (b, _), n in zip(pairs, x_shape, strict=True))]
-
-
-@op(x=_unpad)
-def pad(be, x, *, pad_width, value=0):
-    """`x` with `value` put before and after each axis, as many as `pad_width` says."""
-    return be.xp.pad(x, _pad_width(pad_width, x.ndim), constant_values=value)
-
-
 @op(view=True, x=lambda g, axis: flip(g, axis=axis))
 def flip(be, x, *, axis=None):
     """`x` with the order along an axis (or several, by default all) reversed."""

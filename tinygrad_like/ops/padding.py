@@ -1,0 +1,113 @@
+"""Padding: what is put before and after each axis of a tensor."""
+
+from typing import Any
+
+import numpy as np
+
+from tinygrad_like.engine import backend_of, check_choice, composed, op
+from tinygrad_like.ops.index import take
+from tinygrad_like.ops.shape import concatenate
+
+# NumPy's names of the modes that repeat what is there, under those and PyTorch's.
+REPEATING: dict[str, Any] = {
+    "reflect": "reflect",
+    "symmetric": "symmetric",
+    "edge": "edge",
+    "replicate": "edge",
+    "wrap": "wrap",
+    "circular": "wrap",
+}
+
+
+def _pad_width(pad_width, ndim):
+    """`1`, `(1, 2)` or one pair for each axis, as a pair of ints for each axis."""
+    pairs = None
+    try:
+        widths = np.asarray(pad_width)
+        if widths.dtype.kind in "iu" and (widths >= 0).all():
+            pairs = np.broadcast_to(widths, (ndim, 2)).tolist()
+    except (ValueError, TypeError):
+        pass
+    if pairs is None:
+        raise ValueError(
+            f"[pad] pad_width is {pad_width!r}, expected a non-negative integer, a pair, or "
+            f"{ndim} pairs (before, after)"
+        )
+    return tuple((before, after) for before, after in pairs)
+
+
+def _check_value(value, dtype):
+    """Raise unless numbers of this dtype can hold `value`: no fraction or range is lost."""
+    numbers = np.asarray(float(value) if isinstance(value, int) else value)
+    if numbers.dtype.kind not in "biufc":
+        raise TypeError(f"[pad] value is {value!r}, expected a number")
+    if numbers.dtype.kind == "c" and dtype.kind != "c":
+        raise TypeError(f"[pad] value is {value!r}, expected a real number for x of {dtype}")
+    with np.errstate(all="ignore"):
+        kept = numbers.astype(dtype)
+        exact = dtype.kind in "biu"
+        held = kept == numbers if exact else np.isfinite(kept) | ~np.isfinite(numbers)
+    if not held.all():
+        raise ValueError(f"[pad] value is {value!r}, which {dtype}, the dtype of x, cannot hold")
+
+
+@op(x=lambda g, x_shape, pad_width: _unpadded(g, x_shape, pad_width))
+def _pad_constant(be, x, *, pad_width, value):
+    if type(value) is not int or value:
+        _check_value(value, x.dtype)
+    return be.xp.pad(x, pad_width, constant_values=value)
+
+
+def _unpadded(g, shape, pad_width):
+    return g[tuple(slice(b, b + n) for (b, _), n in zip(pad_width, shape, strict=True))]
+
+
+def _pad_repeating(x, pad_width, mode):
+    padded = [axis for axis, ends in enumerate(pad_width) if any(ends)]
+    for axis in padded:
+        if x.shape[axis] == 0:
+            raise ValueError(
+                f"[pad] axis {axis} of x is empty, mode {mode!r} has nothing to repeat there "
+                f"(x: {x.shape})"
+            )
+    for axis in padded:
+        n, (before, after) = x.shape[axis], pad_width[axis]
+        places = np.pad(np.arange(n), (before, after), mode=REPEATING[mode])
+        on_device = backend_of(x).xp.asarray(places)
+        parts = [x]
+        if before:
+            parts.insert(0, take(x, on_device[:before], axis))
+        if after:
+            parts.append(take(x, on_device[before + n :], axis))
+        x = concatenate(parts, axis)
+    return x
+
+
+@composed
+def pad(x, pad_width, mode="constant", value=0):
+    """`x` with more elements before and after each axis.
+
+    Args:
+        pad_width: how many: an integer, a pair (before, after) for every axis, or such a pair for
+            each axis.
+        mode: "constant": all are `value`. "reflect" mirrors at the first and the last element,
+            "symmetric" beside them, so that they occur twice; "edge" or "replicate" repeats them;
+            "wrap" or "circular" goes on at the other end. As in NumPy, whose names these are (and
+            PyTorch's), a padding may be wider than the axis.
+        value: of "constant".
+
+    Raises:
+        ValueError: for a negative width, an unknown mode, a value that the dtype of `x` cannot
+            hold (0.5 for integers), an empty axis with nothing to repeat.
+
+    >>> import tinygrad_like as tg
+    >>> tg.pad(tg.arange(3), (2, 1), "reflect").numpy()
+    array([2, 1, 0, 1, 2, 1])
+    """
+    widths = _pad_width(pad_width, x.ndim)
+    if mode == "constant":
+        return _pad_constant(x, pad_width=widths, value=value)
+    check_choice("pad", "mode", mode, ("constant", *REPEATING))
+    if type(value) is not int or value:
+        raise ValueError(f"[pad] value is {value!r}, which mode {mode!r} does not use")
+    return _pad_repeating(x, widths, mode)
