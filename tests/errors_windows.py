@@ -4,6 +4,12 @@ import numpy as np
 
 import tinygrad_like as tg
 
+
+def attend(t, **options):
+    """Attention of two heads over four positions."""
+    return tg.scaled_dot_product_attention(*(t(1, 2, 4, 8) for _ in range(3)), **options)
+
+
 ERRORS = [
     # Padding
     (lambda t: tg.pad(t(2, 3), pad_width=-1), ValueError, "[pad] pad_width is -1, expected a"),
@@ -118,5 +124,37 @@ ERRORS = [
             (lambda t, f=f: f(t(1, 1, 3, 3), 2, stride=(1, 1.5)), ValueError,
              f"[{f.__name__}] stride is (1, 1.5), expected"),
         )
+    ),
+    # Attention
+    *(
+        (lambda t, f=f: f(t), ValueError, f"[{name}] causal is 'no', expected True or False")
+        for name, f in (
+            ("scaled_dot_product_attention", lambda t: attend(t, causal="no")),
+            ("attention_weights",
+             lambda t: tg.attention_weights(t(1, 2, 4, 8), t(1, 2, 4, 8), causal="no")),
+        )
+    ),
+    *(
+        (lambda t, options=options: attend(t, **options), kind,
+         f"[scaled_dot_product_attention] {text}")
+        for options, kind, text in (
+            ({"causal": 1}, ValueError, "causal is 1, expected True or False"),
+            ({"training": "no"}, ValueError, "training is 'no', expected True or False"),
+            ({"scale": float("nan")}, ValueError, "scale is nan, expected a finite number"),
+            ({"scale": float("inf")}, ValueError, "scale is inf, expected a finite number"),
+            ({"scale": "a"}, TypeError, "scale is 'a', expected a finite number"),
+            ({"dropout": 2}, ValueError, "dropout is 2, expected a probability from 0 to 1"),
+            ({"dropout": "a"}, TypeError, "dropout is 'a', expected a probability from 0 to 1"),
+            ({"dropout": True}, TypeError, "dropout is True, expected a probability from 0 to 1"),
+        )
+    ),
+    (lambda t: tg.rotary(t(2, 4), offset=-1), ValueError,
+     "[rotary] offset is -1, expected an integer of at least 0"),
+    (lambda t: tg.rotary(t(2, 4), offset=0.5), TypeError,
+     "[rotary] offset is 0.5, expected an integer"),
+    *(
+        (lambda t, base=base: tg.rotary(t(2, 4), base=base), ValueError,
+         f"[rotary] base is {base}, expected a positive number")
+        for base in (0, -1.0, float("nan"), float("inf"))
     ),
 ]  # fmt: skip

@@ -58,11 +58,15 @@ def close(ours, theirs, what="", tolerance=1e-10):
 
 SEEN = np.random.default_rng(5).random((4, 6)) < 0.6
 SEEN[:, 0] = True
+PADDING = np.array([[False] * 6, [False] * 4 + [True] * 2])
+
+
+MODES = "self", "cross", "causal", "bool", "added", "padding", "keys", "keys-bool", "keys-added"
 
 
 @needs_torch
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("mode", ["self", "cross", "causal", "bool", "added", "padding"])
+@pytest.mark.parametrize("mode", MODES)
 def test_multi_head_attention_is_torchs(bias, mode):
     ours, theirs = pair(bias)
     x = normal(2, 4, 12)
@@ -71,15 +75,20 @@ def test_multi_head_attention_is_torchs(bias, mode):
     if mode == "causal":
         mine = {"causal": True}
         yours = {"attn_mask": torch.ones(4, 4, dtype=torch.bool).triu(1), "is_causal": True}
-    elif mode == "bool":
+    elif mode.endswith("bool"):
         mine, yours = {"mask": SEEN}, {"attn_mask": torch.tensor(~SEEN)}
-    elif mode == "added":
+    elif mode.endswith("added"):
         bias_of_scores = normal(4, 6)
         mine, yours = {"mask": bias_of_scores}, {"attn_mask": torch.tensor(bias_of_scores)}
-    elif mode == "padding":
-        padding = np.array([[True] * 6, [True] * 4 + [False] * 2])
-        mine = {"mask": padding[:, None, None]}
-        yours = {"key_padding_mask": torch.tensor(~padding)}
+    if mode == "padding":
+        mine["mask"] = ~PADDING[:, None, None]
+    elif mode.startswith("keys"):
+        mine["key_padding_mask"] = PADDING
+    if mode.startswith(("padding", "keys")):
+        yours["key_padding_mask"] = torch.tensor(PADDING)
+        if mode == "keys-added":  # torch wants masks of one kind
+            minus = np.where(PADDING, -np.inf, 0.0)
+            yours["key_padding_mask"] = torch.tensor(minus)
     a, b = leaves(arrays), [torch.tensor(x, requires_grad=True) for x in arrays]
     y, weights = ours(*a, **mine, return_weights=True)
     z, expected = theirs(*(b * 3)[:3], **yours, average_attn_weights=False)
@@ -93,6 +102,29 @@ def test_multi_head_attention_is_torchs(bias, mode):
     expected = turned_grads(ours, theirs)
     for path, p in ours.named_parameters():
         close(p.grad, expected[path], f"gradient of {path}")
+
+
+def test_a_padding_mask_is_not_taken_for_a_mask_of_queries_without_a_word():
+    """(N, S) and (T, S) are the same where the batch is as large as the sequences are long."""
+    layer, x = nn.MultiHeadAttention(8, 2), Tensor(normal(4, 4, 8, dtype=np.float32))
+    real = np.tri(4, dtype=bool)
+    for mask in (real, np.where(real, 0, -1e9).astype(np.float32)):
+        with pytest.warns(UserWarning, match=r"mask \(4, 4\) is taken as \(T, S\)") as caught:
+            y = layer(x, mask=mask)
+        assert caught[0].filename == __file__
+        np.testing.assert_array_equal(y.numpy(), layer(x, mask=mask[None, None]).numpy())
+    np.testing.assert_array_equal(
+        layer(x, key_padding_mask=~real).numpy(), layer(x, mask=real[:, None, None]).numpy()
+    )
+    layer(x, mask=real[:1])  # the same keys for all
+    layer(x, mask=Tensor(np.zeros((4, 4), np.float32), requires_grad=True))  # no padding mask
+    layer(x[:1], mask=real)
+    layer(x[:, :1], key_padding_mask=~real[:, :1])
+    additive, keys = nn.AdditiveAttention(8, 8, 3), x
+    with pytest.warns(UserWarning, match=r"If it is, give it as mask\[:, None\], else as mask\[N"):
+        additive(x, keys, mask=real)
+    additive(x, keys, mask=real[None])
+    additive(x[:, 0], keys, mask=real)
 
 
 def test_the_fused_output_is_what_the_weights_say():
@@ -289,6 +321,28 @@ ERRORS = [
      "[KeyValueCache] holds a batch of 2, got one of 1; start with a new cache"),
     (lambda: mha([[[1.0] * 8]]), TypeError,
      "[MultiHeadAttention] query is a list, expected a Tensor or an array"),
+    (lambda: mha(ones(2, 3, 8), mask=np.ones((2, 3), bool)), ValueError,
+     "[MultiHeadAttention] mask is (2, 3), expected (T, S) with T = 3; a padding mask (N, S) is "
+     "given as key_padding_mask (True: padding)"),
+    (lambda: mha(ones(2, 3, 8), key_padding_mask=np.ones((3, 3), bool)), ValueError,
+     "[MultiHeadAttention] key_padding_mask is (3, 3), expected (N, S) = (2, 3)"),
+    (lambda: mha(ones(2, 3, 8), key_padding_mask=np.zeros((2, 3))), TypeError,
+     "[MultiHeadAttention] key_padding_mask is float64, expected booleans (True: padding)"),
+    (lambda: mha(ones(2, 3, 8), key_padding_mask=[[True]]), TypeError,
+     "[MultiHeadAttention] key_padding_mask is list, expected booleans"),
+    (lambda: mha(ones(2, 4, 8), mask=np.ones((4, 4), int),
+                 key_padding_mask=np.ones((2, 4), bool)), TypeError,
+     "mask has dtype int64, expected booleans (True: may look) or floats to add"),
+    (lambda: mha(ones(1, 3, 8), causal="no"), ValueError,
+     "causal is 'no', expected True or False"),
+    (lambda: mha(ones(1, 3, 8), return_weights="no"), ValueError,
+     "[MultiHeadAttention] return_weights is 'no', expected True or False"),
+    (lambda: nn.MultiHeadAttention(8, 2, rotary="no"), ValueError,
+     "[MultiHeadAttention] rotary is 'no', expected True or False"),
+    (lambda: nn.KeyValueCache().extend(None, ones(1, 1, 2, 4), ones(1, 1, 2, 4)), TypeError,
+     "[KeyValueCache] layer is a NoneType, expected the attention layer"),
+    (lambda: nn.KeyValueCache().extend(nn.ReLU(), ones(2, 4), ones(2, 4)), ValueError,
+     "[KeyValueCache] key is (2, 4), value is (2, 4), expected (N, heads, T, d)"),
     (lambda: mha(ones(1, 3, 8), mask=np.ones((3, 3), int)), TypeError,
      "mask has dtype int64, expected booleans (True: may look) or floats to add"),
     (lambda: nn.AdditiveAttention(3, 4, 5)(ones(2, 3), [1.0]), TypeError,

@@ -15,6 +15,13 @@ except ImportError:
 
 needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
+
+def padded(layer, *ends):
+    """torch's layer, which pads its input by these ends (the last axis first) before anything."""
+    layer.register_forward_pre_hook(lambda _, args: (torch.nn.functional.pad(args[0], ends),))
+    return layer
+
+
 IMAGE, SEQUENCE = (3, 4, 7, 6), (3, 4, 9)
 ROWS = [  # our layer, torch's, the shape of the input
     (lambda: nn.Dense(4, 5), lambda t: t.Linear(4, 5), (3, 4)),
@@ -29,6 +36,21 @@ ROWS = [  # our layer, torch's, the shape of the input
         IMAGE,
     ),
     (lambda: nn.Conv2D(4, 4, 3, padding="same"), lambda t: t.Conv2d(4, 4, 3, padding=1), IMAGE),
+    (
+        lambda: nn.Conv2D(4, 4, (2, 4), padding="same", dilation=(1, 3)),
+        lambda t: padded(t.Conv2d(4, 4, (2, 4), dilation=(1, 3)), 4, 5, 0, 1),
+        IMAGE,
+    ),
+    (
+        lambda: nn.Conv2D(4, 4, 3, 2, ((0, 1), (2, 1))),
+        lambda t: padded(t.Conv2d(4, 4, 3, 2), 2, 1, 0, 1),
+        IMAGE,
+    ),
+    (
+        lambda: nn.Conv1D(4, 2, 3, padding=((2, 0),)),
+        lambda t: padded(t.Conv1d(4, 2, 3), 2, 0),
+        SEQUENCE,
+    ),
     (lambda: nn.Conv2D(4, 4, 3, padding="valid"), lambda t: t.Conv2d(4, 4, 3), IMAGE),
     (lambda: nn.ConvTranspose2D(4, 6, 3), lambda t: t.ConvTranspose2d(4, 6, 3), IMAGE),
     (
@@ -43,7 +65,13 @@ ROWS = [  # our layer, torch's, the shape of the input
     ),
     (lambda: nn.MaxPool2D(2), lambda t: t.MaxPool2d(2), IMAGE),
     (lambda: nn.MaxPool2D((3, 2), 2, (1, 0)), lambda t: t.MaxPool2d((3, 2), 2, (1, 0)), IMAGE),
+    (lambda: nn.MaxPool2D(2, ceil_mode=True), lambda t: t.MaxPool2d(2, ceil_mode=True), IMAGE),
     (lambda: nn.AvgPool2D(2), lambda t: t.AvgPool2d(2), IMAGE),
+    (
+        lambda: nn.AvgPool2D(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        lambda t: t.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        IMAGE,
+    ),
     (lambda: nn.AvgPool2D((3, 2), 2, (1, 0)), lambda t: t.AvgPool2d((3, 2), 2, (1, 0)), IMAGE),
     (lambda: nn.Flatten(), lambda t: t.Flatten(), IMAGE),
     (lambda: nn.ReLU(), lambda t: t.ReLU(), IMAGE),
@@ -261,13 +289,28 @@ BAD = [
     (lambda: nn.Conv2D(1, 2, 3, padding=-1), "padding is -1, expected an integer of at least 0"),
     (
         lambda: nn.Conv2D(1, 2, 3, padding="full"),
-        "[Conv2D] padding is 'full', expected 'same', 'valid' or numbers",
+        "[Conv2D] padding is 'full', expected an integer of at least 0, a pair (h, w), "
+        "pairs ((top, bottom), (left, right)), 'same' or 'valid'",
     ),
     (
         lambda: nn.Conv2D(4, 6, 3, groups=3),
         "[Conv2D] groups is 3, expected a divisor of c_in=4 and c_out=6",
     ),
     (lambda: nn.GroupNorm(3, 4), "[GroupNorm] groups is 3, expected a divisor of channels=4"),
+    (
+        lambda: nn.Conv1D(1, 2, 3, padding=(1, 2)),
+        "[Conv1D] padding is (1, 2), expected an integer of at least 0, ((before, after),), 'same'",
+    ),
+    (lambda: nn.Conv2D(1, 2, 3, stride=True), "[Conv2D] stride is True, expected a positive"),
+    (lambda: nn.Conv2D(1, 2, 3, bias="no"), "[Conv2D] bias is 'no', expected True or False"),
+    (lambda: nn.Conv1D(1, 2, 3, bias=0), "[Conv1D] bias is 0, expected True or False"),
+    (lambda: nn.ConvTranspose2D(1, 2, 3, bias=None), "[ConvTranspose2D] bias is None, expected"),
+    (lambda: nn.MaxPool2D(2, padding="full"), "[MaxPool2D] padding is 'full', expected"),
+    (lambda: nn.MaxPool2D(2, ceil_mode=1), "[MaxPool2D] ceil_mode is 1, expected True or False"),
+    (
+        lambda: nn.AvgPool2D(2, count_include_pad="no"),
+        "[AvgPool2D] count_include_pad is 'no', expected True or False",
+    ),
     (lambda: nn.MaxPool2D((1, 2, 3)), "[MaxPool2D] size is (1, 2, 3), expected a positive integer"),
     (lambda: nn.Dropout(1.5), "[Dropout] p is 1.5, expected a number from 0 to 1"),
     (lambda: nn.Dropout(float("nan")), "[Dropout] p is nan, expected a number from 0 to 1"),

@@ -100,7 +100,7 @@ def test_an_encoder_layer_is_torchs(norm_first, activation, mode):
         "plain": ({}, {}),
         "causal": ({"causal": True}, {"src_mask": hidden(5)} if torch else {}),
         "padding": (
-            {"mask": PADDING[:, None, None]},
+            {"key_padding_mask": ~PADDING},
             {"src_key_padding_mask": torch.tensor(~PADDING)} if torch else {},
         ),
     }[mode]
@@ -114,7 +114,7 @@ def test_a_decoder_layer_is_torchs(norm_first, causal):
     ours = nn.TransformerDecoderLayer(D_MODEL, HEADS, D_FF, norm_first=norm_first)
     ours, theirs = with_equal_weights(ours, torch_layer("Decoder", norm_first))
     arrays = [normal(2, 4, D_MODEL), normal(2, 5, D_MODEL)]
-    mine = {"causal": causal, "memory_mask": PADDING[:, None, None]}
+    mine = {"causal": causal, "memory_key_padding_mask": ~PADDING}
     yours = {"memory_key_padding_mask": torch.tensor(~PADDING)}
     compare(ours, theirs, arrays, mine, {**yours, "tgt_mask": hidden(4)} if causal else yours)
 
@@ -124,7 +124,9 @@ def test_a_decoder_layer_is_torchs(norm_first, causal):
 def test_a_stack_of_encoder_layers_is_torchs(norm_first):
     ours = nn.TransformerEncoder(D_MODEL, HEADS, D_FF, 2, norm_first=norm_first)
     ours, theirs = with_equal_weights(ours, torch_stack("Encoder", norm_first, 2))
-    compare(ours, theirs, [normal(2, 5, D_MODEL)], {"causal": True}, {"mask": hidden(5)})
+    mine = {"causal": True, "key_padding_mask": ~PADDING}
+    yours = {"mask": hidden(5), "src_key_padding_mask": torch.tensor(~PADDING)}
+    compare(ours, theirs, [normal(2, 5, D_MODEL)], mine, yours)
 
 
 @needs_torch
@@ -133,7 +135,12 @@ def test_a_stack_of_decoder_layers_is_torchs(norm_first):
     ours = nn.TransformerDecoder(D_MODEL, HEADS, D_FF, 2, norm_first=norm_first)
     ours, theirs = with_equal_weights(ours, torch_stack("Decoder", norm_first, 2))
     arrays = [normal(2, 4, D_MODEL), normal(2, 5, D_MODEL)]
-    compare(ours, theirs, arrays, {}, {"tgt_mask": hidden(4)})
+    mine = {"key_padding_mask": ~PADDING[:, :4], "memory_key_padding_mask": ~PADDING}
+    yours = {
+        "tgt_key_padding_mask": torch.tensor(~PADDING[:, :4]),
+        "memory_key_padding_mask": torch.tensor(~PADDING),
+    }
+    compare(ours, theirs, arrays, mine, {"tgt_mask": hidden(4), **yours})
 
 
 @needs_torch

@@ -26,13 +26,33 @@ def pair(layer: str, name: str, value: Any, least: int = 1) -> int | tuple[int, 
     return int(value[0]), int(value[1])
 
 
-def padding(layer: str, value: Any, as_numbers: Any) -> Any:
-    """A convolution's padding: `"same"`, `"valid"`, or what `as_numbers` makes of it."""
-    if isinstance(value, str):
-        if value not in ("same", "valid"):
-            raise ValueError(f"[{layer}] padding is {value!r}, expected 'same', 'valid' or numbers")
+def padding(layer: str, value: Any, axes: int = 2) -> Any:
+    """The padding of windows: `"same"`, `"valid"`, an integer, or a pair for height and width.
+
+    Both may be pairs (before, after). Along one axis that is `((before, after),)`.
+    """
+    if isinstance(value, str) and value in ("same", "valid"):
         return value
-    return as_numbers(layer, "padding", value, 0)
+    if _is_integer(value, 0):
+        return int(value)
+    if isinstance(value, (tuple, list)) and len(value) == axes:
+        if axes == 2 and all(_is_integer(n, 0) for n in value):
+            return int(value[0]), int(value[1])
+        ends = [(p, p) if axes == 2 and _is_integer(p, 0) else p for p in value]
+        if all(_are_ends(p) for p in ends):
+            return tuple((int(before), int(after)) for before, after in ends)
+    pairs = "((before, after),)"
+    if axes == 2:
+        pairs = "a pair (h, w), pairs ((top, bottom), (left, right))"
+    raise ValueError(
+        f"[{layer}] padding is {value!r}, expected an integer of at least 0, {pairs}, 'same' or "
+        "'valid'"
+    )
+
+
+def _are_ends(value: Any) -> bool:
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    return pair and all(_is_integer(n, 0) for n in value)
 
 
 def axes(layer: str, value: Any) -> tuple[int, ...]:

@@ -1,10 +1,12 @@
 """Attention layers over sequences (N, T, D), and the key-value cache for generation.
 
-Masks say where a query may look: booleans, True = may look (in torch's MultiheadAttention True
-means the opposite), or floats that are added to the scores. A query that may look nowhere gets
-zeros from the attention, and gives it no gradient.
+A `mask` says where a query may look: booleans, True = may look (in torch's MultiheadAttention
+True means the opposite), or floats that are added to the scores. A `key_padding_mask` (N, S) says
+which keys of each sequence are padding, that no query may look at: True = padding, as in torch. A
+query that may look nowhere gets zeros from the attention, and gives it no gradient.
 """
 
+import warnings
 from typing import Any
 
 from tinygrad_like.backend import INEXACT
@@ -14,6 +16,7 @@ from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
+from tinygrad_like.ops.compare import logical_and, logical_not
 from tinygrad_like.ops.elementwise import tanh, where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.shape import concatenate, expand_dims, moveaxis, reshape, squeeze
@@ -49,6 +52,16 @@ class KeyValueCache:
 
     def extend(self, layer: Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append (N, heads, T, d) to what a layer has seen; returns all of it."""
+        if not isinstance(layer, Module):
+            raise TypeError(
+                f"[KeyValueCache] layer is a {type(layer).__name__}, expected the attention layer "
+                "that the keys belong to"
+            )
+        if key.ndim != 4 or key.shape[:3] != value.shape[:3]:
+            raise ValueError(
+                f"[KeyValueCache] key is {key.shape}, value is {value.shape}, expected "
+                "(N, heads, T, d) of the same N, heads and T"
+            )
         if layer in self._kept:
             before, values = self._kept[layer]
             if before.shape[:2] != key.shape[:2]:
@@ -114,6 +127,7 @@ class MultiHeadAttention(Module):
         value: Tensor | None = None,
         *,
         mask: Any = None,
+        key_padding_mask: Any = None,
         causal: bool = False,
         cache: KeyValueCache | None = None,
         return_weights: bool = False,
@@ -123,15 +137,21 @@ class MultiHeadAttention(Module):
         Args:
             query: (N, T, d_model).
             key, value: (N, S, d_model), for cross attention.
-            mask: (T, S), or four axes that broadcast to (N, num_heads, T, S): `padding[:, None,
-                None]` for booleans (N, S). With a cache S counts all positions.
+            mask: (T, S), or four axes that broadcast to (N, num_heads, T, S). With a cache S
+                counts all positions.
+            key_padding_mask: booleans (N, S), True where a key is padding.
             causal: each position looks at itself and those before it.
             cache: the positions before those of the query, which join it (self attention only).
             return_weights: return (y, weights), weights (N, num_heads, T, S) without dropout.
 
         Raises:
             ValueError: for shapes that do not fit.
+
+        Warns:
+            UserWarning: of a mask (T, S) where N is T, as it could be meant as a padding mask
+                (N, S); `mask[None, None]` says that it is not.
         """
+        arguments.flag("MultiHeadAttention", "return_weights", return_weights)
         crossing = not (key is None or key is query) or not (value is None or value is query)
         self._check(query, key, value, mask, crossing, cache)
         key = query if key is None else key
@@ -144,6 +164,8 @@ class MultiHeadAttention(Module):
             q, k = rotary(q, offset=offset), rotary(k, offset=offset)
         if cache is not None:
             k, v = cache.extend(self, k, v)
+        if key_padding_mask is not None:
+            mask = _without_padding(mask, key_padding_mask, (k.shape[0], k.shape[2]))
         heads = scaled_dot_product_attention(
             q, k, v, mask=mask, causal=causal, dropout=self.dropout, training=self.training
         )
@@ -167,8 +189,13 @@ class MultiHeadAttention(Module):
         if getattr(mask, "ndim", 2) not in (2, 4):
             raise ValueError(
                 f"[MultiHeadAttention] mask is {mask.shape}, expected (T, S) or four axes; give a "
-                "mask (N, T, S) an axis for the heads, mask[:, None], a padding mask (N, S) two"
+                "mask (N, T, S) an axis for the heads, mask[:, None]; where keys are padding say "
+                "key_padding_mask"
             )
+        if getattr(mask, "ndim", 0) == 2:
+            n, t = query.shape[:2]
+            padding = "key_padding_mask (True: padding)"
+            _check_two_axes("MultiHeadAttention", mask, n, t, padding, "mask[None, None]")
         if crossing and (cache is not None or self.rotary):
             what = "a cache" if cache is not None else "rotary"
             raise ValueError(
@@ -177,12 +204,51 @@ class MultiHeadAttention(Module):
             )
 
 
+def _check_two_axes(layer, mask, n, t, as_padding, as_mask):
+    """Refuse a padding mask (N, S) in the place of a mask (T, S); warn where it may be one."""
+    if 1 in mask.shape or getattr(mask, "requires_grad", False):  # no question, or a learned bias
+        return
+    if mask.shape[0] == n != t:
+        raise ValueError(
+            f"[{layer}] mask is {mask.shape}, expected (T, S) with T = {t}; a padding mask (N, S) "
+            f"is given as {as_padding}"
+        )
+    if n == t:
+        warnings.warn(
+            f"[{layer}] mask {mask.shape} is taken as (T, S), the same for all {n} sequences; the "
+            "batch is as large as the sequences are long, so it could be a padding mask (N, S). "
+            f"If it is, give it as {as_padding}, else as {as_mask}",
+            stacklevel=5,
+        )
+
+
+def _without_padding(mask, padding, shape):
+    """A mask of four axes that hides the keys which are padding, and what `mask` hides."""
+    if getattr(getattr(padding, "dtype", None), "kind", "") != "b":
+        got = getattr(padding, "dtype", type(padding).__name__)
+        raise TypeError(
+            f"[MultiHeadAttention] key_padding_mask is {got}, expected booleans (True: padding)"
+        )
+    if tuple(padding.shape) != shape:
+        raise ValueError(
+            f"[MultiHeadAttention] key_padding_mask is {padding.shape}, expected (N, S) = {shape}"
+        )
+    padding = reshape(padding, (shape[0], 1, 1, shape[1]))
+    if mask is None:
+        return logical_not(padding)
+    kind = getattr(getattr(mask, "dtype", None), "kind", "")
+    if kind == "b":
+        return logical_and(mask, logical_not(padding))
+    return where(padding, -float("inf"), mask) if kind in INEXACT else mask  # attention refuses it
+
+
 class AdditiveAttention(Module):
     """scores_j = w . tanh(W q + U k_j + b), context = sum_j softmax(scores)_j v_j.
 
     query (N, d_query) or (N, T, d_query), keys (N, S, d_key), values (N, S, d), by default the
     keys -> context (N, d) or (N, T, d), weights (N, S) or (N, T, S). `mask` broadcasts to the
-    weights: booleans, True where the query may look, or floats to add to the scores.
+    weights: booleans, True where the query may look, or floats to add to the scores. As a mask
+    (T, S) with N = T could be meant as a padding mask (N, S), it is said how to write either.
 
     Source: Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and
     translate", appendix A.1.2.
@@ -243,6 +309,9 @@ def _check_additive_mask(mask, shape, one_step):
             f"[AdditiveAttention] mask is {getattr(mask, 'dtype', type(mask).__name__)}, expected "
             "booleans (True: may look) or floats to add"
         )
+    if mask.ndim == 2 and not one_step:
+        n, t = shape[:2]
+        _check_two_axes("AdditiveAttention", mask, n, t, "mask[:, None]", "mask[None]")
     lengths = (1,) * (len(shape) - mask.ndim) + tuple(mask.shape)
     if len(lengths) > len(shape) or any(
         m not in (1, n) for m, n in zip(lengths, shape, strict=True)

@@ -1,6 +1,8 @@
 """Convolution and pooling over images (N, C, H, W) and sequences (N, C, L).
 
-`kernel_size`, `stride`, `padding`, `dilation` and `size` are integers, or pairs for (H, W).
+`kernel_size`, `stride`, `padding`, `dilation` and `size` are integers, or pairs for (H, W). A
+padding may also be uneven, ((top, bottom), (left, right)), `"valid"` (none) or `"same"`: then
+H_out = H / stride, rounded up, with the greater half of an odd number of rows at the bottom.
 Weights and biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in PyTorch.
 """
 
@@ -14,14 +16,15 @@ from tinygrad_like.ops.reduce import mean
 from tinygrad_like.ops.shape import flatten
 
 Pair = int | tuple[int, int]
+Padding = Pair | tuple[Pair, Pair] | str
 
 
 class Conv1D(Module):
     """y[o, i] = b[o] + sum_c,k W[o, c, k] x[c, i stride + k dilation - padding].
 
     (N, c_in, L) -> (N, c_out, L_out), L_out = (L + 2 padding - dilation (k - 1) - 1) // stride + 1.
-    `weight` is (c_out, c_in / groups, k), `bias` (c_out,) or None. `padding` is also `"same"`
-    or `"valid"`.
+    `weight` is (c_out, c_in / groups, k), `bias` (c_out,) or None. An uneven padding is
+    `((before, after),)`: a causal convolution has `((k - 1, 0),)`.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class Conv1D(Module):
         c_out: int,
         kernel_size: int,
         stride: int = 1,
-        padding: int | str = 0,
+        padding: int | tuple[tuple[int, int]] | str = 0,
         dilation: int = 1,
         groups: int = 1,
         bias: bool = True,
@@ -39,12 +42,13 @@ class Conv1D(Module):
         self.c_out = arguments.integer("Conv1D", "c_out", c_out)
         self.kernel_size = arguments.integer("Conv1D", "kernel_size", kernel_size)
         self.stride = arguments.integer("Conv1D", "stride", stride)
-        self.padding = arguments.padding("Conv1D", padding, arguments.integer)
+        self.padding = arguments.padding("Conv1D", padding, axes=1)
         self.dilation = arguments.integer("Conv1D", "dilation", dilation)
         self.groups = arguments.integer("Conv1D", "groups", groups)
         arguments.divides("Conv1D", self.groups, c_in=self.c_in, c_out=self.c_out)
         self.weight = init.fan_in_uniform((self.c_out, self.c_in // self.groups, self.kernel_size))
-        self.bias = _bias(self.c_out, self.weight) if bias else None
+        has_bias = arguments.flag("Conv1D", "bias", bias)
+        self.bias = _bias(self.c_out, self.weight) if has_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return conv1d(
@@ -63,8 +67,7 @@ class Conv2D(Module):
 
     (N, c_in, H, W) -> (N, c_out, H_out, W_out),
     H_out = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1.
-    `weight` is (c_out, c_in / groups, kh, kw), `bias` (c_out,) or None. `padding` is also `"same"`
-    or `"valid"`.
+    `weight` is (c_out, c_in / groups, kh, kw), `bias` (c_out,) or None.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Conv2D(Module):
         c_out: int,
         kernel_size: Pair,
         stride: Pair = 1,
-        padding: Pair | str = 0,
+        padding: Padding = 0,
         dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
@@ -82,14 +85,15 @@ class Conv2D(Module):
         self.c_out = arguments.integer("Conv2D", "c_out", c_out)
         self.kernel_size = arguments.pair("Conv2D", "kernel_size", kernel_size)
         self.stride = arguments.pair("Conv2D", "stride", stride)
-        self.padding = arguments.padding("Conv2D", padding, arguments.pair)
+        self.padding = arguments.padding("Conv2D", padding)
         self.dilation = arguments.pair("Conv2D", "dilation", dilation)
         self.groups = arguments.integer("Conv2D", "groups", groups)
         arguments.divides("Conv2D", self.groups, c_in=self.c_in, c_out=self.c_out)
         self.weight = init.fan_in_uniform(
             (self.c_out, self.c_in // self.groups, *_window(self.kernel_size))
         )
-        self.bias = _bias(self.c_out, self.weight) if bias else None
+        has_bias = arguments.flag("Conv2D", "bias", bias)
+        self.bias = _bias(self.c_out, self.weight) if has_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(
@@ -117,7 +121,7 @@ class ConvTranspose2D(Module):
         c_out: int,
         kernel_size: Pair,
         stride: Pair = 1,
-        padding: Pair = 0,
+        padding: Padding = 0,
         dilation: Pair = 1,
         groups: int = 1,
         bias: bool = True,
@@ -128,7 +132,7 @@ class ConvTranspose2D(Module):
         self.c_out = arguments.integer(name, "c_out", c_out)
         self.kernel_size = arguments.pair(name, "kernel_size", kernel_size)
         self.stride = arguments.pair(name, "stride", stride)
-        self.padding = arguments.pair(name, "padding", padding, 0)
+        self.padding = arguments.padding(name, padding)
         self.dilation = arguments.pair(name, "dilation", dilation)
         self.groups = arguments.integer(name, "groups", groups)
         self.output_padding = arguments.pair(name, "output_padding", output_padding, 0)
@@ -136,7 +140,8 @@ class ConvTranspose2D(Module):
         self.weight = init.fan_in_uniform(
             (self.c_in, self.c_out // self.groups, *_window(self.kernel_size))
         )
-        self.bias = _bias(self.c_out, self.weight) if bias else None
+        has_bias = arguments.flag(name, "bias", bias)
+        self.bias = _bias(self.c_out, self.weight) if has_bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         return conv_transpose2d(
@@ -163,32 +168,60 @@ class MaxPool2D(Module):
     """The maximum of each window: (N, C, H, W) -> (N, C, H_out, W_out).
 
     H_out = (H + 2 padding - size) // stride + 1; the stride is by default the size. Padding is
-    never chosen.
+    never chosen. With `ceil_mode` the division rounds up, see `max_pool2d`.
     """
 
-    def __init__(self, size: Pair, stride: Pair | None = None, padding: Pair = 0):
+    def __init__(
+        self,
+        size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        *,
+        ceil_mode: bool = False,
+    ):
         self.size = arguments.pair("MaxPool2D", "size", size)
         self.stride = self.size if stride is None else arguments.pair("MaxPool2D", "stride", stride)
-        self.padding = arguments.pair("MaxPool2D", "padding", padding, 0)
+        self.padding = arguments.padding("MaxPool2D", padding)
+        self.ceil_mode = arguments.flag("MaxPool2D", "ceil_mode", ceil_mode)
 
     def forward(self, x: Tensor) -> Tensor:
-        return max_pool2d(x, self.size, stride=self.stride, padding=self.padding)
+        return max_pool2d(
+            x, self.size, stride=self.stride, padding=self.padding, ceil_mode=self.ceil_mode
+        )
 
 
 class AvgPool2D(Module):
     """The mean of each window: (N, C, H, W) -> (N, C, H_out, W_out).
 
     H_out = (H + 2 padding - size) // stride + 1; the stride is by default the size. Padding
-    counts as zeros.
+    counts as zeros, or not at all without `count_include_pad`. With `ceil_mode` the division
+    rounds up, see `avg_pool2d`.
     """
 
-    def __init__(self, size: Pair, stride: Pair | None = None, padding: Pair = 0):
+    def __init__(
+        self,
+        size: Pair,
+        stride: Pair | None = None,
+        padding: Padding = 0,
+        *,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ):
         self.size = arguments.pair("AvgPool2D", "size", size)
         self.stride = self.size if stride is None else arguments.pair("AvgPool2D", "stride", stride)
-        self.padding = arguments.pair("AvgPool2D", "padding", padding, 0)
+        self.padding = arguments.padding("AvgPool2D", padding)
+        self.ceil_mode = arguments.flag("AvgPool2D", "ceil_mode", ceil_mode)
+        self.count_include_pad = arguments.flag("AvgPool2D", "count_include_pad", count_include_pad)
 
     def forward(self, x: Tensor) -> Tensor:
-        return avg_pool2d(x, self.size, stride=self.stride, padding=self.padding)
+        return avg_pool2d(
+            x,
+            self.size,
+            stride=self.stride,
+            padding=self.padding,
+            ceil_mode=self.ceil_mode,
+            count_include_pad=self.count_include_pad,
+        )
 
 
 class GlobalAvgPool2D(Module):

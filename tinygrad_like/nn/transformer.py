@@ -4,7 +4,8 @@ Pre-norm (`norm_first`, the default) normalises what each sublayer reads, x + f(
 trains without warm-up; post-norm, norm(x + f(x)), is the original (Vaswani et al. 2017). Dropout
 falls on attention weights, inside the feed-forward, and on each sublayer's output.
 
-Masks are those of MultiHeadAttention: booleans, True where a position may look, or floats to add.
+Masks are those of MultiHeadAttention: `mask`, booleans, True where a position may look, or floats
+to add; `key_padding_mask` (N, S), True where a position is padding.
 """
 
 from typing import Any
@@ -31,7 +32,7 @@ class FeedForward(Module):
     """y = activation(x W_1 + b_1) W_2 + b_2: (..., d_model) -> same, by way of width d_ff."""
 
     def __init__(self, d_model: int, d_ff: int, dropout: float = 0.0, activation: str = "gelu"):
-        if activation not in ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(
                 f"[FeedForward] activation is {activation!r}, expected one of {list(ACTIVATIONS)}"
             )
@@ -77,13 +78,15 @@ class TransformerEncoderLayer(Module):
         x: Tensor,
         *,
         mask: Any = None,
+        key_padding_mask: Any = None,
         causal: bool = False,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
         x = like(x, self.norm1.weight)
+        seen: dict[str, Any] = {"mask": mask, "key_padding_mask": key_padding_mask}
 
         def attend(x):
-            return self.dropout(self.attention(x, mask=mask, causal=causal, cache=cache))
+            return self.dropout(self.attention(x, **seen, causal=causal, cache=cache))
 
         def feed_forward(x):
             return self.dropout(self.feed_forward(x))
@@ -128,17 +131,24 @@ class TransformerDecoderLayer(Module):
         memory: Tensor,
         *,
         mask: Any = None,
+        key_padding_mask: Any = None,
         causal: bool = True,
         memory_mask: Any = None,
+        memory_key_padding_mask: Any = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
         x = like(x, self.norm1.weight)
+        seen: dict[str, Any] = {"mask": mask, "key_padding_mask": key_padding_mask}
+        remembered: dict[str, Any] = {
+            "mask": memory_mask,
+            "key_padding_mask": memory_key_padding_mask,
+        }
 
         def attend(x):
-            return self.dropout(self.attention(x, mask=mask, causal=causal, cache=cache))
+            return self.dropout(self.attention(x, **seen, causal=causal, cache=cache))
 
         def look(x):
-            return self.dropout(self.cross_attention(x, memory, mask=memory_mask))
+            return self.dropout(self.cross_attention(x, memory, **remembered))
 
         def feed_forward(x):
             return self.dropout(self.feed_forward(x))
@@ -170,11 +180,12 @@ class TransformerEncoder(Module):
         x: Tensor,
         *,
         mask: Any = None,
+        key_padding_mask: Any = None,
         causal: bool = False,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
         for layer in self.layers:
-            x = layer(x, mask=mask, causal=causal, cache=cache)
+            x = layer(x, mask=mask, key_padding_mask=key_padding_mask, causal=causal, cache=cache)
         return x if self.norm is None else self.norm(x)
 
 
@@ -197,10 +208,21 @@ class TransformerDecoder(Module):
         memory: Tensor,
         *,
         mask: Any = None,
+        key_padding_mask: Any = None,
         causal: bool = True,
         memory_mask: Any = None,
+        memory_key_padding_mask: Any = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
         for layer in self.layers:
-            x = layer(x, memory, mask=mask, causal=causal, memory_mask=memory_mask, cache=cache)
+            x = layer(
+                x,
+                memory,
+                mask=mask,
+                key_padding_mask=key_padding_mask,
+                causal=causal,
+                memory_mask=memory_mask,
+                memory_key_padding_mask=memory_key_padding_mask,
+                cache=cache,
+            )
         return x if self.norm is None else self.norm(x)

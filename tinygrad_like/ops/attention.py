@@ -9,7 +9,16 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import astype, backend_of, composed, in_half, op
+from tinygrad_like.engine import (
+    astype,
+    backend_of,
+    check_flag,
+    check_integer,
+    check_number,
+    composed,
+    in_half,
+    op,
+)
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.shape import expand_dims, reshape
@@ -100,18 +109,20 @@ def scaled_dot_product_attention(
     (1, 4, 5, 6)
     """
     _check(query, key, value)
-    if not 0 <= dropout <= 1:
-        raise ValueError(f"[attention] dropout is {dropout}, expected a probability from 0 to 1")
+    expected = "a probability from 0 to 1"
+    p = float(check_number("attention", "dropout", dropout, 0, 1, expected))
+    if not check_flag("attention", "training", training):
+        p = 0.0
+    causal = check_flag("attention", "causal", causal)
     n, heads, t, d = query.shape
     s = key.shape[2]
     mask = None if mask is None else _four_axes(mask, (n, heads, t, s), query)
-    scale = 1 / math.sqrt(max(d, 1)) if scale is None else float(scale)
-    p, seed, offset = float(dropout) if training else 0.0, 0, 0
+    scale, seed, offset = _scale(scale, d), 0, 0
     if p:
         be = backend_of(query)
         seed, offset = backend.GENERATOR.reserve(n * heads * t * be.k.blocks(s))
     return _scaled_dot_product_attention(
-        query, key, value, mask, causal=bool(causal), scale=scale, p=p, seed=seed, offset=offset
+        query, key, value, mask, causal=causal, scale=scale, p=p, seed=seed, offset=offset
     )
 
 
@@ -125,8 +136,16 @@ def attention_weights(query, key, *, mask=None, causal=False, scale=None):
     n, heads, t, d = query.shape
     shape = (n, heads, t, key.shape[2])
     mask = None if mask is None else _four_axes(mask, shape, query)
-    scale = 1 / math.sqrt(max(d, 1)) if scale is None else float(scale)
-    return reshape(_weights(query, key, mask, bool(causal), scale), shape)
+    causal = check_flag("attention", "causal", causal)
+    return reshape(_weights(query, key, mask, causal, _scale(scale, d)), shape)
+
+
+def _scale(scale, d):
+    """The factor of the scores of queries and keys with d features."""
+    if scale is None:
+        return 1 / math.sqrt(max(d, 1))
+    most = np.finfo(np.float64).max
+    return float(check_number("attention", "scale", scale, -most, most, "a finite number"))
 
 
 def _check(query, key, value):
@@ -192,7 +211,8 @@ def rotary(x, *, offset=0, base=10000.0):
     Pairs are (0, 1), (2, 3), ...; the first position is `offset`. The scores of queries and keys
     turned this way depend on the distance of their positions alone.
 
-    Raises ValueError if d is odd, TypeError for an x that is not floating.
+    Raises ValueError if d is odd, `offset` negative or `base` not positive, TypeError for an x
+    that is not floating.
 
     Source: Su et al. 2021, "RoFormer: enhanced transformer with rotary position embedding".
     """
@@ -200,6 +220,9 @@ def rotary(x, *, offset=0, base=10000.0):
         raise ValueError(f"[rotary] x is {x.shape}, expected (..., T, d) with an even d")
     if x.dtype.kind not in INEXACT:
         raise TypeError(f"[rotary] x has dtype {x.dtype}, expected a floating one")
+    offset = check_integer("rotary", "offset", offset, 0)
+    least, most = np.finfo(np.float64).tiny, np.finfo(np.float64).max
+    base = check_number("rotary", "base", base, least, most, "a positive number")
     be = backend_of(x)
     turn = angles(be, x.shape[-2], x.shape[-1], offset, base)
     dtype = np.empty(0, x.dtype).real.dtype
