@@ -317,6 +317,8 @@ ERRORS = [
      "[MultiHeadAttention] a cache is for self attention"),
     (lambda: nn.MultiHeadAttention(8, 2, rotary=True)(ones(1, 3, 8), ones(1, 4, 8)), ValueError,
      "[MultiHeadAttention] rotary is for self attention"),
+    (lambda: mha(ones(1, 3, 8), cache={}), TypeError,
+     "[MultiHeadAttention] cache is a dict, expected a KeyValueCache"),
     (refilled_cache, ValueError,
      "[KeyValueCache] holds a batch of 2, got one of 1; start with a new cache"),
     (lambda: mha([[[1.0] * 8]]), TypeError,

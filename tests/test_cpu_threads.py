@@ -156,3 +156,22 @@ def test_threads_that_are_given_up_go_home():
         threading.Event().wait(0.02)
     assert threading.active_count() <= before - 5
     assert double(10)
+
+
+def test_numpys_blas_keeps_the_threads_that_its_user_gave_it():
+    """Only SciPy's, which the kernels call on threads of their own, is held to one."""
+    code = """
+import numpy, scipy.linalg.cython_blas
+from threadpoolctl import ThreadpoolController
+def blas(folder):
+    found = ThreadpoolController().lib_controllers
+    return [x for x in found if x.user_api == "blas" and folder in x.filepath]
+for library in blas("numpy.libs") + blas("scipy.libs"):
+    library.set_num_threads(3)
+import tinygrad_like.kernels.cpu.gemm
+print([x.num_threads for x in blas("numpy.libs")], [x.num_threads for x in blas("scipy.libs")])
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    if run.stdout.strip() == "[] []":
+        pytest.skip("NumPy and SciPy have no BLAS libraries of their own here, but share one")
+    assert run.stdout.strip() == "[3] [1]"

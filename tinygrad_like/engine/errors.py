@@ -69,8 +69,10 @@ def composed(function):
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
-        except AttributeError:
+        except AttributeError as error:
             _refuse_shapeless(name, parameters, args)
+            culprits = {n: v for n, v in kwargs.items() if v is error.obj}
+            _refuse_shapeless(name, culprits.keys(), culprits.values())
             raise
         except (ValueError, TypeError, IndexError) as error:
             text = str(error)

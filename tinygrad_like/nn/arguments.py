@@ -38,7 +38,7 @@ def padding(layer: str, value: Any, axes: int = 2) -> Any:
     if isinstance(value, (tuple, list)) and len(value) == axes:
         if axes == 2 and all(_is_integer(n, 0) for n in value):
             return int(value[0]), int(value[1])
-        ends = [(p, p) if axes == 2 and _is_integer(p, 0) else p for p in value]
+        ends = [(p, p) if _is_integer(p, 0) else p for p in value]
         if all(_are_ends(p) for p in ends):
             return tuple((int(before), int(after)) for before, after in ends)
     pairs = "((before, after),)"

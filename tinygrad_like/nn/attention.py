@@ -196,6 +196,10 @@ class MultiHeadAttention(Module):
             n, t = query.shape[:2]
             padding = "key_padding_mask (True: padding)"
             _check_two_axes("MultiHeadAttention", mask, n, t, padding, "mask[None, None]")
+        if cache is not None and not isinstance(cache, KeyValueCache):
+            raise TypeError(
+                f"[MultiHeadAttention] cache is a {type(cache).__name__}, expected a KeyValueCache"
+            )
         if crossing and (cache is not None or self.rotary):
             what = "a cache" if cache is not None else "rotary"
             raise ValueError(

@@ -228,6 +228,7 @@ class GlobalAvgPool2D(Module):
     """The mean of each channel over the image: (N, C, H, W) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        arguments.tensor("global_avg_pool2d", "x", x)
         if x.ndim != 4:
             raise ValueError(f"[global_avg_pool2d] x is {x.shape}, expected (N, C, H, W)")
         return mean(x, axis=(2, 3))

@@ -150,27 +150,23 @@ def _scale(scale, d):
 
 def _check(query, key, value):
     """Raise ValueError or TypeError unless query, key and value fit together."""
-    shapes = f"(query: {query.shape}, key: {key.shape}, value: {value.shape})"
     for name, x in (("query", query), ("key", key), ("value", value)):
         if x.ndim != 4:
             raise ValueError(f"[attention] {name} is {x.shape}, expected (N, heads, length, d)")
         if x.dtype.kind not in INEXACT:
             raise TypeError(f"[attention] {name} has dtype {x.dtype}, expected a floating one")
+    problem = None
     if query.shape[0] != key.shape[0]:
-        raise ValueError(
-            f"[attention] query has a batch of {query.shape[0]}, key of {key.shape[0]} {shapes}"
-        )
-    if key.shape[:3] != value.shape[:3]:
-        raise ValueError(f"[attention] key and value differ in batch, heads or length {shapes}")
-    if query.shape[3] != key.shape[3]:
-        raise ValueError(
-            f"[attention] query has {query.shape[3]} features, key has {key.shape[3]} {shapes}"
-        )
-    if key.shape[1] < 1 or query.shape[1] % key.shape[1]:
-        raise ValueError(
-            f"[attention] {key.shape[1]} key heads do not divide {query.shape[1]} query heads "
-            f"{shapes}"
-        )
+        problem = f"query has a batch of {query.shape[0]}, key of {key.shape[0]}"
+    elif key.shape[:3] != value.shape[:3]:
+        problem = "key and value differ in batch, heads or length"
+    elif query.shape[3] != key.shape[3]:
+        problem = f"query has {query.shape[3]} features, key has {key.shape[3]}"
+    elif key.shape[1] < 1 or query.shape[1] % key.shape[1]:
+        problem = f"{key.shape[1]} key heads do not divide {query.shape[1]} query heads"
+    if problem is not None:
+        shapes = f"(query: {query.shape}, key: {key.shape}, value: {value.shape})"
+        raise ValueError(f"[attention] {problem} {shapes}")
 
 
 def _four_axes(mask, shape, query):

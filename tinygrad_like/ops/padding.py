@@ -7,6 +7,7 @@ import numpy as np
 from tinygrad_like.engine import backend_of, check_choice, composed, op
 from tinygrad_like.ops.index import take
 from tinygrad_like.ops.shape import concatenate
+from tinygrad_like.ops.window import is_integer
 
 # NumPy's names of the modes that repeat what is there, under those and PyTorch's.
 REPEATING: dict[str, Any] = {
@@ -21,19 +22,17 @@ REPEATING: dict[str, Any] = {
 
 def _pad_width(pad_width, ndim):
     """`1`, `(1, 2)` or one pair for each axis, as a pair of ints for each axis."""
-    pairs = None
     try:
-        widths = np.asarray(pad_width)
-        if widths.dtype.kind in "iu" and (widths >= 0).all():
-            pairs = np.broadcast_to(widths, (ndim, 2)).tolist()
+        widths = np.asarray(pad_width, object)
+        pairs = np.broadcast_to(widths, (ndim, 2)).tolist()
     except (ValueError, TypeError):
-        pass
-    if pairs is None:
+        pairs = [(None, None)]
+    if not all(is_integer(n, 0) for ends in pairs for n in ends):
         raise ValueError(
             f"[pad] pad_width is {pad_width!r}, expected a non-negative integer, a pair, or "
             f"{ndim} pairs (before, after)"
         )
-    return tuple((before, after) for before, after in pairs)
+    return tuple((int(before), int(after)) for before, after in pairs)
 
 
 def _check_value(value, dtype):

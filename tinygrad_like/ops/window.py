@@ -4,13 +4,14 @@ import numpy as np
 
 
 def is_integer(value, least):
-    """Whether a value is an integer of at least `least`, NumPy's included; a bool is none."""
-    return isinstance(value, (int, np.integer)) and type(value) is not bool and value >= least
+    """Whether a value is an integer from `least` to 2^31 - 1, or NumPy's; a bool is none."""
+    integer = isinstance(value, (int, np.integer)) and type(value) is not bool
+    return integer and least <= value < 1 << 31
 
 
 def pair(name, what, value, least):
     """An integer or a pair of them as a pair; ValueError if it is neither or too small."""
-    if type(value) is int and value >= least:
+    if type(value) is int and least <= value < 1 << 31:
         return value, value
     both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2 or not all(is_integer(n, least) for n in both):
@@ -27,7 +28,7 @@ def edges(name, padding, size, kernel, stride, dilation=(1, 1)):
     (none), or `"same"`: the output has the input's size divided by the stride, rounded up. An odd
     number of rows or columns has the greater half at the end, as in PyTorch and TensorFlow.
     """
-    if type(padding) is int and padding >= 0:
+    if type(padding) is int and 0 <= padding < 1 << 31:
         return (padding, padding), (padding, padding)
     if isinstance(padding, str) and padding == "valid":
         return (0, 0), (0, 0)
