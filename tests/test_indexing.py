@@ -116,6 +116,17 @@ def test_take_and_its_kin_know_every_form(form):
             np.testing.assert_array_equal(x.grad.numpy(), same.grad.numpy(), err_msg=name)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_writing_knows_every_form(form):
+    a = np.arange(15.0).reshape(5, 3)
+    x, v = Tensor(a), np.array([[7.0, 8.0, 9.0], [4.0, 5.0, 6.0]])
+    x[(FORMS[form]([3, -5]),)] = v  # in a tuple: a tuple by itself names several axes
+    a[[3, -5]] = v
+    x[FORMS[form]([1, 2]), 1] = Tensor([0.5, 0.25])
+    a[[1, 2], 1] = [0.5, 0.25]
+    np.testing.assert_array_equal(x.numpy(), a)
+
+
 def test_the_jacobian_of_a_repeated_index_has_its_rows_repeated():
     rows = tg.jacobian(lambda x: x[(0, 0, 2),])(Tensor([1.0, 2.0, 3.0])).numpy()
     np.testing.assert_array_equal(rows, [[1, 0, 0], [1, 0, 0], [0, 0, 1]])
