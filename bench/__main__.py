@@ -9,6 +9,7 @@ BENCHMARKS = {
     "steps": "the five training steps against PyTorch and JAX",
     "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
     "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
+    "accuracy": "what long sums lose, against PyTorch and NumPy",
     "overhead": "what an op costs beside its arithmetic",
     "launch": "what checks and packing cost a launch of a CUDA kernel",
     "tiles": "which tile of our CUDA matrix products is the fastest, by shape",

@@ -87,6 +87,7 @@ REDUCE = [
         for kw in [{"ord": p, "axis": 1}]
     ),
     Case(tg.norm, Apart(2, 3), torch=lambda x: x.abs().sum(), ord=1),
+    Case(tg.norm, Apart(2, 3), torch=lambda x: torch.linalg.vector_norm(x, 3, 1), ord=3, axis=1),
     *(
         Case(tg.prod, Values(x), torch=lambda x: x.prod(1), axis=1)
         for x in ([[0.0, 2.0, 3.0]], [[0.0, 2.0, 0.0], [1.0, 2.0, 3.0]], [[0.0, 0.0, 0.0]])
@@ -158,6 +159,7 @@ SOFTMAX = [
     ),
     *(Case(tg.logsumexp, N(*s), empty=a not in (0, -3), axis=a) for s, a in ONE_AXIS),
     Case(tg.logsumexp, N(2, 3, 2), axis=1, keepdims=True),
+    Case(tg.logsumexp, N(2, 3, 2), axis=(0, 2), empty=False),
     Case(tg.logsumexp, Values(LARGE), axis=1),
     Case(tg.logsumexp, N(2, 3), torch=lambda x: x.flatten().logsumexp(0), empty=False),
     Case(

@@ -257,6 +257,13 @@ ROWS = [
         lambda F, x: x.sum(1),
         [(3, 4, 5)],
     ),
+    Row(
+        "sum_axes",
+        lambda x: k.sum_axes(x, (1, 2)),
+        lambda g, x: (g[:, None, None] + np.zeros_like(x),),
+        lambda F, x: x.sum((1, 2)),
+        [(3, 4, 5)],
+    ),
     Row("add", lambda x: k.add(x, x), lambda g, x: (k.add(g, g),), lambda F, x: x + x, [(5, 7)]),
     Row(
         "gather_rows",

@@ -111,6 +111,9 @@ def rows(n, shape):
 def images(n, shape):
     x, g, c = n(*shape), n(*shape), shape[1]
     yield "sum_middle", (x,)
+    for axes in ((0,), (0, 2), (1, 2), None):
+        yield "sum_axes", (x, axes)
+        yield "sum_axes", (x.T[::-1], axes)
     for weight, bias in ((n(c), n(c)), (None, None)):
         yield "batch_norm", (x, weight, bias, 1e-3)
         mean, var = reference.batch_norm(x, weight, bias, 1e-3)[1:]
@@ -277,3 +280,15 @@ def test_gelu_of_infinities_is_its_limit(dtype):
     y, slope = cpu.gelu(x, False), cpu.gelu_backward(np.ones_like(x), x, False)
     np.testing.assert_array_equal(y, np.array([np.inf, 0, np.nan, 1e30, 0], dtype))
     np.testing.assert_array_equal(slope, np.array([1, 0, np.nan, 1, 0], dtype))
+
+
+@pytest.mark.parametrize("axes", [(), (0,), (1,), (0, 2), (1, 2), None])
+def test_statistics_in_float64_of_any_layout(axes):
+    base = np.random.default_rng(0).random((40, 24, 70), np.float32)
+    one_row = np.broadcast_to(base[:1], base.shape)
+    for x in (base, base.T, base[::-1], base[::2, :, ::3], one_row, base[:, :, :2]):
+        exact = x.astype(np.float64)
+        for name in ("moments", "sum_squares"):
+            got, want = getattr(cpu, name)(x, axes), getattr(reference, name)(exact, axes)
+            assert np.asarray(got).dtype == np.float64
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)

@@ -54,6 +54,11 @@ GRADIENTS = [
      [[[[2.0, 2.0], [1.0, 7.0]], [[2.0, 3.0], [8.0, 1.0]]]],
      [[[[1 / 3, 1 / 3], [0.5, 0]], [[1 / 3, 0], [0, 0.5]]]]),
     ("max of infinities", tg.max, [[-INF, -INF]], [[0.5, 0.5]]),
+    ("max of NaN", tg.max, [[1.0, NAN, 2.0, NAN]], [[0, 0.5, 0, 0.5]]),
+    ("min of NaN in one of two rows", lambda x: tg.min(x, axis=1), [[[1.0, NAN], [1.0, 2.0]]],
+     [[[0, 1], [1, 0]]]),
+    ("std of equal numbers", tg.std, [[0.1, 0.1, 0.1]], [[0, 0, 0]]),
+    ("3-norm at 0", lambda x: tg.norm(x, ord=3), [[0.0, 0.0]], [[0, 0]]),
     ("norm at 0", tg.norm, [[0.0, 0.0]], [[0, 0]]),
     ("norm of rows, one of them 0", lambda x: tg.norm(x, axis=1), [[[0.0, 0.0], [3.0, 4.0]]],
      [[[0, 0], [0.6, 0.8]]]),
@@ -160,13 +165,6 @@ def test_nan_passes_on(f, x):
     assert np.isnan(y.numpy()).all(), f"NaN gave {y.numpy()}"
 
 
-@pytest.mark.parametrize("f", [tg.max, tg.min, lambda x: tg.max(x, axis=0)])
-def test_nan_among_maxima_gives_no_wrong_gradient(f):
-    """The gradient of a NaN maximum is NaN or 0 everywhere, never a finite share to one element."""
-    (g,) = grads_of(f, [[1.0, NAN, 2.0]])
-    assert not (np.isfinite(g.numpy()) & (g.numpy() != 0)).any(), g.numpy()
-
-
 ORDER_2 = [
     ("prod, one zero", tg.prod, [0.0, 2.0, 3.0], [[0, 3, 2], [3, 0, 0], [2, 0, 0]]),
     ("prod, two zeros", tg.prod, [0.0, 2.0, 0.0], [[0, 0, 2], [0, 0, 0], [2, 0, 0]]),
@@ -188,6 +186,12 @@ ORDER_2 = [
 def test_second_derivatives_at_zeros_and_kinks(f, x, expected):
     h = tg.hessian(f)(np.array(x))
     np.testing.assert_allclose(np.asarray(h), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("f", [tg.norm, tg.std])
+def test_second_derivatives_where_there_are_none_are_nan(f):
+    h = tg.hessian(f)(np.array([0.0, 0.0]))
+    assert np.isnan(np.asarray(h)).all(), h
 
 
 ORDERS = [

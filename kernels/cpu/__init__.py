@@ -41,7 +41,7 @@ from .optim import adagrad_, adam_, optimizer_state, planned, rmsprop_, sgd_
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from .random import dropout, normal, philox, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
-from .reduce import sum_middle
+from .reduce import moments, sum_axes, sum_middle, sum_squares
 from .softmax import (
     cross_entropy,
     cross_entropy_backward,

@@ -1,7 +1,8 @@
 """Layer, RMS, batch and group normalisation: see kernels/reference/norm.py.
 
-What is normalised together is called a row here, and read while it is in the cache. The gradients
-of weight and bias are sums over rows: each task has its own, and they are added in their order.
+What is normalised together is called a row here, and read while it is in the cache. Sums of more
+than some hundred elements are added up in float64, run by run. The gradients of weight and bias
+are sums over rows: each task has its own, and they are added in their order.
 """
 
 import numpy as np
@@ -9,13 +10,16 @@ import numpy as np
 from .. import reference
 from .compile import jit
 from .memory import empty
+from .reduce import moments, sum_axes
 from .simd import fma, full, inside, lanes, load_some, store_some, total
 from .threads import pool, run, share, tasks_for, threads_of
 
 REAL = {np.dtype(np.float32), np.dtype(np.float64)}
 TASK = 1 << 13  # elements that are worth a thread
 APART = 32  # elements between what tasks write often: were it on one line, threads would wait
-SHORT = 8  # elements of a channel in one image, below which batch norm is the reference's
+RUN = 512  # elements that are summed up in their own precision: the runs are in float64
+ROWS = 64  # and rows
+SHORT = 8  # elements of a channel in one image, below which batch norm goes by whole arrays
 
 
 def layer_norm(x, weight, bias, eps):
@@ -49,8 +53,10 @@ def rms_norm_backward(g, x, weight, rstd, needs):
 
 def batch_norm(x, weight, bias, eps):
     """(y, mean, var) of each channel."""
-    if not _fit(x, weight, bias) or x.shape[2] < SHORT:
+    if not _fit(x, weight, bias) or not x.size:
         return reference.batch_norm(x, weight, bias, eps)
+    if x.shape[2] < SHORT:
+        return _batch_norm_short(x, weight, bias, eps)
     y = empty(x.shape, x.dtype)
     mean, var = np.empty((2, x.shape[1]), x.dtype)
     _channels_forward(pool(), x, *_parameters(x, 1, weight, bias), float(eps), mean, var, y)
@@ -59,12 +65,44 @@ def batch_norm(x, weight, bias, eps):
 
 def batch_norm_backward(g, x, weight, mean, var, eps, needs):
     """(dx, dweight, dbias)."""
-    if not _fit(g, x, weight, mean, var) or x.shape[2] < SHORT:
+    if not _fit(g, x, weight, mean, var) or not x.size:
         return reference.batch_norm_backward(g, x, weight, mean, var, eps, needs)
+    if x.shape[2] < SHORT:
+        return _batch_norm_short_backward(g, x, weight, mean, var, eps, needs)
     dx = empty(x.shape, x.dtype)
     dweight, dbias = np.empty((2, x.shape[1]), x.dtype)
     weight, _ = _parameters(x, 1, weight, None)
     _channels_backward(pool(), g, x, weight, mean, var, float(eps), dx, dweight, dbias)
+    return _wanted((dx, dweight, dbias), needs)
+
+
+def _batch_norm_short(x, weight, bias, eps):
+    """Batch norm of vectors, or of a few numbers in a row, by NumPy on the whole array."""
+    mean, var = (s.astype(x.dtype) for s in _statistics(x))
+    scale = 1 / np.sqrt(var + x.dtype.type(eps))
+    y = x - mean[:, None]
+    y *= (scale if weight is None else scale * weight)[:, None]
+    if bias is not None:
+        y += bias[:, None]
+    return y, mean, var
+
+
+def _statistics(x):
+    mean, squares = moments(x, (0, 2))
+    return mean, squares / (x.shape[0] * x.shape[2])
+
+
+def _batch_norm_short_backward(g, x, weight, mean, var, eps, needs):
+    rstd = 1 / np.sqrt(var + x.dtype.type(eps))
+    xhat = (x - mean[:, None]) * rstd[:, None]
+    dweight, dbias = sum_axes(g * xhat, (0, 2)), sum_axes(g, (0, 2))
+    dx = None
+    if needs[0]:
+        count = x.dtype.type(x.shape[0] * x.shape[2])
+        xhat *= (dweight / count)[:, None]
+        dx = g - (dbias / count)[:, None]
+        dx -= xhat
+        dx *= (rstd if weight is None else rstd * weight)[:, None]
     return _wanted((dx, dweight, dbias), needs)
 
 
@@ -139,18 +177,11 @@ def _rows_forward(pool, centred, x, weight, bias, eps, mean, rstd, y):
 def _rows_forward_part(task, tasks, centred, x, weight, bias, eps, mean, rstd, y):
     lo, hi = share(task, tasks, x.shape[0])
     real = x.dtype.type
-    share_of_one = real(1 / max(1, x.shape[1]))
+    share_of_one = 1 / max(1, x.shape[1])
     for r in range(lo, hi):
         row, to = x[r], y[r]
-        m = real(0)
-        if centred:
-            for i in range(row.size):
-                m += row[i]
-            m *= share_of_one
-        square = real(0)
-        for i in range(row.size):
-            square += (row[i] - m) * (row[i] - m)
-        scale = real(1) / np.sqrt(square * share_of_one + real(eps))
+        m = real(_sum(row) * share_of_one) if centred else real(0)
+        scale = real(1) / np.sqrt(real(_squares(row, m) * share_of_one) + real(eps))
         for i in range(row.size):
             to[i] = (row[i] - m) * scale * weight[i] + bias[i]
         mean[r], rstd[r] = m, scale
@@ -159,37 +190,61 @@ def _rows_forward_part(task, tasks, centred, x, weight, bias, eps, mean, rstd, y
 @jit
 def _rows_backward_all(pool, centred, g, x, weight, mean, rstd, dx, dweight, dbias):
     tasks = min(_tasks(pool, x, x.shape[0]), 2 * threads_of(pool))
-    parts = np.zeros((tasks, 2, x.shape[1] + APART), x.dtype)
-    args = (centred, g, x, weight, mean, rstd, dx, parts)
+    blocks = np.empty((tasks, 2, x.shape[1] + APART), x.dtype)
+    parts = np.zeros((tasks, 2, x.shape[1] + APART))
+    args = (centred, g, x, weight, mean, rstd, dx, blocks, parts)
     run(pool, _rows_backward_part, args, tasks)
-    dweight[:], dbias[:] = 0, 0
-    for part in parts[:, :, : x.shape[1]]:
-        dweight += part[0]
-        dbias += part[1]
+    _add_parts(parts, dweight, dbias)
 
 
 @jit
-def _rows_backward_part(task, tasks, centred, g, x, weight, mean, rstd, dx, parts):
+def _add_parts(parts, dweight, dbias):
+    """The sums of all tasks, in their order."""
+    sums = parts[0]
+    for part in parts[1:]:
+        sums += part
+    dweight[:], dbias[:] = sums[0, : dweight.size], sums[1, : dbias.size]
+
+
+@jit
+def _rows_backward_part(task, tasks, centred, g, x, weight, mean, rstd, dx, blocks, parts):
     lo, hi = share(task, tasks, x.shape[0])
     real, size, n = x.dtype.type, lanes(x), x.shape[1]
-    share_of_one, rest = real(1 / max(1, n)), n % size
-    dweight, dbias = parts[task, 0, : x.shape[1]], parts[task, 1, : x.shape[1]]
-    for r in range(lo, hi):
-        start, m, scale = r * n, mean[r], rstd[r]
-        plain, along = full(x, real(0)), full(x, real(0))
-        for i in range(0, n - rest, size):
+    share_of_one, rest = 1 / max(1, n), n % size
+    dweight, dbias = blocks[task, 0, :n], blocks[task, 1, :n]
+    for top in range(lo, hi, ROWS):
+        dweight[:], dbias[:] = 0, 0
+        for r in range(top, min(top + ROWS, hi)):
+            start, m, scale = r * n, mean[r], rstd[r]
+            plain_sum, along_sum = _sums_of_row(g, x, weight, m, scale, start, n)
+            shift = real(plain_sum * share_of_one) if centred else real(0)
+            row = start, m, scale, shift, real(along_sum * share_of_one)
+            for i in range(0, n - rest, size):
+                _row_gradient(g, x, weight, dx, dweight, dbias, row, i, size)
+            if rest:
+                _row_gradient(g, x, weight, dx, dweight, dbias, row, n - rest, rest)
+        for i in range(n):
+            parts[task, 0, i] += dweight[i]
+            parts[task, 1, i] += dbias[i]
+
+
+@inside
+def _sums_of_row(g, x, weight, m, scale, start, n):
+    """The sums of g weight and of g weight (x - m) scale."""
+    size, plain_sum, along_sum = lanes(x), 0.0, 0.0
+    for first in range(0, n, RUN):
+        plain, along = full(x, x.dtype.type(0)), full(x, x.dtype.type(0))
+        last = min(first + RUN, n)
+        rest = (last - first) % size
+        for i in range(first, last - rest, size):
             grad, normal = _weighted(g, x, weight, m, scale, start, i, size)
             plain, along = plain + grad, fma(grad, normal, along)
         if rest:
-            grad, normal = _weighted(g, x, weight, m, scale, start, n - rest, rest)
+            grad, normal = _weighted(g, x, weight, m, scale, start, last - rest, rest)
             plain, along = plain + grad, fma(grad, normal, along)
-        shift = total(plain) * share_of_one if centred else real(0)
-        slope = total(along) * share_of_one
-        row = start, m, scale, shift, slope
-        for i in range(0, n - rest, size):
-            _row_gradient(g, x, weight, dx, dweight, dbias, row, i, size)
-        if rest:
-            _row_gradient(g, x, weight, dx, dweight, dbias, row, n - rest, rest)
+        plain_sum += total(plain)
+        along_sum += total(along)
+    return plain_sum, along_sum
 
 
 @inside
@@ -264,26 +319,35 @@ def _channels_backward_part(task, tasks, g, x, weight, mean, var, eps, dx, dweig
 
 @jit
 def _sum(x):
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += x[i]
-    return total
+    whole = 0.0
+    for start in range(0, x.size, RUN):
+        part, s = x[start : start + RUN], x.dtype.type(0)
+        for i in range(part.size):
+            s += part[i]
+        whole += s
+    return whole
 
 
 @jit
 def _squares(x, m):
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += (x[i] - m) * (x[i] - m)
-    return total
+    whole = 0.0
+    for start in range(0, x.size, RUN):
+        part, s = x[start : start + RUN], x.dtype.type(0)
+        for i in range(part.size):
+            s += (part[i] - m) * (part[i] - m)
+        whole += s
+    return whole
 
 
 @jit
 def _product(g, x, m):
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += g[i] * (x[i] - m)
-    return total
+    whole = 0.0
+    for start in range(0, x.size, RUN):
+        a, b, s = g[start : start + RUN], x[start : start + RUN], x.dtype.type(0)
+        for i in range(a.size):
+            s += a[i] * (b[i] - m)
+        whole += s
+    return whole
 
 
 @jit
@@ -332,12 +396,9 @@ def _groups_forward_part(task, tasks, x, weight, bias, eps, mean, rstd, y):
 @jit
 def _groups_backward(pool, g, x, weight, mean, rstd, dx, dweight, dbias):
     tasks = min(_tasks(pool, x, x.shape[0]), 2 * threads_of(pool))
-    parts = np.zeros((tasks, 2, x.shape[1] + APART), x.dtype)
+    parts = np.zeros((tasks, 2, x.shape[1] + APART))
     run(pool, _groups_backward_part, (g, x, weight, mean, rstd, dx, parts), tasks)
-    dweight[:], dbias[:] = 0, 0
-    for part in parts[:, :, : x.shape[1]]:
-        dweight += part[0]
-        dbias += part[1]
+    _add_parts(parts, dweight, dbias)
 
 
 @jit

@@ -1,94 +1,407 @@
-"""Sums over one axis of an array with three, (A, R, B) -> (A, B): see kernels/reference/reduce.py.
+"""Sums along axes, for float32 and float64: see kernels/reference/reduce.py.
 
-The order of the additions depends on the shape and the number of threads alone, and long sums are
-sums of the sums of blocks: less is lost than by adding one number after the other.
+Nothing long is added up one number after the other in the precision of the array. Eight rows are
+added as a tree, the trees of a block in float64, and the blocks in float64 again. So the error is
+that of three roundings, in the middle of an array as at its end. Numbers side by side are added in
+runs of 512, by as many accumulators as the registers hold, and the runs in float64.
+
+An array is read in the order of its memory: transposed and flipped views cost nothing, along
+axes that were broadcast one number is multiplied. The order of the additions depends on the shape,
+the strides and the number of threads alone.
 """
 
 import numpy as np
 
 from .. import reference
+from ..reference.reduce import steps_of
 from .compile import jit
 from .memory import empty
 from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread
-ROWS = 64  # rows of a block
-RUN = 4096  # elements of a block, where they lie side by side
+TREE = 8  # rows that are added as a tree
+BLOCK = 512  # rows of a block
+TILE = 1024  # columns whose sums stay in the fastest cache
+NARROW = 64  # columns below which several rows are read as one
+RUN = 512  # elements of a run
+RUNS = 64 * RUN  # elements of a block of runs
+
+
+def sum_axes(x, axes):
+    """The sum over `axes`, in the dtype of x."""
+    if x.dtype not in REAL or not x.size:
+        return reference.sum_axes(x, axes)
+    x, axes, times, order = _in_memory_order(x, axes)
+    steps, shape = steps_of(x.shape, axes)
+    dtype, y = x.dtype, x
+    for i, step in enumerate(steps):
+        last = i == len(steps) - 1 and times == 1
+        y = _sum_step(y.reshape(step), dtype if last else np.float64)
+    if not steps:
+        y = x.copy()
+    if times != 1:
+        y = y * np.float64(times)
+    return _in_order(y.astype(dtype, copy=False).reshape(shape), order)
 
 
 def sum_middle(x):
     """y[a, b] = sum of x[a, r, b] over r."""
-    if x.dtype not in REAL:
+    if x.dtype not in REAL or not x.size:
         return reference.sum_middle(x)
+    return _sum_step(x, x.dtype)
+
+
+def moments(x, axes):
+    """(mean, the sum of the squared deviations from it) over `axes`, in float64."""
+    if x.dtype not in REAL or not x.size:
+        return reference.moments(x, axes)
+    x, axes, times, order = _in_memory_order(x, axes)
+    steps, shape = steps_of(x.shape, axes)
+    if not steps:
+        return _in_order(x.astype(np.float64), order), _in_order(np.zeros(x.shape), order)
+    y = x.reshape(steps[0])
+    mean, squares = _moments_step(y)
+    count = y.shape[1]
+    for step in steps[1:]:  # groups of `count` numbers each: Chan et al. 1979
+        mean, between = _moments_step(mean.reshape(step))
+        squares = _sum_step(squares.reshape(step), np.float64)
+        squares += count * between
+        count *= step[1]
+    if times != 1:
+        squares *= times
+    return _in_order(mean.reshape(shape), order), _in_order(squares.reshape(shape), order)
+
+
+def sum_squares(x, axes):
+    """The sum of x^2 over `axes`, in float64."""
+    if x.dtype not in REAL or not x.size:
+        return reference.sum_squares(x, axes)
+    x, axes, times, order = _in_memory_order(x, axes)
+    steps, shape = steps_of(x.shape, axes)
+    if not steps:
+        y = np.square(x, dtype=np.float64)
+    else:
+        a, _, b = steps[0]
+        y = _powers_step(x.reshape(steps[0]), np.zeros((a, b)), 2)
+    for step in steps[1:]:
+        y = _sum_step(y.reshape(step), np.float64)
+    if times != 1:
+        y *= times
+    return _in_order(y.reshape(shape), order)
+
+
+def _in_memory_order(x, axes):
+    """(x as it lies in memory, which of its axes to sum, times what, the order of those kept)."""
+    if axes is None:
+        axes = tuple(range(x.ndim))
+    if x.flags.c_contiguous:
+        return x, axes, 1, None
+    times, cut = 1, []
+    for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
+        if stride == 0 and i in axes:  # one number, n times
+            times *= n
+            cut.append(slice(1))
+        else:
+            cut.append(slice(None, None, -1 if stride < 0 and i in axes else 1))
+    x = x[tuple(cut)]
+    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
+    kept = [i for i in order if i not in axes]
+    back = sorted(range(len(kept)), key=kept.__getitem__)
+    return x.transpose(order), tuple(k for k, i in enumerate(order) if i in axes), times, back
+
+
+def _in_order(y, order):
+    """The axes that were kept, in their order."""
+    return y if order is None else y.transpose(order)
+
+
+def _sum_step(x, dtype):
+    """The sum over the middle of three axes."""
     a, r, b = x.shape
-    y = empty((a, b), x.dtype)
-    if b == 1:
+    y = empty((a, b), dtype)
+    if not x.flags.c_contiguous:
+        _sum_strided(pool(), x, y)
+    elif b == 1:
         _sum_runs(pool(), x.reshape(a, r), y.reshape(a))
     else:
         _sum_rows(pool(), x, y)
     return y
 
 
+def _moments_step(x):
+    """(mean, sum of squared deviations) over the middle of three axes.
+
+    Both begin with differences, from the first number and from the mean: so nothing is lost far
+    from 0, and equal numbers deviate by exactly 0.
+    """
+    x = np.ascontiguousarray(x)
+    first = x[:, 0].astype(np.float64)
+    mean = _powers_step(x, first, 1)
+    mean /= x.shape[1]
+    mean += first
+    return mean, _powers_step(x, mean, 2)
+
+
+def _powers_step(x, shift, power):
+    """The sum of (x - shift)^power, 1 or 2, over the middle of three axes; shift is (A, B)."""
+    x = np.ascontiguousarray(x)
+    y = empty(shift.shape, np.float64)
+    if x.shape[2] == 1:
+        _power_runs(pool(), x.reshape(x.shape[:2]), shift.reshape(-1), power, y.reshape(-1))
+    else:
+        _power_rows(pool(), x, shift, power, y)
+    return y
+
+
 @jit
-def _pieces(pool, x):
-    """(tasks, into how many pieces each sum is cut, to be enough for them)."""
-    tasks = tasks_for(pool, x.size, TASK)
-    return tasks, 1 if x.shape[0] >= tasks else max(1, min(tasks, x.shape[1]))
+def _pieces(pool, size, sums, rows):
+    """(tasks, into how many pieces each of the sums is cut, to be enough for them)."""
+    tasks = tasks_for(pool, size, TASK)
+    return tasks, 1 if sums >= tasks else max(1, min(tasks, rows))
+
+
+@jit
+def _add_up(parts, y):
+    """y: the sums of the pieces, in their order."""
+    sums = parts[0]
+    for part in parts[1:]:
+        sums += part
+    y[:] = sums
+
+
+# Rows: x is (A, R, B) and C-contiguous. `joined` rows of few columns are read as one, and its sums
+# folded in the end; the rows that are left over are added to the last piece one by one.
+
+
+@jit
+def _cut(pool, x):
+    """(tasks, pieces, joined rows, tiles of columns)."""
+    a, r, b = x.shape
+    joined = max(1, NARROW // b)
+    tiles = -(-b * joined // TILE)
+    tasks, pieces = _pieces(pool, x.size, a * tiles, r // joined // TREE)
+    return tasks, pieces, joined, tiles
 
 
 @jit
 def _sum_rows(pool, x, y):
-    tasks, pieces = _pieces(pool, x)
-    parts = np.empty((pieces, *y.shape), x.dtype) if pieces > 1 else y.reshape(1, *y.shape)
-    run(pool, _sum_rows_part, (x, parts), tasks)
-    if pieces > 1:
-        y[:] = 0
-        for part in parts:
-            y += part
+    a, _, b = x.shape
+    tasks, pieces, joined, tiles = _cut(pool, x)
+    if pieces == 1:
+        _sum_rows_into(pool, x, y.reshape(1, a, b), joined, tiles, tasks)
+    else:
+        parts = np.empty((pieces, a, b))
+        _sum_rows_into(pool, x, parts, joined, tiles, tasks)
+        _add_up(parts, y)
 
 
 @jit
-def _sum_rows_part(task, tasks, x, parts):
-    """Sums of blocks of rows, element by element, added up."""
-    block = np.empty(x.shape[2], x.dtype)
-    for item in range(*share(task, tasks, x.shape[0] * len(parts))):
-        i, piece = item // len(parts), item % len(parts)
-        begin, end = share(piece, len(parts), x.shape[1])
-        to = parts[piece, i]
-        to[:] = 0
-        for top in range(begin, end, ROWS):
+def _sum_rows_into(pool, x, parts, joined, tiles, tasks):
+    run(pool, _sum_rows_part, (x, parts, joined, tiles), tasks)
+
+
+@jit
+def _power_rows(pool, x, shift, power, y):
+    a, _, b = x.shape
+    tasks, pieces, joined, tiles = _cut(pool, x)
+    parts = np.empty((pieces, a, b))
+    run(pool, _power_rows_part, (x, shift, power, parts, joined, tiles), tasks)
+    _add_up(parts, y)
+
+
+@jit
+def _rows_of(piece, pieces, rows):
+    """(begin, end) of a piece, in whole trees but for the last one's."""
+    begin, end = share(piece, pieces, rows // TREE)
+    return begin * TREE, rows if piece == pieces - 1 else end * TREE
+
+
+@jit
+def _sum_rows_part(task, tasks, x, parts, joined, tiles):
+    """Sums of blocks of rows, column by column, added up."""
+    (pieces, a, b), r = parts.shape, x.shape[1]
+    width = b * joined
+    room, block_room = np.empty(min(width, TILE)), np.empty(min(width, TILE))
+    for item in range(*share(task, tasks, a * pieces * tiles)):
+        tile, piece, i = item % tiles, item // tiles % pieces, item // tiles // pieces
+        left, rows = tile * TILE, x[i].reshape(r * b)
+        sums = room[: min(TILE, width - left)]
+        block = block_room[: sums.size]
+        sums[:] = 0
+        begin, end = _rows_of(piece, pieces, r // joined)
+        for top in range(begin, end, BLOCK):
             block[:] = 0
-            for r in range(top, min(top + ROWS, end)):
-                row = x[i, r]
-                for j in range(row.size):
+            bottom = min(top + BLOCK, end)
+            trees = top + (bottom - top) // TREE * TREE
+            for k in range(top, trees, TREE):
+                _add_tree(rows[k * width + left :], width, block)
+            for k in range(trees, bottom):
+                row = rows[k * width + left : k * width + left + block.size]
+                for j in range(block.size):
                     block[j] += row[j]
             for j in range(block.size):
-                to[j] += block[j]
+                sums[j] += block[j]
+        over = rows[r // joined * width :] if piece == pieces - 1 else rows[:0]
+        _fold(sums, over, parts[piece, i, left : min(left + TILE, b)])
+
+
+@jit
+def _add_tree(rows, width, block):
+    """Add eight rows, `width` apart, to the block."""
+    n = block.size
+    a, b, c, d = rows[:n], rows[width:], rows[2 * width :], rows[3 * width :]
+    e, f, g, h = rows[4 * width :], rows[5 * width :], rows[6 * width :], rows[7 * width :]
+    for j in range(n):
+        four = (a[j] + b[j]) + (c[j] + d[j])
+        block[j] += np.float64(four + ((e[j] + f[j]) + (g[j] + h[j])))
+
+
+@jit
+def _fold(sums, over, to):
+    """to[j]: column j of all the rows that were read as one, and of those left over."""
+    b = to.size
+    for j in range(b):
+        value = sums[j]
+        for k in range(j + b, sums.size, b):
+            value += sums[k]
+        for k in range(j, over.size, b):
+            value += over[k]
+        to[j] = value
+
+
+@jit
+def _power_rows_part(task, tasks, x, shift, power, parts, joined, tiles):
+    """The same for powers of the differences from the shift, all in float64."""
+    (pieces, a, b), r = parts.shape, x.shape[1]
+    width = b * joined
+    room, block_room = np.empty(min(width, TILE)), np.empty(min(width, TILE))
+    shift_room = np.empty(min(width, TILE))
+    for item in range(*share(task, tasks, a * pieces * tiles)):
+        tile, piece, i = item % tiles, item // tiles % pieces, item // tiles // pieces
+        left, rows = tile * TILE, x[i].reshape(r * b)
+        sums = room[: min(TILE, width - left)]
+        block, m = block_room[: sums.size], shift_room[: sums.size]
+        for j in range(m.size):
+            m[j] = shift[i, (left + j) % b]
+        sums[:] = 0
+        begin, end = _rows_of(piece, pieces, r // joined)
+        for top in range(begin, end, BLOCK):
+            block[:] = 0
+            for k in range(top, min(top + BLOCK, end)):
+                row = rows[k * width + left : k * width + left + block.size]
+                if power == 1:
+                    for j in range(block.size):
+                        block[j] += row[j] - m[j]
+                else:
+                    for j in range(block.size):
+                        block[j] += (row[j] - m[j]) * (row[j] - m[j])
+            for j in range(block.size):
+                sums[j] += block[j]
+        to = parts[piece, i, left : min(left + TILE, b)]
+        _fold(sums, rows[:0], to)
+        if piece == pieces - 1:
+            for k in range(r // joined * width, r * b):
+                difference = rows[k] - shift[i, k % b]
+                to[k % b] += difference if power == 1 else difference * difference
+
+
+# Runs: x is (A, R) and C-contiguous.
 
 
 @jit
 def _sum_runs(pool, x, y):
-    tasks, pieces = _pieces(pool, x)
-    parts = np.empty((pieces, y.size), x.dtype) if pieces > 1 else y.reshape(1, y.size)
+    tasks, pieces = _pieces(pool, x.size, len(x), x.shape[1] // RUN)
+    if pieces == 1:
+        _sum_runs_into(pool, x, y.reshape(1, y.size), tasks)
+    else:
+        parts = np.empty((pieces, y.size))
+        _sum_runs_into(pool, x, parts, tasks)
+        _add_up(parts, y)
+
+
+@jit
+def _sum_runs_into(pool, x, parts, tasks):
     run(pool, _sum_runs_part, (x, parts), tasks)
-    if pieces > 1:
-        y[:] = 0
-        for part in parts:
-            y += part
 
 
 @jit
 def _sum_runs_part(task, tasks, x, parts):
-    """Sums of what lies side by side, in runs."""
-    for item in range(*share(task, tasks, x.shape[0] * len(parts))):
+    for item in range(*share(task, tasks, parts.size)):
         i, piece = item // len(parts), item % len(parts)
         begin, end = share(piece, len(parts), x.shape[1])
         total = 0.0
-        for start in range(begin, end, RUN):
-            run_of = x[i, start : min(start + RUN, end)]
-            s = x.dtype.type(0)
-            for k in range(run_of.size):
-                s += run_of[k]
+        for top in range(begin, end, RUNS):
+            block = 0.0
+            for start in range(top, min(top + RUNS, end), RUN):
+                run_of = x[i, start : min(start + RUN, end)]
+                s = x.dtype.type(0)
+                for k in range(run_of.size):
+                    s += run_of[k]
+                block += s
+            total += block
+        parts[piece, i] = total
+
+
+@jit
+def _power_runs(pool, x, shift, power, y):
+    tasks, pieces = _pieces(pool, x.size, len(x), x.shape[1] // RUN)
+    parts = np.empty((pieces, y.size))
+    run(pool, _power_runs_part, (x, shift, power, parts), tasks)
+    _add_up(parts, y)
+
+
+@jit
+def _power_runs_part(task, tasks, x, shift, power, parts):
+    for item in range(*share(task, tasks, parts.size)):
+        i, piece = item // len(parts), item % len(parts)
+        begin, end = share(piece, len(parts), x.shape[1])
+        total, m = 0.0, shift[i]
+        for start in range(begin, end, RUNS):
+            run_of = x[i, start : min(start + RUNS, end)]
+            s = 0.0
+            if power == 1:
+                for k in range(run_of.size):
+                    s += run_of[k] - m
+            else:
+                for k in range(run_of.size):
+                    s += (run_of[k] - m) * (run_of[k] - m)
             total += s
         parts[piece, i] = total
+
+
+# Any strides: x is (A, R, B).
+
+
+@jit
+def _sum_strided(pool, x, y):
+    tasks, pieces = _pieces(pool, x.size, len(x), x.shape[1])
+    parts = np.empty((pieces, *y.shape))
+    run(pool, _sum_strided_part, (x, parts), tasks)
+    _add_up(parts, y)
+
+
+@jit
+def _sum_strided_part(task, tasks, x, parts):
+    """Sums of blocks of rows in float64, added up."""
+    pieces, a, b = parts.shape
+    block = np.empty(b)
+    for item in range(*share(task, tasks, a * pieces)):
+        i, piece = item // pieces, item % pieces
+        begin, end = share(piece, pieces, x.shape[1])
+        to = parts[piece, i]
+        to[:] = 0
+        for top in range(begin, end, BLOCK):
+            bottom = min(top + BLOCK, end)
+            if b == 1:
+                s = 0.0
+                for r in range(top, bottom):
+                    s += x[i, r, 0]
+                to[0] += s
+                continue
+            block[:] = 0
+            for r in range(top, bottom):
+                for j in range(b):
+                    block[j] += x[i, r, j]
+            for j in range(b):
+                to[j] += block[j]

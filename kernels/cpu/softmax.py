@@ -34,6 +34,7 @@ from .vector_math import exactly, exp, exp_of_difference
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
+RUN = 512  # elements that are summed up in their own precision: the runs are in float64
 LOG2_E = np.float32(1 / math.log(2))
 
 SOFTMAX, LOG_SOFTMAX = range(2)
@@ -162,19 +163,23 @@ def _softmax_by_vector(x, r, peak, y, ahead):
     last, tops = total, full(x, x.dtype.type(-np.inf))
     size, n = lanes(x), x.shape[1]
     start, rest, away = r * n, n % size, (ahead - r) * n
-    end, far = start + n - rest, ahead_of(x)
-    for i in range(start, end, size):
-        if far:
-            prefetch(x, i + away + far)
-            prefetch(y, i + far)
-        e = exp_of_difference(load(x, i) - peak)
-        store(y, i, e)
-        total = total + e
-        tops = greater(load(x, i + away), tops)
+    end, far, whole = start + n - rest, ahead_of(x), 0.0
+    for run_of in range(start, end, RUN):
+        if run_of > start:
+            whole += sum_of(total)
+            total = full(x, x.dtype.type(0))
+        for i in range(run_of, min(run_of + RUN, end), size):
+            if far:
+                prefetch(x, i + away + far)
+                prefetch(y, i + far)
+            e = exp_of_difference(load(x, i) - peak)
+            store(y, i, e)
+            total = total + e
+            tops = greater(load(x, i + away), tops)
     if rest:
         last = first_lanes(exp_of_difference(load_some(x, end, 0, rest) - peak), rest)
         tops = greater(load_first(x, end + away, rest, tops), tops)
-    factor = one / _or_one(x, sum_of(total + last))
+    factor = one / _or_one(x, x.dtype.type(whole + sum_of(total + last)))
     for i in range(start, end, size):
         store(y, i, factor * load(y, i))
     if rest:
@@ -212,19 +217,23 @@ def _sum_by_number(x, r, peak, ahead, far):
 def _sum_by_vector(x, r, peak, ahead, far):
     size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
     start, rest, away = r * n, n % size, (ahead - r) * n
-    end, tops = start + n - rest, full(x, x.dtype.type(-np.inf))
+    end, tops, whole = start + n - rest, full(x, x.dtype.type(-np.inf)), 0.0
     # exp2 has fewer steps than exp. Its argument's rounding costs small terms digits that no sum
     # with the peak's term, 1, has room for.
-    for i in range(start, end, size):
-        if far:
-            prefetch(x, i + away + far)
-        total = total + exp2((load(x, i) - peak) * LOG2_E)
-        tops = greater(load(x, i + away), tops)
+    for run_of in range(start, end, RUN):
+        if run_of > start:
+            whole += sum_of(total)
+            total = full(x, x.dtype.type(0))
+        for i in range(run_of, min(run_of + RUN, end), size):
+            if far:
+                prefetch(x, i + away + far)
+            total = total + exp2((load(x, i) - peak) * LOG2_E)
+            tops = greater(load(x, i + away), tops)
     if rest:
         terms = exp2((load_some(x, end, 0, rest) - peak) * LOG2_E)
         total = total + first_lanes(terms, rest)
         tops = greater(load_first(x, end + away, rest, tops), tops)
-    return sum_of(total), _greatest_or_zero(x, tops)
+    return x.dtype.type(whole + sum_of(total)), _greatest_or_zero(x, tops)
 
 
 # Of a row: y = softmax(x), y = factor exp(x - shift), and the sum of exp(x - peak). The first and
@@ -263,6 +272,28 @@ def _softmax_part(task, tasks, code, x, y):
                 y[r, i] = _minus(_minus(x[r, i], shift), log_total)
 
 
+@inside
+def _sum_of_products(g, y):
+    total = 0.0
+    for start in range(0, g.size, RUN):
+        a, b, part = g[start : start + RUN], y[start : start + RUN], y.dtype.type(0)
+        for i in range(a.size):
+            part += a[i] * b[i]
+        total += part
+    return total
+
+
+@inside
+def _sum_of_row(g):
+    total = 0.0
+    for start in range(0, g.size, RUN):
+        a, part = g[start : start + RUN], g.dtype.type(0)
+        for i in range(a.size):
+            part += a[i]
+        total += part
+    return total
+
+
 @jit
 def _softmax_backward(pool, code, g, y, dx):
     run(pool, _softmax_backward_part, (code, g, y, dx), _tasks(pool, y))
@@ -272,15 +303,12 @@ def _softmax_backward(pool, code, g, y, dx):
 def _softmax_backward_part(task, tasks, code, g, y, dx):
     lo, hi = share(task, tasks, y.shape[0])
     for r in range(lo, hi):
-        total = y.dtype.type(0)
         if code == SOFTMAX:
-            for i in range(y.shape[1]):
-                total += g[r, i] * y[r, i]
+            total = y.dtype.type(_sum_of_products(g[r], y[r]))
             for i in range(y.shape[1]):
                 dx[r, i] = y[r, i] * (g[r, i] - total)
         else:
-            for i in range(y.shape[1]):
-                total += g[r, i]
+            total = y.dtype.type(_sum_of_row(g[r]))
             _scaled_exponentials(y, r, y.dtype.type(0), -total, dx)
             for i in range(y.shape[1]):
                 dx[r, i] += g[r, i]

@@ -34,6 +34,7 @@ from .norm import (
     group_norm_backward,
     layer_norm,
     layer_norm_backward,
+    moments,
     rms_norm,
     rms_norm_backward,
 )
@@ -47,7 +48,7 @@ from .pool import (
 )
 from .random import dropout, normal, philox, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
-from .reduce import sum_middle
+from .reduce import sum_axes, sum_middle
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 launcher.add_target(emulator.TARGET)

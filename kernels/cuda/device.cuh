@@ -80,6 +80,24 @@ struct Max {  // NaN wins, as in NumPy
     static __device__ __forceinline__ acc_t start() { return -infinity(); }
 };
 
+// What one thread adds up, however much it is: 32 numbers in acc_t, then these in double. A float to
+// which a million others are added one by one would lose half of its digits.
+struct LongSum {
+    acc_t part = 0;
+    double whole = 0;
+    int count = 0;
+
+    __device__ __forceinline__ void add(acc_t x) {
+        part += x;
+        if (++count == 32) {
+            whole += part;
+            part = 0;
+            count = 0;
+        }
+    }
+    __device__ __forceinline__ acc_t value() const { return acc_t(whole + part); }
+};
+
 // The reduction of all 32 lanes, in each of them.
 template <class Op> __device__ __forceinline__ acc_t warp_reduce(acc_t value) {
 #pragma unroll

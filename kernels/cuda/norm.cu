@@ -16,11 +16,11 @@ __device__ __forceinline__ acc_t at(const scalar_t* parameter, long long i, acc_
 struct Moments { acc_t mean, rstd; };
 
 __device__ __forceinline__ Moments moments(const Row& row, acc_t eps, acc_t* scratch) {
-    acc_t total = 0, squares = 0;
-    row.each([&](int, acc_t x) { total += x; });
-    const acc_t mean = block_reduce<Sum>(total, scratch) / row.columns;
-    row.each([&](int, acc_t x) { squares += (x - mean) * (x - mean); });
-    const acc_t var = block_reduce<Sum>(squares, scratch) / row.columns;
+    LongSum total, squares;
+    row.each([&](int, acc_t x) { total.add(x); });
+    const acc_t mean = block_reduce<Sum>(total.value(), scratch) / row.columns;
+    row.each([&](int, acc_t x) { squares.add((x - mean) * (x - mean)); });
+    const acc_t var = block_reduce<Sum>(squares.value(), scratch) / row.columns;
     return Moments{mean, 1 / sqrt(var + eps)};
 }
 
@@ -62,14 +62,14 @@ __device__ __forceinline__ void normalise_backward(scalar_t* dx, const scalar_t*
     const long long start = (long long)blockIdx.x * columns;
     const acc_t shift = mean[blockIdx.x], scale = rstd[blockIdx.x];
     const Row row(x + start, columns);
-    acc_t plain = 0, along = 0;
+    LongSum sum, sum_along;
     row.each([&](int i, acc_t x) {
         const acc_t h = widen(g[start + i]) * at(weight, index(i), 1);
-        plain += h;
-        along += h * (x - shift) * scale;
+        sum.add(h);
+        sum_along.add(h * (x - shift) * scale);
     });
-    plain = block_reduce<Sum>(plain, scratch) / columns;
-    along = block_reduce<Sum>(along, scratch) / columns;
+    const acc_t plain = block_reduce<Sum>(sum.value(), scratch) / columns;
+    const acc_t along = block_reduce<Sum>(sum_along.value(), scratch) / columns;
     row.each([&](int i, acc_t x) {
         const acc_t h = widen(g[start + i]) * at(weight, index(i), 1);
         dx[start + i] = narrow(scale * (h - plain - (x - shift) * scale * along));
@@ -113,9 +113,9 @@ extern "C" __global__ void rms_norm(scalar_t* y, acc_t* rstd, const scalar_t* x,
     __shared__ acc_t scratch[WARP];
     const long long start = (long long)blockIdx.x * columns;
     const Row row(x + start, columns);
-    acc_t squares = 0;
-    row.each([&](int, acc_t x) { squares += x * x; });
-    const acc_t scale = 1 / sqrt(block_reduce<Sum>(squares, scratch) / columns + eps);
+    LongSum squares;
+    row.each([&](int, acc_t x) { squares.add(x * x); });
+    const acc_t scale = 1 / sqrt(block_reduce<Sum>(squares.value(), scratch) / columns + eps);
     row.each([&](int i, acc_t x) { y[start + i] = narrow(x * scale * at(weight, i, 1)); });
     if (threadIdx.x == 0) rstd[blockIdx.x] = scale;
 }
@@ -128,11 +128,11 @@ extern "C" __global__ void rms_norm_backward(scalar_t* dx, const scalar_t* g, co
     const long long start = (long long)blockIdx.x * columns;
     const acc_t scale = rstd[blockIdx.x];
     const Row row(x + start, columns);
-    acc_t along = 0;
+    LongSum sum;
     row.each([&](int i, acc_t x) {
-        along += widen(g[start + i]) * at(weight, i, 1) * x * scale;
+        sum.add(widen(g[start + i]) * at(weight, i, 1) * x * scale);
     });
-    along = block_reduce<Sum>(along, scratch) / columns;
+    const acc_t along = block_reduce<Sum>(sum.value(), scratch) / columns;
     row.each([&](int i, acc_t x) {
         const acc_t h = widen(g[start + i]) * at(weight, i, 1);
         dx[start + i] = narrow(scale * (h - x * scale * along));
@@ -147,15 +147,15 @@ extern "C" __global__ void sum_over_rows(OPTIONAL acc_t* dweight, OPTIONAL acc_t
                                          long long rows, int columns, long long share) {
     const long long column = grid_thread(), first = blockIdx.y * share;
     if (column >= columns) return;
-    acc_t scaled = 0, plain = 0;
+    LongSum scaled, plain;
     for (long long r = first; r < min(first + share, rows); ++r) {
         const acc_t gradient = widen(g[r * columns + column]);
         const acc_t shift = mean ? mean[r] : acc_t(0);
-        scaled += gradient * (widen(x[r * columns + column]) - shift) * rstd[r];
-        plain += gradient;
+        scaled.add(gradient * (widen(x[r * columns + column]) - shift) * rstd[r]);
+        plain.add(gradient);
     }
-    if (dweight) dweight[blockIdx.y * (long long)columns + column] = scaled;
-    if (dbias) dbias[blockIdx.y * (long long)columns + column] = plain;
+    if (dweight) dweight[blockIdx.y * (long long)columns + column] = scaled.value();
+    if (dbias) dbias[blockIdx.y * (long long)columns + column] = plain.value();
 }
 
 // f(n, place) for each element of one channel of (N, C, L) that this thread of the block owns.
@@ -172,17 +172,19 @@ extern "C" __global__ void channel_moments(acc_t* mean, acc_t* var, const scalar
                                            long long images, int channels, long long length) {
     __shared__ acc_t scratch[WARP];
     const long long count = images * length;
-    acc_t total = 0, squares = 0;
+    // From the first number: nothing is lost far from 0, and equal numbers deviate by exactly 0.
+    const acc_t first = widen(x[blockIdx.x * length]);
+    LongSum total, squares;
     each_of_channel(blockIdx.x, images, channels, length,
-                    [&](long long, long long i) { total += widen(x[i]); });
-    const acc_t center = block_reduce<Sum>(total, scratch) / count;
+                    [&](long long, long long i) { total.add(widen(x[i]) - first); });
+    const acc_t center = first + block_reduce<Sum>(total.value(), scratch) / count;
     each_of_channel(blockIdx.x, images, channels, length, [&](long long, long long i) {
-        squares += (widen(x[i]) - center) * (widen(x[i]) - center);
+        squares.add((widen(x[i]) - center) * (widen(x[i]) - center));
     });
-    squares = block_reduce<Sum>(squares, scratch) / count;
+    const acc_t spread = block_reduce<Sum>(squares.value(), scratch) / count;
     if (threadIdx.x == 0) {
         mean[blockIdx.x] = center;
-        var[blockIdx.x] = squares;
+        var[blockIdx.x] = spread;
     }
 }
 
@@ -205,15 +207,15 @@ extern "C" __global__ void sum_over_channel(acc_t* scaled, acc_t* plain, const s
                                             const acc_t* spread, acc_t eps, long long images,
                                             int channels, long long length, int groups) {
     __shared__ acc_t scratch[WARP];
-    acc_t with_x = 0, alone = 0;
+    LongSum sum_with_x, sum_alone;
     each_of_channel(blockIdx.x, images, channels, length, [&](long long n, long long i) {
         const long long s = groups ? n * groups + blockIdx.x / (channels / groups) : blockIdx.x;
         const acc_t rstd = groups ? spread[s] : 1 / sqrt(spread[s] + eps);
-        with_x += widen(g[i]) * (widen(x[i]) - mean[s]) * rstd;
-        alone += widen(g[i]);
+        sum_with_x.add(widen(g[i]) * (widen(x[i]) - mean[s]) * rstd);
+        sum_alone.add(widen(g[i]));
     });
-    with_x = block_reduce<Sum>(with_x, scratch);
-    alone = block_reduce<Sum>(alone, scratch);
+    const acc_t with_x = block_reduce<Sum>(sum_with_x.value(), scratch);
+    const acc_t alone = block_reduce<Sum>(sum_alone.value(), scratch);
     if (threadIdx.x == 0) {
         scaled[blockIdx.x] = with_x;
         plain[blockIdx.x] = alone;

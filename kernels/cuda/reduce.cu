@@ -11,9 +11,9 @@
 extern "C" __global__ void sum_rows(scalar_t* y, const scalar_t* x, long long length) {
     __shared__ acc_t scratch[WARP];
     const scalar_t* row = x + blockIdx.x * length;
-    acc_t total = 0;
-    for (long long i = threadIdx.x; i < length; i += blockDim.x) total += widen(row[i]);
-    total = block_reduce<Sum>(total, scratch);
+    LongSum sum;
+    for (long long i = threadIdx.x; i < length; i += blockDim.x) sum.add(widen(row[i]));
+    const acc_t total = block_reduce<Sum>(sum.value(), scratch);
     if (threadIdx.x == 0) y[blockIdx.x] = narrow(total);
 }
 
@@ -27,9 +27,9 @@ __device__ __forceinline__ void sum_columns(Out* y, const In* x, long long sums,
     const long long a = sum / width, b = sum % width, first = blockIdx.y * share;
     const long long end = min(first + share, length);
     const In* column = x + a * length * width + b;
-    acc_t total = 0;
-    for (long long r = first; r < end; ++r) total += widen(column[r * width]);
-    y[(a * gridDim.y + blockIdx.y) * width + b] = convert(total);
+    LongSum total;
+    for (long long r = first; r < end; ++r) total.add(widen(column[r * width]));
+    y[(a * gridDim.y + blockIdx.y) * width + b] = convert(total.value());
 }
 
 extern "C" __global__ void sum_middle(scalar_t* y, const scalar_t* x, long long sums,

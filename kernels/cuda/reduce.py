@@ -1,8 +1,11 @@
-"""Sums over one axis of an array with three, launched from reduce.cu."""
+"""Sums along axes, launched from reduce.cu as sums over one axis of arrays with three."""
+
+import math
 
 import numpy as np
 
 from .. import reference
+from ..reference.reduce import steps_of
 from .launcher import Source, kernel_dtype
 
 SOURCE = Source("reduce.cu")
@@ -36,3 +39,23 @@ def sum_middle(x):
     SOURCE.kernel("sum_some", dtype)((blocks, parts), THREADS, workspace, x, sums, r, b, share)
     SOURCE.kernel("sum_parts", dtype)(blocks, THREADS, y, workspace, sums, parts, b)
     return y
+
+
+def sum_axes(x, axes):
+    """The sum over `axes`, in the dtype of x; it takes arrays of any strides."""
+    if kernel_dtype("sum_axes", x) is None or x.size == 0:
+        return reference.sum_axes(x, axes)
+    steps, shape = steps_of(x.shape, tuple(range(x.ndim)) if axes is None else axes)
+    y = x if x.flags.c_contiguous and steps else x.copy()
+    for step in steps:
+        y = sum_middle(y.reshape(step))
+    return y.reshape(shape)
+
+
+def rows_of(x, axes):
+    """(x as rows (sums, count) of what is to be summed, the shape of the result)."""
+    axes = tuple(range(x.ndim)) if axes is None else axes
+    kept = [i for i in range(x.ndim) if i not in axes]
+    shape = tuple(x.shape[i] for i in kept)
+    rows = x.transpose(*kept, *sorted(axes)).reshape(math.prod(shape), -1)
+    return rows if rows.flags.c_contiguous else rows.copy(), shape

@@ -9,12 +9,13 @@
 struct Statistics { acc_t peak, total; };  // total of exp(x - peak); peak is 0 for a masked row
 
 __device__ __forceinline__ Statistics statistics(const Row& row, acc_t* scratch) {
-    acc_t peak = -infinity(), total = 0;
+    acc_t peak = -infinity();
+    LongSum sum;
     row.each([&](int, acc_t x) { peak = Max::of(peak, x); });
     peak = block_reduce<Max>(peak, scratch);
     if (peak == -infinity()) peak = 0;
-    row.each([&](int, acc_t x) { total += exp(x - peak); });
-    total = block_reduce<Sum>(total, scratch);
+    row.each([&](int, acc_t x) { sum.add(exp(x - peak)); });
+    const acc_t total = block_reduce<Sum>(sum.value(), scratch);
     return Statistics{peak, total == acc_t(0) ? acc_t(1) : total};
 }
 
@@ -42,9 +43,9 @@ extern "C" __global__ void softmax_backward(scalar_t* dx, const scalar_t* g, con
     __shared__ acc_t scratch[WARP];
     const long long start = (long long)blockIdx.x * columns;
     const Row row(y + start, columns);
-    acc_t along = 0;
-    row.each([&](int i, acc_t y) { along += widen(g[start + i]) * y; });
-    along = block_reduce<Sum>(along, scratch);
+    LongSum sum;
+    row.each([&](int i, acc_t y) { sum.add(widen(g[start + i]) * y); });
+    const acc_t along = block_reduce<Sum>(sum.value(), scratch);
     row.each([&](int i, acc_t y) { dx[start + i] = narrow(y * (widen(g[start + i]) - along)); });
 }
 
@@ -54,8 +55,8 @@ extern "C" __global__ void log_softmax_backward(scalar_t* dx, const scalar_t* g,
     __shared__ acc_t scratch[WARP];
     const long long start = (long long)blockIdx.x * columns;
     const Row row(g + start, columns);
-    acc_t total = 0;
-    row.each([&](int, acc_t g) { total += g; });
-    total = block_reduce<Sum>(total, scratch);
+    LongSum sum;
+    row.each([&](int, acc_t g) { sum.add(g); });
+    const acc_t total = block_reduce<Sum>(sum.value(), scratch);
     row.each([&](int i, acc_t g) { dx[start + i] = narrow(g - exp(widen(y[start + i])) * total); });
 }

@@ -43,7 +43,7 @@ from .pool import (
 )
 from .random import blocks, dropout, normal, philox, philox4x32, uniform, words_used
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
-from .reduce import sum_middle
+from .reduce import moments, sum_axes, sum_middle, sum_squares
 from .softmax import (
     cross_entropy,
     cross_entropy_backward,
@@ -55,8 +55,8 @@ from .softmax import (
 
 TAKES_STRIDES = {
     *("add", "attention", "attention_backward", "linear", "matmul", "optimizer_state"),
-    "planned",
-    *("relu", "relu_backward", "sigmoid", "sigmoid_backward", "tanh_backward"),
+    *("moments", "planned", "relu", "relu_backward", "sigmoid", "sigmoid_backward", "sum_axes"),
+    *("sum_squares", "tanh_backward"),
 }
 
 __all__ = [
@@ -96,6 +96,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_backward",
     "max_pool2d_gather",
+    "moments",
     "normal",
     "optimizer_state",
     "philox",
@@ -118,7 +119,9 @@ __all__ = [
     "softmax_backward",
     "softplus",
     "softplus_backward",
+    "sum_axes",
     "sum_middle",
+    "sum_squares",
     "tanh_backward",
     "uniform",
     "words_used",

@@ -8,13 +8,17 @@ Statistics are float32 for float16 input; over no elements at all, mean and var 
 import numpy as np
 
 from .precision import narrow, wide
+from .reduce import total
+
+
+def _sum(x, axes):
+    return total(x, axes).astype(x.dtype)
 
 
 def _mean(x, axes):
     """The mean over `axes`, kept as axes of length 1; 0 where there is nothing to average."""
-    total = np.sum(x, axis=axes, keepdims=True)
-    count = x.size // max(total.size, 1)
-    return total / max(count, 1)
+    sums = total(x, axes, keepdims=True)
+    return (sums / max(x.size // max(sums.size, 1), 1)).astype(x.dtype)
 
 
 def _standardise(x, axes, eps):
@@ -42,8 +46,8 @@ def _moved(x, bias):
 
 def _parameter_grads(g, xhat, axes, needs, dtype):
     """(dweight, dbias) of y = xhat * weight + bias."""
-    dweight = narrow(np.sum(g * xhat, axis=axes), dtype) if needs[0] else None
-    dbias = narrow(np.sum(g, axis=axes), dtype) if needs[1] else None
+    dweight = narrow(_sum(g * xhat, axes), dtype) if needs[0] else None
+    dbias = narrow(_sum(g, axes), dtype) if needs[1] else None
     return dweight, dbias
 
 

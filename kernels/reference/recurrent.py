@@ -21,6 +21,7 @@ import numpy as np
 
 from .activation import sigmoid
 from .precision import narrow, result_dtype, wide_dtype
+from .reduce import sum_axes
 
 
 def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
@@ -226,5 +227,5 @@ def _products(x, weight, before, at_input, at_hidden, at_bias, needs):
     dx = (at_input @ weight.swapaxes(0, 1)).reshape(x.shape) if needs[0] else None
     dweight = _rows(x).swapaxes(0, 1) @ at_input if needs[1] else None
     drecurrent = _rows(before).swapaxes(0, 1) @ at_hidden if needs[2] else None
-    dbias = np.sum(at_bias, axis=(0, 1)) if needs[3] else None
+    dbias = sum_axes(at_bias, (0, 1)) if needs[3] else None
     return dx, dweight, drecurrent, dbias

@@ -1,10 +1,76 @@
-"""Sums over one axis of an array with three, (A, R, B) -> (A, B)."""
+"""Sums along axes: accumulated in float64 (complex128), whatever the layout of the array.
+
+`axes` is a tuple of axes from 0 on, or None for all of them; they are left out of the result. All
+but `sum_middle` take arrays of any strides.
+"""
+
+import functools
+import math
 
 import numpy as np
 
-from .precision import narrow, wide
+from .precision import wide
+
+
+def accumulator(dtype):
+    """The dtype in which numbers of a dtype are added up; None leaves it to NumPy."""
+    return {"f": np.float64, "V": np.float64, "c": np.complex128}.get(dtype.kind)
+
+
+def total(x, axes, keepdims=False):
+    """The sum over `axes` in the accumulator's dtype."""
+    x = wide(x)  # NumPy has no sums of bfloat16
+    return np.sum(x, axis=axes, keepdims=keepdims, dtype=accumulator(x.dtype))
+
+
+def sum_axes(x, axes):
+    """The sum over `axes`, in the dtype of x."""
+    return total(x, axes).astype(x.dtype)
 
 
 def sum_middle(x):
-    """y[a, b] = sum of x[a, r, b] over r."""
-    return narrow(np.sum(wide(x), axis=1), x.dtype)
+    """y[a, b] = sum of x[a, r, b] over r: (A, R, B) -> (A, B)."""
+    return sum_axes(x, (1,))
+
+
+def moments(x, axes):
+    """(mean, the sum of the squared deviations from it) over `axes`, in at least float32.
+
+    The mean is the first number and the mean of the differences from it: so nothing is lost far
+    from 0, and equal numbers deviate by exactly 0.
+    """
+    x = wide(x)
+    every = range(len(x.shape))
+    chosen = every if axes is None else axes
+    first = x[tuple(slice(1) if i in chosen else slice(None) for i in every)]
+    if not x.size:
+        first = 0
+    sums = total(x - first, axes, keepdims=True)
+    mean = first + sums / max(1, x.size // max(1, sums.size))
+    deviations = x - mean
+    squares = total(deviations * deviations, axes)
+    return mean.reshape(squares.shape), squares
+
+
+def sum_squares(x, axes):
+    """The sum of x^2 over `axes`, in float64: the squares of float32 do not over- or underflow."""
+    x = wide(x).astype(accumulator(x.dtype))
+    return total(x * x, axes)
+
+
+@functools.lru_cache(1024)
+def steps_of(shape, axes):
+    """The shapes (A, R, B) in which neighbouring axes are summed, and the shape of the result."""
+    steps, kept, last = [], [], len(shape)
+    after = 1
+    while last:
+        first = last - 1
+        while first and (first - 1 in axes) == (last - 1 in axes):
+            first -= 1
+        if last - 1 in axes:
+            steps.append((math.prod(shape[:first]), math.prod(shape[first:last]), after))
+        else:
+            kept[:0] = shape[first:last]
+            after *= math.prod(shape[first:last])
+        last = first
+    return steps, tuple(kept)

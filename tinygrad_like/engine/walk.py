@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT, is_half, wide
+from tinygrad_like.backend import FLOATING, INEXACT, is_half, narrow, wide
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.casts import check_cast
@@ -368,18 +368,19 @@ def _seed(tensor, gradient, create_graph):
 # The ops that the walk itself needs; the others are in ops/.
 
 
-SMALL = 1 << 14  # elements up to which NumPy sums faster than a kernel starts
+FEW = 16  # numbers that may be added up one after the other: no more than NumPy does in pairs
 
 
 @functools.lru_cache(1024)
 def _sum_axes(have, want):
-    """The axes along which an array of shape `want` was broadcast to shape `have`."""
+    """(the axes along which an array was broadcast from shape `want` to `have`, how far)."""
     lead = len(have) - len(want)
     if lead < 0 or any(n not in (1, m) for n, m in zip(want, have[lead:], strict=True)):
         raise ValueError(f"[sum_to] shape {want} does not broadcast to the shape of x, {have}")
-    return tuple(range(lead)) + tuple(
+    axes = tuple(range(lead)) + tuple(
         lead + i for i, n in enumerate(want) if n == 1 and have[lead + i] != 1
     )
+    return axes, math.prod(have[i] for i in axes)
 
 
 @op(view=True, x=lambda g: g)
@@ -390,13 +391,10 @@ def _itself(be, x):
 @op(x=lambda g, x_shape: broadcast_to(g, shape=x_shape))
 def sum_to(be, x, *, shape):
     """Sum `x` down to `shape`: the inverse of broadcasting, in the sense of gradients."""
-    axes = _sum_axes(x.shape, tuple(shape))
-    if x.size > SMALL and axes == tuple(range(len(axes))):  # leading axes, as of a bias
-        rows = math.prod(x.shape[: len(axes)])
-        return be.k.sum_middle(x.reshape(1, rows, math.prod(x.shape[len(axes) :]))).reshape(shape)
-    if is_half(x.dtype):
-        return wide(x).sum(axes).astype(x.dtype).reshape(shape)
-    return x.sum(axes).reshape(shape)
+    axes, count = _sum_axes(x.shape, tuple(shape))
+    if count <= FEW and not is_half(x.dtype):
+        return x.sum(axes).reshape(shape)
+    return narrow(be.k.sum_axes(wide(x), axes), x.dtype).reshape(shape)
 
 
 _sum_to = sum_to.record.forward  # of arrays, without the checks of a call

@@ -16,7 +16,8 @@ in PyTorch; tests/test_singular.py has the exceptions:
     maximum, minimum at a tie       half to each
     maximum, minimum of NaN         all to both
     relu, clip of NaN               0
-    max, min of tied elements       equal shares to each
+    max, min of tied elements       equal shares to each; of NaN to the NaN, as PyTorch's
+    std of equal numbers            0, as PyTorch's; the second derivatives of std and norm: NaN
     max_pool2d of tied elements     all to the first in reading order
     sort, topk of equal elements    they keep their order (stable)
     power(x, 0)                     0, also at x = 0, infinity and NaN

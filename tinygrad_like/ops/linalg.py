@@ -1,14 +1,15 @@
 """Products and factorisations of matrices; leading axes are a batch and broadcast."""
 
+import functools
 import math
 import string
 
 import numpy as np
 
-from tinygrad_like.backend import narrow, result_dtype, wide
+from tinygrad_like.backend import narrow, result_dtype, wide, wide_dtype
 from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
 from tinygrad_like.ops.elementwise import multiply, where
-from tinygrad_like.ops.reduce import sum
+from tinygrad_like.ops.reduce import _reduction, _total, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
 
 
@@ -151,7 +152,75 @@ def _einsum_rule(g, xs, subscripts, needs):
 @op(view=True, backward=_einsum_rule)
 def _einsum(be, *xs, subscripts):
     dtype = result_dtype(*(x.dtype for x in xs))
-    return narrow(be.xp.einsum(subscripts, *map(wide, xs), optimize=len(xs) > 1), dtype)
+    sources, target = subscripts.split("->")
+    operands = list(zip(map(wide, xs), sources.split(","), strict=True))
+    for chosen in _order_of_products(subscripts, xs):
+        pair = [operands.pop(i) for i in sorted(chosen, reverse=True)]
+        needed = set(target).union(*(term for _, term in operands))
+        pair = [_summed_alone(be, pair, i, needed) for i in range(len(pair))]
+        operands.append(_product(be, pair, needed) if len(pair) == 2 else pair[0])
+    ((y, term),) = operands
+    y = y.transpose([term.index(c) for c in target])
+    return narrow(y if y.dtype == wide_dtype(dtype) else y.astype(wide_dtype(dtype)), dtype)
+
+
+@functools.lru_cache(256)
+def _cheapest_order(subscripts, shapes):
+    """Which operands to multiply, step by step; the products are put behind the others."""
+    stand_ins = [np.broadcast_to(np.float32(), shape) for shape in shapes]
+    return np.einsum_path(subscripts, *stand_ins, optimize="greedy")[0][1:]
+
+
+def _order_of_products(subscripts, xs):
+    if len(xs) <= 2:
+        return [tuple(range(len(xs)))]
+    steps = _cheapest_order(subscripts, tuple(x.shape for x in xs))
+    return steps if all(len(step) <= 2 for step in steps) else [(0, 1)] * (len(xs) - 1)
+
+
+def _summed_alone(be, operands, i, needed):
+    """An operand summed over the indices that are in no other, nor needed later."""
+    x, term = operands[i]
+    elsewhere = needed.union(*(t for j, (_, t) in enumerate(operands) if j != i))
+    axes = tuple(k for k, c in enumerate(term) if c not in elsewhere)
+    if not axes:
+        return x, term
+    total = _total(be, x, _reduction("einsum", x.shape, axes), False)
+    return total, "".join(c for c in term if c in elsewhere)
+
+
+def _product(be, pair, needed):
+    """Two operands multiplied, and summed over the indices that are not needed."""
+    (a, left), (b, right) = pair
+    both = [c for c in left if c in right]
+    batch = [c for c in both if c in needed]
+    summed = [c for c in both if c not in needed]
+    rows, columns = [c for c in left if c not in right], [c for c in right if c not in left]
+    size = dict(zip(left, a.shape, strict=True))
+    for c, n in zip(right, b.shape, strict=True):
+        size[c] = max(size.get(c, 1), n)
+
+    def arranged(x, term, order):
+        x = x.transpose([term.index(c) for c in order])
+        shape = tuple(size[c] for c in order)
+        return x if x.shape == shape else be.xp.broadcast_to(x, shape)
+
+    if summed and (rows or columns):  # as matrices
+        counts = [math.prod(size[c] for c in group) for group in (batch, rows, summed, columns)]
+        a = arranged(a, left, batch + rows + summed).reshape(*counts[:3])
+        b = arranged(b, right, batch + summed + columns).reshape(counts[0], *counts[2:])
+        y = be.k.matmul(a, b) if batch else be.k.matmul(a[0], b[0])
+        order = batch + rows + columns
+        return y.reshape([size[c] for c in order]), "".join(order)
+    order = batch + summed + rows + columns
+    shape = [1 if c in columns else size[c] for c in order]
+    a = arranged(a, left, [c for c in order if c in left]).reshape(shape)
+    shape = [1 if c in rows else size[c] for c in order]
+    y = a * arranged(b, right, [c for c in order if c in right]).reshape(shape)
+    axes = tuple(range(len(batch), len(batch) + len(summed)))
+    if axes:
+        y = _total(be, y, _reduction("einsum", y.shape, axes), False)
+    return y, "".join(batch + rows + columns)
 
 
 @composed

@@ -1,6 +1,8 @@
 """Reductions along axes, with NumPy's `axis` and `keepdims`.
 
-Where several elements tie for the maximum or minimum, they share the gradient equally.
+Sums are pairwise or better whatever the layout, and add up half types in float32 at least, integers
+in int64, their means in float64. Where several elements tie for the maximum or minimum, they share
+the gradient equally.
 """
 
 import functools
@@ -9,16 +11,18 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import is_half, narrow, wide
-from tinygrad_like.engine import astype, broadcast_to, composed, in_single, op
-from tinygrad_like.ops.elementwise import abs, equal, maximum, sqrt, where
+from tinygrad_like.engine import Tensor, astype, broadcast_to, composed, in_single, op
+from tinygrad_like.ops.elementwise import abs, equal, logical_or, not_equal, power, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
 SMALL = 1 << 12  # elements up to which writing them out is faster than a broadcast view
 LARGE = 1 << 16  # elements from which on a kernel sums faster than the array module
+FEW = 16  # numbers that may be added up one after the other: no more than NumPy does in pairs
 
 
 def _reduction(name, shape, axis):
-    """(the axes, the shape that keeps them as 1, how many elements are reduced to one)."""
+    """(the axes, the shape that keeps them as 1, how many elements are reduced to one, whether
+    NumPy adds them up in pairs if the array is C-contiguous)."""
     try:
         return _known_reduction(name, shape, axis)
     except TypeError:  # a list, which cannot be remembered, or what is no axis
@@ -29,12 +33,14 @@ def _reduction(name, shape, axis):
 def _known_reduction(name, shape, axis):
     axes = normal_axes(name, axis, len(shape))
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    return axes, kept, math.prod(shape[i] for i in axes)
+    count = math.prod(shape[i] for i in axes)
+    in_pairs = sorted(axes) == list(range(len(shape) - len(axes), len(shape)))
+    return axes, kept, count, in_pairs or count <= FEW
 
 
 def _restore(g, shape, axis):
     """A reduced gradient spread over the shape that was reduced."""
-    _, kept, count = _reduction("reduce", shape, axis)
+    _, kept, count, _ = _reduction("reduce", shape, axis)
     if type(g) is np.ndarray and g.size * count <= SMALL:
         spread = np.empty(shape, g.dtype)
         spread[...] = g.reshape(kept)
@@ -43,7 +49,12 @@ def _restore(g, shape, axis):
 
 
 def _divided(x, count):
-    """x / count. NumPy takes its time to make an array of a number, so that is kept."""
+    """x / count. NumPy takes its time to make an array of a number, so that is kept.
+
+    A half type is divided in float32: it may not hold the count.
+    """
+    if is_half(x.dtype):
+        return astype(astype(x, dtype=np.float32) / count, dtype=x.dtype)
     if type(x) is np.ndarray and x.dtype.char in "fd":
         return x / _as_array(count, x.dtype)
     return x / count
@@ -63,79 +74,128 @@ def _axes(name, x, axis):
     return None if axis is None else normal_axes(name, axis, x.ndim)
 
 
-def _total(be, x, axes, keepdims):
-    """x.sum: of large arrays by the kernel, one run of neighbouring axes after the other."""
-    if x.size < LARGE and x.dtype.char in "fd" and type(x) is np.ndarray:
+def _total(be, x, reduction, keepdims):
+    """The sum of x: by NumPy where it adds in pairs and starts sooner, else by the kernel."""
+    axes, kept, count, in_pairs = reduction
+    if (
+        in_pairs
+        and x.size < LARGE
+        and type(x) is np.ndarray
+        and x.dtype.char in "fd"
+        and (count <= FEW or x.flags.c_contiguous)
+    ):
         return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum, which begins in Python
-    if is_half(x.dtype):
-        return narrow(_total(be, wide(x), axes, keepdims), x.dtype)
-    if x.size < LARGE or x.dtype.kind != "f" or axes == () or not x.flags.c_contiguous:
+    if x.dtype.kind == "c":
+        real, imaginary = (_total(be, part, reduction, keepdims) for part in (x.real, x.imag))
+        return real + 1j * imaginary
+    if x.dtype.kind in "biu":
         return x.sum(axes, keepdims=keepdims)
-    y, last = x, x.ndim
-    chosen = tuple(range(x.ndim)) if axes is None else axes
-    while last and y.size >= LARGE:
-        first = last
-        while first and (first - 1 in chosen) == (last - 1 in chosen):
-            first -= 1
-        if last - 1 in chosen:
-            before, ones, after = y.shape[:first], (1,) * (last - first), y.shape[last:]
-            middle = math.prod(y.shape[first:last])
-            y = be.k.sum_middle(y.reshape(math.prod(before), middle, math.prod(after)))
-            y = y.reshape(*before, *ones, *after)
-        last = first
-    if last:  # little is left
-        return y.sum(axis=axes, keepdims=keepdims)
-    return y if keepdims else y.squeeze(chosen)
+    y = be.k.sum_axes(wide(x), axes)
+    return narrow(y.reshape(kept) if keepdims else y, x.dtype)
 
 
 @op(autocast=in_single, x=lambda g, x_shape, axis: _restore(g, x_shape, axis))
 def sum(be, x, *, axis=None, keepdims=False):
     """The sum along an axis, several, or all."""
-    return _total(be, x, _axes("sum", x, axis), keepdims)
+    return _total(be, x, _reduction("sum", x.shape, axis), keepdims)
 
 
 @op(autocast=in_single, x=_mean_rule)
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
-    axes, _, count = _reduction("mean", x.shape, axis)
+    reduction = axes, _, count, _ = _reduction("mean", x.shape, axis)
     if not count:
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
     if x.itemsize == 2 and is_half(x.dtype):  # whose sums overflow
-        return (_total(be, wide(x), axes, keepdims) / count).astype(x.dtype)
-    return _divided(_total(be, x, axes, keepdims), count)
+        return (_total(be, wide(x), reduction, keepdims) / count).astype(x.dtype)
+    if x.dtype.kind in "biu":  # whose sums overflow as well: of time stamps in nanoseconds
+        return x.sum(axes, dtype=np.float64, keepdims=keepdims) / count
+    return _divided(_total(be, x, reduction, keepdims), count)
+
+
+def _degrees(name, x, axis, ddof):
+    """(axes, the shape that keeps them, n - ddof), checked."""
+    axes, kept, count, _ = _reduction(name, x.shape, axis)
+    if isinstance(ddof, bool) or not isinstance(ddof, (int, float, np.number)) or not ddof >= 0:
+        raise ValueError(f"[{name}] ddof is {ddof!r}, expected a number of at least 0, such as 1")
+    if count - ddof <= 0:
+        raise ValueError(f"[{name}] {count} elements with ddof={ddof} have none (x: {x.shape})")
+    return axes, kept, count - ddof
+
+
+def _variance(name, be, x, axis, keepdims, ddof):
+    """(the variance in the precision in which it was added up, the dtype of the result)."""
+    axes, kept, n = _degrees(name, x, axis, ddof)
+    dtype = x.dtype
+    if dtype.kind in "biu":
+        x, dtype = _above_least(be, x, axes), np.dtype(np.float32)
+    y = be.k.moments(wide(x), axes)[1] / n
+    return y.reshape(kept) if keepdims else y, dtype
+
+
+def _above_least(be, x, axes):
+    """How far integers are above the least of them, as float64: exact beyond 2^53 too."""
+    if not x.size:
+        return x.astype(np.float64)
+    x = x if x.dtype == np.uint64 else x.astype(np.int64)
+    least = x.min(axis=axes, keepdims=True)
+    return (x.astype(np.uint64) - least.astype(np.uint64)).astype(np.float64)
+
+
+def _centred(x, axis):
+    """x less its mean; half types in float32."""
+    x = astype(x, dtype=np.float32) if is_half(x.dtype) else x
+    return x - mean(x, axis=axis, keepdims=True)
 
 
 def _var_rule(g, x, axis, ddof):
-    shape = x.shape
-    centred = x - mean(x, axis=axis, keepdims=True)
-    factor = 2 / (_reduction("var", shape, axis)[2] - ddof)
-    return _restore(g * factor, shape, axis) * centred
+    factor = 2 / _degrees("var", x, axis, ddof)[2]
+    return _restore(g * factor, x.shape, axis) * _centred(x, axis)
 
 
-@op(autocast=in_single, floating=True, x=_var_rule)
+@op(autocast=in_single, x=_var_rule)
 def var(be, x, *, axis=None, keepdims=False, ddof=0):
     """The variance: squared deviations over n - ddof."""
-    axes, _, count = _reduction("var", x.shape, axis)
-    n = count - ddof
-    if n <= 0:
-        raise ValueError(f"[var] {n + ddof} elements with ddof={ddof} have none (x: {x.shape})")
-    numbers = wide(x)
-    centred = numbers - numbers.mean(axis=axes, keepdims=True)
-    return narrow((centred * centred).sum(axis=axes, keepdims=keepdims) / n, x.dtype)
+    y, dtype = _variance("var", be, x, axis, keepdims, ddof)
+    return y.astype(dtype)
 
 
-@composed
-def std(x, axis=None, keepdims=False, ddof=0):
-    """The standard deviation, the root of `var` (its gradient is infinite where that is 0)."""
-    return sqrt(var(x, axis=axis, keepdims=keepdims, ddof=ddof))
+def _or_nan(norm):
+    return where(equal(norm, 0), math.nan, norm)
+
+
+@op(
+    x=lambda g, norm: g / _or_nan(norm),
+    norm=lambda g, norm, out: -(g * out) / _or_nan(norm),
+)
+def _direction(be, x, norm):
+    """x / norm, and 0 where the norm is 0: there it has no derivative, which is NaN."""
+    at_0 = norm == 0
+    return be.xp.where(at_0, 0, x / be.xp.where(at_0, 1, norm))
+
+
+def _std_rule(g, x, out, axis, ddof):
+    _, kept, n = _degrees("std", x, axis, ddof)
+    centred = _centred(x, axis)
+    spread = astype(reshape(out, kept), dtype=centred.dtype)
+    return _restore(_divided(g, n), x.shape, axis) * _direction(centred, spread)
+
+
+@op(autocast=in_single, x=_std_rule)
+def std(be, x, *, axis=None, keepdims=False, ddof=0):
+    """The standard deviation, the root of `var`; its gradient for equal numbers is 0."""
+    y, dtype = _variance("std", be, x, axis, keepdims, ddof)
+    return be.xp.sqrt(y).astype(dtype)
 
 
 def _extreme_rule(g, x, out, axis):
-    """The gradient for the elements equal to the extreme, in equal shares."""
-    _, kept, _ = _reduction("reduce", x.shape, axis)
-    ties = equal(x, reshape(out, kept))
+    """The gradient for the elements equal to the extreme, in equal shares; to NaN if that is it."""
+    kept, dtype = _reduction("reduce", x.shape, axis)[1], g.dtype
+    ties = logical_or(equal(x, reshape(out, kept)), not_equal(x, x))
+    if is_half(dtype):  # which may not hold the count
+        g = astype(g, dtype=np.float32)
     count = sum(astype(ties, dtype=g.dtype), axis=axis, keepdims=True)
-    return where(ties, reshape(g, kept) / maximum(count, 1), 0)
+    return astype(where(ties, reshape(g, kept) / count, 0), dtype=dtype)
 
 
 @op(x=_extreme_rule)
@@ -168,12 +228,23 @@ def _prod_rule(g, be, x, out, axis):
 @op(autocast=in_single, x=_prod_rule)
 def prod(be, x, *, axis=None, keepdims=False):
     """The product along an axis, several, or all."""
-    return narrow(wide(x).prod(axis=_axes("prod", x, axis), keepdims=keepdims), x.dtype)
+    axes = normal_axes("prod", axis, x.ndim)
+    if x.dtype.kind not in "fcV":
+        return x.prod(axis=axes, keepdims=keepdims)
+    return wide(x).prod(axis=axes, keepdims=keepdims, dtype=_running(x)).astype(x.dtype)
+
+
+def _running(x):
+    """The dtype in which one number after the other is added or multiplied."""
+    return {"f": np.float64, "V": np.float64, "c": np.complex128}.get(x.dtype.kind)
 
 
 @op(autocast=in_single, x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis))
 def _cumsum(be, x, *, axis):
-    return narrow(wide(x).cumsum(axis=normal_axis("cumsum", axis, x.ndim)), x.dtype)
+    axis = normal_axis("cumsum", axis, x.ndim)
+    if x.dtype.kind not in "fcV":
+        return x.cumsum(axis=axis)
+    return wide(x).cumsum(axis=axis, dtype=_running(x)).astype(x.dtype)
 
 
 @composed
@@ -182,30 +253,61 @@ def cumsum(x, axis=None):
     return _cumsum(reshape(x, (-1,)), axis=0) if axis is None else _cumsum(x, axis=axis)
 
 
-@op(
-    autocast=in_single,
-    floating=True,
-    x=lambda g, x, out, axis: _restore(g / where(equal(out, 0), 1, out), x.shape, axis) * x,
-)
+def _norm_rule(g, x, out, axis):
+    kept = _reduction("norm", x.shape, axis)[1]
+    return _restore(g, x.shape, axis) * _direction(x, reshape(out, kept))
+
+
+@op(autocast=in_single, x=_norm_rule)
 def _norm(be, x, *, axis=None, keepdims=False):
-    numbers = wide(x)  # the square of 300 overflows float16
-    squares = (numbers * numbers).sum(axis=_axes("norm", x, axis), keepdims=keepdims)
-    return be.xp.sqrt(squares).astype(x.dtype)
+    axes, kept, _, _ = _reduction("norm", x.shape, axis)
+    dtype = np.dtype(np.float32) if x.dtype.kind in "biu" else x.dtype
+    x = x.astype(np.float64) if x.dtype.kind in "biu" else wide(x)
+    squares = be.k.sum_squares(x, axes).reshape(kept)  # in float64, which holds float32's
+    if x.dtype == np.float64 and not ((squares > 1e-290) & (squares < np.inf)).all():
+        peak = be.xp.abs(x).max(axis=axes, keepdims=True, initial=0)
+        peak = be.xp.where((peak > 0) & (peak < np.inf), peak, 1)
+        y = be.xp.sqrt(be.k.sum_squares(x / peak, axes)).reshape(kept) * peak
+    else:
+        y = be.xp.sqrt(squares)
+    y = y.astype(dtype)
+    return y if keepdims else y.squeeze(axes)
 
 
 @composed
 def norm(x, ord=2, axis=None, keepdims=False):
-    """The vector norm of order 1, 2 or inf, over an axis, several, or all elements.
+    """The vector norm of order p, sum(|x|^p)^(1/p), over an axis, several, or all elements.
 
-    The gradient of the 2-norm at 0 is 0.
+    It neither over- nor underflows where the result does not. The gradient at 0 is 0, the second
+    derivative there, which does not exist, NaN.
+
+    Args:
+        ord: a positive number; inf for the largest |x|, -inf for the smallest.
+
+    Raises ValueError for another order.
     """
+    if isinstance(ord, (bool, np.bool_)) or not isinstance(ord, (int, float, np.number)):
+        raise ValueError(f"[norm] ord is {ord!r}, expected a positive number, inf or -inf")
     if ord == 2:
         return _norm(x, axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum(abs(x), axis=axis, keepdims=keepdims)
-    if ord == math.inf:
-        return max(abs(x), axis=axis, keepdims=keepdims)
-    raise ValueError(f"[norm] ord is {ord!r}, expected 1, 2 or inf")
+    if ord in (math.inf, -math.inf):
+        return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
+    if not ord > 0:
+        raise ValueError(f"[norm] ord is {ord!r}, expected a positive number, inf or -inf")
+    return _norm_of_order(abs(x), float(ord), axis, keepdims)
+
+
+def _norm_of_order(size, p, axis, keepdims):
+    """sum(size^p)^(1/p), as multiples of the largest."""
+    peak = max(size, axis=axis, keepdims=True)
+    peak = peak.detach() if isinstance(peak, Tensor) else peak
+    peak = where(equal(peak, 0), 1, peak)
+    total = sum(power(size / peak, p), axis=axis, keepdims=True)
+    at_0 = equal(total, 0)
+    y = where(at_0, 0, power(where(at_0, 1, total), 1 / p) * peak)
+    return y if keepdims else reshape(y, sum(size, axis=axis).shape)
 
 
 # Positions and truth: integers and booleans, without gradient

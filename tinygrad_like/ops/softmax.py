@@ -3,11 +3,21 @@
 A row that is -inf everywhere (fully masked) has softmax 0, never NaN.
 """
 
+import numpy as np
+
+from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import composed, in_single, op
 from tinygrad_like.ops.elementwise import exp
 from tinygrad_like.ops.index import check_labels, take_along_axis
-from tinygrad_like.ops.reduce import _restore, sum
-from tinygrad_like.ops.shape import expand_dims, normal_axis, squeeze
+from tinygrad_like.ops.reduce import _reduction, _restore, _total, sum
+from tinygrad_like.ops.shape import (
+    expand_dims,
+    moveaxis,
+    normal_axes,
+    normal_axis,
+    reshape,
+    squeeze,
+)
 
 
 def _along_last(name, kernel, axis, *arrays):
@@ -57,27 +67,42 @@ def log_softmax_backward(be, dy, y, *, axis=-1):
     return _along_last("log_softmax_backward", be.k.log_softmax_backward, axis, dy, y)
 
 
-@op(
-    autocast=in_single,
-    floating=True,
-    x=lambda g, x, axis: _restore(g, x.shape, axis) * softmax(x, axis=axis),
-)
+def _logsumexp_rule(g, x, axis):
+    return _restore(g, x.shape, axis) * _softmax_over(x, axis)
+
+
+def _softmax_over(x, axes):
+    """softmax over several axes as if they were one."""
+    if len(axes) == 1:
+        return softmax(x, axis=axes[0])
+    last = tuple(range(len(x.shape) - len(axes), len(x.shape)))
+    moved = moveaxis(x, axes, last)
+    rows = softmax(reshape(moved, (*moved.shape[: last[0]], -1)))
+    return moveaxis(reshape(rows, moved.shape), last, axes)
+
+
+@op(autocast=in_single, floating=True, x=_logsumexp_rule)
 def _logsumexp(be, x, *, axis, keepdims=False):
-    xp = be.xp
-    top = x.max(axis=axis, keepdims=True)
+    xp, numbers = be.xp, wide(x)
+    top = numbers.max(axis=axis, keepdims=True)
     decided = ~xp.isfinite(top)  # -inf everywhere, an inf or a NaN: that is the result
-    total = xp.exp(x - xp.where(decided, 0, top)).sum(axis=axis, keepdims=True)
-    total = xp.where(decided, top, xp.log(xp.where(decided, 1, total)) + top)
+    with np.errstate(under="ignore"):  # terms that are too small to matter
+        terms = xp.exp(numbers - xp.where(decided, 0, top))
+    total = _total(be, terms, _reduction("logsumexp", x.shape, axis), True)
+    total = narrow(xp.where(decided, top, xp.log(xp.where(decided, 1, total)) + top), x.dtype)
     return total if keepdims else total.squeeze(axis)
 
 
 @composed
 def logsumexp(x, axis=None, keepdims=False):
-    """log(sum(exp(x))) along one axis, or over all elements."""
-    if axis is None:
-        total = _logsumexp(x.reshape(-1), axis=0)
-        return total.reshape((1,) * x.ndim) if keepdims else total
-    return _logsumexp(x, axis=normal_axis("logsumexp", axis, x.ndim), keepdims=keepdims)
+    """log(sum(exp(x))) along an axis, several, or all, for x of any size.
+
+    Raises ValueError where there is nothing to sum.
+    """
+    axes = normal_axes("logsumexp", axis, x.ndim)
+    if not axes:  # each element alone
+        return _logsumexp(expand_dims(x, -1), axis=(x.ndim,))
+    return _logsumexp(x, axis=axes, keepdims=keepdims)
 
 
 def _nll(logits, labels):
