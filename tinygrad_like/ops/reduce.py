@@ -12,7 +12,8 @@ import numpy as np
 
 from tinygrad_like.backend import is_half, narrow, wide
 from tinygrad_like.engine import Tensor, astype, broadcast_to, composed, in_single, op
-from tinygrad_like.ops.elementwise import abs, equal, logical_or, not_equal, power, where
+from tinygrad_like.ops.compare import equal, logical_or, not_equal
+from tinygrad_like.ops.elementwise import abs, power, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
 SMALL = 1 << 12  # elements up to which writing them out is faster than a broadcast view
@@ -20,7 +21,7 @@ LARGE = 1 << 16  # elements from which on a kernel sums faster than the array mo
 FEW = 16  # numbers that may be added up one after the other: no more than NumPy does in pairs
 
 
-def _reduction(name, shape, axis):
+def reduction_of(name, shape, axis):
     """(the axes, the shape that keeps them as 1, how many elements are reduced to one, whether
     NumPy adds them up in pairs if the array is C-contiguous)."""
     try:
@@ -38,9 +39,9 @@ def _known_reduction(name, shape, axis):
     return axes, kept, count, in_pairs or count <= FEW
 
 
-def _restore(g, shape, axis):
+def spread_over(g, shape, axis):
     """A reduced gradient spread over the shape that was reduced."""
-    _, kept, count, _ = _reduction("reduce", shape, axis)
+    _, kept, count, _ = reduction_of("reduce", shape, axis)
     if type(g) is np.ndarray and g.size * count <= SMALL:
         spread = np.empty(shape, g.dtype)
         spread[...] = g.reshape(kept)
@@ -66,7 +67,7 @@ def _as_array(number, dtype):
 
 
 def _mean_rule(g, x_shape, axis):
-    return _restore(_divided(g, _reduction("mean", x_shape, axis)[2]), x_shape, axis)
+    return spread_over(_divided(g, reduction_of("mean", x_shape, axis)[2]), x_shape, axis)
 
 
 def _axes(name, x, axis):
@@ -74,7 +75,7 @@ def _axes(name, x, axis):
     return None if axis is None else normal_axes(name, axis, x.ndim)
 
 
-def _total(be, x, reduction, keepdims):
+def total_of(be, x, reduction, keepdims):
     """The sum of x: by NumPy where it adds in pairs and starts sooner, else by the kernel."""
     axes, kept, count, in_pairs = reduction
     if (
@@ -86,7 +87,7 @@ def _total(be, x, reduction, keepdims):
     ):
         return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum, which begins in Python
     if x.dtype.kind == "c":
-        real, imaginary = (_total(be, part, reduction, keepdims) for part in (x.real, x.imag))
+        real, imaginary = (total_of(be, part, reduction, keepdims) for part in (x.real, x.imag))
         return real + 1j * imaginary
     if x.dtype.kind in "biu":
         return x.sum(axes, keepdims=keepdims)
@@ -94,28 +95,28 @@ def _total(be, x, reduction, keepdims):
     return narrow(y.reshape(kept) if keepdims else y, x.dtype)
 
 
-@op(autocast=in_single, x=lambda g, x_shape, axis: _restore(g, x_shape, axis))
+@op(autocast=in_single, x=lambda g, x_shape, axis: spread_over(g, x_shape, axis))
 def sum(be, x, *, axis=None, keepdims=False):
     """The sum along an axis, several, or all."""
-    return _total(be, x, _reduction("sum", x.shape, axis), keepdims)
+    return total_of(be, x, reduction_of("sum", x.shape, axis), keepdims)
 
 
 @op(autocast=in_single, x=_mean_rule)
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
-    reduction = axes, _, count, _ = _reduction("mean", x.shape, axis)
+    reduction = axes, _, count, _ = reduction_of("mean", x.shape, axis)
     if not count:
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
     if x.itemsize == 2 and is_half(x.dtype):  # whose sums overflow
-        return (_total(be, wide(x), reduction, keepdims) / count).astype(x.dtype)
+        return (total_of(be, wide(x), reduction, keepdims) / count).astype(x.dtype)
     if x.dtype.kind in "biu":  # whose sums overflow as well: of time stamps in nanoseconds
         return x.sum(axes, dtype=np.float64, keepdims=keepdims) / count
-    return _divided(_total(be, x, reduction, keepdims), count)
+    return _divided(total_of(be, x, reduction, keepdims), count)
 
 
 def _degrees(name, x, axis, ddof):
     """(axes, the shape that keeps them, n - ddof), checked."""
-    axes, kept, count, _ = _reduction(name, x.shape, axis)
+    axes, kept, count, _ = reduction_of(name, x.shape, axis)
     if isinstance(ddof, bool) or not isinstance(ddof, (int, float, np.number)) or not ddof >= 0:
         raise ValueError(f"[{name}] ddof is {ddof!r}, expected a number of at least 0, such as 1")
     if count - ddof <= 0:
@@ -150,7 +151,7 @@ def _centred(x, axis):
 
 def _var_rule(g, x, axis, ddof):
     factor = 2 / _degrees("var", x, axis, ddof)[2]
-    return _restore(g * factor, x.shape, axis) * _centred(x, axis)
+    return spread_over(g * factor, x.shape, axis) * _centred(x, axis)
 
 
 @op(autocast=in_single, x=_var_rule)
@@ -178,7 +179,7 @@ def _std_rule(g, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
     centred = _centred(x, axis)
     spread = astype(reshape(out, kept), dtype=centred.dtype)
-    return _restore(_divided(g, n), x.shape, axis) * _direction(centred, spread)
+    return spread_over(_divided(g, n), x.shape, axis) * _direction(centred, spread)
 
 
 @op(autocast=in_single, x=_std_rule)
@@ -190,7 +191,7 @@ def std(be, x, *, axis=None, keepdims=False, ddof=0):
 
 def _extreme_rule(g, x, out, axis):
     """The gradient for the elements equal to the extreme, in equal shares; to NaN if that is it."""
-    kept, dtype = _reduction("reduce", x.shape, axis)[1], g.dtype
+    kept, dtype = reduction_of("reduce", x.shape, axis)[1], g.dtype
     ties = logical_or(equal(x, reshape(out, kept)), not_equal(x, x))
     if is_half(dtype):  # which may not hold the count
         g = astype(g, dtype=np.float32)
@@ -214,7 +215,7 @@ def _prod_rule(g, be, x, out, axis):
     """The product of the other elements: out / x, unless an element is zero."""
     shape = x.shape
     if not (x == 0).any():
-        return _restore(g * out, shape, axis) / x
+        return spread_over(g * out, shape, axis) / x
     axes = normal_axes("prod", axis, len(shape))
     last = tuple(range(len(shape) - len(axes), len(shape)))
     moved = moveaxis(x, axes, last)
@@ -222,7 +223,7 @@ def _prod_rule(g, be, x, out, axis):
     n = rows.shape[-1]
     # Row i of this square holds all elements, the i-th replaced by 1.
     others = prod(where(be.xp.eye(n, dtype=bool), 1, expand_dims(rows, -2)), axis=-1)
-    return _restore(g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
+    return spread_over(g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
 
 
 @op(autocast=in_single, x=_prod_rule)
@@ -254,13 +255,13 @@ def cumsum(x, axis=None):
 
 
 def _norm_rule(g, x, out, axis):
-    kept = _reduction("norm", x.shape, axis)[1]
-    return _restore(g, x.shape, axis) * _direction(x, reshape(out, kept))
+    kept = reduction_of("norm", x.shape, axis)[1]
+    return spread_over(g, x.shape, axis) * _direction(x, reshape(out, kept))
 
 
 @op(autocast=in_single, x=_norm_rule)
 def _norm(be, x, *, axis=None, keepdims=False):
-    axes, kept, _, _ = _reduction("norm", x.shape, axis)
+    axes, kept, _, _ = reduction_of("norm", x.shape, axis)
     dtype = np.dtype(np.float32) if x.dtype.kind in "biu" else x.dtype
     x = x.astype(np.float64) if x.dtype.kind in "biu" else wide(x)
     squares = be.k.sum_squares(x, axes).reshape(kept)  # in float64, which holds float32's
