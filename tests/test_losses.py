@@ -211,6 +211,13 @@ def test_nan_shows_in_the_loss(name, prediction, target, options):
         assert np.isnan(run(name, broken, np.where(target == LABELS[0], 0, target), **options)[0])
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", BCE_LOGITS, "mse", "kl_divergence"])
+def test_nan_in_a_target_shows_in_the_loss(name):
+    target = ONES.numpy() / ONES.shape[-1]
+    target[0, 0] = np.nan
+    assert np.isnan(getattr(losses, name)(ONES * 0.5, tg.Tensor(target)).item())
+
+
 def test_an_ignored_row_may_hold_nan():
     logits = NUMBERS.copy()
     logits[IGNORED == -7] = np.nan

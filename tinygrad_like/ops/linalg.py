@@ -240,7 +240,7 @@ def einsum(subscripts, *operands):
         )
     terms, spread = _without_ellipsis(subscripts, terms, operands)
     if arrow:
-        target = target.replace("...", spread)
+        target = target.replace("...", spread, 1)  # a second one is refused as a name of no axis
     else:
         joined = "".join(terms)
         once = sorted(c for c in set(joined) if joined.count(c) == 1 and c not in spread)

@@ -8,7 +8,7 @@ group_norm   over groups of channels of each image  weight, bias: (C,)
 
 import math
 
-from tinygrad_like.engine import in_single, op
+from tinygrad_like.engine import check_number, in_single, op
 from tinygrad_like.ops.elementwise import rsqrt
 from tinygrad_like.ops.reduce import mean, var
 from tinygrad_like.ops.shape import reshape
@@ -42,6 +42,10 @@ def _unflat(gradient, shape):
     return None if gradient is None else gradient.reshape(shape)
 
 
+def _checked_eps(name, eps):
+    return check_number(name, "eps", eps, 0, math.inf, "a number of at least 0")
+
+
 def _layer_norm(x, weight, bias, eps):
     shape = _normed_shape("layer_norm", x, weight, bias)
     axes = tuple(range(-len(shape), 0))
@@ -70,7 +74,7 @@ def layer_norm(be, x, weight=None, bias=None, *, eps=1e-5):
 
     Source: Ba et al. 2016, "Layer normalization".
     """
-    shape = _normed_shape("layer_norm", x, weight, bias)
+    shape, eps = _normed_shape("layer_norm", x, weight, bias), _checked_eps("layer_norm", eps)
     y, mean, rstd = be.k.layer_norm(_rows(x, shape), _flat(weight), _flat(bias), eps)
     return y.reshape(x.shape), (mean, rstd)
 
@@ -95,7 +99,7 @@ def _rms_norm_backward(g, be, x, weight, rstd, needs):
 )
 def rms_norm(be, x, weight=None, *, eps=1e-6):
     """x / sqrt(mean(x^2) + eps) * weight over the last axes (Zhang and Sennrich 2019)."""
-    shape = _normed_shape("rms_norm", x, weight)
+    shape, eps = _normed_shape("rms_norm", x, weight), _checked_eps("rms_norm", eps)
     y, rstd = be.k.rms_norm(_rows(x, shape), _flat(weight), eps)
     return y.reshape(x.shape), (rstd,)
 
@@ -162,6 +166,7 @@ def batch_norm(be, x, weight=None, bias=None, *, eps=1e-5):
             f"[batch_norm] x is {x.shape}: one value for each channel has no variance; "
             "use a larger batch, or model.eval()"
         )
+    eps = _checked_eps("batch_norm", eps)
     y, mean, var = be.k.batch_norm(_planes(x), weight, bias, eps)
     return y.reshape(x.shape), mean, var
 
@@ -193,5 +198,6 @@ def group_norm(be, x, weight=None, bias=None, *, groups, eps=1e-5):
         raise ValueError(
             f"[group_norm] {groups} groups do not divide {x.shape[1]} channels (x: {x.shape})"
         )
+    eps = _checked_eps("group_norm", eps)
     y, mean, rstd = be.k.group_norm(_planes(x), weight, bias, groups, eps)
     return y.reshape(x.shape), (mean, rstd)
