@@ -64,10 +64,11 @@ def _grads():
         ("a transposed weight", lambda r, c: (c, 1), lambda p, x: (p * x.T).sum()),
         ("bias behind moveaxis", lambda r, c: (c,), lambda p, x: _bias_behind(p, x)),
         ("mean", lambda r, c: (r, c), lambda p, x: (p * x).mean()),
-        ("matmul", lambda r, c: (c, 3), lambda p, x: (x @ p).sum()),
     ]
     for name, shape, loss in rows:
         yield Row(f"gradient: {name}", *_gradient(shape, loss))
+    product = _gradient(lambda r, c: (c, 3), lambda p, x: (x @ p).sum())
+    yield Row("gradient: matmul", *product, lambda x: x.T @ np.ones((len(x), 3), x.dtype))
 
 
 def _in_two(x):
@@ -87,6 +88,11 @@ def _tall(x):
 
 def _wide(x):
     return _tall(x).T
+
+
+def _square(x):
+    """The products of all pairs of columns (or rows, where they are fewer)."""
+    return _wide(x) @ _tall(x)
 
 
 def _weight_and_bias(ours, theirs, arranged):
@@ -114,11 +120,12 @@ def _along(name, ours, theirs, numpy=None):
 
 def _einsum(subscripts):
     """The einsum of x, or of x and x."""
-    functions = (tg.einsum, torch.einsum, np.einsum)
     count = 1 + subscripts.count(",")
-    return Row(
-        f"einsum {subscripts}", *(lambda x, f=f: f(subscripts, *[x] * count) for f in functions)
+    functions = (
+        lambda x, f=f: f(subscripts, *[_tall(x)] * count)
+        for f in (tg.einsum, torch.einsum, np.einsum)
     )
+    return Row(f"einsum {subscripts}", *functions)
 
 
 ROWS = [
@@ -135,7 +142,7 @@ ROWS = [
     *_along("softmax", tg.softmax, torch.softmax),
     *_along("log_softmax", tg.log_softmax, torch.log_softmax),
     *_along("cumsum", tg.cumsum, torch.cumsum, np.cumsum),
-    Row("matmul", lambda x: x.T @ x, lambda x: x.T @ x, lambda x: x.T @ x),
+    Row("matmul", _square, _square, _square),
     *map(_einsum, ("ij->j", "ij->i", "ij->", "ij,ij->j", "ij,ij->", "ij,ik->jk")),
     Row(
         "batch_norm",

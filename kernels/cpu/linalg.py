@@ -13,16 +13,20 @@ from .threads import num_threads, pool, run, share, tasks_for, threads_of
 # Multiply-adds up to which NumPy's BLAS is called: it stays on one thread there, and starts sooner.
 SMALL = 1 << 18
 LITTLE = 1 << 14  # multiply-adds of one of a stack of products, below which packing costs too much
+LONG = 1 << 15  # products that are added up in their own precision: these sums are in float64
 TASK = 1 << 19  # multiply-adds that are worth a thread
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def matmul(a, b):
     """a @ b."""
-    if a.ndim == b.ndim == 2 and a.itemsize > 2 and a.size * b.shape[1] <= SMALL:
+    is_long = a.shape[-1] > LONG
+    if a.ndim == b.ndim == 2 and a.itemsize > 2 and a.size * b.shape[1] <= SMALL and not is_long:
         return a.dot(b)  # starts sooner than np.matmul
     if a.dtype.char == "e" and all_half(a, b):
         return by_single(matmul, a, b)
+    if is_long and a.dtype is b.dtype and a.dtype in REAL and max(a.ndim, b.ndim) <= 2:
+        return _matmul_long(a, b)
     if a.ndim == 2 and a.size * b.shape[-1] <= SMALL:
         return np.matmul(a, b)
     if a.dtype is not b.dtype or a.dtype not in REAL or min(a.ndim, b.ndim) < 2:
@@ -42,6 +46,14 @@ def matmul(a, b):
     c = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
     _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], rooms(num_threads(), c.dtype))
     return c
+
+
+def _matmul_long(a, b):
+    """a @ b for long rows of a: the sum of the products of pieces, in float64."""
+    total = np.zeros(a.shape[:-1] + b.shape[1:])
+    for start in range(0, len(b), LONG):
+        total += matmul(a[..., start : start + LONG], b[start : start + LONG])
+    return total.astype(a.dtype)
 
 
 def linear(x, weight, bias):

@@ -198,7 +198,7 @@ def _product(be, pair, needed):
     rows, columns = [c for c in left if c not in right], [c for c in right if c not in left]
     size = dict(zip(left, a.shape, strict=True))
     for c, n in zip(right, b.shape, strict=True):
-        size[c] = max(size.get(c, 1), n)
+        size[c] = n if size.get(c, 1) == 1 else size[c]  # an axis of length 1 is repeated
 
     def arranged(x, term, order):
         x = x.transpose([term.index(c) for c in order])

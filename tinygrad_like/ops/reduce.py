@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import is_half, narrow, wide
-from tinygrad_like.engine import Tensor, astype, broadcast_to, composed, in_single, op
+from tinygrad_like.engine import astype, broadcast_to, composed, in_single, op
 from tinygrad_like.ops.compare import equal, logical_or, not_equal
-from tinygrad_like.ops.elementwise import abs, power, where
+from tinygrad_like.ops.elementwise import abs, power, sign, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
 SMALL = 1 << 12  # elements up to which writing them out is faster than a broadcast view
@@ -177,9 +177,8 @@ def _direction(be, x, norm):
 
 def _std_rule(g, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
-    centred = _centred(x, axis)
-    spread = astype(reshape(out, kept), dtype=centred.dtype)
-    return spread_over(_divided(g, n), x.shape, axis) * _direction(centred, spread)
+    centred = astype(_centred(x, axis), dtype=x.dtype)
+    return spread_over(_divided(g, n), x.shape, axis) * _direction(centred, reshape(out, kept))
 
 
 @op(autocast=in_single, x=_std_rule)
@@ -275,6 +274,24 @@ def _norm(be, x, *, axis=None, keepdims=False):
     return y if keepdims else y.squeeze(axes)
 
 
+def _norm_of_order_rule(g, x, out, axis, p):
+    """The slope with respect to each x is sign(x) (|x| / norm)^(p - 1)."""
+    direction = _direction(x, reshape(out, reduction_of("norm", x.shape, axis)[1]))
+    return spread_over(g, x.shape, axis) * sign(x) * power(abs(direction), p - 1)
+
+
+@op(autocast=in_single, x=_norm_of_order_rule)
+def _norm_of_order(be, x, *, p, axis=None, keepdims=False):
+    axes, kept, _, _ = reduction_of("norm", x.shape, axis)
+    dtype = np.dtype(np.float32) if x.dtype.kind in "biu" else x.dtype
+    size = be.xp.abs(wide(x)).astype(np.float64)
+    peak = size.max(axis=axes, keepdims=True, initial=0)
+    peak = be.xp.where((peak > 0) & (peak < np.inf), peak, 1)
+    y = be.k.sum_axes((size / peak) ** p, axes).reshape(kept) ** (1 / p) * peak
+    y = y.astype(dtype)
+    return y if keepdims else y.squeeze(axes)
+
+
 @composed
 def norm(x, ord=2, axis=None, keepdims=False):
     """The vector norm of order p, sum(|x|^p)^(1/p), over an axis, several, or all elements.
@@ -297,18 +314,7 @@ def norm(x, ord=2, axis=None, keepdims=False):
         return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
     if not ord > 0:
         raise ValueError(f"[norm] ord is {ord!r}, expected a positive number, inf or -inf")
-    return _norm_of_order(abs(x), float(ord), axis, keepdims)
-
-
-def _norm_of_order(size, p, axis, keepdims):
-    """sum(size^p)^(1/p), as multiples of the largest."""
-    peak = max(size, axis=axis, keepdims=True)
-    peak = peak.detach() if isinstance(peak, Tensor) else peak
-    peak = where(equal(peak, 0), 1, peak)
-    total = sum(power(size / peak, p), axis=axis, keepdims=True)
-    at_0 = equal(total, 0)
-    y = where(at_0, 0, power(where(at_0, 1, total), 1 / p) * peak)
-    return y if keepdims else reshape(y, sum(size, axis=axis).shape)
+    return _norm_of_order(x, p=float(ord), axis=axis, keepdims=keepdims)
 
 
 # Positions and truth: integers and booleans, without gradient
