@@ -14,7 +14,7 @@ import tinygrad_like as tg
 from tinygrad_like import backend
 
 pytest.importorskip("torch", reason="torch, which computes the true values, is not installed")
-from bench.accuracy import LAYOUTS, ROWS, bound, errors  # noqa: E402
+from bench.accuracy import LAYOUTS, ROWS, bound, errors
 
 EMULATOR = backend.emulator_problem()
 NAMES = [row.name for row in ROWS]
