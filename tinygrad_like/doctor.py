@@ -1,6 +1,5 @@
 """What is installed, which devices work, and what to install for those that do not."""
 
-import importlib.metadata
 import os
 import platform
 
@@ -32,9 +31,11 @@ def doctor():
 
 
 def _version(name):
+    from importlib import metadata  # loads the modules for mail: not whenever the library is
+
     try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
         return None
 
 
