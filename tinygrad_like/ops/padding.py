@@ -104,9 +104,8 @@ def pad(x, pad_width, mode="constant", value=0):
     array([2, 1, 0, 1, 2, 1])
     """
     widths = _pad_width(pad_width, x.ndim)
-    if mode == "constant":
+    if check_choice("pad", "mode", mode, ("constant", *REPEATING)) == "constant":
         return _pad_constant(x, pad_width=widths, value=value)
-    check_choice("pad", "mode", mode, ("constant", *REPEATING))
     if type(value) is not int or value:
         raise ValueError(f"[pad] value is {value!r}, which mode {mode!r} does not use")
     return _pad_repeating(x, widths, mode)
