@@ -85,6 +85,24 @@ def _sums(shape):
         lambda torch, x: partial(torch.sum, x, 1),
         moved(shape, 1, 0),
     )
+    along = {
+        "sum_axes": lambda torch, x: lambda: torch.sum(x, 0),
+        "sum_squares": lambda torch, x: lambda: torch.sum(x * x, 0),
+        "moments": lambda torch, x: lambda: _moments(torch, x),
+    }
+    for name, theirs in along.items():
+        yield Row(
+            f"{name} {by_x(shape)} axis 0",
+            normal(shape),
+            lambda k, x, name=name: partial(getattr(k, name), x, (0,)),
+            theirs,
+            moved(shape, 1, 0),
+        )
+
+
+def _moments(torch, x):
+    var, mean = torch.var_mean(x, 0, correction=0)
+    return mean, var * len(x)
 
 
 def _flagged(name, approximate):
