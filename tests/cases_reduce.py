@@ -5,6 +5,7 @@ import math
 from case import Apart, Bools, Case, F, Ints, N, P, Values, torch
 
 import tinygrad_like as tg
+from tinygrad_like.ops.reduce import _direction
 from tinygrad_like.ops.softmax import (
     log_softmax_backward,
     softmax_backward,
@@ -130,6 +131,11 @@ WITHOUT_GRADIENT = [
 ONE_AXIS = [((2, 4), -1), ((4,), 0), ((2, 3, 2), 1), ((2, 3, 2), -3), ((3, 1), 1)]
 LARGE = [[700.0, 710.0, 690.0], [-900.0, -901.0, -899.0]]
 
+DIRECTIONS = [
+    Case(_direction, N(2, 3), P(2, 1), torch=lambda x, norm: x / norm),
+    Case(_direction, N(3, 2), P(1, 2), torch=lambda x, norm: x / norm, empty=False),
+]
+
 SOFTMAX = [
     *(Case(tg.softmax, N(*s), empty=a not in (0, -3), axis=a) for s, a in ONE_AXIS),
     *(Case(tg.log_softmax, N(*s), empty=a not in (0, -3), axis=a) for s, a in ONE_AXIS),
@@ -180,4 +186,4 @@ SOFTMAX = [
     ),
 ]
 
-CASES = REDUCE + WITHOUT_GRADIENT + SOFTMAX
+CASES = REDUCE + WITHOUT_GRADIENT + DIRECTIONS + SOFTMAX
