@@ -15,12 +15,12 @@ def test_the_kernels_are_called_and_the_random_stream_stays(dtype, monkeypatch):
         def call(*args):
             dtypes = {a.dtype for a in args if getattr(a, "dtype", np.dtype(bool)).kind == "f"}
             assert dtypes <= {np.dtype(dtype)}, f"{name} got {dtypes}"
-            called.add(args[0] if name == "planned" else name)
+            called.add(args[0] if name == "planner" else name)
             return kernel(*args)
 
         return call
 
-    for name in ("matmul", "linear", "attention_backward", "lstm_backward", "gru", "planned"):
+    for name in ("matmul", "linear", "attention_backward", "lstm_backward", "gru", "planner"):
         monkeypatch.setattr(backend.CPU.k, name, spy(name, getattr(backend.CPU.k, name)))
     tg.seed(5)
     state = tg.get_rng_state()

@@ -37,7 +37,7 @@ from .norm import (
     rms_norm,
     rms_norm_backward,
 )
-from .optim import adagrad_, adam_, optimizer_state, planned, rmsprop_, sgd_
+from .optim import adagrad_, adam_, optimizer_state, planner, rmsprop_, sgd_
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
 from .random import dropout, normal, philox, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward

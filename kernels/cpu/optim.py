@@ -1,5 +1,6 @@
 """Optimizer steps in one pass over memory: see kernels/reference/optim.py."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -28,109 +29,58 @@ def optimizer_state(param, dtype):
 
 def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """param -= lr * velocity."""
-    args = param, grad, velocity, lr, momentum, nesterov, weight_decay
-    return _run(_planned_sgd, reference.sgd_, args)
+    _step("sgd_", (param, velocity), grad, (lr, momentum, nesterov, weight_decay))
 
 
 def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """param -= lr * mhat / (sqrt(vhat) + eps)."""
-    args = param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step
-    return _run(_planned_adam, reference.adam_, args)
+    settings = lr, beta1, beta2, eps, weight_decay, decoupled, step
+    _step("adam_", (param, m, v, largest), grad, settings)
 
 
 def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
     """param -= lr * grad / (sqrt(v) + eps)."""
-    args = param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay
-    return _run(_planned_rmsprop, reference.rmsprop_, args)
+    _step("rmsprop_", (param, v, velocity), grad, (lr, alpha, eps, momentum, weight_decay))
 
 
 def adagrad_(param, grad, s, lr, eps, weight_decay):
     """param -= lr * grad / (sqrt(s) + eps)."""
-    return _run(_planned_adagrad, reference.adagrad_, (param, grad, s, lr, eps, weight_decay))
+    _step("adagrad_", (param, s), grad, (lr, eps, weight_decay))
 
 
-def planned(name, *args):
-    """A step as changes to be made later: here one call of machine code, see the reference."""
-    change = PLANNED[name](*args)
-    return reference.planned(name, *args) if change is None else (change,)
+def _step(name, arrays, grad, settings):
+    settings = [x if isinstance(x, bool) else float(x) for x in settings]
+    for change in planner(name, *arrays)(grad, settings):
+        change()
 
 
-def _run(plan, otherwise, args):
-    change = plan(*args)
-    return otherwise(*args) if change is None else change()
+def planner(name, param, *state):
+    """What plans a step, see the reference: here a step is one call of machine code.
 
+    Settings are floats and booleans, lest the kernel be compiled anew for integers.
+    """
+    dtype, otherwise = param.dtype, reference.planner(name, param, *state)
+    nothing = NOTHING.get(dtype)
+    if nothing is None or any(a is not None and a.dtype is not dtype for a in state):
+        return otherwise
+    kernel = partial(KERNELS[name], param, *(nothing if a is None else a for a in state))
 
-# Each returns the call of a kernel, or None where the reference has to do.
+    def plan(grad, settings):
+        if grad.dtype is not dtype:
+            return otherwise(grad, settings)
+        return (partial(kernel, pool(), grad, *settings),)
 
-
-def _planned_sgd(param, grad, velocity, lr, momentum, nesterov, decay):
-    nothing = _nothing_beside(param, grad)
-    if velocity is None:
-        velocity = nothing
-    elif velocity.dtype is not param.dtype:
-        return None
-    if nothing is None:
-        return None
-    rates = float(lr), float(momentum), float(decay)
-    return partial(_sgd, pool(), param, grad, velocity, *rates, bool(nesterov))
-
-
-def _planned_adam(param, grad, m, v, largest, lr, beta1, beta2, eps, decay, decoupled, step):
-    nothing = _nothing_beside(param, m)
-    if largest is None:
-        largest = nothing
-    elif largest.dtype is not param.dtype:
-        return None
-    if nothing is None or grad.dtype is not param.dtype:
-        return None
-    size = lr / (1 - beta1**step)
-    scale = 1 / (1 - beta2**step) ** 0.5
-    decay, shrink = (0.0, lr * decay) if decoupled else (decay, 0.0)
-    rates = float(size), float(beta1), float(beta2), float(eps), scale, float(decay), float(shrink)
-    return partial(_adam, pool(), param, grad, m, v, largest, *rates)
-
-
-def _planned_rmsprop(param, grad, v, velocity, lr, alpha, eps, momentum, decay):
-    nothing = _nothing_beside(param, v)
-    if velocity is None:
-        velocity = nothing
-    elif velocity.dtype is not param.dtype:
-        return None
-    if nothing is None or grad.dtype is not param.dtype:
-        return None
-    rates = float(lr), float(alpha), float(eps), float(momentum), float(decay)
-    return partial(_rmsprop, pool(), param, grad, v, velocity, *rates)
-
-
-def _planned_adagrad(param, grad, s, lr, eps, decay):
-    if _nothing_beside(param, s) is None or grad.dtype is not param.dtype:
-        return None
-    return partial(_adagrad, pool(), param, grad, s, float(lr), float(eps), float(decay))
-
-
-PLANNED = {
-    "sgd_": _planned_sgd,
-    "adam_": _planned_adam,
-    "rmsprop_": _planned_rmsprop,
-    "adagrad_": _planned_adagrad,
-}
-
-
-def _nothing_beside(param, other):
-    """What stands for an array that there is not; None if there are no kernels for these two."""
-    dtype = param.dtype
-    return NOTHING.get(dtype) if other.dtype is dtype else None
+    return plan
 
 
 @jit
-def _sgd(pool, param, grad, velocity, lr, momentum, decay, nesterov):
-    tasks = tasks_for(pool, param.size, TASK)
-    args = (param, grad, velocity, lr, momentum, decay, nesterov)
-    run(pool, _sgd_part, args, tasks)
+def _sgd(param, velocity, pool, grad, lr, momentum, nesterov, decay):
+    args = (param, grad, velocity, lr, momentum, nesterov, decay)
+    run(pool, _sgd_part, args, tasks_for(pool, param.size, TASK))
 
 
 @jit
-def _sgd_part(task, tasks, param, grad, velocity, lr, momentum, decay, nesterov):
+def _sgd_part(task, tasks, param, grad, velocity, lr, momentum, nesterov, decay):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
     lr, momentum, decay = real(lr), real(momentum), real(decay)
@@ -152,7 +102,9 @@ def _sgd_part(task, tasks, param, grad, velocity, lr, momentum, decay, nesterov)
 
 
 @jit
-def _adam(pool, param, grad, m, v, largest, size, beta1, beta2, eps, scale, decay, shrink):
+def _adam(param, m, v, largest, pool, grad, lr, beta1, beta2, eps, decay, decoupled, step):
+    size, scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+    decay, shrink = (0.0, lr * decay) if decoupled else (decay, 0.0)
     args = (param, grad, m, v, largest, size, beta1, beta2, eps, scale, decay, shrink)
     run(pool, _adam_part, args, tasks_for(pool, param.size, TASK))
 
@@ -184,7 +136,7 @@ def _adam_part(
 
 
 @jit
-def _rmsprop(pool, param, grad, v, velocity, lr, alpha, eps, momentum, decay):
+def _rmsprop(param, v, velocity, pool, grad, lr, alpha, eps, momentum, decay):
     args = (param, grad, v, velocity, lr, alpha, eps, momentum, decay)
     run(pool, _rmsprop_part, args, tasks_for(pool, param.size, TASK))
 
@@ -211,7 +163,7 @@ def _rmsprop_part(task, tasks, param, grad, v, velocity, lr, alpha, eps, momentu
 
 
 @jit
-def _adagrad(pool, param, grad, s, lr, eps, decay):
+def _adagrad(param, s, pool, grad, lr, eps, decay):
     run(pool, _adagrad_part, (param, grad, s, lr, eps, decay), tasks_for(pool, param.size, TASK))
 
 
@@ -225,3 +177,6 @@ def _adagrad_part(task, tasks, param, grad, s, lr, eps, decay):
         d = g[i] + decay * p[i]
         s[i] += d * d
         p[i] -= lr * (d / (np.sqrt(s[i]) + eps))
+
+
+KERNELS = {"sgd_": _sgd, "adam_": _adam, "rmsprop_": _rmsprop, "adagrad_": _adagrad}

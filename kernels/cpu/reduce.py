@@ -32,6 +32,10 @@ def sum_axes(x, axes):
     """The sum over `axes`, in the dtype of x."""
     if x.dtype not in REAL or not x.size:
         return reference.sum_axes(x, axes)
+    if x.flags.c_contiguous:
+        steps, shape = steps_of(x.shape, axes)
+        if len(steps) == 1:  # as of a bias, in each step of a training: nothing else is prepared
+            return _sum_step(x.reshape(steps[0]), x.dtype).reshape(shape)
     x, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     dtype, y = x.dtype, x
@@ -93,10 +97,10 @@ def sum_squares(x, axes):
 
 def _in_memory_order(x, axes):
     """(x as it lies in memory, which of its axes to sum, times what, the order of those kept)."""
-    if axes is None:
-        axes = tuple(range(x.ndim))
     if x.flags.c_contiguous:
         return x, axes, 1, None
+    if axes is None:
+        axes = tuple(range(x.ndim))
     times, cut = 1, []
     for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
         if stride == 0 and i in axes:  # one number, n times

@@ -38,7 +38,7 @@ from .norm import (
     rms_norm,
     rms_norm_backward,
 )
-from .optim import adagrad_, adam_, planned, rmsprop_, sgd_
+from .optim import adagrad_, adam_, planner, rmsprop_, sgd_
 from .pool import (
     avg_pool2d,
     avg_pool2d_backward,

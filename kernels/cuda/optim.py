@@ -31,15 +31,18 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
     _run("adagrad_", param, grad, s, lr, eps, weight_decay)
 
 
-def planned(name, *args):
-    """A step as changes to be made later, see the reference: here one launch, as a rule."""
-    param = args[0]
-    launch = LAUNCHES[name](*args)
-    if launch is None:
-        return reference.planned(name, *args)
-    if param.size and is_whole(param):
-        return [launch]
-    return on_copies(partial(_run, name), args)
+def planner(name, param, *state):
+    """What plans a step, see the reference: here it is one launch, as a rule."""
+
+    def plan(grad, settings):
+        launch = LAUNCHES[name](param, grad, *state, *settings)
+        if launch is None:
+            return reference.planner(name, param, *state)(grad, settings)
+        if param.size and is_whole(param):
+            return [launch]
+        return on_copies(partial(_run, name), (param, *state), grad, settings)
+
+    return plan
 
 
 def _run(name, *args):

@@ -33,7 +33,7 @@ from .norm import (
     rms_norm,
     rms_norm_backward,
 )
-from .optim import adagrad_, adam_, optimizer_state, planned, rmsprop_, sgd_
+from .optim import adagrad_, adam_, optimizer_state, planner, rmsprop_, sgd_
 from .pool import (
     avg_pool2d,
     avg_pool2d_backward,
@@ -55,7 +55,7 @@ from .softmax import (
 
 TAKES_STRIDES = {
     *("add", "attention", "attention_backward", "linear", "matmul", "optimizer_state"),
-    *("moments", "planned", "relu", "relu_backward", "sigmoid", "sigmoid_backward", "sum_axes"),
+    *("moments", "planner", "relu", "relu_backward", "sigmoid", "sigmoid_backward", "sum_axes"),
     *("sum_squares", "tanh_backward"),
 }
 
@@ -101,7 +101,7 @@ __all__ = [
     "optimizer_state",
     "philox",
     "philox4x32",
-    "planned",
+    "planner",
     "relu",
     "relu_backward",
     "rms_norm",

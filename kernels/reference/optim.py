@@ -102,19 +102,20 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
 STEPS = {step.__name__: step for step in (sgd_, adam_, rmsprop_, adagrad_)}
 
 
-def planned(name, *args):
-    """A step, "adam_" for example, as changes to be made later: `functools.partial` objects.
+def planner(name, param, *state):
+    """A function (gradient, settings) -> changes, which plans a step, "adam_" for example.
 
-    All that can fail happens now. A change either calls into C, and so cannot be interrupted by
-    the handler of a signal, or can be made twice. Here the step is made on copies.
+    `state` are the arrays beside the parameter, or None, and settings what the step takes after
+    them. Changes are `functools.partial` objects, to be called later; all that can fail happens
+    when they are planned. A change either calls into C, and so cannot be interrupted by the handler
+    of a signal, or can be made twice. Here the step is made on copies.
     """
-    return on_copies(STEPS[name], args)
+    return partial(on_copies, STEPS[name], (param, *state))
 
 
-def on_copies(step, args):
-    """Make a step on copies; returns the changes that write them where they belong."""
-    is_kept = [i != 1 and hasattr(a, "dtype") for i, a in enumerate(args)]  # 1 is the gradient
-    fresh = [a.copy() if kept else a for a, kept in zip(args, is_kept, strict=True)]
-    step(*fresh)
-    pairs = zip(args, fresh, is_kept, strict=True)
-    return [partial(a.__setitem__, ..., new) for a, new, kept in pairs if kept]
+def on_copies(step, arrays, grad, settings):
+    """Make a step on copies of arrays; returns the changes that write them where they belong."""
+    param, *state = (None if a is None else a.copy() for a in arrays)
+    step(param, grad, *state, *settings)
+    pairs = zip(arrays, (param, *state), strict=True)
+    return [partial(a.__setitem__, ..., new) for a, new in pairs if a is not None]

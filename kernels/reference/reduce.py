@@ -62,6 +62,7 @@ def sum_squares(x, axes):
 def steps_of(shape, axes):
     """The shapes (A, R, B) in which neighbouring axes are summed, and the shape of the result."""
     steps, kept, last = [], [], len(shape)
+    axes = range(last) if axes is None else axes
     after = 1
     while last:
         first = last - 1

@@ -17,11 +17,16 @@ def accumulate(found):
     `.grad` has its sum or none has: they are written by one call that runs no Python code.
     """
     with _accumulating:
-        sums = [_added_to(node.grad, grad) for node, grad in found.items()]
-        deque(map(setattr, found, repeat("grad"), sums), maxlen=0)
+        sums = []
+        for node, grad in found.items():
+            if type(grad) is not Tensor:
+                grad = wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
+            sums.append(grad if node.grad is None else node.grad + grad)
+        _run_through(map(setattr, found, repeat("grad"), sums))
 
 
 _accumulating = threading.RLock()
+_run_through = deque[None](maxlen=0).extend
 
 
 def _begin_again():
@@ -32,9 +37,3 @@ def _begin_again():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_again)
-
-
-def _added_to(before, grad):
-    if type(grad) is not Tensor:
-        grad = wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
-    return grad if before is None else before + grad

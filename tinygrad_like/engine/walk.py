@@ -392,9 +392,9 @@ def _itself(be, x):
 def sum_to(be, x, *, shape):
     """Sum `x` down to `shape`: the inverse of broadcasting, in the sense of gradients."""
     axes, count = _sum_axes(x.shape, tuple(shape))
-    if count <= FEW and not is_half(x.dtype):
-        return x.sum(axes).reshape(shape)
-    return narrow(be.k.sum_axes(wide(x), axes), x.dtype).reshape(shape)
+    if is_half(x.dtype):
+        return narrow(be.k.sum_axes(wide(x), axes), x.dtype).reshape(shape)
+    return (be.k.sum_axes(x, axes) if count > FEW else x.sum(axes)).reshape(shape)
 
 
 _sum_to = sum_to.record.forward  # of arrays, without the checks of a call

@@ -43,7 +43,8 @@ class Optimizer(ABC):
             twice, and if a setting is out of range.
     """
 
-    buffers: tuple[str, ...]  # the names of the arrays that are kept beside a parameter
+    kernel: str  # the name of the kernel that makes a step
+    buffers: tuple[str, ...]  # the names of the arrays that it takes beside a parameter
 
     def __init__(self, params, **settings):
         owner = type(self).__name__
@@ -73,8 +74,8 @@ class Optimizer(ABC):
         """The names of the buffers that a step needs with these settings."""
 
     @abstractmethod
-    def _update(self, plan, param, grad, buffers, steps, lr, group):
-        """`plan("adam_", param, ...)`: the step's kernel, on flat arrays, to be run later."""
+    def _settings(self, group, steps):
+        """What the kernel takes after the arrays: floats and booleans."""
 
     def step(self):
         """Update every parameter that has a gradient and requires one.
@@ -100,7 +101,8 @@ class Optimizer(ABC):
             if type(params) is not list or len(params) != len(slots):
                 self._match()
                 return self._plan(replaced)
-            lr, names = options["lr"], self._kept(options)
+            names = self._kept(options)
+            count = settings = None
             for i, (p, slot) in enumerate(zip(params, slots, strict=True)):
                 if p is not slot.param:
                     self._match()
@@ -110,17 +112,21 @@ class Optimizer(ABC):
                     continue
                 array = p._data
                 grad = node.grad._data if replaced is None else replaced[node]
+                steps = slot.steps + 1
+                if steps != count:
+                    count, settings = steps, self._settings(options, float(steps))
                 if array is not slot.array or names != slot.names:
-                    slot = slot.fitted(names)
-                    self._try(slot, options)
+                    slot = slot.fitted(self.kernel, self.buffers, names)
+                    self._try(slot, settings)
                     changes.append(partial(slots.__setitem__, i, slot))
                 if grad.dtype is not array.dtype or type(grad) is not type(array):
                     grad = states.converted(type(self).__name__, grad, p)
-                flat, steps = slot.flat, slot.steps + 1
-                param = array.ravel() if flat is None else flat
-                plan = slot.be.k.planned
-                changes += self._update(plan, param, grad.ravel(), slot.buffers, steps, lr, options)
-                if flat is None:
+                if slot.plan is not None:
+                    changes += slot.plan(grad.ravel(), settings)
+                else:
+                    param = array.ravel()
+                    plan = slot.be.k.planner(self.kernel, param, *slot.beside)
+                    changes += plan(grad.ravel(), settings)
                     changes.append(partial(array.__setitem__, ..., param.reshape(array.shape)))
                 version = p.version
                 stepped.append(slot)
@@ -131,11 +137,11 @@ class Optimizer(ABC):
         changes.append(partial(_all, map(list.__setitem__, versions, repeat(0), numbers)))
         return changes
 
-    def _try(self, slot, options):
+    def _try(self, slot, settings):
         """Run the kernel on no elements, so that no compiler runs later, between two parameters."""
         none = slot.array.ravel()[:0]
-        buffers = {name: buffer[:0] for name, buffer in slot.buffers.items()}
-        commit(self._update(slot.be.k.planned, none, none, buffers, 1, options["lr"], options))
+        beside = [None if a is None else a[:0] for a in slot.beside]
+        commit(slot.be.k.planner(self.kernel, none, *beside)(none, settings))
 
     def _options(self, k, group):
         """The settings of a group, checked if they are not those of the last step."""
@@ -271,6 +277,7 @@ class SGD(Optimizer):
     weight_decay param to the gradient g, here and in the others but AdamW.
     """
 
+    kernel = "sgd_"
     buffers = ("velocity",)
 
     def __init__(self, params, lr, *, momentum=0, nesterov=False, weight_decay=0):
@@ -281,27 +288,24 @@ class SGD(Optimizer):
     def _kept(self, group):
         return self.buffers if group["momentum"] else ()
 
-    def _update(self, plan, param, grad, buffers, steps, lr, group):
-        momentum, decay = group["momentum"], group["weight_decay"]
-        velocity = buffers["velocity"] if momentum else None
-        return plan("sgd_", param, grad, velocity, lr, momentum, group["nesterov"], decay)
+    def _settings(self, group, steps):
+        rates = float(group["lr"]), float(group["momentum"])
+        return *rates, bool(group["nesterov"]), float(group["weight_decay"])
 
 
 class _Adam(Optimizer):
     """What Adam and AdamW share: all but the way of the weight decay."""
 
+    kernel = "adam_"
     buffers = ("m", "v", "largest")
     decoupled: bool  # whether the weight decay shrinks the parameter, rather than add to g
 
     def _kept(self, group):
         return self.buffers if group["amsgrad"] else self.buffers[:2]
 
-    def _update(self, plan, param, grad, buffers, steps, lr, group):
-        largest = buffers["largest"] if group["amsgrad"] else None
-        m, v, eps, decay = buffers["m"], buffers["v"], group["eps"], group["weight_decay"]
-        b1, b2 = group["betas"]
-        rest = self.decoupled, steps
-        return plan("adam_", param, grad, m, v, largest, lr, b1, b2, eps, decay, *rest)
+    def _settings(self, group, steps):
+        rates = group["lr"], *group["betas"], group["eps"], group["weight_decay"]
+        return *map(float, rates), self.decoupled, steps
 
 
 class Adam(_Adam):
@@ -342,6 +346,7 @@ class RMSprop(Optimizer):
     With momentum, g / (sqrt(v) + eps) is accumulated as in SGD. Source: Hinton 2012, lecture 6.
     """
 
+    kernel = "rmsprop_"
     buffers = ("v", "velocity")
 
     def __init__(self, params, lr=1e-2, *, alpha=0.99, eps=1e-8, momentum=0, weight_decay=0):
@@ -352,15 +357,15 @@ class RMSprop(Optimizer):
     def _kept(self, group):
         return self.buffers if group["momentum"] else self.buffers[:1]
 
-    def _update(self, plan, param, grad, buffers, steps, lr, group):
-        velocity = buffers["velocity"] if group["momentum"] else None
-        rates = lr, group["alpha"], group["eps"], group["momentum"], group["weight_decay"]
-        return plan("rmsprop_", param, grad, buffers["v"], velocity, *rates)
+    def _settings(self, group, steps):
+        names = "lr", "alpha", "eps", "momentum", "weight_decay"
+        return tuple(float(group[name]) for name in names)
 
 
 class Adagrad(Optimizer):
     """s += g^2; param -= lr g / (sqrt(s) + eps). Source: Duchi, Hazan and Singer 2011."""
 
+    kernel = "adagrad_"
     buffers = ("s",)
 
     def __init__(self, params, lr=1e-2, *, eps=1e-10, weight_decay=0):
@@ -369,5 +374,5 @@ class Adagrad(Optimizer):
     def _kept(self, group):
         return self.buffers
 
-    def _update(self, plan, param, grad, buffers, steps, lr, group):
-        return plan("adagrad_", param, grad, buffers["s"], lr, group["eps"], group["weight_decay"])
+    def _settings(self, group, steps):
+        return tuple(float(group[name]) for name in ("lr", "eps", "weight_decay"))

@@ -20,20 +20,23 @@ class Slot:
     another slot. Only `steps` is ever changed.
     """
 
-    __slots__ = ("array", "be", "buffers", "flat", "names", "param", "steps")
+    __slots__ = ("array", "be", "beside", "buffers", "flat", "names", "param", "plan", "steps")
     array: Any  # the parameter's array that this fits; None before the first step
     be: Any  # its backend
     flat: Any  # a flat view of it; None if it has none
-    names: Any  # the buffers that it was made to have
+    names: Any  # the buffers that its step needs
+    beside: Any  # the arrays that the kernel takes beside the parameter, None for those not needed
+    plan: Any  # (gradient, settings) -> the changes of a step; None without a flat view
 
     def __init__(self, param, steps=0, buffers=None):
         self.param, self.steps, self.buffers = param, steps, buffers or {}
-        self.array = self.be = self.flat = self.names = None
+        self.array = self.be = self.flat = self.names = self.beside = self.plan = None
 
-    def fitted(self, names):
-        """A slot for the array that the parameter has now, with at least the buffers `names`.
+    def fitted(self, kernel, known, names):
+        """A slot for the array that the parameter has now, for a step that needs buffers `names`.
 
-        Buffers are brought to its device and dtype; those that are missing begin as zeros.
+        Of the buffers `known` to the kernel the others are None. Buffers are brought to the device
+        and the dtype of the array; those that are missing begin as zeros.
         """
         new = Slot(self.param, self.steps)
         new.names = names
@@ -50,6 +53,9 @@ class Slot:
             own = new.buffers[name] = be.k.optimizer_state(array, dtype)
             if old is not None:
                 own[:] = be.from_host(backend.of(old).to_host(old))
+        new.beside = [new.buffers[name] if name in names else None for name in known]
+        if new.flat is not None:
+            new.plan = be.k.planner(kernel, new.flat, *new.beside)
         return new
 
     def state(self):
