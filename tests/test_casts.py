@@ -207,3 +207,89 @@ def test_set_device_changes_nothing_if_refused():
     with pytest.raises(ValueError, match="device"):
         tg.set_device(None)
     assert tg.zeros(1).device == "cpu"
+
+
+# Complex numbers, and values that take other ways
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, np.uint8])
+def test_complex_numbers_do_not_become_real_ones(dtype, device):
+    z = Tensor(np.array([1 + 2j]), device=device)
+    for cast in (lambda: z.astype(dtype), lambda: z.to(dtype), lambda: Tensor(z, dtype=dtype)):
+        with pytest.raises(TypeError, match=r"complex128, but .* holds real numbers; take the"):
+            cast()
+    assert z.astype(bool).tolist() == [True]
+
+
+def test_a_complex_gradient_of_a_real_tensor_is_refused():
+    w = tg.ones(1, requires_grad=True)
+    with pytest.raises(TypeError, match="real numbers"):
+        (w * 2).backward(np.array([1 + 5j]))
+    assert w.grad is None
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_values_written_into_narrow_integers_do_not_wrap(device):
+    t = Tensor([1], dtype="int8", device=device)
+    with pytest.raises(ValueError, match=r"\[data\] 300 does not fit into int8"):
+        t.data = Tensor([300], device=device)
+    with pytest.raises(ValueError, match=r"\[scatter_add\] 300 does not fit into int8"):
+        tg.scatter_add(t, np.array([0]), Tensor([300], device=device))
+    assert t.tolist() == [1]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_range_of_fractions_keeps_its_step(device):
+    numbers = tg.arange(1000.0, 1001.0, 0.001, device=device)
+    assert (numbers.dtype, numbers.shape) == (np.float32, (1000,))
+    np.testing.assert_array_equal(numbers.numpy(), np.float32(1000 + 0.001 * np.arange(1000)))
+
+
+@pytest.mark.parametrize(
+    ("args", "options", "words"),
+    [
+        ((0, 5, 0.5), {"dtype": "int64"}, "step 0.5, expected integers for int64"),
+        ((0.5, 5), {"dtype": "int8"}, "start is 0.5"),
+        ((2**70, 2**70 + 2), {}, "beyond the integers of 64 bits"),
+        ((0, 1e5, 1e4), {"dtype": "float16"}, "90000.0 does not fit into float16"),
+        ((0, 300, 100), {"dtype": "int8"}, "200 does not fit into int8"),
+    ],
+)
+def test_a_range_that_its_dtype_cannot_hold_is_refused(args, options, words):
+    with pytest.raises(ValueError, match=words):
+        tg.arange(*args, **options)
+
+
+def test_one_hot_takes_dtypes_of_numbers_only():
+    with pytest.raises(TypeError, match="one_hot"):
+        tg.one_hot(Tensor([1]), 3, dtype=object)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_random_integers_lie_between_their_bounds_beyond_2_to_the_53(device):
+    low, high = 2**53 + 1, 2**53 + 3
+    assert {*tg.randint(low, high, 50, device=device).tolist()} == {low, low + 1}
+    wide = tg.randint(-(2**63), 2**63, 200, device=device).numpy()
+    assert wide.min() < -(2**61)
+    assert wide.max() > 2**61
+    assert len({*wide % 1024}) > 100
+    numbers = tg.randint(2**64 - 3, 2**64, 50, dtype="uint64", device=device)
+    assert {*numbers.tolist()} == {2**64 - 3, 2**64 - 2, 2**64 - 1}
+    with pytest.raises(ValueError, match="does not fit into float16"):
+        tg.randint(0, 10**6, 3, dtype="float16", device=device)
+
+
+def test_differences_of_integers_do_not_wrap_in_isclose():
+    a, b = Tensor([0, 254], dtype="uint8"), Tensor([255, 255], dtype="uint8")
+    assert tg.isclose(a, b, atol=2).tolist() == [False, True]
+    assert tg.isclose(Tensor([True]), Tensor([True])).tolist() == [True]
+
+
+def test_a_whole_number_beyond_2_to_the_53_pads():
+    assert tg.pad(Tensor([1]), 1, value=2**63 - 1).tolist() == [2**63 - 1, 1, 2**63 - 1]
+    for value in (2**63, 10**400):
+        with pytest.raises(ValueError, match="cannot hold"):
+            tg.pad(Tensor([1]), 1, value=value)
+    with pytest.raises(ValueError, match="cannot hold"):
+        tg.pad(Tensor([1.0]), 1, value=10**400)

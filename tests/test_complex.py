@@ -81,3 +81,24 @@ def test_complex_steps_still_check_analytic_functions():
     z = leaf(x + 0.5j)
     (g,) = gradients([tg.exp(z).sum()], [z])
     np.testing.assert_allclose(g.numpy(), np.exp(x + 0.5j))
+
+
+def test_spreads_and_norms_are_of_sizes():
+    z = np.array([[1 + 2j, -3j], [0.5, 2 - 1j]])
+    t = Tensor(z)
+    for ours, theirs in (
+        (tg.var(t), np.var(z)),
+        (t.std(axis=0), np.std(z, axis=0)),
+        (np.var(t, axis=1), np.var(z, axis=1)),
+        (tg.norm(t), np.linalg.norm(z)),
+        (tg.norm(t, 1, axis=1), np.linalg.norm(z, 1, axis=1)),
+        (tg.norm(t, 3, axis=0), np.linalg.norm(z, 3, axis=0)),
+    ):
+        assert ours.dtype == np.float64
+        np.testing.assert_allclose(ours.numpy(), theirs)
+
+
+def test_an_infinite_part_leaves_the_other_alone():
+    z = np.array([complex(1, np.inf), 2.0])
+    total = tg.sum(Tensor(z)).item()
+    assert (total.real, total.imag) == (3, np.inf)

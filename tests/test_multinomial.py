@@ -96,3 +96,8 @@ def test_errors(call, kind, text):
         call()
     assert str(caught.value).startswith("[multinomial] ")
     assert text in str(caught.value)
+
+
+def test_a_tiny_probability_goes_before_none():
+    for _ in range(20):
+        assert tg.multinomial(tg.Tensor(np.array([0.0, 1e-310, 0.0])), 1).tolist() == [1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinygrad_like as tg
-from tinygrad_like import Tensor
+from tinygrad_like import Tensor, losses
 
 try:
     import torch
@@ -169,3 +169,34 @@ def test_a_number_that_an_integer_dtype_cannot_hold_is_refused():
         Tensor([1], dtype=np.uint8) + 300
     with pytest.raises(ValueError, match=r"^\[multiply\] "):
         tg.ones(1) * 10**400
+
+
+# Gradients of half types
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_gradient_in_float16_that_is_a_sum_of_many_is_added_up_in_float32(create_graph, device):
+    w = Tensor(np.float16([0.0]), requires_grad=True, device=device)
+    y = w
+    for _ in range(2999):
+        y = y + w
+    y.backward(create_graph=create_graph)
+    assert w.grad.dtype == np.float16
+    assert w.grad.item() == 3000  # one after the other they stop at 2048
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_gradients_of_spreads_in_float16_keep_their_digits(name, device):
+    n = 200_000
+    x = Tensor(np.tile(np.float16([200, -200]), n // 2), requires_grad=True, device=device)
+    (getattr(x, name)() * 0.25).backward()
+    expected = 0.25 * (2 / n * 200 if name == "var" else 1 / n)
+    half = np.float16(expected)
+    assert abs(float(x.grad.numpy()[0]) - expected) <= np.spacing(half)
+
+
+def test_a_mean_over_a_batch_does_not_overflow_in_float16():
+    q, p = np.full((100_000, 1), -1, np.float16), np.ones((100_000, 1), np.float16)
+    assert losses.kl_divergence(Tensor(q), p, reduction="batchmean").item() == 1

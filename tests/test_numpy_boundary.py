@@ -362,3 +362,23 @@ def test_two_tensors_on_two_devices_are_refused():
     ):
         with pytest.raises(tg.DeviceError, match="bring them together"):
             call()
+
+
+def test_what_no_op_has_goes_to_numpy():
+    t = Tensor([3.0, 4.0])
+    assert np.pad(t, 1, mode="mean").tolist() == [3.5, 3, 4, 3.5]
+    assert np.pad(t, 1, constant_values=2).tolist() == [2, 3, 4, 2]
+    assert np.linalg.norm(t, 0) == 2
+    np.testing.assert_allclose(np.linalg.norm(t, -1), 12 / 7, rtol=1e-6)
+    assert np.maximum(t, [5.0, 1.0]).tolist() == [5, 4]
+    assert np.isclose(t, [3.0, 5.0]).tolist() == [True, False]
+    assert np.clip(t, [3.5, 0.0], 10).tolist() == [3.5, 4]
+    recorded = Tensor([3.0, 4.0], requires_grad=True)
+    for call in (
+        lambda: np.pad(recorded, 1, mode="mean"),
+        lambda: np.linalg.norm(recorded, 0),
+        lambda: np.maximum(recorded, [5.0, 1.0]),
+        lambda: np.clip(recorded, [3.5, 0.0], 10),
+    ):
+        with pytest.raises(TypeError, match="would lose the gradient"):
+            call()

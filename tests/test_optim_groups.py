@@ -241,3 +241,19 @@ def test_a_schedule_takes_a_group_that_was_added():
     schedule.step()
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 2.0]
     assert schedule.state_dict()["base_lrs"] == [1.0, 8.0]
+
+
+def test_a_step_uses_the_kernels_that_are_chosen_now(monkeypatch):
+    p = tg.ones(3, requires_grad=True)
+    optimizer = optim.SGD([p], 0.1)
+    p.sum().backward()
+    optimizer.step()
+    called = []
+    with tg.kernels("vendor"):
+        k = backend.CPU.k
+        planner = k.planner
+        monkeypatch.setattr(k, "planner", lambda *args: called.append(args[0]) or planner(*args))
+        optimizer.step()
+    assert called == ["sgd_", "sgd_"]  # for no elements, and for these
+    optimizer.step()
+    np.testing.assert_allclose(p.numpy(), 0.7, rtol=1e-6)

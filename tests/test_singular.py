@@ -183,3 +183,14 @@ def test_exponentials_of_float16_survive_numpy_raising(name):
         y = getattr(tg, name)(x)
         y.backward(tg.ones_like(y))
     assert np.isfinite(x.grad.numpy()).all()
+
+
+def test_what_does_not_depend_on_its_input_is_0_where_that_is_infinite():
+    assert tg.dropout(tg.Tensor([np.inf, 1.0]), 1.0).tolist() == [0, 0]
+    x = tg.Tensor([1.0, -1.0], requires_grad=True)
+    y = tg.Tensor([2.0, 2.0], requires_grad=True)
+    (tg.relu(x) * y).sum().backward(create_graph=True)
+    g = x.grad
+    x.zero_grad()
+    (g * tg.Tensor([np.inf, 1.0])).sum().backward()
+    assert x.grad.tolist() == [0, 0]

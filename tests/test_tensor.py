@@ -66,7 +66,6 @@ def test_a_tensor_of_a_tensor_has_neither_history_nor_gradient():
         (2**70, "numbers"),
         (np.ma.array([1.0, 2.0], mask=[0, 1]), "mask"),
     ],
-    ids=str,
 )
 def test_what_is_no_array_of_numbers_is_refused(data, match):
     with pytest.raises(TypeError, match=rf"\[Tensor\].*{match}"):

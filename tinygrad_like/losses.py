@@ -172,7 +172,7 @@ def kl_divergence(log_q, p, *, reduction="mean"):
     if reduction == "batchmean":
         if p.ndim == 0 or p.shape[0] == 0:
             raise ValueError(f"[{name}] there is no batch to average over (log_q: {log_q.shape})")
-        return sum(losses) / p.shape[0]
+        return mean(losses) * (losses.size / p.shape[0]) if losses.size else sum(losses)
     return _reduced(name, losses, reduction, "'mean', 'batchmean', 'sum' or 'none'")
 
 

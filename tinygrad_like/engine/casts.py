@@ -2,6 +2,7 @@
 
     floats to integers     NaN, infinities and what is out of range: ValueError
     integers to integers   what is out of range: ValueError
+    complex to real        TypeError, for the imaginary part would be lost
     numbers and lists      those beyond a floating dtype, too: Tensor([1e300]) would be inf
     floats to floats       arrays overflow to inf with NumPy's warning, as in NumPy
 
@@ -12,7 +13,15 @@ import numpy as np
 
 
 def check_cast(op, array, dtype):
-    """Raise ValueError if an array has values that an integer dtype cannot hold."""
+    """Raise ValueError if an array has values that an integer dtype cannot hold.
+
+    Raises TypeError for complex numbers and a real dtype.
+    """
+    if array.dtype.kind == "c" and dtype.kind not in "cb":
+        raise TypeError(
+            f"[{op}] got {array.dtype}, but {dtype} holds real numbers; take the real part, "
+            "x.data.real"
+        )
     if dtype.kind not in "iu" or array.dtype.kind not in "iufV" or not array.size:
         return
     if array.dtype.kind in "iu" and np.can_cast(array.dtype, dtype):

@@ -63,16 +63,17 @@ def composed(function):
     An argument that is no Tensor or array is named as in an op.
     """
     name = function.__name__
-    parameters = tuple(inspect.signature(function).parameters)
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
         except AttributeError as error:
-            _refuse_shapeless(name, parameters, args)
-            culprits = {n: v for n, v in kwargs.items() if v is error.obj}
-            _refuse_shapeless(name, culprits.keys(), culprits.values())
+            given, culprit = signature.bind(*args, **kwargs).arguments, error.obj
+            if culprit is None and args and not isinstance(args[0], str):
+                culprit = args[0]  # None is the backend of what is no array
+            _refuse_shapeless(name, given, culprit)
             raise
         except (ValueError, TypeError, IndexError) as error:
             text = str(error)
@@ -83,16 +84,14 @@ def composed(function):
     return call
 
 
-def _refuse_shapeless(name, parameters, args):
-    """Raise TypeError for the first argument, or member of a list of them, without a shape."""
-    for parameter, value in zip(parameters, args, strict=False):
-        if hasattr(value, "shape"):
-            continue
-        if isinstance(value, (list, tuple)) and parameter in ("xs", "operands"):
-            numbered = tuple(f"{parameter}[{i}]" for i in range(len(value)))
-            _refuse_shapeless(name, numbered, value)
-            continue
-        raise TypeError(_NO_ARRAY.format(name, parameter, describe(value))) from None
+def _refuse_shapeless(name, arguments, culprit):
+    """Raise TypeError if an argument, or a member of a list of them, is what had no shape."""
+    for parameter, value in arguments.items():
+        if value is culprit and not hasattr(value, "shape"):
+            raise TypeError(_NO_ARRAY.format(name, parameter, describe(value))) from None
+        if isinstance(value, (list, tuple)):
+            numbered = {f"{parameter}[{i}]": member for i, member in enumerate(value)}
+            _refuse_shapeless(name, numbered, culprit)
 
 
 _NO_ARRAY = (

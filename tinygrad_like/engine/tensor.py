@@ -128,6 +128,7 @@ class Tensor:
                 )
             if type(array) is not type(self._data):
                 array = new_array(array, self._data.dtype, self.device)
+            check_cast("data", array, self._data.dtype)
             self._data[...] = array  # views of this tensor see it too
         self.version[0] += 1
 
@@ -409,7 +410,7 @@ def new_array(data, dtype=None, device=None):
     dtype = asked.checked_dtype("Tensor", dtype or have.newbyteorder("="))
     if numbers:
         check_numbers("Tensor", data, dtype)
-    elif dtype.kind in "iu":
+    else:
         check_cast("Tensor", data, dtype)
     copy = home.xp.array(data, dtype=dtype, order="C")
     if copy.dtype is not dtype:  # an array out of a pickle has a dtype object to itself, and the

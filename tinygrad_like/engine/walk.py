@@ -41,6 +41,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     ordinary = not create_graph and targets is None
     grads: dict[Node, Any] = {}
     owned: set[Node] = set()  # whose gradient is an array of the walk's own
+    widened: set[Node] = set()  # of a half type, whose gradient is a sum in float32
     found = {}
     for node, g in seeds:
         grads[node] = _plus(grads[node], g) if node in grads else g
@@ -49,6 +50,8 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         g = gi = grads.pop(node, None)
         if g is None:
             continue
+        if widened and node in widened:
+            g = astype(g, dtype=node.dtype)
         if node.hooks is not None:
             g = _run_hooks(node, g)
             owned.discard(node)
@@ -80,6 +83,9 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                     grads[p] = gi
                     if p.plan is None and not create_graph and _is_fresh(plan, gi, g, gs):
                         owned.add(p)
+                elif gi.dtype.itemsize == 2:
+                    grads[p] = _plus(*(astype(x, dtype=np.float32) for x in (have, gi)))
+                    widened.add(p)
                 elif create_graph or p not in owned:
                     grads[p] = _plus(have, gi)
                     owned.add(p)
@@ -410,9 +416,10 @@ def broadcast_to(be, x, *, shape):
 def astype(be, x, *, dtype):
     """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`.
 
-    Raises ValueError for values that an integer dtype cannot hold: NaN, and what is out of range.
+    Raises ValueError for values that an integer dtype cannot hold: NaN, and what is out of range;
+    TypeError for complex numbers and a real dtype.
     """
     dtype = be.checked_dtype("astype", dtype)
-    if dtype.kind in "iu":
+    if dtype.kind in "iu" or x.dtype.kind == "c":
         check_cast("astype", x, dtype)
     return x.astype(dtype)

@@ -7,7 +7,7 @@ import math
 
 from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import check_choice, check_flag, check_number, in_single, op
-from tinygrad_like.ops.elementwise import add, erf, multiply, tanh, where
+from tinygrad_like.ops.elementwise import add, erf, multiply, tanh, where, zeros_of
 
 
 @op(floating=True, x=lambda g, out: g * out * (1 - out))
@@ -16,7 +16,7 @@ def sigmoid(be, x):
     return be.k.sigmoid(x)
 
 
-@op(g=lambda h, y: relu_backward(h, y), y=lambda h: h * 0)
+@op(g=lambda h, y: relu_backward(h, y), y=lambda h: zeros_of(h))
 def relu_backward(be, g, y):
     """The gradient of relu by its input, from its output y: g where y > 0, else 0."""
     return be.k.relu_backward(g, y)

@@ -106,6 +106,13 @@ def invert(be, x):
     return be.xp.invert(x)
 
 
+def _subtractable(x):
+    """A number or an array whose differences neither wrap around nor overflow."""
+    if not hasattr(x, "dtype"):
+        return x
+    return x.astype("float64") if x.dtype.kind in "biu" else wide(x)
+
+
 @op(any_dtype=True, numbers=with_numbers)
 def isclose(be, a, b, *, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Where |a - b| <= atol + rtol |b|, as booleans; infinities are close to their equals.
@@ -115,7 +122,7 @@ def isclose(be, a, b, *, rtol=1e-5, atol=1e-8, equal_nan=False):
     rtol = check_number("isclose", "rtol", rtol, 0, expected="a number of at least 0")
     atol = check_number("isclose", "atol", atol, 0, expected="a number of at least 0")
     equal_nan = check_flag("isclose", "equal_nan", equal_nan)
-    a, b = (wide(x) if hasattr(x, "dtype") else x for x in (a, b))
+    a, b = map(_subtractable, (a, b))
     finite = be.xp.isfinite(b)
     near = be.xp.abs(a - be.xp.where(finite, b, 0)) <= atol + rtol * be.xp.abs(b)
     close = be.xp.where(finite, near, a == b)

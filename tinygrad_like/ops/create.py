@@ -5,7 +5,16 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, check_number, composed, keep, mode, wrap
+from tinygrad_like.engine import (
+    GraphError,
+    Tensor,
+    backend_of,
+    check_number,
+    composed,
+    keep,
+    mode,
+    wrap,
+)
 from tinygrad_like.engine.casts import check_numbers
 
 FLOAT = np.float32
@@ -67,28 +76,39 @@ def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
     return made(filled, requires_grad)
 
 
+@composed
 def zeros_like(x, *, dtype=None, requires_grad=False):
     """Zeros of the shape, dtype and device of the tensor `x`."""
-    return zeros(x.shape, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad)
+    return zeros(
+        x.shape, dtype=dtype or x.dtype, device=backend_of(x).device, requires_grad=requires_grad
+    )
 
 
+@composed
 def ones_like(x, *, dtype=None, requires_grad=False):
     """Ones of the shape, dtype and device of the tensor `x`."""
-    return ones(x.shape, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad)
+    return ones(
+        x.shape, dtype=dtype or x.dtype, device=backend_of(x).device, requires_grad=requires_grad
+    )
 
 
+@composed
 def full_like(x, fill_value, *, dtype=None, requires_grad=False):
     """One value in the shape, dtype and device of the tensor `x`."""
     return full(
-        x.shape, fill_value, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad
+        x.shape,
+        fill_value,
+        dtype=dtype or x.dtype,
+        device=backend_of(x).device,
+        requires_grad=requires_grad,
     )
 
 
 def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=False):
     """The numbers of [start, stop) in steps of `step`: int64 for integers, else float32.
 
-    Raises TypeError for what is no number; ValueError for a step of 0, NaN, infinities, and ends
-    that the dtype cannot hold.
+    Raises TypeError for what is no number; ValueError for a step of 0, NaN, infinities, ends that
+    the dtype cannot hold, and fractions for an integer dtype.
     """
     if stop is None:
         start, stop = 0, start
@@ -96,15 +116,25 @@ def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=F
     start, stop, step = (_finite("arange", name, value) for name, value in given.items())
     if step == 0:
         raise ValueError("[arange] step is 0, expected another number")
-    if dtype is None and any(isinstance(v, float) for v in (start, stop, step)):
-        dtype = FLOAT
+    whole = all(float(v).is_integer() for v in (start, step))
+    if dtype is None:
+        floats = any(isinstance(v, float) for v in (start, stop, step))
+        dtype = FLOAT if floats else np.int64
     be = backend.get(device)
-    dtype = None if dtype is None else be.checked_dtype("arange", dtype)
+    dtype = be.checked_dtype("arange", dtype)
+    if not whole and dtype.kind in "iu":
+        raise ValueError(f"[arange] start is {start}, step {step}, expected integers for {dtype}")
     count = max(0, math.ceil((stop - start) / step))
     shape_of("arange", count)
-    if dtype is not None and dtype.kind in "iu" and count:
-        check_numbers("arange", np.array([start, start + (count - 1) * step]), dtype)
-    return made(be.xp.arange(start, stop, step, dtype=dtype), requires_grad)
+    ends = (start, start + (count - 1) * step) if count else ()
+    if any(isinstance(n, int) and not -(1 << 63) <= n < 1 << 63 for n in ends):
+        raise ValueError(f"[arange] {start} to {stop} goes beyond the integers of 64 bits")
+    check_numbers("arange", np.array(ends), dtype)
+    if dtype.kind in "iu":
+        start, step = int(start), int(step)
+        return made(be.xp.arange(start, start + count * step, step, dtype=dtype), requires_grad)
+    # NumPy's steps are rounded to the dtype, so that the numbers drift away from start + i step.
+    return made((start + step * be.xp.arange(count, dtype=np.float64)).astype(dtype), requires_grad)
 
 
 def _finite(op, name, value):

@@ -63,7 +63,7 @@ def divide(be, a, b):
     return a / b
 
 
-def _zeros(g):
+def zeros_of(g):
     """Zeros like a gradient, for what does not depend on its input, even where g is infinite."""
     zeros = backend_of(g).xp.zeros_like(g._data if type(g) is Tensor else g)
     return wrap(zeros) if type(g) is Tensor else zeros
@@ -72,7 +72,7 @@ def _zeros(g):
 def _power_of_base(g, a, b):
     """b a^(b-1), and 0 where b is 0, whatever a is: 0^-1 and infinity are kept out."""
     if isinstance(b, (int, float)):
-        return g * (b * a ** (b - 1)) if b else _zeros(g)
+        return g * (b * a ** (b - 1)) if b else zeros_of(g)
     flat = equal(b, 0)
     return where(flat, 0, g * b * where(flat, 1, a) ** where(flat, 1, b - 1))
 
@@ -82,7 +82,7 @@ def _power_of_exponent(g, a, b, out):
     if isinstance(a, (int, float)):
         if a and math.isfinite(a):
             return g * out * (math.log(a) if a > 0 else math.nan)
-        a = where(True, a, _zeros(g))
+        a = where(True, a, zeros_of(g))
     elif a.dtype.kind not in INEXACT:
         a = astype(a, dtype=g.dtype)
     at_zero = logical_or(equal(out, 0), logical_and(equal(a, 0), equal(b, 0)))
@@ -105,7 +105,7 @@ def _refuse_zero_divisor(op, a, b):
             raise ValueError(f"[{op}] integers are divided by 0; for inf and NaN use floats")
 
 
-@op(numbers=with_numbers, a=lambda g: _zeros(g), b=lambda g: _zeros(g))
+@op(numbers=with_numbers, a=lambda g: zeros_of(g), b=lambda g: zeros_of(g))
 def floor_divide(be, a, b):
     """a // b, rounded towards minus infinity. ValueError for integers divided by 0."""
     _refuse_zero_divisor("floor_divide", a, b)
@@ -131,25 +131,25 @@ def abs(be, x):
     return be.xp.abs(x)
 
 
-@op(x=lambda g: _zeros(g))
+@op(x=lambda g: zeros_of(g))
 def sign(be, x):
     """-1, 0 or 1."""
     return be.xp.sign(x)
 
 
-@op(x=lambda g: _zeros(g))
+@op(x=lambda g: zeros_of(g))
 def floor(be, x):
     """The largest integer not above x."""
     return be.xp.floor(x)
 
 
-@op(x=lambda g: _zeros(g))
+@op(x=lambda g: zeros_of(g))
 def ceil(be, x):
     """The smallest integer not below x."""
     return be.xp.ceil(x)
 
 
-@op(x=lambda g: _zeros(g))
+@op(x=lambda g: zeros_of(g))
 def round(be, x, *, decimals=0):
     """The nearest number of `decimals` decimals; halves go to the even one."""
     decimals = check_integer("round", "decimals", decimals)
@@ -201,7 +201,7 @@ def rsqrt(be, x):
     return 1 / be.xp.sqrt(x)
 
 
-@op(autocast=in_single, x=lambda g, x: g * 2 * x)
+@op(autocast=in_single, x=lambda g, x: g * (2 * x))
 def square(be, x):
     """x * x."""
     return x * x

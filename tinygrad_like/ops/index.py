@@ -6,6 +6,7 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 import numpy as np
 
 from tinygrad_like.engine import Tensor, backend_of, check_integer, composed, mode, op
+from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.places import add_at, host_array, may_repeat, raw_index
 from tinygrad_like.ops.shape import normal_axis, slice_at, stack, unbind
@@ -107,6 +108,7 @@ def scatter_add(x, indices, updates, axis=0):
         raise TypeError(
             f"[scatter_add] updates is {describe(updates)}, expected a Tensor or an array"
         )
+    check_cast("scatter_add", updates.data if isinstance(updates, Tensor) else updates, x.dtype)
     index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
     axis = normal_axis("scatter_add", axis, x.ndim)
     shape = index[axis].shape
@@ -174,6 +176,7 @@ def one_hot(labels, num_classes, *, dtype=np.float32):
     if labels.dtype.kind not in "iu":
         raise TypeError(f"[one_hot] labels have dtype {labels.dtype}, expected integers")
     check_labels("one_hot", "labels", labels, num_classes)
+    dtype = backend_of(labels).checked_dtype("one_hot", dtype)
     return _one_hot(labels, num_classes=num_classes, dtype=dtype)
 
 

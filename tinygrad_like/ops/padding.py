@@ -19,6 +19,9 @@ REPEATING: dict[str, Any] = {
     "circular": "wrap",
 }
 
+MODES = ("constant", *REPEATING)
+MOST = int(np.finfo(np.float64).max)
+
 
 def _pad_width(pad_width, ndim):
     """`1`, `(1, 2)` or one pair for each axis, as a pair of ints for each axis."""
@@ -37,6 +40,15 @@ def _pad_width(pad_width, ndim):
 
 def _check_value(value, dtype):
     """Raise unless numbers of this dtype can hold `value`: no fraction or range is lost."""
+    problem = f"[pad] value is {value!r}, which {dtype}, the dtype of x, cannot hold"
+    if isinstance(value, int):
+        low, high = (0, 1) if dtype.kind == "b" else (-MOST, MOST)
+        if dtype.kind in "iu":
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if not low <= value <= high:
+            raise ValueError(problem)
+        if dtype.kind in "biu":
+            return
     numbers = np.asarray(float(value) if isinstance(value, int) else value)
     if numbers.dtype.kind not in "biufc":
         raise TypeError(f"[pad] value is {value!r}, expected a number")
@@ -47,7 +59,7 @@ def _check_value(value, dtype):
         exact = dtype.kind in "biu"
         held = kept == numbers if exact else np.isfinite(kept) | ~np.isfinite(numbers)
     if not held.all():
-        raise ValueError(f"[pad] value is {value!r}, which {dtype}, the dtype of x, cannot hold")
+        raise ValueError(problem)
 
 
 @op(x=lambda g, x_shape, pad_width: _unpadded(g, x_shape, pad_width))
@@ -104,7 +116,7 @@ def pad(x, pad_width, mode="constant", value=0):
     array([2, 1, 0, 1, 2, 1])
     """
     widths = _pad_width(pad_width, x.ndim)
-    if check_choice("pad", "mode", mode, ("constant", *REPEATING)) == "constant":
+    if check_choice("pad", "mode", mode, MODES) == "constant":
         return _pad_constant(x, pad_width=widths, value=value)
     if type(value) is not int or value:
         raise ValueError(f"[pad] value is {value!r}, which mode {mode!r} does not use")

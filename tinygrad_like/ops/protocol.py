@@ -50,6 +50,7 @@ FUNCTIONS = """
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
     nonzero argwhere copy
 """.split()
+OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
 
 
@@ -61,10 +62,21 @@ def find(name):
 def _vector_norm(x, ord=None, axis=None, keepdims=False):
     """np.linalg.norm as far as it is a norm of vectors; there is no op for norms of matrices."""
     matrix = isinstance(axis, tuple) or (axis is None and x.ndim > 1)
-    if ord is not None and matrix:
+    ours = ord is None or (isinstance(ord, (int, float)) and (ord > 0 or ord == -np.inf))
+    if not ours or (ord is not None and matrix):
         options = {"ord": ord, "axis": axis, "keepdims": keepdims}
-        return _by_numpy(np.linalg.norm, "norm", "for matrices", (x,), options)
+        what = "for matrices" if matrix else f"with ord={ord!r}"
+        return _by_numpy(np.linalg.norm, "norm", what, (x,), options)
     return reduce.norm(x, 2 if ord is None else ord, axis, keepdims)
+
+
+def _pad(x, pad_width, mode="constant", value=0, **options):
+    """np.pad as far as there are modes of ours."""
+    if mode in padding.MODES and not options:
+        return padding.pad(x, pad_width, mode, value)
+    if mode == "constant":
+        options["constant_values"] = value
+    return _by_numpy(np.pad, "pad", f"with mode={mode!r}", (x, pad_width, mode), options)
 
 
 def _where(condition, *choices):
@@ -88,6 +100,7 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.linalg.cholesky: linalg.cholesky,
     np.linalg.slogdet: linalg.slogdet,
     np.linalg.norm: _vector_norm,
+    np.pad: _pad,
 }
 
 
@@ -172,14 +185,16 @@ def dlpack(x, **options):
 
 def array_ufunc(x, ufunc, method, *inputs, **options):
     """`np.exp(t)`, `array + t`; by NumPy, on the values, `array += t` and `np.add.reduce(t)`."""
-    if not options and method == "__call__" and ufunc in BY_UFUNC:
+    lists = any(isinstance(x, (list, tuple)) for x in inputs)
+    if not options and method == "__call__" and ufunc in BY_UFUNC and not lists:
         return BY_UFUNC[ufunc](*inputs)
     name = ufunc.__name__
     if method == "at" and isinstance(inputs[0], Tensor):  # NumPy would write into its values
         raise TypeError(f"[{name}.at] cannot write into a Tensor; use tg.scatter_add")
     if method != "__call__":
         return _by_numpy(getattr(ufunc, method), f"{name}.{method}", "", inputs, options)
-    what = f"with {', '.join(options)}=" if ufunc in BY_UFUNC else ""
+    what = f"with {', '.join(options)}=" if ufunc in BY_UFUNC and options else ""
+    what = "with a list" if lists else what
     return _by_numpy(ufunc, name, what, inputs, options)
 
 
@@ -191,8 +206,10 @@ def array_function(x, function, types, args, options):
     in_place, by_name = args, options
     if signature is not None:
         in_place, by_name = _by_name(signature, args, options)
-    if not by_name.keys() <= _names(op):
-        what = f"with {', '.join(by_name.keys() - _names(op))}="
+    unknown = by_name.keys() - _names(op)
+    lists = [n for n in OPERANDS & by_name.keys() if isinstance(by_name[n], (list, tuple))]
+    if unknown or lists:
+        what = f"with {', '.join(unknown)}=" if unknown else f"with a list as {lists[0]}"
         return _by_numpy(function, function.__name__, what, args, options)
     return op(*in_place, **by_name)
 

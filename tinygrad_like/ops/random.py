@@ -8,9 +8,10 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT, wide_dtype
+from tinygrad_like.backend import FLOATING, INEXACT, holds, wide_dtype
 from tinygrad_like.engine import (
     Tensor,
+    backend_of,
     check_flag,
     check_integer,
     check_number,
@@ -18,6 +19,7 @@ from tinygrad_like.engine import (
     op,
 )
 from tinygrad_like.ops.create import FLOAT, made, shape_of
+from tinygrad_like.ops.elementwise import where
 
 
 def _draw(kernel, name, shape, dtype, device, requires_grad):
@@ -52,21 +54,51 @@ def randint(low, high, shape, *, dtype=np.int64, device=None):
     if high <= low:
         raise ValueError(f"[randint] high is {high}, expected more than low, {low}")
     dtype = backend.get(device).checked_dtype("randint", dtype)
-    if dtype.kind in "iu" and not np.iinfo(dtype).min <= low < high <= np.iinfo(dtype).max + 1:
+    least, most = (-(1 << 63), 1 << 64) if dtype.kind not in "iu" else _limits(dtype)
+    holds_all = low >= least and high <= most and (low >= 0 or high <= 1 << 63)
+    if not holds_all or not all(holds(dtype, n, exactly=False) for n in (low, high - 1)):
         raise ValueError(f"[randint] {low} to {high - 1} does not fit into {dtype}")
-    shape = shape_of("randint", shape)
-    uniform = rand(shape, dtype=np.float64, device=device).data
-    return Tensor(low + uniform * (high - low) // 1, dtype=dtype, device=device)
+    numbers = _below(high - low, shape_of("randint", shape), device)
+    numbers += np.uint64(low % (1 << 64))  # modulo 2^64, which two's complement undoes
+    numbers = numbers if high > 1 << 63 else numbers.view(np.int64)
+    return Tensor(numbers, dtype=dtype, device=device)
 
 
+def _limits(dtype):
+    info = np.iinfo(dtype)
+    return info.min, info.max + 1
+
+
+def _below(span, shape, device):
+    """A raw array of uint64, all of the numbers below `span` equally likely."""
+    if span <= 1 << 53:
+        uniform = rand(shape, dtype=np.float64, device=device).data
+        return backend.get(device).xp.asarray(uniform * span // 1, np.uint64)
+    numbers = np.full(shape, span - 1, np.uint64)  # drawn anew until all of them are below
+    missing = np.ones(shape, bool)
+    mask = np.uint64((1 << (span - 1).bit_length()) - 1)
+    while count := np.count_nonzero(missing):
+        halves = rand(2, count, dtype=np.float64, device="cpu").data * (1 << 32)
+        high, low = halves.astype(np.uint64)
+        numbers[missing] = (high << np.uint64(32) | low) & mask
+        missing = numbers > np.uint64(span - 1)
+    return backend.get(device).from_host(numbers)
+
+
+@composed
 def rand_like(x, *, dtype=None, requires_grad=False):
     """`rand` in the shape, dtype and device of the tensor `x`."""
-    return rand(x.shape, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad)
+    return rand(
+        x.shape, dtype=dtype or x.dtype, device=backend_of(x).device, requires_grad=requires_grad
+    )
 
 
+@composed
 def randn_like(x, *, dtype=None, requires_grad=False):
     """`randn` in the shape, dtype and device of the tensor `x`."""
-    return randn(x.shape, dtype=dtype or x.dtype, device=x.device, requires_grad=requires_grad)
+    return randn(
+        x.shape, dtype=dtype or x.dtype, device=backend_of(x).device, requires_grad=requires_grad
+    )
 
 
 def permutation(n):
@@ -135,7 +167,8 @@ def _draw_again(p, count):
 def _draw_once(p, count):
     """(..., n) probabilities -> (..., count) different indices: who waits least, at rate p."""
     uniform = rand(p.shape, dtype=np.float64, device="cpu").data
-    waits = np.where(p > 0, -np.log1p(-uniform) / np.where(p > 0, p, 1), math.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        waits = np.log(-np.log1p(-uniform)) - np.log(p)  # as logarithms: a tiny p would overflow
     return np.argsort(waits, axis=-1, kind="stable")[..., :count]
 
 
@@ -159,8 +192,8 @@ def dropout(x, p=0.5, *, training=True):
         raise TypeError(f"[dropout] x has dtype {x.dtype}, expected a floating one")
     if not training or p == 0:
         return x
-    if p == 1:
-        return x * 0
+    if p == 1:  # a product with 0 would be NaN where x is infinite
+        return where(False, x, 0)
     be = backend.of(x.data if isinstance(x, Tensor) else x)
     seed, offset = backend.GENERATOR.reserve(be.k.blocks(x.size))
     return _dropout(x, p=p, seed=seed, offset=offset)

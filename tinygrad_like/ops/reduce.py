@@ -24,13 +24,15 @@ FEW = 16  # numbers that may be added up one after the other: no more than NumPy
 def reduction_of(name, shape, axis):
     """(the axes, the shape that keeps them as 1, how many elements are reduced to one, whether
     NumPy adds them up in pairs if the array is C-contiguous)."""
-    try:
+    if axis is None or type(axis) is int or (type(axis) is tuple and {*map(type, axis)} <= INTEGER):
         return _known_reduction(name, shape, axis)
-    except TypeError:  # a list, which cannot be remembered, or what is no axis
-        return _known_reduction.__wrapped__(name, shape, axis)
+    return _known_reduction.__wrapped__(name, shape, axis)
 
 
-@functools.lru_cache(1024, typed=True)  # an axis of 1.0 is none
+INTEGER = {int}  # 1.0 equals 1, so that a cache would take it for an axis
+
+
+@functools.lru_cache(1024)
 def _known_reduction(name, shape, axis):
     axes = normal_axes(name, axis, len(shape))
     kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
@@ -88,7 +90,9 @@ def total_of(be, x, reduction, keepdims):
         return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum, which begins in Python
     if x.dtype.kind == "c":
         real, imaginary = (total_of(be, part, reduction, keepdims) for part in (x.real, x.imag))
-        return real + 1j * imaginary
+        y = be.xp.empty(real.shape, x.dtype)  # real + 1j * inf would have a real part of NaN
+        y.real, y.imag = real, imaginary
+        return y
     if x.dtype.kind in "biu":
         return x.sum(axes, keepdims=keepdims)
     y = be.k.sum_axes(wide(x), axes)
@@ -130,7 +134,11 @@ def _variance(name, be, x, axis, keepdims, ddof):
     dtype = x.dtype
     if dtype.kind in "biu":
         x, dtype = _above_least(be, x, axes), np.dtype(np.float32)
-    y = be.k.moments(wide(x), axes)[1] / n
+    if dtype.kind == "c":  # |z - mean|^2
+        dtype = x.real.dtype
+        y = (be.k.moments(x.real, axes)[1] + be.k.moments(x.imag, axes)[1]) / n
+    else:
+        y = be.k.moments(wide(x), axes)[1] / n
     return y.reshape(kept) if keepdims else y, dtype
 
 
@@ -143,15 +151,20 @@ def _above_least(be, x, axes):
     return (x.astype(np.uint64) - least.astype(np.uint64)).astype(np.float64)
 
 
+def _single(x):
+    """x, half types as float32: they may not hold a count, nor a share of a sum."""
+    return astype(x, dtype=np.float32) if is_half(x.dtype) else x
+
+
 def _centred(x, axis):
     """x less its mean; half types in float32."""
-    x = astype(x, dtype=np.float32) if is_half(x.dtype) else x
+    x = _single(x)
     return x - mean(x, axis=axis, keepdims=True)
 
 
 def _var_rule(g, x, axis, ddof):
     factor = 2 / _degrees("var", x, axis, ddof)[2]
-    return spread_over(g * factor, x.shape, axis) * _centred(x, axis)
+    return spread_over(_single(g) * factor, x.shape, axis) * _centred(x, axis)
 
 
 @op(autocast=in_single, x=_var_rule)
@@ -177,8 +190,8 @@ def _direction(be, x, norm):
 
 def _std_rule(g, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
-    centred = astype(_centred(x, axis), dtype=x.dtype)
-    return spread_over(_divided(g, n), x.shape, axis) * _direction(centred, reshape(out, kept))
+    direction = _direction(_centred(x, axis), _single(reshape(out, kept)))
+    return spread_over(_divided(_single(g), n), x.shape, axis) * direction
 
 
 @op(autocast=in_single, x=_std_rule)
@@ -192,8 +205,7 @@ def _extreme_rule(g, x, out, axis):
     """The gradient for the elements equal to the extreme, in equal shares; to NaN if that is it."""
     kept, dtype = reduction_of("reduce", x.shape, axis)[1], g.dtype
     ties = logical_or(equal(x, reshape(out, kept)), not_equal(x, x))
-    if is_half(dtype):  # which may not hold the count
-        g = astype(g, dtype=np.float32)
+    g = _single(g)
     count = sum(astype(ties, dtype=g.dtype), axis=axis, keepdims=True)
     return astype(where(ties, reshape(g, kept) / count, 0), dtype=dtype)
 
@@ -261,6 +273,7 @@ def _norm_rule(g, x, out, axis):
 @op(autocast=in_single, x=_norm_rule)
 def _norm(be, x, *, axis=None, keepdims=False):
     axes, kept, _, _ = reduction_of("norm", x.shape, axis)
+    x = be.xp.abs(x) if x.dtype.kind == "c" else x
     dtype = np.dtype(np.float32) if x.dtype.kind in "biu" else x.dtype
     x = x.astype(np.float64) if x.dtype.kind in "biu" else wide(x)
     squares = be.k.sum_squares(x, axes).reshape(kept)  # in float64, which holds float32's
@@ -283,6 +296,7 @@ def _norm_of_order_rule(g, x, out, axis, p):
 @op(autocast=in_single, x=_norm_of_order_rule)
 def _norm_of_order(be, x, *, p, axis=None, keepdims=False):
     axes, kept, _, _ = reduction_of("norm", x.shape, axis)
+    x = be.xp.abs(x) if x.dtype.kind == "c" else x
     dtype = np.dtype(np.float32) if x.dtype.kind in "biu" else x.dtype
     size = be.xp.abs(wide(x)).astype(np.float64)
     peak = size.max(axis=axes, keepdims=True, initial=0)

@@ -198,7 +198,8 @@ def _split(be, x, *, stops, axis):
 
 @op(several=True, view=True, x=lambda g, axis: stack(g, axis))
 def _unbind(be, x, *, axis):
-    return tuple(be.xp.moveaxis(x, axis, 0)[i, ...] for i in range(x.shape[axis]))
+    slices = be.xp.moveaxis(x, axis, 0)
+    return tuple(slices[i, ...] for i in range(len(slices)))
 
 
 @composed

@@ -115,7 +115,7 @@ class Optimizer(ABC):
                 steps = slot.steps + 1
                 if steps != count:
                     count, settings = steps, self._settings(options, float(steps))
-                if array is not slot.array or names != slot.names:
+                if array is not slot.array or names != slot.names or slot.be.k is not slot.k:
                     slot = slot.fitted(self.kernel, self.buffers, names)
                     self._try(slot, settings)
                     changes.append(partial(slots.__setitem__, i, slot))

@@ -20,9 +20,12 @@ class Slot:
     another slot. Only `steps` is ever changed.
     """
 
-    __slots__ = ("array", "be", "beside", "buffers", "flat", "names", "param", "plan", "steps")
+    __slots__ = (
+        *("array", "be", "beside", "buffers", "flat", "k", "names", "param", "plan", "steps"),
+    )
     array: Any  # the parameter's array that this fits; None before the first step
     be: Any  # its backend
+    k: Any  # the kernels that the backend had then, see tg.kernels
     flat: Any  # a flat view of it; None if it has none
     names: Any  # the buffers that its step needs
     beside: Any  # the arrays that the kernel takes beside the parameter, None for those not needed
@@ -30,7 +33,7 @@ class Slot:
 
     def __init__(self, param, steps=0, buffers=None):
         self.param, self.steps, self.buffers = param, steps, buffers or {}
-        self.array = self.be = self.flat = self.names = self.beside = self.plan = None
+        self.array = self.be = self.k = self.flat = self.names = self.beside = self.plan = None
 
     def fitted(self, kernel, known, names):
         """A slot for the array that the parameter has now, for a step that needs buffers `names`.
@@ -42,6 +45,7 @@ class Slot:
         new.names = names
         array = new.array = self.param._data
         be = new.be = backend.of(array)
+        new.k = be.k
         new.flat = array.reshape(-1) if array.flags.c_contiguous else None
         dtype = wide_dtype(array.dtype)
         fits = self.array is not None and self.be is be
