@@ -11,6 +11,8 @@ Fractions are cut off, as in NumPy and PyTorch.
 
 import numpy as np
 
+MODEST = 65504.0  # the largest number of float16: below it all floating dtypes are finite
+
 
 def check_cast(op, array, dtype):
     """Raise ValueError if an array has values that an integer dtype cannot hold.
@@ -43,6 +45,8 @@ def check_numbers(op, array, dtype):
     if dtype.kind not in "fV" or array.dtype.kind not in "iuf" or dtype == array.dtype:
         return
     if dtype.kind == "f" and type(array) is np.ndarray:
+        if array.ndim == 0 and -MODEST < array.item() < MODEST:
+            return  # without the two microseconds of what follows
         try:
             with np.errstate(all="ignore", over="raise"):
                 array.astype(dtype)

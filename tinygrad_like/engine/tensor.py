@@ -410,7 +410,7 @@ def new_array(data, dtype=None, device=None):
     dtype = asked.checked_dtype("Tensor", dtype or have.newbyteorder("="))
     if numbers:
         check_numbers("Tensor", data, dtype)
-    else:
+    elif dtype is not have:
         check_cast("Tensor", data, dtype)
     copy = home.xp.array(data, dtype=dtype, order="C")
     if copy.dtype is not dtype:  # an array out of a pickle has a dtype object to itself, and the
