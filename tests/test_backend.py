@@ -102,7 +102,7 @@ def test_threads_are_limited_and_refused_below_one():
 
     before = threads.num_threads()
     try:
-        for n in (1, 3):
+        for n in (1, np.int64(2), 3):
             tg.set_num_threads(n)
             assert threads.num_threads() == n
             assert blas_threads("numpy.libs") in ({n}, set())

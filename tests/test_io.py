@@ -10,7 +10,7 @@ from io import FileIO
 import numpy as np
 import pytest
 
-from tinygrad_like import io
+from tinygrad_like import files, io
 
 ARRAYS = {
     "float32": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3),
@@ -217,21 +217,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(path, monkeypatch):
             super().write(content[:10])
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(io, "open", FullDisk, raising=False)
+    monkeypatch.setattr(files, "open", FullDisk, raising=False)
     with pytest.raises(OSError, match="No space left"):
         io.save(path, {"a": np.zeros(1000)})
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == [path.name]
 
 
-@pytest.mark.skipif(io.fcntl is None, reason="Windows has no locks of this kind")
+@pytest.mark.skipif(files.fcntl is None, reason="Windows has no locks of this kind")
 def test_save_removes_what_a_killed_save_left_and_nothing_else(path):
     stale, written = (f"{path.name}.{token}.tmp" for token in ("0123abcd", "89abcdef"))
     others = [f"{path.name}.notes.tmp", f"other-{stale}", f"{stale}.bak"]
     for name in (stale, written, *others):
         path.with_name(name).write_bytes(b"begun")
     with path.with_name(written).open("rb") as file:
-        io.fcntl.flock(file, io.fcntl.LOCK_EX)  # as a process has it that is writing
+        files.fcntl.flock(file, files.fcntl.LOCK_EX)  # as a process has it that is writing
         io.save(path, {"a": 1})
         assert sorted(os.listdir(path.parent)) == sorted([path.name, written, *others])
     io.save(path, {"a": 2})

@@ -130,3 +130,75 @@ def test_progress_may_not_take_the_name_of_a_state(path, name):
     with pytest.raises(ValueError, match=rf"has the names of other states: \['{name}'\]"):
         Run(path).checkpoint.save(**{name: 1})
     assert not path.exists()
+
+
+def test_settings_may_be_numpy_s_numbers(path):
+    """And are then Python's, as the file gives them back."""
+    settings = {"lr": np.float64(1e-3), "n": [np.int64(3), (np.bool_(True), {"a": np.float32(2)})]}
+    run = Run(path, **settings, name=np.str_("run"), none=None)
+    run.checkpoint.save(epoch=2)
+    assert run.checkpoint.load() == {"epoch": 2}
+    kept = tg.io.load(path)["settings"]
+    assert kept["lr"] == 1e-3
+    assert type(kept["lr"]) is float
+    assert kept["n"] == [3, (True, {"a": 2})]
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (np.ones(2), r"settings\['a'\] is \(2,\)"),
+        ([np.array(1.0)], r"settings\['a'\]\[0\] is \(\)"),
+        ({"b": (1, tg.ones(2))}, r"settings\['a'\]\['b'\]\[1\] is \(2,\)"),
+        (np.complex64(1), r"settings\['a'\] is a complex"),
+        (len, r"settings\['a'\] is a builtin_function_or_method"),
+    ],
+)
+def test_settings_that_a_file_cannot_give_back_are_refused(path, value, what):
+    with pytest.raises(TypeError, match=rf"^\[Checkpoint\] {what}, expected a number, a bool"):
+        Run(path, a=value)
+
+
+class Late:
+    """A part of the user's, whose load fails after all others."""
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        raise KeyboardInterrupt
+
+
+def test_a_load_that_fails_leaves_a_running_loop_and_versions_alone(path):
+    run = Run(path)
+    run.checkpoint.save()
+    parts = {**run.parts, "scaler": tg.optim.GradScaler(), "late": Late()}
+    tg.io.save(path, tg.io.load(path) | {"scaler": parts["scaler"].state_dict(), "late": {}})
+    checkpoint = tg.io.Checkpoint(path, SETTINGS, **parts)
+    batches = iter(parts["loader"])
+    next(batches)
+    parts["scaler"].scale(run.model(np.ones((4, 2), np.float32)).sum()).backward()
+    parts["scaler"].unscale(parts["optimizer"])
+    versions = [p.version[0] for p in run.model.parameters()]
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.load()
+    assert [p.version[0] for p in run.model.parameters()] == versions
+    with pytest.raises(ValueError, match="unscaled already"):
+        parts["scaler"].unscale(parts["optimizer"])
+    next(batches)
+    assert parts["loader"].state_dict()["batch"] == 2
+    list(parts["loader"])  # the loop was still the newest: this one is the next epoch
+    assert parts["loader"].epoch == 2
+
+
+def test_a_part_with_a_load_of_its_own_is_loaded_by_it(path):
+    class Model(nn.Dense):
+        def load_state_dict(self, state, strict=True):
+            calls.append(sorted(state))
+            return super().load_state_dict(state, strict)
+
+    calls = []
+    checkpoint = tg.io.Checkpoint(path, {}, model=Model(2, 3))
+    checkpoint.save()
+    checkpoint.load()
+    assert calls == [["bias", "weight"]]

@@ -87,6 +87,17 @@ def test_a_file_that_says_it_is_torchs_is_believed(tmp_path):
 def test_the_note_of_a_layout_cannot_be_altered(tmp_path):
     path = tmp_path / "a.safetensors"
     tg.io.save(path, to_torch(nn.Dense(3, 3)))
-    path.write_bytes(path.read_bytes().replace(b'layout\\": \\"pt', b'layout\\": \\"qt'))
+    path.write_bytes(path.read_bytes().replace(b'/layout\\": [\\"pt', b'/layout\\": [\\"qt'))
     with pytest.raises(tg.io.FileError, match="altered"):
         tg.io.load(path)
+
+
+def test_a_layout_is_kept_wherever_the_state_stands(tmp_path):
+    ours, path = nn.Dense(3, 3), tmp_path / "a.safetensors"
+    tg.io.save(path, {"t": to_torch(ours), "several": [{"u": (to_torch(ours), 2)}]})
+    found = tg.io.load(path)
+    refused(nn.Dense(3, 3), found["t"], "has PyTorch's layout")
+    refused(nn.Dense(3, 3), found["several"][0]["u"][0], "has PyTorch's layout")
+    assert type(found["several"][0]) is dict
+    tg.io.save(tmp_path / "b.safetensors", found)
+    assert path.read_bytes() == (tmp_path / "b.safetensors").read_bytes()

@@ -368,8 +368,9 @@ def set_num_threads(n):
 
     Raises ValueError if `n` is not a positive integer.
     """
-    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+    if not _is_word(n) or n < 1:
         raise ValueError(f"[set_num_threads] n is {n!r}, expected a positive integer")
+    n = int(n)
     import threadpoolctl
 
     importlib.import_module("tinygrad_like.kernels.cpu.threads").set_num_threads(n)
@@ -381,6 +382,16 @@ def set_num_threads(n):
 def _is_word(n):
     """Whether `n` is an integer of 64 bits, without a sign; a boolean is none."""
     return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and 0 <= n < 1 << 64
+
+
+def check_rng_state(state):
+    """Raise ValueError for what `get_rng_state` cannot have given."""
+    valid = isinstance(state, dict) and state.keys() == {"seed", "counter"}
+    if not valid or not all(_is_word(n) for n in state.values()):
+        raise ValueError(
+            f"[set_rng_state] state is {state!r}, expected what get_rng_state gives: "
+            '{"seed": ..., "counter": ...}, integers from 0 to 2**64 - 1'
+        )
 
 
 class Generator:
@@ -401,12 +412,7 @@ class Generator:
 
     def restore(self, state):
         """Go on from a state that `state()` gave; ValueError, changing nothing, for another."""
-        valid = isinstance(state, dict) and state.keys() == {"seed", "counter"}
-        if not valid or not all(_is_word(n) for n in state.values()):
-            raise ValueError(
-                f"[set_rng_state] state is {state!r}, expected what get_rng_state gives: "
-                '{"seed": ..., "counter": ...}, integers from 0 to 2**64 - 1'
-            )
+        check_rng_state(state)
         with self._lock:
             self._seed, self._counter = int(state["seed"]), int(state["counter"])
 

@@ -4,69 +4,41 @@
 
 The format is safetensors. An array is a tensor, named by its keys joined with "/"; the tree of
 dicts, lists and settings is JSON in the file's metadata, where `{"/array": name}` stands for an
-array and `{"/tuple": [...]}` for a tuple (keys hold no "/", so nothing else can look like these).
+array, `{"/tuple": [...]}` for a tuple and `{"/layout": [layout, {...}]}` for a State (keys hold no
+"/", so nothing else can look like these).
 A CRC32 over all metadata, names, types, shapes and values tells an altered file.
 """
 
 import copy
-import glob
 import json
 import os
-import secrets
-import shutil
 import time
 import zlib
-from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from tinygrad_like import backend
+from tinygrad_like import backend, files
 from tinygrad_like.engine import commit
-
-fcntl: Any
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
-# safetensors' names of the types that are saved and loaded, and NumPy's.
-DTYPES = {
-    "BOOL": "bool",
-    "U8": "uint8",
-    "U16": "uint16",
-    "U32": "uint32",
-    "U64": "uint64",
-    "I8": "int8",
-    "I16": "int16",
-    "I32": "int32",
-    "I64": "int64",
-    "F16": "float16",
-    "BF16": "bfloat16",  # which NumPy lacks: loaded as float32, which holds the same values
-    "F32": "float32",
-    "F64": "float64",
-}
+from tinygrad_like.engine.errors import describe
+from tinygrad_like.files import DTYPES, FileError
 
 # One key, since safetensors writes several in an order of its own: equal states, equal files.
 METADATA = "tinygrad_like"
-ARRAY, TUPLE = "/array", "/tuple"
+ARRAY, TUPLE, LAYOUT = "/array", "/tuple", "/layout"
+LAYOUTS = "pt", "unknown"
 
 
 class State(dict):
     """A dict of arrays that may have another library's layout: of a file that `save` did not write.
 
     `layout` is "pt" for PyTorch's, "unknown" for a file that does not say (PyTorch's most often do
-    not). `dict(state)` is without it.
+    not). A file keeps it, wherever the State stands in it; `dict(state)` is without it.
     """
 
     def __init__(self, arrays, layout):
         super().__init__(arrays)
         self.layout = layout
-
-
-class FileError(ValueError):
-    """A file that cannot be loaded as it is: truncated, altered or of another format."""
 
 
 def save(path, state):
@@ -93,10 +65,8 @@ def save(path, state):
         tree = _encode(state, (), arrays)
     except RecursionError:
         raise ValueError("[save] state is nested too deeply, or holds itself") from None
-    layout = state.layout if isinstance(state, State) else None
-    metadata = {"tree": tree} if layout is None else {"tree": tree, "layout": layout}
-    metadata["crc32"] = _checksum(tree if layout is None else [tree, layout], arrays)
-    _write(path, to_bytes(arrays, {METADATA: json.dumps(metadata)}))
+    metadata = {"tree": tree, "crc32": _checksum(tree, arrays)}
+    files.write(path, to_bytes(arrays, {METADATA: json.dumps(metadata)}))
 
 
 def load(path):
@@ -111,27 +81,27 @@ def load(path):
     7
     """
     path = _checked_path("load", path)
-    metadata, arrays, brief = _read(path)
+    metadata, arrays, bfloat16 = files.read(path)
     if METADATA not in metadata:
         if any(text.startswith('{"tree"') for text in metadata.values()):
             raise _altered(path, f"the name of its metadata is not {METADATA!r}")
-        arrays, layout = _widened(arrays, brief), metadata.get("format", "unknown")
-        return State(arrays, layout) if layout in ("pt", "unknown") else arrays
+        arrays, layout = files.widened(arrays, bfloat16), metadata.get("format", "unknown")
+        return State(arrays, layout) if layout in LAYOUTS else arrays
     try:
         ours = json.loads(metadata[METADATA])
-        tree, checksum, layout = ours["tree"], ours["crc32"], ours.get("layout")
-        found = _checksum(tree if layout is None else [tree, layout], arrays, brief)
+        tree, checksum = ours["tree"], ours["crc32"]
+        found = _checksum(tree, arrays, bfloat16)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _altered(path, "its metadata cannot be read") from None
     if checksum != found:
         raise _altered(path, f"its CRC32 is {found}, expected {checksum}")
     try:
-        state = _decode(tree, _widened(arrays, brief))
-    except (LookupError, TypeError, RecursionError):
+        state = _decode(tree, files.widened(arrays, bfloat16))
+    except (LookupError, TypeError, ValueError, RecursionError):
         raise _altered(path, "its metadata names what is not there") from None
-    if not isinstance(state, dict) or layout not in (None, "pt", "unknown"):
-        raise _altered(path, "it holds no dict, or a dict of a layout that nobody writes")
-    return state if layout is None else State(state, layout)
+    if not isinstance(state, dict):
+        raise _altered(path, "it holds no dict")
+    return state
 
 
 class Checkpoint:
@@ -139,14 +109,14 @@ class Checkpoint:
 
     Args:
         path: of the file.
-        settings: what the run was started with, a dict of numbers and strings. Only a run with
-            equal settings goes on.
+        settings: what the run was started with, a dict of numbers, bools, strings and None, also
+            in lists, tuples and dicts. Only a run with equal settings goes on.
         parts: by name, what the next step depends on: model, optimizer, schedule, loader, or
             anything else with `state_dict()` and `load_state_dict(state)`. The state of the
             random generator is always kept, too.
 
-    Raises TypeError for settings that are not a dict, and for a part without these two methods;
-    ValueError for one that is called "random".
+    Raises TypeError for settings that are not a dict of such values, and for a part without these
+    two methods; ValueError for one that is called "random".
 
     A run that was killed, and goes on from its file, takes the very steps that it would have
     taken. A file of the same parts, settings and progress has the same bytes.
@@ -175,7 +145,8 @@ class Checkpoint:
                         f"[Checkpoint] {name} is a {type(part).__name__}, expected an object with "
                         f"{method}; numbers and strings are for save(name=...)"
                     )
-        self.path, self.settings, self.parts = _checked_path("Checkpoint", path), settings, parts
+        self.path, self.parts = _checked_path("Checkpoint", path), parts
+        self.settings = _plain("settings", settings)
         self._touched = time.monotonic()
 
     @property
@@ -202,29 +173,43 @@ class Checkpoint:
 
         Raises as `tg.io.load` and the parts do, FileError for a file that lacks a part, and
         ValueError for one of a run with other settings, naming those. Whatever is raised, Ctrl-C
-        included, all parts are then as they were: those that were loaded already get back what
-        their `state_dict` was.
+        included, all parts are then as they were; or, if it came so late, all are loaded. A part of
+        your own that was loaded already gets back what its `state_dict` was.
         """
         state = load(self.path)
         expected = {*self.parts, "random", "settings"}
         settings = state.get("settings")
         lacking = sorted(expected - state.keys())
-        if lacking or not isinstance(settings, dict) or _holds_arrays(settings):
+        try:
+            settings = None if lacking else _plain("settings", settings)
+        except TypeError:
+            settings = None
+        if not isinstance(settings, dict):
             raise FileError(
                 f"[Checkpoint] {self.path} is the file of something else: it lacks "
                 f"{lacking or 'settings of a run'}; nothing was changed"
             )
         self._check_settings(settings)
-        random = backend.get_rng_state()
-        before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts.items()}
-        undo = [partial(backend.set_rng_state, random)]
+        backend.check_rng_state(state["random"])
+        # The parts that are ours say what they would change, and change nothing before all fit.
+        changes = [partial(backend.set_rng_state, state["random"])]
+        others = []
+        for name, part in self.parts.items():
+            loading = _loading(part)
+            if loading is not None:
+                changes += loading(part, state[name])
+            else:
+                others.append((part, state[name], copy.deepcopy(part.state_dict())))
+        undo: list[partial] = []
+        made: list[bool] = []
         try:
-            for name, part in self.parts.items():
-                undo.append(partial(part.load_state_dict, before[name]))
-                part.load_state_dict(state[name])
-            backend.set_rng_state(state["random"])
+            for part, own, before in others:
+                undo.append(partial(part.load_state_dict, before))
+                part.load_state_dict(own)
+            commit([*changes, partial(made.append, True)])
         except BaseException:
-            commit(undo)
+            if not made:
+                commit(undo)
             raise
         self._touched = time.monotonic()
         return {name: value for name, value in state.items() if name not in expected}
@@ -240,8 +225,29 @@ class Checkpoint:
             )
 
 
-def _holds_arrays(settings):
-    return any(isinstance(value, np.ndarray | np.generic) for value in settings.values())
+def _loading(part):
+    """The method that has the changes of a part's `load_state_dict`; None for a class without one.
+
+    A class that overrides `load_state_dict` alone has none.
+    """
+    owner = next((c for c in type(part).__mro__ if "load_state_dict" in vars(c)), object)
+    return None if "load_state_dict" in vars(part) else vars(owner).get("_loading")
+
+
+def _plain(name, value):
+    """A setting as a file gives it back, numbers as Python's; TypeError for what is none."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, dict):
+        return {key: _plain(f"{name}[{key!r}]", child) for key, child in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(f"{name}[{i}]", child) for i, child in enumerate(value))
+    if value is not None and type(value) not in (bool, int, float, str):
+        raise TypeError(
+            f"[Checkpoint] {name} is {describe(value)}, expected a number, a bool, a string or "
+            "None, or a dict, list or tuple of these; an array goes into save(name=...)"
+        )
+    return value
 
 
 def _checked_path(name, path):
@@ -264,7 +270,8 @@ def _encode(value, path, arrays):
                 raise TypeError(f"[save] {name!r} has the key {key!r}, expected a string")
             if "/" in key:
                 raise ValueError(f'[save] {name!r} has the key {key!r}, expected no "/" in it')
-        return {key: _encode(child, (*path, key), arrays) for key, child in value.items()}
+        tree = {key: _encode(child, (*path, key), arrays) for key, child in value.items()}
+        return {LAYOUT: [value.layout, tree]} if isinstance(value, State) else tree
     if type(value) in (list, tuple):
         items = [_encode(child, (*path, str(i)), arrays) for i, child in enumerate(value)]
         return items if type(value) is list else {TUPLE: items}
@@ -287,6 +294,12 @@ def _decode(node, arrays):
         if type(items) is not list:
             raise TypeError
         return tuple(items)
+    if LAYOUT in node:
+        layout, tree = node[LAYOUT]
+        arrays = _decode(tree, arrays)
+        if layout not in LAYOUTS or type(arrays) is not dict:
+            raise TypeError
+        return State(arrays, layout)
     return {key: _decode(child, arrays) for key, child in node.items()}
 
 
@@ -311,129 +324,15 @@ def _as_array(value, name):
     return array.astype(native, copy=False)
 
 
-def _checksum(tree, arrays, brief=()):
+def _checksum(tree, arrays, bfloat16=()):
     """CRC32 over the tree and each array's name, type, shape and values, in hexadecimal.
 
-    The arrays whose names are in `brief` hold bfloat16, as integers of their bits.
+    The arrays whose names are in `bfloat16` hold bfloat16, as integers of their bits.
     """
     crc = zlib.crc32(json.dumps(tree).encode())
     for name in sorted(arrays):
         array = arrays[name]
-        dtype = "bfloat16" if name in brief else array.dtype.name
+        dtype = "bfloat16" if name in bfloat16 else array.dtype.name
         crc = zlib.crc32(json.dumps([name, dtype, array.shape]).encode(), crc)
         crc = zlib.crc32(array.reshape(-1).view(np.uint8), crc)
     return f"{crc:08x}"
-
-
-def _write(path, content):
-    """Replace a file in one step, by way of a temporary file beside it."""
-    target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"[save] there is no folder {folder!r} for {path}")
-    exists = os.path.exists(target)
-    if exists and not os.path.isfile(target):
-        raise FileError(f"[save] {path} is a folder or a device, expected a file or a new name")
-    _remove_stale(target)
-    written = False
-    while not written:
-        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
-        try:
-            written = _write_beside(target, temporary, content)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-
-
-# A process that is killed while it saves leaves its temporary file behind. The next save removes
-# it, and knows it from one that is being written by its lock, which the system lets go of.
-
-
-def _write_beside(target, temporary, content):
-    """Write a new file, locked until it is closed, and give it its name.
-
-    Returns False if there is such a file, or if another process took it for stale.
-    """
-    try:
-        file = open(temporary, "xb")  # noqa: SIM115
-    except FileExistsError:
-        return False
-    with file:
-        if fcntl is not None:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not os.path.exists(temporary):
-                return False
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        if os.path.exists(target):
-            shutil.copymode(target, temporary)
-        if fcntl is None:
-            file.close()  # Windows renames no open file
-        os.replace(temporary, target)
-    return True
-
-
-def _remove_stale(target):
-    """Remove the temporary files beside `target` that no process is writing."""
-    if fcntl is None:
-        return
-    for name in glob.glob(f"{glob.escape(target)}.{'[0-9a-f]' * 8}.tmp"):
-        with suppress(OSError), open(name, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(name)
-
-
-def _read(path):
-    """The metadata and the arrays of a safetensors file, and the names of those of bfloat16."""
-    from safetensors import SafetensorError, safe_open
-
-    # Python's own errors for a missing file or a folder are clearer than safetensors'.
-    open(path, "rb").close()
-    try:
-        with safe_open(path, framework="np") as file:
-            names = file.keys()
-            dtypes = {name: file.get_slice(name).get_dtype() for name in names}
-            _check_dtypes(path, dtypes)
-            brief = [name for name, dtype in dtypes.items() if dtype == "BF16"]
-            arrays = {name: file.get_tensor(name) for name in dtypes if name not in brief}
-            return dict(file.metadata() or {}), arrays | _bits(path, brief), brief
-    except FileError:
-        raise
-    except (SafetensorError, ValueError, TypeError, OverflowError, LookupError) as error:
-        raise FileError(
-            f"[load] {path} is truncated, altered or not a safetensors file ({error}); "
-            f"nothing was changed"
-        ) from error
-
-
-def _check_dtypes(path, dtypes):
-    for name, dtype in dtypes.items():
-        if dtype not in DTYPES:
-            raise FileError(
-                f"[load] {path}: tensor {name!r} is of type {dtype}, expected one of "
-                f"{', '.join(DTYPES)}; convert it to F32 first; nothing was changed"
-            )
-
-
-def _bits(path, names):
-    """The tensors of bfloat16, as arrays of uint16: the file's header says where they are."""
-    if not names:
-        return {}
-    with open(path, "rb") as file:
-        start = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(start))
-    found = {}
-    for name in names:
-        (first, end), shape = header[name]["data_offsets"], header[name]["shape"]
-        bits = np.fromfile(path, "<u2", (end - first) // 2, offset=8 + start + first)
-        found[name] = bits.reshape(shape)
-    return found
-
-
-def _widened(arrays, brief):
-    """Arrays of the bits of bfloat16 as float32: its upper half."""
-    wide = {name: (arrays[name].astype(np.uint32) << 16).view(np.float32) for name in brief}
-    return arrays | wide

@@ -113,6 +113,10 @@ class DataLoader:
 
     def load_state_dict(self, state):
         """Stand where `state` was taken; raises ValueError if it fits another loader only."""
+        commit(self._loading(state))
+
+    def _loading(self, state):
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
         settings = self._settings()
         if self._is_drawn:
             del settings["seed"]
@@ -124,6 +128,4 @@ class DataLoader:
         )
         seed = arguments.seed("DataLoader", state["seed"])
         position = _Position((epoch, batch, False))
-        commit(
-            [partial(setattr, self, "seed", seed), partial(setattr, self, "_position", position)]
-        )
+        return [partial(setattr, self, "seed", seed), partial(setattr, self, "_position", position)]

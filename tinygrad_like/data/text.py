@@ -202,6 +202,10 @@ class TextBatches:
 
     def load_state_dict(self, state):
         """Stand where `state` was taken; raises ValueError if it fits other batches only."""
+        commit(self._loading(state))
+
+    def _loading(self, state):
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
         settings = self._settings()
         if self._is_drawn:
             del settings["seed"]
@@ -209,4 +213,4 @@ class TextBatches:
         arguments.same_settings("TextBatches", "batches", state, expected, settings)
         step = arguments.count("TextBatches", "state's step", state["step"])
         seed = arguments.seed("TextBatches", state["seed"])
-        commit([partial(setattr, self, "seed", seed), partial(setattr, self, "step", step)])
+        return [partial(setattr, self, "seed", seed), partial(setattr, self, "step", step)]

@@ -12,23 +12,31 @@ keys. What occurs twice (tied weights) counts once, at its first path. Of the Te
 """
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from reprlib import recursive_repr
 from textwrap import indent
 from typing import Any, TypeVar, final
 
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor, is_kept, is_parameter, keep, mode, move, next_serial
+from tinygrad_like.engine import (
+    Tensor,
+    commit,
+    is_kept,
+    is_parameter,
+    keep,
+    mode,
+    move,
+    next_serial,
+)
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.state import (
     StateError,
     StateReport,
     in_place_of,
-    mistyped,
-    overwrite,
+    loading,
     recorded,
     refuse_loss,
-    refuse_torchs,
 )
 from tinygrad_like.nn.summary import head, table
 
@@ -207,32 +215,13 @@ class Module:
                 of PyTorch's, which `tg.interchange.load_torch` reads. Nothing is changed then.
         """
         strict = arguments.flag("load_state_dict", "strict", strict)
-        if not isinstance(state, Mapping):
-            raise TypeError(
-                f"[load_state_dict] state is a {type(state).__name__}, expected a dict of arrays"
-            )
-        refuse_torchs(state)
-        leaves = self._leaves_by_path()
-        report = StateReport([p for p in leaves if p not in state])
-        values = {}
-        for path, value in state.items():
-            own = leaves.get(path)
-            if own is None:
-                report.unexpected.append(path)
-            elif (problem := mistyped(value, own)) is not None:
-                report.mistyped[path] = problem
-            elif tuple(value.shape) != own.shape:
-                report.misshaped[path] = tuple(value.shape), own.shape
-            else:
-                values[path] = Tensor(value, dtype=own.dtype, device=own.device)
-        if strict and report:
-            raise StateError(
-                f"[load_state_dict] the state does not fit {type(self).__name__}; nothing was "
-                f"changed:\n{indent(str(report), '  ')}",
-                report,
-            )
-        overwrite((leaves[path], value.data) for path, value in values.items())
+        report, changes = loading(type(self).__name__, self._leaves_by_path(), state, strict)
+        commit(changes)
         return report
+
+    def _loading(self, state: Mapping[str, Any]) -> list[partial]:
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
+        return loading(type(self).__name__, self._leaves_by_path(), state, strict=True)[1]
 
     def _leaves_by_path(self) -> dict[str, Tensor]:
         leaves: dict[str, Tensor] = {}

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from textwrap import indent
 from typing import Any
 
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, commit, is_parameter
+from tinygrad_like.engine import GraphError, Tensor, is_parameter
 from tinygrad_like.engine.errors import describe
 
 NUMBERS = (np.generic, bool, int, float, complex)
@@ -79,15 +80,51 @@ def refuse_torchs(state: Mapping[str, Any]) -> None:
     )
 
 
-def overwrite(pairs: Iterable[tuple[Tensor, Any]]) -> None:
-    """Copy each array into its Tensor; if one cannot be written, or Ctrl-C comes, none is."""
+def loading(
+    owner: str, leaves: Mapping[str, Tensor], state: Mapping[str, Any], strict: bool
+) -> tuple[StateReport, list[partial]]:
+    """How a state differs from Tensors by their paths, and the changes that load what fits.
+
+    Raises StateError, with the report, if `strict` and something does not.
+    """
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"[load_state_dict] state is a {type(state).__name__}, expected a dict of arrays"
+        )
+    refuse_torchs(state)
+    report = StateReport([p for p in leaves if p not in state])
+    values = {}
+    for path, value in state.items():
+        own = leaves.get(path)
+        if own is None:
+            report.unexpected.append(path)
+        elif (problem := mistyped(value, own)) is not None:
+            report.mistyped[path] = problem
+        elif tuple(value.shape) != own.shape:
+            report.misshaped[path] = tuple(value.shape), own.shape
+        else:
+            values[path] = Tensor(value, dtype=own.dtype, device=own.device)
+    if strict and report:
+        raise StateError(
+            f"[load_state_dict] the state does not fit {owner}; nothing was changed:\n"
+            f"{indent(str(report), '  ')}",
+            report,
+        )
+    return report, overwriting((leaves[path], value.data) for path, value in values.items())
+
+
+def overwriting(pairs: Iterable[tuple[Tensor, Any]]) -> list[partial]:
+    """The changes, for `commit`, that copy each array into its Tensor.
+
+    Raises ValueError for a Tensor that cannot be written.
+    """
     changes: list[partial] = []
     for own, array in pairs:
         if not getattr(own.data.flags, "writeable", True):
             raise ValueError(f"[load] the array of a parameter {own.shape} is read-only")
         changes.append(partial(own.data.__setitem__, ..., array))
         changes.append(partial(own.version.__setitem__, 0, own.version[0] + 1))
-    commit(changes)
+    return changes
 
 
 def in_place_of(own: Tensor, value: Any, place: str) -> Any:

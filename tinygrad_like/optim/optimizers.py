@@ -259,15 +259,17 @@ class Optimizer(ABC):
         Raises ValueError, and changes nothing, for the state of another class of optimizer, or for
         parameters of another number or other shapes.
         """
+        commit(self._loading(state))
+
+    def _loading(self, state):
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
         self._matched()
         settings, slots = states.loaded(type(self).__name__, self.buffers, self.param_groups, state)
         groups = zip(self.param_groups, settings, strict=True)
-        commit(
-            [
-                *(partial(group.update, loaded) for group, loaded in groups),
-                partial(setattr, self, "_slots", slots),
-            ]
-        )
+        return [
+            *(partial(group.update, loaded) for group, loaded in groups),
+            partial(setattr, self, "_slots", slots),
+        ]
 
 
 class SGD(Optimizer):

@@ -154,6 +154,10 @@ class GradScaler:
 
     def load_state_dict(self, state):
         """Go on from a state. Raises ValueError, changing nothing, for what is none."""
+        commit(self._loading(state))
+
+    def _loading(self, state):
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
         try:
             scale, good, skipped = (state[name] for name in ("scale", "good", "skipped"))
             scale, good, skipped = float(scale), int(good), int(skipped)
@@ -162,7 +166,7 @@ class GradScaler:
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"[GradScaler] {describe(state)} is no state of one") from error
         changes = partial(setattr, self, "skipped", skipped), partial(self._unscaled.clear)
-        commit([*changes, *self._start(scale, good)])
+        return [*changes, *self._start(scale, good)]
 
 
 def _check_optimizer(optimizer):

@@ -64,9 +64,13 @@ class Schedule(ABC):
 
         Raises ValueError, and changes nothing, for another schedule or number of groups.
         """
+        commit(self._loading(state))
+
+    def _loading(self, state):
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
         bases = _checked_state(self, state, "base_lrs", ("steps",))
         steps = _from_state(self, checked_count, "steps", state["steps"], 0)
-        commit(self._moved(steps, bases))
+        return self._moved(steps, bases)
 
     def _moved(self, steps, bases):
         """The changes that set the rates of a step."""
@@ -235,12 +239,16 @@ class ReduceOnPlateau:
 
         Raises ValueError, and changes nothing, for the state of another schedule.
         """
+        commit(self._loading(state))
+
+    def _loading(self, state):
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
         rates = _checked_state(self, state, "last_lr", ("best", "waited"))
         waited = _from_state(self, checked_count, "waited", state["waited"], 0)
         best = state["best"]
         if best is not None:
             best = _from_state(self, checked_real, "best", best)
-        commit(self._moved(best, waited, rates))
+        return self._moved(best, waited, rates)
 
 
 def _rates(optimizer):
