@@ -161,6 +161,15 @@ def test_steps_that_overflow_are_skipped_and_counted():
     assert np.isfinite(w.numpy()).all()
 
 
+def test_a_gradient_that_the_division_makes_infinite_is_not_stepped():
+    w = tg.Tensor(np.float32([1, 2]), requires_grad=True)
+    scaler, optimizer = tg.optim.GradScaler(2.0**-10), tg.optim.SGD([w], 0.1)
+    w.grad = tg.Tensor(np.float32([3e38, 1]))
+    assert not scaler.step(optimizer)
+    assert scaler.skipped == 1
+    np.testing.assert_array_equal(w.numpy(), [1, 2])
+
+
 @pytest.mark.parametrize("bad", [(np.inf, 1), (1, np.inf), (1, 1)])
 def test_optimizers_that_share_a_loss_step_by_one_scale(bad):
     """What one of them finds adapts the scale of the next loss, once, not that of the other."""
@@ -235,9 +244,16 @@ def test_the_state_is_saved_and_resumed(tmp_path):
     resumed.load_state_dict(tg.io.load(tmp_path / "scaler.safetensors")["scaler"])
     assert resumed.state_dict() == scaler.state_dict() == {"scale": 4.0, "good": 1, "skipped": 1}
     good = {"scale": 1.0, "good": 0, "skipped": 0}
-    for wrong in ({"good": None}, {"scale": np.nan}, {"scale": 0}, {"good": -1}, {"skipped": -1}):
-        with pytest.raises(ValueError, match="is no state of one"):
-            resumed.load_state_dict(good | wrong)
+    wrong = {
+        "scale": (np.nan, 0, "8", None, True, np.inf, np.ones(2)),
+        "good": (None, -1, 2.7, "1", True),
+        "skipped": (-1, True, 1.0, [1]),
+    }
+    for name, value in ((name, value) for name, values in wrong.items() for value in values):
+        with pytest.raises(ValueError, match=r"state is none of a GradScaler: .*nothing was"):
+            resumed.load_state_dict(good | {name: value})
+    with pytest.raises(ValueError, match="none of a GradScaler: KeyError"):
+        resumed.load_state_dict({"scale": 1.0})
     assert resumed.state_dict() == scaler.state_dict()
 
 

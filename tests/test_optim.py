@@ -193,6 +193,12 @@ def other_settings(**changes):
             broken_state(buffers={"s": np.zeros((4, 3))}),
             r"has \['s'\] in it, expected \('m', 'v', 'largest'\)",
         ),
+        (broken_state(buffers={}), r"params\[0\] has made 2 steps and lacks m, v; nothing was"),
+        (
+            broken_state(buffers={"m": np.zeros((4, 3))}),
+            r"params\[0\] has made 2 steps and lacks v",
+        ),
+        (broken_state(buffers={"m": [[1.0, 2.0], [3.0]]}), "no optimizer made it .*inhomogeneous"),
         (other_settings(lr=-1.0), "lr is -1.0"),
         (other_settings(momentum=0.9), "it has settings .*'momentum'"),
         ({}, "no optimizer made it"),
@@ -207,6 +213,20 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, words):
     with pytest.raises(ValueError, match=words):
         optimizer.load_state_dict(state)
     assert in_bytes(optimizer.state_dict()) == before
+
+
+def test_a_buffer_that_was_never_needed_may_be_missing():
+    """Momentum and amsgrad can be switched on at any step: their buffers begin with it."""
+    for name, settings, switch in (
+        ("SGD", {"lr": 0.1}, {"momentum": 0.9}),
+        ("Adam", {}, {"amsgrad": True}),
+    ):
+        optimizer, params = make(name, settings)
+        train(optimizer, params, range(2))
+        optimizer.param_groups[0].update(switch)
+        again, _ = make(name, settings)
+        again.load_state_dict(optimizer.state_dict())
+        assert in_bytes(again.state_dict()) == in_bytes(optimizer.state_dict())
 
 
 @every_row

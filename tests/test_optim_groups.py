@@ -78,8 +78,11 @@ def test_a_parameter_keeps_its_state_wherever_it_stands_in_a_changed_list():
         (ValueError, "lr is nan", lambda g: g.update(lr=float("nan"))),
         (ValueError, "betas is 2", lambda g: g.update(betas=(0.9, 2))),
         (ValueError, "amsgrad is 'no'", lambda g: g.update(amsgrad="no")),
+        (ValueError, "amsgrad is 0, expected True or False", lambda g: g.update(amsgrad=0)),
+        (ValueError, "unknown setting 'weightdecay'", lambda g: g.update(weightdecay=0.1)),
+        (TypeError, r"lr is \(2,\), expected a number", lambda g: g.update(lr=np.full(2, 1e-3))),
         (ValueError, "unknown setting 'rate'", lambda g: g.update(rate=1, eps=2)),
-        (ValueError, r"param_groups\[0\] has no 'eps'; add groups", lambda g: g.pop("eps")),
+        (ValueError, r"param_groups\[0\] has no eps; add groups", lambda g: g.pop("eps")),
     ],
 )
 def test_a_group_that_was_changed_to_nonsense_is_refused_before_anything_is_changed(
@@ -100,8 +103,58 @@ def test_a_group_that_was_changed_to_nonsense_is_refused_before_anything_is_chan
 def test_a_group_without_settings_is_refused_with_the_way_to_add_one():
     optimizer, _ = make("SGD", {"lr": 0.1})
     optimizer.param_groups.append({"params": [tg.ones(2, requires_grad=True)]})
-    with pytest.raises(ValueError, match=r"param_groups\[1\] has no 'lr'; add groups with add_pa"):
+    with pytest.raises(
+        ValueError, match=r"param_groups\[1\] has no lr, .*decay; add groups with add_pa"
+    ):
         optimizer.step()
+
+
+def test_a_list_that_is_a_setting_is_looked_at_each_time():
+    optimizer, params = make("Adam", {})
+    betas = optimizer.param_groups[0]["betas"] = [0.9, 0.99]
+    train(optimizer, params, range(2))
+    betas[0] = 1.5
+    with pytest.raises(ValueError, match="betas is 1.5"):
+        train(optimizer, params, [2])
+
+
+def test_numpys_numbers_in_a_group_are_saved_as_python_s(tmp_path):
+    optimizer, params = make("Adam", {})
+    optimizer.param_groups[0]["lr"] = 0.1 * np.cos(0.3)
+    schedules = optim.StepLR(optimizer, 2), optim.ReduceOnPlateau(optimizer)
+    assert type(schedules[0].base_lrs[0]) is float
+    optimizer.param_groups[0].update(eps=np.float32(1e-6), betas=[np.float64(0.5), 0.75])
+    train(optimizer, params, range(2))
+    parts = {"adam": optimizer, "step": schedules[0], "plateau": schedules[1]}
+    path = tmp_path / "state.safetensors"
+    tg.io.save(path, {name: part.state_dict() for name, part in parts.items()})
+    state = tg.io.load(path)
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    assert state["adam"]["groups"][0]["settings"] == {
+        "lr": 0.1 * np.cos(0.3),
+        "betas": (0.5, 0.75),
+        "eps": float(np.float32(1e-6)),
+        "weight_decay": 0.0,
+        "amsgrad": False,
+    }
+
+
+def test_the_rate_need_not_be_the_first_setting():
+    class Momentum(optim.SGD):
+        def __init__(self, params, lr):
+            optim.Optimizer.__init__(
+                self, params, momentum=0.9, lr=lr, nesterov=False, weight_decay=0
+            )
+
+    params, others = make_params(), make_params()
+    pair = Momentum(params, 0.1), optim.SGD(others, 0.1, momentum=0.9)
+    for step, change in enumerate([{}, {"momentum": 0.5}, {"lr": 0.2}, {"momentum": 0, "lr": 1}]):
+        for optimizer, own in zip(pair, (params, others), strict=True):
+            optimizer.param_groups[0].update(change)
+            train(optimizer, own, [step])
+        for p, q in zip(params, others, strict=True):
+            np.testing.assert_array_equal(p.numpy(), q.numpy())
 
 
 @every_row

@@ -1,7 +1,9 @@
 """All or nothing: steps, loads and schedules that are interrupted, or for which memory runs out."""
 
 import copy
+import itertools
 import signal
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -237,6 +239,24 @@ def test_a_change_that_fails_each_time_is_reported():
     with pytest.raises(ZeroDivisionError):
         commit([partial(state.append, 1), partial(divmod, 1, 0), partial(state.append, 2)])
     assert state == [1]
+
+
+def test_no_change_is_made_twice_wherever_memory_runs_out():
+    """Changes that cannot be made twice, such as a kernel in place, are C code."""
+    memory = pytest.importorskip("_testcapi", reason="this Python has no tests of its own")
+    outcomes = set()
+    for request in range(40):
+        counters = [itertools.count() for _ in range(60)]
+        changes = [partial(next, counter) for counter in counters]
+        with suppress(MemoryError):
+            memory.set_nomemory(request, request + 1)
+            try:
+                commit(changes)
+            finally:
+                memory.remove_mem_hooks()
+        outcomes.add(tuple(map(next, counters)))
+    assert (1,) * 60 in outcomes
+    assert outcomes <= {(0,) * 60, (1,) * 60}
 
 
 def test_what_came_in_between_is_raised_when_all_is_done():

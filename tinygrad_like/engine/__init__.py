@@ -27,7 +27,7 @@ there is no reference cycle, and memory falls as the walk goes.
 
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
-from tinygrad_like.engine.changes import commit
+from tinygrad_like.engine.changes import commit, run_through
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
 from tinygrad_like.engine.options import check_choice, check_flag, check_integer, check_number
@@ -77,6 +77,7 @@ __all__ = [
     "no_grad",
     "nodes_below",
     "op",
+    "run_through",
     "sum_to",
     "with_numbers",
     "wrap",

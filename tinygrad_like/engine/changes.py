@@ -4,9 +4,15 @@ Whatever can fail is done first and aside: room is made, values are checked and 
 changes themselves become calls without arguments, which `commit` then makes in one go.
 """
 
+from collections import deque
 from functools import partial
+from itertools import islice
+from operator import length_hint
 
 ATTEMPTS = 10  # at a change that raises each time; it should not, so this is a defect
+
+_nothing: deque = deque(maxlen=0)
+run_through = _nothing.extend  # takes all that an iterator gives, and keeps none of it
 
 _make = partial.__call__
 
@@ -15,27 +21,30 @@ def commit(changes):
     """Make all changes, a list of `functools.partial` objects, whatever is raised meanwhile.
 
     Python runs the handlers of signals, which may raise (Ctrl-C does), between its instructions.
-    The loop here is C code, and so is what the changes call, as a rule, so no handler runs before
-    the last change is made. A change that runs Python must be one that can be made twice, since it
-    is made again if it was interrupted. The first exception is raised when all changes are made.
+    The loop is C code that takes no memory between two changes, and what the changes call is C
+    code, as a rule; so no handler runs before the last change is made. A change that runs Python
+    must be one that can be made twice, since it is made again if it was interrupted. The first
+    exception is raised when all changes are made.
 
     >>> state = {"step": 1}
     >>> commit([partial(state.update, step=2), partial(state.__setitem__, "rate", 0.1)])
     >>> state
     {'step': 2, 'rate': 0.1}
     """
-    made: list = []
+    marks = iter(changes)  # goes one further after each change that is made
+    left = len(changes)
     first = None
     attempts = 0
     try:
         while True:
-            before = len(made)
             try:
-                made.extend(map(_make, changes[before:]))
+                todo = changes if first is None else islice(changes, len(changes) - left, None)
+                run_through(zip(map(_make, todo), marks))  # noqa: B905 (a keyword takes its time)
                 break
             except BaseException as error:
                 first = first or error
-                attempts = attempts + 1 if len(made) == before else 0
+                before, left = left, length_hint(marks)
+                attempts = attempts + 1 if left == before else 0
                 if attempts == ATTEMPTS:
                     raise
         if first is not None:

@@ -11,8 +11,8 @@ from tinygrad_like.optim.parameters import (
     as_list,
     check_tensors,
     checked_real,
-    set_gradients,
 )
+from tinygrad_like.optim.states import set_gradients
 
 
 def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):

@@ -5,24 +5,23 @@ shape. It is planned first, and then made for all parameters or for none, see en
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
 from functools import partial
 from itertools import repeat
 
-from tinygrad_like.engine import commit
+from tinygrad_like.engine import commit, run_through
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim import states
 from tinygrad_like.optim.parameters import (
     as_list,
+    check_names,
     check_tensors,
+    check_together,
     check_trainable,
     checked_number,
     checked_options,
+    checked_setting,
 )
 from tinygrad_like.optim.states import Slot
-
-_none: deque = deque(maxlen=0)
-_all = _none.extend  # runs through an iterator
 
 
 class Optimizer(ABC):
@@ -50,13 +49,13 @@ class Optimizer(ABC):
         owner = type(self).__name__
         listed = as_list(owner, params)
         groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
-        self._defaults = settings
+        self._defaults, self._keys = settings, {"params", *settings}
         self.param_groups = [self._group(group) for group in groups]
         params = [p for group in self.param_groups for p in group["params"]]
         check_trainable(owner, params)
         self._slots = [[Slot(p) for p in group["params"]] for group in self.param_groups]
-        # Of each group its settings at the last step, and what they came to.
-        self._checked: list[tuple[tuple, dict]] = [((), {}) for _ in self.param_groups]
+        # Of each group what it held at the last step, its values' types, and its checked settings.
+        self._checked: list[tuple[dict, list, dict]] = [({}, [], {}) for _ in self.param_groups]
 
     def _group(self, group):
         """A group as it was given, with all settings, checked."""
@@ -133,8 +132,8 @@ class Optimizer(ABC):
                 counts.append(steps)
                 versions.append(version)
                 numbers.append(version[0] + 1)
-        changes.append(partial(_all, map(setattr, stepped, repeat("steps"), counts)))
-        changes.append(partial(_all, map(list.__setitem__, versions, repeat(0), numbers)))
+        changes.append(partial(run_through, map(setattr, stepped, repeat("steps"), counts)))
+        changes.append(partial(run_through, map(list.__setitem__, versions, repeat(0), numbers)))
         return changes
 
     def _try(self, slot, settings):
@@ -144,25 +143,38 @@ class Optimizer(ABC):
         commit(slot.be.k.planner(self.kernel, none, *beside)(none, settings))
 
     def _options(self, k, group):
-        """The settings of a group, checked if they are not those of the last step."""
+        """The settings of a group as plain values, checked if they are not those of the last step.
+
+        1 is not taken for True, though they are equal.
+        """
+        known, types, options = self._checked[k]
         try:
-            settings = (*map(group.__getitem__, self._defaults),)
-        except KeyError as error:
+            if group == known and list(map(type, group.values())) == types:
+                return options
+        except ValueError:  # of an array among them: whether it is equal is no single answer
+            pass
+        owner, before, known, options = type(self).__name__, known, {**group}, {**options}
+        if group.keys() != self._keys:
+            check_names(owner, group, ("params", *self._defaults))
+            lacking = ", ".join(sorted(self._keys - group.keys()))
             raise ValueError(
-                f"[{type(self).__name__}] param_groups[{k}] has no {error}; add groups with "
-                "add_param_group"
-            ) from None
-        known, options = self._checked[k]
-        if settings == known:
-            return options
-        owner = type(self).__name__
-        if settings[1:] == known[1:]:  # a schedule changes the rate, the first of them, each time
-            options = {**options, "lr": checked_number(owner, "lr", settings[0])}
-        else:
-            own = {name: value for name, value in group.items() if name != "params"}
-            options = checked_options(owner, own, tuple(self._defaults))
-        self._checked[k] = settings, options
+                f"[{owner}] param_groups[{k}] has no {lacking}; add groups with add_param_group"
+            )
+        for name, value in group.items():
+            if name == "params" or (name in before and value is before[name]):
+                continue
+            options[name] = checked_setting(owner, name, value)
+            if type(value) is list:  # it can change, and stay the same object
+                known[name] = None
+        check_together(owner, options)
+        self._checked[k] = known, list(map(type, group.values())), options
         return options
+
+    def _all_options(self):
+        """The settings of all groups as plain values, checked."""
+        if len(self._slots) != len(self.param_groups):
+            self._match()
+        return [self._options(k, group) for k, group in enumerate(self.param_groups)]
 
     def _match(self):
         """Give the parameters that stand in the groups now the state that they had, if they had."""
@@ -188,7 +200,7 @@ class Optimizer(ABC):
                     if type(group["params"]) is not list
                 ),
                 partial(setattr, self, "_slots", matched),
-                partial(setattr, self, "_checked", [((), {}) for _ in lists]),
+                partial(setattr, self, "_checked", [({}, [], {}) for _ in lists]),
             ]
         )
 
@@ -208,7 +220,7 @@ class Optimizer(ABC):
             [
                 partial(self.param_groups.append, group),
                 partial(self._slots.append, new),
-                partial(self._checked.append, ((), {})),
+                partial(self._checked.append, ({}, [], {})),
             ]
         )
 
@@ -245,10 +257,9 @@ class Optimizer(ABC):
     def state_dict(self):
         """Settings, step counts and copies of all buffers, in dicts that `io.save` can write."""
         groups = []
-        for group, slots in zip(self.param_groups, self._matched(), strict=True):
-            settings = {name: value for name, value in group.items() if name != "params"}
+        for slots, options in zip(self._matched(), self._all_options(), strict=True):
             params = [slot.state() for slot in slots]
-            groups.append({"settings": settings, "params": params})
+            groups.append({"settings": {**options}, "params": params})
         return {"optimizer": type(self).__name__, "groups": groups}
 
     def load_state_dict(self, state):
@@ -264,7 +275,10 @@ class Optimizer(ABC):
     def _loading(self, state):
         """The changes, for `commit`, that `load_state_dict(state)` makes."""
         self._matched()
-        settings, slots = states.loaded(type(self).__name__, self.buffers, self.param_groups, state)
+        always = self._kept(dict.fromkeys(self._defaults, 0))  # whatever is switched on
+        settings, slots = states.loaded(
+            *(type(self).__name__, self.buffers, always, self.param_groups, state)
+        )
         groups = zip(self.param_groups, settings, strict=True)
         return [
             *(partial(group.update, loaded) for group, loaded in groups),

@@ -1,7 +1,6 @@
 """What may be given as parameters, and as their settings: the checks of optimizers and clipping."""
 
 import math
-from functools import partial
 
 import numpy as np
 
@@ -64,28 +63,29 @@ def check_trainable(owner, params):
             raise TypeError(f"{what} has dtype {p.dtype}, expected a real floating one")
 
 
-def set_gradients(pairs):
-    """The changes, for `commit`, that give Tensors their new gradients: (Tensor, gradient)."""
-    return [
-        partial(setattr, node, "grad", grad)
-        for p, grad in pairs
-        for node in (p.node, getattr(p, "_frozen", None))
-        if node is not None
-    ]
-
-
 def checked_options(owner, options, known):
     """Settings of a group as plain Python values, all within their ranges."""
-    for name in options:
-        if name not in known:
-            raise ValueError(f"[{owner}] unknown setting {name!r}, expected {', '.join(known)}")
-    checked = {name: _checked(owner, name, options[name]) for name in known if name in options}
-    if checked.get("nesterov") and not checked["momentum"]:
-        raise ValueError(f"[{owner}] nesterov needs a momentum, got momentum=0")
+    check_names(owner, options, known)
+    checked = {n: checked_setting(owner, n, options[n]) for n in known if n in options}
+    check_together(owner, checked)
     return checked
 
 
-def _checked(owner, name, value):
+def check_names(owner, names, known):
+    """Raise ValueError for a setting that the optimizer does not have."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"[{owner}] unknown setting {name!r}, expected {', '.join(known)}")
+
+
+def check_together(owner, options):
+    """Raise ValueError for checked settings that exclude each other."""
+    if options.get("nesterov") and not options["momentum"]:
+        raise ValueError(f"[{owner}] nesterov needs a momentum, got momentum=0")
+
+
+def checked_setting(owner, name, value):
+    """A setting as a plain Python value, within its range."""
     if name in ("nesterov", "amsgrad"):
         return check_flag(owner, name, value)
     if name != "betas":
@@ -119,6 +119,8 @@ def checked_real(owner, name, value):
 
 def checked_number(owner, name, value):
     """A setting as a Python float (a NumPy one would promote float32 arrays to float64)."""
+    if type(value) is float and 0 <= value < LIMITS.get(name, math.inf):
+        return value
     if isinstance(value, Tensor | np.ndarray):
         raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number; use .item()")
     limit, number = LIMITS.get(name, math.inf), checked_real(owner, name, value)

@@ -7,14 +7,14 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
-from tinygrad_like.engine import Tensor, astype, check_flag, commit
+from tinygrad_like.engine import Tensor, astype, check_flag, commit, wrap
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim.optimizers import Optimizer
 from tinygrad_like.optim.parameters import (
     checked_count,
     checked_number,
-    set_gradients,
 )
+from tinygrad_like.optim.states import set_gradients
 
 
 class GradScaler:
@@ -48,9 +48,7 @@ class GradScaler:
     _scale: float  # of the step that is under way
     _good: int  # how many good steps in a row came before it
     _next: tuple[float, int]  # the same of the step after it
-    _stepped: dict[
-        Optimizer, bool
-    ]  # the optimizers that have stepped: whether gradients were finite
+    _stepped: dict[Optimizer, bool]  # those that have stepped: whether gradients were finite
     skipped: int
 
     def __init__(self, scale=2.0**16, *, growth=2.0, backoff=0.5, interval=2000, enabled=True):
@@ -159,12 +157,16 @@ class GradScaler:
     def _loading(self, state):
         """The changes, for `commit`, that `load_state_dict(state)` makes."""
         try:
-            scale, good, skipped = (state[name] for name in ("scale", "good", "skipped"))
-            scale, good, skipped = float(scale), int(good), int(skipped)
-            if not 0 < scale < math.inf or min(good, skipped) < 0:
-                raise ValueError(f"scale {scale}, good {good}, skipped {skipped}")
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"[GradScaler] {describe(state)} is no state of one") from error
+            scale = checked_number("GradScaler", "scale", state["scale"])
+            good, skipped = (
+                checked_count("GradScaler", name, state[name], 0) for name in ("good", "skipped")
+            )
+            if not scale:
+                raise ValueError("scale is 0")
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"[GradScaler] the state is none of a GradScaler: {error!r}; nothing was changed"
+            ) from error
         changes = partial(setattr, self, "skipped", skipped), partial(self._unscaled.clear)
         return [*changes, *self._start(scale, good)]
 
@@ -176,11 +178,12 @@ def _check_optimizer(optimizer):
 
 def _unscaled(optimizer, scale):
     """Pairs of parameters and their gradients divided by `scale`; and whether all are finite."""
-    pairs, finite = [], True
-    for group in optimizer.param_groups:
-        for p in group["params"]:
+    pairs, answers = [], []
+    with np.errstate(over="ignore"):  # with a scale below 1; then the step is skipped
+        for p in (p for group in optimizer.param_groups for p in group["params"]):
             if p.grad is not None:
-                grad = p.grad.data
-                pairs.append((p, Tensor(grad / scale)))
-                finite = finite and bool(backend.of(grad).xp.isfinite(grad).all())
-    return pairs, finite
+                xp = backend.of(p.grad.data).xp
+                grad = xp.asarray(p.grad.data / scale)
+                pairs.append((p, wrap(grad)))
+                answers.append(xp.isfinite(grad).all())
+    return pairs, all(map(bool, answers))  # a GPU is waited for when all of them are asked

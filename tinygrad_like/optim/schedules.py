@@ -252,7 +252,7 @@ class ReduceOnPlateau:
 
 
 def _rates(optimizer):
-    return [group["lr"] for group in optimizer.param_groups]
+    return [options["lr"] for options in optimizer._all_options()]
 
 
 def _check_optimizer(schedule, optimizer):

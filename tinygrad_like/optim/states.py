@@ -1,9 +1,10 @@
-"""What an optimizer keeps beside a parameter, and how that is saved, loaded and copied.
+"""What an optimizer keeps beside a parameter, and how that is saved, loaded and copied; gradients.
 
 What is kept of a parameter (its running means) belongs to the Tensor, and is float32 for half
 types.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,24 @@ def converted(owner, grad, param):
     return grad.astype(param.dtype, copy=False)
 
 
+def set_gradients(pairs):
+    """The changes, for `commit`, that give Tensors their new gradients: (Tensor, gradient)."""
+    return [
+        partial(setattr, node, "grad", grad)
+        for p, grad in pairs
+        for node in (p.node, getattr(p, "_frozen", None))
+        if node is not None
+    ]
+
+
 class Misfit(Exception):
     """Why a state does not fit an optimizer."""
 
 
-def loaded(owner, names, groups, state):
+def loaded(owner, names, always, groups, state):
     """The settings and the slots of all groups, from the state of an optimizer of that class.
+
+    Its buffers are among `names`; those in `always` a parameter has after its first step.
 
     Raises ValueError with the reason if the state does not fit.
     """
@@ -104,8 +117,8 @@ def loaded(owner, names, groups, state):
             raise Misfit(f"its groups have {counts} parameters, expected {expected}")
         pairs = list(zip(groups, state["groups"], strict=True))
         settings = [_loaded_settings(owner, *pair) for pair in pairs]
-        slots = [_loaded_slots(names, *pair) for pair in pairs]
-    except (Misfit, LookupError, TypeError, AttributeError, OverflowError) as error:
+        slots = [_loaded_slots(names, always, *pair) for pair in pairs]
+    except (Misfit, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         why = error if isinstance(error, Misfit) else f"no optimizer made it ({error!r})"
         raise ValueError(f"[{owner}] the state does not fit: {why}; nothing was changed") from error
     return settings, slots
@@ -118,7 +131,7 @@ def _loaded_settings(owner, group, state):
     return checked_options(owner, state["settings"], known)
 
 
-def _loaded_slots(names, group, state):
+def _loaded_slots(names, always, group, state):
     slots = []
     for i, (p, saved) in enumerate(zip(group["params"], state["params"], strict=True)):
         buffers = {name: np.array(buffer) for name, buffer in saved["buffers"].items()}
@@ -133,6 +146,9 @@ def _loaded_slots(names, group, state):
         steps = saved["steps"]
         if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 0:
             raise Misfit(f"params[{i}] has made {steps!r} steps, expected a count")
+        lacking = [name for name in always if name not in buffers]
+        if steps and lacking:
+            raise Misfit(f"params[{i}] has made {steps} steps and lacks {', '.join(lacking)}")
         flat = {name: buffer.ravel() for name, buffer in buffers.items()}
         slots.append(Slot(p, int(steps), flat))
     return slots
