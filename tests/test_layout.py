@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "nn.module": ["backend", "engine", "nn.arguments", "nn.state", "nn.summary"],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
-    "torch_settings": ["nn"],
+    "torch_settings": ["nn", "ops.window"],
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "losses", "nn", "optim"],
     "": (

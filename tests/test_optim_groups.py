@@ -114,7 +114,7 @@ def test_a_list_that_is_a_setting_is_looked_at_each_time():
     betas = optimizer.param_groups[0]["betas"] = [0.9, 0.99]
     train(optimizer, params, range(2))
     betas[0] = 1.5
-    with pytest.raises(ValueError, match="betas is 1.5"):
+    with pytest.raises(ValueError, match=r"betas is 1\.5"):
         train(optimizer, params, [2])
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.interchange import load_torch
+from tinygrad_like.interchange import load_torch, to_torch
 from tinygrad_like.nn import StateError
-from tinygrad_like.torch_settings import ACTIVATIONS, SETTINGS
+from tinygrad_like.torch_settings import COUNTERPARTS
 
 torch = pytest.importorskip("torch", reason="torch, the other side, is not installed")
 T = torch.nn
@@ -88,11 +89,20 @@ ROWS = {  # ours, PyTorch's of the same settings, PyTorch's of others, what is s
     ),
     "conv2d mode": (
         nn.Conv2D(2, 2, 3, padding=1), T.Conv2d(2, 2, 3, padding=1),
-        T.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"), "0.padding is of zeros",
+        T.Conv2d(2, 2, 3, padding=1, padding_mode="reflect"),
+        "0.padding_mode is 'zeros', PyTorch's is 'reflect'",
     ),
     "conv_transpose2d": (
         nn.ConvTranspose2D(2, 2, 3, 2), T.ConvTranspose2d(2, 2, 3, 2),
         T.ConvTranspose2d(2, 2, 3, 2, output_padding=1), "0.output_padding is 0",
+    ),
+    "conv1d uneven": (
+        nn.Conv1D(2, 2, 3, padding=((1, 1),)), T.Conv1d(2, 2, 3, padding=1),
+        T.Conv1d(2, 2, 3, padding=2), r"0.padding is \(\(1, 1\),\)",
+    ),
+    "conv2d uneven": (
+        nn.Conv2D(2, 2, 3, padding=((1, 1), (2, 2))), T.Conv2d(2, 2, 3, padding=(1, 2)),
+        T.Conv2d(2, 2, 3, padding=(2, 1)), r"0.padding is \(\(1, 1\), \(2, 2\)\)",
     ),
     "max_pool": (nn.MaxPool2D(2), T.MaxPool2d(2), T.MaxPool2d(2, 1), "0.stride is 2"),
     "avg_pool": (nn.AvgPool2D((2, 3)), T.AvgPool2d((2, 3)), T.AvgPool2d(2, (2, 3)), "0.size is"),
@@ -102,6 +112,69 @@ ROWS = {  # ours, PyTorch's of the same settings, PyTorch's of others, what is s
     "group_norm": (nn.GroupNorm(2, 4), T.GroupNorm(2, 4), T.GroupNorm(1, 4), "0.groups is 2"),
     "embedding": (
         nn.Embedding(3, 2, -1), T.Embedding(3, 2, 2), T.Embedding(3, 2), "0.padding_idx is 2"
+    ),
+    "dense": (nn.Dense(2, 2), T.Linear(2, 2), T.Bilinear(2, 2, 2), "0 is a Dense"),
+    "max_pool size": (nn.MaxPool2D(2), T.MaxPool2d(2), T.MaxPool2d(3, 2), "0.size is 2"),
+    "max_pool ceil": (
+        nn.MaxPool2D(2, ceil_mode=True), T.MaxPool2d(2, ceil_mode=True), T.MaxPool2d(2),
+        "0.ceil_mode is True",
+    ),
+    "max_pool dilation": (
+        nn.MaxPool2D(2), T.MaxPool2d(2, dilation=(1, 1)), T.MaxPool2d(2, dilation=(1, 2)),
+        "0.dilation is 1",
+    ),
+    "max_pool indices": (
+        nn.MaxPool2D(2), T.MaxPool2d(2), T.MaxPool2d(2, return_indices=True), "return_indices is F",
+    ),
+    "max_pool class": (
+        nn.MaxPool2D(2), T.MaxPool2d(2), T.AvgPool2d(2),
+        "0 is a MaxPool2D, PyTorch's is a AvgPool2d",
+    ),
+    "avg_pool ceil": (
+        nn.AvgPool2D(2), T.AvgPool2d(2), T.AvgPool2d(2, ceil_mode=True), "0.ceil_mode is False"
+    ),
+    "avg_pool pad": (
+        nn.AvgPool2D(2, padding=1), T.AvgPool2d(2, padding=1),
+        T.AvgPool2d(2, padding=1, count_include_pad=False), "0.count_include_pad is True",
+    ),
+    "avg_pool divisor": (
+        nn.AvgPool2D(2), T.AvgPool2d(2), T.AvgPool2d(2, divisor_override=3),
+        "0.divisor_override is None",
+    ),
+    "global_avg_pool": (
+        nn.GlobalAvgPool2D(), T.AdaptiveAvgPool2d((1, 1)), T.AdaptiveAvgPool2d(2), "output_size is"
+    ),
+    "flatten": (nn.Flatten(), T.Flatten(), T.Flatten(0), "0.start_dim is 1"),
+    "flatten end": (nn.Flatten(), T.Flatten(1, -1), T.Flatten(1, 2), "0.end_dim is -1"),
+    "batch_norm momentum": (
+        nn.BatchNorm(2, 0.2), T.BatchNorm1d(2, momentum=0.2), T.BatchNorm1d(2, momentum=None),
+        "0.momentum is 0.2, PyTorch's is None",
+    ),
+    "layer_norm class": (
+        nn.LayerNorm(2, bias=False), T.LayerNorm(2, bias=False), T.RMSNorm(2), "0 is a LayerNorm"
+    ),
+    "dropout": (nn.Dropout(0.1), T.Dropout(0.5), T.ReLU(), "0 is a Dropout"),
+    "embedding norm": (
+        nn.Embedding(3, 2), T.Embedding(3, 2), T.Embedding(3, 2, max_norm=1.0), "0.max_norm is None"
+    ),
+    "positions": (
+        nn.LearnedPositions(3, 2), T.Embedding(3, 2), T.Embedding(3, 2, max_norm=1.0), "0.max_norm"
+    ),
+    "gru": (nn.GRU(2, 2), T.GRU(2, 2), T.LSTM(2, 2), "0 is a GRU"),
+    "lstm": (nn.LSTM(2, 2), T.LSTM(2, 2), T.GRU(2, 2), "0 is a LSTM"),
+    "attention zero": (
+        nn.MultiHeadAttention(4, 2), T.MultiheadAttention(4, 2),
+        T.MultiheadAttention(4, 2, add_zero_attn=True), "0.add_zero_attn is False",
+    ),
+    "encoder_layer": (
+        nn.TransformerEncoderLayer(4, 2, 8, activation="relu", norm_first=False),
+        T.TransformerEncoderLayer(4, 2, 8), T.TransformerDecoderLayer(4, 2, 8),
+        "0 is a TransformerEncoderLayer",
+    ),
+    "decoder_layer": (
+        nn.TransformerDecoderLayer(4, 2, 8, activation="relu", norm_first=False),
+        T.TransformerDecoderLayer(4, 2, 8), T.TransformerEncoderLayer(4, 2, 8),
+        "0 is a TransformerDecoderLayer",
     ),
     "rnn": (nn.RNN(2, 2), T.RNN(2, 2), T.RNN(2, 2, nonlinearity="relu"), "nonlinearity is 'tanh'"),
     "attention": (
@@ -117,6 +190,8 @@ ROWS = {  # ours, PyTorch's of the same settings, PyTorch's of others, what is s
     "tanh": (nn.Tanh(), T.Tanh(), T.Sigmoid(), "0 is a Tanh"),
     "sigmoid": (nn.Sigmoid(), T.Sigmoid(), T.Tanh(), "0 is a Sigmoid"),
     "softplus": (nn.Softplus(), T.Softplus(), T.ReLU(), "0 is a Softplus"),
+    "softplus beta": (nn.Softplus(), T.Softplus(), T.Softplus(2), "0.beta is 1"),
+    "softplus limit": (nn.Softplus(), T.Softplus(), T.Softplus(1, 5), "0.threshold is 20"),
 }  # fmt: skip
 
 
@@ -127,11 +202,89 @@ def test_the_settings_of_layers_are_compared(name):
     with pytest.raises(StateError, match=text) as caught:
         load_torch(nn.Sequential(ours), T.Sequential(other))
     assert len(caught.value.report.settings) == 1
-    assert type(ours) in SETTINGS | ACTIVATIONS
+    assert type(ours) in COUNTERPARTS
 
 
-def test_every_setting_has_a_row():
-    assert {type(ours) for ours, *_ in ROWS.values()} == {*SETTINGS, *ACTIVATIONS}
+def test_every_layer_with_a_counterpart_has_a_row_and_every_setting():
+    assert {type(ours) for ours, *_ in ROWS.values()} == {*COUNTERPARTS}
+    for kind, counterpart in COUNTERPARTS.items():
+        said = " ".join(text for ours, *_, text in ROWS.values() if type(ours) is kind)
+        for name in (*counterpart.settings, *counterpart.fixed):
+            assert name in said or name in SHARED, (kind, name)
+
+
+# The rule of these is that of another setting or layer with a row.
+SHARED = ("dilation", "groups", "eps", "stride", "padding", "padding_mode")
+
+
+def test_layers_without_a_counterpart_are_known():
+    layers = {x for x in vars(nn).values() if isinstance(x, type) and issubclass(x, nn.Module)} - {
+        *COUNTERPARTS
+    }
+    assert {x.__name__ for x in layers} == {
+        *("Module", "ModuleList", "Sequential"),
+        *("TransformerEncoder", "TransformerDecoder", "FeedForward", "GPT"),
+        *("PositionalEncoding", "AdditiveAttention"),
+    }
+
+
+def test_an_uneven_padding_is_not_another_pair():
+    ours = nn.Conv2D(2, 2, 3, padding=((1, 2), (1, 2)))
+    for padding in ((1, 2), 1, 2):
+        with pytest.raises(StateError, match="padding is"):
+            load_torch(ours, T.Conv2d(2, 2, 3, padding=padding))
+
+
+def test_classes_that_derive_from_a_layer_are_compared_like_it():
+    class Ours(nn.Conv2D):
+        pass
+
+    class Theirs(T.Conv2d):
+        pass
+
+    same, other = Theirs(2, 2, 3, 2), Theirs(2, 2, 3, 1)
+    for ours in (Ours(2, 2, 3, 2), nn.Conv2D(2, 2, 3, 2)):
+        load_torch(ours, same)
+        with pytest.raises(StateError, match=r"stride is 2, PyTorch's is \(1, 1\)"):
+            load_torch(ours, other)
+
+
+def test_a_class_of_ones_own_is_taken_on_trust():
+    class Norm(T.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = T.Parameter(torch.full((2,), 3.0))
+
+    ours = nn.RMSNorm(2)
+    load_torch(ours, Norm())
+    assert ours.weight.numpy().tolist() == [3, 3]
+
+
+def test_rotary_positions_are_not_in_torchs_attention():
+    ours = nn.MultiHeadAttention(4, 2, rotary=True)
+    assert "rotary is True, PyTorch's is False" in unchanged(
+        ours, lambda: load_torch(ours, T.MultiheadAttention(4, 2))
+    )
+
+
+def test_buffers_that_are_in_no_state_are_not_asked_for():
+    class Ours(nn.Module):
+        def __init__(self):
+            self.weight = tg.ones(2, requires_grad=True)
+            self.register_buffer("table", tg.ones(3), persistent=False)
+            self.register_buffer("kept", tg.zeros(1))
+
+    class Theirs(T.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = T.Parameter(torch.full((2,), 3.0))
+            self.register_buffer("table", torch.ones(3), persistent=False)
+            self.register_buffer("kept", torch.ones(1))
+
+    ours = Ours()
+    load_torch(ours, Theirs())
+    assert (ours.weight.numpy().tolist(), ours.kept.numpy().tolist()) == ([3, 3], [1])
+    assert sorted(to_torch(ours)) == ["kept", "weight"]
 
 
 def test_heads_in_a_transformer_layer_are_compared():

@@ -45,9 +45,11 @@ def load_torch(
             them, and the defaults differ ("relu" and False there, "gelu" and True here), so they
             must be given with weights alone.
 
-    Of a PyTorch module all settings that change an output are compared with those of our layers:
-    also `eps`, strides, the number of heads, the nonlinearity. Of weights alone they are taken on
-    trust. `num_batches_tracked` of batch norms is passed over. Of tied weights one name is enough.
+    Of a PyTorch module the class of each layer and all its settings that change an output are
+    compared with those of our layer of the same path: also `eps`, strides, the number of heads, the
+    nonlinearity; but no rates of dropout, and not `batch_first`. Of weights alone they are taken on
+    trust, and so is a class of your own. `num_batches_tracked` of batch norms is passed over. Of
+    tied weights one name is enough.
 
     >>> load_torch(model, path, activation="relu", norm_first=False)  # doctest: +SKIP
 
@@ -130,11 +132,14 @@ def below(name: str, links: Iterable[Link]) -> list[Link]:
 
 
 def same(layer: Module) -> list[Link]:
-    """The Tensors in a layer, not in those it holds, have one name and layout in both."""
+    """The Tensors in a layer, not in those it holds, have one name and layout in both.
+
+    Buffers that are not persistent are in no state, there as here.
+    """
     return [
         Link((x,), (name,), _as_it_is, _as_it_is)
         for name, x in _held(layer)
-        if isinstance(x, Tensor)
+        if isinstance(x, Tensor) and layer._registered.get(name, True)
     ]
 
 
@@ -242,8 +247,7 @@ def _all_links(name: str, module: Module) -> list[Link]:
     """The Links of a module; TypeError unless they are of all its Tensors."""
     links = links_of(module)
     linked = {id(x) for link in links for x in link.ours}
-    leaves = dict(module.named_parameters()) | dict(module.named_buffers())
-    unknown = [path for path, x in leaves.items() if id(x) not in linked]
+    unknown = [path for path, x in module._leaves_by_path().items() if id(x) not in linked]
     if unknown:
         raise TypeError(
             f"[{name}] it is not known what {', '.join(unknown)} of {type(module).__name__} is in "

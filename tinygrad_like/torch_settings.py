@@ -1,43 +1,92 @@
 """What PyTorch's weights do not say: settings of its layers that change what they compute."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tinygrad_like import nn
 from tinygrad_like.nn.module import Module, _held
+from tinygrad_like.ops.window import ends_of_axis
 
 TRANSFORMER_LAYERS = nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
-ACTIVATIONS = {nn.ReLU: "ReLU", nn.GELU: "GELU", nn.SiLU: "SiLU", nn.Tanh: "Tanh"} | {
-    nn.Sigmoid: "Sigmoid",
-    nn.Softmax: "Softmax",
-    nn.Softplus: "Softplus",
-    nn.LeakyReLU: "LeakyReLU",
-    nn.ELU: "ELU",
-}
 CHOICES = ("gelu", "gelu_tanh", "relu", "silu")  # of a transformer layer
-WINDOW = {"stride": "stride", "padding": "padding", "dilation": "dilation", "groups": "groups"}
+PER_AXIS = ("size", "stride", "dilation", "output_padding", "output_size")  # a number, or several
 
-# Of each layer of ours: the names of its settings, and PyTorch's names of them.
-SETTINGS: dict[type, dict[str, str]] = {
-    nn.Conv1D: WINDOW,
-    nn.Conv2D: WINDOW,
-    nn.ConvTranspose2D: WINDOW | {"output_padding": "output_padding"},
-    nn.MaxPool2D: {"size": "kernel_size", "stride": "stride", "padding": "padding"},
-    nn.AvgPool2D: {"size": "kernel_size", "stride": "stride", "padding": "padding"},
-    nn.BatchNorm: {"eps": "eps"},
-    nn.LayerNorm: {"eps": "eps"},
-    nn.RMSNorm: {"eps": "eps"},
-    nn.GroupNorm: {"groups": "num_groups", "eps": "eps"},
-    nn.Embedding: {"padding_idx": "padding_idx"},
-    nn.RNN: {"nonlinearity": "nonlinearity"},
-    nn.MultiHeadAttention: {"num_heads": "num_heads"},
-    nn.LeakyReLU: {"slope": "negative_slope"},
-    nn.ELU: {"alpha": "alpha"},
-    nn.GELU: {"approximate": "approximate"},
-    nn.Softmax: {"axis": "dim"},
-}
+
+@dataclass(frozen=True)
+class Counterpart:
+    """What PyTorch has for a layer of ours, and which settings have to agree.
+
+    Rates of dropout are not compared, as they change no output in evaluation; nor `batch_first`,
+    as it is about how an input lies, not about a result. Ours have the batch first.
+    """
+
+    classes: tuple[str, ...]  # names of PyTorch's classes that compute the same
+    # The names of settings of ours, and PyTorch's names of them.
+    settings: dict[str, str] = field(default_factory=dict)
+    # Settings that PyTorch's alone has, and what ours amounts to; and the other way round.
+    fixed: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
+
+
+def _window(name: str, *others: str, **fixed: Any) -> Counterpart:
+    settings = {n: n for n in ("stride", "padding", *others)}
+    return Counterpart((name,), settings, fixed)
+
+
+COUNTERPARTS: dict[type, Counterpart] = {
+    nn.Dense: Counterpart(("Linear",)),
+    nn.Conv1D: _window("Conv1d", "dilation", "groups", padding_mode="zeros"),
+    nn.Conv2D: _window("Conv2d", "dilation", "groups", padding_mode="zeros"),
+    nn.ConvTranspose2D: _window(
+        "ConvTranspose2d", "dilation", "groups", "output_padding", padding_mode="zeros"
+    ),
+    nn.MaxPool2D: Counterpart(
+        ("MaxPool2d",),
+        {"size": "kernel_size", "stride": "stride", "padding": "padding", "ceil_mode": "ceil_mode"},
+        {"dilation": 1, "return_indices": False},
+    ),
+    nn.AvgPool2D: Counterpart(
+        ("AvgPool2d",),
+        {"size": "kernel_size", "stride": "stride", "padding": "padding", "ceil_mode": "ceil_mode"}
+        | {"count_include_pad": "count_include_pad"},
+        {"divisor_override": None},
+    ),
+    nn.GlobalAvgPool2D: Counterpart(("AdaptiveAvgPool2d",), fixed={"output_size": 1}),
+    nn.Flatten: Counterpart(("Flatten",), fixed={"start_dim": 1, "end_dim": -1}),
+    nn.BatchNorm: Counterpart(
+        ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"),
+        {"eps": "eps", "momentum": "momentum"},
+    ),
+    nn.LayerNorm: Counterpart(("LayerNorm",), {"eps": "eps"}),
+    nn.RMSNorm: Counterpart(("RMSNorm",), {"eps": "eps"}),
+    nn.GroupNorm: Counterpart(("GroupNorm",), {"groups": "num_groups", "eps": "eps"}),
+    nn.Dropout: Counterpart(
+        ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "Identity")
+    ),
+    nn.Embedding: Counterpart(("Embedding",), {"padding_idx": "padding_idx"}, {"max_norm": None}),
+    nn.LearnedPositions: Counterpart(("Embedding",), fixed={"max_norm": None}),
+    nn.RNN: Counterpart(("RNN",), {"nonlinearity": "nonlinearity"}),
+    nn.GRU: Counterpart(("GRU",)),
+    nn.LSTM: Counterpart(("LSTM",)),
+    nn.MultiHeadAttention: Counterpart(
+        ("MultiheadAttention",), {"num_heads": "num_heads"}, {"add_zero_attn": False},
+        {"rotary": False},
+    ),
+    nn.TransformerEncoderLayer: Counterpart(("TransformerEncoderLayer",)),
+    nn.TransformerDecoderLayer: Counterpart(("TransformerDecoderLayer",)),
+    nn.ReLU: Counterpart(("ReLU",)),
+    nn.LeakyReLU: Counterpart(("LeakyReLU",), {"slope": "negative_slope"}),
+    nn.ELU: Counterpart(("ELU",), {"alpha": "alpha"}),
+    nn.GELU: Counterpart(("GELU",), {"approximate": "approximate"}),
+    nn.SiLU: Counterpart(("SiLU",)),
+    nn.Tanh: Counterpart(("Tanh",)),
+    nn.Sigmoid: Counterpart(("Sigmoid",)),
+    nn.Softmax: Counterpart(("Softmax",), {"axis": "dim"}),
+    nn.Softplus: Counterpart(("Softplus",), fixed={"beta": 1, "threshold": 20}),
+}  # fmt: skip
 
 
 def parts(layer: Any) -> dict[str, Module]:
@@ -70,20 +119,20 @@ def differences(module: Module, theirs: Any, said: dict[str, Any]) -> dict[str, 
         theirs: the PyTorch module, or None if only its weights are at hand.
         said: `activation` and `norm_first` of its transformer layers, None where not said.
     """
-    found = {}
+    found: dict[str, str] = {}
     modules = {} if theirs is None else dict(theirs.named_modules(remove_duplicate=False))
     for path, layer in by_their_paths(module):
         other = modules.get(path)
         if theirs is not None and other is None:
             continue  # under another name there: a missing weight is reported elsewhere
+        if other is not None:
+            found.update(_unlike(path, layer, other))
         if isinstance(layer, TRANSFORMER_LAYERS):
             ours = {"activation": activation(layer), "norm_first": layer.norm_first}
             for name, own in ours.items():
                 value = said[name] if said[name] is not None else _of_theirs(other, name)
                 if value != own:
                     found[f"{path}.{name}".lstrip(".")] = f"{own!r}, PyTorch's is {value!r}"
-        elif other is not None and type(other).__module__.startswith("torch.nn."):
-            found.update(_unlike(path, layer, other))
     return found
 
 
@@ -98,7 +147,7 @@ def activation(layer: Any) -> str:
     """`"gelu"`, `"gelu_tanh"`, `"relu"` or `"silu"`: what a transformer layer was made with."""
     own = layer.feed_forward.activation
     tanh = "_tanh" if getattr(own, "approximate", False) else ""
-    return ACTIVATIONS.get(type(own), type(own).__name__).lower() + tanh
+    return type(own).__name__.lower() + tanh
 
 
 def _of_theirs(layer: Any, name: str) -> Any:
@@ -112,31 +161,44 @@ def _of_theirs(layer: Any, name: str) -> Any:
 
 
 def _unlike(path: str, layer: Module, other: Any) -> Iterator[tuple[str, str]]:
-    """(path, what differs) of the settings of one layer."""
-    kind, theirs = type(layer), type(other).__name__
-    if ACTIVATIONS.get(kind, theirs) != theirs:
-        yield path or "(model)", f"a {kind.__name__}, PyTorch's is a {theirs}"
+    """(path, what differs) of one layer; nothing if it, or PyTorch's, is of a class of the user's.
+
+    A class that derives from a known one is taken for it.
+    """
+    kind = next((kind for kind in type(layer).__mro__ if kind in COUNTERPARTS), None)
+    theirs = [c.__name__ for c in type(other).__mro__ if c.__module__.startswith("torch.nn.")]
+    theirs.remove("Module")
+    if kind is None or not theirs:
         return
-    for name, their_name in SETTINGS.get(kind, {}).items():
-        own, value = getattr(layer, name), getattr(other, their_name, None)
-        if not _equal(own, _in_our_words(kind, their_name, value, other)):
-            yield f"{path}.{name}".lstrip("."), f"{own!r}, PyTorch's is {value!r}"
-    if getattr(other, "padding_mode", "zeros") != "zeros":
-        yield f"{path}.padding".lstrip("."), f"of zeros, PyTorch's is {other.padding_mode!r}"
+    known = COUNTERPARTS[kind]
+    if not set(known.classes) & set(theirs):
+        yield path or "(model)", f"a {kind.__name__}, PyTorch's is a {type(other).__name__}"
+        return
+    pairs = [
+        (ours, getattr(layer, ours), getattr(other, name)) for ours, name in known.settings.items()
+    ]
+    pairs += [(name, amounts, getattr(other, name)) for name, amounts in known.fixed.items()]
+    pairs += [(name, getattr(layer, name), amounts) for name, amounts in known.own.items()]
+    axes = 1 if kind is nn.Conv1D else 2
+    for name, ours, value in pairs:
+        if _normal(name, ours, axes) != _normal(name, _in_our_words(kind, value, other), axes):
+            yield f"{path}.{name}".lstrip("."), f"{ours!r}, PyTorch's is {value!r}"
 
 
-def _in_our_words(kind: type, name: str, value: Any, other: Any) -> Any:
+def _in_our_words(kind: type, value: Any, other: Any) -> Any:
     if kind is nn.GELU:
         return value == "tanh"
     if kind is nn.RMSNorm and value is None:  # PyTorch takes the dtype's
         return float(np.finfo(str(other.weight.dtype).removeprefix("torch.")).eps)
     if kind is nn.Embedding and value is not None:
         return value % other.num_embeddings
-    return 0 if value == "valid" else value
+    return value
 
 
-def _equal(own: Any, value: Any) -> bool:
-    own = 0 if own == "valid" else own
-    if None in (own, value) or isinstance(own, str) or isinstance(value, str):
-        return own == value
-    return bool(np.all(np.asarray(own) == np.asarray(value)))
+def _normal(name: str, value: Any, axes: int) -> Any:
+    """A setting in the form in which equal ones are equal: a tuple, paddings as their ends."""
+    if name not in (*PER_AXIS, "padding") or value == "same":
+        return value
+    value = 0 if value == "valid" else value
+    several = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    return tuple(map(ends_of_axis, several)) if name == "padding" else several
