@@ -248,6 +248,15 @@ def test_classes_that_derive_from_a_layer_are_compared_like_it():
         with pytest.raises(StateError, match=r"stride is 2, PyTorch's is \(1, 1\)"):
             load_torch(ours, other)
 
+    class OurGRU(nn.GRU):
+        pass
+
+    gru, theirs = OurGRU(3, 2), T.GRU(3, 2, batch_first=True)
+    load_torch(gru, theirs)
+    x = torch.rand(2, 4, 3)
+    expected = theirs(x)[0].detach().numpy()
+    np.testing.assert_allclose(gru(x.numpy())[0].numpy(), expected, 1e-5, 1e-6)
+
 
 def test_a_class_of_ones_own_is_taken_on_trust():
     class Norm(T.Module):

@@ -160,8 +160,9 @@ def recurrent(layer: Any) -> list[Link]:
 
     The GRU's new gate n keeps its recurrent bias apart, as the last block of ours.
     """
-    size, order = layer.n_hidden, GATES[type(layer)]
-    kept = 2 * size if type(layer) is nn.GRU else len(order) * size  # rows whose biases are summed
+    size = layer.n_hidden
+    order = next(gates for kind, gates in GATES.items() if isinstance(layer, kind))
+    kept = 2 * size if isinstance(layer, nn.GRU) else len(order) * size  # rows whose biases are summed
 
     def blocks(array, order):
         return np.concatenate([array[k * size : (k + 1) * size] for k in order])
