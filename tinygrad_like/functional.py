@@ -20,6 +20,7 @@ from tinygrad_like.engine import (
     GraphError,
     Tensor,
     backend_of,
+    check_flag,
     enable_grad,
     errors,
     gradients,
@@ -46,6 +47,7 @@ def grad(f, argnums=0, *, allow_unused=False):
         >>> grad(lambda x: x**3)(2.0).item()
         12.0
     """
+    allow_unused = check_flag("grad", "allow_unused", allow_unused)
     both = value_and_grad(_function("grad", f), argnums, allow_unused=allow_unused)
 
     @wraps(f)
@@ -58,6 +60,7 @@ def grad(f, argnums=0, *, allow_unused=False):
 def value_and_grad(f, argnums=0, *, allow_unused=False):
     """Like `grad`, but the function returns the pair (value, gradient)."""
     f, argnums = _function("value_and_grad", f), _numbers("grad", argnums)
+    allow_unused = check_flag("value_and_grad", "allow_unused", allow_unused)
 
     @wraps(f)
     def both(*args, **kwargs):
@@ -80,6 +83,7 @@ def vjp(f, *args, allow_unused=False):
         one for each argument. It can be called many times.
     """
     argnums = tuple(range(len(args)))
+    allow_unused = check_flag("vjp", "allow_unused", allow_unused)
     run = _Run("vjp", _function("vjp", f), args, {}, argnums, allow_unused)
 
     def pull_back(g):
@@ -96,6 +100,7 @@ def jacobian(f, argnums=0, *, allow_unused=False):
         of these. One backward pass is run for each element of f's output.
     """
     f, argnums = _function("jacobian", f), _numbers("jacobian", argnums)
+    allow_unused = check_flag("jacobian", "allow_unused", allow_unused)
 
     @wraps(f)
     def derivative(*args, **kwargs):
@@ -122,6 +127,7 @@ def hessian(f, argnums=0, *, allow_unused=False):
         A function of f's arguments that returns (*the argument's shape, *the argument's shape).
     """
     f = _function("hessian", f)
+    allow_unused = check_flag("hessian", "allow_unused", allow_unused)
     if not isinstance(_numbers("hessian", argnums), int):
         raise TypeError(f"[hessian] argnums is {argnums!r}, expected one integer")
     return jacobian(grad(f, argnums, allow_unused=allow_unused), argnums)
@@ -132,6 +138,7 @@ def hvp(f, x, v, *, allow_unused=False):
 
     It costs about two gradients, whatever the size of `x`.
     """
+    allow_unused = check_flag("hvp", "allow_unused", allow_unused)
     return vjp(grad(_function("hvp", f), allow_unused=allow_unused), x)[1](v)[0]
 
 

@@ -162,7 +162,8 @@ def recurrent(layer: Any) -> list[Link]:
     """
     size = layer.n_hidden
     order = next(gates for kind, gates in GATES.items() if isinstance(layer, kind))
-    kept = 2 * size if isinstance(layer, nn.GRU) else len(order) * size  # rows whose biases are summed
+    # The rows whose biases are summed.
+    kept = 2 * size if isinstance(layer, nn.GRU) else len(order) * size
 
     def blocks(array, order):
         return np.concatenate([array[k * size : (k + 1) * size] for k in order])

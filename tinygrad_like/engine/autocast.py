@@ -20,6 +20,7 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
 from tinygrad_like.engine.modes import mode
+from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import Tensor
 from tinygrad_like.engine.walk import astype
@@ -40,7 +41,7 @@ class autocast(ContextDecorator):
     losses, sums, means and the like take half types as float32. Everything else follows its inputs.
     Parameters and their gradients stay float32. float16 needs a `GradScaler` in training.
 
-    Raises ValueError for any other dtype.
+    Raises ValueError for any other dtype, and for an `enabled` that is not True or False.
 
     >>> import tinygrad_like as tg
     >>> a = tg.randn((2, 3))
@@ -53,6 +54,7 @@ class autocast(ContextDecorator):
         name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
         if name not in (HALF.name, BFLOAT16):
             raise ValueError(f"[autocast] dtype is {dtype!r}, expected 'float16' or 'bfloat16'")
+        enabled = check_flag("autocast", "enabled", enabled)
         self._dtype = (HALF if name == HALF.name else BFLOAT16) if enabled else None
         self._before = []
 

@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 from tinygrad_like.engine.call import function_of
+from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, BACKEND, EXTRA, INPUT, NEEDS, OUT, SHAPE, Plan
 
 EMPTY = inspect.Parameter.empty
@@ -44,6 +45,9 @@ def op(
         copied: names of attributes that may be arrays: a recorded call keeps a copy, as the caller
             may write into theirs before the backward pass.
     """
+    flags = {"several": several, "view": view, "any_dtype": any_dtype, "floating": floating}
+    for name, value in flags.items():
+        check_flag("op", name, value)
 
     def make(forward):
         record = Op(forward, rules, backward, composite, saves, several, view, any_dtype, floating)

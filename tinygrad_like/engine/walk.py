@@ -14,6 +14,7 @@ from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.modes import enable_grad, mode
+from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
 from tinygrad_like.engine.record import op
@@ -306,6 +307,10 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
             tensor was changed in place since.
         ValueError: if a gradient is needed, or has another shape.
     """
+    if retain_graph is not False:
+        retain_graph = check_flag("backward", "retain_graph", retain_graph)
+    if create_graph is not False:
+        create_graph = check_flag("backward", "create_graph", create_graph)
     if self.node is None:
         raise GraphError(errors.no_graph(self, mode.grad))
     if self._data.dtype.kind not in FLOATING:

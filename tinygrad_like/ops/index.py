@@ -5,7 +5,7 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, backend_of, check_integer, composed, mode, op
+from tinygrad_like.engine import Tensor, backend_of, check_flag, check_integer, composed, mode, op
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.places import add_at, host_array, may_repeat, raw_index
@@ -232,6 +232,7 @@ def _argsort(be, x, *, axis, descending):
 @composed
 def argsort(x, axis=-1, *, descending=False):
     """The indices that sort along an axis (None: the flat tensor); equal elements keep order."""
+    descending = check_flag("argsort", "descending", descending)
     if axis is None:
         return argsort(x.reshape(-1), descending=descending)
     return _argsort(x, axis=normal_axis("argsort", axis, x.ndim), descending=descending)
@@ -240,6 +241,7 @@ def argsort(x, axis=-1, *, descending=False):
 @composed
 def sort(x, axis=-1, *, descending=False):
     """`x` in rising (or falling) order along an axis (None: the flat tensor); stable."""
+    descending = check_flag("sort", "descending", descending)
     if axis is None:
         return sort(x.reshape(-1), descending=descending)
     axis = normal_axis("sort", axis, x.ndim)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import Tensor, backend_of, composed, in_half, op
+from tinygrad_like.engine import Tensor, backend_of, check_choice, check_flag, composed, in_half, op
 from tinygrad_like.ops.activation import relu, sigmoid
 from tinygrad_like.ops.create import zeros
 from tinygrad_like.ops.elementwise import tanh, where
@@ -91,8 +91,8 @@ def rnn(x, weight, recurrent, bias, h0=None, *, lengths=None, reverse=False, non
         ValueError: for shapes, lengths or a nonlinearity that do not fit. TypeError: for an x
             that is not floating, and lengths that are no integers.
     """
-    if nonlinearity not in NONLINEARITIES:
-        raise ValueError(f"[rnn] nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'")
+    check_choice("rnn", "nonlinearity", nonlinearity, NONLINEARITIES)
+    reverse = check_flag("rnn", "reverse", reverse)
     _check("rnn", x, weight, recurrent, bias, 1, 1, h0=h0)
     x, lengths = _cut_to_length("rnn", x, lengths)
     return _rnn(
@@ -147,6 +147,7 @@ def gru(x, weight, recurrent, bias, h0=None, *, lengths=None, reverse=False):
 
     Raises as `rnn` does.
     """
+    reverse = check_flag("gru", "reverse", reverse)
     _check("gru", x, weight, recurrent, bias, 3, 4, h0=h0)
     x, lengths = _cut_to_length("gru", x, lengths)
     return _gru(x, weight, recurrent, bias, h0, lengths=lengths, reverse=reverse)
@@ -202,6 +203,7 @@ def lstm(x, weight, recurrent, bias, h0=None, c0=None, *, lengths=None, reverse=
 
     Raises as `rnn` does.
     """
+    reverse = check_flag("lstm", "reverse", reverse)
     _check("lstm", x, weight, recurrent, bias, 4, 4, h0=h0, c0=c0)
     x, lengths = _cut_to_length("lstm", x, lengths)
     return _lstm(x, weight, recurrent, bias, h0, c0, lengths=lengths, reverse=reverse)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import is_half, narrow, wide
-from tinygrad_like.engine import astype, broadcast_to, composed, in_single, op
+from tinygrad_like.engine import astype, broadcast_to, check_flag, composed, in_single, op
 from tinygrad_like.ops.compare import equal, logical_or, not_equal
 from tinygrad_like.ops.elementwise import abs, power, sign, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
@@ -102,12 +102,16 @@ def total_of(be, x, reduction, keepdims):
 @op(autocast=in_single, x=lambda g, x_shape, axis: spread_over(g, x_shape, axis))
 def sum(be, x, *, axis=None, keepdims=False):
     """The sum along an axis, several, or all."""
+    if keepdims is not False:
+        keepdims = check_flag("sum", "keepdims", keepdims)
     return total_of(be, x, reduction_of("sum", x.shape, axis), keepdims)
 
 
 @op(autocast=in_single, x=_mean_rule)
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
+    if keepdims is not False:
+        keepdims = check_flag("mean", "keepdims", keepdims)
     reduction = axes, _, count, _ = reduction_of("mean", x.shape, axis)
     if not count:
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
@@ -170,6 +174,8 @@ def _var_rule(g, x, axis, ddof):
 @op(autocast=in_single, x=_var_rule)
 def var(be, x, *, axis=None, keepdims=False, ddof=0):
     """The variance: squared deviations over n - ddof."""
+    if keepdims is not False:
+        keepdims = check_flag("var", "keepdims", keepdims)
     y, dtype = _variance("var", be, x, axis, keepdims, ddof)
     return y.astype(dtype)
 
@@ -197,6 +203,8 @@ def _std_rule(g, x, out, axis, ddof):
 @op(autocast=in_single, x=_std_rule)
 def std(be, x, *, axis=None, keepdims=False, ddof=0):
     """The standard deviation, the root of `var`; its gradient for equal numbers is 0."""
+    if keepdims is not False:
+        keepdims = check_flag("std", "keepdims", keepdims)
     y, dtype = _variance("std", be, x, axis, keepdims, ddof)
     return be.xp.sqrt(y).astype(dtype)
 
@@ -213,12 +221,16 @@ def _extreme_rule(g, x, out, axis):
 @op(x=_extreme_rule)
 def max(be, x, *, axis=None, keepdims=False):
     """The maximum along an axis, several, or all; NaN if there is one."""
+    if keepdims is not False:
+        keepdims = check_flag("max", "keepdims", keepdims)
     return x.max(axis=_axes("max", x, axis), keepdims=keepdims)
 
 
 @op(x=_extreme_rule)
 def min(be, x, *, axis=None, keepdims=False):
     """The minimum along an axis, several, or all; NaN if there is one."""
+    if keepdims is not False:
+        keepdims = check_flag("min", "keepdims", keepdims)
     return x.min(axis=_axes("min", x, axis), keepdims=keepdims)
 
 
@@ -240,6 +252,8 @@ def _prod_rule(g, be, x, out, axis):
 @op(autocast=in_single, x=_prod_rule)
 def prod(be, x, *, axis=None, keepdims=False):
     """The product along an axis, several, or all."""
+    if keepdims is not False:
+        keepdims = check_flag("prod", "keepdims", keepdims)
     axes = normal_axes("prod", axis, x.ndim)
     if x.dtype.kind not in "fcV":
         return x.prod(axis=axes, keepdims=keepdims)
@@ -318,6 +332,7 @@ def norm(x, ord=2, axis=None, keepdims=False):
 
     Raises ValueError for another order.
     """
+    keepdims = check_flag("norm", "keepdims", keepdims)
     if isinstance(ord, (bool, np.bool_)) or not isinstance(ord, (int, float, np.number)):
         raise ValueError(f"[norm] ord is {ord!r}, expected a positive number, inf or -inf")
     if ord == 2:
@@ -341,22 +356,30 @@ def _one_axis(name, x, axis):
 @op(any_dtype=True)
 def argmax(be, x, *, axis=None, keepdims=False):
     """The index of the (first) maximum along an axis, or in the flattened tensor."""
+    if keepdims is not False:
+        keepdims = check_flag("argmax", "keepdims", keepdims)
     return x.argmax(axis=_one_axis("argmax", x, axis), keepdims=keepdims)
 
 
 @op(any_dtype=True)
 def argmin(be, x, *, axis=None, keepdims=False):
     """The index of the (first) minimum along an axis, or in the flattened tensor."""
+    if keepdims is not False:
+        keepdims = check_flag("argmin", "keepdims", keepdims)
     return x.argmin(axis=_one_axis("argmin", x, axis), keepdims=keepdims)
 
 
 @op(any_dtype=True)
 def any(be, x, *, axis=None, keepdims=False):
     """Whether any element along an axis, several, or all is true (nonzero)."""
+    if keepdims is not False:
+        keepdims = check_flag("any", "keepdims", keepdims)
     return x.any(axis=_axes("any", x, axis), keepdims=keepdims)
 
 
 @op(any_dtype=True)
 def all(be, x, *, axis=None, keepdims=False):
     """Whether all elements along an axis, several, or all are true (nonzero)."""
+    if keepdims is not False:
+        keepdims = check_flag("all", "keepdims", keepdims)
     return x.all(axis=_axes("all", x, axis), keepdims=keepdims)

@@ -6,7 +6,7 @@ A row that is -inf everywhere (fully masked) has softmax 0, never NaN.
 import numpy as np
 
 from tinygrad_like.backend import narrow, wide
-from tinygrad_like.engine import composed, in_single, op
+from tinygrad_like.engine import check_flag, composed, in_single, op
 from tinygrad_like.ops.elementwise import exp
 from tinygrad_like.ops.index import check_labels, take_along_axis
 from tinygrad_like.ops.reduce import reduction_of, spread_over, sum, total_of
@@ -99,6 +99,7 @@ def logsumexp(x, axis=None, keepdims=False):
 
     Raises ValueError where there is nothing to sum.
     """
+    keepdims = check_flag("logsumexp", "keepdims", keepdims)
     axes = normal_axes("logsumexp", axis, x.ndim)
     if not axes:  # each element alone
         return _logsumexp(expand_dims(x, -1), axis=(x.ndim,))

@@ -1,0 +1,139 @@
+"""Every public option that is True or False refuses anything else: found by its default."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import tinygrad_like as tg
+from tinygrad_like import nn
+
+X = tg.ones((2, 3))
+IMAGE = tg.ones((1, 1, 4, 4))
+HEADS = tg.ones((1, 1, 2, 2))
+SEQUENCE = tg.ones((1, 2, 2))
+LEAF = tg.ones(2, requires_grad=True)
+
+
+def gates(blocks, biases):
+    return SEQUENCE, tg.ones((2, 2 * blocks)), tg.ones((2, 2 * blocks)), tg.ones(2 * biases)
+
+
+def attention():
+    return nn.MultiHeadAttention(2, 1)
+
+
+# The arguments of a call that is right, but for the flag.
+CALLS = {
+    "Tensor": (X,),
+    "requires_grad_": (tg.ones(2),),
+    "backward": (tg.ones((), requires_grad=True),),
+    "op": (),
+    "autocast": (),
+    "isclose": (X, X),
+    "norm": (X,),
+    "logsumexp": (X,),
+    "sort": (X,),
+    "argsort": (X,),
+    **dict.fromkeys(("sum", "mean", "var", "std", "max", "min", "prod"), (X,)),
+    **dict.fromkeys(("argmax", "argmin", "any", "all"), (X,)),
+    **dict.fromkeys(("grad", "value_and_grad", "jacobian", "hessian"), (tg.sum,)),
+    "vjp": (tg.sum, X),
+    "hvp": (tg.sum, X, X),
+    "gelu": (X,),
+    "attention_weights": (HEADS, HEADS),
+    "scaled_dot_product_attention": (HEADS, HEADS, HEADS),
+    **dict.fromkeys(("zeros", "ones", "rand", "randn", "arange", "eye"), (3,)),
+    **dict.fromkeys(("zeros_like", "ones_like", "rand_like", "randn_like"), (X,)),
+    "full": ((2,), 1.0),
+    "full_like": (X, 1.0),
+    "linspace": (0, 1),
+    "avg_pool2d": (IMAGE, 2),
+    "max_pool2d": (IMAGE, 2),
+    "dropout": (X,),
+    "multinomial": (X, 1),
+    "rnn": gates(1, 1),
+    "gru": gates(3, 4),
+    "lstm": gates(4, 4),
+    "optim.clip_grad_norm": ([LEAF], 1.0),
+    "optim.SGD": ([LEAF], 0.1),
+    "optim.Adam": ([LEAF],),
+    "optim.AdamW": ([LEAF],),
+    "optim.GradScaler": (),
+    "data.mnist": (),
+    "data.tiny_shakespeare": (),
+    "data.DataLoader": (tg.data.Dataset(np.arange(4)),),
+    "nn.Module.register_buffer": (nn.Dense(2, 2), "table", tg.ones(2)),
+    "nn.Module.load_state_dict": (nn.ReLU(), {}),
+    "nn.Module.train": (nn.ReLU(),),
+    "nn.Module.requires_grad_": (nn.Dense(2, 2),),
+    "nn.GELU": (),
+    "nn.MultiHeadAttention": (2, 1),
+    "nn.MultiHeadAttention.forward": (attention(), SEQUENCE),
+    "nn.AvgPool2D": (2,),
+    "nn.MaxPool2D": (2,),
+    **dict.fromkeys(("nn.Conv1D", "nn.Conv2D", "nn.ConvTranspose2D"), (2, 2, 3)),
+    **dict.fromkeys(("nn.Dense", "nn.RNN", "nn.GRU", "nn.LSTM"), (2, 2)),
+    "nn.BatchNorm": (2,),
+    "nn.LayerNorm": (2,),
+    "nn.TransformerEncoderLayer": (2, 1, 2),
+    "nn.TransformerDecoderLayer": (2, 1, 2),
+    "nn.TransformerEncoderLayer.forward": (nn.TransformerEncoderLayer(2, 1, 2), SEQUENCE),
+    "nn.TransformerEncoder.forward": (nn.TransformerEncoder(2, 1, 2, 1), SEQUENCE),
+    "nn.TransformerDecoderLayer.forward": (nn.TransformerDecoderLayer(2, 1, 2), SEQUENCE, SEQUENCE),
+    "nn.TransformerDecoder.forward": (nn.TransformerDecoder(2, 1, 2, 1), SEQUENCE, SEQUENCE),
+}
+NONSENSE = ("no", "", 0, 1, None, [], np.ones(1, bool))
+
+
+def public():
+    """(name, function or class) of all that has a public name, methods included."""
+    rooms = {"": tg, "losses.": tg.losses, "optim.": tg.optim, "data.": tg.data, "io.": tg.io}
+    rooms |= {"nn.": nn, "nn.init.": nn.init, "interchange.": tg.interchange}
+    for room, module in rooms.items():
+        for name, value in vars(module).items():
+            if name.startswith("_") or not callable(value):
+                continue
+            yield room + name, value
+            if inspect.isclass(value):
+                methods = vars(value).items()
+                yield from ((f"{room}{name}.{m}", f) for m, f in methods if m[0] != "_")
+
+
+def flags():
+    """Each once: {(name of the function, name of the flag): function}."""
+    found, seen = {}, set()
+    for name, function in public():
+        try:
+            parameters = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            continue
+        if id(function) not in seen:
+            seen.add(id(function))
+            name = name.removeprefix("Tensor.")
+            found |= {(name, p.name): function for p in parameters if isinstance(p.default, bool)}
+    return found
+
+
+FLAGS = flags()
+
+
+def test_every_flag_has_a_call():
+    assert {name for name, _ in FLAGS} == CALLS.keys()
+    assert len(FLAGS) > 80
+
+
+@pytest.mark.parametrize(("name", "flag"), FLAGS)
+def test_a_flag_is_true_or_false(name, flag):
+    expected = r"^\[[\w.]+\] \w+ is .*, expected (True or False|'none' or 'tanh')"
+    for value in NONSENSE:
+        with pytest.raises(ValueError, match=expected):
+            FLAGS[name, flag](*CALLS[name], **{flag: value})
+
+
+@pytest.mark.parametrize(("name", "flag"), FLAGS)
+def test_a_flag_may_be_numpys(name, flag):
+    if flag == "progress":
+        pytest.skip("the call reads a file")
+    default = inspect.signature(FLAGS[name, flag]).parameters[flag].default
+    FLAGS[name, flag](*CALLS[name], **{flag: np.bool_(default)})
