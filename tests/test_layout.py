@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "data": ["backend", "engine", "ops", "data"],
     "files": [],
     "io": ["backend", "engine", "files"],
-    "nn.arguments": [],
+    "nn.arguments": ["engine", "ops.window"],
     "nn.state": ["backend", "engine"],
     "nn.summary": ["engine"],
     "nn.module": ["backend", "engine", "nn.arguments", "nn.state", "nn.summary"],

@@ -256,7 +256,7 @@ def test_a_loader_that_cannot_work_is_refused(make, error, message):
             "the state is of a loader with shuffle 1, this one has shuffle 0",
         ),
         ({"drop_last": 1}, ValueError, "the state is of a loader with drop_last 1, this one has"),
-        ({"batch": 3}, ValueError, "state's batch is 3, expected 0 to 2"),
+        ({"batch": 3}, ValueError, "state's batch is 3, expected an integer from 0 to 2"),
         ({"epoch": -1}, ValueError, "state's epoch is -1, expected an integer of 0 or more"),
         ({"epoch": 0.5}, TypeError, "state's epoch is 0.5, expected an integer of 0 or more"),
         ({"more": 0}, ValueError, "state has ['batch', 'batch_size', 'drop_last', 'epoch', 'more'"),

@@ -367,8 +367,8 @@ class Model:
         (ValueError, "unknown setting 'learning_rate'", [{"params": [W], "learning_rate": 1}], {}),
         (ValueError, "lr is -0.1", [W], {"lr": -0.1}),
         (ValueError, "lr is nan", [W], {"lr": float("nan")}),
-        (TypeError, "lr is a str", [W], {"lr": "0.1"}),
-        (TypeError, "lr is a bool", [W], {"lr": True}),
+        (TypeError, "lr is '0.1', expected a number", [W], {"lr": "0.1"}),
+        (TypeError, "lr is True, expected a number", [W], {"lr": True}),
         (
             ValueError,
             "momentum is 1, expected a number from 0 to less than 1",

@@ -183,9 +183,9 @@ def test_an_optimizer_state_without_its_schedule_is_noticed():
     ("error", "words", "name", "arguments"),
     [
         (ValueError, "step_size is 0, expected a positive integer", "StepLR", (0,)),
-        (ValueError, "step_size is 1.5", "StepLR", (1.5,)),
+        (TypeError, "step_size is 1.5", "StepLR", (1.5,)),
         (ValueError, "gamma is -1", "StepLR", (1, -1)),
-        (TypeError, "gamma is a str", "ExponentialLR", ("0.9",)),
+        (TypeError, "gamma is '0.9', expected a number", "ExponentialLR", ("0.9",)),
         (ValueError, "warmup_steps is 0", "LinearWarmup", (0,)),
         (ValueError, "total_steps is -5", "CosineLR", (-5,)),
         (ValueError, "min_lr is -1", "CosineLR", (5, -1)),

@@ -68,7 +68,7 @@ def gradcheck(f, *inputs, order=2, directions=None, method="auto", rtol=None, se
     if directions is not None:
         check_integer(name, "directions", directions, least=1)
     if rtol is not None:
-        check_number(name, "rtol", rtol, 0, expected="a number of at least 0")
+        check_number(name, "rtol", rtol, 0)
     check = _Check(f, inputs, np.random.default_rng(seed))
     for k in range(1, order + 1):
         check.order_k(k, directions, method, rtol)

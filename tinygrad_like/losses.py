@@ -50,8 +50,7 @@ def huber(prediction, target, *, delta=1.0, reduction="mean"):
 
     Source: Huber 1964. Raises ValueError unless delta is positive.
     """
-    smallest = math.ulp(0)
-    delta = check_number("huber", "delta", delta, smallest, expected="a positive number")
+    delta = check_number("huber", "delta", delta, math.ulp(0), expected="a positive number")
     target = _matched("huber", "prediction", prediction, "target", target)
     d = prediction - target
     near = clip(d, -delta, delta)

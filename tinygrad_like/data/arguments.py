@@ -5,27 +5,19 @@ import sys
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.engine import check_integer
 
 DRAWN = object()  # stands for a seed that is not given
 
 
-def integer(owner, name, value, low, high, expected):
-    """`value` as an int from `low` to `high`; TypeError or ValueError for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"[{owner}] {name} is {value!r}, expected {expected}")
-    if not low <= value <= high:
-        raise ValueError(f"[{owner}] {name} is {value}, expected {expected}")
-    return int(value)
-
-
 def positive(owner, name, value):
-    """A positive integer."""
-    return integer(owner, name, value, 1, sys.maxsize, "a positive integer")
+    """A positive integer, of as many bits as an index may have."""
+    return check_integer(owner, name, value, 1, sys.maxsize, "a positive integer")
 
 
 def count(owner, name, value):
     """An integer of 0 or more, of 64 bits."""
-    return integer(owner, name, value, 0, 2**64 - 1, "an integer of 0 or more")
+    return check_integer(owner, name, value, 0, 2**64 - 1, "an integer of 0 or more")
 
 
 def seed(owner, value):
@@ -33,7 +25,7 @@ def seed(owner, value):
     if value is DRAWN:
         key = np.array(backend.GENERATOR.reserve(1), dtype=np.uint64)
         return int(np.random.Philox(key=key).random_raw())
-    return integer(owner, "seed", value, 0, 2**64 - 1, "an integer from 0 to 2**64 - 1")
+    return check_integer(owner, "seed", value, 0, 2**64 - 1, "an integer from 0 to 2**64 - 1")
 
 
 def same_settings(owner, kind, state, expected, settings):
@@ -43,7 +35,7 @@ def same_settings(owner, kind, state, expected, settings):
     if state.keys() != expected:
         raise ValueError(f"[{owner}] state has {sorted(state)}, expected {sorted(expected)}")
     for name, value in settings.items():
-        if state[name] != value:
+        if count(owner, f"state's {name}", state[name]) != value:
             raise ValueError(
                 f"[{owner}] the state is of {kind} with {name} {state[name]}, "
                 f"this one has {name} {value}"

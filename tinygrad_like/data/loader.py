@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_like.data import arguments
 from tinygrad_like.data.arguments import DRAWN
 from tinygrad_like.data.dataset import Dataset
-from tinygrad_like.engine import check_flag, commit
+from tinygrad_like.engine import check_flag, check_integer, commit
 
 
 @dataclass
@@ -123,9 +123,7 @@ class DataLoader:
         expected = self.state_dict().keys()
         arguments.same_settings("DataLoader", "a loader", state, expected, settings)
         epoch = arguments.count("DataLoader", "state's epoch", state["epoch"])
-        batch = arguments.integer(
-            "DataLoader", "state's batch", state["batch"], 0, len(self), f"0 to {len(self)}"
-        )
+        batch = check_integer("DataLoader", "state's batch", state["batch"], 0, len(self))
         seed = arguments.seed("DataLoader", state["seed"])
         position = _Position((epoch, batch, False))
         return [partial(setattr, self, "seed", seed), partial(setattr, self, "_position", position)]

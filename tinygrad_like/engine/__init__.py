@@ -30,7 +30,13 @@ from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_num
 from tinygrad_like.engine.changes import commit, run_through
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
-from tinygrad_like.engine.options import check_choice, check_flag, check_integer, check_number
+from tinygrad_like.engine.options import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_real,
+)
 from tinygrad_like.engine.recompute import checkpoint
 from tinygrad_like.engine.record import OPS, op
 from tinygrad_like.engine.tensor import (
@@ -58,6 +64,7 @@ __all__ = [
     "check_flag",
     "check_integer",
     "check_number",
+    "check_real",
     "checkpoint",
     "commit",
     "composed",

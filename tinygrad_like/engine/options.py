@@ -1,11 +1,15 @@
-"""Checks of the options of ops: `[gelu] approximate is 'yes', expected ...`.
+"""Checks of options: `[gelu] approximate is 'yes', expected ...`.
 
-An option taken by its truth lets a wrong spelling through: `causal="no"` would be causal.
+An option taken by its truth lets a wrong spelling through: `causal="no"` would be causal. What is
+of a wrong type is a TypeError, a wrong value of the right type a ValueError; and so is what is no
+flag or no choice, whatever its type.
 """
 
-import math
+import sys
 
 import numpy as np
+
+LARGEST = sys.float_info.max
 
 
 def check_flag(op, name, value):
@@ -25,30 +29,64 @@ def check_choice(op, name, value, choices):
     raise ValueError(f"[{op}] {name} is {value!r}, expected {', '.join(first)} or {last}")
 
 
-def check_integer(op, name, value, least=None):
-    """`value` as an int of at least `least`; TypeError or ValueError for anything else.
+def check_integer(owner, name, value, least=None, most=None, expected=None):
+    """`value` as an int from `least` to `most`, where given; TypeError or ValueError otherwise.
 
-    NumPy's integers count, booleans do not.
+    NumPy's integers count, booleans do not. `expected` describes what is wanted, for the message.
     """
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"[{op}] {name} is {value!r}, expected an integer")
-    if least is not None and value < least:
-        raise ValueError(f"[{op}] {name} is {value}, expected an integer of at least {least}")
-    return int(value)
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if is_integer and (least is None or value >= least) and (most is None or value <= most):
+        return int(value)
+    if expected is None:
+        expected = "an integer"
+        if least is not None:
+            expected = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        if most is not None:
+            expected = f"an integer from {least} to {most}"
+    problem = ValueError if is_integer else TypeError
+    raise problem(f"[{owner}] {name} is {value!r}, expected {expected}")
 
 
-def check_number(op, name, value, low=-math.inf, high=math.inf, expected="a number"):
-    """`value` as an int or a float from `low` to `high`; TypeError or ValueError otherwise.
+def check_number(owner, name, value, least=-LARGEST, most=LARGEST, expected=None, *, below=None):
+    """`value` as a float from `least` to `most`, or to less than `below`; or an error as above.
 
     A NumPy scalar or 0-d array counts as the number it holds; booleans do not. NaN lies in no
-    range. `expected` describes what is wanted, for the message.
+    range, and an infinity only in one that is said to reach so far.
     """
-    if type(value) is float and low <= value <= high:
+    if type(value) is float and least <= value <= most and (below is None or value < below):
         return value
+    number = value
     if isinstance(value, (np.number, np.ndarray)) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"[{op}] {name} is {value!r}, expected {expected}")
-    if not low <= value <= high:
-        raise ValueError(f"[{op}] {name} is {value!r}, expected {expected}")
-    return value
+        number = value.item()
+    is_number = isinstance(number, (int, float)) and not isinstance(number, bool)
+    if is_number and least <= number <= most and (below is None or number < below):
+        return float(number)
+    if expected is None:
+        expected = _a_number(least, most, below)
+    problem = ValueError if is_number else TypeError
+    raise problem(f"[{owner}] {name} is {value!r}, expected {expected}")
+
+
+def _a_number(least, most, below):
+    if below is not None:
+        return f"a number from {least:g} to less than {below:g}"
+    if most < LARGEST:
+        return f"a number from {least:g} to {most:g}"
+    if least > -LARGEST:
+        return f"a number of at least {least:g}"
+    return "a finite number"
+
+
+def check_real(owner, name, value):
+    """A number of any size, NaN included, or a Tensor or array of one, as a float.
+
+    Raises TypeError for anything else, ValueError for an integer that no float holds.
+    """
+    number = value.item() if getattr(value, "size", None) == 1 else value
+    if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, float)):
+        got = value.shape if hasattr(value, "shape") else repr(value)
+        raise TypeError(f"[{owner}] {name} is {got}, expected a number")
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(f"[{owner}] {name} is too large for a float") from None

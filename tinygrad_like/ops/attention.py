@@ -110,7 +110,7 @@ def scaled_dot_product_attention(
     """
     _check(query, key, value)
     expected = "a probability from 0 to 1"
-    p = float(check_number("attention", "dropout", dropout, 0, 1, expected))
+    p = check_number("attention", "dropout", dropout, 0, 1, expected)
     if not check_flag("attention", "training", training):
         p = 0.0
     causal = check_flag("attention", "causal", causal)
@@ -144,8 +144,7 @@ def _scale(scale, d):
     """The factor of the scores of queries and keys with d features."""
     if scale is None:
         return 1 / math.sqrt(max(d, 1))
-    most = np.finfo(np.float64).max
-    return float(check_number("attention", "scale", scale, -most, most, "a finite number"))
+    return check_number("attention", "scale", scale)
 
 
 def _check(query, key, value):
@@ -217,8 +216,8 @@ def rotary(x, *, offset=0, base=10000.0):
     if x.dtype.kind not in INEXACT:
         raise TypeError(f"[rotary] x has dtype {x.dtype}, expected a floating one")
     offset = check_integer("rotary", "offset", offset, 0)
-    least, most = np.finfo(np.float64).tiny, np.finfo(np.float64).max
-    base = check_number("rotary", "base", base, least, most, "a positive number")
+    least = np.finfo(np.float64).tiny
+    base = check_number("rotary", "base", base, least, expected="a positive number")
     be = backend_of(x)
     turn = angles(be, x.shape[-2], x.shape[-1], offset, base)
     dtype = np.empty(0, x.dtype).real.dtype

@@ -119,8 +119,8 @@ def isclose(be, a, b, *, rtol=1e-5, atol=1e-8, equal_nan=False):
 
     NaN is close to nothing or, if `equal_nan`, to NaN. ValueError for a negative tolerance.
     """
-    rtol = check_number("isclose", "rtol", rtol, 0, expected="a number of at least 0")
-    atol = check_number("isclose", "atol", atol, 0, expected="a number of at least 0")
+    rtol = check_number("isclose", "rtol", rtol, 0)
+    atol = check_number("isclose", "atol", atol, 0)
     equal_nan = check_flag("isclose", "equal_nan", equal_nan)
     a, b = map(_subtractable, (a, b))
     finite = be.xp.isfinite(b)

@@ -138,9 +138,10 @@ def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=F
 
 
 def _finite(op, name, value):
-    """A finite number as a Python one; TypeError or ValueError for anything else."""
-    largest = np.finfo(np.float64).max.item()
-    return check_number(op, name, value, -largest, largest, "a finite number")
+    """A finite number, an int or a float; TypeError or ValueError for anything else."""
+    number = check_number(op, name, value)
+    exact = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+    return exact if isinstance(exact, int) else number
 
 
 def linspace(start, stop, num=50, *, dtype=FLOAT, device=None, requires_grad=False):

@@ -43,7 +43,7 @@ def _unflat(gradient, shape):
 
 
 def _checked_eps(name, eps):
-    return check_number(name, "eps", eps, 0, math.inf, "a number of at least 0")
+    return check_number(name, "eps", eps, 0)
 
 
 def _layer_norm(x, weight, bias, eps):

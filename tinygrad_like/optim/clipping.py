@@ -6,11 +6,10 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import wide
-from tinygrad_like.engine import check_flag, commit
+from tinygrad_like.engine import check_flag, check_real, commit
 from tinygrad_like.optim.parameters import (
     as_list,
     check_tensors,
-    checked_real,
 )
 from tinygrad_like.optim.states import set_gradients
 
@@ -30,7 +29,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
         The norm before clipping, a float.
     """
     name = "clip_grad_norm"
-    max_norm, norm = checked_real(name, "max_norm", max_norm), checked_real(name, "norm", norm)
+    max_norm, norm = check_real(name, "max_norm", max_norm), check_real(name, "norm", norm)
     error_if_nonfinite = check_flag(name, "error_if_nonfinite", error_if_nonfinite)
     if not max_norm >= 0 or not norm > 0:
         raise ValueError(
@@ -50,7 +49,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
 def clip_grad_value(params, limit):
     """Cut every element of the gradients to the range from -limit to limit."""
     name = "clip_grad_value"
-    limit = checked_real(name, "limit", limit)
+    limit = check_real(name, "limit", limit)
     if not limit >= 0:
         raise ValueError(f"[{name}] limit is {limit!r}, expected a positive number")
     params = _with_gradient(name, params)

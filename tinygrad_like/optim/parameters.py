@@ -1,11 +1,9 @@
 """What may be given as parameters, and as their settings: the checks of optimizers and clipping."""
 
-import math
-
 import numpy as np
 
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor, check_flag, is_parameter
+from tinygrad_like.engine import Tensor, check_flag, check_number, is_parameter
 from tinygrad_like.engine.errors import describe
 
 # Settings lie from 0 up to, not including, these limits; the others are finite.
@@ -95,38 +93,8 @@ def checked_setting(owner, name, value):
     return tuple(checked_number(owner, name, beta) for beta in value)
 
 
-def checked_count(owner, name, value, least):
-    """A setting as a Python int of at least `least`."""
-    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_integer or value < least:
-        expected = "a positive integer" if least else "an integer of 0 or more"
-        raise ValueError(f"[{owner}] {name} is {value!r}, expected {expected}")
-    return int(value)
-
-
-def checked_real(owner, name, value):
-    """A number of any size, or a Tensor or array of one, as a Python float."""
-    if isinstance(value, Tensor | np.ndarray) and value.size == 1:
-        value = value.item()
-    wrong = isinstance(value, bool | np.bool_ | np.complexfloating)
-    if wrong or not isinstance(value, int | float | np.number):
-        raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number")
-    try:
-        return float(value)
-    except OverflowError:
-        raise ValueError(f"[{owner}] {name} is too large for a float") from None
-
-
 def checked_number(owner, name, value):
     """A setting as a Python float (a NumPy one would promote float32 arrays to float64)."""
-    if type(value) is float and 0 <= value < LIMITS.get(name, math.inf):
-        return value
-    if isinstance(value, Tensor | np.ndarray):
+    if hasattr(value, "shape") and not isinstance(value, np.generic):
         raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number; use .item()")
-    limit, number = LIMITS.get(name, math.inf), checked_real(owner, name, value)
-    if not 0 <= number < limit:
-        raise ValueError(
-            f"[{owner}] {name} is {value!r}, expected a number from 0 to "
-            + (f"less than {limit}" if limit < math.inf else "anything finite")
-        )
-    return number
+    return check_number(owner, name, value, 0, below=LIMITS.get(name))

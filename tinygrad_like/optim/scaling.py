@@ -7,11 +7,10 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
-from tinygrad_like.engine import Tensor, astype, check_flag, commit, wrap
+from tinygrad_like.engine import Tensor, astype, check_flag, check_integer, commit, wrap
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim.optimizers import Optimizer
 from tinygrad_like.optim.parameters import (
-    checked_count,
     checked_number,
 )
 from tinygrad_like.optim.states import set_gradients
@@ -60,7 +59,7 @@ class GradScaler:
                 "positive scale, a growth of at least 1 and a backoff between 0 and 1"
             )
         self._growth, self._backoff = float(growth), float(backoff)
-        self._interval = checked_count("GradScaler", "interval", interval, 1)
+        self._interval = check_integer("GradScaler", "interval", interval, 1)
         self._enabled, self.skipped = check_flag("GradScaler", "enabled", enabled), 0
         self._unscaled: dict[Optimizer, bool] = {}  # as _stepped, of those that have not stepped
         commit(self._start(float(scale), 0))
@@ -159,7 +158,7 @@ class GradScaler:
         try:
             scale = checked_number("GradScaler", "scale", state["scale"])
             good, skipped = (
-                checked_count("GradScaler", name, state[name], 0) for name in ("good", "skipped")
+                check_integer("GradScaler", name, state[name], 0) for name in ("good", "skipped")
             )
             if not scale:
                 raise ValueError("scale is 0")

@@ -12,9 +12,9 @@ import math
 from abc import ABC, abstractmethod
 from functools import partial
 
-from tinygrad_like.engine import commit
+from tinygrad_like.engine import check_choice, check_integer, check_number, check_real, commit
 from tinygrad_like.optim.optimizers import Optimizer
-from tinygrad_like.optim.parameters import checked_count, checked_number, checked_real
+from tinygrad_like.optim.parameters import checked_number
 
 
 class Schedule(ABC):
@@ -69,7 +69,7 @@ class Schedule(ABC):
     def _loading(self, state):
         """The changes, for `commit`, that `load_state_dict(state)` makes."""
         bases = _checked_state(self, state, "base_lrs", ("steps",))
-        steps = _from_state(self, checked_count, "steps", state["steps"], 0)
+        steps = _from_state(self, check_integer, "steps", state["steps"], 0)
         return self._moved(steps, bases)
 
     def _moved(self, steps, bases):
@@ -88,7 +88,7 @@ class StepLR(Schedule):
     """base gamma^floor(step / step_size)."""
 
     def __init__(self, optimizer, step_size, gamma=0.1):
-        self.step_size = checked_count("StepLR", "step_size", step_size, 1)
+        self.step_size = check_integer("StepLR", "step_size", step_size, 1)
         self.gamma = checked_number("StepLR", "gamma", gamma)
         super().__init__(optimizer)
 
@@ -111,7 +111,7 @@ class LinearWarmup(Schedule):
     """base (step + 1) / warmup_steps, then base: the last step of the warmup is at full rate."""
 
     def __init__(self, optimizer, warmup_steps):
-        self.warmup_steps = checked_count("LinearWarmup", "warmup_steps", warmup_steps, 1)
+        self.warmup_steps = check_integer("LinearWarmup", "warmup_steps", warmup_steps, 1)
         super().__init__(optimizer)
 
     def lr_at(self, step, base_lr):
@@ -126,9 +126,9 @@ class CosineLR(Schedule):
     """
 
     def __init__(self, optimizer, total_steps, min_lr=0.0, warmup_steps=0):
-        self.total_steps = checked_count("CosineLR", "total_steps", total_steps, 1)
+        self.total_steps = check_integer("CosineLR", "total_steps", total_steps, 1)
         self.min_lr = checked_number("CosineLR", "min_lr", min_lr)
-        self.warmup_steps = checked_count("CosineLR", "warmup_steps", warmup_steps, 0)
+        self.warmup_steps = check_integer("CosineLR", "warmup_steps", warmup_steps, 0)
         if not warmup_steps < total_steps:
             raise ValueError(
                 f"[CosineLR] warmup_steps is {warmup_steps!r}, expected 0 to less than "
@@ -147,7 +147,7 @@ class PolynomialLR(Schedule):
     """base (1 - step / total_steps)^power, and 0 from there on; power 1 is a straight line."""
 
     def __init__(self, optimizer, total_steps, power=1.0):
-        self.total_steps = checked_count("PolynomialLR", "total_steps", total_steps, 1)
+        self.total_steps = check_integer("PolynomialLR", "total_steps", total_steps, 1)
         self.power = checked_number("PolynomialLR", "power", power)
         super().__init__(optimizer)
 
@@ -165,7 +165,7 @@ class LambdaLR(Schedule):
         super().__init__(optimizer)
 
     def lr_at(self, step, base_lr):
-        return base_lr * checked_real("LambdaLR", f"f({step})", self.f(step))
+        return base_lr * check_real("LambdaLR", f"f({step})", self.f(step))
 
 
 class ReduceOnPlateau:
@@ -184,11 +184,8 @@ class ReduceOnPlateau:
     ):
         name = type(self).__name__
         _check_optimizer(self, optimizer)
-        factor = checked_number(name, "factor", factor)
-        if not factor < 1:
-            raise ValueError(f"[{name}] factor is {factor!r}, expected 0 to less than 1")
-        if mode not in ("min", "max"):
-            raise ValueError(f"[{name}] mode is {mode!r}, expected 'min' or 'max'")
+        factor = check_number(name, "factor", factor, 0, below=1)
+        check_choice(name, "mode", mode, ("min", "max"))
         self.optimizer, self.factor, self.mode = optimizer, factor, mode
         self.patience = checked_number(name, "patience", patience)
         self.threshold = checked_number(name, "threshold", threshold)
@@ -202,7 +199,7 @@ class ReduceOnPlateau:
 
     def step(self, metric):
         """Take the value of the metric, a number, into account. NaN is no improvement."""
-        metric = checked_real(type(self).__name__, "metric", metric)
+        metric = check_real(type(self).__name__, "metric", metric)
         best, waited, rates = self.best, self.waited + 1, self.last_lr
         if self._is_better(metric):
             best, waited = metric, 0
@@ -244,10 +241,10 @@ class ReduceOnPlateau:
     def _loading(self, state):
         """The changes, for `commit`, that `load_state_dict(state)` makes."""
         rates = _checked_state(self, state, "last_lr", ("best", "waited"))
-        waited = _from_state(self, checked_count, "waited", state["waited"], 0)
+        waited = _from_state(self, check_integer, "waited", state["waited"], 0)
         best = state["best"]
         if best is not None:
-            best = _from_state(self, checked_real, "best", best)
+            best = _from_state(self, check_real, "best", best)
         return self._moved(best, waited, rates)
 
 
