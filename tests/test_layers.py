@@ -273,6 +273,18 @@ def test_every_layer_keeps_float32_and_float16():
             assert {k: t.dtype for k, t in found.items()} == dict.fromkeys(found, dtype), layer
 
 
+@pytest.mark.parametrize(("decay", "moves"), [(0.0, False), (0.1, True)])
+def test_a_padding_row_that_is_not_0_is_moved_by_decay_alone(decay, moves):
+    layer = nn.Embedding(3, 2, padding_idx=1)
+    optimizer = tg.optim.AdamW(layer.parameters(), weight_decay=decay)
+    layer(np.array([0, 1])).sum().backward()
+    optimizer.step()
+    assert layer.weight.numpy()[1].tolist() == [0, 0]
+    layer.load_state_dict({"weight": np.full((3, 2), 5.0, np.float32)})
+    optimizer.step()
+    assert (layer.weight.numpy()[1] != 5).all() == moves
+
+
 BAD = [
     (lambda: nn.Dense(0, 1), "[Dense] n_in is 0, expected a positive integer"),
     (

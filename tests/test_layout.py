@@ -218,6 +218,16 @@ def test_a_file_begins_by_saying_what_is_in_it(module):
     assert ast.get_docstring(ast.parse(FILES[module].read_text(encoding="utf-8")))
 
 
+@pytest.mark.parametrize("package", ["engine", "nn", "optim", "data"])
+def test_a_package_names_its_files_or_what_is_in_them(package):
+    text = FILES[package].read_text(encoding="utf-8")
+    for module in FILES:
+        stem = module.removeprefix(f"{package}.")
+        if stem != module:
+            public = f"from {TG}.{module} import" in text or f"import {stem}\n" in text
+            assert public or f"{stem}.py" in text, f"{package}/__init__.py does not name {stem}.py"
+
+
 # A light import
 
 

@@ -5,6 +5,7 @@
     images.py     mnist, digits
     text.py       tiny_shakespeare, text_corpus; Vocabulary, TextBatches
     fetch.py      finding a file on this machine, downloading it, checking it
+    arguments.py  checks of arguments and of states
 
 `mnist()` and `tiny_shakespeare()` are found on disk or downloaded, and checked; `digits()` and
 `text_corpus()` need no network.

@@ -3,6 +3,8 @@
     module.py      Module: parameters and buffers by path, state, training mode
     state.py       what does not fit, and what an assignment over a parameter does
     summary.py     the table of a model
+    arguments.py   checks of what constructors are given
+    dtype.py       inputs cast to the dtype of a layer's parameters
     init.py        starting values
     containers.py  ModuleList, Sequential
 

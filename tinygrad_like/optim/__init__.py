@@ -10,6 +10,8 @@ for x, labels in batches:
     schedule.step()
 
 optimizers.py   SGD, Adam, AdamW, RMSprop, Adagrad; a step is one kernel call per parameter
+states.py       what an optimizer keeps beside a parameter, saved, loaded and copied
+parameters.py   checks of parameters and of settings
 schedules.py    the learning rate as a function of the step; ReduceOnPlateau, of a metric
 scaling.py      GradScaler: for gradients in float16
 clipping.py     gradients scaled to a norm, or cut to a range
