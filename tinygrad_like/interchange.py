@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_like import io, nn, torch_settings
-from tinygrad_like.engine import Tensor, commit
+from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.module import Module, _held
-from tinygrad_like.nn.state import StateError, StateReport, mistyped, overwriting
+from tinygrad_like.nn.state import StateError, StateReport, mistyped, overwrite
 
 
 def load_torch(
@@ -352,7 +352,7 @@ def _load(
             link.ours, link.read(*(state[path] for path in link.theirs)), strict=True
         )
     ]
-    commit(overwriting((own, value.data) for own, value in pairs))
+    overwrite((own, value.data) for own, value in pairs)
 
 
 def _without_ties(links: list[Link], state: dict, report: StateReport) -> list[Link]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, is_parameter
+from tinygrad_like.engine import GraphError, Tensor, commit, is_parameter
 from tinygrad_like.engine.errors import describe
 
 NUMBERS = (np.generic, bool, int, float, complex)
@@ -125,6 +125,11 @@ def overwriting(pairs: Iterable[tuple[Tensor, Any]]) -> list[partial]:
         changes.append(partial(own.data.__setitem__, ..., array))
         changes.append(partial(own.version.__setitem__, 0, own.version[0] + 1))
     return changes
+
+
+def overwrite(pairs: Iterable[tuple[Tensor, Any]]) -> None:
+    """Copy each array into its Tensor; if one cannot be written, or Ctrl-C comes, none is."""
+    commit(overwriting(pairs))
 
 
 def in_place_of(own: Tensor, value: Any, place: str) -> Any:
