@@ -263,3 +263,13 @@ def test_the_state_is_saved_and_resumed(tmp_path):
 def test_settings_that_make_no_sense_are_refused(settings):
     with pytest.raises(ValueError, match=r"\[GradScaler\]"):
         tg.optim.GradScaler(**settings)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+def test_gradients_in_float16_survive_a_scale_that_float16_cannot_hold(device):
+    w = tg.Tensor(np.ones(2, np.float16), requires_grad=True, device=device)
+    optimizer, scaler = tg.optim.SGD([w], 0.1), tg.optim.GradScaler()
+    scaler.scale((w.astype("float32") * 2.0**-10).sum()).backward()
+    scaler.unscale(optimizer)
+    assert w.grad.dtype == np.float16
+    assert w.grad.tolist() == [2.0**-10] * 2

@@ -2,11 +2,11 @@
 
 import os
 import threading
-from collections import deque
 from itertools import repeat
 
 import numpy as np
 
+from tinygrad_like.engine.changes import run_through
 from tinygrad_like.engine.tensor import Tensor, wrap
 
 
@@ -22,11 +22,10 @@ def accumulate(found):
             if type(grad) is not Tensor:
                 grad = wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
             sums.append(grad if node.grad is None else node.grad + grad)
-        _run_through(map(setattr, found, repeat("grad"), sums))
+        run_through(map(setattr, found, repeat("grad"), sums))
 
 
 _accumulating = threading.RLock()
-_run_through = deque[None](maxlen=0).extend
 
 
 def _begin_again():

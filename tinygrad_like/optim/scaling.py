@@ -6,13 +6,11 @@ from functools import partial
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import is_half
+from tinygrad_like.backend import is_half, narrow, wide
 from tinygrad_like.engine import Tensor, astype, check_flag, check_integer, commit, wrap
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim.optimizers import Optimizer
-from tinygrad_like.optim.parameters import (
-    checked_number,
-)
+from tinygrad_like.optim.parameters import checked_number
 from tinygrad_like.optim.states import set_gradients
 
 
@@ -182,7 +180,8 @@ def _unscaled(optimizer, scale):
         for p in (p for group in optimizer.param_groups for p in group["params"]):
             if p.grad is not None:
                 xp = backend.of(p.grad.data).xp
-                grad = xp.asarray(p.grad.data / scale)
+                grad = p.grad.data
+                grad = xp.asarray(narrow(wide(grad) / scale, grad.dtype))  # float16 ends at 65504
                 pairs.append((p, wrap(grad)))
                 answers.append(xp.isfinite(grad).all())
     return pairs, all(map(bool, answers))  # a GPU is waited for when all of them are asked

@@ -21,20 +21,17 @@ class Slot:
     another slot. Only `steps` is ever changed.
     """
 
-    __slots__ = (
-        *("array", "be", "beside", "buffers", "flat", "k", "names", "param", "plan", "steps"),
-    )
+    __slots__ = ("array", "be", "beside", "buffers", "k", "names", "param", "plan", "steps")
     array: Any  # the parameter's array that this fits; None before the first step
     be: Any  # its backend
     k: Any  # the kernels that the backend had then, see tg.kernels
-    flat: Any  # a flat view of it; None if it has none
     names: Any  # the buffers that its step needs
     beside: Any  # the arrays that the kernel takes beside the parameter, None for those not needed
-    plan: Any  # (gradient, settings) -> the changes of a step; None without a flat view
+    plan: Any  # (gradient, settings) -> the changes of a step; None if it has no flat view
 
     def __init__(self, param, steps=0, buffers=None):
         self.param, self.steps, self.buffers = param, steps, buffers or {}
-        self.array = self.be = self.k = self.flat = self.names = self.beside = self.plan = None
+        self.array = self.be = self.k = self.names = self.beside = self.plan = None
 
     def fitted(self, kernel, known, names):
         """A slot for the array that the parameter has now, for a step that needs buffers `names`.
@@ -47,7 +44,6 @@ class Slot:
         array = new.array = self.param._data
         be = new.be = backend.of(array)
         new.k = be.k
-        new.flat = array.reshape(-1) if array.flags.c_contiguous else None
         dtype = wide_dtype(array.dtype)
         fits = self.array is not None and self.be is be
         for name in dict.fromkeys((*self.buffers, *names)):
@@ -59,8 +55,8 @@ class Slot:
             if old is not None:
                 own[:] = be.from_host(backend.of(old).to_host(old))
         new.beside = [new.buffers[name] if name in names else None for name in known]
-        if new.flat is not None:
-            new.plan = be.k.planner(kernel, new.flat, *new.beside)
+        if array.flags.c_contiguous:
+            new.plan = be.k.planner(kernel, array.reshape(-1), *new.beside)
         return new
 
     def state(self):
