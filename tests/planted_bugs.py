@@ -47,7 +47,6 @@ HARMLESS = {
     "if (next < steps) {": "a step too many is loaded, as zeros, and not multiplied",
     "first < s.queries; first += TILE": "a tile of queries too many has no weights",
     "for (int j = 0; j < PARTS; ++j) {": "columns beyond the head are not written",
-    "const acc_t first = widen(x[blockIdx.x * length])": "another origin changes only the rounding",
     "block * 4 < n; block += grid_threads()": "a block too many finds no element left to write",
 }
 

@@ -34,7 +34,6 @@ from .norm import (
     group_norm_backward,
     layer_norm,
     layer_norm_backward,
-    moments,
     rms_norm,
     rms_norm_backward,
 )
@@ -48,7 +47,7 @@ from .pool import (
 )
 from .random import dropout, normal, philox, uniform
 from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
-from .reduce import sum_axes, sum_middle
+from .reduce import moments, sum_axes, sum_middle, sum_squares
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 launcher.add_target(emulator.TARGET)

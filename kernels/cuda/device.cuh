@@ -70,7 +70,7 @@ __device__ __forceinline__ long long grid_threads() { return (long long)gridDim.
 // Reductions. The order of the operations is fixed, so equal inputs give equal bits.
 
 struct Sum {
-    static __device__ __forceinline__ acc_t of(acc_t a, acc_t b) { return a + b; }
+    template <class T> static __device__ __forceinline__ T of(T a, T b) { return a + b; }
     static __device__ __forceinline__ acc_t start() { return acc_t(0); }
 };
 struct Max {  // NaN wins, as in NumPy
@@ -99,7 +99,7 @@ struct LongSum {
 };
 
 // The reduction of all 32 lanes, in each of them.
-template <class Op> __device__ __forceinline__ acc_t warp_reduce(acc_t value) {
+template <class Op, class T> __device__ __forceinline__ T warp_reduce(T value) {
 #pragma unroll
     for (int step = WARP / 2; step > 0; step /= 2)
         value = Op::of(value, __shfl_xor_sync(FULL_WARP, value, step));
@@ -108,13 +108,33 @@ template <class Op> __device__ __forceinline__ acc_t warp_reduce(acc_t value) {
 
 // The reduction of a one-dimensional block of whole warps, in each of its threads.
 // scratch: shared memory for one number a warp, free again when the function returns.
-template <class Op> __device__ __forceinline__ acc_t block_reduce(acc_t value, acc_t* scratch) {
+template <class Op, class T> __device__ __forceinline__ T block_reduce(T value, T* scratch) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
     value = warp_reduce<Op>(value);
     if (warps == 1) return value;
     if (lane == 0) scratch[warp] = value;
     __syncthreads();
-    value = warp_reduce<Op>(lane < warps ? scratch[lane] : Op::start());
+    value = warp_reduce<Op>(lane < warps ? scratch[lane] : T(Op::start()));
     __syncthreads();
     return value;
+}
+
+struct Moments { double mean, squares; };
+
+// The mean of `count` numbers and the sum of the squared deviations from it. each(f) calls f(x) for
+// those of the thread; over(sum) adds up the sums of the threads that share them. Sums of float32 are
+// as good as exact in double, so that equal numbers deviate by exactly 0; the mean of doubles is
+// corrected by that of the deviations.
+template <class Each, class Over>
+__device__ __forceinline__ Moments moments_of(long long count, Each each, Over over) {
+    double sum = 0, squares = 0;
+    each([&](double x) { sum += x; });
+    double mean = over(sum) / count;
+    if (sizeof(scalar_t) == 8) {
+        double rest = 0;
+        each([&](double x) { rest += x - mean; });
+        mean += over(rest) / count;
+    }
+    each([&](double x) { squares += (x - mean) * (x - mean); });
+    return Moments{mean, over(squares)};
 }

@@ -13,15 +13,15 @@ __device__ __forceinline__ acc_t at(const scalar_t* parameter, long long i, acc_
     return parameter ? widen(parameter[i]) : otherwise;
 }
 
-struct Moments { acc_t mean, rstd; };
+struct Statistics { acc_t mean, rstd; };
 
-__device__ __forceinline__ Moments moments(const Row& row, acc_t eps, acc_t* scratch) {
+__device__ __forceinline__ Statistics statistics(const Row& row, acc_t eps, acc_t* scratch) {
     LongSum total, squares;
     row.each([&](int, acc_t x) { total.add(x); });
     const acc_t mean = block_reduce<Sum>(total.value(), scratch) / row.columns;
     row.each([&](int, acc_t x) { squares.add((x - mean) * (x - mean)); });
     const acc_t var = block_reduce<Sum>(squares.value(), scratch) / row.columns;
-    return Moments{mean, 1 / sqrt(var + eps)};
+    return Statistics{mean, 1 / sqrt(var + eps)};
 }
 
 // The channel of element i in a row of group norm: rows go through the groups of each image.
@@ -42,7 +42,7 @@ __device__ __forceinline__ void normalise(scalar_t* y, acc_t* mean, acc_t* rstd,
                                           int columns, acc_t* scratch, Index index) {
     const long long start = (long long)blockIdx.x * columns;
     const Row row(x + start, columns);
-    const Moments m = moments(row, eps, scratch);
+    const Statistics m = statistics(row, eps, scratch);
     row.each([&](int i, acc_t x) {
         const acc_t xhat = (x - m.mean) * m.rstd;
         y[start + i] = narrow(xhat * at(weight, index(i), 1) + at(bias, index(i), 0));
@@ -170,22 +170,18 @@ template <class F> __device__ __forceinline__ void each_of_channel(long long cha
 
 extern "C" __global__ void channel_moments(acc_t* mean, acc_t* var, const scalar_t* x,
                                            long long images, int channels, long long length) {
-    __shared__ acc_t scratch[WARP];
+    __shared__ double scratch[WARP];
     const long long count = images * length;
-    // From the first number: nothing is lost far from 0, and equal numbers deviate by exactly 0.
-    const acc_t first = widen(x[blockIdx.x * length]);
-    LongSum total, squares;
-    each_of_channel(blockIdx.x, images, channels, length,
-                    [&](long long, long long i) { total.add(widen(x[i]) - first); });
-    const acc_t center = first + block_reduce<Sum>(total.value(), scratch) / count;
-    each_of_channel(blockIdx.x, images, channels, length, [&](long long, long long i) {
-        squares.add((widen(x[i]) - center) * (widen(x[i]) - center));
-    });
-    const acc_t spread = block_reduce<Sum>(squares.value(), scratch) / count;
-    if (threadIdx.x == 0) {
-        mean[blockIdx.x] = center;
-        var[blockIdx.x] = spread;
-    }
+    const Moments found = moments_of(
+        count,
+        [&](auto f) {
+            each_of_channel(blockIdx.x, images, channels, length,
+                            [&](long long, long long i) { f(widen(x[i])); });
+        },
+        [&](double sum) { return block_reduce<Sum>(sum, scratch); });
+    if (threadIdx.x > 0) return;
+    mean[blockIdx.x] = acc_t(found.mean);
+    var[blockIdx.x] = acc_t(found.squares / count);
 }
 
 // One block a plane (n, c).

@@ -5,7 +5,7 @@ import numpy as np
 from .. import reference
 from .flat import threads_for_row
 from .launcher import Source, kernel_dtype
-from .reduce import rows_of, sum_middle
+from .reduce import sum_middle
 
 SOURCE = Source("norm.cu")
 THREADS = 128
@@ -52,19 +52,6 @@ def rms_norm_backward(g, x, weight, rstd, needs):
     if needs[0]:
         _by_rows("rms_norm_backward", dtype, x.shape, dx, g, x, weight, rstd)
     return dx, _parameter_grads(dtype, g, x, None, rstd, (needs[1], False))[0]
-
-
-def moments(x, axes):
-    """(mean, the sum of the squared deviations from it) over `axes`; x may have any strides."""
-    dtype = kernel_dtype("moments", x)
-    if dtype is None or x.size == 0:
-        return reference.moments(x, axes)
-    rows, shape = rows_of(x, axes)
-    sums, count = rows.shape
-    mean, var = _wide(x, sums), _wide(x, sums)
-    kernel = SOURCE.kernel("channel_moments", dtype)
-    kernel(sums, threads_for_row(count), mean, var, rows, 1, sums, count)
-    return mean.reshape(shape), (var * count).reshape(shape)
 
 
 def batch_norm(x, weight, bias, eps):

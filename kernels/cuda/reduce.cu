@@ -1,48 +1,138 @@
-// Sums over the middle axis of an array with three, (A, R, B) -> (A, B).
+// Sums, sums of squares and moments over the middle axis of an array with three, (A, R, B) -> (A, B).
 //
-// y is overwritten. Neighbouring threads read neighbouring numbers: where B = 1 a warp adds up one
-// row (a block, for long ones), else each thread goes down a column. A long axis with few sums is
-// cut into `parts` that are added up by different blocks into a workspace (A, parts, B) of acc_t,
-// which `sum_parts` then sums in order: the same bits every time.
+// Neighbouring threads read neighbouring numbers: where B = 1 a block adds up a row, or a part of
+// one (`..._rows`), else each thread goes down a column, or a part of one (`..._columns`). A long
+// axis with few sums is cut into parts of `share` numbers, gridDim.y of them, whose results
+// (A, parts, B) the launcher has summed, or merged, in the same way: the same bits every time.
+// Outputs are overwritten. Squares and moments are in double.
 // Status: emulated.
 #include "device.cuh"
 
-// One block a row of R numbers: B = 1.
-extern "C" __global__ void sum_rows(scalar_t* y, const scalar_t* x, long long length) {
+// The part of a row that is the block's. grid: x the rows, y the parts.
+struct RowPart {
+    const scalar_t* row;
+    long long first, end, result;
+
+    __device__ __forceinline__ RowPart(const scalar_t* x, long long length, long long share)
+        : row(x + blockIdx.x * length), first(blockIdx.y * share), end(min(first + share, length)),
+          result((long long)blockIdx.x * gridDim.y + blockIdx.y) {}
+
+    // f(x) for each number of this thread.
+    template <class F> __device__ __forceinline__ void each(F f) const {
+        for (long long i = first + threadIdx.x; i < end; i += blockDim.x) f(widen(row[i]));
+    }
+};
+
+// The part of a column that is the thread's. grid: x covers the A * B columns, y the parts.
+struct ColumnPart {
+    const scalar_t* column;
+    long long first, end, width, result;
+
+    __device__ __forceinline__ ColumnPart(const scalar_t* x, long long sum, long long length,
+                                          long long columns, long long share)
+        : column(x + sum / columns * length * columns + sum % columns), first(blockIdx.y * share),
+          end(min(first + share, length)), width(columns),
+          result((sum / columns * gridDim.y + blockIdx.y) * columns + sum % columns) {}
+
+    template <class F> __device__ __forceinline__ void each(F f) const {
+        for (long long i = first; i < end; ++i) f(widen(column[i * width]));
+    }
+};
+
+// Into y, or for sums that are to be summed on into a workspace.
+__device__ __forceinline__ void store(scalar_t* y, acc_t* workspace, long long at, acc_t sum) {
+    if (y)
+        y[at] = narrow(sum);
+    else
+        workspace[at] = sum;
+}
+
+extern "C" __global__ void sum_rows(OPTIONAL scalar_t* y, OPTIONAL acc_t* workspace,
+                                    const scalar_t* x, long long length, long long share) {
     __shared__ acc_t scratch[WARP];
-    const scalar_t* row = x + blockIdx.x * length;
+    const RowPart part(x, length, share);
     LongSum sum;
-    for (long long i = threadIdx.x; i < length; i += blockDim.x) sum.add(widen(row[i]));
+    part.each([&](acc_t x) { sum.add(x); });
     const acc_t total = block_reduce<Sum>(sum.value(), scratch);
-    if (threadIdx.x == 0) y[blockIdx.x] = narrow(total);
+    if (threadIdx.x == 0) store(y, workspace, part.result, total);
 }
 
-// One thread a sum: y[a, b] over all of R, or of its part into the workspace.
-// grid: x covers the A * B sums, y the parts.
-template <class Out, class In, class Convert>
-__device__ __forceinline__ void sum_columns(Out* y, const In* x, long long sums, long long length,
-                                            long long width, long long share, Convert convert) {
-    const long long sum = grid_thread();
-    if (sum >= sums) return;
-    const long long a = sum / width, b = sum % width, first = blockIdx.y * share;
-    const long long end = min(first + share, length);
-    const In* column = x + a * length * width + b;
-    LongSum total;
-    for (long long r = first; r < end; ++r) total.add(widen(column[r * width]));
-    y[(a * gridDim.y + blockIdx.y) * width + b] = convert(total.value());
+extern "C" __global__ void sum_columns(OPTIONAL scalar_t* y, OPTIONAL acc_t* workspace,
+                                       const scalar_t* x, long long sums, long long length,
+                                       long long width, long long share) {
+    if (grid_thread() >= sums) return;
+    const ColumnPart part(x, grid_thread(), length, width, share);
+    LongSum sum;
+    part.each([&](acc_t x) { sum.add(x); });
+    store(y, workspace, part.result, sum.value());
 }
 
-extern "C" __global__ void sum_middle(scalar_t* y, const scalar_t* x, long long sums,
-                                      long long length, long long width) {
-    sum_columns(y, x, sums, length, width, length, [](acc_t total) { return narrow(total); });
+// Squares of float32 do not over- or underflow in double.
+extern "C" __global__ void sum_squares_rows(double* y, const scalar_t* x, long long length,
+                                            long long share) {
+    __shared__ double scratch[WARP];
+    const RowPart part(x, length, share);
+    double sum = 0;
+    part.each([&](double x) { sum += x * x; });
+    const double total = block_reduce<Sum>(sum, scratch);
+    if (threadIdx.x == 0) y[part.result] = total;
 }
 
-extern "C" __global__ void sum_some(acc_t* workspace, const scalar_t* x, long long sums,
-                                    long long length, long long width, long long share) {
-    sum_columns(workspace, x, sums, length, width, share, [](acc_t total) { return total; });
+extern "C" __global__ void sum_squares_columns(double* y, const scalar_t* x, long long sums,
+                                               long long length, long long width,
+                                               long long share) {
+    if (grid_thread() >= sums) return;
+    const ColumnPart part(x, grid_thread(), length, width, share);
+    double sum = 0;
+    part.each([&](double x) { sum += x * x; });
+    y[part.result] = sum;
 }
 
-extern "C" __global__ void sum_parts(scalar_t* y, const acc_t* workspace, long long sums,
-                                     long long parts, long long width) {
-    sum_columns(y, workspace, sums, parts, width, parts, [](acc_t total) { return narrow(total); });
+// The mean of a part, and the sum of the squared deviations from it, for each part.
+extern "C" __global__ void moments_rows(double* mean, double* squares, const scalar_t* x,
+                                        long long length, long long share) {
+    __shared__ double scratch[WARP];
+    const RowPart part(x, length, share);
+    const Moments found = moments_of(
+        part.end - part.first, [&](auto f) { part.each(f); },
+        [&](double sum) { return block_reduce<Sum>(sum, scratch); });
+    if (threadIdx.x > 0) return;
+    mean[part.result] = found.mean;
+    squares[part.result] = found.squares;
+}
+
+extern "C" __global__ void moments_columns(double* mean, double* squares, const scalar_t* x,
+                                           long long sums, long long length, long long width,
+                                           long long share) {
+    if (grid_thread() >= sums) return;
+    const ColumnPart part(x, grid_thread(), length, width, share);
+    const Moments found = moments_of(
+        part.end - part.first, [&](auto f) { part.each(f); }, [](double sum) { return sum; });
+    mean[part.result] = found.mean;
+    squares[part.result] = found.squares;
+}
+
+// The moments of `fan` parts at a time (Chan et al. 1979): (A, parts, B) -> (A, parts / fan, B), one
+// thread a result. A part has `share` numbers, the last one what is left of `length`.
+extern "C" __global__ void merge_moments(double* mean, double* squares, const double* means,
+                                         const double* spreads, long long results, long long parts,
+                                         long long width, long long fan, long long share,
+                                         long long length) {
+    const long long result = grid_thread(), merged = (parts + fan - 1) / fan;
+    if (result >= results) return;
+    const long long a = result / width / merged, first = result / width % merged * fan;
+    const long long end = min(first + fan, parts), column = a * parts * width + result % width;
+    const auto over_parts = [&](auto f) {
+        double sum = 0;
+        for (long long p = first; p < end; ++p)
+            sum += f(column + p * width, double(min(share, length - p * share)));
+        return sum;
+    };
+    const double count = double(min(end * share, length) - first * share);
+    double center = over_parts([&](long long i, double n) { return n * means[i]; }) / count;
+    center += over_parts([&](long long i, double n) { return n * (means[i] - center); }) / count;
+    mean[result] = center;
+    squares[result] = over_parts([&](long long i, double n) {
+        return spreads[i] + n * (means[i] - center) * (means[i] - center);
+    });
 }

@@ -1,6 +1,12 @@
-"""Sums along axes, launched from reduce.cu as sums over one axis of arrays with three."""
+"""Sums, sums of squares and moments along axes, launched from reduce.cu.
 
-import math
+Each is a reduction over one axis of arrays with three, once for each group of neighbouring axes.
+What is added up on the way stays in float32 at least. An array is read in the order of its memory:
+transposed and flipped views are not copied, and along axes that were broadcast one number counts
+as often as it is there.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +17,10 @@ from .launcher import Source, kernel_dtype
 SOURCE = Source("reduce.cu")
 THREADS = 128
 ENOUGH = 132 * 8 * THREADS  # threads that keep a large GPU busy
-LEAST = 64  # numbers that are worth a part
+LEAST = 64  # numbers that are worth a part, or of a row a block
+PER_THREAD = 32  # numbers of a row that are worth a thread of another block
+FAN = 64  # moments that a thread merges
+MOST = 65535  # parts: the limit of grid.y
 
 
 def sum_middle(x):
@@ -19,43 +28,154 @@ def sum_middle(x):
     dtype = kernel_dtype("sum_middle", x)
     if dtype is None:
         return reference.sum_middle(x)
-    a, r, b = x.shape
-    y = np.empty_like(x, shape=(a, b))
-    if x.size == 0:
-        return np.zeros_like(y)
-    if b == 1 and r >= LEAST:
-        threads = min(512, max(32, r // 4 // 32 * 32))
-        SOURCE.kernel("sum_rows", dtype)(a, threads, y, x, r)
-        return y
-    sums = a * b
-    blocks, parts = -(-sums // THREADS), min(r // LEAST, ENOUGH // sums, 65535)
-    if parts <= 1:
-        SOURCE.kernel("sum_middle", dtype)(blocks, THREADS, y, x, sums, r, b)
-        return y
-    share = -(-r // parts)
-    parts = -(-r // share)
-    wide = np.float64 if dtype == "float64" else np.float32
-    workspace = np.empty_like(x, shape=(a, parts, b), dtype=wide)
-    SOURCE.kernel("sum_some", dtype)((blocks, parts), THREADS, workspace, x, sums, r, b, share)
-    SOURCE.kernel("sum_parts", dtype)(blocks, THREADS, y, workspace, sums, parts, b)
-    return y
+    return _sums(x, x.dtype)
 
 
 def sum_axes(x, axes):
     """The sum over `axes`, in the dtype of x; it takes arrays of any strides."""
     if kernel_dtype("sum_axes", x) is None or x.size == 0:
         return reference.sum_axes(x, axes)
-    steps, shape = steps_of(x.shape, tuple(range(x.ndim)) if axes is None else axes)
-    y = x if x.flags.c_contiguous and steps else x.copy()
+    y, axes, times, order = _in_memory_order(x, axes)
+    steps, shape = steps_of(y.shape, axes)
+    if not steps:
+        return x.copy(order="C")
+    dtype = x.dtype if len(steps) == times == 1 else _wide(x)
     for step in steps:
-        y = sum_middle(y.reshape(step))
-    return y.reshape(shape)
+        y = _sums(y.reshape(step), dtype)
+    y = _times(y, times).astype(x.dtype, copy=False)
+    return _in_order(y.reshape(shape), order)
 
 
-def rows_of(x, axes):
-    """(x as rows (sums, count) of what is to be summed, the shape of the result)."""
+def sum_squares(x, axes):
+    """The sum of x^2 over `axes`, in float64."""
+    if kernel_dtype("sum_squares", x) is None or x.size == 0:
+        return reference.sum_squares(x, axes)
+    y, axes, times, order = _in_memory_order(x, axes)
+    steps, shape = steps_of(y.shape, axes)
+    if not steps:
+        return reference.sum_squares(x, axes)
+    cut = _cut(*steps[0])
+    squares = cut.room(x, np.float64)
+    cut.run("sum_squares", y, squares)
+    for step in (*[squares.shape] * (cut.parts > 1), *steps[1:]):
+        squares = _sums(squares.reshape(step), squares.dtype)
+    return _in_order(_times(squares, times).reshape(shape), order)
+
+
+def moments(x, axes):
+    """(mean, the sum of the squared deviations from it) over `axes`, in float64."""
+    if kernel_dtype("moments", x) is None or x.size == 0:
+        return reference.moments(x, axes)
+    y, axes, times, order = _in_memory_order(x, axes)
+    steps, shape = steps_of(y.shape, axes)
+    if not steps:
+        return reference.moments(x, axes)
+    cut, count = _cut(*steps[0]), steps[0][1]
+    mean, squares = cut.room(x, np.float64), cut.room(x, np.float64)
+    cut.run("moments", y, mean, squares)
+    mean, squares = _merged(mean, squares, cut.share, count)
+    for step in steps[1:]:
+        each, count = count, count * step[1]
+        mean, squares = _merged(mean.reshape(step), squares.reshape(step), each, count)
+    squares = _times(squares, times)
+    return _in_order(mean.reshape(shape), order), _in_order(squares.reshape(shape), order)
+
+
+class _Cut(NamedTuple):
+    """How a reduction of (A, R, B) over R is launched: by parts of `share` numbers."""
+
+    rows: bool  # a block for each, or else a thread
+    a: int
+    r: int
+    b: int
+    threads: int
+    parts: int
+    share: int
+
+    def room(self, like, dtype):
+        """The results of the parts, to be written: (A, parts, B)."""
+        return np.empty_like(like, shape=(self.a, self.parts, self.b), dtype=dtype)
+
+    def run(self, name, x, *results):
+        """The kernel `name` for rows or for columns."""
+        sums = self.a * self.b
+        blocks = sums if self.rows else -(-sums // self.threads)
+        sizes = (self.r,) if self.rows else (sums, self.r, self.b)
+        kernel = SOURCE.kernel(name + ("_rows" if self.rows else "_columns"), x.dtype)
+        kernel((blocks, self.parts), self.threads, *results, x, *sizes, self.share)
+
+
+def _cut(a, r, b):
+    rows, threads = b == 1 and r >= LEAST, THREADS
+    least = LEAST
+    if rows:
+        threads = min(512, max(32, r // 4 // 32 * 32))
+        least = threads * PER_THREAD
+    enough = ENOUGH // (a * threads if rows else a * b)
+    share = -(-r // max(1, min(r // least, enough, MOST)))
+    return _Cut(rows, a, r, b, threads, -(-r // share), share)
+
+
+def _wide(x):
+    """The dtype of arithmetic: float32 for half types."""
+    return np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
+
+
+def _sums(x, dtype):
+    """The sums over the middle axis, in the dtype of x or that of its arithmetic."""
+    a, r, b = x.shape
+    if x.size == 0:
+        return np.zeros_like(x, shape=(a, b), dtype=dtype)
+    cut = _cut(a, r, b)
+    y = cut.room(x, dtype if cut.parts == 1 else _wide(x))
+    cut.run("sum", x, *((y, None) if y.dtype == x.dtype else (None, y)))
+    if cut.parts == 1:
+        return y.reshape(a, b)
+    return _sums(y, y.dtype).astype(dtype, copy=False)
+
+
+def _merged(mean, squares, share, length):
+    """(A, parts, B), of `share` numbers each but the last, that has the rest -> (A, B)."""
+    a, parts, b = mean.shape
+    while parts > 1:
+        fan = min(parts, FAN)
+        merged = -(-parts // fan)
+        found = [np.empty_like(mean, shape=(a, merged, b)) for _ in range(2)]
+        results = a * merged * b
+        kernel = SOURCE.kernel("merge_moments", mean.dtype)
+        sizes = results, parts, b, fan, share, length
+        kernel(-(-results // THREADS), THREADS, *found, mean, squares, *sizes)
+        (mean, squares), parts, share = found, merged, share * fan
+    return mean.reshape(a, b), squares.reshape(a, b)
+
+
+def _in_memory_order(x, axes):
+    """(x as it lies in memory, contiguous; which of its axes to reduce; how many times each number
+    counts; the order of the axes that are kept, None if it is theirs)."""
     axes = tuple(range(x.ndim)) if axes is None else axes
-    kept = [i for i in range(x.ndim) if i not in axes]
-    shape = tuple(x.shape[i] for i in kept)
-    rows = x.transpose(*kept, *sorted(axes)).reshape(math.prod(shape), -1)
-    return rows if rows.flags.c_contiguous else rows.copy(), shape
+    if x.flags.c_contiguous:
+        return x, axes, 1, None
+    times, cut = 1, []
+    for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
+        if stride == 0 and i in axes:
+            times *= n
+            cut.append(slice(1))
+        else:
+            cut.append(slice(None, None, -1 if stride < 0 and i in axes else 1))
+    x = x[tuple(cut)]
+    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
+    kept = [i for i in order if i not in axes]
+    back = sorted(range(len(kept)), key=kept.__getitem__)
+    x = x.transpose(order)
+    reduced = tuple(k for k, i in enumerate(order) if i in axes)
+    x = x if x.flags.c_contiguous else x.copy(order="C")
+    return x, reduced, times, None if back == list(range(len(back))) else back
+
+
+def _times(y, times):
+    return y if times == 1 else y * float(times)
+
+
+def _in_order(y, order):
+    """The axes that were kept, in their order."""
+    return y if order is None else y.transpose(order).copy(order="C")

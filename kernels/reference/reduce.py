@@ -34,19 +34,16 @@ def sum_middle(x):
 
 
 def moments(x, axes):
-    """(mean, the sum of the squared deviations from it) over `axes`, in at least float32.
+    """(mean, the sum of the squared deviations from it) over `axes`, in the accumulator's dtype.
 
-    The mean is the first number and the mean of the differences from it: so nothing is lost far
-    from 0, and equal numbers deviate by exactly 0.
+    The mean is corrected by the mean of the differences from it: so nothing is lost far from 0, nor
+    beside an outlier, and equal numbers deviate by exactly 0.
     """
     x = wide(x)
-    every = range(len(x.shape))
-    chosen = every if axes is None else axes
-    first = x[tuple(slice(1) if i in chosen else slice(None) for i in every)]
-    if not x.size:
-        first = 0
-    sums = total(x - first, axes, keepdims=True)
-    mean = first + sums / max(1, x.size // max(1, sums.size))
+    sums = total(x, axes, keepdims=True)
+    count = max(1, x.size // max(1, sums.size))
+    mean = sums / count
+    mean = mean + total(x - mean, axes, keepdims=True) / count
     deviations = x - mean
     squares = total(deviations * deviations, axes)
     return mean.reshape(squares.shape), squares

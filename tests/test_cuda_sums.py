@@ -1,0 +1,92 @@
+"""Long sums in the CUDA kernels lose no digits: no long chain of additions in float32.
+
+Numbers of one sign, or beside an outlier, show what is lost; the true values are float64's.
+"""
+
+import numpy as np
+import pytest
+from tinygrad_like.kernels import cuda, reference
+from tinygrad_like.kernels.cuda import reduce
+
+xp = cuda.emulator.xp
+TABLES = {"reference": reference, "cuda": cuda}
+
+
+def called(table, name, *arrays, **options):
+    """The results of a kernel of a table, as NumPy arrays."""
+    if table is cuda:
+        arrays = [xp.asarray(a) if isinstance(a, np.ndarray) else a for a in arrays]
+    found = getattr(table, name)(*arrays, **options)
+    found = found if isinstance(found, tuple) else (found,)
+    return [xp.asnumpy(y) if table is cuda and y is not None else y for y in found]
+
+
+def units(found, true):
+    """The largest error, in units in the last place of float32 at the largest true value."""
+    return np.abs(found - true).max() / (np.finfo(np.float32).eps * np.abs(true).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("table", TABLES)
+def test_moments_beside_an_outlier(table, dtype):
+    """Differences from the first number, rounded, lost all others: 100.0 for 100.5 of a million."""
+    outlier, rest = (65504, 0.001) if dtype == np.float16 else (1e8, 0.5)
+    x = np.full(1_000_000 if table == "reference" else 20_000, rest, dtype)
+    x[0] = outlier
+    mean, squares = called(TABLES[table], "moments", x, (0,))
+    exact = x.astype(np.longdouble)
+    np.testing.assert_allclose(mean, float(exact.mean()), rtol=1e-13)
+    np.testing.assert_allclose(squares, float(((exact - exact.mean()) ** 2).sum()), rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("table", TABLES)
+def test_equal_numbers_deviate_by_0(table, dtype):
+    for shape, axes in (((3, 5001), (1,)), ((70, 3, 2), (0, 2))):
+        x = np.full(shape, 0.1, dtype)
+        mean, squares = called(TABLES[table], "moments", x, axes)
+        assert (mean == x.flat[0]).all()
+        assert (squares == 0).all()
+
+
+def test_batch_norm_of_a_channel_with_an_outlier():
+    x = np.full((40, 2, 25), 0.5, np.float32)
+    x[0, 0, 0] = 1e8
+    _, mean, var = called(cuda, "batch_norm", x, None, None, 1e-5)
+    np.testing.assert_allclose(mean, x.mean((0, 2), np.float64), rtol=1e-7)
+    np.testing.assert_allclose(var, x.var((0, 2), np.float64), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, "bfloat16"])
+def test_a_sum_over_two_groups_of_axes_is_rounded_once(dtype):
+    """300 rows of 2 x 9 numbers: the sums over the last axis are beyond what 11 bits hold."""
+    dtype = np.dtype(dtype) if dtype != "bfloat16" else pytest.importorskip("ml_dtypes").bfloat16
+    x = np.random.default_rng(0).random((300, 2, 9)).astype(dtype)
+    (found,) = called(cuda, "sum_axes", x, (0, 2))
+    np.testing.assert_array_equal(found, x.astype(np.float64).sum((0, 2)).astype(dtype))
+
+
+@pytest.mark.parametrize("shape", [(1, 30_000_000, 1), (1, 7_500_000, 4), (4, 7_500_000, 1)])
+def test_few_long_sums_keep_the_whole_gpu_busy(shape):
+    cut = reduce._cut(*shape)
+    blocks = cut.parts * (cut.a if cut.rows else -(-cut.a * cut.b // cut.threads))
+    assert blocks >= 132
+    assert cut.share * (cut.parts - 1) < shape[1] <= cut.share * cut.parts
+
+
+@pytest.mark.parametrize("name", ["sum_axes", "sum_squares", "moments"])
+def test_transposed_flipped_and_broadcast_arrays_are_not_copied(name, monkeypatch):
+    x = xp.asarray(np.random.default_rng(0).random((6, 50), np.float32))
+    given = []
+    run = reduce._Cut.run
+
+    def noted(self, kernel, x, *results):
+        given.append(x)
+        run(self, kernel, x, *results)
+
+    monkeypatch.setattr(reduce._Cut, "run", noted)
+    for view, count in ((x.T, 300), (x[::-1], 300), (xp.broadcast_to(x[:1], (1000, 50)), 50)):
+        given.clear()
+        getattr(cuda, name)(view, (0, 1))
+        assert given[0].size == count
+        assert given[0].address == x.address
