@@ -6,7 +6,7 @@ Numbers of one sign, or beside an outlier, show what is lost; the true values ar
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cuda, reference
-from tinygrad_like.kernels.cuda import reduce
+from tinygrad_like.kernels.cuda import conv, linalg, reduce
 
 xp = cuda.emulator.xp
 TABLES = {"reference": reference, "cuda": cuda}
@@ -90,3 +90,60 @@ def test_transposed_flipped_and_broadcast_arrays_are_not_copied(name, monkeypatc
         getattr(cuda, name)(view, (0, 1))
         assert given[0].size == count
         assert given[0].address == x.address
+
+
+@pytest.mark.parametrize("parts", [1, None])
+def test_a_product_over_a_long_axis(parts):
+    """In one chain of 20,000 additions it was off by 40 units."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random((8, 20_000), np.float32), rng.random((20_000, 8), np.float32)
+    found = linalg.gemm(xp.asarray(a), xp.asarray(b), core=linalg.SIMT, parts=parts)
+    assert units(xp.asnumpy(found), a.astype(np.float64) @ b) < 4
+
+
+@pytest.mark.parametrize(
+    ("name", "longest"), [("matmul", 2**18), ("tensor_matmul", 2**14), ("wgmma_matmul", 2**14)]
+)
+def test_a_very_long_axis_is_cut_into_parts_even_if_one_is_asked_for(name, longest, monkeypatch):
+    core, shapes, empty_like = linalg.CORES[name], [], np.empty_like
+
+    def noted(*args, shape, **options):
+        shapes.append(shape)
+        return empty_like(*args, shape=shape, **options)
+
+    monkeypatch.setattr(linalg.np, "empty_like", noted)
+    k = 2 * longest + 8
+    a, b = xp.asarray(np.ones((1, k), np.float16)), xp.asarray(np.full((k, 1), 2.0**-15, np.float16))
+    found = linalg.gemm(a, b, core=core, tile=core.tiles[-1], parts=1)
+    assert shapes == [(1, 1), (3, 1, 1)]  # the result, and the workspace
+    assert xp.asnumpy(found).item() == np.float16(k * 2.0**-15)
+
+
+def test_long_sums_of_a_convolution_and_its_gradients(monkeypatch):
+    """Over 512 channels, 512 filters and 10,000 positions: 15 units and more in one chain."""
+    monkeypatch.setattr(conv, "SPLIT", 10**9)  # as with enough blocks: one part
+    rng = np.random.default_rng(0)
+    options = (1, 1), (1, 1), (1, 1), 1
+    forward = rng.random((1, 512, 4, 4), np.float32), rng.random((2, 512, 3, 3), np.float32)
+    to_input = rng.random((1, 512, 4, 4), np.float32), rng.random((512, 2, 3, 3), np.float32)
+    to_weight = rng.random((1, 2, 100, 100), np.float32), rng.random((1, 1, 100, 100), np.float32)
+    for name, arrays, shape in (
+        ("conv2d", forward, ()),
+        ("conv2d_input_grad", to_input, ((1, 2, 4, 4),)),
+        ("conv2d_weight_grad", to_weight, ((2, 1, 3, 3),)),
+    ):
+        (found,) = called(cuda, name, *arrays, *shape, *options)
+        exact = [a.astype(np.float64) for a in arrays]
+        (true,) = called(reference, name, *exact, *shape, *options)
+        assert units(found, true) < 4, name
+
+
+@pytest.mark.parametrize("peaks", [[0], [-2, -1, 0]])
+def test_cross_entropy_of_many_classes(peaks):
+    """Each of 1,024 threads adds up 2,000 equal exponentials: in a chain off by 19 units."""
+    logits = np.full((1, 2_000_000), -3.6, np.float32)
+    logits[0, : 1024 * len(peaks)] = np.repeat(peaks, 1024)
+    losses, lse = called(cuda, "cross_entropy", logits, np.array([3]))
+    true = np.log(np.exp(logits.astype(np.float64)).sum())
+    assert units(lse, true) < 1
+    np.testing.assert_allclose(losses, true - logits[0, 3], rtol=2e-7)

@@ -5,7 +5,17 @@ import numpy as np
 from .. import reference
 from ..reference.windows import output_size
 from .launcher import Source, capability_of, kernel_dtype
-from .linalg import LARGE, MIDDLE, MULTIPROCESSORS, SIMT, SMALL, STEP, TENSOR, has_tensor_cores
+from .linalg import (
+    LARGE,
+    MIDDLE,
+    MULTIPROCESSORS,
+    SIMT,
+    SMALL,
+    STEP,
+    TENSOR,
+    has_tensor_cores,
+    longest_part,
+)
 from .reduce import sum_middle
 
 TENSOR_TILES = tuple({**tile, "TENSOR": 1} for tile in TENSOR.tiles)
@@ -24,7 +34,7 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     y = np.empty_like(x, shape=(n, filters, out_h, out_w))
     if x.size == 0 or y.size == 0 or weight.size == 0:
         return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
-    kernel, blocks, threads = _launch(
+    _, kernel, blocks, threads = _launch(
         "conv2d", x, dtype, groups, filters // groups, n * out_h * out_w
     )
     kernel(blocks, threads, y, x, weight, bias, shape)
@@ -39,7 +49,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
         return reference.conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups)
     n, channels, height, width = x_shape
     dx = np.empty_like(g, shape=x_shape)
-    kernel, blocks, threads = _launch(
+    _, kernel, blocks, threads = _launch(
         "conv2d_input_grad", g, dtype, groups, channels // groups, n * height * width
     )
     kernel(blocks, threads, dx, g, weight, shape)
@@ -54,11 +64,11 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
         return reference.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups)
     filters, *patch = weight_shape
     positions = g.shape[0] * g.shape[2] * g.shape[3]
-    kernel, blocks, threads = _launch(
+    core, kernel, blocks, threads = _launch(
         "conv2d_weight_grad", g, dtype, groups, filters // groups, patch[0] * patch[1] * patch[2]
     )
     parts = max(1, min(2 * MULTIPROCESSORS // blocks, positions // SPLIT))
-    share = -(-positions // parts // STEP) * STEP
+    share = min(-(-positions // parts // STEP) * STEP, longest_part(core, dtype))
     parts = -(-positions // share)
     wide = np.float64 if dtype == "float64" else np.float32
     workspace = np.empty_like(x, shape=(parts, *weight_shape), dtype=wide)
@@ -87,7 +97,7 @@ def _fits(shape):
 
 
 def _launch(name, array, dtype, groups, rows, columns):
-    """(kernel, blocks, threads) of the largest tile of which an array's GPU gets enough."""
+    """(core, kernel, blocks, threads) of the largest tile of which an array's GPU gets enough."""
     core, tiles = SIMT, (MIDDLE, SMALL) if dtype == "float64" else (LARGE, MIDDLE, SMALL)
     if has_tensor_cores("conv2d", dtype, capability_of(array)):
         core, tiles = TENSOR, TENSOR_TILES
@@ -96,4 +106,4 @@ def _launch(name, array, dtype, groups, rows, columns):
         filled = rows > core.rows_of(tile) // 2 and columns > core.columns_of(tile) // 2
         if filled and blocks >= MULTIPROCESSORS:
             break
-    return SOURCE.kernel(name, dtype, **tile), blocks, core.threads(tile)
+    return core, SOURCE.kernel(name, dtype, **tile), blocks, core.threads(tile)

@@ -16,6 +16,21 @@ __device__ __forceinline__ Running merged(Running a, Running b) {
     return Running{peak, a.total * exp(a.peak - peak) + b.total * exp(b.peak - peak)};
 }
 
+// What one thread finds, however many numbers it goes through.
+struct LongRunning {
+    acc_t peak = -infinity();
+    LongSum total;
+
+    __device__ __forceinline__ void add(acc_t x) {
+        const acc_t before = peak;
+        peak = Max::of(x, peak);
+        if (peak == -infinity()) return;
+        if (peak != before) total.scale(exp(before - peak));
+        total.add(exp(x - peak));
+    }
+    __device__ __forceinline__ Running value() const { return Running{peak, total.value()}; }
+};
+
 __device__ __forceinline__ Running over_warp(Running mine) {
 #pragma unroll
     for (int step = WARP / 2; step > 0; step /= 2) {
@@ -31,10 +46,9 @@ extern "C" __global__ void cross_entropy(scalar_t* losses, acc_t* lse, const sca
     __shared__ acc_t peaks[WARP], totals[WARP];
     const scalar_t* row = logits + (long long)blockIdx.x * classes;
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
-    Running mine{-infinity(), acc_t(0)};
-    for (int i = threadIdx.x; i < classes; i += blockDim.x)
-        mine = merged(mine, Running{widen(row[i]), acc_t(1)});
-    mine = over_warp(mine);
+    LongRunning found;
+    for (int i = threadIdx.x; i < classes; i += blockDim.x) found.add(widen(row[i]));
+    Running mine = over_warp(found.value());
     if (warps > 1) {
         if (lane == 0) {
             peaks[warp] = mine.peak;

@@ -95,6 +95,10 @@ struct LongSum {
             count = 0;
         }
     }
+    __device__ __forceinline__ void scale(acc_t factor) {
+        whole *= factor;
+        part *= factor;
+    }
     __device__ __forceinline__ acc_t value() const { return acc_t(whole + part); }
 };
 

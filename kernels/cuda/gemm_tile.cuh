@@ -5,6 +5,9 @@
 // it. In shared memory both lie k by k, so that a thread reads the numbers of its rows and columns
 // as vectors of four.
 //
+// A float to which many others are added one by one loses digits: after RUN steps along k the sums
+// of the run are added to those of the runs before, and begin anew.
+//
 // A warp is 4 x 8 threads; a thread owns 4 x 4 numbers of C in ROWS x COLUMNS places, so a block of
 // WARPS_M x WARPS_N warps owns BM x BN of them.
 #pragma once
@@ -18,6 +21,8 @@
 #endif
 
 constexpr int BM = ROWS * WARPS_M * 16, BN = COLUMNS * WARPS_N * 32, BK = 8;
+constexpr int RUN = 64;                        // steps, of 512 k
+constexpr bool IN_RUNS = sizeof(acc_t) == 4;  // doubles have digits to lose
 constexpr int THREADS = WARPS_M * WARPS_N * WARP;
 constexpr int MIN_BLOCKS = 256 / THREADS;  // on a multiprocessor; asking for more would spill
 constexpr int PAD = 4;  // a tile that is stored across, four k at a time, meets each bank once
@@ -83,38 +88,54 @@ __device__ __forceinline__ int column_of(int c) {
     return own_column() + c / 4 * (BN / COLUMNS) + c % 4;
 }
 
-// sums += A B over k from start to end; load_a(tile, k) and load_b(tile, k) fill the registers of a
+// sums += A B for the k of one stage.
+__device__ __forceinline__ void multiply_stage(Sums& sums, acc_t (*a)[BM + PAD],
+                                               acc_t (*b)[BN + PAD]) {
+#pragma unroll
+    for (int k = 0; k < BK; ++k) {
+        Four left[ROWS], right[COLUMNS];
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) left[r] = *reinterpret_cast<Four*>(&a[k][row_of(r * 4)]);
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c)
+            right[c] = *reinterpret_cast<Four*>(&b[k][column_of(c * 4)]);
+#pragma unroll
+        for (int r = 0; r < ROWS * 4; ++r)
+#pragma unroll
+            for (int c = 0; c < COLUMNS * 4; ++c)
+                sums[r][c] += left[r / 4].at[r % 4] * right[c / 4].at[c % 4];
+    }
+}
+
+// sums = A B over k from start to end; load_a(tile, k) and load_b(tile, k) fill the registers of a
 // step, with zeros outside of the matrices and beyond `end`.
 template <class TileA, class TileB, class LoadA, class LoadB>
 __device__ __forceinline__ void multiply(Sums& sums, int start, int end, TileA& next_a,
                                          TileB& next_b, LoadA load_a, LoadB load_b,
                                          SharedA& shared_a, SharedB& shared_b) {
+    Sums run = {};
     load_a(next_a, start);
     load_b(next_b, start);
     next_a.store(shared_a[0]);
     next_b.store(shared_b[0]);
     __syncthreads();
-    int stage = 0;
+    int stage = 0, left = RUN;
     for (int at = start; at < end; at += BK, stage ^= 1) {
         const bool more = at + BK < end;
         if (more) {
             load_a(next_a, at + BK);
             load_b(next_b, at + BK);
         }
-#pragma unroll
-        for (int k = 0; k < BK; ++k) {
-            Four left[ROWS], right[COLUMNS];
-#pragma unroll
-            for (int r = 0; r < ROWS; ++r)
-                left[r] = *reinterpret_cast<Four*>(&shared_a[stage][k][row_of(r * 4)]);
-#pragma unroll
-            for (int c = 0; c < COLUMNS; ++c)
-                right[c] = *reinterpret_cast<Four*>(&shared_b[stage][k][column_of(c * 4)]);
+        multiply_stage(IN_RUNS ? run : sums, shared_a[stage], shared_b[stage]);
+        if (IN_RUNS && (--left == 0 || !more)) {
+            left = RUN;
 #pragma unroll
             for (int r = 0; r < ROWS * 4; ++r)
 #pragma unroll
-                for (int c = 0; c < COLUMNS * 4; ++c)
-                    sums[r][c] += left[r / 4].at[r % 4] * right[c / 4].at[c % 4];
+                for (int c = 0; c < COLUMNS * 4; ++c) {
+                    sums[r][c] += run[r][c];
+                    run[r][c] = 0;
+                }
         }
         // The other stage is free: all threads have left it since the barrier before this step.
         if (more) {

@@ -161,7 +161,8 @@ def gemm(
 
     `activation` is None, "relu", "gelu" or "silu"; `residual` has the result's shape. `core`,
     `tile` and `parts` (along k) are chosen by dtype and shape unless they are given: half types
-    multiply on tensor cores, float32 only where `tf32` allows rounding to 11 bits.
+    multiply on tensor cores, float32 only where `tf32` allows rounding to 11 bits. A very long k
+    is cut into more parts than that (`longest_part`).
     """
     dtype = common_dtype(a, b, bias, residual)
     (m, k), n = a.shape[-2:], b.shape[-1]
@@ -182,7 +183,7 @@ def gemm(
         parts = parts or best
     blocks = batch * core.blocks(tile, m, n)
     parts = parts or choose_parts(blocks, k)
-    share = max(STEP, -(-k // parts // STEP) * STEP)
+    share = min(max(STEP, -(-k // parts // STEP) * STEP), longest_part(core, dtype))
     parts = max(1, -(-k // share))
     workspace = None
     if parts > 1:
@@ -250,6 +251,15 @@ def choose_tile(core, m, n, batch, dtype):
 def choose_parts(blocks, k):
     """In how many parts k is cut, so that there are about two blocks a multiprocessor."""
     return max(1, min(2 * MULTIPROCESSORS // blocks, k // SPLIT))
+
+
+def longest_part(core, dtype):
+    """The most k that a block adds up: no sum of float32 has more than 1024 numbers after another.
+
+    gemm_tile.cuh adds up runs of 512 and then these; tensor cores add 16 products at a time, of
+    float32 8.
+    """
+    return 512 * 512 if core is SIMT else 1024 * 32 // ITEMSIZES[dtype]
 
 
 def _transposed(x):

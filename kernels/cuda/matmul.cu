@@ -117,9 +117,10 @@ extern "C" __global__ void combine(scalar_t* c, const acc_t* workspace, OPTIONAL
                                    OPTIONAL const scalar_t* residual, int n, int parts,
                                    int activation, long long numbers) {
     for (long long i = grid_thread(); i < numbers; i += grid_threads()) {
-        acc_t sum = bias ? widen(bias[i % n]) : acc_t(0);
-        for (int p = 0; p < parts; ++p) sum += workspace[p * numbers + i];
-        sum = activated(sum, activation);
+        LongSum total;
+        if (bias) total.add(widen(bias[i % n]));
+        for (int p = 0; p < parts; ++p) total.add(workspace[p * numbers + i]);
+        acc_t sum = activated(total.value(), activation);
         if (residual) sum += widen(residual[i]);
         c[i] = narrow(sum);
     }
