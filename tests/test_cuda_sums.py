@@ -147,3 +147,26 @@ def test_cross_entropy_of_many_classes(peaks):
     true = np.log(np.exp(logits.astype(np.float64)).sum())
     assert units(lse, true) < 1
     np.testing.assert_allclose(losses, true - logits[0, 3], rtol=2e-7)
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "bounds"),
+    [(2, 16_000, {"out": 6, "dq": 30}), (16_000, 2, {"dk": 9, "dv": 9})],
+)
+def test_attention_over_many_keys_and_of_many_queries(queries, keys, bounds):
+    """In chains out was off by 25 units, dq by 87, and dk and dv of many queries by 20."""
+    rng = np.random.default_rng(0)
+    q = rng.standard_normal((1, 1, queries, 2)).astype(np.float32)
+    k, g = (rng.random((1, 1, n, 2), np.float32) for n in (keys, queries))
+    options = None, False, 0.3, 0.0, 0, 0
+
+    def results(table, q, k, g):
+        out, lse = called(table, "attention", q, k, k, *options)
+        needs = True, True, True, False
+        grads = called(table, "attention_backward", g, q, k, k, out, lse, *options, needs)
+        return dict(zip(("out", "dq", "dk", "dv"), (out, *grads[:3]), strict=True))
+
+    found = results(cuda, q, k, g)
+    true = results(reference, *(a.astype(np.float64) for a in (q, k, g)))
+    for name, bound in bounds.items():
+        assert units(found[name], true[name]) < bound, name

@@ -21,6 +21,7 @@ constexpr int THREADS = 128, SHARERS = 8;
 // On a multiprocessor: fewer, with more registers, so that nothing spills.
 constexpr int MIN_BLOCKS = sizeof(scalar_t) == 8 ? 2 : 3;
 constexpr int ROWS = TILE * SHARERS / THREADS, COLUMNS = TILE / SHARERS, PARTS = HEAD / SHARERS;
+constexpr int TOGETHER = PARTS < 8 ? PARTS : 8;  // columns of a tile's products
 constexpr int PITCH = HEAD + 1, WEIGHT_PITCH = TILE + 1;
 
 typedef acc_t Scores[ROWS][COLUMNS];
@@ -58,16 +59,27 @@ __device__ __forceinline__ void multiply(Scores& sums, const acc_t* left, const 
                 sums[r][c] += left[(own_row() + r) * PITCH + k] * right[(own_column() + c) * PITCH + k];
 }
 
-// sums[r] += sum over k of weights(r, k) * row k of `rows`, in the thread's part of the columns.
+// sums[r] += sum over k of weights(r, k) * row k of `rows`, in the thread's part of the columns. A
+// tile's products are added up first: a float to which those of all tiles are added one by one would
+// lose digits. So many columns at a time as there are registers for.
 template <class W>
 __device__ __forceinline__ void accumulate(Part& sums, const acc_t* rows, W weights) {
-    for (int k = 0; k < TILE; ++k)
 #pragma unroll
-        for (int r = 0; r < ROWS; ++r) {
-            const acc_t weight = weights(r, k);
+    for (int first = 0; first < PARTS; first += TOGETHER) {
+        acc_t of_tile[ROWS][TOGETHER] = {};
+        for (int k = 0; k < TILE; ++k)
 #pragma unroll
-            for (int j = 0; j < PARTS; ++j) sums[r][j] += weight * rows[k * PITCH + part_column(j)];
-        }
+            for (int r = 0; r < ROWS; ++r) {
+                const acc_t weight = weights(r, k);
+#pragma unroll
+                for (int j = 0; j < TOGETHER; ++j)
+                    of_tile[r][j] += weight * rows[k * PITCH + part_column(first + j)];
+            }
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r)
+#pragma unroll
+            for (int j = 0; j < TOGETHER; ++j) sums[r][first + j] += of_tile[r][j];
+    }
 }
 
 // The thread's part of rows first.. of a (count, width) matrix, times a factor.
