@@ -151,13 +151,13 @@ def test_cross_entropy_of_many_classes(peaks):
 
 @pytest.mark.parametrize(
     ("queries", "keys", "bounds"),
-    [(2, 16_000, {"out": 6, "dq": 30}), (16_000, 2, {"dk": 9, "dv": 9})],
+    [(2, 16_000, {"out": 8, "dq": 25}), (16_000, 2, {"dk": 12, "dv": 6})],
 )
 def test_attention_over_many_keys_and_of_many_queries(queries, keys, bounds):
-    """In chains out was off by 25 units, dq by 87, and dk and dv of many queries by 20."""
+    """In chains out was off by 19 units, dq by 77, and dk and dv of many queries by 36 and 23."""
     rng = np.random.default_rng(0)
-    q = rng.standard_normal((1, 1, queries, 2)).astype(np.float32)
-    k, g = (rng.random((1, 1, n, 2), np.float32) for n in (keys, queries))
+    q, k, g = (rng.random((1, 1, n, 2), np.float32) for n in (queries, keys, queries))
+    k[:, :, ::2] += 1
     options = None, False, 0.3, 0.0, 0, 0
 
     def results(table, q, k, g):
@@ -170,3 +170,21 @@ def test_attention_over_many_keys_and_of_many_queries(queries, keys, bounds):
     true = results(reference, *(a.astype(np.float64) for a in (q, k, g)))
     for name, bound in bounds.items():
         assert units(found[name], true[name]) < bound, name
+
+
+def test_pools_of_large_windows():
+    """Means of 4,096 numbers, and as many windows that chose, or lie over, one of the input."""
+    size, window = (64, 64), ((64, 64), (1, 1), (63, 63))
+    x = np.random.default_rng(0).random((1, 1, *size), np.float32)
+    (found,) = called(cuda, "avg_pool2d", x, size, (1, 1), (0, 0))
+    assert units(found, x.mean((2, 3), np.float64)) < 1
+    g = np.random.default_rng(1).random((1, 1, 127, 127), np.float32)
+    exact = g.astype(np.float64)
+    (found,) = called(cuda, "avg_pool2d_backward", g, x.shape, *window)
+    (true,) = called(reference, "avg_pool2d_backward", exact, x.shape, *window)
+    assert units(found, true) < 2
+    x[0, 0, 30, 30] = 2
+    _, index = called(reference, "max_pool2d", x, *window)
+    (found,) = called(cuda, "max_pool2d_backward", g, index, x.shape)
+    (true,) = called(reference, "max_pool2d_backward", exact, index, x.shape)
+    assert units(found, true) < 1

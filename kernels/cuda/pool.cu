@@ -53,8 +53,9 @@ extern "C" __global__ void max_pool2d(scalar_t* y, long long* index, const scala
 // dx: g added up at the places that max_pool2d chose; windows may overlap. One block a plane works
 // in rounds: of the outputs that still want a place, the one with the lowest number gets it, which
 // integer atomics settle the same way every time; it adds its number, and the next round follows.
-// sums, last and next are workspaces of a number for each input.
-extern "C" __global__ void max_pool2d_backward(scalar_t* dx, acc_t* sums, int* last, int* next,
+// sums, last and next are workspaces of a number for each input; sums in double, since many windows
+// may have chosen one.
+extern "C" __global__ void max_pool2d_backward(scalar_t* dx, double* sums, int* last, int* next,
                                                const scalar_t* g, const long long* index,
                                                int inputs, int outputs) {
     __shared__ int wanted;
@@ -89,7 +90,7 @@ extern "C" __global__ void max_pool2d_backward(scalar_t* dx, acc_t* sums, int* l
         if (threadIdx.x == 0) wanted = 0;
         __syncthreads();
     }
-    for (int i = threadIdx.x; i < inputs; i += blockDim.x) dx[in + i] = narrow(sums[in + i]);
+    for (int i = threadIdx.x; i < inputs; i += blockDim.x) dx[in + i] = narrow(acc_t(sums[in + i]));
 }
 
 // y = x at index, plane by plane.
@@ -104,11 +105,11 @@ extern "C" __global__ void avg_pool2d(scalar_t* y, const scalar_t* x, Window w, 
         const scalar_t* pixels = x + plane * w.height * w.width;
         const int bottom = past(p, w.stride_h, w.padding_h, w.size_h, w.height);
         const int right = past(q, w.stride_w, w.padding_w, w.size_w, w.width);
-        acc_t total = 0;
+        LongSum total;
         for (int i = first(p, w.stride_h, w.padding_h); i < bottom; ++i)
             for (int j = first(q, w.stride_w, w.padding_w); j < right; ++j)
-                total += widen(pixels[i * w.width + j]);
-        y[out] = narrow(total / (w.size_h * w.size_w));
+                total.add(widen(pixels[i * w.width + j]));
+        y[out] = narrow(total.value() / (w.size_h * w.size_w));
     });
 }
 
@@ -127,10 +128,10 @@ extern "C" __global__ void avg_pool2d_backward(scalar_t* dx, const scalar_t* g, 
         const scalar_t* gradients = g + plane * w.out_h * w.out_w;
         const int bottom = past_window(y, w.stride_h, w.padding_h, w.out_h);
         const int right = past_window(x, w.stride_w, w.padding_w, w.out_w);
-        acc_t total = 0;
+        LongSum total;
         for (int p = first_window(y, w.stride_h, w.padding_h, w.size_h); p < bottom; ++p)
             for (int q = first_window(x, w.stride_w, w.padding_w, w.size_w); q < right; ++q)
-                total += widen(gradients[p * w.out_w + q]);
-        dx[in] = narrow(total / (w.size_h * w.size_w));
+                total.add(widen(gradients[p * w.out_w + q]));
+        dx[in] = narrow(total.value() / (w.size_h * w.size_w));
     });
 }

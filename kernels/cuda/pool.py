@@ -29,7 +29,7 @@ def max_pool2d_backward(g, index, x_shape):
         return reference.max_pool2d_backward(g, index, x_shape)
     inputs, outputs = x_shape[2] * x_shape[3], g.shape[2] * g.shape[3]
     dx = np.empty_like(g, shape=x_shape)
-    sums = np.empty_like(dx, dtype=np.float64 if dtype == "float64" else np.float32)
+    sums = np.empty_like(dx, dtype=np.float64)
     last, following = np.empty_like(dx, dtype=np.int32), np.empty_like(dx, dtype=np.int32)
     kernel = SOURCE.kernel("max_pool2d_backward", dtype)
     threads = min(256, max(32, -(-outputs // 32) * 32))
