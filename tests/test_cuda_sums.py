@@ -188,3 +188,10 @@ def test_pools_of_large_windows():
     (found,) = called(cuda, "max_pool2d_backward", g, index, x.shape)
     (true,) = called(reference, "max_pool2d_backward", exact, index, x.shape)
     assert units(found, true) < 1
+
+
+def test_rows_that_are_too_wide_for_a_grid_are_added_all_the_same():
+    """65,535 blocks of 32 columns are the most: more was a LaunchError."""
+    out = xp.asarray(np.ones((2, 2_097_121), np.float32))
+    cuda.scatter_add_(out, xp.asarray(np.array([1, 1])), out + 1)
+    np.testing.assert_array_equal(xp.asnumpy(out)[:, [0, -1]], [[1, 1], [5, 5]])

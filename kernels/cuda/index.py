@@ -10,6 +10,7 @@ from .launcher import ITEMSIZES, Source, address, as_int64, kernel_dtype
 
 SOURCE = Source("index.cu")
 WARP, THREADS = 32, 256  # the most columns of a block of scatter_add, and its threads
+WIDEST = WARP * 65535  # columns: the limit of grid.y
 
 
 def gather_rows(table, index):
@@ -29,11 +30,12 @@ def gather_rows(table, index):
 
 def scatter_add_(out, index, updates):
     """out[index[i]] += updates[i] for every i: (V, ...), (n,), (n, ...); duplicates accumulate."""
-    dtype = kernel_dtype("scatter_add", out, updates)
-    if dtype is None or not out.flags.c_contiguous or not updates.flags.c_contiguous:
+    dtype, width = kernel_dtype("scatter_add", out, updates), math.prod(out.shape[1:])
+    contiguous = out.flags.c_contiguous and updates.flags.c_contiguous
+    if dtype is None or not contiguous or width > WIDEST:
         reference.scatter_add_(out, index, updates)
     elif updates.size:
-        n, width = index.size, math.prod(out.shape[1:])
+        n = index.size
         order = np.argsort(index, kind="stable")
         ordered = as_int64(index[order])
         columns = min(1 << (width - 1).bit_length(), WARP)
