@@ -1,4 +1,8 @@
-"""2-D convolution and its two gradients, the direct way: each thread computes one number."""
+"""2-D convolution and its two gradients, the direct way: each thread computes one number.
+
+It adds up each channel, tap or image by itself, and then adds these one after the other in the
+array's precision: of very many it loses digits that kernels/cuda keeps.
+"""
 
 import numpy as np
 from numba import cuda
@@ -20,6 +24,7 @@ def _forward(y, x, weight, stride, padding, dilation, groups):
     first = o // (filters // groups) * channels  # the first channel of the filter's group
     total = y.dtype.type(0)
     for c in range(channels):
+        of_channel = y.dtype.type(0)
         for i in range(weight.shape[2]):
             row = p * stride[0] - padding[0] + i * dilation[0]
             if row < 0 or row >= x.shape[2]:
@@ -27,7 +32,8 @@ def _forward(y, x, weight, stride, padding, dilation, groups):
             for j in range(weight.shape[3]):
                 column = q * stride[1] - padding[1] + j * dilation[1]
                 if 0 <= column < x.shape[3]:
-                    total += weight[o, c, i, j] * x[n, first + c, row, column]
+                    of_channel += weight[o, c, i, j] * x[n, first + c, row, column]
+        total += of_channel
     y[n, o, p, q] = total
 
 
@@ -51,10 +57,12 @@ def _input_grad(dx, g, weight, stride, padding, dilation, groups):
             q = column + padding[1] - j * dilation[1]
             if q < 0 or q % stride[1] != 0 or q // stride[1] >= g.shape[3]:
                 continue
+            of_tap = dx.dtype.type(0)
             for o in range(group * group_filters, (group + 1) * group_filters):
-                total += (
+                of_tap += (
                     weight[o, c % weight.shape[1], i, j] * g[n, o, p // stride[0], q // stride[1]]
                 )
+            total += of_tap
     dx[n, c, row, column] = total
 
 
@@ -70,14 +78,18 @@ def _weight_grad(dweight, g, x, stride, padding, dilation, groups):
     channel = o // (filters // groups) * channels + c
     total = dweight.dtype.type(0)
     for n in range(g.shape[0]):
+        of_image = dweight.dtype.type(0)
         for p in range(g.shape[2]):
+            of_row = dweight.dtype.type(0)
             row = p * stride[0] - padding[0] + i * dilation[0]
             if row < 0 or row >= x.shape[2]:
                 continue
             for q in range(g.shape[3]):
                 column = q * stride[1] - padding[1] + j * dilation[1]
                 if 0 <= column < x.shape[3]:
-                    total += g[n, o, p, q] * x[n, channel, row, column]
+                    of_row += g[n, o, p, q] * x[n, channel, row, column]
+            of_image += of_row
+        total += of_image
     dweight[o, c, i, j] = total
 
 

@@ -1,4 +1,8 @@
-"""Matrix products by tiles in shared memory."""
+"""Matrix products by tiles in shared memory.
+
+A thread adds up each tile's products, and then adds these one after the other in the array's
+precision: along a very long axis it loses digits that kernels/cuda keeps.
+"""
 
 import functools
 
@@ -29,8 +33,10 @@ def _kernel(dtype):
             if start + i < b.shape[0] and column < b.shape[1]:
                 tile_b[i, j] = b[start + i, column]
             cuda.syncthreads()  # the tiles are complete
+            of_tile = number(0)
             for k in range(TILE):
-                total += tile_a[i, k] * tile_b[k, j]
+                of_tile += tile_a[i, k] * tile_b[k, j]
+            total += of_tile
             cuda.syncthreads()  # and may be overwritten
         if row < y.shape[0] and column < y.shape[1]:
             y[row, column] = total + bias[column]

@@ -1,4 +1,8 @@
-"""Softmax and log-softmax over the last axis: a block for each row, sums by a tree."""
+"""Softmax and log-softmax over the last axis: a block for each row, sums by a tree.
+
+Before that each thread adds up its numbers one after the other, in the array's precision: of very
+many columns it loses digits that kernels/cuda keeps.
+"""
 
 import functools
 import math
