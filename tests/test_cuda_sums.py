@@ -113,7 +113,7 @@ def test_a_very_long_axis_is_cut_into_parts_even_if_one_is_asked_for(name, longe
 
     monkeypatch.setattr(linalg.np, "empty_like", noted)
     k = 2 * longest + 8
-    a, b = xp.asarray(np.ones((1, k), np.float16)), xp.asarray(np.full((k, 1), 2.0**-15, np.float16))
+    a, b = (xp.asarray(np.full(s, x, np.float16)) for s, x in (((1, k), 1), ((k, 1), 2.0**-15)))
     found = linalg.gemm(a, b, core=core, tile=core.tiles[-1], parts=1)
     assert shapes == [(1, 1), (3, 1, 1)]  # the result, and the workspace
     assert xp.asnumpy(found).item() == np.float16(k * 2.0**-15)
