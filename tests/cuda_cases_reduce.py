@@ -18,24 +18,22 @@ def _along(name, shape, axes, view=None, label=""):
     """sum_axes, sum_squares or moments over some axes of a view of what is drawn."""
 
     def call(k, x):
-        found = getattr(k, name)(x if view is None else view(x), axes)
-        return found if name != "moments" else (found[0], found[1])
+        return getattr(k, name)(x if view is None else view(x), axes)
 
-    size = "x".join(map(str, shape))
-    name_of_case = f"{name}-{size}-{axes}{label and '-' + label}"
-    # Of numbers all alike a wrong number of them shows as well: the mean is not 0.
-    return Case(name_of_case, "reduce.cu", call, lambda rng: [1 + rng.standard_normal(shape)])
+    case = f"{name}-{'x'.join(map(str, shape))}-{axes}{label and '-' + label}"
+    return Case(case, "reduce.cu", call, lambda rng: [1 + rng.standard_normal(shape)])
 
 
 # rows, by one warp and by several; columns; columns in parts, the last one shorter; the general
 SHAPES = ((3, 5, 1), (2, 100, 1), (3, 777, 1), (1, 7, 130), (1, 333, 5), (3, 9, 7), (2, 200, 3))
-# in a row and in several parts of it; in two groups of axes; down columns, in parts and without
+# in a row and in parts of it; in two groups of axes; down columns, in parts and very many of them
 AXES = (
     ((3, 100), (1,)),
     ((2500,), None),
     ((2, 70, 3, 4), (1, 3)),
     ((3, 5, 2), (0, 2)),
     ((4, 200, 3), (1,)),
+    ((4500, 2), (0,)),
     ((2, 3), ()),
 )
 NAMES = "sum_axes", "sum_squares", "moments"

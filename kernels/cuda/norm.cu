@@ -2,10 +2,10 @@
 //
 // Layer and RMS norm work on rows (rows, columns); group norm on rows too, the groups of an image,
 // whose weight changes with the channel; batch norm on channels of (N, C, L). One block a row, or a
-// channel, or a plane. Statistics are acc_t: first the mean, then the mean of centred squares. All
-// outputs are overwritten; weight and bias may be null. Gradients of parameters are summed in a
-// fixed order: by blocks over some rows each into a workspace, which reduce.cu sums up, or by one
-// block for each channel.
+// channel, or a plane. Statistics are acc_t: first the mean, then the mean of centred squares, those
+// of channels added up in double. All outputs are overwritten; weight and bias may be null. Gradients
+// of parameters are summed in a fixed order: by blocks over some rows each into a workspace, which
+// reduce.cu sums up, or by one block for each channel.
 // Status: emulated.
 #include "rows.cuh"
 

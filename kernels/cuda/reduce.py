@@ -6,6 +6,7 @@ transposed and flipped views are not copied, and along axes that were broadcast 
 as often as it is there.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,9 @@ class _Cut(NamedTuple):
         kernel((blocks, self.parts), self.threads, *results, x, *sizes, self.share)
 
 
+@functools.lru_cache(4096)
 def _cut(a, r, b):
+    """The _Cut of a shape: parts, where there are too few sums to keep a GPU busy."""
     rows, threads = b == 1 and r >= LEAST, THREADS
     least = LEAST
     if rows:
