@@ -66,13 +66,14 @@ def _interrupted_at(line, act, within):
         return trace
 
     outer = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        act()
-    except Interruption:
-        return True
-    finally:
-        sys.settrace(outer)
+    with np.errstate():  # one within may be left at a line where no signal comes: before its end
+        sys.settrace(trace)
+        try:
+            act()
+        except Interruption:
+            return True
+        finally:
+            sys.settrace(outer)
     return False
 
 

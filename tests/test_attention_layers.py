@@ -113,6 +113,9 @@ def test_a_padding_mask_is_not_taken_for_a_mask_of_queries_without_a_word():
             y = layer(x, mask=mask)
         assert caught[0].filename == __file__
         np.testing.assert_array_equal(y.numpy(), layer(x, mask=mask[None, None]).numpy())
+        with pytest.warns(UserWarning, match="is taken as") as caught:
+            nn.TransformerEncoder(8, 2, 8, 1)(x, mask=mask)
+        assert caught[0].filename == __file__
     np.testing.assert_array_equal(
         layer(x, key_padding_mask=~real).numpy(), layer(x, mask=real[:, None, None]).numpy()
     )

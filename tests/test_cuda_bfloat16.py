@@ -1,6 +1,8 @@
 """bfloat16 arrays, which only a GPU has: every op, and whole models under autocast."""
 
+import copy
 import importlib
+import pickle
 
 import numpy as np
 import pytest
@@ -174,3 +176,16 @@ def test_a_cupy_is_tried_before_it_is_given_bfloat16():
 
     assert backend._bfloat16_of(Wrong) is None
     assert backend._bfloat16_of(object()) is None
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_copy_of_a_bfloat16_tensor_is_one(frozen):
+    t = native(np.array([1.5, 2.25])).requires_grad_()
+    t.grad = native(np.array([3.0, 4.0]))
+    t.requires_grad = not frozen
+    for twin in (copy.deepcopy(t), pickle.loads(pickle.dumps(t))):
+        assert twin.dtype == twin.grad.dtype == BFLOAT16
+        assert twin.device == twin.grad.device == "cuda-emulator"
+        assert twin.requires_grad is not frozen
+        assert twin.tolist() == [1.5, 2.25]
+        assert twin.grad.tolist() == [3, 4]

@@ -87,7 +87,7 @@ def test_the_gradient_returns_in_the_dtype_of_the_input(name):
 
 @pytest.mark.parametrize("own", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("given", [np.uint8, np.int64, bool])
-@pytest.mark.parametrize("name", ["dense", "conv2d", "layer_norm", "batch_norm", "positions"])
+@pytest.mark.parametrize("name", ["dense", "conv2d", "layer_norm", "batch_norm"])
 def test_integers_are_taken_in_the_dtype_of_the_parameters(name, own, given):
     make, shape = LAYERS[name]
     layer = make().to(own)
@@ -164,3 +164,38 @@ def test_the_padding_of_an_embedding_is_zero_and_stays(index):
         kind = ValueError if type(wrong) is int else TypeError
         with pytest.raises(kind, match=r"\[Embedding\] padding_idx is"):
             nn.Embedding(5, 3, padding_idx=wrong)
+
+
+def test_a_buffer_of_another_dtype_does_not_widen_what_a_layer_computes():
+    norm = nn.BatchNorm(3)
+    norm.running_mean = tg.Tensor(np.full(3, 2.0))
+    assert norm.running_mean.dtype == np.float32
+    np.testing.assert_array_equal(norm.running_mean.numpy(), [2, 2, 2])
+    for in_training in (True, False):
+        assert norm.train(in_training)(tg.ones((2, 3))).dtype == np.float32
+
+    class Averages(nn.Module):
+        def __init__(self):
+            self.mean, self.seen = tg.zeros(2), tg.Tensor([0])
+
+        def forward(self, x):
+            self.mean = 0.5 * self.mean + 0.5 * x.mean(axis=0)
+            self.seen = self.seen + 1
+            return x
+
+    model = Averages()
+    model(tg.Tensor(np.ones((1, 2)), requires_grad=True))
+    assert model.mean.dtype == np.float32
+    np.testing.assert_array_equal(model.mean.numpy(), [0.5, 0.5])
+    model.seen = tg.Tensor(np.array([True]))  # not floating: as it is
+    assert model.seen.dtype == bool
+    model.mean = tg.ones(3, dtype="float16")  # of another shape, as a hidden state may be
+    assert (model.mean.shape, model.mean.dtype) == ((3,), np.float32)
+
+
+def test_batch_norm_takes_real_arrays_only():
+    for layer in (nn.BatchNorm(2), nn.BatchNorm(2).eval()):
+        with pytest.raises(TypeError, match=r"\[BatchNorm\] x is complex128, expected floating"):
+            layer(np.ones((3, 2), complex))
+        with pytest.raises(TypeError, match=r"\[BatchNorm\] x is a list, expected a Tensor or an"):
+            layer([[1.0, 2.0]])

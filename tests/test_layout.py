@@ -27,7 +27,10 @@ MAY_IMPORT = {
     "nn.arguments": ["engine", "ops.window"],
     "nn.state": ["backend", "engine"],
     "nn.summary": ["engine"],
-    "nn.module": ["backend", "engine", "nn.arguments", "nn.state", "nn.summary"],
+    "nn.holder": ["engine", "nn.arguments", "nn.state"],
+    "nn.module": [
+        *("backend", "engine", "nn.arguments", "nn.holder", "nn.state", "nn.summary"),
+    ],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
     "torch_settings": ["nn", "ops.window"],

@@ -186,6 +186,8 @@ def test_load_reports_everything_and_changes_nothing():
         "  type: steps is of dtype float32, expected int64 or what converts to it",
         "  type: 1.weight is of dtype complex128, expected float32 or what converts to it",
         "  type: 1.bias is of type list, expected a Tensor or an array",
+        "0.weight: transposed, as weights of PyTorch's are; tg.interchange.load_torch(model, "
+        "weights) reads those",
     ]
     assert isinstance(error.value, ValueError)
     assert error.value.report.misshaped == {"0.weight": ((3, 2), (2, 3))}

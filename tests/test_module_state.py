@@ -118,139 +118,6 @@ def test_copies_keep_roles_and_gradients(duplicate):
     assert duplicate(x).grad.node is None
 
 
-# What a forward keeps
-
-
-class Keeps(nn.Module):
-    """Keeps Tensors in every way, beside a buffer that it moves."""
-
-    def __init__(self):
-        self.cell = nn.Dense(2, 2)
-        self.mean = tg.zeros(2)
-        self.masks = []
-        self.masks.append(tg.ones(2) * 2)  # computed, and in the list before the first call
-        self.hidden, self.log, self.named = None, [], {}
-
-    def forward(self, x):
-        self.given = x
-        y = self.cell(x if self.hidden is None else x + self.hidden)
-        self.hidden = y.detach()
-        self.pair = (y, y.detach())
-        self.log.append(y.mean().detach())
-        self.log.append(y.sum())
-        self.log.append(tg.Tensor([1.0]))
-        self.named["last"] = y.detach()
-        self.mean = 0.9 * self.mean + 0.1 * y.mean(axis=0).detach()
-        return y
-
-
-@pytest.mark.parametrize("recording", [True, False])
-def test_what_a_forward_keeps_is_no_state(recording):
-    model, fresh = Keeps(), Keeps()
-    expected = ["cell.bias", "cell.weight"], ["masks.0", "mean"]
-    assert paths(model) == expected
-    for x in (tg.ones((1, 2)), tg.ones((1, 2), requires_grad=recording)):
-        model(x)
-    assert paths(model) == expected
-    assert not fresh.load_state_dict(model.state_dict())
-    assert np.all(fresh.mean.numpy() == model.mean.numpy())
-    model.hidden = None  # between two sequences
-    model(tg.ones((3, 2)))
-    model.hidden = tg.zeros((1, 2))  # an attribute of the forward stays one
-    assert paths(model) == expected
-
-
-def test_what_is_made_in_a_forward_as_a_parameter_or_a_layer_is_one():
-    class Lazy(nn.Module):
-        weight = norm = None
-
-        def forward(self, x):
-            if self.weight is None:
-                self.weight = nn.init.normal((x.shape[-1], 2))
-                self.norm = nn.BatchNorm(2)
-                self.pieces = [nn.init.zeros(2), nn.Dense(2, 1)]
-            return self.pieces[1](self.norm(x @ self.weight) + self.pieces[0])
-
-    model = Lazy()
-    model(tg.ones((3, 4), requires_grad=True))
-    model(tg.ones((3, 4), requires_grad=True))
-    assert paths(model) == (
-        ["norm.bias", "norm.weight", "pieces.0", "pieces.1.bias", "pieces.1.weight", "weight"],
-        ["norm.running_mean", "norm.running_var"],
-    )
-
-
-def test_what_is_given_after_the_first_call_counts():
-    model = Keeps()
-    model(tg.ones((1, 2)))
-    model.extra = tg.ones(2) * 3
-    model.log.append(tg.ones(1, requires_grad=True))
-    model.masks.append(tg.ones(2))
-    model.layer = nn.BatchNorm(2)
-    names, buffers = paths(model)
-    assert "log.3" in names
-    assert {"extra", "masks.1", "layer.running_mean"} <= set(buffers)
-
-
-def test_a_buffer_that_a_forward_replaces_by_a_computed_tensor_is_not_lost():
-    class Averages(nn.Module):
-        def __init__(self):
-            self.mean = tg.zeros(2)
-
-        def forward(self, x):
-            self.mean = 0.5 * self.mean + 0.5 * x.mean(axis=0)
-            return x
-
-    model = Averages()
-    model(tg.ones((1, 2), requires_grad=True))
-    assert paths(model) == ([], ["mean"])
-    np.testing.assert_array_equal(model.state_dict()["mean"].numpy(), [0.5, 0.5])
-    fresh = Averages()
-    fresh.load_state_dict(model.to(np.float64).state_dict())
-    np.testing.assert_array_equal(fresh.mean.numpy(), [0.5, 0.5])
-    assert model.mean.dtype == np.float64
-    assert model.mean.is_leaf
-
-
-def test_a_failing_forward_ends_too():
-    class Fails(nn.Module):
-        def forward(self, x):
-            raise ValueError("no")
-
-    model = Fails()
-    with pytest.raises(ValueError, match="no"):
-        model(1)
-    model.given = tg.ones(2)
-    assert paths(model) == ([], ["given"])
-
-
-def test_register_buffer():
-    model = nn.Dense(2, 2)
-    model.register_buffer("mask", tg.ones(2))
-    model.register_buffer("cache", tg.zeros(3), persistent=False)
-    model.register_buffer("later", None)
-    assert paths(model)[1] == ["cache", "mask"]
-    assert sorted(model.state_dict()) == ["bias", "mask", "weight"]
-    assert model.to(np.float64).cache.dtype == np.float64
-    for wrong in (np.ones(2), tg.ones(2, requires_grad=True)):
-        with pytest.raises(TypeError, match=r"\[register_buffer\] wrong"):
-            model.register_buffer("wrong", wrong)
-    with pytest.raises(TypeError, match=r"weight .* is a parameter"):
-        model.register_buffer("weight", tg.ones((2, 2)))
-
-    class Late(nn.Module):
-        def __init__(self):
-            self.register_buffer("seen", None)
-
-        def forward(self, x):
-            self.seen = x.mean(axis=0)
-            return x
-
-    late = Late()
-    late(tg.ones((1, 2)))
-    assert paths(late) == ([], ["seen"])
-
-
 # Assigning
 
 
@@ -268,38 +135,6 @@ def test_a_computed_tensor_is_no_parameter(put):
     assert vars(model) == before
     with tg.no_grad():
         put(model, tg.randn(4, 3, requires_grad=True) * 0.02)  # is a leaf
-
-
-def test_a_computed_tensor_in_a_list_is_refused_when_it_matters():
-    model = nn.Dense(2, 2)
-    model.ws = []
-    model.ws.append(tg.ones(2, requires_grad=True) * 0.02)
-    for ask in (model.parameters, model.state_dict, lambda: model(tg.ones((1, 2)))):
-        with pytest.raises(tg.GraphError, match=r"ws\.0 was computed by multiply"):
-            ask()
-
-
-@pytest.mark.parametrize("value", [
-    lambda w: w * 0.5, lambda w: (w * 0.5).detach(), lambda w: w.numpy(), lambda w: tg.ones(2)
-])  # fmt: skip
-def test_a_parameter_in_a_list_is_not_lost_without_a_word(value):
-    model = nn.Sequential(nn.LSTM(2, 2), nn.Dense(2, 2))
-    model[1].ws = [tg.ones(2, requires_grad=True), {"a": tg.ones(2, requires_grad=True)}]
-    x = tg.ones((1, 3, 2))
-    model[0](x)
-    model[1](x)
-    own = model[1].ws[1]["a"]
-    model[1].ws[1]["a"] = value(own)
-    for ask in (model.parameters, model.state_dict, model[1].zero_grad):
-        with pytest.raises(nn.StateError, match=r"\[Dense\] ws\.1\.a held a parameter and now"):
-            ask()
-    repr(model)
-    model[1].ws[1]["a"] = tg.ones(3, requires_grad=True)
-    assert "1.ws.1.a" in paths(model)[0]
-    model[1].ws.pop()
-    assert "1.ws.1.a" not in paths(model)[0]
-    model[1].ws = [tg.ones(2), {"a": tg.ones(2)}]
-    assert "1.ws.1.a" in paths(model)[1]
 
 
 def test_an_interrupted_call_leaves_nothing_behind():
@@ -343,6 +178,60 @@ def test_values_over_a_parameter_go_into_it(frozen):
     other = tg.ones((2, 3), requires_grad=True)
     model.weight = other
     assert model.weight is other
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        (
+            tg.ones((7, 7), requires_grad=True),
+            ValueError,
+            r"shape \(2, 3\), got values of shape \(7",
+        ),
+        (
+            tg.Tensor(np.ones((2, 3)), requires_grad=True),
+            TypeError,
+            r"float32, got one of float64; make it with dtype='float32'",
+        ),
+    ],
+)
+def test_a_parameter_over_a_parameter_has_its_shape_and_dtype(value, error, words):
+    model = nn.Dense(2, 3)
+    before = model.weight
+    with pytest.raises(
+        error, match=rf"\[Dense\] weight is a parameter of {words}.* `del` the attr"
+    ):
+        model.weight = value
+    assert model.weight is before
+    del model.weight
+    model.weight = value
+    assert model.weight is value
+
+
+@pytest.mark.parametrize("value", [tg.ones((2, 2)), 5, lambda x: x, [nn.ReLU()], np.ones(2)])
+def test_nothing_but_a_module_takes_a_modules_place(value):
+    model = nn.Sequential(nn.ReLU())
+    model.fc, model.head = nn.Dense(2, 2), nn.Sequential(nn.Dense(2, 2))
+    model.layers, model.ws = (nn.Dense(2, 2),), {"a": nn.init.ones(2)}
+    before = paths(model)
+
+    class Replaces(nn.Module):
+        def forward(self, name):
+            setattr(model, name, value)
+
+    for name in ("fc", "head", *([] if type(value) is list else ["layers", "ws"])):
+        for put in (lambda name: setattr(model, name, value), Replaces()):
+            with pytest.raises(
+                TypeError, match=rf"{name} is a .*, got a .* first `del` the attrib"
+            ):
+                put(name)
+    assert paths(model) == before
+    model.fc, model.head, model.layers = nn.BatchNorm(2), None, nn.ModuleList(model.layers)
+    model.ws = []
+    assert paths(model)[0] == ["fc.bias", "fc.weight", "layers.0.bias", "layers.0.weight"]
+    del model.fc
+    model.fc = value
+    assert model.fc is value
 
 
 @pytest.mark.parametrize("value", [np.ones((2, 2)), 1.0, [1.0, 2.0], "w"], ids=str)
@@ -408,6 +297,30 @@ def test_a_state_that_cannot_be_written_changes_nothing():
         model.load_state_dict({path: v + 1 for path, v in before.items()})
     for path, t in model.state_dict().items():
         np.testing.assert_array_equal(t.numpy(), before[path], err_msg=path)
+
+
+def test_integers_are_no_values_of_a_parameter_wherever_they_come_from():
+    model = nn.BatchNorm(2)
+    whole = np.ones(2, np.int64)
+    with pytest.raises(TypeError, match="got dtype int64"):
+        model.weight.data = whole
+    with pytest.raises(TypeError, match="got values of dtype int64, expected a floating one"):
+        model.weight = tg.Tensor(whole)
+    report = model.load_state_dict({"weight": whole, "running_mean": whole}, strict=False)
+    assert report.mistyped == {"weight": "of dtype int64, expected a floating one"}
+    np.testing.assert_array_equal(model.running_mean.numpy(), [1, 1])  # a buffer may take them
+
+
+def test_a_number_that_a_dtype_cannot_hold_is_reported_with_its_path():
+    model = nn.ReLU()
+    model.counts, model.other = tg.Tensor([1], dtype="int8"), tg.ones(1)
+    state = {"counts": np.array([300]), "other": np.array([2.0])}
+    with pytest.raises(nn.StateError, match=r"type: counts is out of range: 300 does not fit into"):
+        model.load_state_dict(state)
+    assert model.other.item() == 1
+    report = model.load_state_dict(state, strict=False)
+    assert list(report.mistyped) == ["counts"]
+    assert (model.counts.item(), model.other.item()) == (1, 2)
 
 
 def test_options_are_booleans():

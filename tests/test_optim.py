@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_like as tg
 from tinygrad_like import io, losses, optim
-from tinygrad_like.engine import leaf, move
+from tinygrad_like.engine import commit, leaf, moving
 
 try:
     import torch
@@ -235,7 +235,7 @@ def test_state_follows_a_parameter_to_another_dtype(name, settings, target):
     optimizer, params = make(name, settings)
     train(optimizer, params, range(3))
     for p in params:
-        move(p, p.data.astype(target))
+        commit(moving(p, p.data.astype(target)))
     train(optimizer, params, range(3, 5))
     assert {p.dtype for p in params} == {np.dtype(target)}
     for group in optimizer.state_dict()["groups"]:

@@ -199,6 +199,15 @@ def test_sinusoids_are_the_formula():
     assert not list(nn.PositionalEncoding(4).state_dict())
 
 
+@pytest.mark.parametrize("layer", [nn.PositionalEncoding(4), nn.LearnedPositions(9, 4)], ids=str)
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool, complex])
+def test_positions_are_not_added_to_what_is_no_embedding(layer, dtype):
+    ids = np.ones((2, 4), dtype)  # as many as an embedding is wide
+    for x in (ids, Tensor(ids)):
+        with pytest.raises(TypeError, match=rf"x is {ids.dtype}, expected floating embeddings"):
+            layer(x)
+
+
 def test_learned_positions_are_rows_of_the_weight():
     layer = nn.LearnedPositions(6, 3)
     x = tg.ones((2, 4, 3))

@@ -12,7 +12,7 @@ from interruptions import Alarms, Interruption, frozen, interrupted_at_every_lin
 
 import tinygrad_like as tg
 from tinygrad_like import backend, nn, optim
-from tinygrad_like.engine import commit
+from tinygrad_like.engine import Tensor, commit
 
 OPTIMIZERS = [
     ("SGD", {"lr": 0.1}),
@@ -228,6 +228,59 @@ def test_a_module_that_is_interrupted_while_it_loads_is_whole():
         return partial(model.load_state_dict, state), model.state_dict
 
     counts = interrupted_at_every_line(start)
+    assert min(counts.values()) > 0, counts
+
+
+@pytest.mark.parametrize("frozen_too", [False, True])
+def test_a_module_that_is_interrupted_while_it_is_cast_is_whole(frozen_too):
+    def start():
+        model = nn.Sequential(nn.Dense(3, 2), nn.BatchNorm(2))
+        for i, p in enumerate(model.parameters()):
+            p.data = np.full(p.shape, i + 0.5, np.float32)
+            p.grad = tg.ones(p.shape)
+        if frozen_too:
+            model[0].freeze()
+        leaves = [x for _, x in model._named_leaves()]
+
+        def look():
+            grads = [None if x.grad is None else x.grad.numpy() for x in leaves]
+            return [[x.numpy() for x in leaves], [x.version[0] for x in leaves], grads]
+
+        return partial(model.to, np.float64), look
+
+    counts = interrupted_at_every_line(start)
+    assert min(counts.values()) > 0, counts
+
+
+@pytest.mark.parametrize("failing", range(1, 6))
+def test_a_module_is_not_cast_by_half_where_memory_runs_out(failing, monkeypatch):
+    model = nn.Sequential(nn.Dense(3, 2), nn.Dense(2, 1))
+    for p in model.parameters():
+        p.grad = tg.ones(p.shape)
+    cast, asked = Tensor.to, []
+
+    def to(x, target):
+        asked.append(1)
+        if len(asked) == failing:
+            raise MemoryError
+        return cast(x, target)
+
+    monkeypatch.setattr(Tensor, "to", to)
+    with pytest.raises(MemoryError):
+        model.to(np.float64)
+    kinds = {t.dtype for p in model.parameters() for t in (p, p.grad, p.node)}
+    assert kinds == {np.dtype(np.float32)}
+    model.to(np.float64)
+    kinds = {t.dtype for p in model.parameters() for t in (p, p.grad, p.node)}
+    assert kinds == {np.dtype(np.float64)}
+
+
+def test_the_two_estimates_of_a_batch_norm_follow_together():
+    def start():
+        norm, x = nn.BatchNorm(2), tg.Tensor([[1.0, 2.0], [5.0, 9.0]])
+        return partial(norm, x), norm.state_dict
+
+    counts = interrupted_at_every_line(start, within=["norm.py", "state.py", "changes.py"])
     assert min(counts.values()) > 0, counts
 
 

@@ -21,7 +21,8 @@ import numpy as np
 from tinygrad_like import io, nn, torch_settings
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments
-from tinygrad_like.nn.module import Module, _held
+from tinygrad_like.nn.holder import held
+from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.state import StateError, StateReport, mistyped, overwrite
 
 
@@ -138,7 +139,7 @@ def same(layer: Module) -> list[Link]:
     """
     return [
         Link((x,), (name,), _as_it_is, _as_it_is)
-        for name, x in _held(layer)
+        for name, x in held(layer)
         if isinstance(x, Tensor) and layer._registered.get(name, True)
     ]
 
@@ -239,7 +240,7 @@ def links_of(module: Module, above: tuple[Module, ...] = ()) -> list[Link]:
     if rule is not None:
         return rule(module)
     links = [] if type(module).__module__.startswith("tinygrad_like.") else same(module)
-    for name, x in _held(module):
+    for name, x in held(module):
         if isinstance(x, Module) and x is not module and x not in above:
             links += below(name, links_of(x, (*above, module)))
     return links

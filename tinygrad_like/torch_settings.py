@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import nn
-from tinygrad_like.nn.module import Module, _held
+from tinygrad_like.nn.holder import held
+from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.window import ends_of_axis
 
 TRANSFORMER_LAYERS = nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
@@ -106,7 +107,7 @@ def by_their_paths(
 ) -> Iterator[tuple[str, Module]]:
     """(PyTorch's path, layer) of a module and of all below it."""
     yield path, module
-    within = parts(module) if isinstance(module, TRANSFORMER_LAYERS) else dict(_held(module))
+    within = parts(module) if isinstance(module, TRANSFORMER_LAYERS) else dict(held(module))
     for name, x in within.items():
         if isinstance(x, Module) and x is not module and x not in above:
             yield from by_their_paths(x, f"{path}.{name}".lstrip("."), (*above, module))

@@ -5,17 +5,14 @@ import hashlib
 import os
 import sys
 import tempfile
-import warnings
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tinygrad_like.engine import check_flag
+from tinygrad_like.engine import check_flag, errors
 
 TIMEOUT_SECONDS = 10
-
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class DataError(ValueError):
@@ -66,7 +63,7 @@ def find(file, root, progress):
         try:
             return _checked(cached.read_bytes(), file, cached)
         except (DataError, OSError) as error:
-            _warn(f"{error}; downloading it again")
+            errors.warn(f"{error}; downloading it again")
     return _download(file, cached, [*folders, cached.parent], progress)
 
 
@@ -97,14 +94,6 @@ def _checked(content, file, source):
     return content
 
 
-def _warn(text):
-    """A warning at the line of the user's call."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level)
-
-
 def _download(file, cached, folders, progress):
     """Download a File from the first mirror that serves it intact, and keep it in the cache."""
     from http.client import HTTPException
@@ -124,7 +113,7 @@ def _download(file, cached, folders, progress):
         try:
             _keep(served, cached)
         except OSError as error:
-            _warn(f"[{file.dataset}] could not keep {cached} for the next time: {error}")
+            errors.warn(f"[{file.dataset}] could not keep {cached} for the next time: {error}")
         return content
     raise DataUnavailable(
         f"[{file.dataset}] {file.name} is not on this machine and could not be downloaded\n"

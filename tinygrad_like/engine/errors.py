@@ -8,6 +8,7 @@ import functools
 import inspect
 import os
 import sys
+import warnings
 
 import numpy as np
 
@@ -219,15 +220,26 @@ def annotate(error, text):
         error.args = (f"{error}\n{text}",)
 
 
+def caller():
+    """(frame, level) of the innermost call that is not the library's own: the user's line."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return frame, level
+
+
+def warn(text):
+    """Warn, at the line of the user's call."""
+    warnings.warn(text, stacklevel=caller()[1])
+
+
 class Witness:
     """In debug mode: the user's line that made a call, and checksums of what it saved."""
 
     __slots__ = ("checksums", "line")
 
     def __init__(self, saved):
-        frame = sys._getframe(1)
-        while frame.f_back and os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE):
-            frame = frame.f_back
+        frame, _ = caller()
         self.line = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
         self.checksums = _checksums(saved)
 

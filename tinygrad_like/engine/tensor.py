@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.modes import mode
 from tinygrad_like.engine.options import check_flag
 
 next_serial = itertools.count().__next__
@@ -72,10 +72,11 @@ class Tensor:
         DeviceError: for a device that cannot be used.
     """
 
-    # _frozen: the node of a frozen leaf. _kept: whether a Module's list keeps it as state.
-    __slots__ = ("__weakref__", "_data", "_frozen", "_kept", "node", "version")
+    # _frozen: the node of a frozen leaf. _given: whether it was an input of a Module.
+    __slots__ = ("__weakref__", "_data", "_frozen", "_given", "node", "version")
 
     if TYPE_CHECKING:  # ops/__init__.py attaches the operators, the methods and NumPy's protocols
+        _given: bool
 
         def _binary(self, other: Any) -> "Tensor": ...
 
@@ -94,8 +95,6 @@ class Tensor:
         self._data = new_array(data, dtype, device)
         self.version = [0]  # counts in-place changes; shared by all Tensors on the same memory
         self.node: Node | None = None
-        if not mode.running:
-            self._kept = True
         if requires_grad is not False:
             self.requires_grad = requires_grad
 
@@ -301,7 +300,8 @@ class Tensor:
             errors.refuse_copy(self.node)
         array = backend.of(self._data).to_host(self._data)
         grad = None if self.grad is None else self.grad.detach()
-        return _rebuild, (array, self.requires_grad, self.device, _role(self), grad)
+        role = is_parameter(self), was_given(self)
+        return _rebuild, (array, self.requires_grad, self.device, role, grad, self.dtype.name)
 
 
 def _kind(t):
@@ -319,35 +319,47 @@ def is_parameter(t):
     return t.is_leaf and _leaf_node(t) is not None
 
 
-def is_kept(t):
-    """Whether a Tensor counts as state in a list of a Module: see Module."""
-    return getattr(t, "_kept", False)
+def mark_given(value, depth=4):
+    """Mark the leaves that require a gradient in a value as inputs, also in containers in it."""
+    if type(value) is Tensor:
+        if value.node is not None and value.node.plan is None:
+            value._given = True
+    elif depth and isinstance(value, (list, tuple, dict)):
+        for x in value.values() if isinstance(value, dict) else value:
+            if isinstance(x, (Tensor, list, tuple, dict)):
+                mark_given(x, depth - 1)
 
 
-def keep(t):
-    """Let a Tensor count as state wherever a Module holds it."""
-    t._kept = True
+def was_given(t):
+    """Whether a Tensor was an input of a Module, in whose list it is then no parameter."""
+    return getattr(t, "_given", False)
 
 
-def move(t, array):
-    """Give a tensor another array, of any device and dtype: an in-place change, outside a graph."""
+def moving(t, array, grad=None):
+    """The changes, for `commit`, that give a tensor another array and gradient, and no graph.
+
+    The array may be of any device and dtype. Where the tensor has this array, nothing changes.
+    """
+    if array is t._data:
+        return []
+    changes = [
+        partial(object.__setattr__, t, "_data", array),
+        partial(t.version.__setitem__, 0, t.version[0] + 1),
+    ]
     if not t.is_leaf:
-        t.node = None
-    t._data = array
-    t.version[0] += 1
-    node = _leaf_node(t)
-    if node is not None:
-        node.dtype = array.dtype
+        changes.append(partial(object.__setattr__, t, "node", None))
+    elif (node := _leaf_node(t)) is not None:
+        changes.append(partial(object.__setattr__, node, "dtype", array.dtype))
+        changes.append(partial(object.__setattr__, node, "grad", grad))
+    return changes
 
 
-def _role(t):
-    return is_parameter(t), is_kept(t)
-
-
-def _rebuild(array, requires_grad, device, role=(False, True), grad=None):
-    t = Tensor(array, device=device)
-    parameter, t._kept = role
-    if parameter or requires_grad:
+def _rebuild(array, requires_grad, device, role, grad, dtype):
+    t = Tensor(array, device=device, dtype=dtype)
+    parameter, given = role
+    if given:
+        t._given = True
+    if parameter:
         t.requires_grad = True
         t.grad = grad
         t.requires_grad = requires_grad

@@ -1,6 +1,7 @@
 """Layers: Modules with parameters, each one formula over the ops.
 
-    module.py      Module: parameters and buffers by path, state, training mode
+    module.py      Module: calls, states, training mode, moves
+    holder.py      what a Module holds by path: parameters, buffers, and what a forward keeps
     state.py       what does not fit, and what an assignment over a parameter does
     summary.py     the table of a model
     arguments.py   checks of what constructors are given

@@ -6,11 +6,10 @@ which keys of each sequence are padding, that no query may look at: True = paddi
 query that may look nowhere gets zeros from the attention, and gives it no gradient.
 """
 
-import warnings
 from typing import Any
 
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import Tensor, astype
+from tinygrad_like.engine import Tensor, astype, errors
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.dtype import like
@@ -39,16 +38,16 @@ class KeyValueCache:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Module, tuple[Tensor, Tensor]] = {}
+        self._seen: dict[Module, tuple[Tensor, Tensor]] = {}
 
     @property
     def length(self) -> int:
         """How many positions were seen, which is the position of the next one."""
-        return max((key.shape[2] for key, _ in self._kept.values()), default=0)
+        return max((key.shape[2] for key, _ in self._seen.values()), default=0)
 
     def length_of(self, layer: Module) -> int:
         """How many positions a layer has seen: in the middle of a step not all are equal."""
-        return self._kept[layer][0].shape[2] if layer in self._kept else 0
+        return self._seen[layer][0].shape[2] if layer in self._seen else 0
 
     def extend(self, layer: Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append (N, heads, T, d) to what a layer has seen; returns all of it."""
@@ -62,15 +61,15 @@ class KeyValueCache:
                 f"[KeyValueCache] key is {key.shape}, value is {value.shape}, expected "
                 "(N, heads, T, d) of the same N, heads and T"
             )
-        if layer in self._kept:
-            before, values = self._kept[layer]
+        if layer in self._seen:
+            before, values = self._seen[layer]
             if before.shape[:2] != key.shape[:2]:
                 raise ValueError(
                     f"[KeyValueCache] holds a batch of {before.shape[0]}, got one of "
                     f"{key.shape[0]}; start with a new cache"
                 )
             key, value = concatenate([before, key], 2), concatenate([values, value], 2)
-        self._kept[layer] = key, value
+        self._seen[layer] = key, value
         return key, value
 
 
@@ -218,11 +217,10 @@ def _check_two_axes(layer, mask, n, t, as_padding, as_mask):
             f"is given as {as_padding}"
         )
     if n == t:
-        warnings.warn(
+        errors.warn(
             f"[{layer}] mask {mask.shape} is taken as (T, S), the same for all {n} sequences; the "
             "batch is as large as the sequences are long, so it could be a padding mask (N, S). "
-            f"If it is, give it as {as_padding}, else as {as_mask}",
-            stacklevel=5,
+            f"If it is, give it as {as_padding}, else as {as_mask}"
         )
 
 

@@ -1,14 +1,12 @@
 """The dtype of a layer is that of its parameters: inputs of another dtype are cast to it."""
 
 import functools
-import sys
-import warnings
 from typing import Any
 
 import numpy as np
 
 from tinygrad_like.backend import FLOATING, is_half
-from tinygrad_like.engine import Tensor, astype, mode
+from tinygrad_like.engine import Tensor, astype, errors, mode
 
 
 def like(x: Any, weight: Tensor) -> Any:
@@ -38,11 +36,7 @@ def _cast(x, dtype):
 
 @functools.cache
 def _say_that_digits_are_lost(given, dtype):
-    level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(__package__):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(
+    errors.warn(
         f"[nn] a layer of {dtype} parameters got {given} input and computes in {dtype}; give it "
-        f"x.astype({str(dtype)!r}), or cast the model by .to({str(given)!r}). This is said once.",
-        stacklevel=level,
+        f"x.astype({str(dtype)!r}), or cast the model by .to({str(given)!r}). This is said once."
     )

@@ -1,9 +1,11 @@
 """Normalisation, and dropout: layers that keep the scale of signals, and noise, in check."""
 
+from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor, mode, no_grad
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
+from tinygrad_like.nn.state import overwrite
 from tinygrad_like.ops.create import ones, zeros
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, normalize_channels, rms_norm
 from tinygrad_like.ops.random import dropout
@@ -33,9 +35,12 @@ class BatchNorm(Module):
         self.running_var = ones(self.num_features)
 
     def forward(self, x: Tensor) -> Tensor:
+        arguments.tensor("BatchNorm", "x", x)
         if x.ndim < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"[batch_norm] x is {x.shape}, expected (N, {self.num_features}, ...)")
-        x = like(x, self.running_mean)
+        x = like(x, self.running_mean if self.weight is None else self.weight)
+        if x.dtype.kind not in FLOATING:  # the estimates are real
+            raise TypeError(f"[BatchNorm] x is {x.dtype}, expected floating numbers")
         if not self.training:
             mean, var = self.running_mean, self.running_var
             return normalize_channels(x, mean, var, self.weight, self.bias, eps=self.eps)
@@ -47,8 +52,9 @@ class BatchNorm(Module):
     @no_grad()
     def _follow(self, mean: Tensor, var: Tensor, count: int) -> None:
         """Move the running estimates towards those of a batch with `count` values a channel."""
-        self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_var += self.momentum * (var * (count / (count - 1)) - self.running_var)
+        var = var * (count / (count - 1))
+        pairs = (self.running_mean, mean), (self.running_var, var)
+        overwrite([(own, (own + self.momentum * (new - own)).data) for own, new in pairs])
 
 
 class LayerNorm(Module):

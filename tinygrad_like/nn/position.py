@@ -4,6 +4,7 @@
 Rotary positions (Su et al. 2021) are an option of MultiHeadAttention.
 """
 
+from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor, backend_of
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.dtype import like
@@ -50,6 +51,8 @@ class LearnedPositions(Module):
 
 def _check(name, x, offset, d_model, max_length):
     arguments.tensor(name, "x", x)
+    if x.dtype.kind not in FLOATING:
+        raise TypeError(f"[{name}] x is {x.dtype}, expected floating embeddings; embed ids first")
     if x.ndim < 2 or x.shape[-1] != d_model:
         raise ValueError(f"[{name}] x is {x.shape}, expected (..., T, {d_model})")
     arguments.integer(name, "offset", offset, 0)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, commit, is_parameter
+from tinygrad_like.backend import FLOATING
+from tinygrad_like.engine import GraphError, Tensor, astype, commit, is_parameter
 from tinygrad_like.engine.errors import describe
 
 NUMBERS = (np.generic, bool, int, float, complex)
@@ -56,10 +57,38 @@ def mistyped(value: Any, own: Tensor) -> str | None:
         return f"of type {name}, expected a Tensor or an array"
     if not np.can_cast(raw.dtype, own.dtype, "same_kind"):
         return f"of dtype {raw.dtype}, expected {own.dtype} or what converts to it"
+    if is_parameter(own) and raw.dtype.kind not in FLOATING:
+        return f"of dtype {raw.dtype}, expected a floating one"
     return None
 
 
-def refuse_torchs(state: Mapping[str, Any]) -> None:
+def converted(path: str, value: Any, own: Tensor, values: dict, report: StateReport) -> None:
+    """Put a value, in the dtype and on the device of `own`, into `values`, or into the report."""
+    problem = mistyped(value, own)
+    if problem is None and tuple(value.shape) != own.shape:
+        report.misshaped[path] = tuple(value.shape), own.shape
+        return
+    if problem is None:
+        try:
+            values[path] = Tensor(value, dtype=own.dtype, device=own.device)
+        except ValueError as error:  # 300 for a uint8
+            problem = f"out of range: {str(error).removeprefix('[Tensor] ')}"
+    if problem is not None:
+        report.mistyped[path] = problem
+
+
+def transposed(report: StateReport) -> str:
+    """A line on weights that have the shapes of PyTorch's layout, if there are any."""
+    paths = [p for p, (got, expected) in report.misshaped.items() if got == expected[::-1]]
+    if not paths:
+        return ""
+    return (
+        f"\n{', '.join(paths)}: transposed, as weights of PyTorch's are; "
+        "tg.interchange.load_torch(model, weights) reads those"
+    )
+
+
+def refuse_torch_layout(state: Mapping[str, Any]) -> None:
     """Raise StateError for a state in PyTorch's layout, where a Dense weight is transposed.
 
     It is known by its file, which `tg.io.save` did not write, or by PyTorch's own tensors.
@@ -91,23 +120,19 @@ def loading(
         raise TypeError(
             f"[load_state_dict] state is a {type(state).__name__}, expected a dict of arrays"
         )
-    refuse_torchs(state)
+    refuse_torch_layout(state)
     report = StateReport([p for p in leaves if p not in state])
-    values = {}
+    values: dict[str, Tensor] = {}
     for path, value in state.items():
         own = leaves.get(path)
         if own is None:
             report.unexpected.append(path)
-        elif (problem := mistyped(value, own)) is not None:
-            report.mistyped[path] = problem
-        elif tuple(value.shape) != own.shape:
-            report.misshaped[path] = tuple(value.shape), own.shape
         else:
-            values[path] = Tensor(value, dtype=own.dtype, device=own.device)
+            converted(path, value, own, values, report)
     if strict and report:
         raise StateError(
             f"[load_state_dict] the state does not fit {owner}; nothing was changed:\n"
-            f"{indent(str(report), '  ')}",
+            f"{indent(str(report), '  ')}{transposed(report)}",
             report,
         )
     return report, overwriting((leaves[path], value.data) for path, value in values.items())
@@ -132,37 +157,64 @@ def overwrite(pairs: Iterable[tuple[Tensor, Any]]) -> None:
     commit(overwriting(pairs))
 
 
-def in_place_of(own: Tensor, value: Any, place: str) -> Any:
-    """What an attribute that holds the parameter or buffer `own` holds after `= value`.
+def in_place_of(own: Tensor, value: Any, place: str, name: str) -> Any:
+    """What the attribute `name` that holds the parameter or buffer `own` holds after `= value`.
 
-    Values of a plain Tensor go into the parameter, which stays the same object: optimizers go on.
+    Values of a plain Tensor go into a parameter, which stays the same object: optimizers go on.
+    Another parameter takes its place if it is of its shape and dtype. In the place of a buffer a
+    floating Tensor is cast to the dtype of the buffer.
     """
     if value is None:
         return None
     parameter = is_parameter(own)
     if type(value) is not Tensor:
-        is_array = backend.of(value) is not None or isinstance(value, NUMBERS)
-        if not parameter and not is_array:
-            return value
-        role = "parameter" if parameter else "buffer"
-        attribute = place.split("] ")[1]
-        raise TypeError(
-            f"{place} is a {role}, got a {type(value).__name__}, which would take it out of the "
-            f"model's state; copy values with `.{attribute}.data = array`, or assign a Tensor"
-        )
-    if not parameter or is_parameter(value):
+        if parameter or backend.of(value) is not None or isinstance(value, NUMBERS):
+            raise out_of_place(place, name, own, value)
+        return value
+    if not parameter:
+        both_floating = own.dtype.kind in FLOATING and value.dtype.kind in FLOATING
+        if both_floating and value.dtype != own.dtype and not is_parameter(value):
+            return astype(value, dtype=own.dtype)
         return value
     if not value.is_leaf:
         raise recorded(place, value)
     if value.shape != own.shape:
         raise ValueError(
-            f"{place} is a parameter of shape {own.shape}, got values of shape {value.shape}; for "
-            "another parameter in its place give it requires_grad=True"
+            f"{place} is a parameter of shape {own.shape}, got values of shape "
+            f"{value.shape}; to have another parameter there, first `del` the attribute {name}"
         )
-    if (problem := mistyped(value, own)) is not None:
-        raise TypeError(f"{place} got values {problem}")
-    own.data = value
-    return own
+    if not is_parameter(value):
+        if (problem := mistyped(value, own)) is not None:
+            raise TypeError(f"{place} got values {problem}")
+        own.data = value
+        return own
+    if value.dtype != own.dtype:
+        raise TypeError(
+            f"{place} is a parameter of {own.dtype}, got one of {value.dtype}; make it with "
+            f"dtype={str(own.dtype)!r}, cast the model by .to({str(value.dtype)!r}), or first "
+            f"`del` the attribute {name}"
+        )
+    return value
+
+
+def out_of_place(place: str, name: str, own: Any, value: Any) -> TypeError:
+    """The error of a value that would take parameters, a buffer or layers out of a model."""
+    got = f"got a {type(value).__name__}, which would take it out of the model's state"
+    if isinstance(own, Tensor):
+        role = "parameter" if is_parameter(own) else "buffer"
+        fix = f"copy values with `.{name}.data = array`, or assign a Tensor"
+    else:
+        role, fix = type(own).__name__, f"if that is meant, first `del` the attribute {name}"
+    return TypeError(f"{place} is a {role}, {got}; {fix}")
+
+
+def made_again(place: str, name: str) -> StateError:
+    """The error of a forward that makes a parameter anew where it made one before."""
+    return StateError(
+        f"{place} is a parameter, and a forward made another in its place, which no optimizer "
+        f"would have: make it once, `if self.{name} is None`; an input that requires a gradient is "
+        "made outside, and passed to the model"
+    )
 
 
 def refuse_loss(place: str, x: Any) -> None:

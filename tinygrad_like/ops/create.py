@@ -5,16 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import (
-    GraphError,
-    Tensor,
-    backend_of,
-    check_number,
-    composed,
-    keep,
-    mode,
-    wrap,
-)
+from tinygrad_like.engine import GraphError, Tensor, backend_of, check_number, composed, wrap
 from tinygrad_like.engine.casts import check_numbers
 
 FLOAT = np.float32
@@ -36,8 +27,6 @@ def shape_of(op, *shape):
 def made(array, requires_grad):
     """A Tensor around a new array."""
     t = wrap(array)
-    if not mode.running:
-        keep(t)
     if requires_grad is not False:
         t.requires_grad = requires_grad
     return t

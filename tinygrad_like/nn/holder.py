@@ -1,0 +1,272 @@
+"""Holder: what a Module holds, and which of it is state.
+
+There is no registration: what `vars(module)` holds when one asks, also inside lists, tuples and
+dicts, is what it has. A path such as `layers.0.weight` names attributes, list indices and dict
+keys. What occurs twice (tied weights) counts once, at its first path. Of the Tensors
+
+- a parameter is a leaf on which `requires_grad` was ever set: freezing one changes no list;
+- a buffer is another Tensor at a place of state;
+- what a forward keeps for itself (a hidden state, a logged loss) is neither.
+
+A place, an attribute or a path in a list, is one of state if the Module was given a Tensor there
+before its first call, or outside a forward. After the first call a list is assigned anew to hold
+more buffers, since a forward may have appended what it has; parameters and Modules count wherever
+they are put. A forward that finds no state at an attribute keeps what it assigns for itself,
+unless that is a parameter which it has made.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_like.engine import Tensor, is_parameter, mode, was_given
+from tinygrad_like.nn import arguments
+from tinygrad_like.nn.state import in_place_of, made_again, out_of_place, recorded, refuse_loss
+
+if TYPE_CHECKING:
+    from tinygrad_like.nn.module import Module
+
+CONTAINERS = (list, tuple, dict)
+OURS = frozenset(("_transient", "_noted", "_registered"))  # our own notes, in vars(module)
+
+
+class Holder:
+    """The base class of Module: its attributes, and what of them is state."""
+
+    _transient: frozenset[str] | None = None  # attributes of a forward; None until the first call
+    _noted: Mapping[str, bool] = {}  # the places of state in containers: whether of a parameter
+    _registered: Mapping[str, bool] = {}  # buffers by register_buffer: whether they are saved
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        held = vars(self).get(name)
+        if value is not held and (isinstance(held, HELD) or isinstance(value, HELD)):
+            value = self._admitted(name, held, value)
+        object.__setattr__(self, name, value)
+
+    def _admitted(self, name: str, held: Any, value: Any) -> Any:
+        """What `self.name = value` assigns: it is checked where it is, or replaces, state."""
+        layer = f"[{type(self).__name__}]"
+        state = [x for _, x in _state_in(self, name, held)] if isinstance(held, HELD) else []
+        parameters = [x for x in state if type(x) is Tensor and is_parameter(x)]
+        if isinstance(held, Tensor):
+            value = in_place_of(held, value, f"{layer} {name}", name) if state else value
+        elif isinstance(held, Holder) or parameters or any(isinstance(x, Holder) for x in state):
+            kinds = (Holder,) if isinstance(held, Holder) else (Holder, *CONTAINERS)
+            if value is not None and not isinstance(value, kinds):
+                raise out_of_place(f"{layer} {name}", name, held, value)
+        new = [(path, x) for path, x in _within(value, name, {}) if type(x) is Tensor]
+        transient = self._transient or frozenset()
+        start = mode.running[0] if self._transient is not None and mode.running else None
+        if start is not None or name in transient:  # by a forward, or in place of what it kept
+            made = any(_is_parameter_since(start, x) for _, x in new)
+            if start is not None and made and parameters:
+                raise made_again(f"{layer} {name}", name)
+            if not (made or state or name in self._registered):
+                if new:
+                    vars(self)["_transient"] = transient | {name}
+                return value
+            vars(self)["_transient"] = transient - {name}
+        for path, x in new:
+            if not x.is_leaf and (start is None or parameters):
+                raise recorded(f"{layer} {path}", x)
+        self._note(name, {path: is_parameter(x) for path, x in new if path != name})
+        return value
+
+    def _note(self, name: str, places: dict[str, bool]) -> None:
+        """Note the places of state in the container that is an attribute."""
+        others = {p: role for p, role in self._noted.items() if p.partition(".")[0] != name}
+        if places or len(others) < len(self._noted):
+            vars(self)["_noted"] = others | places
+
+    def _begin(self) -> None:
+        """Before the first call: what is held by now is state, what lists get later may not be."""
+        for _ in self._named_leaves():
+            pass  # all are checked, and noted
+        for _, module in self.named_modules():
+            if module._transient is None:
+                vars(module)["_transient"] = frozenset()
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Set an attribute that is a buffer whatever a forward does with it.
+
+        `self.name = tensor` is enough for most. Without `persistent` the buffer is moved by `to`,
+        but is no part of the `state_dict`.
+
+        Raises ValueError for a name that is no attribute's or is taken, TypeError for what is no
+        Tensor, or is a parameter.
+        """
+        persistent = arguments.flag("register_buffer", "persistent", persistent)
+        held = vars(self).get(name) if isinstance(name, str) else None
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"[register_buffer] name is {name!r}, expected that of an attribute")
+        taken = held if name in vars(self) else getattr(type(self), name, None)
+        if taken is not None and type(taken) is not Tensor:
+            raise ValueError(
+                f"[register_buffer] {name} is a {type(taken).__name__} of "
+                f"{type(self).__name__}; choose another name"
+            )
+        for x in (tensor, held):
+            if isinstance(x, Tensor) and (is_parameter(x) or not x.is_leaf):
+                raise TypeError(
+                    f"[register_buffer] {name} {x.shape} is a parameter or was computed"
+                )
+        if tensor is not None and type(tensor) is not Tensor:
+            raise TypeError(
+                f"[register_buffer] {name} is a {type(tensor).__name__}, expected a Tensor"
+            )
+        vars(self)["_registered"] = {**self._registered, name: persistent}
+        if self._transient is not None:
+            vars(self)["_transient"] = self._transient - {name}
+        vars(self)[name] = tensor
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """(path, module) of this module, whose path is "", and of all below it."""
+        return ((path, x) for path, x in _walk(self, held) if isinstance(x, Holder))  # type: ignore[misc]
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """(path, parameter) of this module and all below it, frozen ones included."""
+        return ((path, x) for path, x in self._named_leaves() if is_parameter(x))
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """(path, buffer) of this module and all below it."""
+        return ((path, x) for path, x in self._named_leaves() if not is_parameter(x))
+
+    def _named_leaves(self) -> Iterator[tuple[str, Tensor]]:
+        return ((path, x) for path, x in _walk(self, _checked) if type(x) is Tensor)
+
+    def parameters(self) -> list[Tensor]:
+        """All parameters, for an optimizer, frozen ones included (it skips those).
+
+        Raises GraphError for a Tensor in a list that was meant as one, but was computed by an op,
+        StateError for a place in a list that held one and now holds other values.
+        """
+        return [p for _, p in self.named_parameters()]
+
+    def num_parameters(self) -> int:
+        """The number of elements of all parameters."""
+        return sum(p.size for p in self.parameters())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and pickles: what a forward computed and kept, without its history."""
+        if self._transient is None:
+            return vars(self)
+        made: dict[int, Any] = {}
+        return {name: _without_history(x, made) for name, x in vars(self).items()}
+
+
+HELD = (Tensor, Holder, *CONTAINERS)
+
+
+def held(module: Holder) -> list[tuple[str, Any]]:
+    """[(path, x)] of a Module's own state and Modules, also in its containers."""
+    found: list[tuple[str, Any]] = []
+    for name, value in _members(module):
+        if isinstance(value, HELD) and name not in OURS:
+            found += _state_in(module, str(name), value)
+    return found
+
+
+def _state_in(module: Holder, name: str, value: Any) -> list[tuple[str, Any]]:
+    """[(path, x)] of the state and the Modules in the value of an attribute."""
+    begun, transient = module._transient is not None, name in (module._transient or ())
+    if isinstance(value, Holder) or type(value) is Tensor:
+        return [] if transient and type(value) is Tensor else [(name, value)]
+    found: list[tuple[str, Any]] = []
+    for path, x in _within(value, name, {}):
+        if isinstance(x, Holder):
+            found.append((path, x))
+        elif type(x) is Tensor and not transient:
+            is_place = not begun or path in module._noted
+            if is_place or (is_parameter(x) and not was_given(x)):
+                found.append((path, x))
+    return found
+
+
+def _checked(module: Holder) -> list[tuple[str, Any]]:
+    """What `held` finds, if all of it can be state; its places are noted."""
+    found, begun, places = held(module), module._transient is not None, {}
+    for path, x in found:
+        if type(x) is Tensor:
+            if not begun and not x.is_leaf:
+                raise recorded(f"[{type(module).__name__}] {path}", x)
+            if "." in path:
+                places[path] = is_parameter(x)
+    for path, role in module._noted.items():
+        if role and not places.get(path):
+            refuse_loss(f"[{type(module).__name__}] {path}", _at(module, path))
+    if places != module._noted:
+        vars(module)["_noted"] = places
+    return found
+
+
+def _walk(module: Holder, own: Any, path: str = "", seen: Any = None) -> Iterator[tuple[str, Any]]:
+    """(path, x) of a module and of what `own` gives of it and of all Modules below, each once."""
+    seen = {} if seen is None else seen  # it holds the objects, so that no id is given anew
+    seen[id(module)] = module
+    yield path, module
+    for name, x in own(module):
+        if id(x) in seen:
+            continue
+        here = f"{path}.{name}" if path else name
+        if isinstance(x, Holder):
+            yield from _walk(x, own, here, seen)
+        else:
+            seen[id(x)] = x
+            yield here, x
+
+
+def _within(value: Any, path: str, seen: dict) -> Iterator[tuple[str, Any]]:
+    """(path, x) of a value, or, if it is a container, of all that is in it, however deep."""
+    if not isinstance(value, CONTAINERS) or isinstance(value, Holder):
+        yield path, value
+    elif id(value) not in seen:  # a container that holds itself ends there
+        seen[id(value)] = value
+        for name, x in _members(value):
+            yield from _within(x, f"{path}.{name}", seen)
+
+
+def _members(value: Any) -> list[tuple[Any, Any]]:
+    """(name, value) of what a Module, dict, list or tuple holds; a list Module holds both kinds."""
+    members: list[tuple[Any, Any]] = []
+    if isinstance(value, Holder):
+        members += vars(value).items()
+    if isinstance(value, dict):
+        members += value.items()
+    elif isinstance(value, (list, tuple)):
+        members += enumerate(value)
+    return members
+
+
+def _at(module: Holder, path: str) -> Any:
+    """What a path leads to in the containers of a Module; None if it ends before."""
+    value: Any = module
+    for step in path.split("."):
+        value = next((x for name, x in _members(value) if str(name) == step), None)
+    return value
+
+
+def _is_parameter_since(start: int | None, x: Tensor) -> bool:
+    """Whether x is a parameter that the forward that began at `start` made, not a mere input."""
+    if not is_parameter(x):
+        return False
+    return start is None or (x.node is not None and x.node.serial > start)
+
+
+def _without_history(value: Any, made: dict[int, Any]) -> Any:
+    """A value, in which computed Tensors, also in containers, are replaced by their values."""
+    if type(value) is Tensor:
+        return value if value.is_leaf else value.detach()
+    if id(value) in made:
+        return made[id(value)]
+    if type(value) not in CONTAINERS or all(
+        type(x) is not Tensor or x.is_leaf for _, x in _within(value, "", {})
+    ):
+        return value
+    if type(value) is tuple:
+        return tuple(_without_history(x, made) for x in value)
+    new: Any = type(value)()
+    made[id(value)] = new
+    if type(value) is dict:
+        new.update((name, _without_history(x, made)) for name, x in value.items())
+    else:
+        new.extend(_without_history(x, made) for x in value)
+    return new
