@@ -96,8 +96,10 @@ def public():
                 continue
             yield room + name, value
             if inspect.isclass(value):
-                methods = vars(value).items()
-                yield from ((f"{room}{name}.{m}", f) for m, f in methods if m[0] != "_")
+                bases = [base for base in value.__bases__ if base.__name__ not in vars(module)]
+                for owner in (value, *bases):  # a base without a public name is a part of it
+                    methods = vars(owner).items()
+                    yield from ((f"{room}{name}.{m}", f) for m, f in methods if m[0] != "_")
 
 
 def flags():

@@ -120,7 +120,8 @@ class Holder:
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
         """(path, module) of this module, whose path is "", and of all below it."""
-        return ((path, x) for path, x in _walk(self, held) if isinstance(x, Holder))  # type: ignore[misc]
+        modules: Any = filter(lambda item: isinstance(item[1], Holder), _walk(self, held))
+        return modules
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """(path, parameter) of this module and all below it, frozen ones included."""
