@@ -78,6 +78,7 @@ TAKES_VALUES = {
     "scipy's expm": lambda x: scipy.linalg.expm(x.reshape(3, 1) * np.ones(3)),
     "masked * x": lambda x: np.ma.array(np.ones(3), mask=[1, 0, 0]) * x,
     "masked += x": lambda x: np.ma.array(np.ones(3), mask=[1, 0, 0]).__iadd__(x),
+    "np.ma.getdata": np.ma.getdata,
     "masked > x": lambda x: np.ma.array(np.ones(3), mask=[1, 0, 0]) > x,
     "np.ma.array": np.ma.array,
     "torch.from_dlpack": torch.from_dlpack,

@@ -223,14 +223,14 @@ def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
 
 
 def _raw(x):
-    return x._data if isinstance(x, Tensor) else x
+    return x._array if isinstance(x, Tensor) else x
 
 
 def _as_array_or_tensor(target, prediction):
     """A target that is a number or a list as an array beside the prediction."""
     if isinstance(target, Tensor) or backend.of(target) is not None:
         return target
-    return Tensor(target, device=backend.of(_raw(prediction)).device)._data
+    return Tensor(target, device=backend.of(_raw(prediction)).device)._array
 
 
 def _check_floating(name, what, x):

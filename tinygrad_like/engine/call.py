@@ -38,7 +38,7 @@ def function_of(record):
     known_plans: list[Any] = [None] * 4  # of these short ways, by the set of inputs with a node
 
     def apply_to_one(a, attributes=NO_ATTRIBUTES):
-        x = a._data
+        x = a._array
         main, recorded = type(x), mode.plain
         if main not in BY_TYPE or (floating and x.dtype.kind in "biu"):
             return in_full((a,), attributes)
@@ -73,7 +73,7 @@ def function_of(record):
     def apply_to_two(a, b):
         if type(b) is not Tensor:
             return in_full((a, b), {})
-        x, y = a._data, b._data
+        x, y = a._array, b._array
         main, recorded = type(x), mode.plain
         if main is not type(y) or main not in BY_TYPE or not (recorded or not mode.unusual):
             return in_full((a, b), {})
@@ -176,7 +176,7 @@ def function_of(record):
                 if node is not None:
                     mask |= bit
                 parents.append(node)
-                a = a._data
+                a = a._array
                 kind = type(a)
             else:
                 parents.append(None)
@@ -258,7 +258,7 @@ def function_of(record):
 def _recorded(plan, parents, args, arrays, attributes, out, version, be, extra=None):
     """The Tensor of a recorded call's output (new_node and wrap, written out)."""
     t = blank(Tensor)
-    t._data = out
+    t._array = out
     t.version = version
     t.node = node = Node()
     node.plan = plan
@@ -338,7 +338,7 @@ def _rounds(record, dtype, arrays):
 
 def _bring_to_tensors(args, arrays):
     """Copy NumPy arrays to the device of a call's first Tensor, in place."""
-    be = next(backend.of(a._data) for a in args if type(a) is Tensor)
+    be = next(backend.of(a._array) for a in args if type(a) is Tensor)
     for i, a in enumerate(arrays):
         if type(a) is np.ndarray and type(args[i]) is not Tensor:
             arrays[i] = be.from_host(a)
@@ -352,7 +352,7 @@ def _raw_attributes(record, attributes):
                 f"[{record.name}] is not differentiable by {name}; "
                 "detach() it if it is meant as a constant"
             )
-    return {k: v._data if type(v) is Tensor else v for k, v in attributes.items()}
+    return {k: v._array if type(v) is Tensor else v for k, v in attributes.items()}
 
 
 def _is_integer(a):

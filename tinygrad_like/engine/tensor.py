@@ -73,7 +73,7 @@ class Tensor:
     """
 
     # _frozen: the node of a frozen leaf. _given: whether it was an input of a Module.
-    __slots__ = ("__weakref__", "_data", "_frozen", "_given", "node", "version")
+    __slots__ = ("__weakref__", "_array", "_frozen", "_given", "node", "version")
 
     if TYPE_CHECKING:  # ops/__init__.py attaches the operators, the methods and NumPy's protocols
         _given: bool
@@ -92,7 +92,7 @@ class Tensor:
         def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, data, *, requires_grad=False, dtype=None, device=None):
-        self._data = new_array(data, dtype, device)
+        self._array = new_array(data, dtype, device)
         self.version = [0]  # counts in-place changes; shared by all Tensors on the same memory
         self.node: Node | None = None
         if requires_grad is not False:
@@ -105,30 +105,30 @@ class Tensor:
         The values may be an array or a Tensor of the same shape. The dtype and the device of
         this tensor stay: float64 values do not make a float32 parameter compute in float64.
         """
-        return self._data
+        return self._array
 
     @data.setter
     def data(self, values):
         if not self.is_leaf:
             raise GraphError("[data] this tensor was computed by a recorded op; detach() it first")
-        array = values._data if type(values) is Tensor else values
+        array = values._array if type(values) is Tensor else values
         if backend.of(array) is None and not isinstance(array, np.generic):
             raise TypeError(
                 f"[data] got {errors.describe(array)}, expected a raw array or a Tensor"
             )
-        if array.shape != self._data.shape:
-            raise ValueError(f"[data] got shape {array.shape}, expected {self._data.shape}")
+        if array.shape != self._array.shape:
+            raise ValueError(f"[data] got shape {array.shape}, expected {self._array.shape}")
         if is_parameter(self) and array.dtype.kind not in FLOATING:
             raise TypeError(f"[data] got dtype {array.dtype}, but gradients need a floating one")
-        if array is not self._data:
-            if not np.can_cast(array.dtype, self._data.dtype, "same_kind"):
+        if array is not self._array:
+            if not np.can_cast(array.dtype, self._array.dtype, "same_kind"):
                 raise TypeError(
-                    f"[data] got dtype {array.dtype}, which {self._data.dtype} cannot hold"
+                    f"[data] got dtype {array.dtype}, which {self._array.dtype} cannot hold"
                 )
-            if type(array) is not type(self._data):
-                array = new_array(array, self._data.dtype, self.device)
-            check_cast("data", array, self._data.dtype)
-            self._data[...] = array  # views of this tensor see it too
+            if type(array) is not type(self._array):
+                array = new_array(array, self._array.dtype, self.device)
+            check_cast("data", array, self._array.dtype)
+            self._array[...] = array  # views of this tensor see it too
         self.version[0] += 1
 
     @property
@@ -166,10 +166,10 @@ class Tensor:
             if self.node is not None:
                 self._frozen, self.node = self.node, None
         elif self.node is None:
-            if self._data.dtype.kind not in FLOATING:
+            if self._array.dtype.kind not in FLOATING:
                 raise TypeError(errors.no_gradient_of("requires_grad", "the dtype", self.dtype))
             frozen = getattr(self, "_frozen", None)  # graphs from before end in this leaf
-            self.node = frozen or new_node(None, (), self._data)
+            self.node = frozen or new_node(None, (), self._array)
 
     def requires_grad_(self, wanted=True):
         """Set `requires_grad`; returns this tensor."""
@@ -184,31 +184,31 @@ class Tensor:
     @property
     def shape(self):
         """The lengths of its axes, a tuple of ints."""
-        return self._data.shape
+        return self._array.shape
 
     @property
     def ndim(self):
         """The number of its axes."""
-        return self._data.ndim
+        return self._array.ndim
 
     @property
     def size(self):
         """The number of its elements."""
-        return self._data.size
+        return self._array.size
 
     @property
     def dtype(self):
         """The NumPy dtype of its elements."""
-        return self._data.dtype
+        return self._array.dtype
 
     @property
     def device(self):
         """`"cpu"`, `"cuda"` or `"cuda-emulator"`."""
-        return backend.of(self._data).device
+        return backend.of(self._array).device
 
     def detach(self):
         """The same array without its history (memory and version counter are shared)."""
-        return wrap(self._data, None, self.version)
+        return wrap(self._array, None, self.version)
 
     def numpy(self):
         """The values as a NumPy array, outside the graph.
@@ -216,7 +216,7 @@ class Tensor:
         On the CPU it is a read-only view of the same memory: copy it to write. `.data` is
         the raw array itself.
         """
-        view = backend.of(self._data).to_host(self._data).view()
+        view = backend.of(self._array).to_host(self._array).view()
         view.flags.writeable = False
         return view
 
@@ -224,11 +224,11 @@ class Tensor:
         """The value of a one-element tensor as a Python number (ValueError for others)."""
         if self.size != 1:
             raise ValueError(f"[item] got a tensor of shape {self.shape}, expected one element")
-        return self._data.item()
+        return self._array.item()
 
     def tolist(self):
         """The values as nested lists of Python numbers, outside the graph (0-d: a number)."""
-        return backend.of(self._data).to_host(self._data).tolist()
+        return backend.of(self._array).to_host(self._array).tolist()
 
     def zero_grad(self):
         """Forget the gradient."""
@@ -259,7 +259,7 @@ class Tensor:
 
     def __repr__(self):
         values = np.array2string(
-            backend.of(self._data).to_host(self._data), separator=", ", prefix="Tensor("
+            backend.of(self._array).to_host(self._array), separator=", ", prefix="Tensor("
         )
         notes = f", dtype={self.dtype}"
         if self.device != "cpu":
@@ -283,12 +283,12 @@ class Tensor:
                 f"[bool] the truth of a tensor of shape {self.shape} is ambiguous; "
                 "use .any() or .all()"
             )
-        return bool(self._data.item())
+        return bool(self._array.item())
 
     def __index__(self):
         if self.dtype.kind not in "iu" or self.ndim:
             raise TypeError(f"[index] a {self.dtype} tensor of shape {self.shape} is no index")
-        return int(self._data)
+        return int(self._array)
 
     def __format__(self, spec):
         return format(self.item(), spec) if spec else str(self)
@@ -298,7 +298,7 @@ class Tensor:
     def __reduce__(self):
         if not self.is_leaf:
             errors.refuse_copy(self.node)
-        array = backend.of(self._data).to_host(self._data)
+        array = backend.of(self._array).to_host(self._array)
         grad = None if self.grad is None else self.grad.detach()
         role = is_parameter(self), was_given(self)
         return _rebuild, (array, self.requires_grad, self.device, role, grad, self.dtype.name)
@@ -340,10 +340,10 @@ def moving(t, array, grad=None):
 
     The array may be of any device and dtype. Where the tensor has this array, nothing changes.
     """
-    if array is t._data:
+    if array is t._array:
         return []
     changes = [
-        partial(object.__setattr__, t, "_data", array),
+        partial(object.__setattr__, t, "_array", array),
         partial(t.version.__setitem__, 0, t.version[0] + 1),
     ]
     if not t.is_leaf:
@@ -384,7 +384,7 @@ def leaf(array):
 def wrap(array, node=None, version=None):
     """A Tensor around `array` itself, without a copy, on a version counter of its own or given."""
     t = blank(Tensor)
-    t._data = array
+    t._array = array
     t.node = node
     t.version = [0] if version is None else version
     return t
@@ -392,7 +392,7 @@ def wrap(array, node=None, version=None):
 
 def backend_of(x):
     """The backend of a Tensor or of a raw array."""
-    return backend.of(x._data if type(x) is Tensor else x)
+    return backend.of(x._array if type(x) is Tensor else x)
 
 
 def new_array(data, dtype=None, device=None):
@@ -401,7 +401,7 @@ def new_array(data, dtype=None, device=None):
     if isinstance(data, np.ma.MaskedArray):
         raise TypeError("[Tensor] data is a masked array, whose mask would be lost; fill it first")
     if isinstance(data, Tensor):
-        data = data._data
+        data = data._array
     home, numbers = backend.of(data), False
     if home is None:
         errors.refuse_tensors_within(data, Tensor)

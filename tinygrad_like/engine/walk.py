@@ -217,7 +217,7 @@ def _through_composite(node, plan, saved, g):
     seeds = [(out.node, grad) for out, grad in pairs if out.node is not None]
     found = walk(seeds, create_graph=True, targets={inputs[i].node for i in active})
     return {
-        i: found[x.node] if x.node in found else wrap(backend_of(x).xp.zeros_like(x._data))
+        i: found[x.node] if x.node in found else wrap(backend_of(x).xp.zeros_like(x._array))
         for i, x in ((i, inputs[i]) for i in active)
     }
 
@@ -226,7 +226,7 @@ def _fill_outputs(node, g):
     """The gradients of all outputs of a call, zeros for those that nothing depends on."""
     some = next(x for x in g if x is not None)
     tensors = type(some) is Tensor
-    like = some._data if tensors else some
+    like = some._array if tensors else some
 
     def zeros(shape, dtype):
         array = np.zeros_like(like, shape=shape, dtype=dtype)
@@ -291,7 +291,7 @@ def _run_hooks(node, g):
                     f"expected a Tensor of shape {node.shape}"
                 )
             t = _fit(changed, node)
-    return t._data if raw else t
+    return t._array if raw else t
 
 
 def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
@@ -313,7 +313,7 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
         create_graph = check_flag("backward", "create_graph", create_graph)
     if self.node is None:
         raise GraphError(errors.no_graph(self, mode.grad))
-    if self._data.dtype.kind not in FLOATING:
+    if self._array.dtype.kind not in FLOATING:
         raise TypeError(errors.no_gradient_of("backward", "the dtype of this tensor", self.dtype))
     seed = _seed(self, gradient, create_graph)
     accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
@@ -339,7 +339,7 @@ def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=F
     for x in inputs:
         xp, g = backend_of(x).xp, found.get(x.node)
         if type(g) is not Tensor:
-            g = wrap(xp.zeros_like(x._data) if g is None else xp.array(g))
+            g = wrap(xp.zeros_like(x._array) if g is None else xp.array(g))
         results.append(g)
     return results
 
@@ -358,7 +358,7 @@ def _walk_in_mode(seeds, retain_graph, create_graph, targets=None):
 
 def _seed(tensor, gradient, create_graph):
     """The gradient to start from: the one given, checked, or 1 for a single element."""
-    array = tensor._data
+    array = tensor._array
     be = backend.of(array)
     if gradient is None:
         if array.size != 1:
@@ -373,7 +373,7 @@ def _seed(tensor, gradient, create_graph):
         raise ValueError(f"[backward] gradient has shape {seed.shape}, expected {array.shape}")
     if seed.dtype != array.dtype:
         seed = astype(seed, dtype=array.dtype)
-    return seed if create_graph else seed._data
+    return seed if create_graph else seed._array
 
 
 # The ops that the walk itself needs; the others are in ops/.

@@ -16,9 +16,9 @@ def like(x: Any, weight: Tensor) -> Any:
     Where digits are lost, as of float64 images in a float32 model, it is said once in a process.
     Under `autocast` half types stay: there products have them. All else is left for the op to see.
     """
-    if type(x) is Tensor and x._data.dtype is weight._data.dtype:
+    if type(x) is Tensor and x._array.dtype is weight._array.dtype:
         return x
-    return _cast(x, weight._data.dtype)
+    return _cast(x, weight._array.dtype)
 
 
 def _cast(x, dtype):

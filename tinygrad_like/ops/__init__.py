@@ -163,7 +163,6 @@ def _attach():
         "__array__": protocol.array,
         "__array_ufunc__": protocol.array_ufunc,
         "__array_function__": protocol.array_function,
-        "_mask": property(protocol.mask),
         "__dlpack__": protocol.dlpack,
         "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
     }

@@ -65,7 +65,7 @@ def divide(be, a, b):
 
 def zeros_of(g):
     """Zeros like a gradient, for what does not depend on its input, even where g is infinite."""
-    zeros = backend_of(g).xp.zeros_like(g._data if type(g) is Tensor else g)
+    zeros = backend_of(g).xp.zeros_like(g._array if type(g) is Tensor else g)
     return wrap(zeros) if type(g) is Tensor else zeros
 
 

@@ -60,7 +60,7 @@ def take(x, indices, axis=None):
 
 def _integers(name, what, values, be, error=TypeError):
     """Integers given as a Tensor, an array or a sequence, as a raw array of a backend."""
-    raw = values._data if isinstance(values, Tensor) else values
+    raw = values._array if isinstance(values, Tensor) else values
     if type(raw) is not be.array_type:
         raw = be.from_host(host_array(name, be, raw))
     if raw.dtype.kind not in "iu":

@@ -35,19 +35,19 @@ def setitem(x, index, value):
             "scatter_add() or concatenate(), or write inside `with no_grad():`"
         )
     refuse_tensors_within(value, Tensor)
-    raw = value._data if type(value) is Tensor else value
-    if type(raw) is not type(x._data) and type(raw) not in NUMBERS:
+    raw = value._array if type(value) is Tensor else value
+    if type(raw) is not type(x._array) and type(raw) not in NUMBERS:
         raw = _brought_to(x, value)
-    if x._data.dtype.kind in "biu":
+    if x._array.dtype.kind in "biu":
         _check_that_it_fits("setitem", x, raw)
-    elif x._data.dtype.kind == "f":
+    elif x._array.dtype.kind == "f":
         if type(raw) in (int, float):
             if not abs(raw) <= LEAST_LIMIT:
                 check_numbers("setitem", np.asarray(raw), x.dtype)
         elif getattr(raw, "dtype", x.dtype).kind == "c":
             raise TypeError(f"[setitem] {x.dtype} cannot hold {raw.dtype}; write real numbers")
     try:
-        x._data[raw_index("setitem", x, index)] = raw
+        x._array[raw_index("setitem", x, index)] = raw
     except (ValueError, IndexError, TypeError, OverflowError) as error:
         if str(error).startswith("["):
             raise
@@ -120,8 +120,8 @@ def _in_place(name, function):
                 f"[{name}] the result has dtype {result.dtype}, which {x.dtype} cannot hold"
             )
         if x.dtype.kind in "iu" and result.dtype != x.dtype:
-            _check_that_it_fits(name, x, result._data)
-        x._data[...] = result._data
+            _check_that_it_fits(name, x, result._array)
+        x._array[...] = result._array
         x.version[0] += 1
         return x
 

@@ -69,7 +69,7 @@ def _part(name, be, p):
     if isinstance(p, slice):
         return slice(*(b if b is None else _bound(name, b) for b in (p.start, p.stop, p.step)))
     if isinstance(p, Tensor):
-        p = p._data
+        p = p._array
     array = p.copy() if type(p) is be.array_type else be.from_host(host_array(name, be, p))
     if array.dtype.kind == "O" and array.ndim == 0 and hasattr(p, "__index__"):
         return operator.index(p)

@@ -158,18 +158,6 @@ def _refuse_storing(name, x, frame):
         )
 
 
-def mask(x):
-    """What np.ma looks at before it takes the values: there is no mask.
-
-    Raises GraphError for a Tensor whose gradient is being recorded.
-    """
-    if x.node is not None and mode.grad:
-        raise GraphError(
-            f"[mask] a masked array would lose the gradient of a Tensor that is recorded; {CURE}"
-        )
-    raise AttributeError("_mask")
-
-
 def dlpack(x, **options):
     """`torch.from_dlpack(t)`: the same memory in another library.
 

@@ -109,8 +109,8 @@ class Optimizer(ABC):
                 node = p.node
                 if node is None or node.grad is None:
                     continue
-                array = p._data
-                grad = node.grad._data if replaced is None else replaced[node]
+                array = p._array
+                grad = node.grad._array if replaced is None else replaced[node]
                 steps = slot.steps + 1
                 if steps != count:
                     count, settings = steps, self._settings(options, float(steps))

@@ -41,7 +41,7 @@ class Slot:
         """
         new = Slot(self.param, self.steps)
         new.names = names
-        array = new.array = self.param._data
+        array = new.array = self.param._array
         be = new.be = backend.of(array)
         new.k = be.k
         dtype = wide_dtype(array.dtype)
@@ -75,7 +75,7 @@ class Slot:
 
 def converted(owner, grad, param):
     """A raw gradient in the dtype of its parameter. Raises DeviceError for another device."""
-    home, place = backend.of(param._data), backend.of(grad)
+    home, place = backend.of(param._array), backend.of(grad)
     if home is not place:
         raise DeviceError(
             f"[{owner}] a gradient of shape {grad.shape} is on {place.device}, its parameter on "
