@@ -1,5 +1,7 @@
 """What every test gets: a registry of ops as it was, a random stream from the start."""
 
+import os
+
 import pytest
 from tinygrad_like.kernels.cuda import emulator
 
@@ -9,6 +11,11 @@ from tinygrad_like.nn import dtype
 
 # The files that run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
 EMULATED = "test_cuda_", "test_planted_bugs", "test_bench_cuda", "test_learn_cuda"
+
+
+def pytest_xdist_auto_num_workers():
+    """How many processes share the tests: four at most, since each keeps its own arrays."""
+    return min(4, os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items):
