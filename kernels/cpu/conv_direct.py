@@ -24,6 +24,7 @@ from .conv_planes import (
     room_of,
     steps_of,
 )
+from .conv_sums import begin_sums, end_sums, move_sums, room_of_whole
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -173,17 +174,19 @@ def _g_by_pixels(g, plane, row, rows, column, columns, pixels, at, step, vector_
 
 
 @body
-def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
+def _sums_task(task, tasks, x, g, sums, whole, x_pixels, g_pixels, s, c):
     """sums[task, group, i, (j, c_in), o]: this task's chunks."""
-    sums, x_pixels, g_pixels = sums[task], x_pixels[task], g_pixels[task]
+    sums, whole, x_pixels, g_pixels = sums[task], whole[task], x_pixels[task], g_pixels[task]
     size = lanes(x)
     begin = -(g_pixels.ctypes.data // g.itemsize) % size
     vectors, down, x_line = (s.c_out + size - 1) // size, _down(s, c), _across(s, c) * s.c_in
     c_line = vectors * size
     at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose numbers of x follow each other
     steps = np.empty(c.images * c.rows * c.columns, np.int64)
-    sums[:] = 0
-    for chunk in range(*share(task, tasks, number_of(c))):
+    begin_sums(sums, whole)
+    first_chunk, last_chunk = share(task, tasks, number_of(c))
+    for chunk in range(first_chunk, last_chunk):
+        move_sums(chunk - first_chunk, sums, whole)
         image, images, row, rows, column, columns = block_of(chunk, s, c)
         for p in range(rows * images * columns):
             r, n, q = p // (images * columns), p // columns % images, p % columns
@@ -210,6 +213,7 @@ def _sums_task(task, tasks, x, g, sums, x_pixels, g_pixels, s, c):
                         g_pixels, begin + skipped * size, len(steps) * size,
                         sums, at, c_line, sums, at, c_line, at_once, vectors, (1, 0, taken, 0, 0),
                     )  # fmt: skip
+    end_sums(sums, whole)
 
 
 @body
@@ -234,10 +238,10 @@ def _weights_task(task, tasks, sums, dw, s):
 
 
 @jit
-def _weight_grad(pool, x, g, dw, sums, x_pixels, g_pixels, s, c):
+def _weight_grad(pool, x, g, dw, sums, whole, x_pixels, g_pixels, s, c):
     tasks = min(threads_of(pool), len(sums))
     sums = sums[:tasks]
-    run(pool, _sums_task, (x, g, sums, x_pixels, g_pixels, s, c), tasks)
+    run(pool, _sums_task, (x, g, sums, whole, x_pixels, g_pixels, s, c), tasks)
     run(pool, _weights_task, (sums, dw, s), tasks)
 
 
@@ -253,4 +257,5 @@ def weight_grad(g, x, dw, s, threads):
     x_pixels = empty((threads, c.images * _down(s, c) * _across(s, c) * s.c_in + size), x.dtype)
     g_pixels = empty((threads, pixels * vectors * size + size), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
-    _weight_grad(pool(), *arrays, sums, x_pixels, g_pixels, s, c)
+    whole = room_of_whole(sums, number_of.py_func(c))
+    _weight_grad(pool(), *arrays, sums, whole, x_pixels, g_pixels, s, c)

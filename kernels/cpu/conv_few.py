@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 
 from .compile import jit
 from .conv_planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_of, steps_of
+from .conv_sums import begin_sums, end_sums, move_sums, room_of_whole
 from .memory import empty
 from .shared_code import shared_code
 from .simd import (
@@ -33,6 +34,7 @@ from .threads import pool, run, share, threads_of
 
 # Sums in registers: 2 channels of 9 weights, whose 11 factors fit beside them; 6 of AVX2's 16.
 OUTPUTS, TAPS = 2, 9 if REGISTER_BYTES == 64 else 3
+LONGEST = 512  # vectors of pixels that are added up in registers
 MANY = 48  # weights for an output channel, from which on products of matrices are faster
 i64 = types.int64
 
@@ -111,14 +113,16 @@ prepare, _call = shared_code(*(i64,) * 11)(_products)
 
 
 @body
-def _sums_task(task, tasks, x, g, steps, sums, planes, s, c):
+def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
     """sums[task, group, o, tap, lane]: this task's chunks."""
-    sums, planes = sums[task], planes[task]
+    sums, whole, planes = sums[task], whole[task], planes[task]
     size, item, taps = lanes(x), x.itemsize, len(steps)
     parts = (taps + TAPS - 1) // TAPS
     places = np.empty((c.rows * ((c.columns + size - 1) // size), 3), np.int64)
-    sums[:] = 0
-    for chunk in range(*share(task, tasks, number_of(c))):
+    begin_sums(sums, whole)
+    first_chunk, last_chunk = share(task, tasks, number_of(c))
+    for chunk in range(first_chunk, last_chunk):
+        move_sums(chunk - first_chunk, sums, whole)
         first_image, images, row, rows, column, columns = block_of(chunk, s, c)
         count = 0
         for r in range(rows):
@@ -133,13 +137,17 @@ def _sums_task(task, tasks, x, g, steps, sums, planes, s, c):
                 for part in range(parts):
                     first, last = share(part, parts, taps)
                     target = ((place % s.groups * s.c_out + o) * taps + first) * size
-                    given = (
-                        item, min(OUTPUTS, s.c_out - o), last - first,
-                        planes.ctypes.data, steps.ctypes.data + 8 * first,
-                        g.ctypes.data + at * item, s.ho * s.wo, places.ctypes.data, count,
-                        sums.ctypes.data + target * item, taps * size,
-                    )  # fmt: skip
-                    _call(x.dtype.type(0), given)
+                    for begin in range(0, count, LONGEST):
+                        given = (
+                            item, min(OUTPUTS, s.c_out - o), last - first,
+                            planes.ctypes.data, steps.ctypes.data + 8 * first,
+                            g.ctypes.data + at * item, s.ho * s.wo,
+                            places.ctypes.data + begin * places.strides[0],
+                            min(LONGEST, count - begin),
+                            sums.ctypes.data + target * item, taps * size,
+                        )  # fmt: skip
+                        _call(x.dtype.type(0), given)
+    end_sums(sums, whole)
 
 
 @body
@@ -154,9 +162,9 @@ def _weights_task(task, tasks, sums, dw):
 
 
 @jit
-def _weight_grad(pool, x, g, steps, dw, sums, planes, s, c):
+def _weight_grad(pool, x, g, steps, dw, sums, whole, planes, s, c):
     tasks = min(threads_of(pool), len(sums))
-    run(pool, _sums_task, (x, g, steps, sums[:tasks], planes, s, c), tasks)
+    run(pool, _sums_task, (x, g, steps, sums[:tasks], whole, planes, s, c), tasks)
     run(pool, _weights_task, (sums[:tasks], dw), tasks)
 
 
@@ -168,4 +176,5 @@ def weight_grad(g, x, dw, s, threads):
     sums = empty((threads, dw.size * size), x.dtype)
     planes = empty((threads, room_of(s, c)), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), steps_of(s, c, (0, 1, 2)), dw.reshape(-1)
-    _weight_grad(pool(), *arrays, sums, planes, s, c)
+    whole = room_of_whole(sums, number_of.py_func(c))
+    _weight_grad(pool(), *arrays, sums, whole, planes, s, c)

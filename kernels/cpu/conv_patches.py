@@ -17,6 +17,7 @@ import numpy as np
 from .block_gemm import multiply, prepare
 from .compile import jit
 from .conv_lines import add_line, copy_line
+from .conv_sums import begin_sums, end_sums, move_sums, room_of_whole
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -235,14 +236,14 @@ def input_grad(g, weight, dx, s, threads):
 
 
 @body
-def _sums_task(task, tasks, x, g, pixel_rows, sums, patches, g_pixels, s, c):
+def _sums_task(task, tasks, x, g, pixel_rows, sums, whole, patches, g_pixels, s, c):
     """sums[task, group, shared i, (c_in, own i, j), o]: this task's chunks' patches times g."""
-    patches, g_pixels, own = patches[task], g_pixels[task], sums[task]
+    patches, g_pixels, own, whole = patches[task], g_pixels[task], sums[task], whole[task]
+    begin_sums(own, whole)
     first, last = share(task, tasks, _number(s, c))
-    if first == last:
-        own[:] = 0
     taps = s.kh // c.shared * s.kw
     for chunk in range(first, last):
+        move_sums(chunk - first, own, whole)
         for group in range(s.groups):
             pixels = _g_pixels(g, group, chunk, g_pixels, s, c)
             for channel in range(0, s.c_in, c.channels):
@@ -252,8 +253,9 @@ def _sums_task(task, tasks, x, g, pixel_rows, sums, patches, g_pixels, s, c):
                     at = ((group * c.shared + i) * s.c_in + channel) * taps * c.g_line
                     multiply(
                         patches, _shift(i, s, c), c.line, 1, g_pixels, 0, pixel_rows,
-                        own, at, c.g_line, channels * taps, s.c_out, pixels, chunk > first,
+                        own, at, c.g_line, channels * taps, s.c_out, pixels, True,
                     )  # fmt: skip
+    end_sums(own, whole)
 
 
 @inlined
@@ -296,10 +298,11 @@ def _weights_task(task, tasks, sums, dw, s, c):
 
 
 @jit
-def _weight_grad(pool, x, g, dw, sums, patches, g_pixels, s, c):
+def _weight_grad(pool, x, g, dw, sums, whole, patches, g_pixels, s, c):
     tasks = min(threads_of(pool), len(g_pixels))
     pixel_rows = np.arange(c.images * c.rows * c.columns) * c.g_line
-    run(pool, _sums_task, (x, g, pixel_rows, sums[:tasks], patches, g_pixels, s, c), tasks)
+    args = x, g, pixel_rows, sums[:tasks], whole, patches, g_pixels, s, c
+    run(pool, _sums_task, args, tasks)
     run(pool, _weights_task, (sums[:tasks], dw, s, c), tasks)
 
 
@@ -310,4 +313,5 @@ def weight_grad(g, x, dw, s, threads):
     c = _chunks(s, x.itemsize, threads)
     sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
-    _weight_grad(pool(), *arrays, sums, *_rooms(threads, s, c, x.dtype), s, c)
+    whole = room_of_whole(sums, _number.py_func(s, c))
+    _weight_grad(pool(), *arrays, sums, whole, *_rooms(threads, s, c, x.dtype), s, c)

@@ -6,6 +6,9 @@ for some rows i that follow each other: the pixels of a line of an image, say, w
 way from a pixel to what weight k meets. The numbers of b lie as they are read, in vectors of output
 channels, so each sum is a chain of multiply-adds of a vector by a number, all in registers, and the
 code is bound by these alone. `prepare_strip` compiles it.
+
+The chains are cut into pieces whose sums are added to c: the fewer numbers in a sum, the smaller
+its error.
 """
 
 from llvmlite import ir
@@ -29,6 +32,7 @@ from .simd import (
 # Sums in registers: 28 leave 4 of 32 for the factors, 12 leave 4 of AVX2's and SSE's 16.
 SUMS = 28 if REGISTER_BYTES == 64 else 12
 ROWS = SUMS // 2  # rows at once, of two vectors
+LONGEST = 512  # steps in a piece
 i64 = types.int64
 RUNS = types.UniTuple(i64, 5)
 
@@ -60,26 +64,36 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
                     value = multiply_add(builder, number, b_vectors[v], builder.load(sums[r, v]))
                     builder.store(value, sums[r, v])
 
-    number, distance, count, early, late = runs
-    with cgutils.for_range(builder, number, intp=WORD) as loop:
-        first = builder.mul(loop.index, distance)
+    number, distance, count, pieces, early, late = runs
+
+    def add_piece(run, first, some):
+        """Add up a piece of a run, `some` steps from `first` on."""
+        if width == 1:  # one vector is seldom left: not worth the code
+            add(first, some, range(rows))
+            return
+        is_early = builder.icmp_signed("<", run, early)
+        is_late = builder.icmp_signed(">=", run, builder.sub(number, late))
+        with builder.if_else(is_early) as (then, otherwise):
+            with then:
+                add(first, some, range(1, rows))
+            with otherwise, builder.if_else(is_late) as (then, otherwise):
+                with then:
+                    add(first, some, range(rows - 1))
+                with otherwise:
+                    add(first, some, range(rows))
+
+    with (
+        cgutils.for_range(builder, number, intp=WORD) as run,
+        cgutils.for_range(builder, pieces, intp=WORD) as part,
+    ):
+        begin = builder.mul(part.index, WORD(LONGEST))
+        rest = builder.sub(count, begin)
+        some = builder.select(builder.icmp_signed("<", rest, WORD(LONGEST)), rest, WORD(LONGEST))
         for place in places:
             builder.store(ir.Constant(vector, None), sums[place])
-        if width == 1:  # one vector is seldom left: not worth the code
-            add(first, count, range(rows))
-        else:
-            is_early = builder.icmp_signed("<", loop.index, early)
-            is_late = builder.icmp_signed(">=", loop.index, builder.sub(number, late))
-            with builder.if_else(is_early) as (then, otherwise):
-                with then:
-                    add(first, count, range(1, rows))
-                with otherwise, builder.if_else(is_late) as (then, otherwise):
-                    with then:
-                        add(first, count, range(rows - 1))
-                    with otherwise:
-                        add(first, count, range(rows))
-        # Each run is added up by itself: the fewer numbers in a sum, the smaller its error.
-        is_first = cgutils.is_null(builder, loop.index)
+        first = builder.add(builder.mul(run.index, distance), begin)
+        add_piece(run.index, first, some)
+        is_first = cgutils.is_null(builder, builder.or_(run.index, part.index))
         onto = builder.select(is_first, before, c)
         onto_row = builder.select(is_first, before_row, c_row)
         for r, v in places:
@@ -100,7 +114,9 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
             builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, before, c)
         )
         steps = builder.inttoptr(steps, WORD.as_pointer())
-        *runs, early, late = cgutils.unpack_tuple(builder, runs)
+        number, distance, count, early, late = cgutils.unpack_tuple(builder, runs)
+        pieces = builder.udiv(builder.add(count, WORD(LONGEST - 1)), WORD(LONGEST))
+        pieces = builder.select(cgutils.is_null(builder, pieces), WORD(1), pieces)
         parts = builder.udiv(builder.add(n, WORD(ROWS - 1)), WORD(ROWS))
         with cgutils.for_range(builder, parts, intp=WORD) as loop:
             after = builder.add(loop.index, WORD(1))
@@ -112,7 +128,7 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
             given = (
                 builder.gep(a, [first]), steps, b, b_next,
                 builder.gep(before, [builder.mul(first, before_row)]), before_row,
-                builder.gep(c, [builder.mul(first, c_row)]), c_row, (*runs, *ends),
+                builder.gep(c, [builder.mul(first, c_row)]), c_row, (number, distance, count, pieces, *ends),
             )  # fmt: skip
             for rows in cases(builder, builder.sub(last, first), range(1, ROWS + 1)):
                 _tile(builder, vector, rows, vectors, *given)
