@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 import tinygrad_like as tg
+from bench.accuracy_layers import layer_rows
 from tinygrad_like import losses
 
 LAYOUTS = ("C", "transposed", "slice", "flipped", "broadcast")
@@ -128,6 +129,7 @@ def _einsum(subscripts):
     return Row(f"einsum {subscripts}", *functions)
 
 
+LAYERS = [Row(*row) for row in layer_rows(_gradient)]
 ROWS = [
     *_axes("sum", tg.sum, lambda x, a: x.sum(a), np.sum),
     *_axes("mean", tg.mean, lambda x, a: x.mean(a), np.mean),
@@ -174,6 +176,7 @@ ROWS = [
         "gradient: layer_norm",
         *_weight_and_bias(tg.layer_norm, lambda x, w, b: F.layer_norm(x, x.shape[1:], w, b), _wide),
     ),
+    *LAYERS,
 ]
 
 

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from .. import reference
+from ..reference.attention import sum_dtype
 from ..reference.random import blocks
 from . import memory
 from .attention_blocks import run_attention, run_attention_backward
@@ -54,11 +55,11 @@ def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offse
     parts = (
         1 if whole or not needs[3] else max(1, min(num_threads(), MOST_PARTS // max(mask.size, 1)))
     )
-    dmasks = np.zeros((parts, *added.shape), q.dtype)
+    dmasks = np.zeros((parts, *added.shape), sum_dtype(shape, added, q.dtype))
     how = seen, added, bool(causal), float(scale), _drop(p, seed, offset), needs
     run_attention_backward(pool(), shape, apart, g, q, k, v, out, lse, *grads, dmasks, *how)
     grads = (_heads_first(x, a) for x, a in zip(grads, apart[1:4], strict=True))
-    dmask = dmasks[0] if whole else dmasks.sum(0)
+    dmask = (dmasks[0] if whole else dmasks.sum(0)).astype(q.dtype, copy=False)
     return tuple(x if need else None for x, need in zip((*grads, dmask), needs, strict=True))
 
 

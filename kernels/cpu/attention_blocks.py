@@ -144,6 +144,7 @@ def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, s
     count, height = _parts(t, ROWS)
     most = _most_keys(height, max(d, dv))
     turned, bounds = np.empty(d * height, q.dtype), np.empty((3, height), q.dtype)
+    totals = np.empty(height, np.float64)  # of all blocks of keys: each is added up by itself
     room = np.empty(height * min(most, s), q.dtype)
     kept_room = np.empty(room.size if least else 0, q.dtype)
     for item in range(*share(task, tasks, n * heads * count)):
@@ -153,7 +154,8 @@ def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, s
         query = _matrix(turned, d, rows)
         _transpose(_head(q, apart[0], batch, h, row, rows), dtype(scale), query)
         mixed = _head(out, apart[0], batch, h, row, rows)
-        before, peak, total = bounds[0, :rows], bounds[1, :rows], bounds[2, :rows]
+        before, peak, part = bounds[0, :rows], bounds[1, :rows], bounds[2, :rows]
+        total = totals[:rows]
         peak[:], total[:] = -np.finfo(dtype).max, 0
         meets, width = _keys_to_meet(causal, row + rows, t, s, most)
         if meets == 0:
@@ -167,7 +169,9 @@ def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, s
             raise_peak(peak, scores)
             if key:
                 rescale(mixed, total, before, peak)
-            exponentiate(scores, peak, total)
+            part[:] = 0
+            exponentiate(scores, peak, part)
+            _add(part, total)
             if least:
                 kept, words = _matrix(kept_room, keys, rows), (s + 3) // 4
                 _draw_kept(
@@ -183,6 +187,13 @@ def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, s
                 min(key, 1),
             )
         finish(mixed, lse[batch, h, row : row + rows], total, peak)
+
+
+@jit
+def _add(x, y):
+    """y += x"""
+    for i in range(x.size):
+        y[i] += x[i]
 
 
 @jit
@@ -209,7 +220,7 @@ def run_attention(pool, shape, apart, q, k, v, out, lse, seen, added, causal, sc
 def _along(g, out, along):
     """sum(g * out) of each query, which is that of its weights and their gradients."""
     for i in range(along.size):
-        total = along.dtype.type(0)
+        total = 0.0
         for c in range(g.shape[1]):
             total += g[i, c] * out[i, c]
         along[i] = total
@@ -223,7 +234,7 @@ def _add_to_mask(dmask, slopes, row, key):
     for j in range(slopes.shape[0]):
         column = 0 if one_key else key + j
         if one_row:
-            dmask[0, column] += slopes[j].sum()
+            dmask[0, column] += slopes[j].sum()  # of ROWS numbers at most
         else:
             for i in range(slopes.shape[1]):
                 dmask[row + i, column] += slopes[j, i]

@@ -64,7 +64,7 @@ def finish(mixed, lse, total, peak):
     zero, one = lse.dtype.type(0), lse.dtype.type(1)
     for i in range(total.size):
         lse[i] = peak[i] + math.log(total[i]) if total[i] != zero else zero
-        factor = one / total[i] if total[i] != zero else zero
+        factor = mixed.dtype.type(one / total[i]) if total[i] != zero else zero
         for c in range(mixed.shape[1]):
             mixed[i, c] *= factor
 

@@ -36,7 +36,7 @@ from .simd import (
 )
 from .threads import run, share, threads_of
 
-IMAGES = 8  # whose products are summed up in vectors, in the gradient by the weights
+LONGEST = 512  # products that are added up in a lane, in the gradient by the weights
 
 
 class Plane(NamedTuple):
@@ -252,35 +252,70 @@ def _weight_grad_task(task, tasks, three, g, x, dw, taps, padded, s, plane):
     padded, size = padded[task], lanes(x)
     padded[:] = 0
     sums = np.empty(taps.size * size, x.dtype)
-    whole = np.empty(taps.size, np.float64)  # the sums over a batch, in double precision
+    whole = np.empty(taps.size, np.float64)  # the sums over a batch
+    height, width = _block(s, size)
+    row_parts, column_parts = (s.ho + height - 1) // height, (s.wo + width - 1) // width
+    vectors = (s.wo + size - 1) // size * s.ho
+    distance = s.sh * plane.phases * plane.line
+    images = max(1, LONGEST // vectors)  # whose products are added up in vectors
     for channel in range(*share(task, tasks, s.groups)):
-        whole[:] = 0
-        for first in range(0, s.images, IMAGES):
-            sums[:] = 0
-            for image in range(first, min(first + IMAGES, s.images)):
-                item = image * s.groups + channel
-                _fill(x, item * s.h * s.w, padded, s, plane)
-                if three:
-                    correlate(g, item * s.ho * s.wo, padded, plane.line, s.ho, s.wo, sums)
-                    continue
-                for k in range(0, taps.size, 3):
-                    _products(g, item * s.ho * s.wo, padded, taps, k, sums, s, plane)
-            for k in range(taps.size):
-                whole[k] += total(load(sums, k * size))
+        whole[:], sums[:], added = 0, 0, 0
+        for image in range(s.images):
+            item = image * s.groups + channel
+            _fill(x, item * s.h * s.w, padded, s, plane)
+            added += 1
+            for part in range(row_parts):
+                p = part * height
+                rows = min(height, s.ho - p)
+                for column_part in range(column_parts):
+                    q = column_part * width
+                    columns = min(width, s.wo - q)
+                    start = (item * s.ho + p) * s.wo + q
+                    at = p * distance + q
+                    if three:
+                        correlate(g, start, s.wo, padded, at, plane.line, rows, columns, sums)
+                    else:
+                        for k in range(0, taps.size, 3):
+                            _products(g, start, padded, at, taps, k, rows, columns, sums, s, plane)
+                    if added == images:
+                        _add_up(sums, whole, size)
+            if added == images:
+                added = 0
+        _add_up(sums, whole, size)
         for k in range(taps.size):
             dw[channel * taps.size + k] = whole[k]
 
 
 @inside
-def _products(g, start, padded, taps, k, sums, s, plane):
-    """Added to vectors k to k + 2: the sum over a plane of g times what each weight met."""
+def _block(s, size):
+    """(rows, columns) of a part of a plane whose sums have at most LONGEST numbers in a lane."""
+    columns = min(s.wo, LONGEST // ROWS * size)
+    rows = LONGEST // ((columns + size - 1) // size) // ROWS * ROWS
+    return min(s.ho, rows), columns
+
+
+@inside
+def _add_up(sums, whole, size):
+    """whole += the sums over the lanes, which are 0 then."""
+    for k in range(whole.size):
+        whole[k] += total(load(sums, k * size))
+    sums[:] = 0
+
+
+@inside
+def _products(g, start, padded, at, taps, k, rows, columns, sums, s, plane):
+    """Added to vectors k to k + 2: the sum over some of a plane of g times what each weight met.
+
+    The part of the plane begins at `start` in g, and the first weight meets it at `at`.
+    """
     size, distance = lanes(g), s.sh * plane.phases * plane.line
     k1, k2 = min(k + 1, taps.size - 1), min(k + 2, taps.size - 1)  # where there is none: the last
-    at0, at1, at2 = taps[k], taps[k1], taps[k2]
+    at0, at1, at2 = at + taps[k], at + taps[k1], at + taps[k2]
     a, b, c = load(sums, k * size), load(sums, k1 * size), load(sums, k2 * size)
-    for q in range(0, s.wo, size):
-        count = min(size, s.wo - q)  # what lies beyond may be no number, which 0 times would keep
-        for p in range(s.ho):
+    for q in range(0, columns, size):
+        # What lies beyond may be no number, which 0 times would keep.
+        count = min(size, columns - q)
+        for p in range(rows):
             slope, line = load_some(g, start + p * s.wo + q, 0, count), p * distance + q
             a = fma(slope, load_some(padded, line + at0, 0, count), a)
             b = fma(slope, load_some(padded, line + at1, 0, count), b)

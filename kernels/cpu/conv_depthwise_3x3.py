@@ -66,19 +66,21 @@ def store_lines(y, at, distance, count, values, first, last):
 
 
 @inside
-def correlate(g, start, padded, line, rows, width, sums):
-    """Add to nine vectors, of a weight each: the sum over a plane of g times what the weight met.
+def correlate(g, start, width, padded, at, line, rows, columns, sums):
+    """Add to nine vectors, of a weight each: the sum over part of a plane of g, whose lines have
+    that width, times what the weight met.
 
-    Of what lies beyond a line or a plane of g nothing is read: 0 times it may be no number.
+    The part begins at `start` in g, and the first weight meets it at `at`. Of what lies beyond a
+    line or the part nothing is read: 0 times it may be no number.
     """
     size = lanes(g)
     whole = rows - rows % ROWS
     for j in range(3):
         a, b, c = load(sums, j * size), load(sums, (3 + j) * size), load(sums, (6 + j) * size)
-        for q in range(0, width, size):
-            n = min(size, width - q)
+        for q in range(0, columns, size):
+            n = min(size, columns - q)
             for p in range(0, whole, ROWS):
-                here, met = start + p * width + q, p * line + q + j
+                here, met = start + p * width + q, at + p * line + q + j
                 g0, g1 = load_some(g, here, 0, n), load_some(g, here + width, 0, n)
                 g2, g3 = (
                     load_some(g, here + 2 * width, 0, n),
@@ -97,7 +99,8 @@ def correlate(g, start, padded, line, rows, width, sums):
                 b = fma(g3, v4, fma(g2, v3, fma(g1, v2, fma(g0, v1, b))))
                 c = fma(g3, v5, fma(g2, v4, fma(g1, v3, fma(g0, v2, c))))
             for p in range(whole, rows):
-                slope, met = load_some(g, start + p * width + q, 0, n), p * line + q + j
+                here, met = start + p * width + q, at + p * line + q + j
+                slope = load_some(g, here, 0, n)
                 a = fma(slope, load_some(padded, met, 0, n), a)
                 b = fma(slope, load_some(padded, met + line, 0, n), b)
                 c = fma(slope, load_some(padded, met + 2 * line, 0, n), c)

@@ -7,6 +7,8 @@ BLAS packs its factors in every call, which for a few rows costs more than the p
 from .compile import jit
 from .tile import MOST_ROWS, PANEL, copy_most_rows, copy_panel_row, tile
 
+LONGEST = 1024  # products that are added up one after the other: such sums are added to the result
+
 
 def panel_width(dtype):
     """How many columns a panel has."""
@@ -78,12 +80,15 @@ def multiply(a, panels, c, more):
     for p in range(panels.shape[0]):
         for block in range(blocks):
             first, end = block * rows // blocks, (block + 1) * rows // blocks
-            tile(
-                end - first, k, a.ctypes.data + first * a.strides[0], a.strides[0], a.itemsize,
-                panels.ctypes.data + p * panels.strides[0],
-                c.ctypes.data + first * c.strides[0] + p * PANEL, c.strides[0],
-                more, c.dtype.type(0),
-            )  # fmt: skip
+            for begin in range(0, max(k, 1), LONGEST):
+                tile(
+                    end - first, min(LONGEST, k - begin),
+                    a.ctypes.data + first * a.strides[0] + begin * a.itemsize,
+                    a.strides[0], a.itemsize,
+                    panels.ctypes.data + p * panels.strides[0] + begin * PANEL,
+                    c.ctypes.data + first * c.strides[0] + p * PANEL, c.strides[0],
+                    more or begin > 0, c.dtype.type(0),
+                )  # fmt: skip
 
 
 def row_blocks_for(rows):

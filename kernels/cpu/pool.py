@@ -1,4 +1,7 @@
-"""Max and average pooling, plane by plane: see kernels/reference/pool.py."""
+"""Max and average pooling, plane by plane: see kernels/reference/pool.py.
+
+Averages, and their gradients, are summed up along one axis and then along the other, in float64.
+"""
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from .threads import pool, run, share, tasks_for
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
 TASK = 1 << 13  # elements that are worth a thread
+LONGEST = 1024  # numbers that are added up one after the other in the dtype of the gradient
 
 
 def max_pool2d(x, size, stride, padding):
@@ -133,12 +137,30 @@ def _spread(pool, g, index, dx):
 
 @jit
 def _spread_part(task, tasks, g, index, dx):
+    many = g.shape[1] > LONGEST  # which may all have chosen the same place
+    sums = np.empty(dx.shape[1] if many else 0, np.float64)
     lo, hi = share(task, tasks, dx.shape[0])
     for plane in range(lo, hi):
-        row = dx[plane]
-        row[:] = 0
-        for k in range(g.shape[1]):
-            row[index[plane, k]] += g[plane, k]
+        if many:
+            _add_at(sums, index[plane], g[plane])
+            _copy(sums, dx[plane])
+        else:
+            _add_at(dx[plane], index[plane], g[plane])
+
+
+@inlined
+def _add_at(row, places, numbers):
+    """row = 0, and then row[places] += numbers."""
+    row[:] = 0
+    for k in range(numbers.size):
+        row[places[k]] += numbers[k]
+
+
+@inlined
+def _copy(x, y):
+    """y = x"""
+    for k in range(x.size):
+        y[k] = x[k]
 
 
 @jit
@@ -149,8 +171,9 @@ def _average(pool, x, y, window):
 @jit
 def _average_part(task, tasks, x, y, window):
     kh, kw, sh, sw, ph, pw = window
-    share_of_one = x.dtype.type(1.0 / (kh * kw))
-    inside = _are_2x2_inside(window, x, y)
+    share_of_one = 1.0 / (kh * kw)
+    inside, quarter = _are_2x2_inside(window, x, y), x.dtype.type(0.25)
+    columns = np.empty(x.shape[2], np.float64)  # their sums over the rows of a window
     lo, hi = share(task, tasks, x.shape[0])
     for plane in range(lo, hi):
         for p in range(y.shape[1]):
@@ -159,16 +182,18 @@ def _average_part(task, tasks, x, y, window):
                 top, below = x[plane, p * sh], x[plane, p * sh + 1]
                 for q in range(mean.size):
                     at = q * sw
-                    mean[q] = (top[at] + top[at + 1] + below[at] + below[at + 1]) * share_of_one
+                    mean[q] = (top[at] + top[at + 1] + below[at] + below[at + 1]) * quarter
                 continue
-            mean[:] = 0
+            columns[:] = 0
             for i in range(max(0, p * sh - ph), min(x.shape[1], p * sh - ph + kh)):
                 row = x[plane, i]
-                for q in range(mean.size):
-                    for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
-                        mean[q] += row[j]
+                for j in range(row.size):
+                    columns[j] += row[j]
             for q in range(mean.size):
-                mean[q] *= share_of_one
+                total = 0.0
+                for j in range(max(0, q * sw - pw), min(columns.size, q * sw - pw + kw)):
+                    total += columns[j]
+                mean[q] = total * share_of_one
 
 
 @jit
@@ -179,14 +204,37 @@ def _spread_evenly(pool, dx, g, window):
 @jit
 def _spread_evenly_part(task, tasks, dx, g, window):
     kh, kw, sh, sw, ph, pw = window
-    share_of_one = dx.dtype.type(1.0 / (kh * kw))
+    share_of_one = 1.0 / (kh * kw)
+    slopes = np.empty(g.shape[2], np.float64)  # their sums over the windows that meet a row
+    row = np.empty(dx.shape[2], np.float64)
     lo, hi = share(task, tasks, dx.shape[0])
     for plane in range(lo, hi):
-        dx[plane] = 0
-        for p in range(g.shape[1]):
-            for i in range(max(0, p * sh - ph), min(dx.shape[1], p * sh - ph + kh)):
-                row = dx[plane, i]
-                for q in range(g.shape[2]):
-                    part = g[plane, p, q] * share_of_one
-                    for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
-                        row[j] += part
+        if kh <= sh and kw <= sw:  # no windows overlap
+            _spread_apart(dx[plane], g[plane], window)
+            continue
+        for i in range(dx.shape[1]):
+            slopes[:] = 0
+            for p in range(max(0, (i + ph - kh) // sh + 1), min(g.shape[1], (i + ph) // sh + 1)):
+                for q in range(slopes.size):
+                    slopes[q] += g[plane, p, q]
+            row[:] = 0
+            for q in range(slopes.size):
+                part = slopes[q] * share_of_one
+                for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
+                    row[j] += part
+            _copy(row, dx[plane, i])
+
+
+@inlined
+def _spread_apart(dx, g, window):
+    """dx of a plane whose windows do not overlap."""
+    kh, kw, sh, sw, ph, pw = window
+    share_of_one = dx.dtype.type(1.0 / (kh * kw))
+    dx[:] = 0
+    for p in range(g.shape[0]):
+        for i in range(max(0, p * sh - ph), min(dx.shape[0], p * sh - ph + kh)):
+            row = dx[i]
+            for q in range(g.shape[1]):
+                part = g[p, q] * share_of_one
+                for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
+                    row[j] = part

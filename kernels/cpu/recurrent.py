@@ -7,7 +7,13 @@ import numpy as np
 from .. import reference
 from . import memory, threads
 from .panels import MOST_ROWS, panel_width, panels_for, row_blocks_for
-from .recurrent_backward import PANELS_AT_ONCE, ROWS_AT_ONCE, SUMMED_AT_ONCE, backward
+from .recurrent_backward import (
+    LONGEST,
+    PANELS_AT_ONCE,
+    ROWS_AT_ONCE,
+    SUMMED_AT_ONCE,
+    backward,
+)
 from .recurrent_cells import GRU, LSTM, RNN_RELU, RNN_TANH
 from .recurrent_forward import forward
 from .threads import pool, share
@@ -186,6 +192,8 @@ def _backward(
     if plan.rows.size == 0:
         for gradient in grads:
             gradient.fill(0)
+    many = plan.rows.size > LONGEST and dtype != np.float64
+    whole = np.zeros((features + size + 1 if many else 0, gate_columns), np.float64)
     width = panel_width(dtype)
     weight_panels = panels_for(features, dtype)
     recurrent_panels = panels_for(-(-size // plan.parts), dtype)
@@ -202,7 +210,7 @@ def _backward(
         out.reshape(n * steps, size),
         gates.reshape(len(gates) * steps, gate_columns), cells.reshape(len(cells) * steps, size),
         by_h, by_c, _room((plan.rows.size, gate_columns + panel_width(dtype)), dtype),
-        *grads, needs[0], any(needs[1:4]), needs[4],
+        *grads, whole, needs[0], any(needs[1:4]), needs[4],
         _room((weight_panels, columns, width), dtype),
         _room((plan.parts, recurrent_panels, columns, width), dtype),
         np.ones((1, SUMMED_AT_ONCE, MOST_ROWS), dtype),

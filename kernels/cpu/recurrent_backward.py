@@ -20,6 +20,7 @@ from .threads import run, share
 
 ROWS_AT_ONCE = 32  # of dx
 SUMMED_AT_ONCE = 256  # of x, h and da for the weights
+LONGEST = 64 * SUMMED_AT_ONCE  # rows whose products are added up in the dtype of the weights
 PANELS_AT_ONCE = 4
 
 
@@ -83,16 +84,21 @@ def _steps(
 @jit
 def _weights(
     task, tasks, blocks, reverse, lengths, rows, x, h0, out, da,
-    dweight, drecurrent, dbias, ones, x_blocks, h_blocks, panels, spare,
+    dweight, drecurrent, dbias, whole, ones, x_blocks, h_blocks, panels, spare,
 ):  # fmt: skip
     """dweight = x^T da, drecurrent = (h before each step)^T da, dbias = the sums of da.
 
+
     A row of `blocks` is a run of columns: where it begins in da, how many there are, and where it
     begins in dweight, drecurrent and dbias (-1: nowhere). A task has its share of each.
+
+    `whole` (features + size + 1, columns) of float64 adds up the sums over LONGEST rows each, of
+    dweight, drecurrent and dbias below each other; it is empty where there are fewer rows.
     """
     x_blocks, h_blocks, panels, spare = x_blocks[task], h_blocks[task], panels[task], spare[task]
     at_once, _, width = panels.shape
     steps = out.shape[0] // max(lengths.size, 1)
+    features, size = x.shape[1], out.shape[1]
     for first in range(0, rows.size, SUMMED_AT_ONCE):
         count = min(SUMMED_AT_ONCE, rows.size - first)
         for k in range(count):
@@ -101,7 +107,9 @@ def _weights(
             before = state_before(out, h0, n, row % steps, steps, lengths[n], reverse)
             put_row_blocks(x[row], k, x_blocks)
             put_row_blocks(before, k, h_blocks)
-        more = first > 0
+        more = first % LONGEST > 0 if whole.size else first > 0
+        last = first + count == rows.size
+        full = whole.size > 0 and (last or (first + count) % LONGEST == 0)
         for b in range(blocks.shape[0]):
             start, columns, at_weight, at_recurrent, at_bias = blocks[b]
             begin, end = share(task, tasks, (columns + width - 1) // width)
@@ -111,14 +119,26 @@ def _weights(
                 pack_columns(da[first : first + count], start + lo, start + hi, taken, 0, 0, count)
                 clear_beyond(hi - lo, taken, 0, count)
                 if at_bias >= 0:
-                    c = dbias[:, at_bias + lo : at_bias + hi]
+                    left, right = at_bias + lo, at_bias + hi
+                    c, total = dbias[:, left:right], whole[features + size :, left:right]
                     _add_product(ones, count, taken, c, spare, more)
+                    if full:
+                        _add_to_whole(c, total, last)
                 if at_weight >= 0:
-                    c = dweight[:, at_weight + lo : at_weight + hi]
+                    left, right = at_weight + lo, at_weight + hi
+                    c, total = dweight[:, left:right], whole[:features, left:right]
                     _add_product(x_blocks, count, taken, c, spare, more)
+                    if full:
+                        _add_to_whole(c, total, last)
                 if at_recurrent >= 0:
-                    c = drecurrent[:, at_recurrent + lo : at_recurrent + hi]
+                    left, right = at_recurrent + lo, at_recurrent + hi
+                    c, total = (
+                        drecurrent[:, left:right],
+                        whole[features : features + size, left:right],
+                    )
                     _add_product(h_blocks, count, taken, c, spare, more)
+                    if full:
+                        _add_to_whole(c, total, last)
 
 
 @jit
@@ -135,6 +155,16 @@ def _add_product(blocks, count, panels, c, spare, more):
             for i in range(to.shape[0]):
                 for j in range(to.shape[1]):
                     to[i, j] = to[i, j] + part[i, j] if more else part[i, j]
+
+
+@jit
+def _add_to_whole(c, whole, last):
+    """whole += c, and at last c = whole."""
+    for i in range(c.shape[0]):
+        for j in range(c.shape[1]):
+            whole[i, j] += c[i, j]
+            if last:
+                c[i, j] = whole[i, j]
 
 
 @jit
@@ -155,7 +185,7 @@ def _inputs(task, tasks, rows, da, panels, sums, dx):
 def backward(
     pool, kind, tasks, by_units, reverse, order, lengths, live, starts, rows, blocks,
     dout, x, weight, recurrent, h0, c0, out, gates, cells,
-    dh, dc, da, dx, dweight, drecurrent, dbias, needs_x, needs_weights, needs_h,
+    dh, dc, da, dx, dweight, drecurrent, dbias, whole, needs_x, needs_weights, needs_h,
     weight_panels, recurrent_panels, ones, x_blocks, h_blocks, panels, spare, dx_sums,
 ):  # fmt: skip
     """Fill dx, dweight, drecurrent, dbias; dh and dc become the gradients of the first states."""
@@ -181,7 +211,7 @@ def backward(
             _weights,
             (
                 blocks, reverse, lengths, rows, x, h0, out, da,
-                dweight, drecurrent, dbias, ones, x_blocks, h_blocks, panels, spare,
+                dweight, drecurrent, dbias, whole, ones, x_blocks, h_blocks, panels, spare,
             ),
             work,
         )  # fmt: skip

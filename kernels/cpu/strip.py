@@ -128,7 +128,8 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
             given = (
                 builder.gep(a, [first]), steps, b, b_next,
                 builder.gep(before, [builder.mul(first, before_row)]), before_row,
-                builder.gep(c, [builder.mul(first, c_row)]), c_row, (number, distance, count, pieces, *ends),
+                builder.gep(c, [builder.mul(first, c_row)]), c_row,
+                (number, distance, count, pieces, *ends),
             )  # fmt: skip
             for rows in cases(builder, builder.sub(last, first), range(1, ROWS + 1)):
                 _tile(builder, vector, rows, vectors, *given)

@@ -21,6 +21,7 @@ from .precision import narrow, result_dtype, wide, wide_dtype
 from .random import LOW_32, LOW_64, blocks, philox4x32
 
 BLOCK = 1 << 18  # scores: 1 MB of float32, which stays in cache
+LONGEST = 512  # scores that are added up, for the gradient of a mask, in their own dtype
 ROWS = 64  # queries: more would compute, under `causal`, more that is then hidden
 
 
@@ -54,6 +55,8 @@ def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offse
         np.zeros_like(x, dtype=dtype) if need else None
         for x, need in zip((q, k, v, mask), needs, strict=True)
     )
+    if dmask is not None:
+        dmask = dmask.astype(sum_dtype((*q.shape[:3], *k.shape[1:3]), mask, dtype), copy=False)
     along = np.sum(wide(g) * wide(out), axis=-1, keepdims=True)  # sum(weights * dweights)
     wide_q, wide_k, wide_v, kept = wide(q), wide(k), wide(v), 1
     for block in _blocks(q, k, causal):
@@ -85,7 +88,7 @@ def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offse
             grouped_q = _in_groups(wide_q[batch, :, rows], k)
             dk[batch, :, keys] += grouped.swapaxes(-1, -2) @ grouped_q * scale
     return tuple(
-        None if dx is None else narrow(dx, x.dtype)
+        None if dx is None else narrow(dx.astype(dtype, copy=False), x.dtype)
         for dx, x in zip((dq, dk, dv, dmask), (q, k, v, mask), strict=True)
     )
 
@@ -148,10 +151,17 @@ def _of_mask(mask, block):
     return tuple(slice(None) if n == 1 else i for n, i in zip(mask.shape, parts, strict=True))
 
 
+def sum_dtype(shape, mask, dtype):
+    """The dtype to add up a mask's gradient in, from (N, Hq, T, Hk, S): float64 for long sums."""
+    n, heads, t, _, s = shape
+    long = n * heads * t * s > LONGEST * mask.size
+    return np.result_type(dtype, np.float64) if long else dtype
+
+
 def _add_summed(dmask, index, dscores):
     """dmask[index] += dscores, summed along the axes that the mask is broadcast along."""
     axes = tuple(axis for axis, n in enumerate(dmask.shape) if n == 1)
-    dmask[index] += np.sum(dscores, axis=axes, keepdims=True)
+    dmask[index] += np.sum(dscores, axis=axes, keepdims=True, dtype=dmask.dtype)
 
 
 def _kept(shape, p, seed, offset, block, like):

@@ -44,11 +44,13 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
 def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     """dweight: the output's gradient times the patches, summed over images and positions."""
     windows = _Windows(x.shape, weight_shape, stride, padding, dilation, groups)
-    dweight = np.zeros_like(x, shape=weight_shape, dtype=wide_dtype(g.dtype, x.dtype))
+    dtype = wide_dtype(g.dtype, x.dtype)
+    # In float64: there may be thousands of chunks.
+    dweight = np.zeros_like(x, shape=weight_shape, dtype=np.result_type(dtype, np.float64))
     for images in windows.chunks(x.dtype):
         patches = windows.gather(wide(x[images])).swapaxes(1, 2)
         dweight += (windows.as_columns(wide(g[images])) @ patches).reshape(weight_shape)
-    return narrow(dweight, x.dtype)
+    return narrow(dweight.astype(dtype, copy=False), x.dtype)
 
 
 class _Windows:

@@ -1,4 +1,4 @@
-"""Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo).
+"""Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo); what is added up is so in float64.
 
 size and stride are pairs (h, w). padding is a pair too, for both ends of each axis, or
 ((top, bottom), (left, right)). Each window has a pixel of the image.
@@ -7,7 +7,7 @@ size and stride are pairs (h, w). padding is a pair too, for both ends of each a
 import numpy as np
 
 from .index import scatter_add_
-from .precision import narrow, wide, wide_dtype
+from .precision import wide
 from .windows import output_size, starts, taps
 
 
@@ -62,17 +62,18 @@ def avg_pool2d(x, size, stride, padding):
     """The mean of each window; padding counts as zeros and is counted in the divisor."""
     wide_x = wide(x)
     y_size = output_size(x.shape[2:], size, stride, padding)
-    y = np.zeros_like(wide_x, shape=(*x.shape[:2], *y_size))
+    dtype = np.result_type(wide_x.dtype, np.float64)
+    y = np.zeros_like(wide_x, shape=(*x.shape[:2], *y_size), dtype=dtype)
     for _, _, x_slices, y_slices in taps(x.shape[2:], y_size, size, stride, starts(padding)):
         y[y_slices] += wide_x[x_slices]
     y /= size[0] * size[1]
-    return narrow(y, x.dtype)
+    return y.astype(x.dtype, copy=False)
 
 
 def avg_pool2d_backward(g, x_shape, size, stride, padding):
     """dx: each window's gradient spread evenly over the window."""
     share = wide(g) / (size[0] * size[1])
-    dx = np.zeros_like(g, shape=x_shape, dtype=wide_dtype(g.dtype))
+    dx = np.zeros_like(g, shape=x_shape, dtype=np.result_type(share.dtype, np.float64))
     for _, _, x_slices, y_slices in taps(x_shape[2:], g.shape[2:], size, stride, starts(padding)):
         dx[x_slices] += share[y_slices]
-    return narrow(dx, g.dtype)
+    return dx.astype(g.dtype, copy=False)
