@@ -24,7 +24,7 @@ from .conv_planes import (
     room_of,
     steps_of,
 )
-from .conv_sums import begin_sums, end_sums, move_sums, room_of_whole
+from .conv_sums import ADDITIONS, begin_sums, end_sums, move_sums, room_of_whole
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -34,7 +34,7 @@ from .simd import (
     load,
     store,
 )
-from .strip import prepare_strip, strip
+from .strip import LONGEST, prepare_strip, strip
 from .threads import pool, run, share, threads_of
 from .transposing import prepare_transpose, transpose, transpose_exactly
 
@@ -173,6 +173,12 @@ def _g_by_pixels(g, plane, row, rows, column, columns, pixels, at, step, vector_
                 )  # fmt: skip
 
 
+@jit
+def _additions(c):
+    """How often a chunk is added to a sum: `strip` does so for each LONGEST of its pixels."""
+    return (c.images * c.rows * c.columns + LONGEST - 1) // LONGEST
+
+
 @body
 def _sums_task(task, tasks, x, g, sums, whole, x_pixels, g_pixels, s, c):
     """sums[task, group, i, (j, c_in), o]: this task's chunks."""
@@ -184,9 +190,11 @@ def _sums_task(task, tasks, x, g, sums, whole, x_pixels, g_pixels, s, c):
     at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose numbers of x follow each other
     steps = np.empty(c.images * c.rows * c.columns, np.int64)
     begin_sums(sums, whole)
+    most = ADDITIONS // _additions(c)  # chunks
     first_chunk, last_chunk = share(task, tasks, number_of(c))
     for chunk in range(first_chunk, last_chunk):
-        move_sums(chunk - first_chunk, sums, whole)
+        if chunk > first_chunk and (chunk - first_chunk) % most == 0:
+            move_sums(sums, whole)
         image, images, row, rows, column, columns = block_of(chunk, s, c)
         for p in range(rows * images * columns):
             r, n, q = p // (images * columns), p // columns % images, p % columns
@@ -257,5 +265,5 @@ def weight_grad(g, x, dw, s, threads):
     x_pixels = empty((threads, c.images * _down(s, c) * _across(s, c) * s.c_in + size), x.dtype)
     g_pixels = empty((threads, pixels * vectors * size + size), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
-    whole = room_of_whole(sums, number_of.py_func(c))
+    whole = room_of_whole(sums, number_of.py_func(c) * _additions.py_func(c))
     _weight_grad(pool(), *arrays, sums, whole, x_pixels, g_pixels, s, c)

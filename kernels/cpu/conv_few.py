@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from .compile import jit
 from .conv_planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_of, steps_of
-from .conv_sums import begin_sums, end_sums, move_sums, room_of_whole
+from .conv_sums import ADDITIONS, begin_sums, end_sums, move_sums, room_of_whole
 from .memory import empty
 from .shared_code import shared_code
 from .simd import (
@@ -112,6 +112,12 @@ def _products(like, size, outputs, taps, x, steps, g, plane, places, count, sums
 prepare, _call = shared_code(*(i64,) * 11)(_products)
 
 
+@jit
+def _additions(c, size):
+    """How often an image of a chunk is added to a sum: for each LONGEST of its vectors."""
+    return (c.rows * ((c.columns + size - 1) // size) + LONGEST - 1) // LONGEST
+
+
 @body
 def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
     """sums[task, group, o, tap, lane]: this task's chunks."""
@@ -120,9 +126,8 @@ def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
     parts = (taps + TAPS - 1) // TAPS
     places = np.empty((c.rows * ((c.columns + size - 1) // size), 3), np.int64)
     begin_sums(sums, whole)
-    first_chunk, last_chunk = share(task, tasks, number_of(c))
-    for chunk in range(first_chunk, last_chunk):
-        move_sums(chunk - first_chunk, sums, whole)
+    most, done = ADDITIONS // _additions(c, size) * s.groups, 0  # planes of g
+    for chunk in range(*share(task, tasks, number_of(c))):
         first_image, images, row, rows, column, columns = block_of(chunk, s, c)
         count = 0
         for r in range(rows):
@@ -131,6 +136,10 @@ def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
                 places[count, 1], places[count, 2] = r * s.wo + q, columns - q
                 count += 1
         for place in range(first_image * s.groups, (first_image + images) * s.groups):
+            if done == most:
+                move_sums(sums, whole)
+                done = 0
+            done += 1
             copy_planes(x, place * s.c_in, row, column, planes, 0, s, c)
             for o in range(0, s.c_out, OUTPUTS):
                 at = ((place * s.c_out + o) * s.ho + row) * s.wo + column
@@ -176,5 +185,6 @@ def weight_grad(g, x, dw, s, threads):
     sums = empty((threads, dw.size * size), x.dtype)
     planes = empty((threads, room_of(s, c)), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), steps_of(s, c, (0, 1, 2)), dw.reshape(-1)
-    whole = room_of_whole(sums, number_of.py_func(c))
+    images = s.images * c.row_parts * c.column_parts  # with their parts
+    whole = room_of_whole(sums, images * _additions.py_func(c, size))
     _weight_grad(pool(), *arrays, sums, whole, planes, s, c)

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .block_gemm import multiply, prepare
+from .block_gemm import STEPS, multiply, prepare
 from .compile import jit
 from .conv_lines import add_line, copy_line
-from .conv_sums import begin_sums, end_sums, move_sums, room_of_whole
+from .conv_sums import ADDITIONS, begin_sums, end_sums, move_sums, room_of_whole
 from .memory import empty
 from .simd import (
     REGISTER_BYTES,
@@ -235,15 +235,23 @@ def input_grad(g, weight, dx, s, threads):
 # The gradient by the weights
 
 
+@jit
+def _additions(c):
+    """How often a chunk is added to a sum: block_gemm does so for each STEPS of its pixels."""
+    return (c.images * c.rows * c.columns + STEPS - 1) // STEPS
+
+
 @body
 def _sums_task(task, tasks, x, g, pixel_rows, sums, whole, patches, g_pixels, s, c):
     """sums[task, group, shared i, (c_in, own i, j), o]: this task's chunks' patches times g."""
     patches, g_pixels, own, whole = patches[task], g_pixels[task], sums[task], whole[task]
     begin_sums(own, whole)
+    most = ADDITIONS // _additions(c)  # chunks
     first, last = share(task, tasks, _number(s, c))
     taps = s.kh // c.shared * s.kw
     for chunk in range(first, last):
-        move_sums(chunk - first, own, whole)
+        if chunk > first and (chunk - first) % most == 0:
+            move_sums(own, whole)
         for group in range(s.groups):
             pixels = _g_pixels(g, group, chunk, g_pixels, s, c)
             for channel in range(0, s.c_in, c.channels):
@@ -313,5 +321,5 @@ def weight_grad(g, x, dw, s, threads):
     c = _chunks(s, x.itemsize, threads)
     sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
-    whole = room_of_whole(sums, _number.py_func(s, c))
+    whole = room_of_whole(sums, _number.py_func(s, c) * _additions.py_func(c))
     _weight_grad(pool(), *arrays, sums, whole, *_rooms(threads, s, c, x.dtype), s, c)
