@@ -132,10 +132,8 @@ def _weights(
                         _add_to_whole(c, total, last)
                 if at_recurrent >= 0:
                     left, right = at_recurrent + lo, at_recurrent + hi
-                    c, total = (
-                        drecurrent[:, left:right],
-                        whole[features : features + size, left:right],
-                    )
+                    c = drecurrent[:, left:right]
+                    total = whole[features : features + size, left:right]
                     _add_product(h_blocks, count, taken, c, spare, more)
                     if full:
                         _add_to_whole(c, total, last)
