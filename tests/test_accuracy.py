@@ -53,7 +53,7 @@ def test_errors_stay_within_those_of_adding_in_pairs(row, dtype):
 
 @pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
 def test_errors_of_layers(row):
-    check(row, (200_000, 4), np.float32, "C")
+    check(row, (100_000, 4), np.float32, "C")
 
 
 def overflows(row, shape):
