@@ -5,55 +5,48 @@ import numpy as np
 from .. import reference
 from .compile import jit
 from .half import all_half, by_single
-from .memory import empty
+from .memory import empty, writable
 from .packed_gemm import packed_gemm, rooms
-from .simd import body, lanes
+from .simd import body, inside, lanes
 from .threads import num_threads, pool, run, share, tasks_for, threads_of
 
 # Multiply-adds up to which NumPy's BLAS is called: it stays on one thread there, and starts sooner.
 SMALL = 1 << 18
 LITTLE = 1 << 14  # multiply-adds of one of a stack of products, below which packing costs too much
-LONG = 1 << 15  # products that are added up in their own precision: these sums are in float64
 TASK = 1 << 19  # multiply-adds that are worth a thread
 REAL = np.dtype(np.float32), np.dtype(np.float64)
+
+# BLAS may add up a whole sum one product after the other, in the precision of the matrices: so it
+# gets no sums of more than SHORT products. A product of up to NARROW elements is added up in
+# float64 if its sums are of more than FEW: that takes no longer, and equal terms lose nothing.
+FEW, SHORT = 128, 512
+NARROW = 16
+RUN = 256  # products of a narrow sum that are added up at a time
+PIECE = 1 << 14  # products of a narrow sum that one task adds up
 
 
 def matmul(a, b):
     """a @ b."""
-    is_long = a.shape[-1] > LONG
-    if a.ndim == b.ndim == 2 and a.itemsize > 2 and a.size * b.shape[1] <= SMALL and not is_long:
+    if (
+        a.ndim == b.ndim == 2
+        and a.itemsize > 2
+        and a.shape[1] <= FEW
+        and a.size * b.shape[1] <= SMALL
+    ):
         return a.dot(b)  # starts sooner than np.matmul
     if a.dtype.char == "e" and all_half(a, b):
         return by_single(matmul, a, b)
-    if is_long and a.dtype is b.dtype and a.dtype in REAL and max(a.ndim, b.ndim) <= 2:
-        return _matmul_long(a, b)
-    if a.ndim == 2 and a.size * b.shape[-1] <= SMALL:
+    if a.dtype is not b.dtype or a.dtype not in REAL or not _fit(a, b):
         return np.matmul(a, b)
-    if a.dtype is not b.dtype or a.dtype not in REAL or min(a.ndim, b.ndim) < 2:
-        return np.matmul(a, b)
-    if b.ndim == 2 < a.ndim and a.size and a.flags.c_contiguous:  # one product of the whole batch
+    if min(a.ndim, b.ndim) < 2:
+        if a.shape[-1] <= FEW:
+            return np.matmul(a, b)
+        return matmul(a, b[:, None])[..., 0] if b.ndim == 1 else matmul(a[None], b)[..., 0, :]
+    if a.ndim == b.ndim == 2:
+        return _matrix(a, b)
+    if b.ndim == 2 and a.size and a.flags.c_contiguous:  # one product of the whole batch
         return matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
-    if a.size * b.shape[-1] <= SMALL:
-        return np.matmul(a, b)
-    if a.ndim == 2 and b.ndim == 2:
-        c = empty((a.shape[0], b.shape[1]), a.dtype)
-        _matmul(
-            pool(), *_plain(a), *_plain(b), np.empty(0, c.dtype), c, rooms(num_threads(), c.dtype)
-        )
-        return c
-    if a.shape[:-2] != b.shape[:-2] or a.shape[-2] * a.shape[-1] * b.shape[-1] < LITTLE:
-        return np.matmul(a, b)
-    c = empty((*a.shape[:-1], b.shape[-1]), a.dtype)
-    _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], rooms(num_threads(), c.dtype))
-    return c
-
-
-def _matmul_long(a, b):
-    """a @ b for long rows of a: the sum of the products of pieces, in float64."""
-    total = np.zeros(a.shape[:-1] + b.shape[1:])
-    for start in range(0, len(b), LONG):
-        total += matmul(a[..., start : start + LONG], b[start : start + LONG])
-    return total.astype(a.dtype)
+    return _stacks(a, b)
 
 
 def linear(x, weight, bias):
@@ -61,20 +54,68 @@ def linear(x, weight, bias):
     if all_half(x, weight, bias):
         return by_single(linear, x, weight, bias)
     same = x.dtype is weight.dtype and x.dtype is bias.dtype and x.dtype in REAL
-    if not same or x.size * weight.shape[1] <= SMALL:
+    if not same or not _fit(x, weight) or _is_for_blas(*x.shape, weight.shape[1]):
         return reference.linear(x, weight, bias)
-    y = empty((x.shape[0], weight.shape[1]), x.dtype)
-    bias = np.ascontiguousarray(bias)
-    _matmul(pool(), *_plain(x), *_plain(weight), bias, y, rooms(num_threads(), y.dtype))
-    return y
+    return _matrix(x, weight, bias)
+
+
+def _fit(a, b):
+    """Whether there are rows of a, as long as the columns of b; NumPy says what is wrong if not."""
+    return a.size and b.size and a.ndim and b.ndim and a.shape[-1] == b.shape[-2:][0]
+
+
+def _is_for_blas(m, k, n):
+    return m * k * n <= SMALL and k <= SHORT and not _is_narrow(m, k, n)
+
+
+def _is_narrow(m, k, n):
+    return m * n <= NARROW and k > FEW
+
+
+def _matrix(a, b, bias=None):
+    """a @ b + bias of matrices of one dtype, float32 or float64."""
+    (m, k), n = a.shape, b.shape[1]
+    if _is_narrow(m, k, n):
+        c = np.empty((m, n), a.dtype)
+        _narrow(pool(), *_stack(a), *_stack(b), c[None])
+        if bias is not None:
+            c += bias
+        return c
+    if bias is None and _is_for_blas(m, k, n):
+        return a.dot(b)
+    c = empty((m, n), a.dtype)
+    bias = np.empty(0, c.dtype) if bias is None else np.ascontiguousarray(bias)
+    _matmul(pool(), *_plain(a), *_plain(b), bias, c, rooms(num_threads(), c.dtype))
+    return c
+
+
+def _stacks(a, b):
+    """The products of stacks of matrices of one dtype, float32 or float64."""
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    narrow, alike = _is_narrow(m, k, n), a.shape[:-2] == b.shape[:-2]
+    if k <= SHORT and not narrow and not (alike and a.size * n > SMALL and m * k * n >= LITTLE):
+        return np.matmul(a, b)
+    if not alike:
+        stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        c = empty((*stack, m, n), a.dtype)
+        a, b = np.broadcast_to(a, (*stack, m, k)), np.broadcast_to(b, (*stack, k, n))
+        for i in np.ndindex(stack):
+            c[i] = matmul(a[i], b[i])
+        return c
+    c = empty((*a.shape[:-1], n), a.dtype)
+    if narrow:
+        _narrow(pool(), *_stack(a), *_stack(b), *_stack(c)[1:])
+    else:
+        _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], rooms(num_threads(), c.dtype))
+    return c
 
 
 def _plain(a):
     """(whether it is transposed, a C-contiguous matrix), copied only if it is neither."""
     if a.flags.c_contiguous:
-        return False, a
+        return False, writable(a)
     if a.flags.f_contiguous:
-        return True, a.T
+        return True, writable(a.T)
     return False, np.ascontiguousarray(a)
 
 
@@ -83,7 +124,7 @@ def _stack(a):
     swapped = a.swapaxes(-1, -2)
     transposed = not a.flags.c_contiguous and swapped.flags.c_contiguous
     a = swapped if transposed else a
-    return transposed, np.ascontiguousarray(a).reshape(-1, *a.shape[-2:])
+    return transposed, writable(np.ascontiguousarray(a)).reshape(-1, *a.shape[-2:])
 
 
 @jit
@@ -125,3 +166,51 @@ def _batched_part(task, tasks, ta, a, tb, b, c, rooms):
     for i in range(lo, hi):
         m, n = c[i].shape
         packed_gemm(ta, a[i], tb, b[i], none, c[i], 0, m, 0, n, rooms[task])
+
+
+@jit
+def _narrow(pool, ta, a, tb, b, c):
+    k = a.shape[1] if ta else a.shape[2]
+    pieces = (k + PIECE - 1) // PIECE
+    parts = np.zeros((pieces, *c.shape))
+    tasks = min(tasks_for(pool, c.size * k, TASK), pieces * c.shape[0])
+    run(pool, _narrow_part, (ta, a, tb, b, parts), tasks)
+    sums = parts[0]
+    for part in parts[1:]:
+        sums += part
+    c[:] = sums
+
+
+@body
+def _narrow_part(task, tasks, ta, a, tb, b, parts):
+    """Some pieces of some products: runs of both matrices are copied as columns of float64."""
+    pieces, count, m, n = parts.shape
+    k = a.shape[1] if ta else a.shape[2]
+    rows, columns = np.empty((m, RUN)), np.empty((n, RUN))
+    for item in range(*share(task, tasks, pieces * count)):
+        piece, i = item % pieces, item // pieces
+        end = min((piece + 1) * PIECE, k)
+        for first in range(piece * PIECE, end, RUN):
+            steps = min(RUN, end - first)
+            _copy_run(not ta, a[i], first, rows[:, :steps])
+            _copy_run(tb, b[i], first, columns[:, :steps])
+            for r in range(m):
+                for j in range(n):
+                    row, column, total = rows[r, :steps], columns[j, :steps], 0.0
+                    for s in range(steps):
+                        total += row[s] * column[s]
+                    parts[piece, i, r, j] += total
+
+
+@inside
+def _copy_run(along, matrix, first, to):
+    """to[r, s] = matrix[r, first + s] if `along`, else matrix[first + s, r]."""
+    count, steps = to.shape
+    if along:
+        for r in range(count):
+            for s in range(steps):
+                to[r, s] = matrix[r, first + s]
+    else:
+        for r in range(count):
+            for s in range(steps):
+                to[r, s] = matrix[first + s, r]

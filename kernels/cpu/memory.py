@@ -83,6 +83,22 @@ def empty(shape, dtype, lasting=False):
     return result
 
 
+class _Unmarked:
+    """The memory of an array, which it holds, by NumPy's protocol."""
+
+    def __init__(self, array):
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+        self.array = array
+
+
+def writable(x):
+    """An array as it is, or its memory if it is marked as read-only, as broadcast views are.
+
+    For arguments that a kernel only reads: numba would compile it once more for marked arrays.
+    """
+    return x if x.flags.writeable else np.asarray(_Unmarked(x))
+
+
 def _block(size, lasting):
     _collect()
     waiting = _waiting.get(size)

@@ -6,6 +6,9 @@ many columns of B make up for packing it as well: then a block of it lies in the
 is read, tile after tile of the rows that block_gemm takes at once. Every element of C is the same
 sum in the same order, whatever part of C a task computes, and whether A is packed: so the result
 does not depend on the number of threads.
+
+Sums are added up in three levels: of STEPS products in registers, of up to LONG products in C, and
+longer ones in float64. So no product meets more than some hundred roundings.
 """
 
 import numpy as np
@@ -30,6 +33,8 @@ VECTORS = 12  # columns of a block of B, in vectors: 4 times what block_gemm tak
 HIGH, DEEP = 256, max(1, 512 // STEPS) * STEPS
 WIDE = 256  # columns of C from which on packing A pays
 ROWS = 512  # rows of C that meet a block of B before the next: their sums, too, stay in the cache
+LONG = 32 * STEPS  # products whose sum is added up in C, before that goes to a sum in float64
+SIDE = 1536  # columns of C whose sums in float64 are kept at a time
 
 
 def rooms(tasks, dtype):
@@ -58,48 +63,69 @@ def packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, room):
     line = (VECTORS + 1) * size
     panel_rows, rest = np.arange(STEPS) * line, STEPS * line
     packs = right - left >= WIDE and bottom - top >= HIGH // 2
-    high, deep = (HIGH, DEEP) if packs else (ROWS, k)
+    high, deep = (HIGH, DEEP) if packs else (ROWS, min(k, LONG))
     tiles = rest + ROWS * size
-    for upper in range(top, bottom, high):
-        m = min(high, bottom - upper)
-        for begin in range(0, max(k, 1), max(deep, 1)):
-            depth = min(deep, k - begin)
-            if packs:
-                _pack_tiles(ta, a, upper, m, begin, depth, room, tiles)
-            for column in range(left, right, VECTORS * size):
-                n = min(VECTORS * size, right - column)
-                whole = n // size * size
-                at = upper * c_line + column
-                for first in range(begin, begin + max(depth, 1), STEPS):
-                    steps = min(STEPS, k - first)
-                    _pack(tb, b, first, steps, column, n, room, line)
-                    start = a.ctypes.data + (upper * a_row + first * a_step) * a.itemsize
-                    tile, row, step = TILE * a_row, a_row, a_step
-                    if packs:
-                        start = room.ctypes.data + (tiles + (first - begin) * TILE) * a.itemsize
-                        tile, row, step = depth * TILE, 1, TILE
-                    more = first > 0
-                    if not more and bias.size:
-                        multiply_onto(
-                            start, tile, row, step, room, 0, panel_rows, c, at, c_line,
-                            bias, column, 0, m, whole, steps,
-                        )  # fmt: skip
-                    else:
-                        multiply_onto(
-                            start, tile, row, step, room, 0, panel_rows, c, at, c_line,
-                            c, at, c_line if more else -1, m, whole, steps,
-                        )  # fmt: skip
-                    if whole < n:  # whole vectors would reach beyond the row
-                        multiply_onto(
-                            start, tile, row, step, room, whole, panel_rows, room, rest, size,
-                            room, rest, size if more else -1, m, n - whole, steps,
-                        )  # fmt: skip
-                if whole < n and begin + depth == k:
-                    for i in range(m):
-                        value = load(room, rest + i * size)
-                        if bias.size:
-                            value = value + load_some(bias, column + whole, 0, n - whole)
-                        store_some(c, at + i * c_line + whole, value, 0, n - whole)
+    side = SIDE if k > LONG else max(right - left, 1)
+    wide = np.empty(min(high, bottom - top) * min(side, right - left) if k > LONG else 0)
+    for west in range(left, right, side):
+        east = min(west + side, right)
+        for upper in range(top, bottom, high):
+            m = min(high, bottom - upper)
+            for begin in range(0, max(k, 1), max(deep, 1)):
+                depth = min(deep, k - begin)
+                opening, closes = begin // LONG * LONG, (begin + depth) % LONG == 0
+                closes = closes or begin + depth == k
+                if packs:
+                    _pack_tiles(ta, a, upper, m, begin, depth, room, tiles)
+                for column in range(west, east, VECTORS * size):
+                    n = min(VECTORS * size, east - column)
+                    whole = n // size * size
+                    at = upper * c_line + column
+                    for first in range(begin, begin + max(depth, 1), STEPS):
+                        steps = min(STEPS, k - first)
+                        _pack(tb, b, first, steps, column, n, room, line)
+                        start = a.ctypes.data + (upper * a_row + first * a_step) * a.itemsize
+                        tile, row, step = TILE * a_row, a_row, a_step
+                        if packs:
+                            start = room.ctypes.data + (tiles + (first - begin) * TILE) * a.itemsize
+                            tile, row, step = depth * TILE, 1, TILE
+                        more = first > opening
+                        if first == 0 and bias.size:
+                            multiply_onto(
+                                start, tile, row, step, room, 0, panel_rows, c, at, c_line,
+                                bias, column, 0, m, whole, steps,
+                            )  # fmt: skip
+                        else:
+                            multiply_onto(
+                                start, tile, row, step, room, 0, panel_rows, c, at, c_line,
+                                c, at, c_line if more else -1, m, whole, steps,
+                            )  # fmt: skip
+                        if whole < n:  # whole vectors would reach beyond the row
+                            multiply_onto(
+                                start, tile, row, step, room, whole, panel_rows, room, rest, size,
+                                room, rest, size if more else -1, m, n - whole, steps,
+                            )  # fmt: skip
+                    if whole < n and closes:
+                        for i in range(m):
+                            value = load(room, rest + i * size)
+                            if bias.size and opening == 0:
+                                value = value + load_some(bias, column + whole, 0, n - whole)
+                            store_some(c, at + i * c_line + whole, value, 0, n - whole)
+                if k > LONG and closes:
+                    _add_up(c, upper, m, west, east, wide, opening == 0, begin + depth == k)
+
+
+@inlined
+def _add_up(c, upper, m, west, east, sums, is_first, is_last):
+    """Add a block of c to its sums in float64, which are c in the end."""
+    n = east - west
+    for i in range(m):
+        row, total = c[upper + i, west:east], sums[i * n : (i + 1) * n]
+        for j in range(n):
+            value = row[j] if is_first else total[j] + row[j]
+            total[j] = value
+            if is_last:
+                row[j] = value
 
 
 @inlined

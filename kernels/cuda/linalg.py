@@ -142,6 +142,7 @@ def linear(x, weight, bias, *, tf32=False):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
     if kernel_dtype("linear", x, weight, bias) is None:
         return reference.linear(x, weight, bias)
+    bias = bias if bias.flags.c_contiguous else bias.copy(order="C")
     return gemm(x, weight, bias=bias, tf32=tf32)
 
 
