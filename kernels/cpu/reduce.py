@@ -5,9 +5,10 @@ added as a tree, the trees of a block in float64, and the blocks in float64 agai
 that of three roundings, in the middle of an array as at its end. Numbers side by side are added in
 runs of 512, by as many accumulators as the registers hold, and the runs in float64.
 
-An array is read in the order of its memory: transposed and flipped views cost nothing, along
-axes that were broadcast one number is multiplied. The order of the additions depends on the shape,
-the strides and the number of threads alone.
+An array is read in the order of its memory, so a transposed view costs nothing, nor does one that
+is flipped along axes to sum; along those of them that were broadcast, one number is multiplied. Of
+a slice, the rows are read where they lie. The order of the additions depends on the shape, the
+strides and the number of threads alone.
 """
 
 import numpy as np
@@ -15,12 +16,14 @@ import numpy as np
 from .. import reference
 from ..reference.reduce import steps_of
 from .compile import jit
-from .memory import empty
+from .memory import empty, writable
 from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread
 TREE = 8  # rows that are added as a tree
+FEW = 16  # rows up to which there are no trees and no blocks
+SMALL = 1 << 12  # elements of a slice up to which it is not worth a view of whole rows
 BLOCK = 512  # rows of a block
 TILE = 1024  # columns whose sums stay in the fastest cache
 NARROW = 64  # columns below which several rows are read as one
@@ -63,7 +66,8 @@ def moments(x, axes):
     x, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     if not steps:
-        return _in_order(x.astype(np.float64), order), _in_order(np.zeros(x.shape), order)
+        mean = x.astype(np.float64).reshape(shape)
+        return _in_order(mean, order), _in_order(np.zeros(shape), order)
     y = x.reshape(steps[0])
     mean, squares = _moments_step(y)
     count = y.shape[1]
@@ -87,7 +91,8 @@ def sum_squares(x, axes):
         y = np.square(x, dtype=np.float64)
     else:
         a, _, b = steps[0]
-        y = _powers_step(x.reshape(steps[0]), np.zeros((a, b)), 2)
+        x = writable(np.ascontiguousarray(x.reshape(steps[0])))
+        y = _powers_step(x, np.zeros((a, b)), 2)
     for step in steps[1:]:
         y = _sum_step(y.reshape(step), np.float64)
     if times != 1:
@@ -122,15 +127,35 @@ def _in_order(y, order):
 
 def _sum_step(x, dtype):
     """The sum over the middle of three axes."""
-    a, r, b = x.shape
+    (a, r, b), x = x.shape, writable(x)
     y = empty((a, b), dtype)
-    if not x.flags.c_contiguous:
+    lines = x if x.flags.c_contiguous else _lines_of(x)
+    if lines is None:
         _sum_strided(pool(), x, y)
     elif b == 1:
-        _sum_runs(pool(), x.reshape(a, r), y.reshape(a))
+        _sum_runs(pool(), lines.reshape(len(lines), -1), r, y.reshape(a))
     else:
-        _sum_rows(pool(), x, y)
+        _sum_rows(pool(), lines, r, y)
     return y
+
+
+def _lines_of(x):
+    """A C-contiguous array whose part [:A, :R, :B] is x, in its memory; None if there is none.
+
+    Beyond that part it is not to be read: it may reach beyond the memory of x.
+    """
+    (a, r, b), (block, row, step), size = x.shape, x.strides, x.itemsize
+    if b == 1:  # runs of r numbers
+        shape, line, fits = (a, block // size, 1), block, row == size and block >= r * size
+    else:
+        rows = r if a == 1 else block // row if row else 0
+        shape, line = (a, rows, row // size), row
+        fits = step == size and row >= b * size and rows >= r and (a == 1 or block % row == 0)
+    if x.size <= SMALL or not fits or line % size:
+        return None
+    return np.lib.stride_tricks.as_strided(
+        x, shape, (shape[1] * shape[2] * size, shape[2] * size, size)
+    )
 
 
 def _moments_step(x):
@@ -139,7 +164,7 @@ def _moments_step(x):
     Both begin with differences, from the first number and from the mean: so nothing is lost far
     from 0, and equal numbers deviate by exactly 0.
     """
-    x = np.ascontiguousarray(x)
+    x = writable(np.ascontiguousarray(x))
     first = x[:, 0].astype(np.float64)
     mean = _powers_step(x, first, 1)
     mean /= x.shape[1]
@@ -148,8 +173,10 @@ def _moments_step(x):
 
 
 def _powers_step(x, shift, power):
-    """The sum of (x - shift)^power, 1 or 2, over the middle of three axes; shift is (A, B)."""
-    x = np.ascontiguousarray(x)
+    """The sum of (x - shift)^power, 1 or 2, over the middle of three axes; shift is (A, B).
+
+    x is C-contiguous.
+    """
     y = empty(shift.shape, np.float64)
     if x.shape[2] == 1:
         _power_runs(pool(), x.reshape(x.shape[:2]), shift.reshape(-1), power, y.reshape(-1))
@@ -174,41 +201,41 @@ def _add_up(parts, y):
     y[:] = sums
 
 
-# Rows: x is (A, R, B) and C-contiguous. `joined` rows of few columns are read as one, and its sums
-# folded in the end; the rows that are left over are added to the last piece one by one.
+# Rows: x is C-contiguous; the first R rows of each of its blocks are summed, and of them the first
+# B numbers. `joined` rows of few columns are read as one, and its sums folded in the end; the rows
+# that are left over are added to the last piece one by one.
 
 
 @jit
-def _cut(pool, x):
+def _cut(pool, a, r, b, line):
     """(tasks, pieces, joined rows, tiles of columns)."""
-    a, r, b = x.shape
-    joined = max(1, NARROW // b)
+    joined = max(1, NARROW // b) if r > FEW and line == b else 1
     tiles = -(-b * joined // TILE)
-    tasks, pieces = _pieces(pool, x.size, a * tiles, r // joined // TREE)
+    tasks, pieces = _pieces(pool, a * r * b, a * tiles, r // joined // TREE if r > FEW else 1)
     return tasks, pieces, joined, tiles
 
 
 @jit
-def _sum_rows(pool, x, y):
-    a, _, b = x.shape
-    tasks, pieces, joined, tiles = _cut(pool, x)
+def _sum_rows(pool, x, r, y):
+    a, b = y.shape
+    tasks, pieces, joined, tiles = _cut(pool, a, r, b, x.shape[2])
     if pieces == 1:
-        _sum_rows_into(pool, x, y.reshape(1, a, b), joined, tiles, tasks)
+        _sum_rows_into(pool, x, r, y.reshape(1, a, b), joined, tiles, tasks)
     else:
         parts = np.empty((pieces, a, b))
-        _sum_rows_into(pool, x, parts, joined, tiles, tasks)
+        _sum_rows_into(pool, x, r, parts, joined, tiles, tasks)
         _add_up(parts, y)
 
 
 @jit
-def _sum_rows_into(pool, x, parts, joined, tiles, tasks):
-    run(pool, _sum_rows_part, (x, parts, joined, tiles), tasks)
+def _sum_rows_into(pool, x, r, parts, joined, tiles, tasks):
+    run(pool, _sum_rows_part, (x, r, parts, joined, tiles), tasks)
 
 
 @jit
 def _power_rows(pool, x, shift, power, y):
-    a, _, b = x.shape
-    tasks, pieces, joined, tiles = _cut(pool, x)
+    a, r, b = x.shape
+    tasks, pieces, joined, tiles = _cut(pool, a, r, b, b)
     parts = np.empty((pieces, a, b))
     run(pool, _power_rows_part, (x, shift, power, parts, joined, tiles), tasks)
     _add_up(parts, y)
@@ -222,15 +249,18 @@ def _rows_of(piece, pieces, rows):
 
 
 @jit
-def _sum_rows_part(task, tasks, x, parts, joined, tiles):
+def _sum_rows_part(task, tasks, x, r, parts, joined, tiles):
     """Sums of blocks of rows, column by column, added up."""
-    (pieces, a, b), r = parts.shape, x.shape[1]
-    width = b * joined
-    room, block_room = np.empty(min(width, TILE)), np.empty(min(width, TILE))
+    (pieces, a, b), line = parts.shape, x.shape[2]
+    columns, width = b * joined, line * joined
+    room, block_room = np.empty(min(columns, TILE)), np.empty(min(columns, TILE))
     for item in range(*share(task, tasks, a * pieces * tiles)):
         tile, piece, i = item % tiles, item // tiles % pieces, item // tiles // pieces
-        left, rows = tile * TILE, x[i].reshape(r * b)
-        sums = room[: min(TILE, width - left)]
+        left, rows = tile * TILE, x[i].reshape(x.shape[1] * line)
+        sums = room[: min(TILE, columns - left)]
+        if r <= FEW:
+            _sum_few_rows(rows[left:], r, width, sums, parts[piece, i, left : left + sums.size])
+            continue
         block = block_room[: sums.size]
         sums[:] = 0
         begin, end = _rows_of(piece, pieces, r // joined)
@@ -246,8 +276,22 @@ def _sum_rows_part(task, tasks, x, parts, joined, tiles):
                     block[j] += row[j]
             for j in range(block.size):
                 sums[j] += block[j]
-        over = rows[r // joined * width :] if piece == pieces - 1 else rows[:0]
+        over = rows[r // joined * width : r * line] if piece == pieces - 1 else rows[:0]
         _fold(sums, over, parts[piece, i, left : min(left + TILE, b)])
+
+
+@jit
+def _sum_few_rows(rows, r, width, sums, to):
+    """to: the sum of r rows, `width` apart."""
+    for j in range(to.size):
+        sums[j] = rows[j]
+    for k in range(1, r - 1):
+        row = rows[k * width :]
+        for j in range(to.size):
+            sums[j] += row[j]
+    row = rows[(r - 1) * width :]
+    for j in range(to.size):
+        to[j] = sums[j] + row[j] if r > 1 else sums[j]
 
 
 @jit
@@ -310,30 +354,30 @@ def _power_rows_part(task, tasks, x, shift, power, parts, joined, tiles):
                 to[k % b] += difference if power == 1 else difference * difference
 
 
-# Runs: x is (A, R) and C-contiguous.
+# Runs: x is C-contiguous; the first R numbers of each of its rows are summed.
 
 
 @jit
-def _sum_runs(pool, x, y):
-    tasks, pieces = _pieces(pool, x.size, len(x), x.shape[1] // RUN)
+def _sum_runs(pool, x, r, y):
+    tasks, pieces = _pieces(pool, y.size * r, y.size, r // RUN)
     if pieces == 1:
-        _sum_runs_into(pool, x, y.reshape(1, y.size), tasks)
+        _sum_runs_into(pool, x, r, y.reshape(1, y.size), tasks)
     else:
         parts = np.empty((pieces, y.size))
-        _sum_runs_into(pool, x, parts, tasks)
+        _sum_runs_into(pool, x, r, parts, tasks)
         _add_up(parts, y)
 
 
 @jit
-def _sum_runs_into(pool, x, parts, tasks):
-    run(pool, _sum_runs_part, (x, parts), tasks)
+def _sum_runs_into(pool, x, r, parts, tasks):
+    run(pool, _sum_runs_part, (x, r, parts), tasks)
 
 
 @jit
-def _sum_runs_part(task, tasks, x, parts):
+def _sum_runs_part(task, tasks, x, r, parts):
     for item in range(*share(task, tasks, parts.size)):
         i, piece = item // len(parts), item % len(parts)
-        begin, end = share(piece, len(parts), x.shape[1])
+        begin, end = share(piece, len(parts), r)
         total = 0.0
         for top in range(begin, end, RUNS):
             block = 0.0
@@ -389,7 +433,7 @@ def _sum_strided(pool, x, y):
 def _sum_strided_part(task, tasks, x, parts):
     """Sums of blocks of rows in float64, added up."""
     pieces, a, b = parts.shape
-    block = np.empty(b)
+    block, run_of = np.empty(b), np.empty(BLOCK, x.dtype)
     for item in range(*share(task, tasks, a * pieces)):
         i, piece = item // pieces, item % pieces
         begin, end = share(piece, pieces, x.shape[1])
@@ -398,9 +442,11 @@ def _sum_strided_part(task, tasks, x, parts):
         for top in range(begin, end, BLOCK):
             bottom = min(top + BLOCK, end)
             if b == 1:
-                s = 0.0
-                for r in range(top, bottom):
-                    s += x[i, r, 0]
+                for r in range(bottom - top):
+                    run_of[r] = x[i, top + r, 0]
+                s = x.dtype.type(0)
+                for r in range(bottom - top):
+                    s += run_of[r]
                 to[0] += s
                 continue
             block[:] = 0

@@ -5,7 +5,9 @@ but `sum_middle` take arrays of any strides.
 """
 
 import functools
+import itertools
 import math
+import operator
 
 import numpy as np
 
@@ -51,24 +53,28 @@ def moments(x, axes):
 
 def sum_squares(x, axes):
     """The sum of x^2 over `axes`, in float64: the squares of float32 do not over- or underflow."""
-    x = wide(x).astype(accumulator(x.dtype))
+    x = wide(x).astype(accumulator(x.dtype) or np.float64)
     return total(x * x, axes)
 
 
 @functools.lru_cache(1024)
 def steps_of(shape, axes):
-    """The shapes (A, R, B) in which neighbouring axes are summed, and the shape of the result."""
-    steps, kept, last = [], [], len(shape)
-    axes = range(last) if axes is None else axes
-    after = 1
-    while last:
-        first = last - 1
-        while first and (first - 1 in axes) == (last - 1 in axes):
-            first -= 1
-        if last - 1 in axes:
-            steps.append((math.prod(shape[:first]), math.prod(shape[first:last]), after))
+    """The shapes (A, R, B) in which neighbouring axes are summed, and the shape of the result.
+
+    An axis of length 1 is no step: there is nothing to add up.
+    """
+    axes = range(len(shape)) if axes is None else axes
+    kept = tuple(n for i, n in enumerate(shape) if i not in axes)
+    longer = [(i in axes, n) for i, n in enumerate(shape) if n != 1]
+    groups = [
+        (summed, math.prod(n for _, n in group))
+        for summed, group in itertools.groupby(longer, operator.itemgetter(0))
+    ]
+    steps, after = [], 1
+    while groups:
+        summed, n = groups.pop()
+        if summed:
+            steps.append((math.prod(n for _, n in groups), n, after))
         else:
-            kept[:0] = shape[first:last]
-            after *= math.prod(shape[first:last])
-        last = first
-    return steps, tuple(kept)
+            after *= n
+    return steps, kept
