@@ -10,6 +10,7 @@ import numpy as np
 from .. import reference
 from .compile import jit
 from .memory import empty
+from .simd import inside
 from .threads import pool, run, share, tasks_for, threads_of
 
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
@@ -40,11 +41,18 @@ def scatter_add_(out, index, updates):
         scatter_add_(wide, index, updates.astype(np.float32))
         out[...] = wide
     elif updates.size:
-        flat = _flat(out)
-        narrow = flat.shape[1] < NARROW
-        sums = empty(flat.shape if narrow else (0, 0), np.float64)
-        room = empty((0 if narrow else len(out) + 2 * index.size,), np.int64)
-        _scatter_add(pool(), flat, _int64(index), _flat(np.ascontiguousarray(updates)), sums, room)
+        flat, index = _flat(out), _int64(index)
+        updates = _flat(np.ascontiguousarray(updates))
+        if flat.shape[1] >= NARROW:
+            room = empty((len(out) + 2 * index.size,), np.int64)
+            _add_wide(pool(), flat, index, updates, room)
+        elif len(out) > index.size:
+            bits = (2 * index.size).bit_length()
+            room = empty(((1 << bits) + index.size,), np.int64)
+            sums = empty((index.size, flat.shape[1]), np.float64)
+            _add_sparse(flat, index, updates, bits, room, sums)
+        else:
+            _add_dense(pool(), flat, index, updates, empty(flat.shape, np.float64))
 
 
 def _flat(rows):
@@ -76,39 +84,69 @@ def _gather(pool, table, index, rows):
 
 
 @jit
-def _add_narrow(task, tasks, out, index, updates, sums):
+def _add_dense_part(task, tasks, out, index, updates, sums):
     """Every task reads all of the index, and adds what falls on its own rows of the table.
 
     `sums`, of the table's shape, take up a block of updates (of float32 all) and are then given to
-    `out`. Of a table with more rows than there are updates, only the rows that these name are met.
+    `out`.
     """
     first, end = share(task, tasks, out.shape[0])
     width = out.shape[1]
-    sparse, single = out.shape[0] > index.size, out.itemsize == 4
-    if sparse:
-        for i in range(index.size):
-            if first <= index[i] < end:
-                for j in range(width):
-                    sums[index[i], j] = 0
-    else:
-        sums[first:end] = 0
-    block = index.size if single else BLOCK
+    block = index.size if out.itemsize == 4 else BLOCK
+    sums[first:end] = 0
     for start in range(0, index.size, block):
-        stop = min(start + block, index.size)
-        for i in range(start, stop):
+        for i in range(start, min(start + block, index.size)):
             if first <= index[i] < end:
                 for j in range(width):
                     sums[index[i], j] += updates[i, j]
-        if single and not sparse:
-            for row in range(first, end):
-                for j in range(width):
-                    out[row, j] += sums[row, j]
-            return
-        for i in range(start, stop):
-            if first <= index[i] < end:
-                for j in range(width):
-                    out[index[i], j] += sums[index[i], j]
-                    sums[index[i], j] = 0
+        for row in range(first, end):
+            for j in range(width):
+                out[row, j] += sums[row, j]
+                sums[row, j] = 0
+
+
+@jit
+def _add_sparse(out, index, updates, bits, room, sums):
+    """Of many rows a few are met: these are numbered as they come, and only they have sums.
+
+    `room` is for a hash table of 2^bits places and for the rows that were met.
+    """
+    width, increasing = out.shape[1], True
+    for i in range(1, index.size):
+        if index[i] <= index[i - 1]:
+            increasing = False
+            break
+    if increasing:  # no row is met twice, as by the labels of classes
+        for i in range(index.size):
+            for j in range(width):
+                out[index[i], j] += updates[i, j]
+        return
+    places, rows, met = room[: 1 << bits], room[1 << bits :], 0
+    places[:] = -1
+    block = index.size if out.itemsize == 4 else BLOCK
+    for start in range(0, index.size, block):
+        for i in range(start, min(start + block, index.size)):
+            place = _place_of(index[i], places, rows, bits)
+            if places[place] < 0:
+                places[place], rows[met] = met, index[i]
+                sums[met] = 0
+                met += 1
+            number = places[place]
+            for j in range(width):
+                sums[number, j] += updates[i, j]
+        for number in range(met):
+            for j in range(width):
+                out[rows[number], j] += sums[number, j]
+                sums[number, j] = 0
+
+
+@inside
+def _place_of(row, places, rows, bits):
+    """Where the number of a row is kept, or will be: by Knuth's multiplicative hash."""
+    place = np.int64((np.uint64(row) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
+    while places[place] >= 0 and rows[places[place]] != row:
+        place = (place + 1) & ((1 << bits) - 1)
+    return place
 
 
 @jit
@@ -167,15 +205,17 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
 
 
 @jit
-def _scatter_add(pool, out, index, updates, sums, room):
-    tasks = tasks_for(pool, updates.size, TASK)
-    if out.shape[1] < NARROW:
-        # For two or three threads, to skip what is another's costs more than to do it all alone.
-        threads = threads_of(pool)
-        tasks = min(tasks, threads) if threads >= FEW else 1
-        run(pool, _add_narrow, (out, index, updates, sums), tasks)
-        return
+def _add_dense(pool, out, index, updates, sums):
+    # For two or three threads, to skip what is another's costs more than to do it all alone.
+    tasks, threads = tasks_for(pool, updates.size, TASK), threads_of(pool)
+    tasks = min(tasks, threads) if threads >= FEW else 1
+    run(pool, _add_dense_part, (out, index, updates, sums), tasks)
+
+
+@jit
+def _add_wide(pool, out, index, updates, room):
     size, n = out.shape[0], index.size
     first, following, rows = room[:size], room[size : size + n], room[size + n :]
     met = _link(index, first, following, rows)
+    tasks = tasks_for(pool, updates.size, TASK)
     run(pool, _add_lists, (out, updates, rows[:met], first, following), tasks)

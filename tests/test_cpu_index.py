@@ -1,0 +1,42 @@
+"""Updates added to rows of a table on the CPU: few of many rows, and many of few."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from tinygrad_like.kernels import cpu
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 3, 7])
+@pytest.mark.parametrize(
+    ("rows", "index"),
+    [
+        (50, [3, 1, 3, 3, 0, 1, 49]),
+        (50, [0, 7, 49]),
+        (50, [7]),
+        (4, [3, 1, 3, 3, 0, 1, 3, 2, 2]),
+        (100_000, np.random.default_rng(0).integers(0, 300, 9000) * 333),
+        (100_000, np.arange(9000) * 11),
+    ],
+)
+def test_narrow_updates(rows, index, width, dtype):
+    rng = np.random.default_rng(1)
+    out = rng.random((rows, width)).astype(dtype)
+    updates = rng.random((len(index), width)).astype(dtype)
+    true = out.astype(np.float64)
+    np.add.at(true, index, updates.astype(np.float64))
+    cpu.scatter_add_(out, np.array(index), updates)
+    np.testing.assert_allclose(out, true, rtol=2 * np.finfo(dtype).eps)
+
+
+def test_few_updates_of_many_rows_need_little_memory():
+    out, updates = np.zeros((3_000_000, 1), np.float32), np.ones((1000, 1), np.float32)
+    for index in (np.arange(1000), np.arange(1000) // 2 * 2000):
+        tracemalloc.start()
+        try:
+            cpu.scatter_add_(out, index, updates)
+            assert tracemalloc.get_traced_memory()[1] < 1e6
+        finally:
+            tracemalloc.stop()
+    assert out.sum(dtype=np.float64) == 2000
