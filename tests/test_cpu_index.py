@@ -27,7 +27,8 @@ def test_narrow_updates(rows, index, width, dtype):
     true = out.astype(np.float64)
     np.add.at(true, index, updates.astype(np.float64))
     cpu.scatter_add_(out, np.array(index), updates)
-    np.testing.assert_allclose(out, true, rtol=2 * np.finfo(dtype).eps)
+    roundings = 40 if dtype == np.float64 else 2  # there the true sum is no better
+    np.testing.assert_allclose(out, true, rtol=roundings * np.finfo(dtype).eps)
 
 
 def test_few_updates_of_many_rows_need_little_memory():

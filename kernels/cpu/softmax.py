@@ -146,13 +146,16 @@ def _or_one(x, total):
 
 @body
 def _softmax_by_number(x, r, peak, y, ahead):
-    one, total = x.dtype.type(1), x.dtype.type(0)
-    for i in range(x.shape[1]):
-        e = exp(x[r, i] - peak)
-        y[r, i] = e
-        total += e
-    factor = one / _or_one(x, total)
-    for i in range(x.shape[1]):
+    one, n, whole = x.dtype.type(1), x.shape[1], 0.0
+    for start in range(0, n, RUN):
+        total = x.dtype.type(0)
+        for i in range(start, min(start + RUN, n)):
+            e = exp(x[r, i] - peak)
+            y[r, i] = e
+            total += e
+        whole += total
+    factor = one / _or_one(x, x.dtype.type(whole))
+    for i in range(n):
         y[r, i] *= factor
     return _peak(x, ahead)
 
@@ -207,10 +210,13 @@ def _scaled_by_vector(x, r, shift, factor, y):
 
 @body
 def _sum_by_number(x, r, peak, ahead, far):
-    total = x.dtype.type(0)
-    for i in range(x.shape[1]):
-        total += exp(x[r, i] - peak)
-    return total, _peak(x, ahead)
+    n, whole = x.shape[1], 0.0
+    for start in range(0, n, RUN):
+        total = x.dtype.type(0)
+        for i in range(start, min(start + RUN, n)):
+            total += exp(x[r, i] - peak)
+        whole += total
+    return x.dtype.type(whole), _peak(x, ahead)
 
 
 @body
