@@ -4,7 +4,8 @@ import numba
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
-from tinygrad_like.kernels.cpu import fetch, softmax
+from tinygrad_like.kernels.cpu import fetch
+from tinygrad_like.kernels.cpu.softmax import _softmax_by_number, _sum_by_number
 
 EPS = np.finfo(np.float32).eps
 PEAKS = [0.0, 0.3, -7.0, 100.1, 511.0, -511.9, 513.0, 1e4, -1e8, 1e30, -3e38]
@@ -70,8 +71,8 @@ def test_rows_fetched_ahead_of_their_turn_are_the_same_bits(dtype, columns):
 @numba.njit
 def _by_number(x, y):
     peak = np.float32(1)
-    softmax._softmax_by_number(x, 0, peak, y, 0)
-    return softmax._sum_by_number(x, 0, peak, 0, 0)[0]
+    _softmax_by_number(x, 0, peak, y, 0)
+    return _sum_by_number(x, 0, peak, 0, 0)[0]
 
 
 def test_long_rows_lose_no_digits_without_vectors():
