@@ -260,6 +260,19 @@ def test_clip_grad_norm_is_torchs(max_norm, norm, dtype, tolerance):
     assert params[-1].grad is None
 
 
+@pytest.mark.parametrize("layout", ["C", "transposed", "slice"])
+@pytest.mark.parametrize("norm", [2, 3])
+def test_the_norm_of_a_large_gradient_is_added_up_in_float64(norm, layout):
+    """Equal numbers are all rounded to the same side."""
+    base = np.full((2000, 3000), np.float32(0.7))
+    views = {"C": base, "transposed": base.T, "slice": base[::2, ::2]}
+    p = tg.Tensor(np.zeros(views[layout].shape, np.float32), requires_grad=True)
+    p.grad = tg.Tensor(views[layout])
+    total = optim.clip_grad_norm([p], 1e9, norm)
+    expected = float(np.float32(0.7)) * views[layout].size ** (1 / norm)
+    assert total == pytest.approx(expected, rel=1e-6 if norm == 3 else 1e-12)
+
+
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
 @pytest.mark.parametrize("norm", [1, 2, 3, math.inf])
 def test_the_norm_neither_overflows_nor_vanishes(scale, norm):

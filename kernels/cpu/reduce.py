@@ -29,6 +29,7 @@ TILE = 1024  # columns whose sums stay in the fastest cache
 NARROW = 64  # columns below which several rows are read as one
 RUN = 512  # elements of a run
 RUNS = 64 * RUN  # elements of a block of runs
+NOUGHT = np.zeros(1)  # subtracted from numbers that are squared as they are
 
 
 def sum_axes(x, axes):
@@ -85,6 +86,10 @@ def sum_squares(x, axes):
     """The sum of x^2 over `axes`, in float64."""
     if x.dtype not in REAL or not x.size:
         return reference.sum_squares(x, axes)
+    if axes is None and x.flags.c_contiguous:  # as of a gradient to be clipped
+        y = np.empty(1)
+        _power_runs(pool(), writable(x).reshape(1, -1), NOUGHT, 2, y)
+        return y.reshape(())
     x, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     if not steps:

@@ -66,14 +66,13 @@ def _norm(x, order):
     """The norm of all elements, a float: no square of an element over- or underflows."""
     if x.size == 0:
         return 0.0
-    x = wide(x)
-    xp = backend.of(x).xp
+    be, x = backend.of(x), wide(x)
+    xp = be.xp
     if order == 2:
-        flat = x.reshape(-1)
-        squares = float(xp.dot(flat, flat))
-        if 1e-20 < squares < math.inf:
+        squares = float(be.k.sum_squares(x, None))
+        if 1e-280 < squares < math.inf:
             return math.sqrt(squares)
     peak = float(xp.abs(x).max())
     if order == math.inf or not 0 < peak < math.inf:
         return peak
-    return peak * float((xp.abs(x / peak) ** order).sum()) ** (1 / order)
+    return peak * float((xp.abs(x / peak) ** order).sum(dtype=np.float64)) ** (1 / order)
