@@ -5,23 +5,26 @@ large result lies on a block of memory that outlives it: when the last array on 
 the block waits here for a result of its size, or of at least half its size if there is no better
 one. Training repeats a few sizes, so few blocks wait in vain.
 
-How a block comes back: a weak reference to the result holds the block, and its callback is the
-`append` of a deque, so the interpreter puts the reference into the deque when the result is freed.
-No Python code runs at that moment. A `__del__` would run some, and an exception that a signal
-handler raises while it runs (KeyboardInterrupt among them) is printed and then lost.
+How a block comes back: a result's base is its loan, and a weak reference to the loan knows the
+block. Its callback is the `extend` of a deque, so that the interpreter puts the block there when
+the result and all views of it are gone. No Python code runs at that moment. A `__del__` would run
+some, and an exception that a signal handler raises while it runs (KeyboardInterrupt among them) is
+printed and then lost.
+
+Up to MOST_WAITING bytes wait, and as many again may have come back since something was last asked
+for; `release` gives them to the system.
 """
 
 import itertools
 import math
 import weakref
 from collections import deque
-from typing import Any
 
 import numpy as np
 
 SMALLEST = 1 << 17  # bytes; for less, malloc is as good
 MOST_WAITING = 1 << 28  # bytes
-MOST_RETURNED = 1 << 27  # bytes of one class of sizes between two results
+RECOUNT = 64  # results after which what waits is counted anew
 LINE = 64  # a cache line, to which blocks are aligned
 PAGE = 4096
 # Where blocks begin in a page, in turns: a processor compares the lower bits of the addresses of
@@ -34,31 +37,34 @@ class _Block(np.ndarray):
     the lowest array of the view's own class: so a result's base is its loan, not what is below."""
 
 
-class _Loan(np.ndarray):
-    """The base of a result: the block that it lies on, and what brings the block back."""
+class _Lender(np.ndarray):
+    """The base of a loan, which holds what brings the block back until the loan is gone."""
 
-    is_loan = True  # an array with such a base is the owner of its memory
     returning: "_Return"
 
 
+class _Loan(np.ndarray):
+    """The base of a result. Whoever holds it holds the block."""
+
+    is_loan = True  # an array with such a base is the owner of its memory
+
+
 class _Return(weakref.ref):
-    """A weak reference to a result, which holds the block that the result lies on."""
+    """A weak reference to a loan. It is iterable: None for each unit of the block but one, then it.
 
-    __slots__ = ("block",)
-    block: _Block
+    Its `__iter__` is a tuple's, given to each instance: that is no Python code.
+    """
+
+    __slots__ = ("__iter__",)
 
 
-# Blocks whose result was freed, as dead _Return, by the bit length of their size. The interpreter
-# fills these deques, which drop the oldest beyond their length: that bounds what a program keeps
-# that frees a lot and then asks for nothing.
-_returned = {
-    kind: deque[Any](maxlen=max(1, MOST_RETURNED >> kind))
-    for kind in range(SMALLEST.bit_length(), MOST_WAITING.bit_length() + 1)
-}
-_all_returned = tuple(_returned.values())
+# What came back, as many entries for each block as it has units of SMALLEST bytes: so the length,
+# beyond which the oldest are dropped, bounds the bytes. A block comes after its other entries.
+_returned: deque[_Block | None] = deque(maxlen=MOST_WAITING // SMALLEST)
 # Blocks to be lent, by size; in each list the block that was freed last is at the end.
 _waiting: dict[int, list[_Block]] = {}
-_most_waiting = 0  # bytes: an upper bound of what waits, exact when it was last counted
+_about_waiting = 0  # bytes that wait; threads that add to it at a time may lose one
+_collections = itertools.count(1)
 
 # There is no lock. Each step on these containers is one call that the interpreter does not divide;
 # where a thread or a signal handler comes between two steps, a block is freed, never lent twice.
@@ -74,12 +80,13 @@ def empty(shape, dtype, lasting=False):
     if size < SMALLEST:
         return np.empty(shape, dtype)
     block = _block(size, lasting)
-    loan = block.view(_Loan)
+    lender = block.view(_Lender)
+    loan = lender.view(_Loan)
     result = np.ndarray(shape, dtype, loan)
-    size = block.size
-    if size <= MOST_WAITING:
-        returning = loan.returning = _Return(result, _returned[size.bit_length()].append)
-        returning.block = block
+    if block.size <= MOST_WAITING:
+        returning = lender.returning = _Return(loan, _returned.extend)
+        entries = (*(None,) * (block.size // SMALLEST - 1), block)
+        returning.__iter__ = entries.__iter__  # type: ignore[method-assign]
     return result
 
 
@@ -121,28 +128,29 @@ def _block(size, lasting):
 
 def _collect():
     """Move the blocks that came back to those that wait, up to the limit."""
-    global _most_waiting
-    for returned in _all_returned:
-        while returned:
-            try:
-                block = returned.popleft().block
-            except IndexError:  # another thread was faster
-                break
-            size = block.size
-            _most_waiting += size
-            waiting = _waiting.get(size)
-            if waiting is None:
-                waiting = _waiting.setdefault(size, [])
-            waiting.append(block)
-    if _most_waiting > MOST_WAITING:
+    global _about_waiting
+    while _returned:
+        try:
+            block = _returned.popleft()
+        except IndexError:  # another thread was faster
+            break
+        if block is None:
+            continue
+        size = block.size
+        _about_waiting += size
+        waiting = _waiting.get(size)
+        if waiting is None:
+            waiting = _waiting.setdefault(size, [])
+        waiting.append(block)
+    if _about_waiting > MOST_WAITING or next(_collections) % RECOUNT == 0:
         while (total := waiting_bytes()) > MOST_WAITING:
             oldest = next(iter(list(_waiting)), None)  # the size that was asked for the longest ago
             blocks = _waiting.get(oldest)
             if blocks:
-                del blocks[-1:]
+                del blocks[:1]
             if not blocks:
                 _waiting.pop(oldest, None)
-        _most_waiting = total
+        _about_waiting = total
 
 
 def waiting_bytes():
@@ -152,6 +160,5 @@ def waiting_bytes():
 
 def release():
     """Give the waiting blocks back to the system."""
-    for returned in _all_returned:
-        returned.clear()
+    _returned.clear()
     _waiting.clear()
