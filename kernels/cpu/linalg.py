@@ -27,13 +27,11 @@ PIECE = 1 << 14  # products of a narrow sum that one task adds up
 
 def matmul(a, b):
     """a @ b."""
-    if (
-        a.ndim == b.ndim == 2
-        and a.itemsize > 2
-        and a.shape[1] <= FEW
-        and a.size * b.shape[1] <= SMALL
-    ):
-        return a.dot(b)  # starts sooner than np.matmul
+    if a.ndim == b.ndim == 2 and a.itemsize > 2:
+        if a.shape[1] <= FEW and a.size * b.shape[1] <= SMALL:
+            return a.dot(b)  # starts sooner than np.matmul
+        if a.dtype is b.dtype and a.dtype in REAL and a.shape[1] == b.shape[0]:
+            return _matrix(a, b)
     if a.dtype.char == "e" and all_half(a, b):
         return by_single(matmul, a, b)
     if a.dtype is not b.dtype or a.dtype not in REAL or not _fit(a, b):
@@ -42,8 +40,6 @@ def matmul(a, b):
         if a.shape[-1] <= FEW:
             return np.matmul(a, b)
         return matmul(a, b[:, None])[..., 0] if b.ndim == 1 else matmul(a[None], b)[..., 0, :]
-    if a.ndim == b.ndim == 2:
-        return _matrix(a, b)
     if b.ndim == 2 and a.size and a.flags.c_contiguous:  # one product of the whole batch
         return matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     return _stacks(a, b)
@@ -54,7 +50,7 @@ def linear(x, weight, bias):
     if all_half(x, weight, bias):
         return by_single(linear, x, weight, bias)
     same = x.dtype is weight.dtype and x.dtype is bias.dtype and x.dtype in REAL
-    if not same or not _fit(x, weight) or _is_for_blas(*x.shape, weight.shape[1]):
+    if not same or x.shape[1] != weight.shape[0]:
         return reference.linear(x, weight, bias)
     return _matrix(x, weight, bias)
 
@@ -64,28 +60,26 @@ def _fit(a, b):
     return a.size and b.size and a.ndim and b.ndim and a.shape[-1] == b.shape[-2:][0]
 
 
-def _is_for_blas(m, k, n):
-    return m * k * n <= SMALL and k <= SHORT and not _is_narrow(m, k, n)
-
-
 def _is_narrow(m, k, n):
-    return m * n <= NARROW and k > FEW
+    return k > FEW and 0 < m * n <= NARROW
 
 
 def _matrix(a, b, bias=None):
     """a @ b + bias of matrices of one dtype, float32 or float64."""
     (m, k), n = a.shape, b.shape[1]
+    work = m * k * n
     if _is_narrow(m, k, n):
         c = np.empty((m, n), a.dtype)
         _narrow(pool(), *_stack(a), *_stack(b), c[None])
-        if bias is not None:
-            c += bias
+    elif work <= SMALL and (k <= SHORT or not work):
+        c = a.dot(b)
+    else:
+        c = empty((m, n), a.dtype)
+        ends = np.empty(0, c.dtype) if bias is None else writable(np.ascontiguousarray(bias))
+        _matmul(pool(), *_plain(a), *_plain(b), ends, c, rooms(num_threads(), c.dtype))
         return c
-    if bias is None and _is_for_blas(m, k, n):
-        return a.dot(b)
-    c = empty((m, n), a.dtype)
-    bias = np.empty(0, c.dtype) if bias is None else np.ascontiguousarray(bias)
-    _matmul(pool(), *_plain(a), *_plain(b), bias, c, rooms(num_threads(), c.dtype))
+    if bias is not None:
+        c += bias
     return c
 
 

@@ -85,7 +85,7 @@ def empty(shape, dtype, lasting=False):
     result = np.ndarray(shape, dtype, loan)
     if block.size <= MOST_WAITING:
         returning = lender.returning = _Return(loan, _returned.extend)
-        entries = (*(None,) * (block.size // SMALLEST - 1), block)
+        entries = (None,) * (block.size // SMALLEST - 1) + (block,)
         returning.__iter__ = entries.__iter__  # type: ignore[method-assign]
     return result
 
