@@ -5,6 +5,7 @@ code of all kernels lies in a folder named after the contents of all their files
 """
 
 import contextlib
+import errno
 import functools
 import hashlib
 import inspect
@@ -17,6 +18,7 @@ HERE = Path(__file__).parent
 
 # Sums may be reordered and products fused; NaN, infinities and divisions are what they are.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
+FULL = errno.ENOSPC, errno.EDQUOT  # no room on the disk, or no more for this user
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
 
 
@@ -52,7 +54,10 @@ def jit(function):
     """Compile a kernel at its first call, for the types of its arguments, or load it from disk."""
     with _cache():
         kernel = numba.njit(cache=True, **OPTIONS)(function)
-    kernel._cache.save_overload = _unless_full(kernel._cache.save_overload)
+    # A part of numba that is not documented: without it, a full disk is an error, and no more.
+    cache = getattr(kernel, "_cache", None)
+    if hasattr(cache, "save_overload"):
+        cache.save_overload = _unless_full(cache.save_overload)
     return kernel
 
 
@@ -60,8 +65,11 @@ def _unless_full(save):
     """Machine code that finds no room on the disk is not kept: it runs all the same."""
 
     def save_if_possible(signature, code):
-        with contextlib.suppress(OSError):
+        try:
             save(signature, code)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
 
     return save_if_possible
 
@@ -80,7 +88,9 @@ def ufunc(function):
         with _cache():
             try:
                 return numba.vectorize(kinds, cache=True)(function).ufunc
-            except OSError:  # no room on the disk, as in `_unless_full`
+            except OSError as error:  # as in `_unless_full`
+                if error.errno not in FULL:
+                    raise
                 return numba.vectorize(kinds)(function).ufunc
 
     return compiled
