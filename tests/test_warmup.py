@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tinygrad_like.kernels.cpu import linalg, reduce
 
 import tinygrad_like as tg
 from tinygrad_like import backend
@@ -28,3 +29,15 @@ def test_the_kernels_are_called_and_the_random_stream_stays(dtype, monkeypatch):
     assert tg.get_rng_state() == state
     optimizers = {"adam_", "sgd_"}
     assert called == {"matmul", "linear", "attention_backward", "lstm_backward", "gru"} | optimizers
+
+
+def test_a_layer_of_many_rows_is_compiled_for():
+    kernels = linalg._narrow, reduce._sum_rows, reduce._sum_runs, reduce._power_runs
+    tg.warmup()
+    known = [len(kernel.signatures) for kernel in kernels]
+    layer = tg.nn.Dense(3, 1)
+    layer(tg.Tensor(np.ones((500, 3), np.float32))).sum().backward()
+    shift = tg.Tensor(np.ones(40, np.float32), requires_grad=True)
+    (tg.Tensor(np.ones((50, 40), np.float32)) + shift).sum().backward()
+    tg.optim.clip_grad_norm([*layer.parameters(), shift], 1.0)
+    assert [len(kernel.signatures) for kernel in kernels] == known
