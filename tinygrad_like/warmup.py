@@ -21,10 +21,7 @@ def warmup(dtype=np.float32):
             (nn.GPT(16, 8, 128, 1, 2, dropout=0.1), Tensor(tokens)),
             (_Recurrent(), Tensor(tokens)),
             # Of more rows than NumPy adds up, and with sums that are long for so few results.
-            (
-                nn.Sequential(nn.Dense(3, 8), nn.Dense(8, 1)),
-                Tensor(np.zeros((200, 3)), dtype=dtype),
-            ),
+            (nn.Sequential(nn.Dense(3, 8), nn.Dense(8, 1)), Tensor(rows, dtype=dtype)),
         ):
             _train(model.to(dtype), x)
     finally:
