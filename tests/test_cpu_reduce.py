@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu
-from tinygrad_like.kernels.cpu import reduce
+from tinygrad_like.kernels.cpu import reduce, reduce_views
 from tinygrad_like.kernels.reference.reduce import steps_of
 
 X = np.random.default_rng(0).random((6, 40, 90), np.float32)
@@ -55,11 +55,11 @@ def test_rows_of_a_slice_are_read_where_they_lie():
         (X[:, ::2, :80], (6, 20, 180)),
         (X[:, :30], (6, 40, 90)),  # 30 rows of 40
     ):
-        lines = reduce._lines_of(view)
+        lines = reduce_views.lines_of(view)
         assert lines.shape == shape
         assert lines.ctypes.data == view.ctypes.data
         assert lines.flags.c_contiguous
-    assert reduce._lines_of(X[..., ::2]) is None
+    assert reduce_views.lines_of(X[..., ::2]) is None
 
 
 def test_axes_of_length_1_are_no_steps():

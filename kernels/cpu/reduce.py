@@ -17,13 +17,13 @@ from .. import reference
 from ..reference.reduce import steps_of
 from .compile import jit
 from .memory import empty, writable
+from .reduce_views import in_memory_order, in_order, lines_of
 from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread
 TREE = 8  # rows that are added as a tree
 FEW = 16  # rows up to which there are no trees and no blocks
-SMALL = 1 << 12  # elements of a slice up to which it is not worth a view of whole rows
 BLOCK = 512  # rows of a block
 TILE = 1024  # columns whose sums stay in the fastest cache
 NARROW = 64  # columns below which several rows are read as one
@@ -40,7 +40,7 @@ def sum_axes(x, axes):
         steps, shape = steps_of(x.shape, axes)
         if len(steps) == 1:  # as of a bias, in each step of a training: nothing else is prepared
             return _sum_step(x.reshape(steps[0]), x.dtype).reshape(shape)
-    x, axes, times, order = _in_memory_order(x, axes)
+    x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     dtype, y = x.dtype, x
     for i, step in enumerate(steps):
@@ -50,7 +50,7 @@ def sum_axes(x, axes):
         y = x.copy()
     if times != 1:
         y = y * np.float64(times)
-    return _in_order(y.astype(dtype, copy=False).reshape(shape), order)
+    return in_order(y.astype(dtype, copy=False).reshape(shape), order)
 
 
 def sum_middle(x):
@@ -64,11 +64,11 @@ def moments(x, axes):
     """(mean, the sum of the squared deviations from it) over `axes`, in float64."""
     if x.dtype not in REAL or not x.size:
         return reference.moments(x, axes)
-    x, axes, times, order = _in_memory_order(x, axes)
+    x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     if not steps:
         mean = x.astype(np.float64).reshape(shape)
-        return _in_order(mean, order), _in_order(np.zeros(shape), order)
+        return in_order(mean, order), in_order(np.zeros(shape), order)
     y = x.reshape(steps[0])
     mean, squares = _moments_step(y)
     count = y.shape[1]
@@ -79,7 +79,7 @@ def moments(x, axes):
         count *= step[1]
     if times != 1:
         squares *= times
-    return _in_order(mean.reshape(shape), order), _in_order(squares.reshape(shape), order)
+    return in_order(mean.reshape(shape), order), in_order(squares.reshape(shape), order)
 
 
 def sum_squares(x, axes):
@@ -90,7 +90,7 @@ def sum_squares(x, axes):
         y = np.empty(1)
         _power_runs(pool(), writable(x).reshape(1, -1), NOUGHT, 2, y)
         return y.reshape(())
-    x, axes, times, order = _in_memory_order(x, axes)
+    x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     if not steps:
         y = np.square(x, dtype=np.float64)
@@ -102,39 +102,14 @@ def sum_squares(x, axes):
         y = _sum_step(y.reshape(step), np.float64)
     if times != 1:
         y *= times
-    return _in_order(y.reshape(shape), order)
-
-
-def _in_memory_order(x, axes):
-    """(x as it lies in memory, which of its axes to sum, times what, the order of those kept)."""
-    if x.flags.c_contiguous:
-        return x, axes, 1, None
-    if axes is None:
-        axes = tuple(range(x.ndim))
-    times, cut = 1, []
-    for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
-        if stride == 0 and i in axes:  # one number, n times
-            times *= n
-            cut.append(slice(1))
-        else:
-            cut.append(slice(None, None, -1 if stride < 0 and i in axes else 1))
-    x = x[tuple(cut)]
-    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
-    kept = [i for i in order if i not in axes]
-    back = sorted(range(len(kept)), key=kept.__getitem__)
-    return x.transpose(order), tuple(k for k, i in enumerate(order) if i in axes), times, back
-
-
-def _in_order(y, order):
-    """The axes that were kept, in their order."""
-    return y if order is None else y.transpose(order)
+    return in_order(y.reshape(shape), order)
 
 
 def _sum_step(x, dtype):
     """The sum over the middle of three axes."""
     (a, r, b), x = x.shape, writable(x)
     y = empty((a, b), dtype)
-    lines = x if x.flags.c_contiguous else _lines_of(x)
+    lines = x if x.flags.c_contiguous else lines_of(x)
     if lines is None:
         _sum_strided(pool(), x, y)
     elif b == 1:
@@ -142,25 +117,6 @@ def _sum_step(x, dtype):
     else:
         _sum_rows(pool(), lines, r, y)
     return y
-
-
-def _lines_of(x):
-    """A C-contiguous array whose part [:A, :R, :B] is x, in its memory; None if there is none.
-
-    Beyond that part it is not to be read: it may reach beyond the memory of x.
-    """
-    (a, r, b), (block, row, step), size = x.shape, x.strides, x.itemsize
-    if b == 1:  # runs of r numbers
-        shape, line, fits = (a, block // size, 1), block, row == size and block >= r * size
-    else:
-        rows = r if a == 1 else block // row if row else 0
-        shape, line = (a, rows, row // size), row
-        fits = step == size and row >= b * size and rows >= r and (a == 1 or block % row == 0)
-    if x.size <= SMALL or not fits or line % size:
-        return None
-    return np.lib.stride_tricks.as_strided(
-        x, shape, (shape[1] * shape[2] * size, shape[2] * size, size)
-    )
 
 
 def _moments_step(x):
