@@ -38,9 +38,9 @@ def sum_axes(x, axes):
         return reference.sum_axes(x, axes)
     y, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(y.shape, axes)
-    if not steps:
-        return x.copy(order="C")
     dtype = x.dtype if len(steps) == times == 1 else _wide(x)
+    if not steps:  # there is one number for each sum
+        y = y.astype(dtype)
     for step in steps:
         y = _sums(y.reshape(step), dtype)
     y = _times(y, times).astype(x.dtype, copy=False)
@@ -54,7 +54,8 @@ def sum_squares(x, axes):
     y, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(y.shape, axes)
     if not steps:
-        return reference.sum_squares(x, axes)
+        y = y.astype(np.float64)
+        return _in_order(_times(y * y, times).reshape(shape), order)
     cut = _cut(*steps[0])
     squares = cut.room(x, np.float64)
     cut.run("sum_squares", y, squares)
@@ -70,7 +71,8 @@ def moments(x, axes):
     y, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(y.shape, axes)
     if not steps:
-        return reference.moments(x, axes)
+        mean = _in_order(y.astype(np.float64).reshape(shape), order)
+        return mean, np.zeros_like(mean)
     cut, count = _cut(*steps[0]), steps[0][1]
     mean, squares = cut.room(x, np.float64), cut.room(x, np.float64)
     cut.run("moments", y, mean, squares)
