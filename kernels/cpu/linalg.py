@@ -60,15 +60,11 @@ def _fit(a, b):
     return a.size and b.size and a.ndim and b.ndim and a.shape[-1] == b.shape[-2:][0]
 
 
-def _is_narrow(m, k, n):
-    return k > FEW and 0 < m * n <= NARROW
-
-
 def _matrix(a, b, bias=None):
     """a @ b + bias of matrices of one dtype, float32 or float64."""
     (m, k), n = a.shape, b.shape[1]
     work = m * k * n
-    if _is_narrow(m, k, n):
+    if 0 < m * n <= NARROW and k > FEW:
         c = np.empty((m, n), a.dtype)
         _narrow(pool(), *_stack(a), *_stack(b), c[None])
     elif work <= SMALL and (k <= SHORT or not work):
@@ -86,7 +82,7 @@ def _matrix(a, b, bias=None):
 def _stacks(a, b):
     """The products of stacks of matrices of one dtype, float32 or float64."""
     (m, k), n = a.shape[-2:], b.shape[-1]
-    narrow, alike = _is_narrow(m, k, n), a.shape[:-2] == b.shape[:-2]
+    narrow, alike = 0 < m * n <= NARROW and k > FEW, a.shape[:-2] == b.shape[:-2]
     if k <= SHORT and not narrow and not (alike and a.size * n > SMALL and m * k * n >= LITTLE):
         return np.matmul(a, b)
     if not alike:
@@ -106,11 +102,12 @@ def _stacks(a, b):
 
 def _plain(a):
     """(whether it is transposed, a C-contiguous matrix), copied only if it is neither."""
-    if a.flags.c_contiguous:
-        return False, writable(a)
-    if a.flags.f_contiguous:
-        return True, writable(a.T)
-    return False, np.ascontiguousarray(a)
+    flags = a.flags
+    if not flags.writeable:
+        a = writable(a)
+    if flags.c_contiguous:
+        return False, a
+    return (True, a.T) if flags.f_contiguous else (False, np.ascontiguousarray(a))
 
 
 def _stack(a):

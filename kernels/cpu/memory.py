@@ -23,6 +23,7 @@ from collections import deque
 import numpy as np
 
 SMALLEST = 1 << 17  # bytes; for less, malloc is as good
+UNIT = 1 << 18  # bytes for which there is an entry among what came back
 MOST_WAITING = 1 << 28  # bytes
 RECOUNT = 64  # results after which what waits is counted anew
 LINE = 64  # a cache line, to which blocks are aligned
@@ -50,7 +51,7 @@ class _Loan(np.ndarray):
 
 
 class _Return(weakref.ref):
-    """A weak reference to a loan. It is iterable: None for each unit of the block but one, then it.
+    """A weak reference to a loan. It is iterable: None for each UNIT of the block but one, then it.
 
     Its `__iter__` is a tuple's, given to each instance: that is no Python code.
     """
@@ -58,9 +59,10 @@ class _Return(weakref.ref):
     __slots__ = ("__iter__",)
 
 
-# What came back, as many entries for each block as it has units of SMALLEST bytes: so the length,
-# beyond which the oldest are dropped, bounds the bytes. A block comes after its other entries.
-_returned: deque[_Block | None] = deque(maxlen=MOST_WAITING // SMALLEST)
+# What came back, as many entries for each block as it has units: so the length, beyond which the
+# oldest are dropped, bounds the bytes (smaller blocks count as a unit). A block comes after its
+# other entries.
+_returned: deque[_Block | None] = deque(maxlen=MOST_WAITING // UNIT)
 # Blocks to be lent, by size; in each list the block that was freed last is at the end.
 _waiting: dict[int, list[_Block]] = {}
 _about_waiting = 0  # bytes that wait; threads that add to it at a time may lose one
@@ -85,7 +87,7 @@ def empty(shape, dtype, lasting=False):
     result = np.ndarray(shape, dtype, loan)
     if block.size <= MOST_WAITING:
         returning = lender.returning = _Return(loan, _returned.extend)
-        entries = (None,) * (block.size // SMALLEST - 1) + (block,)
+        entries = (None,) * (block.size // UNIT - 1) + (block,)
         returning.__iter__ = entries.__iter__  # type: ignore[method-assign]
     return result
 
