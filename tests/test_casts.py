@@ -293,3 +293,48 @@ def test_a_whole_number_beyond_2_to_the_53_pads():
             tg.pad(Tensor([1]), 1, value=value)
     with pytest.raises(ValueError, match="cannot hold"):
         tg.pad(Tensor([1.0]), 1, value=10**400)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_number_that_is_filled_in_does_not_wrap(device):
+    mask = np.array([True, False])
+    for dtype, number in (
+        *((np.uint8, 300), (np.uint8, -1), (np.int32, 2**40), (np.int64, 2**63)),
+        *((np.float16, 1e6), (np.float16, 70_000), (np.float32, 1e300)),
+    ):
+        x = Tensor(np.array([1, 2], dtype), device=device)
+        for fill in (lambda x, n: tg.masked_fill(x, mask, n), lambda x, n: tg.where(mask, x, n)):
+            with pytest.raises(ValueError, match="does not fit into"):
+                fill(x, number)
+    x = Tensor(np.array([1, 2], np.float16), device=device)
+    assert tg.masked_fill(x, mask, -INF).tolist() == [-INF, 2]
+    assert tg.where(mask, Tensor([1, 2], dtype="uint8", device=device), 255).tolist() == [1, 255]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("order", [1, 2, 3, INF, -INF])
+def test_norms_of_integers_do_not_wrap(order, device):
+    x = np.array([-128, 100], np.int8)
+    found = tg.norm(Tensor(x, device=device), order)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.item(), np.linalg.norm(x.astype(float), order), rtol=1e-6)
+    assert tg.norm(Tensor([-(2**63)], device=device), order).item() == 2.0**63
+
+
+MASKED = np.ma.array([1, 2], mask=[0, 1])
+TAKES_MASKED = {
+    "repeat": lambda: tg.repeat(tg.ones(2), MASKED),
+    "clip": lambda: tg.clip(tg.ones(2), MASKED, None),
+    "one_hot": lambda: tg.one_hot(MASKED, 3),
+    "lengths": lambda: tg.nn.RNN(1, 1)(tg.ones(2, 3, 1), lengths=MASKED),
+    "a list": lambda: Tensor([MASKED]),
+    "data": lambda: setattr(tg.ones(2), "data", MASKED),
+    "Dataset": lambda: tg.data.Dataset(MASKED),
+    "save": lambda: tg.io.save("never written", {"a": MASKED}),
+}
+
+
+@pytest.mark.parametrize("call", TAKES_MASKED.values(), ids=TAKES_MASKED)
+def test_no_option_drops_a_mask(call):
+    with pytest.raises(TypeError, match="is a masked array, whose mask would be lost"):
+        call()

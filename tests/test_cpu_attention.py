@@ -47,15 +47,15 @@ def test_blocks_of_queries_that_see_no_key_are_zeros(poisoned, apart, mask):
     how = mask, True, 0.3, 0.0, 0, 0
 
     def call(kernels):
-        out, lse = kernels.attention(q, k, v, *how)
+        out, sums = kernels.attention(q, k, v, *how)
         needs = True, True, True, mask is not None and mask.dtype != bool
-        return out, lse, *kernels.attention_backward(g, q, k, v, out, lse, *how, needs)
+        return out, sums, *kernels.attention_backward(g, q, k, v, out, sums, *how, needs)
 
     for ours, expected in both(call):
         if expected is not None:
             np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
-    out, lse, dq, *_ = call(attention)
-    for x in (out, lse, dq):
+    out, sums, dq, *_ = call(attention)
+    for x in (out, *sums, dq):
         assert not x[:, :, : t - s].any()
     assert out[:, :, t - s :].all()
 
@@ -79,8 +79,8 @@ def test_the_gradient_of_a_mask_of_more_numbers_than_partial_sums_may_have(monke
     monkeypatch.setattr(attention, "run_attention_backward", observed)
 
     def call(kernels):
-        out, lse = kernels.attention(q, k, v, *how)
-        return kernels.attention_backward(g, q, k, v, out, lse, *how, (True,) * 4)
+        out, sums = kernels.attention(q, k, v, *how)
+        return kernels.attention_backward(g, q, k, v, out, sums, *how, (True,) * 4)
 
     before = threads.num_threads()
     threads.set_num_threads(2)

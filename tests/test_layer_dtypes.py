@@ -199,3 +199,11 @@ def test_batch_norm_takes_real_arrays_only():
             layer(np.ones((3, 2), complex))
         with pytest.raises(TypeError, match=r"\[BatchNorm\] x is a list, expected a Tensor or an"):
             layer([[1.0, 2.0]])
+
+
+def test_batch_norms_estimates_in_float16_overflow_to_infinity_not_to_nan():
+    norm = nn.BatchNorm(1).to(np.float16)
+    x = tg.Tensor(np.float16([[0.0], [60_000.0]]))
+    for _ in range(3):
+        norm(x)
+    assert norm.running_var.tolist() == [np.inf]

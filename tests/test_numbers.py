@@ -200,3 +200,22 @@ def test_gradients_of_spreads_in_float16_keep_their_digits(name, device):
 def test_a_mean_over_a_batch_does_not_overflow_in_float16():
     q, p = np.full((100_000, 1), -1, np.float16), np.ones((100_000, 1), np.float16)
     assert losses.kl_divergence(Tensor(q), p, reduction="batchmean").item() == 1
+
+
+def test_a_loss_of_few_rows_in_float16_does_not_overflow_on_its_way_back():
+    labels = np.full((8, 512), -100)
+    labels[:, 0] = 1
+    z = np.random.default_rng(0).standard_normal((8, 512, 32)).astype(np.float16)
+    found = []
+    for dtype in (np.float16, np.float64):
+        x = Tensor(z.astype(dtype), requires_grad=True)
+        (losses.cross_entropy(x, labels, ignore_index=-100) * 256).backward()
+        found.append(x.grad.numpy())
+    np.testing.assert_allclose(*found, rtol=0.01, atol=0.01)
+
+
+def test_rounding_and_products_in_float16_do_not_overflow_or_vanish_on_the_way():
+    assert tg.round(Tensor(np.float16([125.6])), decimals=3).tolist() == [np.float16(125.6)]
+    x = Tensor(np.float16([3e-4, 3e-4]), requires_grad=True)
+    tg.prod(x).backward()
+    assert x.grad.tolist() == x.tolist()

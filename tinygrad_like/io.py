@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 
 from tinygrad_like import backend, files
-from tinygrad_like.engine import commit
+from tinygrad_like.engine import commit, errors
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.files import DTYPES, FileError
 
@@ -83,7 +83,7 @@ def load(path):
     path = _checked_path("load", path)
     metadata, arrays, bfloat16 = files.read(path)
     if METADATA not in metadata:
-        if any(text.startswith('{"tree"') for text in metadata.values()):
+        if any('"crc32": ' in text or text.startswith('{"tree"') for text in metadata.values()):
             raise _altered(path, f"the name of its metadata is not {METADATA!r}")
         arrays, layout = files.widened(arrays, bfloat16), metadata.get("format", "unknown")
         return State(arrays, layout) if layout in LAYOUTS else arrays
@@ -307,6 +307,7 @@ def _as_array(value, name):
     """A leaf as the C-contiguous NumPy array, in native byte order, that safetensors expects."""
     if name == "__metadata__":
         raise ValueError("[save] '__metadata__' cannot name an array: safetensors reserves it")
+    errors.refuse_masked("save", repr(name), value)
     if hasattr(value, "numpy"):
         value = value.numpy()
     elif not hasattr(value, "__array__"):

@@ -14,8 +14,10 @@ through, so that it shows in the loss.
 import math
 from functools import partial
 
+import numpy as np
+
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING
+from tinygrad_like.backend import FLOATING, is_half
 from tinygrad_like.engine import Tensor, astype, check_integer, check_number
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.activation import softplus
@@ -171,7 +173,7 @@ def kl_divergence(log_q, p, *, reduction="mean"):
     if reduction == "batchmean":
         if p.ndim == 0 or p.shape[0] == 0:
             raise ValueError(f"[{name}] there is no batch to average over (log_q: {log_q.shape})")
-        return mean(losses) * (losses.size / p.shape[0]) if losses.size else sum(losses)
+        return _sum_over(losses, p.shape[0])
     return _reduced(name, losses, reduction, "'mean', 'batchmean', 'sum' or 'none'")
 
 
@@ -215,8 +217,14 @@ def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
                 f"[{name}] all {labels.size} labels are ignore_index={ignore_index}: there is no "
                 "mean over no rows; skip the batch, or use reduction='sum'"
             )
-        return mean(losses) * (labels.size / count)
+        return _sum_over(losses, count)
     return _reduced(name, losses, reduction)
+
+
+def _sum_over(losses, count):
+    """The sum of losses divided by a number other than theirs; of half types in float32."""
+    wide = astype(losses, dtype=np.float32) if is_half(losses.dtype) else losses
+    return _in_dtype(sum(wide) / count, losses.dtype)
 
 
 # Checks

@@ -22,7 +22,7 @@ MOST_PARTS = 1 << 24  # numbers: partial sums of the gradient of a mask
 
 
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
-    """(out, lse)."""
+    """(out, sums): see kernels/reference/attention.py."""
     if not _are_ours(mask, q, k, v):
         given = q, k, v, mask, causal, scale, p, seed, offset
         if all_half(q, k, v, mask):
@@ -31,16 +31,16 @@ def attention(q, k, v, mask, causal, scale, p, seed, offset):
     shape = *q.shape[:3], *k.shape[1:3]
     (q, *kv), apart = _laid_out(q, k, v)
     out = _empty((*shape[:3], v.shape[3]), apart[0], q.dtype)
-    lse = memory.empty(shape[:3], q.dtype)
+    sums = memory.empty((2, *shape[:3]), q.dtype)
     how = *_masks(mask, q.dtype), bool(causal), float(scale), _drop(p, seed, offset)
-    run_attention(pool(), shape, apart, q, *kv, out, lse, *how)
-    return _heads_first(out, apart[0]), lse
+    run_attention(pool(), shape, apart, q, *kv, out, sums, *how)
+    return _heads_first(out, apart[0]), sums
 
 
-def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs):
+def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so."""
-    if not _are_ours(mask, g, q, k, v, out, lse):
-        given = g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs
+    if not _are_ours(mask, g, q, k, v, out, sums):
+        given = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs
         if all_half(g, q, k, v, out, mask):
             return by_single(attention_backward, *given)
         return reference.attention_backward(*given)
@@ -57,7 +57,7 @@ def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offse
     )
     dmasks = np.zeros((parts, *added.shape), sum_dtype(shape, added, q.dtype))
     how = seen, added, bool(causal), float(scale), _drop(p, seed, offset), needs
-    run_attention_backward(pool(), shape, apart, g, q, k, v, out, lse, *grads, dmasks, *how)
+    run_attention_backward(pool(), shape, apart, g, q, k, v, out, sums, *grads, dmasks, *how)
     grads = (_heads_first(x, a) for x, a in zip(grads, apart[1:4], strict=True))
     dmask = (dmasks[0] if whole else dmasks.sum(0)).astype(q.dtype, copy=False)
     return tuple(x if need else None for x, need in zip((*grads, dmask), needs, strict=True))

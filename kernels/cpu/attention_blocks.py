@@ -136,7 +136,7 @@ def _draw_kept(kept, block, step, seed, least, scale):
 
 
 @jit
-def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, scale, drop):
+def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, scale, drop):
     n, heads, t, key_heads, s = shape
     seed, offset, least, factor = drop
     d, dv = q.shape[3], v.shape[3]
@@ -186,7 +186,8 @@ def _attend(task, tasks, shape, apart, q, k, v, out, lse, seen, added, causal, s
                 mixed,
                 min(key, 1),
             )
-        finish(mixed, lse[batch, h, row : row + rows], total, peak)
+        at = slice(row, row + rows)
+        finish(mixed, total, peak, sums[0, batch, h, at], sums[1, batch, h, at])
 
 
 @jit
@@ -205,11 +206,11 @@ def _multiply(x, y):
 
 
 @jit
-def run_attention(pool, shape, apart, q, k, v, out, lse, seen, added, causal, scale, drop):
+def run_attention(pool, shape, apart, q, k, v, out, sums, seen, added, causal, scale, drop):
     n, heads, t, _, s = shape
     work = n * heads * t * s * (q.shape[3] + v.shape[3])
     tasks = min(tasks_for(pool, work, WORTH_A_THREAD), n * heads * _parts(t, ROWS)[0])
-    args = shape, apart, q, k, v, out, lse, seen, added, causal, scale, drop
+    args = shape, apart, q, k, v, out, sums, seen, added, causal, scale, drop
     run(pool, _attend, args, max(tasks, 1))
 
 
@@ -242,7 +243,7 @@ def _add_to_mask(dmask, slopes, row, key):
 
 @jit
 def _attend_backward(
-    task, tasks, shape, apart, g, q, k, v, out, lse, dq, dk, dv, dmasks, seen, added, causal,
+    task, tasks, shape, apart, g, q, k, v, out, sums, dq, dk, dv, dmasks, seen, added, causal,
     scale, drop, needs,
 ):  # fmt: skip
     n, heads, t, key_heads, s = shape
@@ -286,7 +287,8 @@ def _attend_backward(
                 k_rows = _head(k, apart[2], batch, key_head, key, keys)
                 gemm(False, False, k_rows, query, weights, 0)
                 _hide(weights, seen, added, causal, batch, h, row, key, s - t)
-                weigh(weights, lse[batch, h, row : row + rows])
+                at = slice(row, row + rows)
+                weigh(weights, sums[0, batch, h, at], sums[1, batch, h, at])
                 if least:
                     words = (s + 3) // 4
                     _draw_kept(
@@ -349,7 +351,7 @@ def run_attention_backward(
     k,
     v,
     out,
-    lse,
+    sums,
     dq,
     dk,
     dv,
@@ -374,7 +376,7 @@ def run_attention_backward(
         k,
         v,
         out,
-        lse,
+        sums,
         dq,
         dk,
         dv,

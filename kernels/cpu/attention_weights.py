@@ -4,7 +4,7 @@ import math
 
 from .compile import jit
 from .each import by_array
-from .simd import body, inside, lanes, load_some, store_some
+from .simd import body, lanes, load_some, store_some
 from .vector_math import exp, exp_of_difference
 
 
@@ -15,14 +15,6 @@ def raise_peak(peak, scores):
         row = scores[j]
         for i in range(row.size):
             peak[i] = row[i] if row[i] > peak[i] else peak[i]
-
-
-@inside
-def _exponentiate_some(scores, at, shift, i, count):
-    """exp(scores - shift) of `count` neighbours, in place and returned."""
-    e = exp_of_difference(load_some(scores, at, 0, count) - load_some(shift, i, 0, count))
-    store_some(scores, at, e, 0, count)
-    return e
 
 
 @body
@@ -40,7 +32,9 @@ def _exponentiate_vectors(scores, peak, total):
     for j in range(keys):
         for i in range(0, rows, size):
             count = min(size, rows - i)
-            e = _exponentiate_some(scores, j * rows + i, peak, i, count)
+            at = j * rows + i
+            e = exp_of_difference(load_some(scores, at, 0, count) - load_some(peak, i, 0, count))
+            store_some(scores, at, e, 0, count)
             store_some(total, i, load_some(total, i, 0, count) + e, 0, count)
 
 
@@ -59,33 +53,40 @@ def rescale(mixed, total, before, peak):
 
 
 @jit
-def finish(mixed, lse, total, peak):
-    """Divide by the totals; a query that looks nowhere has zeros, and an lse of 0."""
-    zero, one = lse.dtype.type(0), lse.dtype.type(1)
+def finish(mixed, total, peak, peaks, logs):
+    """Divide by the totals; peaks and logs are what `weigh` takes.
+
+    A query that looks nowhere has zeros everywhere.
+    """
     for i in range(total.size):
-        lse[i] = peak[i] + math.log(total[i]) if total[i] != zero else zero
-        factor = mixed.dtype.type(one / total[i]) if total[i] != zero else zero
+        looks = total[i] != 0
+        peaks[i], logs[i] = peak[i] if looks else 0, math.log(total[i]) if looks else 0
+        factor = mixed.dtype.type(1 / total[i] if looks else 0)
         for c in range(mixed.shape[1]):
             mixed[i, c] *= factor
 
 
 @body
-def _weigh_numbers(scores, lse):
+def _weigh_numbers(scores, peaks, logs):
     for j in range(scores.shape[0]):
         row = scores[j]
         for i in range(row.size):
-            row[i] = exp(row[i] - lse[i])
+            row[i] = exp(row[i] - peaks[i] - logs[i])
 
 
 @body
-def _weigh_vectors(scores, lse):
+def _weigh_vectors(scores, peaks, logs):
     size, (keys, rows) = lanes(scores), scores.shape
     for j in range(keys):
         for i in range(0, rows, size):
-            _exponentiate_some(scores, j * rows + i, lse, i, min(size, rows - i))
+            at, count = j * rows + i, min(size, rows - i)
+            below = load_some(scores, at, 0, count) - load_some(peaks, i, 0, count)
+            e = exp_of_difference(below - load_some(logs, i, 0, count))
+            store_some(scores, at, e, 0, count)
 
 
-# exp(scores - lse) in place
+# exp(scores - peaks - logs) in place: the weights again, from the highest score of each query and
+# the logarithm of its total. Their sum would be rounded, and beside a high peak the logarithm lost.
 weigh = by_array(_weigh_numbers, _weigh_vectors)
 
 

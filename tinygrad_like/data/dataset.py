@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tinygrad_like.engine import errors
+
 
 class Dataset:
     """Arrays of one length N, read together: `dataset[index]` is a tuple of `array[index]`.
@@ -21,6 +23,8 @@ class Dataset:
     def __init__(self, *arrays, name="", classes=None):
         if not arrays:
             raise ValueError("[Dataset] got no arrays, expected at least one")
+        for i, array in enumerate(arrays):
+            errors.refuse_masked("Dataset", f"array {i}", array)
         self.arrays = tuple(np.asarray(array) for array in arrays)
         self.name = name
         self.classes = None if classes is None else tuple(classes)

@@ -142,8 +142,20 @@ def refuse_mixed_devices(record, arrays):
     raise backend.DeviceError(f"[{record.name}] {where}; bring them together with .to(device)")
 
 
+def refuse_masked(owner, name, value):
+    """Raise TypeError for a masked array, whose mask would be lost."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"[{owner}] {name} is a masked array, whose mask would be lost; fill it first"
+        )
+
+
 def refuse_tensors_within(data, tensor_type):
-    """Raise TypeError for a (nested) list that contains Tensors: their history would be lost."""
+    """Raise TypeError for a (nested) list that contains Tensors or masked arrays.
+
+    Their history, and the mask, would be lost.
+    """
+    refuse_masked("Tensor", "data", data)
     if isinstance(data, (list, tuple)):
         for x in data:
             if isinstance(x, tensor_type):

@@ -111,6 +111,7 @@ class Tensor:
     def data(self, values):
         if not self.is_leaf:
             raise GraphError("[data] this tensor was computed by a recorded op; detach() it first")
+        errors.refuse_masked("data", "the array", values)
         array = values._array if type(values) is Tensor else values
         if backend.of(array) is None and not isinstance(array, np.generic):
             raise TypeError(
@@ -398,8 +399,6 @@ def backend_of(x):
 def new_array(data, dtype=None, device=None):
     """A new C-contiguous raw array with the values of `data`, see Tensor."""
     to = None if device is None else backend.get(device)
-    if isinstance(data, np.ma.MaskedArray):
-        raise TypeError("[Tensor] data is a masked array, whose mask would be lost; fill it first")
     if isinstance(data, Tensor):
         data = data._array
     home, numbers = backend.of(data), False

@@ -1,7 +1,9 @@
 """Normalisation, and dropout: layers that keep the scale of signals, and noise, in check."""
 
+import numpy as np
+
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor, mode, no_grad
+from tinygrad_like.engine import Tensor, astype, mode, no_grad
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
@@ -54,7 +56,12 @@ class BatchNorm(Module):
         """Move the running estimates towards those of a batch with `count` values a channel."""
         var = var * (count / (count - 1))
         pairs = (self.running_mean, mean), (self.running_var, var)
-        overwrite([(own, (own + self.momentum * (new - own)).data) for own, new in pairs])
+        rest = 1 - self.momentum
+        with np.errstate(over="ignore"):  # what float16 cannot hold is infinite
+            moved = [
+                astype(own * rest + new * self.momentum, dtype=own.dtype) for own, new in pairs
+            ]
+        overwrite((own, new.data) for (own, _), new in zip(pairs, moved, strict=True))
 
 
 class LayerNorm(Module):

@@ -12,6 +12,8 @@ from tinygrad_like.backend import (
     holds,
     in_one_dtype,
     is_half,
+    narrow,
+    wide,
 )
 from tinygrad_like.engine import (
     Tensor,
@@ -19,11 +21,13 @@ from tinygrad_like.engine import (
     backend_of,
     check_integer,
     composed,
+    errors,
     in_single,
     op,
     with_numbers,
     wrap,
 )
+from tinygrad_like.engine.casts import check_numbers
 from tinygrad_like.ops.compare import (
     equal,
     greater,
@@ -153,7 +157,7 @@ def ceil(be, x):
 def round(be, x, *, decimals=0):
     """The nearest number of `decimals` decimals; halves go to the even one."""
     decimals = check_integer("round", "decimals", decimals)
-    return be.xp.round(x, decimals)
+    return narrow(be.xp.round(wide(x), decimals), x.dtype)  # x 10^decimals may overflow in float16
 
 
 # Exponentials, roots and trigonometry
@@ -321,6 +325,7 @@ def _limit(x, name, limit, none):
         return None
     if type(limit) is float and -math.inf < limit < math.inf and x.dtype.itemsize != 2:
         return limit
+    errors.refuse_masked("clip", name, limit)
     if hasattr(limit, "ndim") and limit.ndim:
         return limit
     limit = limit.item() if hasattr(limit, "item") else limit
@@ -341,8 +346,25 @@ def _inside(x, min, max):
     return logical_and(greater_equal(x, min), less_equal(x, max))
 
 
+def _check_number(number, beside):
+    """Raise ValueError for a Python number that the dtype of the array beside it cannot hold."""
+    kind = type(number)
+    if (kind is not int and kind is not float) or 0 <= number < 128:
+        return
+    kinds = "fiu" if kind is int else "f"  # a fraction beside integers makes the result floating
+    if hasattr(beside, "dtype") and beside.dtype.kind in kinds:
+        check_numbers("where", np.array(number), beside.dtype)
+
+
+def _where_with_numbers(apply, args, arrays, attributes):
+    _, a, b = arrays
+    _check_number(a, b)
+    _check_number(b, a)
+    return with_numbers(apply, args, arrays, attributes)
+
+
 @op(
-    numbers=with_numbers,
+    numbers=_where_with_numbers,
     a=lambda g, condition: where(condition, g, 0),
     b=lambda g, condition: where(condition, 0, g),
 )
@@ -351,7 +373,11 @@ def where(be, condition, a, b):
 
     The gradient of the side not taken is 0, but 0 times an infinite derivative is NaN: guard
     the argument as well, `where(x > 0, sqrt(where(x > 0, x, 1)), 0)`.
+
+    Raises ValueError for a number that the dtype of the array beside it cannot hold.
     """
+    _check_number(a, b)
+    _check_number(b, a)
     return be.xp.where(condition, *in_one_dtype(a, b))
 
 

@@ -5,7 +5,16 @@ Sorting is stable: among equal elements the gradient goes to the one that stood 
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, backend_of, check_flag, check_integer, composed, mode, op
+from tinygrad_like.engine import (
+    Tensor,
+    backend_of,
+    check_flag,
+    check_integer,
+    composed,
+    errors,
+    mode,
+    op,
+)
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.places import add_at, host_array, may_repeat, raw_index
@@ -173,6 +182,7 @@ def one_hot(labels, num_classes, *, dtype=np.float32):
     Raises TypeError for labels that are no integers, IndexError for labels out of range.
     """
     num_classes = check_integer("one_hot", "num_classes", num_classes, least=1)
+    errors.refuse_masked("one_hot", "labels", labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"[one_hot] labels have dtype {labels.dtype}, expected integers")
     check_labels("one_hot", "labels", labels, num_classes)

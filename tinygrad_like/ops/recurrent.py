@@ -13,7 +13,16 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import Tensor, backend_of, check_choice, check_flag, composed, in_half, op
+from tinygrad_like.engine import (
+    Tensor,
+    backend_of,
+    check_choice,
+    check_flag,
+    composed,
+    errors,
+    in_half,
+    op,
+)
 from tinygrad_like.ops.activation import relu, sigmoid
 from tinygrad_like.ops.create import zeros
 from tinygrad_like.ops.elementwise import tanh, where
@@ -243,6 +252,7 @@ def _cut_to_length(name, x, lengths):
     """(x with zeros beyond `lengths`, lengths as an array of its own beside x)."""
     if lengths is None:
         return x, None
+    errors.refuse_masked(name, "lengths", lengths)
     raw = lengths.data if isinstance(lengths, Tensor) else lengths
     be = backend.of(raw)
     raw = np.asarray(raw) if be is None else be.to_host(raw)

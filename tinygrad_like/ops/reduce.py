@@ -237,6 +237,9 @@ def min(be, x, *, axis=None, keepdims=False):
 def _prod_rule(g, be, x, out, axis):
     """The product of the other elements: out / x, unless an element is zero."""
     shape = x.shape
+    if is_half(x.dtype):  # in which the product may be rounded to few digits, or to 0
+        x = _single(x)
+        out = prod(x, axis=axis)
     if not (x == 0).any():
         return spread_over(g * out, shape, axis) / x
     axes = normal_axes("prod", axis, len(shape))
@@ -288,8 +291,7 @@ def _norm_rule(g, x, out, axis):
 def _norm(be, x, *, axis=None, keepdims=False):
     axes, kept, _, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
-    dtype = np.dtype(np.float32) if x.dtype.kind in "biu" else x.dtype
-    x = x.astype(np.float64) if x.dtype.kind in "biu" else wide(x)
+    dtype, x = x.dtype, wide(x)
     squares = be.k.sum_squares(x, axes).reshape(kept)  # in float64, which holds float32's
     if x.dtype == np.float64 and not ((squares > 1e-290) & (squares < np.inf)).all():
         peak = be.xp.abs(x).max(axis=axes, keepdims=True, initial=0)
@@ -311,7 +313,7 @@ def _norm_of_order_rule(g, x, out, axis, p):
 def _norm_of_order(be, x, *, p, axis=None, keepdims=False):
     axes, kept, _, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
-    dtype = np.dtype(np.float32) if x.dtype.kind in "biu" else x.dtype
+    dtype = x.dtype
     size = be.xp.abs(wide(x)).astype(np.float64)
     peak = size.max(axis=axes, keepdims=True, initial=0)
     peak = be.xp.where((peak > 0) & (peak < np.inf), peak, 1)
@@ -330,11 +332,14 @@ def norm(x, ord=2, axis=None, keepdims=False):
     Args:
         ord: a positive number; inf for the largest |x|, -inf for the smallest.
 
-    Raises ValueError for another order.
+    The norm of integers is float32. Raises ValueError for another order.
     """
     keepdims = check_flag("norm", "keepdims", keepdims)
     if isinstance(ord, (bool, np.bool_)) or not isinstance(ord, (int, float, np.number)):
         raise ValueError(f"[norm] ord is {ord!r}, expected a positive number, inf or -inf")
+    if x.dtype.kind in "biu":  # whose |x| may be beyond their dtype
+        floating = astype(x, dtype=np.float64)
+        return astype(norm(floating, ord, axis, keepdims), dtype=np.float32)
     if ord == 2:
         return _norm(x, axis=axis, keepdims=keepdims)
     if ord == 1:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinygrad_like.backend import is_half
-from tinygrad_like.engine import Tensor, astype, composed, op
+from tinygrad_like.engine import Tensor, astype, composed, errors, op
 from tinygrad_like.ops.index import take
 from tinygrad_like.ops.reduce import sum as sum_over
 from tinygrad_like.ops.shape import integers, normal_axis, reshape, unbind
@@ -43,6 +43,7 @@ def repeat(x, repeats, axis=None):
         x, axis = reshape(x, -1), 0
     axis = normal_axis("repeat", axis, x.ndim)
     n = x.shape[axis]
+    errors.refuse_masked("repeat", "repeats", repeats)
     counts = np.asarray(repeats.numpy() if isinstance(repeats, Tensor) else repeats)
     if counts.shape == (0,) and isinstance(repeats, (list, tuple)):
         counts = counts.astype(int)  # [] is no list of floats
