@@ -49,7 +49,8 @@ def _matmul_b(g, a, b_shape):
 def matmul(be, a, b):
     """The matrix product of `a` (..., n, k) and `b` (..., k, m): (..., n, m).
 
-    A 1-d `a` is a row, a 1-d `b` a column, and that axis is left out of the result.
+    A 1-d `a` is a row, a 1-d `b` a column, and that axis is left out of the result. Products of
+    integers have their dtype, and wrap around in it, as in NumPy: cast int8 to int64 first.
     """
     if not (type(a) is type(b) and a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]):
         _check_product(a, b)  # all but the usual
@@ -226,6 +227,8 @@ def _product(be, pair, needed):
 @composed
 def einsum(subscripts, *operands):
     """Einstein's sum, as `np.einsum("ij,jk->ik", a, b)`: ellipsis and repeated indices too.
+
+    As in NumPy integers keep their dtype (where `sum` goes over to int64): cast int8 first.
 
     Raises ValueError for subscripts that do not fit the operands.
     """
