@@ -39,9 +39,9 @@ def _attention(
         q, key, value, g = (
             misaligned(x) if name in shifted else x for name, x in zip("qkvg", numbers, strict=True)
         )
-        out, lse = k.attention(q, key, value, mask, *options)
+        out, sums = k.attention(q, key, value, mask, *options)
         wanted = tuple(map(bool, needs))
-        return out, lse, *k.attention_backward(g, q, key, value, out, lse, mask, *options, wanted)
+        return out, sums, *k.attention_backward(g, q, key, value, out, sums, mask, *options, wanted)
 
     if tensor:
         dtypes = ("float16", "bfloat16")

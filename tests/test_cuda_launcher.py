@@ -397,9 +397,9 @@ def test_a_gpu_with_too_little_shared_memory_goes_another_way(capability, falls_
     launcher.log_once.cache_clear()
     q, k, v = np.random.default_rng(0).standard_normal((3, 1, 1, 40, 128)).astype(np.float32)
     given, needs = (None, False, 0.1, 0.0, 0, 0), (True, True, True, False)
-    out, lse = reference.attention(q, k, v, *given)
-    expected = reference.attention_backward(v, q, k, v, out, lse, *given, needs)
-    arrays = map(xp.asarray, (v, q, k, v, out, lse))
+    out, sums = reference.attention(q, k, v, *given)
+    expected = reference.attention_backward(v, q, k, v, out, sums, *given, needs)
+    arrays = map(xp.asarray, (v, q, k, v, out, sums))
     with emulator.run(capability=capability):
         found = cuda.attention_backward(*arrays, *given, needs)
     for a, b in zip(found[:3], expected[:3], strict=True):

@@ -95,9 +95,9 @@ def attend(kernels, q, k, v, mask=None):
 def test_a_query_of_thousands_of_keys():
     rng = np.random.default_rng(0)
     q, k, v = (rng.random((1, 1, n, 8), np.float32) for n in (3, 60_000, 60_000))
-    out, lse = attend(cpu, q, k, v)
-    true_out, true_lse = attend(reference, *(x.astype(np.float64) for x in (q, k, v)))
-    check(lse, true_lse, 1)
+    out, sums = attend(cpu, q, k, v)
+    true_out, true_sums = attend(reference, *(x.astype(np.float64) for x in (q, k, v)))
+    check(sums, true_sums, 1)
     check(out, true_out, 12)
 
 
@@ -110,9 +110,9 @@ def test_the_gradient_of_a_mask_for_all_of_a_batch(kernels, shape):
     q, k, v = full(batch, heads, t, 1), full(batch, heads, 2, 1), full(batch, heads, 2, 1, value=0)
     v[:, :, 0] = 1
     mask = full(*shape, value=0)
-    out, lse = attend(kernels, q, k, v, mask)
+    out, sums = attend(kernels, q, k, v, mask)
     how = mask, False, 1.0, 0.0, 0, 0, (False, False, False, True)
-    dmask = kernels.attention_backward(g, q, k, v, out, lse, *how)[3]
+    dmask = kernels.attention_backward(g, q, k, v, out, sums, *how)[3]
     axes = (0, 1) if shape[2] == t else (0, 1, 2)
     slopes = g.sum(axes, np.float64).reshape(shape[2], 1) * [0.25, -0.25]
     check(dmask[0, 0], slopes, 4)

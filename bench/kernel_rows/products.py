@@ -97,9 +97,9 @@ def attention_rows(shape):
     product = 2 * n * heads * (t * (t + 1) // 2) * d
 
     def backward(k, q, key, v, g):
-        out, lse = k.attention(q, key, v, *options)
+        out, sums = k.attention(q, key, v, *options)
         return partial(
-            k.attention_backward, g, q, key, v, out, lse, *options, (True, True, True, False)
+            k.attention_backward, g, q, key, v, out, sums, *options, (True, True, True, False)
         )
 
     def torch_forward(torch, q, k, v, g):

@@ -1,11 +1,12 @@
 // Attention by blocks: out = softmax(q k^T scale + mask) v for each head, forward and backward.
 //
-// q, out, g, dq: (N, Hq, T, d or dv); k, v, dk, dv: (N, Hk, S, d or dv); lse, along: (N, Hq, T) of
-// acc_t. All outputs are overwritten. No matrix of scores is ever in global memory: a block holds a
-// tile of queries and walks over tiles of keys (for dk and dv the other way round), and keeps for
-// each query the running maximum and sum of its exponentials (Dao 2023, "FlashAttention-2"). The
-// backward pass computes the weights again from lse. Each gradient is summed by one block in a fixed
-// order: no atomics.
+// q, out, g, dq: (N, Hq, T, d or dv); k, v, dk, dv: (N, Hk, S, d or dv); peaks, logs, along:
+// (N, Hq, T) of acc_t. All outputs are overwritten. No matrix of scores is ever in global memory: a
+// block holds a tile of queries and walks over tiles of keys (for dk and dv the other way round), and
+// keeps for each query the running maximum and sum of its exponentials (Dao 2023,
+// "FlashAttention-2"). The backward pass computes the weights again from that peak and the sum's
+// logarithm, kept apart: their sum in one number would lose the logarithm where the peak is large.
+// Each gradient is summed by one block in a fixed order: no atomics.
 //
 // 8 neighbouring threads share a row of a tile; each owns some of its columns. Tiles lie in dynamic
 // shared memory, rows PITCH apart, so that neighbouring rows begin in different banks.
@@ -105,10 +106,11 @@ template <class Op> __device__ __forceinline__ acc_t over_row(acc_t value) {
 
 // grid.x: tiles of queries of all heads.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
-    attention(scalar_t* out, acc_t* lse, const scalar_t* q, const scalar_t* k, const scalar_t* v,
-              OPTIONAL const bool* seen, OPTIONAL const scalar_t* added, long long step_n,
-              long long step_h, long long step_t, long long step_s, Sizes s, acc_t scale, float p,
-              acc_t kept_scale, unsigned long long seed, unsigned long long offset) {
+    attention(scalar_t* out, acc_t* peaks, acc_t* logs, const scalar_t* q, const scalar_t* k,
+              const scalar_t* v, OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
+              long long step_n, long long step_h, long long step_t, long long step_s, Sizes s,
+              acc_t scale, float p, acc_t kept_scale, unsigned long long seed,
+              unsigned long long offset) {
     DYNAMIC_SHARED(acc_t, shared);
     acc_t *queries = shared, *keys = queries + TILE * PITCH, *values = keys + TILE * PITCH;
     acc_t* weights = values + TILE * PITCH;
@@ -169,8 +171,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
         const acc_t factor = blind ? acc_t(0) : 1 / total[r];
 #pragma unroll
         for (int part = 0; part < PARTS; ++part) mixed[r][part] *= factor;
-        if (threadIdx.x % SHARERS == 0 && i < s.queries)
-            lse[head.query_plane * s.queries + i] = blind ? acc_t(0) : peak[r] + acc_t(log(total[r]));
+        if (threadIdx.x % SHARERS == 0 && i < s.queries) {
+            const long long row = head.query_plane * s.queries + i;
+            peaks[row] = blind ? acc_t(0) : peak[r];
+            logs[row] = blind ? acc_t(0) : acc_t(log(total[r]));
+        }
     }
     store(out + head.query_plane * s.queries * s.value_width, mixed, first, s.queries, s.value_width,
           acc_t(1));
@@ -193,24 +198,29 @@ extern "C" __global__ void attention_along(acc_t* along, const scalar_t* g, cons
 template <class F>
 __device__ __forceinline__ void tile_backward(const acc_t* queries, const acc_t* keys,
                                               const acc_t* gradients, const acc_t* values,
-                                              const acc_t* lse, const acc_t* along, const Head& head,
-                                              int first, int start, const Sizes& s,
-                                              const Mask& mask, const Dropout& dropout, acc_t scale,
-                                              F f) {
+                                              const acc_t* peaks, const acc_t* logs,
+                                              const acc_t* along, const Head& head, int first,
+                                              int start, const Sizes& s, const Mask& mask,
+                                              const Dropout& dropout, acc_t scale, F f) {
     Scores scores, by_weight;
     multiply(scores, queries, keys, s.width);
     multiply(by_weight, gradients, values, s.value_width);
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) {
         const int i = first + own_row() + r, j = start + own_column();
-        const long long row = head.query_plane * s.queries + min(i, s.queries - 1);
+        // In 32 bits, for fewer registers: 2^32 queries would have 48 GB of peaks, logs and along.
+        const unsigned row = unsigned(head.query_plane) * s.queries + min(i, s.queries - 1);
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c) {
+            const acc_t score = head.score(scores[r][c] * scale, i, j + c, s, mask);
+            scores[r][c] = score - peaks[row] - logs[row];
+        }
         Factors factors;
         if (dropout.p > 0) head.kept(factors, i, j, s, dropout);
 #pragma unroll
         for (int c = 0; c < COLUMNS; ++c) {
             const acc_t factor = dropout.p > 0 ? factors[c] : acc_t(1);
-            const acc_t score = head.score(scores[r][c] * scale, i, j + c, s, mask);
-            const acc_t weight = exp(score - lse[row]);
+            const acc_t weight = exp(scores[r][c]);
             f(r, c, weight * factor, weight * (by_weight[r][c] * factor - along[row]));
         }
     }
@@ -219,11 +229,11 @@ __device__ __forceinline__ void tile_backward(const acc_t* queries, const acc_t*
 // dq, one block a tile of queries. grid.x: tiles of queries of all heads.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     attention_query_grad(scalar_t* dq, const scalar_t* g, const scalar_t* q, const scalar_t* k,
-                         const scalar_t* v, const acc_t* lse, const acc_t* along,
-                         OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
-                         long long step_n, long long step_h, long long step_t, long long step_s,
-                         Sizes s, acc_t scale, float p, acc_t kept_scale, unsigned long long seed,
-                         unsigned long long offset) {
+                         const scalar_t* v, const acc_t* peaks, const acc_t* logs,
+                         const acc_t* along, OPTIONAL const bool* seen,
+                         OPTIONAL const scalar_t* added, long long step_n, long long step_h,
+                         long long step_t, long long step_s, Sizes s, acc_t scale, float p,
+                         acc_t kept_scale, unsigned long long seed, unsigned long long offset) {
     DYNAMIC_SHARED(acc_t, shared);
     acc_t *queries = shared, *gradients = queries + TILE * PITCH;
     acc_t *keys = gradients + TILE * PITCH, *values = keys + TILE * PITCH;
@@ -243,8 +253,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
         load(keys, k + head.key_plane * s.keys * s.width, start, s.keys, s.width);
         load(values, v + head.key_plane * s.keys * s.value_width, start, s.keys, s.value_width);
         __syncthreads();
-        tile_backward(queries, keys, gradients, values, lse, along, head, first, start, s, mask,
-                      dropout, scale, [&](int r, int c, acc_t, acc_t gradient) {
+        tile_backward(queries, keys, gradients, values, peaks, logs, along, head, first, start, s,
+                      mask, dropout, scale, [&](int r, int c, acc_t, acc_t gradient) {
                           by_score[(own_row() + r) * WEIGHT_PITCH + own_column() + c] = gradient;
                       });
         __syncwarp();
@@ -259,11 +269,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
 // grid.x: tiles of keys of all key heads.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     attention_key_grad(OPTIONAL scalar_t* dk, OPTIONAL scalar_t* dv, const scalar_t* g,
-                       const scalar_t* q, const scalar_t* k, const scalar_t* v, const acc_t* lse,
-                       const acc_t* along, OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
-                       long long step_n, long long step_h, long long step_t, long long step_s,
-                       Sizes s, acc_t scale, float p, acc_t kept_scale, unsigned long long seed,
-                       unsigned long long offset) {
+                       const scalar_t* q, const scalar_t* k, const scalar_t* v, const acc_t* peaks,
+                       const acc_t* logs, const acc_t* along, OPTIONAL const bool* seen,
+                       OPTIONAL const scalar_t* added, long long step_n, long long step_h,
+                       long long step_t, long long step_s, Sizes s, acc_t scale, float p,
+                       acc_t kept_scale, unsigned long long seed, unsigned long long offset) {
     DYNAMIC_SHARED(acc_t, shared);
     acc_t *queries = shared, *gradients = queries + TILE * PITCH;
     acc_t *keys = gradients + TILE * PITCH, *values = keys + TILE * PITCH;
@@ -286,8 +296,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
             load(gradients, g + head.query_plane * s.queries * s.value_width, first, s.queries,
                  s.value_width);
             __syncthreads();
-            tile_backward(queries, keys, gradients, values, lse, along, head, first, start, s, mask,
-                          dropout, scale, [&](int r, int c, acc_t weight, acc_t gradient) {
+            tile_backward(queries, keys, gradients, values, peaks, logs, along, head, first, start, s,
+                          mask, dropout, scale, [&](int r, int c, acc_t weight, acc_t gradient) {
                               const int at = (own_row() + r) * WEIGHT_PITCH + own_column() + c;
                               weights[at] = weight;
                               by_score[at] = gradient;

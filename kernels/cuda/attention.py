@@ -19,38 +19,38 @@ TILES = {"attention": (3, 1), "attention_query_grad": (4, 1), "attention_key_gra
 
 
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
-    """(out, lse): (N, Hq, T, dv) and (N, Hq, T), lse being log(sum(exp(scores))) of each query."""
+    """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), of each query its peak and log(total)."""
     call = _Call(("attention",), q, k, v, mask, causal, scale, p, seed, offset)
     if not call.taken:
         return reference.attention(q, k, v, mask, causal, scale, p, seed, offset)
     q, k, v = map(_contiguous, (q, k, v))
     out = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))
-    lse = np.empty_like(q, shape=q.shape[:3], dtype=call.wide)
-    call.run("attention", call.query_tiles, out, lse, q, k, v)
-    return out, lse
+    sums = np.empty_like(q, shape=(2, *q.shape[:3]), dtype=call.wide)
+    call.run("attention", call.query_tiles, out, *sums, q, k, v)
+    return out, sums
 
 
-def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs):
+def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so; the weights are computed again."""
     names = "attention_query_grad", "attention_key_grad"
     call = _Call(names, q, k, v, mask, causal, scale, p, seed, offset)
     if not call.taken or kernel_dtype("attention_backward", q, g, out) is None:
-        given = g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs
+        given = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs
         return reference.attention_backward(*given)
     dmask = None
     if needs[3]:  # rare, and the sum of all scores' gradients along the mask's short axes
-        given = g, q, k, v, out, lse, mask, causal, scale, p, seed, offset
+        given = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset
         dmask = reference.attention_backward(*given, (False, False, False, True))[3]
     g, q, k, v, out = map(_contiguous, (g, q, k, v, out))
     dq, dk, dv = (
         np.empty_like(x) if need else None for x, need in zip((q, k, v), needs[:3], strict=True)
     )
     if any(needs[:3]):
-        along = np.empty_like(lse)
+        along = np.empty_like(sums[0])
         rows, width = along.size, out.shape[3]
         kernel = SOURCE.kernel("attention_along", call.dtype, **call.variant)
         kernel(-(-rows // 4), THREADS, along, g, out, rows, width)
-        saved = g, q, k, v, lse, along
+        saved = g, q, k, v, *sums, along
         if needs[0]:
             call.run("attention_query_grad", call.query_tiles, dq, *saved)
         if needs[1] or needs[2]:

@@ -3,7 +3,8 @@
 // A block of four warps holds TILE queries (for dk and dv: keys), 16 rows a warp, and walks over the
 // tiles of the others, which asynchronous copies bring one step ahead. Scores stay in registers: what
 // mma.sync leaves of a product is, rounded to half precision, the left operand of the next one. Sums,
-// exponentials and lse are float32. Each gradient is summed by one block in a fixed order.
+// exponentials, and of each query the peak of its scores and the logarithm of its sum, are float32.
+// Each gradient is summed by one block in a fixed order.
 // Source: Dao 2023, "FlashAttention-2".
 //
 // Swizzle: the 16-byte chunks of a tile's row are exchanged by an exclusive or with its number.
@@ -166,10 +167,11 @@ __device__ __forceinline__ void walk(int steps, Load load, Work work) {
 
 // grid.x: tiles of queries of all heads.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
-    attention(scalar_t* out, float* lse, const scalar_t* q, const scalar_t* k, const scalar_t* v,
-              OPTIONAL const bool* seen, OPTIONAL const scalar_t* added, long long step_n,
-              long long step_h, long long step_t, long long step_s, Sizes s, float scale, float p,
-              float kept_scale, unsigned long long seed, unsigned long long offset) {
+    attention(scalar_t* out, float* peaks, float* logs, const scalar_t* q, const scalar_t* k,
+              const scalar_t* v, OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
+              long long step_n, long long step_h, long long step_t, long long step_s, Sizes s,
+              float scale, float p, float kept_scale, unsigned long long seed,
+              unsigned long long offset) {
     DYNAMIC_SHARED(scalar_t, queries);
     const Ring<TILE> ring{queries + TILE * HEAD};
     const Mask mask{seen, added, step_n, step_h, step_t, step_s};
@@ -235,8 +237,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
         const int i = first + own_row(r);
         const bool blind = total[r] == 0;
         factors[r] = blind ? 0.0f : 1 / total[r];
-        if (lane() % 4 == 0 && i < s.queries)
-            lse[head.query_plane * s.queries + i] = blind ? 0.0f : peak[r] + logf(total[r]);
+        if (lane() % 4 == 0 && i < s.queries) {
+            const long long row = head.query_plane * s.queries + i;
+            peaks[row] = blind ? 0.0f : peak[r];
+            logs[row] = blind ? 0.0f : logf(total[r]);
+        }
     }
     store(out + head.query_plane * s.queries * s.value_width, mixed, first, s.queries,
           s.value_width, factors[0], factors[1]);
@@ -246,12 +251,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
 // was mixed, `gradient` that of the score.
 __device__ __forceinline__ void backward(float& weight, float& gradient, const Head& head, int i,
                                          int j, const Sizes& s, const Mask& mask,
-                                         const Dropout& dropout, float scale, const float* lse,
-                                         const float* along) {
+                                         const Dropout& dropout, float scale, const float* peaks,
+                                         const float* logs, const float* along) {
     const long long row = head.query_plane * s.queries + min(i, s.queries - 1);
     float factors[1] = {1};
     if (dropout.p > 0) head.kept(factors, i, j, s, dropout);
-    const float found = __expf(head.score(weight * scale, i, j, s, mask) - lse[row]);
+    const float found = __expf(head.score(weight * scale, i, j, s, mask) - peaks[row] - logs[row]);
     weight = found * factors[0];
     gradient = found * (gradient * factors[0] - along[row]);
 }
@@ -259,11 +264,11 @@ __device__ __forceinline__ void backward(float& weight, float& gradient, const H
 // dq, one block a tile of queries. grid.x: tiles of queries of all heads.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
     attention_query_grad(scalar_t* dq, const scalar_t* g, const scalar_t* q, const scalar_t* k,
-                         const scalar_t* v, const float* lse, const float* along,
-                         OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
-                         long long step_n, long long step_h, long long step_t, long long step_s,
-                         Sizes s, float scale, float p, float kept_scale, unsigned long long seed,
-                         unsigned long long offset) {
+                         const scalar_t* v, const float* peaks, const float* logs,
+                         const float* along, OPTIONAL const bool* seen,
+                         OPTIONAL const scalar_t* added, long long step_n, long long step_h,
+                         long long step_t, long long step_s, Sizes s, float scale, float p,
+                         float kept_scale, unsigned long long seed, unsigned long long offset) {
     DYNAMIC_SHARED(scalar_t, queries);
     scalar_t* gradients = queries + TILE * HEAD;
     const Ring<TILE> ring{gradients + TILE * HEAD};
@@ -292,7 +297,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
             for (int e = 0; e < 4; ++e)
                 backward(weights[part][e], by_score[part][e], head, first + own_row(e / 2),
-                         step * TILE + own_column(part, e % 2), s, mask, dropout, scale, lse, along);
+                         step * TILE + own_column(part, e % 2), s, mask, dropout, scale, peaks,
+                         logs, along);
         accumulate(sums, by_score, ring.first(step));
     });
     store(dq + head.query_plane * s.queries * s.width, sums, first, s.queries, s.width, scale, scale);
@@ -302,11 +308,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
 // here, columns queries. grid.x: tiles of keys of all key heads.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
     attention_key_grad(OPTIONAL scalar_t* dk, OPTIONAL scalar_t* dv, const scalar_t* g,
-                       const scalar_t* q, const scalar_t* k, const scalar_t* v, const float* lse,
-                       const float* along, OPTIONAL const bool* seen, OPTIONAL const scalar_t* added,
-                       long long step_n, long long step_h, long long step_t, long long step_s,
-                       Sizes s, float scale, float p, float kept_scale, unsigned long long seed,
-                       unsigned long long offset) {
+                       const scalar_t* q, const scalar_t* k, const scalar_t* v, const float* peaks,
+                       const float* logs, const float* along, OPTIONAL const bool* seen,
+                       OPTIONAL const scalar_t* added, long long step_n, long long step_h,
+                       long long step_t, long long step_s, Sizes s, float scale, float p,
+                       float kept_scale, unsigned long long seed, unsigned long long offset) {
     DYNAMIC_SHARED(scalar_t, keys);
     scalar_t* values = keys + TILE * HEAD;
     const Ring<WALKED> ring{values + TILE * HEAD};
@@ -343,7 +349,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
             for (int e = 0; e < 4; ++e)
                 backward(weights[part][e], by_score[part][e], head, first + own_column(part, e % 2),
-                         start + own_row(e / 2), s, mask, dropout, scale, lse, along);
+                         start + own_row(e / 2), s, mask, dropout, scale, peaks, logs, along);
         if (dk) accumulate(key_sums, by_score, ring.first(step));
         if (dv) accumulate(value_sums, weights, ring.second(step));
     });

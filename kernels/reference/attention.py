@@ -4,7 +4,12 @@ q is (N, Hq, T, d), k (N, Hk, S, d), v (N, Hk, S, dv), and Hk divides Hq: the qu
 groups of Hq / Hk that share a key head. `mask` is None or has four axes, each of length 1 or in
 full, (N, Hq, T, S): booleans, True where a query may look, or numbers to add to the scores.
 `causal` lets query i look at the keys up to i + S - T: the last query stands at the last key. A
-query that may look nowhere gets zeros, its lse counts as 0, and no gradient comes from it.
+query that may look nowhere gets zeros, its sums are 0, and no gradient comes from it.
+
+The forward keeps `sums`, (2, N, Hq, T): sums[0] the peak of each query's scores, sums[1] the
+logarithm of the sum of exp(score - peak), from which the backward computes the weights again. One
+number, peak + logarithm, would lose the logarithm where the peak is large: a row that a mask lowers
+by the least float32 would get weights of 1 each.
 
 A block is some queries of some batch entries beside all keys that they may look at: its scores are
 at most max(BLOCK, Hq * S) numbers. Two arrays of this size exist at a time, in the backward four
@@ -26,10 +31,10 @@ ROWS = 64  # queries: more would compute, under `causal`, more that is then hidd
 
 
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
-    """(out, lse): (N, Hq, T, dv) and (N, Hq, T), lse being log(sum(exp(scores))) of each query."""
+    """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), of each query its peak and log(total)."""
     dtype = _result_type(q, k, v, mask)
     out = np.zeros_like(v, shape=(*q.shape[:3], v.shape[3]), dtype=wide_dtype(dtype))
-    lse = np.zeros_like(out, shape=q.shape[:3])
+    sums = np.zeros_like(out, shape=(2, *q.shape[:3]), order="C")
     k, v = wide(k), wide(v)
     for block in _blocks(q, k, causal):
         batch, rows, keys = block
@@ -40,15 +45,16 @@ def attention(q, k, v, mask, causal, scale, p, seed, offset):
         np.exp(weights, out=weights)
         total = np.sum(weights, axis=-1, keepdims=True)
         total = np.where(total == 0, 1, total)
-        lse[batch, :, rows] = (peak + np.log(total))[..., 0]
+        sums[0, batch, :, rows] = peak[..., 0]
+        sums[1, batch, :, rows] = np.log(total)[..., 0]
         if p:
-            weights *= _kept((*q.shape[:3], k.shape[2]), p, seed, offset, block, lse)
+            weights *= _kept((*q.shape[:3], k.shape[2]), p, seed, offset, block, sums)
         mixed = _in_groups(weights, k) @ v[batch, :, keys]
         out[batch, :, rows] = mixed.reshape(total.shape[:3] + v.shape[3:]) / total
-    return narrow(out, dtype), lse
+    return narrow(out, dtype), sums
 
 
-def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offset, needs):
+def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so; the weights are computed again."""
     dtype = wide_dtype(g.dtype, out.dtype)
     dq, dk, dv, dmask = (
@@ -62,10 +68,11 @@ def attention_backward(g, q, k, v, out, lse, mask, causal, scale, p, seed, offse
     for block in _blocks(q, k, causal):
         batch, rows, keys = block
         weights = _scores(q, wide_k, mask, causal, scale, block)
-        weights -= lse[batch, :, rows, None]
+        weights -= sums[0, batch, :, rows, None]
+        weights -= sums[1, batch, :, rows, None]
         np.exp(weights, out=weights)
         if p:
-            kept = _kept((*q.shape[:3], k.shape[2]), p, seed, offset, block, lse)
+            kept = _kept((*q.shape[:3], k.shape[2]), p, seed, offset, block, sums)
         grouped_g = _in_groups(wide(g[batch, :, rows]), k)
         if dv is not None:
             dropped = weights * kept if p else weights

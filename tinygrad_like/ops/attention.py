@@ -63,19 +63,19 @@ def _attention(query, key, value, mask, causal, scale, p, seed, offset):
 
 
 def _attention_backward(
-    g, be, query, key, value, out, lse, mask, causal, scale, p, seed, offset, needs
+    g, be, query, key, value, out, sums, mask, causal, scale, p, seed, offset, needs
 ):
     return be.k.attention_backward(
-        g, query, key, value, out, lse, mask, causal, scale, p, seed, offset, needs
+        g, query, key, value, out, sums, mask, causal, scale, p, seed, offset, needs
     )
 
 
-@op(autocast=in_half, composite=_attention, backward=_attention_backward, saves=("lse",))
+@op(autocast=in_half, composite=_attention, backward=_attention_backward, saves=("sums",))
 def _scaled_dot_product_attention(
     be, query, key, value, mask=None, *, causal, scale, p, seed, offset
 ):
-    out, lse = be.k.attention(query, key, value, mask, causal, scale, p, seed, offset)
-    return out, (lse,)
+    out, sums = be.k.attention(query, key, value, mask, causal, scale, p, seed, offset)
+    return out, (sums,)
 
 
 @composed
