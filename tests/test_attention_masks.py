@@ -8,14 +8,16 @@ adds to all scores of a query must not show in them, however many of the scores'
 import ml_dtypes
 import numpy as np
 import pytest
-from tinygrad_like.kernels import cuda, reference
+from tinygrad_like.kernels import cpu, cuda, reference
 
 xp = cuda.emulator.xp
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), BFLOAT16]
 T, S, D = 5, 70, 4  # keys of more than one tile
 
-every_table = pytest.mark.parametrize("kernels", [reference, cuda], ids=["reference", "cuda"])
+every_table = pytest.mark.parametrize(
+    "kernels", [reference, cpu, cuda], ids=["reference", "cpu", "cuda"]
+)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 

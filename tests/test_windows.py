@@ -133,7 +133,8 @@ def test_a_window_may_stand_out_of_a_large_image_of_many_planes():
     for pool in (tg.max_pool2d, tg.avg_pool2d):
         y = pool(x, 2, ceil_mode=True)
         inside = pool(x, 2)
-        np.testing.assert_array_equal(y.numpy()[:, :, :-1, :-1], inside.numpy())
+        # Four numbers are added in float32 by one loop, in float64 by the other.
+        np.testing.assert_allclose(y.numpy()[:, :, :-1, :-1], inside.numpy(), rtol=0, atol=5e-7)
         corner = x.numpy()[:, :, -1:, -1:]
         np.testing.assert_array_equal(y.numpy()[:, :, -1:, -1:], corner)
         (grad,) = tg.vjp(lambda x, pool=pool: pool(x, 2, ceil_mode=True), x)[1](tg.ones_like(y))

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import is_half, narrow, wide
-from tinygrad_like.engine import astype, broadcast_to, check_flag, composed, in_single, op
+from tinygrad_like.engine import Tensor, astype, broadcast_to, check_flag, composed, in_single, op
 from tinygrad_like.ops.compare import equal, logical_or, not_equal
 from tinygrad_like.ops.elementwise import abs, power, sign, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
@@ -168,7 +168,8 @@ def _centred(x, axis):
 
 def _var_rule(g, x, axis, ddof):
     factor = 2 / _degrees("var", x, axis, ddof)[2]
-    return spread_over(_single(g) * factor, x.shape, axis) * _centred(x, axis)
+    g = g if type(g) is Tensor else _single(g)  # what is recorded stays in the dtype of x
+    return spread_over(g * factor, x.shape, axis) * _centred(x, axis)
 
 
 @op(autocast=in_single, x=_var_rule)
@@ -196,8 +197,12 @@ def _direction(be, x, norm):
 
 def _std_rule(g, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
-    direction = _direction(_centred(x, axis), _single(reshape(out, kept)))
-    return spread_over(_divided(_single(g), n), x.shape, axis) * direction
+    centred, root = _centred(x, axis), reshape(out, kept)
+    if type(g) is Tensor:  # what is recorded stays in the dtype of x
+        centred = astype(centred, dtype=x.dtype)
+    else:
+        g, root = _single(g), _single(root)
+    return spread_over(_divided(g, n), x.shape, axis) * _direction(centred, root)
 
 
 @op(autocast=in_single, x=_std_rule)
