@@ -163,6 +163,45 @@ def test_cross_entropy_of_huge_logits_is_finite(dtype, smoothing):
         np.testing.assert_allclose(gradient, np.array([[0, 0, 0], [-0.5, 0.5, 0]]), atol=1e-3)
 
 
+@pytest.mark.parametrize("spread", [1, 50])
+@pytest.mark.parametrize("offset", [0, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["cross_entropy", "smoothed", "probabilities", "logsumexp"])
+def test_an_offset_of_all_logits_costs_no_digits(name, dtype, offset, spread):
+    """Against float64, of the same logits about zero: there all differences are exact."""
+    logits = (offset + spread * NUMBERS).astype(dtype)
+    losses_of = {
+        "cross_entropy": lambda x: losses.cross_entropy(x, LABELS, reduction="none"),
+        "smoothed": lambda x: losses.cross_entropy(
+            x, LABELS, reduction="none", label_smoothing=0.2
+        ),
+        "probabilities": lambda x: losses.cross_entropy(x, P, reduction="none"),
+        "logsumexp": lambda x: tg.logsumexp(x, axis=-1),
+    }[name]
+
+    def value_and_gradient(x):
+        x = tg.Tensor(x, requires_grad=True)
+        value = losses_of(x)
+        tg.sum(value).backward()
+        return value.numpy(), x.grad.numpy()
+
+    value, gradient = value_and_gradient(logits)
+    true_value, true_gradient = value_and_gradient(logits.astype(np.float64) - offset)
+    if name == "logsumexp":
+        true_value = true_value + offset
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(value, true_value, rtol=4 * eps, atol=4 * eps)
+    np.testing.assert_allclose(gradient, true_gradient, rtol=0, atol=4 * eps)
+
+
+def test_the_gradient_of_cross_entropy_sees_differences_beside_a_large_offset():
+    logits = np.array([[1e8, 1e8, 1e8 - 8, 0]], np.float32)
+    value, gradient = run("cross_entropy", logits, np.array([0]))
+    p = 1 / (2 + np.exp(-8.0))
+    np.testing.assert_allclose(value, -np.log(p), rtol=1e-6)
+    np.testing.assert_allclose(gradient, [[p - 1, p, p * np.exp(-8.0), 0]], rtol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_binary_cross_entropy_of_huge_logits_is_finite_and_right(dtype):
     logits = np.array([1e4, -1e4, 1e4, -1e4, 0], dtype)

@@ -105,9 +105,9 @@ def test_a_fully_masked_row_has_no_probability_and_no_nan():
     np.testing.assert_array_equal(k.softmax(x), [[0, 0, 0], [0.5, 0, 0.5]])
     np.testing.assert_array_equal(k.log_softmax(x)[0], [-np.inf] * 3)
     labels = np.array([1, 1])
-    losses, lse = k.cross_entropy(x, labels)
+    losses, sums = k.cross_entropy(x, labels)
     np.testing.assert_array_equal(losses, [np.inf, np.inf])
-    dlogits = k.cross_entropy_backward(np.ones(2, np.float32), x, labels, lse)
+    dlogits = k.cross_entropy_backward(np.ones(2, np.float32), x, labels, sums)
     np.testing.assert_allclose(dlogits, [[0, -1, 0], [0.5, -1, 0.5]], rtol=1e-6)
 
 

@@ -63,8 +63,8 @@ def _cross_entropy(shape):
         ]
 
     def backward(k, logits, labels, g):
-        lse = k.cross_entropy(logits, labels)[1]
-        return partial(k.cross_entropy_backward, g, logits, labels, lse)
+        sums = k.cross_entropy(logits, labels)[1]
+        return partial(k.cross_entropy_backward, g, logits, labels, sums)
 
     def torch_forward(torch, logits, labels, g):
         cross_entropy = torch.nn.functional.cross_entropy

@@ -61,21 +61,21 @@ def log_softmax_backward(g, y):
 
 
 def cross_entropy(logits, labels):
-    """(lse - logits[label], lse) of each row."""
+    """(logsumexp - logits[label], (peak, total)) of each row."""
     if logits.dtype not in REAL:
         return reference.cross_entropy(logits, labels)
     losses = np.empty(len(logits), logits.dtype)
-    lse = np.empty(len(logits), logits.dtype)
-    _cross_entropy(pool(), logits, _words(labels), losses, lse)
-    return losses, lse
+    sums = np.empty((2, len(logits)), logits.dtype)
+    _cross_entropy(pool(), logits, _words(labels), losses, sums)
+    return losses, sums
 
 
-def cross_entropy_backward(g, logits, labels, lse):
+def cross_entropy_backward(g, logits, labels, sums):
     """g (softmax(logits) - one_hot(labels))."""
-    if not g.dtype is logits.dtype is lse.dtype or g.dtype not in REAL:
-        return reference.cross_entropy_backward(g, logits, labels, lse)
+    if not g.dtype is logits.dtype is sums.dtype or g.dtype not in REAL:
+        return reference.cross_entropy_backward(g, logits, labels, sums)
     dlogits = empty(logits.shape, logits.dtype)
-    _cross_entropy_backward(pool(), g, logits, _words(labels), lse, dlogits)
+    _cross_entropy_backward(pool(), g, logits, _words(labels), sums, dlogits)
     return dlogits
 
 
@@ -321,12 +321,12 @@ def _softmax_backward_part(task, tasks, code, g, y, dx):
 
 
 @jit
-def _cross_entropy(pool, logits, labels, losses, lse):
-    run(pool, _cross_entropy_part, (logits, labels, losses, lse), _tasks(pool, logits))
+def _cross_entropy(pool, logits, labels, losses, sums):
+    run(pool, _cross_entropy_part, (logits, labels, losses, sums), _tasks(pool, logits))
 
 
 @jit
-def _cross_entropy_part(task, tasks, logits, labels, losses, lse):
+def _cross_entropy_part(task, tasks, logits, labels, losses, sums):
     lo, hi = share(task, tasks, logits.shape[0])
     if lo == hi:
         return
@@ -335,20 +335,23 @@ def _cross_entropy_part(task, tasks, logits, labels, losses, lse):
     for r in range(lo, hi):
         shift, peak = peak, coming
         total, coming = _sum_of_exponentials(logits, r, shift, min(r + 2, hi - 1), far)
-        log_total = logits.dtype.type(math.log(_or_one(logits, total)))
-        lse[r] = shift + log_total
+        total = _or_one(logits, total)
+        sums[0, r], sums[1, r] = shift, total
+        log_total = logits.dtype.type(math.log(total))
         losses[r] = _minus(log_total, _minus(logits[r, labels[r]], shift))
 
 
 @jit
-def _cross_entropy_backward(pool, g, logits, labels, lse, dlogits):
+def _cross_entropy_backward(pool, g, logits, labels, sums, dlogits):
     tasks = _tasks(pool, logits)
-    run(pool, _cross_entropy_backward_part, (g, logits, labels, lse, dlogits), tasks)
+    run(pool, _cross_entropy_backward_part, (g, logits, labels, sums, dlogits), tasks)
 
 
 @jit
-def _cross_entropy_backward_part(task, tasks, g, logits, labels, lse, dlogits):
+def _cross_entropy_backward_part(task, tasks, g, logits, labels, sums, dlogits):
     lo, hi = share(task, tasks, logits.shape[0])
     for r in range(lo, hi):
-        _scaled_exponentials(logits, r, lse[r], g[r], dlogits)
-        dlogits[r, labels[r]] = g[r] * (exp(logits[r, labels[r]] - lse[r]) - logits.dtype.type(1))
+        peak, total, label = sums[0, r], sums[1, r], labels[r]
+        factor = g[r] / total
+        _scaled_exponentials(logits, r, peak, factor, dlogits)
+        dlogits[r, label] = factor * _minus(exp(_minus(logits[r, label], peak)), total)

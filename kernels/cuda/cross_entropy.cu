@@ -1,10 +1,12 @@
 // Cross-entropy of rows of logits against one label each, forward and backward.
 //
-// logits, dlogits: (rows, classes); labels: int64; losses, lse, g: (rows,). One block a row. The
-// forward pass finds the maximum and the sum of exponentials in one go: each thread keeps a running
+// logits, dlogits: (rows, classes); labels: int64; losses, g: (rows,); sums: (2, rows), the peak of
+// each row and total = sum of exp(logits - peak), which the backward pass divides by: beside a large
+// peak one number, peak + log(total), would round the logarithm away. One block a row. The forward
+// pass finds the maximum and the sum of exponentials in one go: each thread keeps a running
 // maximum and rescales its sum where that grows, and pairs of both are merged (Milakov and
 // Gimelshein 2018, "Online normalizer calculation for softmax"). All outputs are overwritten.
-// A row that is all -inf has the loss +inf, and its logsumexp counts as 0.
+// A row that is all -inf has the loss +inf, the peak 0 and the total 1.
 // Status: emulated.
 #include "device.cuh"
 
@@ -41,7 +43,7 @@ __device__ __forceinline__ Running over_warp(Running mine) {
     return mine;
 }
 
-extern "C" __global__ void cross_entropy(scalar_t* losses, acc_t* lse, const scalar_t* logits,
+extern "C" __global__ void cross_entropy(scalar_t* losses, acc_t* sums, const scalar_t* logits,
                                          const long long* labels, int classes) {
     __shared__ acc_t peaks[WARP], totals[WARP];
     const scalar_t* row = logits + (long long)blockIdx.x * classes;
@@ -61,21 +63,25 @@ extern "C" __global__ void cross_entropy(scalar_t* losses, acc_t* lse, const sca
     }
     if (threadIdx.x == 0) {
         const acc_t peak = mine.peak == -infinity() ? acc_t(0) : mine.peak;
-        const acc_t log_total = mine.total == acc_t(0) ? acc_t(0) : acc_t(log(mine.total));
+        const acc_t total = mine.total == acc_t(0) ? acc_t(1) : mine.total;
+        const acc_t log_total = log(total);
         losses[blockIdx.x] = narrow(log_total - (widen(row[labels[blockIdx.x]]) - peak));
-        lse[blockIdx.x] = peak + log_total;
+        sums[blockIdx.x] = peak;
+        sums[(long long)gridDim.x + blockIdx.x] = total;
     }
 }
 
-// dlogits = g * (exp(logits - lse) - one_hot(label)): each element alone, one block a row.
+// dlogits = g / total * (exp(logits - peak) - total * one_hot(label)): each element alone, one block
+// a row.
 extern "C" __global__ void cross_entropy_backward(scalar_t* dlogits, const scalar_t* g,
                                                   const scalar_t* logits, const long long* labels,
-                                                  const acc_t* lse, int classes) {
+                                                  const acc_t* sums, int classes) {
     const long long row = blockIdx.x, start = row * classes;
-    const acc_t scale = widen(g[row]), shift = lse[row];
+    const acc_t peak = sums[row], total = sums[gridDim.x + row];
+    const acc_t scale = widen(g[row]) / total;
     const int label = (int)labels[row];
     for (int i = threadIdx.x; i < classes; i += blockDim.x) {
-        const acc_t p = exp(widen(logits[start + i]) - shift);
-        dlogits[start + i] = narrow(scale * (i == label ? p - 1 : p));
+        const acc_t e = exp(widen(logits[start + i]) - peak);
+        dlogits[start + i] = narrow(scale * (i == label ? e - total : e));
     }
 }

@@ -9,29 +9,30 @@ SOURCE = Source("cross_entropy.cu")
 
 
 def cross_entropy(logits, labels):
-    """(losses, lse), lse = log(sum(exp(logits))): (R, V), (R,) -> (R,), (R,)."""
+    """(losses, sums), sums = (peak, sum(exp(logits - peak))): (R, V), (R,) -> (R,), (2, R)."""
     dtype = kernel_dtype("cross_entropy", logits)
     if dtype is None:
         return reference.cross_entropy(logits, labels)
     rows, classes = logits.shape
     losses = np.empty_like(logits, shape=(rows,))
-    lse = np.empty_like(losses, dtype=np.float64 if dtype == "float64" else np.float32)
+    sums_dtype = np.float64 if dtype == "float64" else np.float32
+    sums = np.empty_like(losses, shape=(2, rows), dtype=sums_dtype)
     if rows:
         kernel = SOURCE.kernel("cross_entropy", dtype)
-        kernel(rows, _threads(classes), losses, lse, logits, as_int64(labels), classes)
-    return losses, lse
+        kernel(rows, _threads(classes), losses, sums, logits, as_int64(labels), classes)
+    return losses, sums
 
 
-def cross_entropy_backward(g, logits, labels, lse):
-    """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (R,) -> (R, V)."""
+def cross_entropy_backward(g, logits, labels, sums):
+    """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (2, R) -> (R, V)."""
     dtype = kernel_dtype("cross_entropy_backward", g, logits)
     if dtype is None:
-        return reference.cross_entropy_backward(g, logits, labels, lse)
+        return reference.cross_entropy_backward(g, logits, labels, sums)
     dlogits = np.empty_like(logits)
     if dlogits.size:
         rows, classes = logits.shape
         kernel = SOURCE.kernel("cross_entropy_backward", dtype)
-        kernel(rows, _threads(classes), dlogits, g, logits, as_int64(labels), lse, classes)
+        kernel(rows, _threads(classes), dlogits, g, logits, as_int64(labels), sums, classes)
     return dlogits
 
 

@@ -64,21 +64,24 @@ def log_softmax_backward(g, y):
 
 @underflow_is_fine
 def cross_entropy(logits, labels):
-    """losses = lse - logits[label], lse = log(sum(exp(logits))): (R, V), (R,) -> (R,), (R,).
+    """losses = log(sum(exp(logits))) - logits[label], and sums: (R, V), (R,) -> (R,), (2, R).
 
-    `labels` are integers in [0, V). `lse`, which the backward needs, is float32 for float16 logits.
+    `labels` are integers in [0, V). `sums`, which the backward needs, are the peak of each row and
+    total = sum(exp(logits - peak)), float32 for float16 logits. They are two numbers because one,
+    peak + log(total), rounds the logarithm away beside a large peak.
     """
     shifted = wide(logits)
     peak = _peak(shifted)
     shifted = shifted - peak
-    log_total = np.log(_total(np.exp(shifted)))
-    losses = log_total - np.take_along_axis(shifted, labels[:, None], axis=1)
-    return narrow(losses[:, 0], logits.dtype), (peak + log_total)[:, 0]
+    total = _total(np.exp(shifted))
+    losses = np.log(total) - np.take_along_axis(shifted, labels[:, None], axis=1)
+    return narrow(losses[:, 0], logits.dtype), np.stack((peak[:, 0], total[:, 0]))
 
 
 @underflow_is_fine
-def cross_entropy_backward(g, logits, labels, lse):
-    """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (R,) -> (R, V)."""
-    dlogits = np.exp(wide(logits) - lse[:, None])
-    dlogits[np.arange(len(labels), like=labels), labels] -= 1
-    return narrow(wide(g)[:, None] * dlogits, logits.dtype)
+def cross_entropy_backward(g, logits, labels, sums):
+    """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (2, R) -> (R, V)."""
+    peak, total = sums[0], sums[1]
+    dlogits = np.exp(wide(logits) - peak[:, None])
+    dlogits[np.arange(len(labels), like=labels), labels] -= total
+    return narrow((wide(g) / total)[:, None] * dlogits, logits.dtype)

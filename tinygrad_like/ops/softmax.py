@@ -113,16 +113,16 @@ def _nll(logits, labels):
 
 @op(
     autocast=in_single,
-    saves=("lse",),
+    saves=("sums",),
     composite=_nll,
-    backward=lambda g, be, logits, labels, lse: [
-        be.k.cross_entropy_backward(g, logits, labels, lse),
+    backward=lambda g, be, logits, labels, sums: [
+        be.k.cross_entropy_backward(g, logits, labels, sums),
         None,
     ],
 )
 def _softmax_cross_entropy(be, logits, labels):
-    losses, lse = be.k.cross_entropy(logits, labels)
-    return losses, (lse,)
+    losses, sums = be.k.cross_entropy(logits, labels)
+    return losses, (sums,)
 
 
 def softmax_cross_entropy(logits, labels):
