@@ -5,7 +5,7 @@ import math
 from .compile import jit
 from .each import by_array
 from .simd import body, lanes, load_some, store_some
-from .vector_math import exp, exp_of_difference
+from .vector_math import exp, exp_of_difference, minus
 
 
 @jit
@@ -71,7 +71,7 @@ def _weigh_numbers(scores, peaks, logs):
     for j in range(scores.shape[0]):
         row = scores[j]
         for i in range(row.size):
-            row[i] = exp(row[i] - peaks[i] - logs[i])
+            row[i] = exp(minus(minus(row[i], peaks[i]), logs[i]))
 
 
 @body

@@ -30,11 +30,12 @@ from .simd import (
 )
 from .simd import total as sum_of
 from .threads import pool, run, share, tasks_for
-from .vector_math import exactly, exp, exp_of_difference
+from .vector_math import exp, exp_of_difference, minus
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
 RUN = 512  # elements that are summed up in their own precision: the runs are in float64
+FEW = 128  # the same where the compiler may add them one after the other
 LOG2_E = np.float32(1 / math.log(2))
 
 SOFTMAX, LOG_SOFTMAX = range(2)
@@ -147,9 +148,9 @@ def _or_one(x, total):
 @body
 def _softmax_by_number(x, r, peak, y, ahead):
     one, n, whole = x.dtype.type(1), x.shape[1], 0.0
-    for start in range(0, n, RUN):
+    for start in range(0, n, FEW):
         total = x.dtype.type(0)
-        for i in range(start, min(start + RUN, n)):
+        for i in range(start, min(start + FEW, n)):
             e = exp(x[r, i] - peak)
             y[r, i] = e
             total += e
@@ -211,9 +212,9 @@ def _scaled_by_vector(x, r, shift, factor, y):
 @body
 def _sum_by_number(x, r, peak, ahead, far):
     n, whole = x.shape[1], 0.0
-    for start in range(0, n, RUN):
+    for start in range(0, n, FEW):
         total = x.dtype.type(0)
-        for i in range(start, min(start + RUN, n)):
+        for i in range(start, min(start + FEW, n)):
             total += exp(x[r, i] - peak)
         whole += total
     return x.dtype.type(whole), _peak(x, ahead)
@@ -250,12 +251,6 @@ _scaled_exponentials = by_array(_scaled_by_number, _scaled_by_vector)
 _sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
 
 
-@exactly
-def _minus(a, b):
-    """a - b, and no part of another sum: there a large peak would cost all digits."""
-    return a - b
-
-
 @jit
 def _softmax(pool, code, x, y):
     run(pool, _softmax_part, (code, x, y), _tasks(pool, x))
@@ -275,7 +270,7 @@ def _softmax_part(task, tasks, code, x, y):
             total, coming = _sum_of_exponentials(x, r, shift, ahead, 0)
             log_total = x.dtype.type(math.log(_or_one(x, total)))
             for i in range(x.shape[1]):
-                y[r, i] = _minus(_minus(x[r, i], shift), log_total)
+                y[r, i] = minus(minus(x[r, i], shift), log_total)
 
 
 @inside
@@ -338,7 +333,7 @@ def _cross_entropy_part(task, tasks, logits, labels, losses, sums):
         total = _or_one(logits, total)
         sums[0, r], sums[1, r] = shift, total
         log_total = logits.dtype.type(math.log(total))
-        losses[r] = _minus(log_total, _minus(logits[r, labels[r]], shift))
+        losses[r] = minus(log_total, minus(logits[r, labels[r]], shift))
 
 
 @jit
@@ -354,4 +349,4 @@ def _cross_entropy_backward_part(task, tasks, g, logits, labels, sums, dlogits):
         peak, total, label = sums[0, r], sums[1, r], labels[r]
         factor = g[r] / total
         _scaled_exponentials(logits, r, peak, factor, dlogits)
-        dlogits[r, label] = factor * _minus(exp(_minus(logits[r, label], peak)), total)
+        dlogits[r, label] = factor * minus(exp(minus(logits[r, label], peak)), total)
