@@ -35,7 +35,7 @@ from .vector_math import exp, exp_of_difference, minus
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
 RUN = 512  # elements that are summed up in their own precision: the runs are in float64
-FEW = 128  # the same where the compiler may add them one after the other
+FEW = 32  # the same where the compiler may add them one after the other
 LOG2_E = np.float32(1 / math.log(2))
 
 SOFTMAX, LOG_SOFTMAX = range(2)
