@@ -6,7 +6,7 @@ from .. import reference
 from .compile import jit
 from .half import all_half, by_single
 from .memory import empty, writable
-from .packed_gemm import packed_gemm, rooms
+from .packed_gemm import keep_rooms, packed_gemm, rooms
 from .simd import body, inside, lanes
 from .threads import num_threads, pool, run, share, tasks_for, threads_of
 
@@ -72,7 +72,9 @@ def _matrix(a, b, bias=None):
     else:
         c = empty((m, n), a.dtype)
         ends = np.empty(0, c.dtype) if bias is None else writable(np.ascontiguousarray(bias))
-        _matmul(pool(), *_plain(a), *_plain(b), ends, c, rooms(num_threads(), c.dtype))
+        room = rooms(num_threads(), c.dtype)
+        _matmul(pool(), *_plain(a), *_plain(b), ends, c, room)
+        keep_rooms(room)
         return c
     if bias is not None:
         c += bias
@@ -96,7 +98,9 @@ def _stacks(a, b):
     if narrow:
         _narrow(pool(), *_stack(a), *_stack(b), *_stack(c)[1:])
     else:
-        _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], rooms(num_threads(), c.dtype))
+        room = rooms(num_threads(), c.dtype)
+        _batched(pool(), *_stack(a), *_stack(b), *_stack(c)[1:], room)
+        keep_rooms(room)
     return c
 
 

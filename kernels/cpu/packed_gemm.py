@@ -37,15 +37,32 @@ LONG = 32 * STEPS  # products whose sum is added up in C, before that goes to a 
 SIDE = 1536  # columns of C whose sums in float64 are kept at a time
 
 
+_kept: dict[tuple, list] = {}  # rooms that were given back, by their number and dtype
+
+
 def rooms(tasks, dtype):
     """What packed_gemm needs besides its operands, for each of some tasks.
 
-    To be called before a kernel that calls packed_gemm is compiled or loaded.
+    To be called before a kernel that calls packed_gemm is compiled or loaded. `keep_rooms` gives
+    them back after the product, so that the next one need not ask for memory.
     """
+    kept = _kept.get((tasks, dtype))
+    if kept:
+        try:
+            return kept.pop()
+        except IndexError:  # another thread was faster
+            pass
     prepare(dtype)
     prepare_transpose(dtype)
     size = REGISTER_BYTES // np.dtype(dtype).itemsize
     return empty((tasks, STEPS * (VECTORS + 1) * size + ROWS * size + HIGH * DEEP + size), dtype)
+
+
+def keep_rooms(rooms):
+    """Let the next product have these rooms."""
+    kept = _kept.setdefault((len(rooms), rooms.dtype), [])
+    if not kept:
+        kept.append(rooms)
 
 
 @inlined
