@@ -110,6 +110,9 @@ MISUSE = [
     (lambda x: tg.rand_like([1, 2]), TypeError, "[rand_like] x is a list, expected a Tensor"),
     (lambda x: tg.einsum("i,i->", None, x[0]), TypeError, "[einsum] operands[0] is a NoneType"),
     (lambda x: tg.einsum("i,i->", x[0], [1, 2]), TypeError, "[einsum] operands[1] is a list"),
+    (lambda x: tg.conv2d(tg.ones((1, 1, 3, 3)), None), TypeError, "[conv2d] weight is a NoneType"),
+    (lambda x: tg.scaled_dot_product_attention(*[tg.ones((1, 1, 2, 2))] * 2, None), TypeError,
+     "[scaled_dot_product_attention] value is a NoneType"),
     (lambda x: tg.stack([x, "a"]), TypeError, "[stack] xs[1] is a str, expected a Tensor"),
 ]  # fmt: skip
 

@@ -72,8 +72,9 @@ def composed(function):
             return function(*args, **kwargs)
         except AttributeError as error:
             given, culprit = signature.bind(*args, **kwargs).arguments, error.obj
-            if culprit is None and args and not isinstance(args[0], str):
-                culprit = args[0]  # None is the backend of what is no array
+            first = args[0] if args else ""
+            if culprit is None and not (hasattr(first, "shape") or isinstance(first, str)):
+                culprit = first  # None is the backend of what is no array
             _refuse_shapeless(name, given, culprit)
             raise
         except (ValueError, TypeError, IndexError) as error:
