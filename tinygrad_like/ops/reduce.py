@@ -242,9 +242,6 @@ def min(be, x, *, axis=None, keepdims=False):
 def _prod_rule(g, be, x, out, axis):
     """The product of the other elements: out / x, unless an element is zero."""
     shape = x.shape
-    if is_half(x.dtype):  # in which the product may be rounded to few digits, or to 0
-        x = _single(x)
-        out = prod(x, axis=axis)
     if not (x == 0).any():
         return spread_over(g * out, shape, axis) / x
     axes = normal_axes("prod", axis, len(shape))
