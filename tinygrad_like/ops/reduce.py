@@ -44,6 +44,10 @@ def _known_reduction(name, shape, axis):
 def spread_over(g, shape, axis):
     """A reduced gradient spread over the shape that was reduced."""
     _, kept, count, _ = reduction_of("reduce", shape, axis)
+    return _spread(g, shape, kept, count)
+
+
+def _spread(g, shape, kept, count):
     if type(g) is np.ndarray and g.size * count <= SMALL:
         spread = np.empty(shape, g.dtype)
         spread[...] = g.reshape(kept)
@@ -69,7 +73,8 @@ def _as_array(number, dtype):
 
 
 def _mean_rule(g, x_shape, axis):
-    return spread_over(_divided(g, reduction_of("mean", x_shape, axis)[2]), x_shape, axis)
+    _, kept, count, _ = reduction_of("mean", x_shape, axis)
+    return _spread(_divided(g, count), x_shape, kept, count)
 
 
 def _axes(name, x, axis):
