@@ -14,10 +14,10 @@ strides and the number of threads alone.
 import numpy as np
 
 from .. import reference
-from ..reference.reduce import steps_of
+from ..reference.reduce import in_memory_order, in_order, steps_of
 from .compile import jit
 from .memory import empty, writable
-from .reduce_views import in_memory_order, in_order, lines_of
+from .reduce_views import lines_of
 from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)

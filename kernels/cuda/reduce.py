@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import reference
-from ..reference.reduce import steps_of
+from ..reference.reduce import in_memory_order, in_order, steps_of
 from .launcher import Source, kernel_dtype
 
 SOURCE = Source("reduce.cu")
@@ -155,26 +155,9 @@ def _merged(mean, squares, share, length):
 
 
 def _in_memory_order(x, axes):
-    """(x as it lies in memory, contiguous; which of its axes to reduce; how many times each number
-    counts; the order of the axes that are kept, None if it is theirs)."""
-    axes = tuple(range(x.ndim)) if axes is None else axes
-    if x.flags.c_contiguous:
-        return x, axes, 1, None
-    times, cut = 1, []
-    for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
-        if stride == 0 and i in axes:
-            times *= n
-            cut.append(slice(1))
-        else:
-            cut.append(slice(None, None, -1 if stride < 0 and i in axes else 1))
-    x = x[tuple(cut)]
-    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
-    kept = [i for i in order if i not in axes]
-    back = sorted(range(len(kept)), key=kept.__getitem__)
-    x = x.transpose(order)
-    reduced = tuple(k for k, i in enumerate(order) if i in axes)
-    x = x if x.flags.c_contiguous else x.copy(order="C")
-    return x, reduced, times, None if back == list(range(len(back))) else back
+    """As `in_memory_order`, and x is C-contiguous."""
+    x, axes, times, order = in_memory_order(x, axes)
+    return x if x.flags.c_contiguous else x.copy(order="C"), axes, times, order
 
 
 def _times(y, times):
@@ -182,5 +165,6 @@ def _times(y, times):
 
 
 def _in_order(y, order):
-    """The axes that were kept, in their order."""
-    return y if order is None else y.transpose(order).copy(order="C")
+    """The axes that were kept, in their order, C-contiguous."""
+    y = in_order(y, order)
+    return y if y.flags.c_contiguous else y.copy(order="C")

@@ -78,3 +78,28 @@ def steps_of(shape, axes):
         else:
             after *= n
     return steps, kept
+
+
+def in_memory_order(x, axes):
+    """(x as it lies in memory, which of its axes to sum, times what, the order of those kept)."""
+    if x.flags.c_contiguous:
+        return x, axes, 1, None
+    if axes is None:
+        axes = tuple(range(x.ndim))
+    times, cut = 1, []
+    for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
+        if stride == 0 and i in axes:  # one number, n times
+            times *= n
+            cut.append(slice(1))
+        else:
+            cut.append(slice(None, None, -1 if stride < 0 and i in axes else 1))
+    x = x[tuple(cut)]
+    order = sorted(range(x.ndim), key=lambda i: -abs(x.strides[i]))
+    kept = [i for i in order if i not in axes]
+    back = sorted(range(len(kept)), key=kept.__getitem__)
+    return x.transpose(order), tuple(k for k, i in enumerate(order) if i in axes), times, back
+
+
+def in_order(y, order):
+    """The axes that were kept, in their order."""
+    return y if order is None else y.transpose(order)
