@@ -335,3 +335,21 @@ def test_options_are_booleans():
     with pytest.raises(ValueError, match=r"\[load_state_dict\] strict is 'no'"):
         nn.Dense(2, 2).load_state_dict({}, strict="no")
     assert nn.Dense(np.int64(2), np.int32(3), bias=np.bool_(False)).bias is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layers: layers.append(nn.ReLU),
+        lambda layers: layers.extend([nn.ReLU(), tg.relu]),
+        lambda layers: layers.insert(0, 3),
+        lambda layers: layers.__setitem__(0, None),
+        lambda layers: layers.__iadd__([None]),
+        lambda layers: nn.Sequential(layers[0], tg.relu),
+    ],
+)
+def test_layer_lists_refuse_what_is_no_module(change):
+    layers = nn.ModuleList([nn.ReLU()])
+    with pytest.raises(TypeError, match=r"got .*, expected a Module, such as nn.ReLU\(\)"):
+        change(layers)
+    assert len(layers) == 1
