@@ -6,7 +6,7 @@ import pytest
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
-from tinygrad_like.engine import OPS
+from tinygrad_like.engine import OPS, mode
 from tinygrad_like.nn import dtype
 
 # The files that run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
@@ -33,6 +33,14 @@ def only_the_librarys_ops():
     yield
     OPS.clear()
     OPS.update(before)
+
+
+@pytest.fixture(autouse=True)
+def the_usual_modes():
+    """A test that leaves recording off fails itself, and not all that come after it."""
+    yield
+    left, mode.changed = mode.changed, {}
+    assert not left
 
 
 @pytest.fixture(autouse=True)

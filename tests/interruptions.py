@@ -1,6 +1,7 @@
 """Exceptions raised at any moment of an action: what it has changed is whole, or nothing."""
 
 import gc
+import inspect
 import signal
 import sys
 
@@ -28,7 +29,8 @@ OURS = "tinygrad_like", "kernels"
 def interrupted_at_every_line(make, within=OURS):
     """Run an action again and again, and raise at its first line, its second, and so on.
 
-    Of the lines those count that are in files whose path has a part that is in `within`.
+    The start of a function counts as a line. Of the lines those count that are in files whose path
+    has a part that is in `within`.
 
     `make()` returns an action and a function of what it changes. Wherever the exception comes,
     the state has to be what it was before the action or what it is after it.
@@ -60,7 +62,9 @@ def _interrupted_at(line, act, within):
     def trace(frame, event, argument):
         if not any(part in frame.f_code.co_filename for part in within):
             return None
-        if event == "line":
+        # A generator that goes is called once more, to end it, and sees no signal then.
+        starts = event == "call" and not frame.f_code.co_flags & inspect.CO_GENERATOR
+        if event == "line" or starts:
             left[0] -= 1
             if left[0] == 0:
                 raise Interruption

@@ -13,20 +13,21 @@ TG = "tinygrad_like"
 # Which places a place may import from, itself included where named. The longest prefix wins.
 MAY_IMPORT = {
     "kernels": ["kernels"],
+    "generator": [],
     "backend": ["kernels"],
-    "engine": ["backend", "engine"],
-    "ops": ["backend", "engine", "ops"],
+    "engine": ["backend", "engine", "generator"],
+    "ops": ["backend", "engine", "generator", "ops"],
     "doctor": ["backend", "kernels"],
     "functional": ["backend", "engine", "ops"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "ops"],
     "optim": ["backend", "engine", "ops", "optim"],
-    "data": ["backend", "engine", "ops", "data"],
+    "data": ["backend", "engine", "generator", "ops", "data"],
     "files": [],
-    "io": ["backend", "engine", "files"],
+    "io": ["backend", "engine", "files", "generator"],
     "nn.arguments": ["engine", "ops.window"],
     "nn.state": ["backend", "engine"],
-    "nn.summary": ["engine"],
+    "nn.summary": ["backend", "engine"],
     "nn.holder": ["engine", "nn.arguments", "nn.state"],
     "nn.module": [
         *("backend", "engine", "nn.arguments", "nn.holder", "nn.state", "nn.summary"),
@@ -35,10 +36,10 @@ MAY_IMPORT = {
     "nn": ["backend", "engine", "ops", "nn"],
     "torch_settings": ["nn", "ops.window"],
     "interchange": ["engine", "io", "nn", "torch_settings"],
-    "warmup": ["backend", "engine", "losses", "nn", "optim"],
+    "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
-        "backend engine ops functional gradcheck losses optim data io interchange nn doctor "
-        "warmup kernels"
+        "backend engine generator ops functional gradcheck losses optim data io interchange nn "
+        "doctor warmup kernels"
     ).split(),
 }  # fmt: skip
 

@@ -5,13 +5,17 @@ parameters and the optimizer must be as after some whole number of steps of a ru
 disturbed.
 """
 
+import contextlib
 import signal
 
 import numpy as np
 import pytest
+from interruptions import Alarms, Interruption
+from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 from tinygrad_like import nn
+from tinygrad_like.engine import mode
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers")
 
@@ -101,3 +105,82 @@ def test_no_interruption_is_lost_and_no_state_is_torn(build):
         whole.add(undisturbed_state())
     torn = [i for i, now in enumerate(seen) if now not in whole]
     assert not torn, f"{len(torn)} of {len(seen)} states lie between two steps"
+
+
+@tg.no_grad()
+def unrecorded():
+    return mode.grad
+
+
+@tg.autocast("bfloat16")
+def in_bfloat16():
+    return mode.autocast
+
+
+def inside(block):
+    def enter_and_leave():
+        with block():
+            pass
+
+    return enter_and_leave
+
+
+def in_autocast():
+    with tg.autocast("bfloat16"):
+        tg.exp(HALF)  # which runs with autocast off, in float32
+
+
+HALF = tg.ones(3, dtype="float16")
+SWITCHES = {
+    "no_grad": inside(tg.no_grad),
+    "enable_grad": inside(tg.enable_grad),
+    "debug": inside(tg.debug),
+    "autocast": in_autocast,
+    "a function without gradients": unrecorded,
+    "a function in bfloat16": in_bfloat16,
+    "the emulator": inside(lambda: emulator.run(checked=True)),
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_switch_is_off_after_its_block_whatever_is_raised(name):
+    switch = SWITCHES[name]
+
+    def modes():
+        return dict(mode.changed), emulator.target._modes.mode
+
+    usual = modes()
+    with Alarms(np.random.default_rng(0), longest=5e-5) as alarms:
+        for _ in range(3000):
+            with contextlib.suppress(Interruption):
+                alarms.set()
+                while True:
+                    switch()
+            assert modes() == usual
+        assert alarms.raised == 3000
+
+
+@pytest.mark.parametrize("make", [mlp, gpt])
+def test_a_checkpoint_that_is_interrupted_leaves_the_stream_and_the_modes(make):
+    model, x, labels = make()
+    usual = dict(mode.changed), mode.recomputing
+
+    def step():
+        dropped = tg.checkpoint(lambda x: tg.dropout(model(x), 0.5, training=True), x)
+        loss = tg.losses.cross_entropy(dropped, labels)
+        before = tg.get_rng_state()
+        try:
+            loss.backward()
+        finally:
+            seen.append(tg.get_rng_state() == before)
+
+    seen = []
+    step()  # compiles
+    with Alarms(np.random.default_rng(0), longest=0.02) as alarms:
+        for _ in range(100):
+            with contextlib.suppress(Interruption):
+                alarms.set()
+                while True:
+                    step()
+            assert (dict(mode.changed), mode.recomputing) == usual
+    assert all(seen)

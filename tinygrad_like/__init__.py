@@ -13,13 +13,10 @@ Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 from tinygrad_like import data, interchange, io, losses, nn, ops, optim
 from tinygrad_like.backend import (
     DeviceError,
-    get_rng_state,
     kernels,
     memory,
-    seed,
     set_device,
     set_num_threads,
-    set_rng_state,
 )
 from tinygrad_like.doctor import doctor
 from tinygrad_like.engine import (
@@ -35,6 +32,7 @@ from tinygrad_like.engine import (
     op,
 )
 from tinygrad_like.functional import grad, hessian, hvp, jacobian, value_and_grad, vjp
+from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
 from tinygrad_like.ops.activation import (
     elu,

@@ -8,6 +8,10 @@ import importlib
 import sys
 import threading
 import zlib
+from collections import deque
+from functools import partial
+from itertools import repeat
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,7 @@ from tinygrad_like.kernels.reference.precision import (  # noqa: F401  for the f
     wide,
     wide_dtype,
 )
+from tinygrad_like.kernels.undo import Undoing  # also for the floors above
 
 
 class DeviceError(ValueError):
@@ -46,9 +51,10 @@ class Kernels:
     def __getattr__(self, name):
         """The first kernel that is asked for brings them all: numba takes its time to load."""
         with _loading:
-            load = self.__dict__.pop("_load", None)
+            load = vars(self).get("_load")
             if load is not None:
                 self._fill(vars(load()))
+                del self._load  # only now: Ctrl-C may come while numba is loaded
         if name not in vars(self):
             raise AttributeError(f"there is no kernel {name!r}")
         return vars(self)[name]
@@ -76,19 +82,16 @@ def _contiguous(kernel, xp, array_type):
 class Backend:
     """The array module `xp` and the kernels `k` of one device."""
 
-    __slots__ = ("_tables", "array_type", "bfloat16", "device", "k", "xp")
+    __slots__ = ("array_type", "bfloat16", "device", "k", "tables", "xp")
 
     def __init__(self, device, xp, load_kernels, array_type, *, load_tf32=None, bfloat16=None):
         """`bfloat16` is the dtype of arrays of such numbers, None where there are none."""
         self.device, self.xp, self.array_type = device, xp, array_type
         self.bfloat16 = bfloat16
         loaders = {"ours": load_kernels, "vendor": lambda: reference, "tf32": load_tf32}
-        self._tables = {name: Kernels(f, xp, array_type) for name, f in loaders.items() if f}
-        self.k: Any = self._tables["ours"]
-
-    def choose_kernels(self, which):
-        """Use the table `"ours"`, `"vendor"` or `"tf32"`; a device without the last has ours."""
-        self.k = self._tables.get(which) or self._tables["ours"]
+        self.tables = {name: Kernels(f, xp, array_type) for name, f in loaders.items() if f}
+        self.tables.setdefault("tf32", self.tables["ours"])
+        self.k: Any = self.tables["ours"]
 
     def __repr__(self):
         return f"Backend({self.device!r})"
@@ -170,6 +173,7 @@ CPU = Backend("cpu", np, _cpu_kernels, np.ndarray)
 # The backend of an array, by its exact type; CuPy's joins on first use.
 BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
 _BY_DEVICE: dict[str, Backend] = {"cpu": CPU}
+_BACKENDS = [CPU]  # all of these
 
 
 class _Default(threading.local):
@@ -192,9 +196,10 @@ def get(device=None):
             raise DeviceError(
                 f"[device] unknown device {name!r}, expected 'cpu', 'cuda' or 'cuda-emulator'"
             )
-        found = _BY_DEVICE[name] = make()
-        found.choose_kernels(_Choice.chosen)
-        BY_TYPE[found.array_type] = found
+        found = make()
+        found.k = found.tables[_Choice.chosen]
+        BY_TYPE[found.array_type] = _BY_DEVICE[name] = found
+        _BACKENDS.append(found)
     return found
 
 
@@ -292,25 +297,28 @@ def _emulator_backend():
 _MAKERS = {"cuda": _cuda_backend, "cuda-emulator": _emulator_backend}
 
 
-class _Choice:
+_run_through: Any = deque(maxlen=0).extend
+
+
+class _Choice(Undoing):
     """A choice between tables of kernels that was made, and can be left again."""
 
     chosen = "ours"
 
     def __init__(self, which):
-        self._before = _Choice.chosen
-        self._make(which)
+        before = _Choice.chosen
+        super().__init__(self._changes(which))
+        self.close()  # makes them
+        self._at_end(self._changes(before))
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self._make(self._before)
-
-    def _make(self, which):
-        _Choice.chosen = which
-        for found in _BY_DEVICE.values():
-            found.choose_kernels(which)
+    @staticmethod
+    def _changes(which):
+        """What makes a choice, also for the devices that are made between now and then."""
+        tables = map(itemgetter(which), map(attrgetter("tables"), _BACKENDS))
+        return [
+            partial(setattr, _Choice, "chosen", which),
+            partial(_run_through, map(setattr, _BACKENDS, repeat("k"), tables)),
+        ]
 
 
 class _KernelsPackage:
@@ -368,7 +376,7 @@ def set_num_threads(n):
 
     Raises ValueError if `n` is not a positive integer.
     """
-    if not _is_word(n) or n < 1:
+    if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:
         raise ValueError(f"[set_num_threads] n is {n!r}, expected a positive integer")
     n = int(n)
     import threadpoolctl
@@ -377,71 +385,3 @@ def set_num_threads(n):
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         if library.user_api == "blas" and "numpy.libs" in library.filepath:
             library.set_num_threads(n)
-
-
-def _is_word(n):
-    """Whether `n` is an integer of 64 bits, without a sign; a boolean is none."""
-    return isinstance(n, (int, np.integer)) and not isinstance(n, bool) and 0 <= n < 1 << 64
-
-
-def check_rng_state(state):
-    """Raise ValueError for what `get_rng_state` cannot have given."""
-    valid = isinstance(state, dict) and state.keys() == {"seed", "counter"}
-    if not valid or not all(_is_word(n) for n in state.values()):
-        raise ValueError(
-            f"[set_rng_state] state is {state!r}, expected what get_rng_state gives: "
-            '{"seed": ..., "counter": ...}, integers from 0 to 2**64 - 1'
-        )
-
-
-class Generator:
-    """The state of the counter-based random numbers (Philox): a seed and a counter.
-
-    Every random op takes its numbers from here, on every device alike, so `state` and
-    `restore` are all that a bitwise repetition needs.
-    """
-
-    def __init__(self, seed=0):
-        self._lock = threading.RLock()  # a signal handler may save where the stream stands
-        self.restore({"seed": seed, "counter": 0})
-
-    def state(self):
-        """`{"seed": int, "counter": int}`: where the stream stands."""
-        with self._lock:
-            return {"seed": self._seed, "counter": self._counter}
-
-    def restore(self, state):
-        """Go on from a state that `state()` gave; ValueError, changing nothing, for another."""
-        check_rng_state(state)
-        with self._lock:
-            self._seed, self._counter = int(state["seed"]), int(state["counter"])
-
-    def reserve(self, blocks):
-        """Take `blocks` counter values; returns the seed and the first of them."""
-        with self._lock:
-            first = self._counter
-            self._counter += blocks
-            return self._seed, first
-
-
-GENERATOR = Generator()
-
-
-def seed(n):
-    """Seed every random op of the library (one stream for all devices).
-
-    Raises ValueError if `n` is not an integer from 0 to 2**64 - 1.
-    """
-    if not _is_word(n):
-        raise ValueError(f"[seed] n is {n!r}, expected an integer from 0 to 2**64 - 1")
-    GENERATOR.restore({"seed": int(n), "counter": 0})
-
-
-def get_rng_state():
-    """Where the random stream stands, `{"seed": int, "counter": int}`."""
-    return GENERATOR.state()
-
-
-def set_rng_state(state):
-    """Go on with the random stream from a state that `get_rng_state` gave."""
-    GENERATOR.restore(state)

@@ -18,10 +18,11 @@ from functools import partial
 
 import numpy as np
 
-from tinygrad_like import backend, files
+from tinygrad_like import files
 from tinygrad_like.engine import commit, errors
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.files import DTYPES, FileError
+from tinygrad_like.generator import check_rng_state, get_rng_state, set_rng_state
 
 # One key, since safetensors writes several in an order of its own: equal states, equal files.
 METADATA = "tinygrad_like"
@@ -161,7 +162,7 @@ class Checkpoint:
         """
         self._touched = time.monotonic()  # also of a save that fails: who saves by age waits again
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        state |= {"random": backend.get_rng_state(), "settings": self.settings}
+        state |= {"random": get_rng_state(), "settings": self.settings}
         taken = sorted(state.keys() & progress.keys())
         if taken:
             raise ValueError(f"[Checkpoint] progress has the names of other states: {taken}")
@@ -190,9 +191,9 @@ class Checkpoint:
                 f"{lacking or 'settings of a run'}; nothing was changed"
             )
         self._check_settings(settings)
-        backend.check_rng_state(state["random"])
+        check_rng_state(state["random"])
         # The parts that are ours say what they would change, and change nothing before all fit.
-        changes = [partial(backend.set_rng_state, state["random"])]
+        changes = [partial(set_rng_state, state["random"])]
         others = []
         for name, part in self.parts.items():
             loading = _loading(part)

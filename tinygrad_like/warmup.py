@@ -3,8 +3,9 @@
 import numpy as np
 
 from tinygrad_like import losses, nn, optim
-from tinygrad_like.backend import get_rng_state, set_rng_state
+from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import Tensor
+from tinygrad_like.generator import GENERATOR
 
 
 def warmup(dtype=np.float32):
@@ -13,9 +14,8 @@ def warmup(dtype=np.float32):
     What is compiled stays on disk: the next process loads it in about a second, warmed up or not.
     Random numbers are as if nothing had happened. `dtype` is float32 or float64.
     """
-    state = get_rng_state()
     images, rows, tokens = np.zeros((5, 3, 16, 16)), np.zeros((200, 3)), np.zeros((2, 8), np.int64)
-    try:
+    with Undoing([GENERATOR.back()]):
         for model, x in (
             (_images_to_classes(), Tensor(images, dtype=dtype)),
             (nn.GPT(16, 8, 128, 1, 2, dropout=0.1), Tensor(tokens)),
@@ -24,8 +24,6 @@ def warmup(dtype=np.float32):
             (nn.Sequential(nn.Dense(3, 8), nn.Dense(8, 1)), Tensor(rows, dtype=dtype)),
         ):
             _train(model.to(dtype), x)
-    finally:
-        set_rng_state(state)
 
 
 def _images_to_classes():

@@ -4,7 +4,6 @@ numba notices that a file has changed, but not that a file has which it calls in
 code of all kernels lies in a folder named after the contents of all their files.
 """
 
-import contextlib
 import errno
 import functools
 import hashlib
@@ -13,6 +12,8 @@ import tempfile
 from pathlib import Path
 
 import numba
+
+from ..undo import Undoing
 
 HERE = Path(__file__).parent
 
@@ -40,19 +41,18 @@ def _cache_folder():
 _CACHE = _cache_folder()
 
 
-@contextlib.contextmanager
-def _cache():
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = _CACHE
-    try:
-        yield
-    finally:
-        numba.config.CACHE_DIR = before
+class _Cache(Undoing):
+    """Inside this block numba keeps machine code in our folder."""
+
+    def __enter__(self):
+        config = numba.config
+        self._at_end([functools.partial(setattr, config, "CACHE_DIR", config.CACHE_DIR)])
+        config.CACHE_DIR = _CACHE
 
 
 def jit(function):
     """Compile a kernel at its first call, for the types of its arguments, or load it from disk."""
-    with _cache():
+    with _Cache():
         kernel = numba.njit(cache=True, **OPTIONS)(function)
     # A part of numba that is not documented: without it, a full disk is an error, and no more.
     cache = getattr(kernel, "_cache", None)
@@ -85,7 +85,7 @@ def ufunc(function):
     def compiled():
         count = len(inspect.signature(function).parameters)
         kinds = [f"{real}({', '.join([real] * count)})" for real in ("float32", "float64")]
-        with _cache():
+        with _Cache():
             try:
                 return numba.vectorize(kinds, cache=True)(function).ufunc
             except OSError as error:  # as in `_unless_full`

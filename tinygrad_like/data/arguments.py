@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 
-from tinygrad_like import backend
 from tinygrad_like.engine import check_integer
+from tinygrad_like.generator import GENERATOR
 
 DRAWN = object()  # stands for a seed that is not given
 
@@ -23,7 +23,7 @@ def count(owner, name, value):
 def seed(owner, value):
     """A seed: an integer of 64 bits; DRAWN: the next one of the stream that `tg.seed` begins."""
     if value is DRAWN:
-        key = np.array(backend.GENERATOR.reserve(1), dtype=np.uint64)
+        key = np.array(GENERATOR.reserve(1), dtype=np.uint64)
         return int(np.random.Philox(key=key).random_raw())
     return check_integer(owner, "seed", value, 0, 2**64 - 1, "an integer from 0 to 2**64 - 1")
 

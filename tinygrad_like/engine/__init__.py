@@ -6,7 +6,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     def multiply(be, a, b):
         return a * b
 
-    modes.py      what is on in this thread: no_grad, enable_grad, debug
+    modes.py      what is on in this thread: no_grad, enable_grad, debug, autocast
     tensor.py     Node and Tensor: an array, and the recorded call that made it
     plan.py       what is saved of a call, and which rules its backward runs
     record.py     op: what a rule may ask for

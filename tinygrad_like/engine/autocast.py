@@ -13,13 +13,12 @@ a GPU arrays are of ml_dtypes' bfloat16, and the products are those of the tenso
 
 import functools
 import logging
-from contextlib import ContextDecorator
 
 import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
-from tinygrad_like.engine.modes import mode
+from tinygrad_like.engine.modes import Switch, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import Tensor
@@ -29,7 +28,7 @@ HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 BFLOAT16 = "bfloat16"
 
 
-class autocast(ContextDecorator):
+class autocast(Switch):
     """Run products in half precision inside a `with` block or a decorated function.
 
     Args:
@@ -55,22 +54,8 @@ class autocast(ContextDecorator):
         if name not in (HALF.name, BFLOAT16):
             raise ValueError(f"[autocast] dtype is {dtype!r}, expected 'float16' or 'bfloat16'")
         enabled = check_flag("autocast", "enabled", enabled)
-        self._dtype = (HALF if name == HALF.name else BFLOAT16) if enabled else None
-        self._before = []
-
-    def _recreate_cm(self):
-        """A decorated function may run in several threads at once."""
-        again = type(self)()
-        again._dtype = self._dtype
-        return again
-
-    def __enter__(self):
-        self._before.append(mode.autocast)
-        mode.autocast = self._dtype
-        return self
-
-    def __exit__(self, *exception):
-        mode.autocast = self._before.pop()
+        half = HALF if name == HALF.name else BFLOAT16
+        super().__init__("autocast", half if enabled else None)
 
 
 @op(x=lambda g: g)
@@ -137,11 +122,13 @@ def _say_that_it_is_emulated():
 
 def _outside(apply, inputs, attributes):
     """The call itself, with `autocast` off."""
-    before, mode.autocast = mode.autocast, None
+    changed = mode.changed
+    half = changed["autocast"]
+    del changed["autocast"]
     try:
         return apply(*inputs, **attributes)
     finally:
-        mode.autocast = before
+        changed["autocast"] = half
 
 
 def _in_bfloat16(x):

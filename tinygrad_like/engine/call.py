@@ -9,7 +9,7 @@ from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, INEXACT, holds, is_half, result_dtype
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.modes import mode
+from tinygrad_like.engine.modes import NOT_RECORDED, mode
 from tinygrad_like.engine.plan import OutputPlan
 from tinygrad_like.engine.tensor import Node, Tensor, blank, new_node, next_serial, wrap
 
@@ -39,10 +39,10 @@ def function_of(record):
 
     def apply_to_one(a, attributes=NO_ATTRIBUTES):
         x = a._array
-        main, recorded = type(x), mode.plain
+        main, recorded = type(x), not mode.changed
         if main not in BY_TYPE or (floating and x.dtype.kind in "biu"):
             return in_full((a,), attributes)
-        if not recorded and mode.unusual:
+        if not recorded and mode.changed != NOT_RECORDED:
             return in_full((a,), attributes)
         if attributes is not NO_ATTRIBUTES:
             if type(attributes) is not dict:  # a second argument, of a method that has none
@@ -74,8 +74,10 @@ def function_of(record):
         if type(b) is not Tensor:
             return in_full((a, b), {})
         x, y = a._array, b._array
-        main, recorded = type(x), mode.plain
-        if main is not type(y) or main not in BY_TYPE or not (recorded or not mode.unusual):
+        main, recorded = type(x), not mode.changed
+        if main is not type(y) or main not in BY_TYPE:
+            return in_full((a, b), {})
+        if not recorded and mode.changed != NOT_RECORDED:
             return in_full((a, b), {})
         be = BY_TYPE[main]
         try:
@@ -147,10 +149,11 @@ def function_of(record):
 
     def in_full(args, attributes):
         run = forward
-        if mode.unusual:
-            if record.autocast is not None and mode.autocast is not None:
+        changed = mode.changed
+        if changed:
+            if "autocast" in changed and record.autocast is not None:
                 return record.autocast(record, apply, args, attributes)
-            if mode.debug:
+            if "debug" in changed:
                 run = errors.watched(record)
         if len(args) != count or (attributes and not attributes.keys() <= attributes_known):
             args, attributes = record.bind(args, attributes)
@@ -219,7 +222,7 @@ def function_of(record):
             extra = None
         if not traced:
             return out
-        recorded = mask and differentiable and mode.grad
+        recorded = mask and differentiable and "grad" not in changed
         if several:
             return _wrap_outputs(
                 record, args, arrays, parents, mask if recorded else 0, attributes, out, extra, be
@@ -239,7 +242,7 @@ def function_of(record):
             return wrap(out, None, version)
         plan = plans.get((mask, len(arrays))) or record.plan(mask, len(arrays))
         t = _recorded(plan, parents, args, arrays, attributes, out, version, be, extra)
-        if mode.unusual and mode.debug and plan.saves:
+        if "debug" in changed and plan.saves:
             t.node.debug = errors.Witness(t.node.saved)
         return t
 
@@ -386,7 +389,7 @@ def _wrap_outputs(record, args, arrays, parents, mask, attributes, outs, extra, 
     node.shape = tuple(o.shape for o in outs)
     node.dtype = tuple(o.dtype for o in outs)
     node.saved, node.versions = plan.save(args, arrays, attributes, outs, versions, extra, be)
-    if mode.debug:
+    if "debug" in mode.changed:
         node.debug = errors.Witness(node.saved)
     return tuple(
         wrap(o, new_node(OutputPlan(record, k), [node], o) if o.dtype.kind in INEXACT else None, v)

@@ -3,58 +3,54 @@
 import inspect
 import threading
 from contextlib import ContextDecorator
-from operator import attrgetter
+from functools import partial
 from typing import Any
+
+from tinygrad_like.backend import Undoing
+
+# What a mode is unless a switch says otherwise.
+USUAL: dict[str, Any] = {"grad": True, "debug": False, "autocast": None}
+NOT_RECORDED = {"grad": False}  # what is changed inside no_grad alone
 
 
 class _Mode(threading.local):
+    """The modes of a thread.
+
+    Only those that are not as usual are kept, in `changed`. So a call asks one dictionary whether
+    anything is unusual, and a switch changes one entry of it, which no signal can interrupt.
+    """
+
     recomputing = False  # whether a checkpointed function runs for the second time
-    unusual = False  # whether debug or autocast is on
-    plain = True  # whether calls are recorded and nothing is unusual: what a short path asks for
-    _grad = True
-    _debug = False
-    _autocast: Any = None
 
     def __init__(self):  # once in each thread
+        self.changed: dict[str, Any] = {}
         # While Modules run: the serial number at which the outermost one began. A list, since
         # changing it is quicker than setting an attribute of a thread.
         self.running: list[int] = []
 
-    def _set(self, **flags):
-        vars(self).update(flags)
-        self.unusual = self._debug or self._autocast is not None
-        self.plain = self._grad and not self.unusual
+    @property
+    def grad(self):
+        """Whether calls are recorded."""
+        return "grad" not in self.changed
 
-    grad = property(
-        attrgetter("_grad"),
-        lambda self, value: self._set(_grad=value),
-        doc="Whether calls are recorded.",
-    )
-    debug = property(
-        attrgetter("_debug"),
-        lambda self, value: self._set(_debug=value),
-        doc="Whether what is saved is fingerprinted.",
-    )
-    autocast = property(
-        attrgetter("_autocast"),
-        lambda self, value: self._set(_autocast=value),
-        doc="The half type that products are computed in, or None.",
-    )
+    @property
+    def autocast(self):
+        """The half type that products are computed in, or None."""
+        return self.changed.get("autocast")
 
 
 mode = _Mode()
 
 
-class _SetMode(ContextDecorator):
-    """Sets one flag of `mode` inside a `with` block or a decorated function."""
+class Switch(ContextDecorator, Undoing):
+    """Sets one of the modes to a value inside a `with` block or a decorated function."""
 
-    name, value = "grad", True
+    def __init__(self, name, value):
+        super().__init__()
+        self.name, self.value = name, value
 
-    def __init__(self) -> None:
-        self._before: list[bool] = []
-
-    def _recreate_cm(self):
-        return type(self)()  # a decorated function may run in several threads at once
+    def _recreate_cm(self):  # a decorated function may run in several threads at once
+        return Switch(self.name, self.value)
 
     def __call__(self, function):
         if inspect.isgeneratorfunction(function):
@@ -65,27 +61,35 @@ class _SetMode(ContextDecorator):
         return super().__call__(function)
 
     def __enter__(self):
-        self._before.append(getattr(mode, self.name))
-        setattr(mode, self.name, self.value)
+        changed, name, value = mode.changed, self.name, self.value
+        if name in changed:
+            back = partial(changed.__setitem__, name, changed[name])
+        else:
+            back = partial(changed.pop, name, None)
+        # The same switch may be entered again inside its block.
+        self._at_end([back, partial(setattr, self, "close", self.close)])
+        if value is not USUAL[name]:
+            changed[name] = value
+        elif name in changed:
+            del changed[name]
         return self
 
-    def __exit__(self, *exception):
-        setattr(mode, self.name, self._before.pop())
 
-
-class no_grad(_SetMode):
+class no_grad(Switch):
     """Inside this block, or function if used as a decorator, nothing is recorded."""
 
-    name, value = "grad", False
+    def __init__(self):
+        super().__init__("grad", False)
 
 
-class enable_grad(_SetMode):
+class enable_grad(Switch):
     """Inside this block, or function if used as a decorator, calls are recorded again."""
 
-    name, value = "grad", True
+    def __init__(self):
+        super().__init__("grad", True)
 
 
-class debug(_SetMode):
+class debug(Switch):
     """Inside this block every recorded call keeps its source line and checksums of what it saved.
 
     A backward pass then names the line of the forward call in its errors, and notices saved
@@ -93,4 +97,5 @@ class debug(_SetMode):
     Slow: each saved array is read twice.
     """
 
-    name, value = "debug", True
+    def __init__(self):
+        super().__init__("debug", True)

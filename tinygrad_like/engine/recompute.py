@@ -8,14 +8,16 @@ same bits as without a checkpoint, and a parameter that the function closes over
 any other.
 """
 
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from tinygrad_like import backend
+from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.modes import enable_grad, mode
+from tinygrad_like.engine.modes import Switch, enable_grad, mode
 from tinygrad_like.engine.tensor import Tensor, backend_of, next_serial
+from tinygrad_like.generator import GENERATOR, get_rng_state, set_rng_state
 
 
 def checkpoint(f, *inputs):
@@ -65,7 +67,7 @@ class _Rerun:
         self.f, self.inputs = f, inputs
         self.tensors = _tensors(inputs)
         self.versions = [x.version[0] for x in self.tensors]
-        self.random, self.autocast = backend.get_rng_state(), mode.autocast
+        self.random, self.autocast = get_rng_state(), mode.autocast
         self.saved: Any = None  # by the second run
 
     def first(self):
@@ -106,18 +108,16 @@ class _Rerun:
 
     def _run_again(self):
         self._check_versions("it is needed for the backward pass: change a copy")
-        now, recomputing, autocast = backend.get_rng_state(), mode.recomputing, mode.autocast
-        backend.set_rng_state(self.random)
-        mode.recomputing, mode.autocast = True, self.autocast
+        again = partial(setattr, mode, "recomputing", mode.recomputing)
+        back = [again, GENERATOR.back()]
         try:
-            with enable_grad():
+            with Undoing(back), Switch("autocast", self.autocast), enable_grad():
+                mode.recomputing = True
+                set_rng_state(self.random)
                 outputs, nodes = self._run()
         except Exception as error:
             errors.annotate(error, "(in the second run of a checkpointed function)")
             raise
-        finally:
-            mode.recomputing, mode.autocast = recomputing, autocast
-            backend.set_rng_state(now)
         if _calls(nodes) != self.calls:
             raise _not_the_same("made other calls")
         if _checksums(outputs) != self.checksums:

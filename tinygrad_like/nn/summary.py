@@ -1,9 +1,9 @@
 """Modules to look at: the line of one, and the table of a model."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import no_grad
 
 SETTINGS = (bool, int, float, str, type(None))  # attributes that a module's repr shows
@@ -58,29 +58,20 @@ def _output_shapes(model: Any, inputs: tuple) -> dict[str, str]:
 
         return run
 
-    with _undone(model), no_grad():
+    with Undoing(_as_before(model)), no_grad():
         for path, module in model.eval().named_modules():
             vars(module)["forward"] = recording(path, module.forward)
         model(*inputs)
     return shapes
 
 
-@contextmanager
-def _undone(model: Any) -> Iterator[None]:
-    """Take back, at the end, what the block does to `training` and `forward` of the modules."""
-    before = [
-        (module, name, vars(module).get(name))
-        for _, module in model.named_modules()
+def _as_before(model: Any) -> list[partial]:
+    """The changes that take back what is done to `training` and `forward` of the modules."""
+    return [
+        partial(own.__setitem__, name, own[name]) if name in own else partial(own.pop, name, None)
+        for own in (vars(module) for _, module in model.named_modules())
         for name in ("training", "forward")
     ]
-    try:
-        yield
-    finally:
-        for module, name, value in before:
-            if value is None:
-                vars(module).pop(name, None)
-            else:
-                vars(module)[name] = value
 
 
 def _shape_text(out: Any) -> str:

@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
     astype,
@@ -19,6 +18,7 @@ from tinygrad_like.engine import (
     in_half,
     op,
 )
+from tinygrad_like.generator import GENERATOR
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.shape import expand_dims, reshape
@@ -120,7 +120,7 @@ def scaled_dot_product_attention(
     scale, seed, offset = _scale(scale, d), 0, 0
     if p:
         be = backend_of(query)
-        seed, offset = backend.GENERATOR.reserve(n * heads * t * be.k.blocks(s))
+        seed, offset = GENERATOR.reserve(n * heads * t * be.k.blocks(s))
     return _scaled_dot_product_attention(
         query, key, value, mask, causal=causal, scale=scale, p=p, seed=seed, offset=offset
     )

@@ -18,6 +18,7 @@ from tinygrad_like.engine import (
     composed,
     op,
 )
+from tinygrad_like.generator import GENERATOR
 from tinygrad_like.ops.create import FLOAT, made, shape_of
 from tinygrad_like.ops.elementwise import where
 
@@ -29,7 +30,7 @@ def _draw(kernel, name, shape, dtype, device, requires_grad):
     if dtype.kind not in FLOATING:
         raise TypeError(f"[{name}] dtype is {dtype}, expected a floating one")
     n, drawn = math.prod(shape), wide_dtype(dtype) if dtype.kind == "V" else dtype
-    seed, first = backend.GENERATOR.reserve(be.k.blocks(be.k.words_used(kernel, n, drawn)))
+    seed, first = GENERATOR.reserve(be.k.blocks(be.k.words_used(kernel, n, drawn)))
     numbers = getattr(be.k, kernel)(seed, first, n, drawn, be.xp.empty(0))
     return made(numbers.reshape(shape).astype(dtype, copy=False), requires_grad)
 
@@ -195,5 +196,5 @@ def dropout(x, p=0.5, *, training=True):
     if p == 1:  # a product with 0 would be NaN where x is infinite
         return where(False, x, 0)
     be = backend.of(x.data if isinstance(x, Tensor) else x)
-    seed, offset = backend.GENERATOR.reserve(be.k.blocks(x.size))
+    seed, offset = GENERATOR.reserve(be.k.blocks(x.size))
     return _dropout(x, p=p, seed=seed, offset=offset)

@@ -1,6 +1,5 @@
 """Launches on the emulated device: what `launcher` calls, and how a report gets its lines."""
 
-import contextlib
 import ctypes
 import functools
 import re
@@ -8,6 +7,7 @@ import subprocess
 import threading
 from typing import NamedTuple
 
+from ...undo import Undoing
 from .array import DeviceArray
 from .build import KernelFault, library
 
@@ -98,18 +98,19 @@ _modes = _Modes()
 _one_launch = threading.Lock()
 
 
-@contextlib.contextmanager
-def run(schedule=0, checked=False, **further):
+class run(Undoing):
     """Within it, launches of this Python thread run by this schedule (see scheduler.cpp).
 
     With `checked` every access is watched, which costs a factor of ten. `further` are the other
     fields of `Mode`: with them a test plants bugs in kernels, or emulates an older device.
     """
-    before, _modes.mode = _modes.mode, Mode(schedule, checked, **further)
-    try:
-        yield
-    finally:
-        _modes.mode = before
+
+    def __init__(self, schedule=0, checked=False, **further):
+        self._mode = Mode(schedule, checked, **further)
+
+    def __enter__(self):
+        self._at_end([functools.partial(setattr, _modes, "mode", _modes.mode)])
+        _modes.mode = self._mode
 
 
 class _Target:
