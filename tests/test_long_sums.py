@@ -1,8 +1,8 @@
 """Long sums in the kernels of layers: never thousands of additions one after the other in float32.
 
 Most sums here are of equal numbers: their true value is known without a second implementation, and
-adding them one by one rounds in the same direction again and again. So 512 of them may lose some
-30 epsilons; thousands lose hundreds.
+adding them one by one rounds in the same direction again and again. So 128 of them may lose some
+10 epsilons; thousands lose hundreds.
 """
 
 import importlib
@@ -19,7 +19,7 @@ def full(*shape, value=0.3):
     return np.full(shape, value, np.float32)
 
 
-def check(got, true, epsilons=48):
+def check(got, true, epsilons=16):
     """Each number of `got` is `true`, a number or an array, to some epsilons of the largest."""
     np.testing.assert_allclose(got, true, rtol=0, atol=epsilons * EPS * np.abs(true).max())
 
@@ -63,7 +63,7 @@ def test_convolutions_of_many_channels(kernel):
     """By 1 x 1 and stride 2, and by Winograd's way."""
     x, w = full(8, 8192, 8, 8), full(16, 8192, kernel, kernel, value=0.7)
     y = cpu.conv2d(x, w, (3 - kernel // 2,) * 2, (0, 0), (1, 1), 1)
-    check(y, equal_products(x, w, 8192 * kernel * kernel), 64)
+    check(y, equal_products(x, w, 8192 * kernel * kernel), 16 if kernel == 1 else 48)
 
 
 @BOTH
@@ -93,12 +93,20 @@ def attend(kernels, q, k, v, mask=None):
 
 
 def test_a_query_of_thousands_of_keys():
+    """And the values' gradients of thousands of queries."""
     rng = np.random.default_rng(0)
     q, k, v = (rng.random((1, 1, n, 8), np.float32) for n in (3, 60_000, 60_000))
     out, sums = attend(cpu, q, k, v)
     true_out, true_sums = attend(reference, *(x.astype(np.float64) for x in (q, k, v)))
     check(sums, true_sums, 1)
-    check(out, true_out, 12)
+    check(out, true_out, 4)
+    q, k, v = full(1, 1, 3, 4), full(1, 1, 200_000, 4), full(1, 1, 200_000, 4, value=0.7314)
+    check(attend(cpu, q, k, v)[0], v[0, 0, 0, 0], 12)
+    q, k, v = full(1, 1, 200_000, 4), full(1, 1, 2, 4), full(1, 1, 2, 4)
+    out, sums = attend(cpu, q, k, v)
+    how = None, False, 1.0, 0.0, 0, 0, (True, True, True, False)
+    grads = cpu.attention_backward(full(*q.shape, value=0.7), q, k, v, out, sums, *how)
+    check(grads[2], float(np.float32(0.7)) * 100_000, 4)
 
 
 @BOTH
@@ -125,10 +133,10 @@ def test_recurrent_layers_of_many_features_or_units(features, units):
     x, w, g = full(16, 1, features), full(features, units, value=0.7), full(16, 1, units)
     u, bias = np.zeros((units, units), np.float32), np.zeros(units, np.float32)
     out, last = cpu.rnn(x, w, u, bias, None, None, False, "relu")
-    check(out, equal_products(x, w, features), 96)
+    check(out, equal_products(x, w, features), 32)
     needs = True, False, False, False, False
     grads = cpu.rnn_backward(g, 0 * last, x, w, u, None, out, None, False, "relu", needs)
-    check(grads[0], equal_products(g, w, units), 96)
+    check(grads[0], equal_products(g, w, units), 32)
 
 
 def test_recurrent_layers_of_long_sequences():

@@ -6,15 +6,21 @@ small enough for that, and for the second-level cache. Where it does not hold al
 is kept up to date from block to block (Milakov and Gimelshein 2018, "Online normalizer calculation
 for softmax"): the scores of all keys at once exist nowhere.
 
+What is summed up over many blocks moves to float64 after every LONG of them, and begins anew: so
+no sum meets more than some hundred roundings.
+
 `apart` says of q, k, v and the others whether they are (N, T, heads, d) or (N, heads, T, d).
 """
 
 import numpy as np
 
 from .attention_weights import (
+    collect,
     differentiate,
     exponentiate,
     finish,
+    move,
+    move_mixed,
     raise_peak,
     rescale,
     weigh,
@@ -26,6 +32,7 @@ from .threads import run, share, tasks_for
 
 ROWS = 64  # queries to a block
 KEYS = 256  # keys to a block, at most
+LONG = 32  # blocks whose sums stay in the dtype of the inputs
 PRODUCT = 1_000_000  # multiplications up to which BLAS copies nothing
 WORTH_A_THREAD = 1 << 20  # multiplications
 
@@ -145,6 +152,7 @@ def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, 
     most = _most_keys(height, max(d, dv))
     turned, bounds = np.empty(d * height, q.dtype), np.empty((3, height), q.dtype)
     totals = np.empty(height, np.float64)  # of all blocks of keys: each is added up by itself
+    below, wholes = np.empty(height, np.float64), np.empty(height * dv, np.float64)
     room = np.empty(height * min(most, s), q.dtype)
     kept_room = np.empty(room.size if least else 0, q.dtype)
     for item in range(*share(task, tasks, n * heads * count)):
@@ -160,6 +168,9 @@ def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, 
         meets, width = _keys_to_meet(causal, row + rows, t, s, most)
         if meets == 0:
             mixed[:, :] = 0
+        stretch, whole = LONG * width, _matrix(wholes, rows, dv)
+        if meets > stretch:
+            below[:], whole[:, :] = -np.finfo(dtype).max, 0
         for key in range(0, meets, width):
             keys = min(width, meets - key)
             scores = _matrix(room, keys, rows)
@@ -184,8 +195,12 @@ def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, 
                 scores,
                 _head(v, apart[2], batch, key_head, key, keys),
                 mixed,
-                min(key, 1),
+                min(key % stretch, 1),
             )
+            if meets > stretch and (key + width >= meets or (key + width) % stretch == 0):
+                move_mixed(mixed, peak, whole, below)
+        if meets > stretch:
+            mixed[:, :] = whole
         at = slice(row, row + rows)
         finish(mixed, total, peak, sums[0, batch, h, at], sums[1, batch, h, at])
 
@@ -260,6 +275,10 @@ def _attend_backward(
         np.empty(height * min(most, s), q.dtype),
     )
     kept_room = np.empty(room.size if least else 0, q.dtype)
+    wholes = np.empty(height * width_q, np.float64)
+    rows_of_keys = s if group * count > LONG else 0
+    whole_dk = np.zeros((rows_of_keys if needs[1] else 0, width_q), np.float64)
+    whole_dv = np.zeros((rows_of_keys if needs[2] else 0, width_v), np.float64)
     for item in range(*share(task, tasks, n * key_heads)):
         batch, key_head = item // key_heads, item % key_heads
         if needs[1]:
@@ -267,6 +286,11 @@ def _attend_backward(
         if needs[2]:
             _head(dv, apart[3], batch, key_head, 0, s)[:, :] = 0
         for part in range(group * count):
+            if rows_of_keys and part and part % LONG == 0:
+                if needs[1]:
+                    move(_head(dk, apart[2], batch, key_head, 0, s), whole_dk)
+                if needs[2]:
+                    move(_head(dv, apart[3], batch, key_head, 0, s), whole_dv)
             h, row = key_head * group + part // count, part % count * height
             rows, head = min(height, t - row), batch * heads + h
             query, grad = _matrix(turned_q, width_q, rows), _matrix(turned_g, width_v, rows)
@@ -280,6 +304,9 @@ def _attend_backward(
             meets, width = _keys_to_meet(causal, row + rows, t, s, most)
             if meets == 0 and needs[0]:
                 dq_rows[:, :] = 0
+            stretch, whole = LONG * width, _matrix(wholes, rows, width_q)
+            if meets > stretch:
+                whole[:, :] = 0
             for key in range(0, meets, width):
                 keys = min(width, meets - key)
                 weights, slopes = _matrix(room, keys, rows), _matrix(slope_room, keys, rows)
@@ -319,6 +346,8 @@ def _attend_backward(
                             flat[i] *= q.dtype.type(scale)
                     if needs[0]:
                         gemm(True, False, slopes, k_rows, dq_rows, min(key, 1))
+                        if meets > stretch and (key + width) % stretch == 0:
+                            move(dq_rows, whole)
                     if needs[1]:
                         gemm(
                             False,
@@ -339,6 +368,12 @@ def _attend_backward(
                         _head(dv, apart[3], batch, key_head, key, keys),
                         1,
                     )
+            if needs[0] and meets > stretch:
+                collect(dq_rows, whole)
+        if rows_of_keys and needs[1]:
+            collect(_head(dk, apart[2], batch, key_head, 0, s), whole_dk)
+        if rows_of_keys and needs[2]:
+            collect(_head(dv, apart[3], batch, key_head, 0, s), whole_dv)
 
 
 @jit

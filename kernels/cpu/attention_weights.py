@@ -53,6 +53,34 @@ def rescale(mixed, total, before, peak):
 
 
 @jit
+def move_mixed(mixed, peak, whole, below):
+    """whole += mixed, which is below `peak`; whole was below the peaks `below`, and follows."""
+    for i in range(peak.size):
+        factor = math.exp(below[i] - peak[i])
+        below[i] = peak[i]
+        for c in range(mixed.shape[1]):
+            whole[i, c] = whole[i, c] * factor + mixed[i, c]
+
+
+@jit
+def move(sums, whole):
+    """whole += sums, and sums = 0."""
+    for i in range(sums.shape[0]):
+        for c in range(sums.shape[1]):
+            whole[i, c] += sums[i, c]
+            sums[i, c] = 0
+
+
+@jit
+def collect(sums, whole):
+    """sums += whole, and whole = 0."""
+    for i in range(sums.shape[0]):
+        for c in range(sums.shape[1]):
+            sums[i, c] += whole[i, c]
+            whole[i, c] = 0
+
+
+@jit
 def finish(mixed, total, peak, peaks, logs):
     """Divide by the totals; peaks and logs are what `weigh` takes.
 

@@ -15,6 +15,7 @@ import numpy as np
 from .compile import jit
 from .conv_depthwise_3x3 import ROWS, correlate, multiply, store_lines
 from .conv_lines import copy_line
+from .conv_sums import begin_sums, move_sums
 from .simd import (
     REGISTER_BYTES,
     body,
@@ -31,12 +32,11 @@ from .simd import (
     store,
     store_every,
     store_some,
-    total,
     zipped,
 )
 from .threads import run, share, threads_of
 
-LONGEST = 512  # products that are added up in a lane, in the gradient by the weights
+LONGEST = 128  # products that are added up in a lane, in the gradient by the weights
 
 
 class Plane(NamedTuple):
@@ -252,14 +252,15 @@ def _weight_grad_task(task, tasks, three, g, x, dw, taps, padded, s, plane):
     padded, size = padded[task], lanes(x)
     padded[:] = 0
     sums = np.empty(taps.size * size, x.dtype)
-    whole = np.empty(taps.size, np.float64)  # the sums over a batch
+    whole = np.empty(sums.size, np.float64)  # the sums over a batch
     height, width = _block(s, size)
     row_parts, column_parts = (s.ho + height - 1) // height, (s.wo + width - 1) // width
     vectors = (s.wo + size - 1) // size * s.ho
     distance = s.sh * plane.phases * plane.line
     images = max(1, LONGEST // vectors)  # whose products are added up in vectors
     for channel in range(*share(task, tasks, s.groups)):
-        whole[:], sums[:], added = 0, 0, 0
+        begin_sums(sums, whole)
+        added = 0
         for image in range(s.images):
             item = image * s.groups + channel
             _fill(x, item * s.h * s.w, padded, s, plane)
@@ -278,12 +279,12 @@ def _weight_grad_task(task, tasks, three, g, x, dw, taps, padded, s, plane):
                         for k in range(0, taps.size, 3):
                             _products(g, start, padded, at, taps, k, rows, columns, sums, s, plane)
                     if added == images:
-                        _add_up(sums, whole, size)
+                        move_sums(sums, whole)
             if added == images:
                 added = 0
-        _add_up(sums, whole, size)
+        move_sums(sums, whole)
         for k in range(taps.size):
-            dw[channel * taps.size + k] = whole[k]
+            dw[channel * taps.size + k] = whole[k * size : (k + 1) * size].sum()
 
 
 @inside
@@ -292,14 +293,6 @@ def _block(s, size):
     columns = min(s.wo, LONGEST // ROWS * size)
     rows = LONGEST // ((columns + size - 1) // size) // ROWS * ROWS
     return min(s.ho, rows), columns
-
-
-@inside
-def _add_up(sums, whole, size):
-    """whole += the sums over the lanes, which are 0 then."""
-    for k in range(whole.size):
-        whole[k] += total(load(sums, k * size))
-    sums[:] = 0
 
 
 @inside

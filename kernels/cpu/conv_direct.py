@@ -190,7 +190,7 @@ def _sums_task(task, tasks, x, g, sums, whole, x_pixels, g_pixels, s, c):
     at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose numbers of x follow each other
     steps = np.empty(c.images * c.rows * c.columns, np.int64)
     begin_sums(sums, whole)
-    most = ADDITIONS // _additions(c)  # chunks
+    most = max(1, ADDITIONS // _additions(c))  # chunks
     first_chunk, last_chunk = share(task, tasks, number_of(c))
     for chunk in range(first_chunk, last_chunk):
         if chunk > first_chunk and (chunk - first_chunk) % most == 0:

@@ -34,7 +34,7 @@ from .threads import pool, run, share, threads_of
 
 # Sums in registers: 2 channels of 9 weights, whose 11 factors fit beside them; 6 of AVX2's 16.
 OUTPUTS, TAPS = 2, 9 if REGISTER_BYTES == 64 else 3
-LONGEST = 512  # vectors of pixels that are added up in registers
+LONGEST = 96  # vectors of pixels that are added up in registers
 MANY = 48  # weights for an output channel, from which on products of matrices are faster
 i64 = types.int64
 
@@ -126,7 +126,7 @@ def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
     parts = (taps + TAPS - 1) // TAPS
     places = np.empty((c.rows * ((c.columns + size - 1) // size), 3), np.int64)
     begin_sums(sums, whole)
-    most, done = ADDITIONS // _additions(c, size) * s.groups, 0  # planes of g
+    most, done = max(1, ADDITIONS // _additions(c, size)) * s.groups, 0  # planes of g
     for chunk in range(*share(task, tasks, number_of(c))):
         first_image, images, row, rows, column, columns = block_of(chunk, s, c)
         count = 0

@@ -246,7 +246,7 @@ def _sums_task(task, tasks, x, g, pixel_rows, sums, whole, patches, g_pixels, s,
     """sums[task, group, shared i, (c_in, own i, j), o]: this task's chunks' patches times g."""
     patches, g_pixels, own, whole = patches[task], g_pixels[task], sums[task], whole[task]
     begin_sums(own, whole)
-    most = ADDITIONS // _additions(c)  # chunks
+    most = max(1, ADDITIONS // _additions(c))  # chunks
     first, last = share(task, tasks, _number(s, c))
     taps = s.kh // c.shared * s.kw
     for chunk in range(first, last):

@@ -10,7 +10,7 @@ import numpy as np
 from .memory import empty
 from .simd import inlined
 
-ADDITIONS = 512  # in the dtype of the convolution
+ADDITIONS = 64  # in the dtype of the convolution
 
 
 def room_of_whole(sums, additions):

@@ -7,7 +7,7 @@ BLAS packs its factors in every call, which for a few rows costs more than the p
 from .compile import jit
 from .tile import MOST_ROWS, PANEL, copy_most_rows, copy_panel_row, tile
 
-LONGEST = 1024  # products that are added up one after the other: such sums are added to the result
+LONGEST = 256  # products that are added up one after the other: such sums are added to the result
 
 
 def panel_width(dtype):

@@ -36,16 +36,18 @@ def sum_axes(x, axes):
     """The sum over `axes`, in the dtype of x."""
     if x.dtype not in REAL or not x.size:
         return reference.sum_axes(x, axes)
-    if x.flags.c_contiguous:
-        steps, shape = steps_of(x.shape, axes)
-        if len(steps) == 1:  # as of a bias, in each step of a training: nothing else is prepared
-            return _sum_step(x.reshape(steps[0]), x.dtype).reshape(shape)
     x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
+    if len(steps) == 1 and order is None:  # as of a bias, in each step of a training
+        return _sum_step(x.reshape(steps[0]), x.dtype).reshape(shape)
     dtype, y = x.dtype, x
     for i, step in enumerate(steps):
-        last = i == len(steps) - 1 and times == 1
-        y = _sum_step(y.reshape(step), dtype if last else np.float64)
+        y = y.reshape(step)
+        if i and y.size < TASK:  # in float64 by now: NumPy starts sooner
+            y = y.sum(1)
+        else:
+            last = i == len(steps) - 1 and times == 1
+            y = _sum_step(y, dtype if last else np.float64)
     if not steps:
         y = x.copy()
     if times != 1:

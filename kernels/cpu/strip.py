@@ -32,7 +32,7 @@ from .simd import (
 # Sums in registers: 28 leave 4 of 32 for the factors, 12 leave 4 of AVX2's and SSE's 16.
 SUMS = 28 if REGISTER_BYTES == 64 else 12
 ROWS = SUMS // 2  # rows at once, of two vectors
-LONGEST = 512  # steps in a piece
+LONGEST = 128  # steps in a piece
 i64 = types.int64
 RUNS = types.UniTuple(i64, 5)
 
