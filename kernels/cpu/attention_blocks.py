@@ -32,7 +32,8 @@ from .threads import run, share, tasks_for
 
 ROWS = 64  # queries to a block
 KEYS = 256  # keys to a block, at most
-LONG = 32  # blocks whose sums stay in the dtype of the inputs
+CHAIN = 128  # keys whose products BLAS adds up one after the other
+LONG = 16  # blocks whose sums stay in the dtype of the inputs
 PRODUCT = 1_000_000  # multiplications up to which BLAS copies nothing
 WORTH_A_THREAD = 1 << 20  # multiplications
 
@@ -139,6 +140,14 @@ def _draw_kept(kept, block, step, seed, least, scale):
                 row[i] = scale if drawn[i] >= least else zero
 
 
+@jit
+def _mix(weights, values, mixed, more):
+    """mixed = weights^T values, or is added to if `more`; weights are (keys, queries)."""
+    for first in range(0, len(weights), CHAIN):
+        part = slice(first, first + CHAIN)
+        gemm(True, False, weights[part], values[part], mixed, min(first + more, 1))
+
+
 # Forward
 
 
@@ -189,14 +198,8 @@ def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, 
                     kept, offset + (head * t + row) * words + key // 4, words, seed, least, factor
                 )
                 _multiply(scores, kept)
-            gemm(
-                True,
-                False,
-                scores,
-                _head(v, apart[2], batch, key_head, key, keys),
-                mixed,
-                min(key % stretch, 1),
-            )
+            values = _head(v, apart[2], batch, key_head, key, keys)
+            _mix(scores, values, mixed, min(key % stretch, 1))
             if meets > stretch and (key + width >= meets or (key + width) % stretch == 0):
                 move_mixed(mixed, peak, whole, below)
         if meets > stretch:
@@ -345,7 +348,7 @@ def _attend_backward(
                         for i in range(flat.size):
                             flat[i] *= q.dtype.type(scale)
                     if needs[0]:
-                        gemm(True, False, slopes, k_rows, dq_rows, min(key, 1))
+                        _mix(slopes, k_rows, dq_rows, min(key, 1))
                         if meets > stretch and (key + width) % stretch == 0:
                             move(dq_rows, whole)
                     if needs[1]:
