@@ -88,7 +88,8 @@ def finish(mixed, total, peak, peaks, logs):
     """
     for i in range(total.size):
         looks = total[i] != 0
-        peaks[i], logs[i] = peak[i] if looks else 0, math.log(total[i]) if looks else 0
+        peaks[i] = peak[i] if looks else 0
+        logs[i] = math.log(logs.dtype.type(total[i])) if looks else 0
         factor = mixed.dtype.type(1 / total[i] if looks else 0)
         for c in range(mixed.shape[1]):
             mixed[i, c] *= factor

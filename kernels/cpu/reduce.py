@@ -158,10 +158,12 @@ def _pieces(pool, size, sums, rows):
 @jit
 def _add_up(parts, y):
     """y: the sums of the pieces, in their order."""
-    sums = parts[0]
-    for part in parts[1:]:
-        sums += part
-    y[:] = sums
+    sums, flat = parts.ravel(), y.ravel()
+    for i in range(flat.size):
+        total = sums[i]
+        for k in range(i + flat.size, sums.size, flat.size):
+            total += sums[k]
+        flat[i] = total
 
 
 # Rows: x is C-contiguous; the first R rows of each of its blocks are summed, and of them the first
