@@ -5,6 +5,7 @@ that differs between devices is here: copies, threads, memory, random numbers, w
 """
 
 import importlib
+import logging
 import sys
 import threading
 import zlib
@@ -156,7 +157,23 @@ class Backend:
         return zlib.crc32(np.ascontiguousarray(self.to_host(array)).view(np.uint8).data)
 
 
+def numba_problem():
+    """Why the compiled kernels of the CPU cannot be used here, with the fix; None if they can."""
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:  # also of a numba that is too old for this NumPy
+        return f"numba cannot be imported ({error}). Install it: pip install -U numba"
+    return None
+
+
 def _cpu_kernels():
+    problem = numba_problem()
+    if problem is not None:
+        logging.getLogger(__name__).warning(
+            "[backend] the CPU computes by NumPy alone, right but several times as slow: %s",
+            problem,
+        )
+        return reference
     return importlib.import_module("tinygrad_like.kernels.cpu")
 
 
@@ -381,7 +398,8 @@ def set_num_threads(n):
     n = int(n)
     import threadpoolctl
 
-    importlib.import_module("tinygrad_like.kernels.cpu.threads").set_num_threads(n)
+    if numba_problem() is None:
+        importlib.import_module("tinygrad_like.kernels.cpu.threads").set_num_threads(n)
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         if library.user_api == "blas" and "numpy.libs" in library.filepath:
             library.set_num_threads(n)

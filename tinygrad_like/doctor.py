@@ -23,7 +23,9 @@ def doctor():
     for name, purpose in _OPTIONAL.items():
         print(f"  {name:<14} {_version(name) or f'not installed ({purpose})'}")
     print("devices")
-    print(f"  cpu            works, matrix products by {_blas()}")
+    numba_problem = backend.numba_problem()
+    slow = f"; by NumPy alone, slowly: {numba_problem}" if numba_problem else ""
+    print(f"  cpu            works, matrix products by {_blas()}{slow}")
     problem = backend.cuda_problem()
     emulated = backend.emulator_problem()
     print(f"  cuda-emulator  {'works' if emulated is None else f'no: {emulated}'}")
