@@ -58,12 +58,12 @@ def _cut(x, *shape):
 
 
 def _of_weights(images, groups):
-    """The loss whose gradient by a weight is the sum of the pixels that it meets."""
+    """A loss whose gradient with respect to a weight is a sum over the pixels that it multiplies."""
     return lambda conv: lambda p, x: conv(_cut(x, *images), p, padding=1, groups=groups).sum()
 
 
 def _of_bias(images):
-    """The loss whose gradient by the bias of each of two channels is the sum of x there."""
+    """A loss whose gradient with respect to each of two biases is the sum of x in its channel."""
 
     def loss(conv):
         def of_conv(p, x):

@@ -27,8 +27,8 @@ N = 128  # of the products: n x n
 ROWS, COLUMNS = 16, 1024  # of softmax
 KEYS, WIDTH = 128, 32  # of attention
 LARGE = {"n": 4096, "rows": 8192, "columns": 1024, "keys": 4096}  # on a GPU
-LONGER = 32  # times as long are its sums, and so may be their errors
-EVERY = 61  # one row of so many is compared: it falls on each place of a tile
+LONGER = 32  # its sums are this many times as long, and may have errors as many times as large
+EVERY = 61  # every 61st row is compared: together they meet every place in a tile
 COUNTED = "global_loads load_sectors store_sectors shared_loads wavefronts conflicts".split()
 
 

@@ -25,8 +25,8 @@ from .simd import (
 
 # Sums stay in registers: 8 rows of 3 vectors leave 8 of 32 for operands, 4 rows 4 of AVX2's 16.
 ROWS = 4 if REGISTER_BYTES == 32 else 8
-# Steps whose part of B, 3 vectors each, stays in the first cache for all rows of A. Sums of so many
-# products are added up at the end, which also keeps the rounding errors small.
+# Steps after which the sums are written out: their rows of B, 3 vectors each, stay in the L1 cache
+# for all rows of A, and sums of few products have small rounding errors.
 STEPS = 24576 // (3 * REGISTER_BYTES)
 i64 = types.int64
 

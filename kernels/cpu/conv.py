@@ -1,8 +1,12 @@
 """2-D convolution and its two gradients: see kernels/reference/conv.py for the layouts.
 
-conv_direct.py is for output channels that fill vectors, and conv_winograd.py for those of them with
-3 x 3 weights; conv_few.py for gradients by few weights, conv_depthwise.py for one channel in a
-group; conv_planes.py (forward) and conv_patches.py (the gradients) are for all others.
+Which file computes what:
+    conv_winograd.py   output channels that fill whole vectors, with 3 x 3 weights
+    conv_direct.py     output channels that fill whole vectors, with any other weights
+    conv_few.py        gradients with respect to few weights
+    conv_depthwise.py  groups of one channel
+    conv_planes.py     all other forward passes
+    conv_patches.py    all other gradients
 """
 
 import numpy as np
@@ -67,7 +71,7 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
 
 
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
-    """dx, where g is the gradient by y."""
+    """dx, where g is the gradient with respect to y."""
     if not _is_ours(g, weight):
         given = g, weight, x_shape, stride, padding, dilation, groups
         if all_half(g, weight):

@@ -4,17 +4,15 @@ A panel is a block of columns of the right factor, two vector registers wide, wh
 after the other in memory. LLVM does not find this code by itself, so it is written in its language.
 """
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .simd import cases
+from .simd import REGISTER_BYTES, cases
 
-# A vector register, in bytes, and as many rows as leave registers for the factors beside the sums.
-VECTOR, MOST_ROWS = 32, 6
-if binding.get_host_cpu_features().get("avx512f"):
-    VECTOR, MOST_ROWS = 64, 8
+# A vector, in bytes, and as many rows as leave registers for the factors beside the sums.
+VECTOR, MOST_ROWS = (64, 8) if REGISTER_BYTES == 64 else (32, 6)
 PANEL = 2 * VECTOR  # bytes in a row of a panel
 CHAINS = 8  # sums under way at once, to hide the time that each multiply-add takes
 
