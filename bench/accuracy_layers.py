@@ -58,7 +58,7 @@ def _cut(x, *shape):
 
 
 def _of_weights(images, groups):
-    """A loss whose gradient with respect to a weight is a sum over the pixels that it multiplies."""
+    """A loss whose gradient with respect to a weight is a sum over the pixels that it meets."""
     return lambda conv: lambda p, x: conv(_cut(x, *images), p, padding=1, groups=groups).sum()
 
 
