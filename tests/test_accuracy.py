@@ -33,6 +33,7 @@ def check(row, shape, dtype, layout, device="cpu"):
     assert found <= allowed, f"{shape}, {layout}: {found:.1f} units, allowed {allowed:.1f}"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("row", SUMS, ids=lambda row: row.name)
 def test_errors_stay_within_those_of_adding_in_pairs(row, dtype):
@@ -43,11 +44,13 @@ def test_errors_stay_within_those_of_adding_in_pairs(row, dtype):
             check(row, shape, dtype, layout)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("row", LAYERS, ids=lambda row: row.name)
 def test_errors_of_layers(row):
     check(row, (100_000, 4), np.float32, "C")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(EMULATOR is not None, reason=str(EMULATOR))
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("row", SUMS, ids=lambda row: row.name)

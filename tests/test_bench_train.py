@@ -12,6 +12,8 @@ import pytest
 import tinygrad_like as tg
 from tinygrad_like.interchange import load_torch
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 LANGUAGE_MODELS = pytest.mark.parametrize("task", ["gpt", "lstm"])
 

@@ -17,6 +17,8 @@ import pytest
 import tinygrad_like as tg
 from tinygrad_like import nn
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).parent.parent / "examples" / "char_lm.py"
 NAME = "checkpoint.safetensors"
 TINY = "--layers 1 --width 8 --heads 2 --context 8 --batch 4 --eval-every 20 --warmup 5".split()

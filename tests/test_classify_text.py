@@ -13,6 +13,8 @@ import pytest
 
 import tinygrad_like as tg
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SMALL = ("--width", "16", "--heads", "2", "--epochs", "2", "--batch", "64")
 

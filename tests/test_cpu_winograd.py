@@ -54,6 +54,7 @@ def scale(x, w, padding, groups):
     return sums.reshape(n, -1, *sums.shape[3:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(80))
 def test_the_error_is_within_2_epsilons_of_the_largest_numbers_met(seed):
     """By `scale`, for each output and input; on one to five threads."""
@@ -80,6 +81,7 @@ def test_the_error_is_within_2_epsilons_of_the_largest_numbers_met(seed):
         assert (np.abs(ours - exact) <= 2 * np.finfo(dtype).eps * largest).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("c_in", [8, 16, 24, 64, 200])
 def test_with_some_channels_it_is_within_5_epsilons_of_what_is_summed(c_in, dtype):

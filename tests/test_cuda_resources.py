@@ -5,7 +5,10 @@ from tinygrad_like.kernels import cuda  # noqa: F401  which makes all sources kn
 from tinygrad_like.kernels.cuda import resources
 from tinygrad_like.kernels.cuda.launcher import SOURCES, Source, builds
 
-pytestmark = pytest.mark.skipif(resources.problem() is not None, reason=str(resources.problem()))
+pytestmark = [
+    pytest.mark.skipif(resources.problem() is not None, reason=str(resources.problem())),
+    pytest.mark.long,
+]
 
 
 @pytest.mark.parametrize("name", SOURCES)

@@ -14,6 +14,8 @@ from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -16,6 +16,8 @@ sys.path[:0] = [str(FOLDER), str(FOLDER / "exercises")]
 import grade  # noqa: E402
 import ladder  # noqa: E402
 
+pytestmark = pytest.mark.long
+
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 TABLE = dict(re.findall(r"^\| `(\d\d_\w+\.cu)` \| (.*) \|$", README, re.MULTILINE))
 

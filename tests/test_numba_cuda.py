@@ -10,6 +10,8 @@ import pytest
 
 from tinygrad_like import backend
 
+pytestmark = pytest.mark.long
+
 ROWS = Path(__file__).with_name("numba_cuda_rows.py")
 MISSING = importlib.util.find_spec("numba_cuda") is None
 needs_package = pytest.mark.skipif(MISSING, reason="the package numba-cuda is not installed")

@@ -4,6 +4,8 @@ import pytest
 from planted_bugs import HARMLESS, SOURCES, all_findings, planted
 from tinygrad_like.kernels.cuda.launcher import SOURCES as ALL
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def found():

@@ -10,6 +10,8 @@ import pytest
 
 import tinygrad_like as tg
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).with_name("resumable.py")
 STEPS = 100
 

@@ -16,6 +16,8 @@ import pytest
 
 import tinygrad_like as tg
 
+pytestmark = pytest.mark.long
+
 EXAMPLE = Path(__file__).parent.parent / "examples" / "translate.py"
 SMALL = ("--width", "16", "--examples", "640", "--test-examples", "50", "--epochs", "2")
 SMALL += ("--batch", "8", "--dropout", "0.1", "--lr", "1e-2")
