@@ -27,6 +27,7 @@ from .elementwise import (
 )
 from .index import gather_rows, scatter_add_
 from .linalg import linear, matmul
+from .memory import plain as _made_ready
 from .norm import (
     batch_norm,
     batch_norm_backward,
@@ -50,3 +51,5 @@ from .softmax import (
     softmax,
     softmax_backward,
 )
+
+_ready = "carray"  # of an array that `_made_ready` would leave as it is

@@ -108,6 +108,12 @@ def writable(x):
     return x if x.flags.writeable else np.asarray(_Unmarked(x))
 
 
+def plain(x):
+    """An array as C-contiguous, aligned memory that may be written: see `writable`."""
+    x = np.ascontiguousarray(x)
+    return writable(x) if x.flags.aligned else x.copy()
+
+
 def _block(size, lasting):
     _collect()
     waiting = _waiting.get(size)
