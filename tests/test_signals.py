@@ -23,10 +23,6 @@ INTERRUPTIONS = 60
 MOST_STEPS = 400  # for one interruption: it was lost if there are more
 
 
-class Interrupted(BaseException):
-    """What the handler raises; like KeyboardInterrupt, no library catches it by accident."""
-
-
 def mlp():
     model = nn.Sequential(nn.Dense(784, 128), nn.ReLU(), nn.Dense(128, 10))
     return model, tg.randn((128, 784)), np.arange(128) % 10
@@ -74,7 +70,7 @@ def run_until_interrupted(step):
         while taken < MOST_STEPS:
             step()
             taken += 1
-    except Interrupted:
+    except Interruption:
         return taken
     pytest.fail(f"no exception arrived within {MOST_STEPS} steps")
 
@@ -84,20 +80,12 @@ def test_no_interruption_is_lost_and_no_state_is_torn(build):
     step, state = training(build)
     step()  # compiles
 
-    def interrupt(number, frame):
-        raise Interrupted
-
-    rng = np.random.default_rng(0)
     taken, seen = 1, []
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    try:
+    with Alarms(np.random.default_rng(0), longest=0.02) as alarms:
         for _ in range(INTERRUPTIONS):
-            signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 0.02))
+            alarms.set()
             taken += run_until_interrupted(step) + 1  # the last one may have been made
             seen.append(state())
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
     undisturbed_step, undisturbed_state = training(build)
     whole = set()
     for _ in range(taken):

@@ -110,8 +110,7 @@ def writable(x):
 
 def plain(x):
     """An array as C-contiguous, aligned memory that may be written: see `writable`."""
-    x = np.ascontiguousarray(x)
-    return writable(x) if x.flags.aligned else x.copy()
+    return writable(x) if x.flags.c_contiguous and x.flags.aligned else x.copy(order="C")
 
 
 def _block(size, lasting):
