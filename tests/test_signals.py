@@ -63,10 +63,11 @@ def training(build):
     return step, state
 
 
-def run_until_interrupted(step):
+def run_until_interrupted(step, alarms):
     """How many steps were taken before the exception of the timer arrived."""
     taken = 0
     try:
+        alarms.set()
         while taken < MOST_STEPS:
             step()
             taken += 1
@@ -83,8 +84,7 @@ def test_no_interruption_is_lost_and_no_state_is_torn(build):
     taken, seen = 1, []
     with Alarms(np.random.default_rng(0), longest=0.02) as alarms:
         for _ in range(INTERRUPTIONS):
-            alarms.set()
-            taken += run_until_interrupted(step) + 1  # the last one may have been made
+            taken += run_until_interrupted(step, alarms) + 1  # the last one may have been made
             seen.append(state())
     undisturbed_step, undisturbed_state = training(build)
     whole = set()
