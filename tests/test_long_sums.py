@@ -66,6 +66,15 @@ def test_convolutions_of_many_channels(kernel):
     check(y, equal_products(x, w, 8192 * kernel * kernel), 16 if kernel == 1 else 48)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_over_outer_axes(dtype):
+    """In two steps, of which the second has few numbers, but long sums of them."""
+    x = np.full((8000, 2, 300), 0.3, dtype)
+    got = cpu.sum_axes(x, (0, 2))
+    true = float(x[0, 0, 0]) * 2_400_000
+    np.testing.assert_allclose(got, true, rtol=8 * np.finfo(dtype).eps)
+
+
 @BOTH
 @pytest.mark.parametrize("shape", [(100, 100), (1, 20_000), (20_000, 1)], ids=str)
 def test_the_mean_of_a_large_window(kernels, shape):

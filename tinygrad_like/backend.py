@@ -1,7 +1,7 @@
 """From an array, or a device name, to the `Backend` that computes on it.
 
 A backend is an array module (NumPy or CuPy) and a table of kernels of the same names. Everything
-that differs between devices is here: copies, threads, memory, random numbers, what is installed.
+that differs between devices is here: copies, threads, memory, what is installed.
 """
 
 import importlib
@@ -62,11 +62,11 @@ class Kernels:
         return vars(self)[name]
 
     def _fill(self, module):
+        ready = attrgetter(f"flags.{module.get('_ready', 'c_contiguous')}")
+        make_ready = module.get("_made_ready", self._xp.ascontiguousarray)
         for name, kernel in module.items():
             if callable(kernel) and not name.startswith("_"):
                 as_is = name.endswith("_") or name in reference.TAKES_STRIDES
-                ready = attrgetter(f"flags.{module.get('_ready', 'c_contiguous')}")
-                make_ready = module.get("_made_ready", self._xp.ascontiguousarray)
                 wrapped = kernel if as_is else _given(kernel, self._array_type, ready, make_ready)
                 setattr(self, name, wrapped)
 

@@ -15,7 +15,6 @@ no sum meets more than some hundred roundings.
 import numpy as np
 
 from .attention_weights import (
-    collect,
     differentiate,
     exponentiate,
     finish,
@@ -372,11 +371,11 @@ def _attend_backward(
                         1,
                     )
             if needs[0] and meets > stretch:
-                collect(dq_rows, whole)
+                move(whole, dq_rows)
         if rows_of_keys and needs[1]:
-            collect(_head(dk, apart[2], batch, key_head, 0, s), whole_dk)
+            move(whole_dk, _head(dk, apart[2], batch, key_head, 0, s))
         if rows_of_keys and needs[2]:
-            collect(_head(dv, apart[3], batch, key_head, 0, s), whole_dv)
+            move(whole_dv, _head(dv, apart[3], batch, key_head, 0, s))
 
 
 @jit

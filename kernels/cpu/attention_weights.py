@@ -63,21 +63,12 @@ def move_mixed(mixed, peak, whole, below):
 
 
 @jit
-def move(sums, whole):
-    """whole += sums, and sums = 0."""
-    for i in range(sums.shape[0]):
-        for c in range(sums.shape[1]):
-            whole[i, c] += sums[i, c]
-            sums[i, c] = 0
-
-
-@jit
-def collect(sums, whole):
-    """sums += whole, and whole = 0."""
-    for i in range(sums.shape[0]):
-        for c in range(sums.shape[1]):
-            sums[i, c] += whole[i, c]
-            whole[i, c] = 0
+def move(source, target):
+    """target += source, and source = 0."""
+    for i in range(source.shape[0]):
+        for c in range(source.shape[1]):
+            target[i, c] += source[i, c]
+            source[i, c] = 0
 
 
 @jit

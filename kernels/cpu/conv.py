@@ -100,7 +100,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
 
 
 def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
-    """dweight, where g is the gradient by y."""
+    """dweight, where g is the gradient with respect to y."""
     if not _is_ours(g, x):
         given = g, x, weight_shape, stride, padding, dilation, groups
         if all_half(g, x):
@@ -126,7 +126,7 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
 
 
 def _forward(x, weight, bias, s, turned):
-    """x * weight + bias, or the gradient by the input with the weights turned."""
+    """x * weight + bias; with the weights turned, the gradient with respect to the input."""
     y = empty((s.images, s.groups * s.c_out, s.ho, s.wo), x.dtype)
     if not s.macs:
         y[...] = bias[:, None, None] if bias.size else 0

@@ -13,7 +13,7 @@ MANY = 64  # weights of an output channel, from which on transposing its outputs
 
 
 def suits(s, itemsize):
-    """Whether vectors of output channels are for a Geometry, with numbers of so many bytes.
+    """Whether to vectorise over the output channels of a Geometry; `itemsize` is in bytes.
 
     There must be few idle lanes and many products for each of the outputs, which are transposed.
     """

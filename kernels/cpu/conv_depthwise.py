@@ -36,7 +36,7 @@ from .simd import (
 )
 from .threads import run, share, threads_of
 
-LONGEST = 128  # products that are added up in a lane, in the gradient by the weights
+LONGEST = 128  # products that a lane adds up before its sum moves to float64 (weight_grad)
 
 
 class Plane(NamedTuple):

@@ -27,6 +27,7 @@ FEW = 16  # rows up to which there are no trees and no blocks
 BLOCK = 512  # rows of a block
 TILE = 1024  # columns whose sums stay in the fastest cache
 NARROW = 64  # columns below which several rows are read as one
+SHORT = 64  # rows that NumPy adds one after the other
 RUN = 512  # elements of a run
 RUNS = 64 * RUN  # elements of a block of runs
 NOUGHT = np.zeros(1)  # subtracted from numbers that are squared as they are
@@ -43,7 +44,7 @@ def sum_axes(x, axes):
     dtype, y = x.dtype, x
     for i, step in enumerate(steps):
         y = y.reshape(step)
-        if i and y.size < TASK:  # in float64 by now: NumPy starts sooner
+        if i and y.size < TASK and step[1] <= SHORT:  # in float64 by now: NumPy starts sooner
             y = y.sum(1)
         else:
             last = i == len(steps) - 1 and times == 1
