@@ -2,7 +2,7 @@
 
 Each row is a function of a matrix, once of the library and once of PyTorch, which also gives the
 true value, in float64. The error is the largest of all elements of the result, in units in the last
-place of its largest element. tests/test_accuracy.py holds small matrices to a bound.
+place of its largest element. tests/bench/test_accuracy.py holds small matrices to a bound.
 """
 
 import argparse

@@ -66,7 +66,7 @@ def prepare(name, workload):
 
 
 def _as_a_result(array):
-    from tinygrad_like.kernels.cpu import memory
+    from tinygrad_like.kernels.cpu.machine import memory
 
     result = memory.empty(array.shape, array.dtype)
     result[...] = array

@@ -52,7 +52,7 @@ def _return_what_is_free(name):
     """Give back to the system what was freed, so that it is not found again unnoticed."""
     gc.collect()
     if name == "ours":
-        importlib.import_module("tinygrad_like.kernels.cpu.memory").release()
+        importlib.import_module("tinygrad_like.kernels.cpu.machine.memory").release()
     ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -1,6 +1,7 @@
 """What every test gets: a registry of ops as it was, a random stream from the start."""
 
 import os
+from pathlib import Path
 
 import pytest
 from tinygrad_like.kernels.cuda import emulator
@@ -9,8 +10,10 @@ import tinygrad_like as tg
 from tinygrad_like.engine import OPS, mode
 from tinygrad_like.nn import dtype
 
-# The files that run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
-EMULATED = "test_cuda_", "test_planted_bugs", "test_bench_cuda", "test_learn_cuda"
+TESTS = Path(__file__).parent
+
+# The tests that run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
+EMULATED = "kernels/cuda/", "bench/test_cuda.py", "examples/test_learn_cuda.py"
 
 
 def pytest_xdist_auto_num_workers():
@@ -22,7 +25,7 @@ def pytest_collection_modifyitems(items):
     """Skip, with the reason, what needs the emulator where it cannot be used."""
     problem = emulator.problem()
     for item in items if problem else ():
-        if item.module.__name__.startswith(EMULATED):
+        if item.path.relative_to(TESTS).as_posix().startswith(EMULATED):
             item.add_marker(pytest.mark.skip(reason=problem))
 
 

@@ -98,7 +98,7 @@ def blas_threads(folder):
 
 
 def test_threads_are_limited_and_refused_below_one():
-    from tinygrad_like.kernels.cpu import threads
+    from tinygrad_like.kernels.cpu.machine import threads
 
     before = threads.num_threads()
     try:

@@ -7,7 +7,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "tinygrad_like" / "DIFFERENCES.md").read_text(encoding="utf-8")
-SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in TESTS.glob("test_*.py")}
+SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py")}
 
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", PAGE))))

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from tinygrad_like.kernels.cpu import linalg, reduce
+from tinygrad_like.kernels.cpu import reduce
+from tinygrad_like.kernels.cpu.products import linalg
 
 import tinygrad_like as tg
 from tinygrad_like import backend

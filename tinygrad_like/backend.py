@@ -404,7 +404,7 @@ def set_num_threads(n):
     import threadpoolctl
 
     if numba_problem() is None:
-        importlib.import_module("tinygrad_like.kernels.cpu.threads").set_num_threads(n)
+        importlib.import_module("tinygrad_like.kernels.cpu.machine.threads").set_num_threads(n)
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         if library.user_api == "blas" and "numpy.libs" in library.filepath:
             library.set_num_threads(n)

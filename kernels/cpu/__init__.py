@@ -1,15 +1,18 @@
 """The kernels of the reference, compiled by numba for the CPU: float32 and float64, on all threads.
 
-compile.py, shared_code.py, threads.py, memory.py, fetch.py, vector_math.py, lookup.py, each.py,
-simd.py and transposing.py are what the kernels build on, and for products of matrices gemm.py
-(BLAS, for small ones), and our own block_gemm.py, packed_gemm.py and strip.py.
-Products and pooling take float16 by way of float32 (half.py). What a kernel does not take (other
-dtypes, dtypes mixed) it hands to the reference, and what is not here at all is the reference's.
+machine/     SIMD, threads, memory, compiling: what every kernel stands on
+math/        elementary functions and random words, of vectors
+products/    products of matrices
+conv/ recurrent/ attention/     families of several files
+elementwise index norm optim pool random reduce softmax     families of one file
+
+Products and pooling take float16 by way of float32. What a kernel does not take (other dtypes,
+dtypes mixed) it hands to the reference, and what is not here at all is the reference's.
 """
 
 from ..reference import *  # noqa: F403  the contract; what follows replaces it name by name
-from .attention import attention, attention_backward, attention_dropout
-from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .attention.kernels import attention, attention_backward, attention_dropout
+from .conv.kernels import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .elementwise import (
     add,
     erf,
@@ -26,8 +29,7 @@ from .elementwise import (
     tanh_backward,
 )
 from .index import gather_rows, scatter_add_
-from .linalg import linear, matmul
-from .memory import plain as _made_ready
+from .machine.memory import plain as _made_ready
 from .norm import (
     batch_norm,
     batch_norm_backward,
@@ -40,8 +42,9 @@ from .norm import (
 )
 from .optim import adagrad_, adam_, optimizer_state, planner, rmsprop_, sgd_
 from .pool import avg_pool2d, avg_pool2d_backward, max_pool2d, max_pool2d_backward
+from .products.linalg import linear, matmul
 from .random import dropout, normal, philox, uniform
-from .recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
+from .recurrent.kernels import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward
 from .reduce import moments, sum_axes, sum_middle, sum_squares
 from .softmax import (
     cross_entropy,

@@ -10,13 +10,13 @@ import math
 import numpy as np
 
 from .. import reference
-from .compile import jit, ufunc
-from .each import each_of_one, each_of_two
-from .memory import empty
-from .simd import fma
-from .threads import pool, run, share, tasks_for
-from .vector_math import erf as erf_of
-from .vector_math import (
+from .machine.compile import jit, ufunc
+from .machine.memory import empty
+from .machine.simd import fma
+from .machine.threads import pool, run, share, tasks_for
+from .math.each import each_of_one, each_of_two
+from .math.vector_math import erf as erf_of
+from .math.vector_math import (
     exp,
     is_negative,
     is_positive,
@@ -25,7 +25,7 @@ from .vector_math import (
     normal_tail,
     positive,
 )
-from .vector_math import sigmoid as sigmoid_of
+from .math.vector_math import sigmoid as sigmoid_of
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread

@@ -8,10 +8,10 @@ sums of blocks, so that less is lost than by adding one number after the other.
 import numpy as np
 
 from .. import reference
-from .compile import jit
-from .memory import empty
-from .simd import inside
-from .threads import pool, run, share, tasks_for, threads_of
+from .machine.compile import jit
+from .machine.memory import empty
+from .machine.simd import inside
+from .machine.threads import pool, run, share, tasks_for, threads_of
 
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
 TILE = 128  # columns that are summed at a time

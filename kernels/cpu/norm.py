@@ -8,11 +8,11 @@ are sums over rows: each task has its own, and they are added in their order.
 import numpy as np
 
 from .. import reference
-from .compile import jit
-from .memory import empty
+from .machine.compile import jit
+from .machine.memory import empty
+from .machine.simd import fma, full, inside, lanes, load_some, store_some, total
+from .machine.threads import pool, run, share, tasks_for, threads_of
 from .reduce import moments, sum_axes
-from .simd import fma, full, inside, lanes, load_some, store_some, total
-from .threads import pool, run, share, tasks_for, threads_of
 
 REAL = {np.dtype(np.float32), np.dtype(np.float64)}
 TASK = 1 << 13  # elements that are worth a thread

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 
 from .. import reference
-from .compile import jit
-from .memory import empty
-from .threads import pool, run, share, tasks_for
+from .machine.compile import jit
+from .machine.memory import empty
+from .machine.threads import pool, run, share, tasks_for
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # parameters that are worth a thread

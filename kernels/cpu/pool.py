@@ -7,11 +7,11 @@ import numpy as np
 
 from .. import reference
 from ..reference.windows import output_size, starts
-from .compile import jit
-from .half import all_half, by_single
-from .memory import empty
-from .simd import inlined
-from .threads import pool, run, share, tasks_for
+from .machine.compile import jit
+from .machine.half import all_half, by_single
+from .machine.memory import empty
+from .machine.simd import inlined
+from .machine.threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)

@@ -12,11 +12,11 @@ from numba.extending import overload
 
 from .. import reference
 from ..reference.random import LOW_64
-from .compile import OPTIONS, jit
-from .memory import empty
-from .philox import BLOCKS, LOW, draw_words, drop, keys_of
-from .threads import pool, run, share, tasks_for
-from .vector_math import cos_and_sin_of_turn, log_of_normal
+from .machine.compile import OPTIONS, jit
+from .machine.memory import empty
+from .machine.threads import pool, run, share, tasks_for
+from .math.philox import BLOCKS, LOW, draw_words, drop, keys_of
+from .math.vector_math import cos_and_sin_of_turn, log_of_normal
 
 CHUNK = 256  # words
 DRAWN = 4 * BLOCKS  # words that are drawn at once

@@ -15,10 +15,10 @@ import numpy as np
 
 from .. import reference
 from ..reference.reduce import in_memory_order, in_order, steps_of
-from .compile import jit
-from .memory import empty, writable
+from .machine.compile import jit
+from .machine.memory import empty, writable
+from .machine.threads import pool, run, share, tasks_for
 from .reduce_views import lines_of
-from .threads import pool, run, share, tasks_for
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread

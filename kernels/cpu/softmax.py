@@ -8,12 +8,10 @@ import math
 import numpy as np
 
 from .. import reference
-from .compile import jit
-from .each import by_array
-from .fetch import ahead_of, prefetch
-from .lookup import exp2
-from .memory import empty
-from .simd import (
+from .machine.compile import jit
+from .machine.fetch import ahead_of, prefetch
+from .machine.memory import empty
+from .machine.simd import (
     body,
     first_lanes,
     full,
@@ -28,9 +26,11 @@ from .simd import (
     store,
     store_some,
 )
-from .simd import total as sum_of
-from .threads import pool, run, share, tasks_for
-from .vector_math import exp, exp_of_difference, minus
+from .machine.simd import total as sum_of
+from .machine.threads import pool, run, share, tasks_for
+from .math.each import by_array
+from .math.lookup import exp2
+from .math.vector_math import exp, exp_of_difference, minus
 
 REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread

@@ -5,9 +5,9 @@ Families from left to right; each imports only from those to its left:
     create compare elementwise activation shape reduce linalg places index repetition inplace window
     padding random softmax norm conv pool recurrent attention protocol
 
-At kinks and ties the gradient is that of this table, which tests/test_ties.py holds. At poles and
-infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN, as
-in PyTorch; tests/test_singular.py has the exceptions:
+At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
+and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
+as in PyTorch; tests/ops/test_singular.py has the exceptions:
 
     abs, norm at 0; relu at 0       0
     leaky_relu, elu at 0            that of the left side

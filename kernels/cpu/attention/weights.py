@@ -1,0 +1,120 @@
+"""The weights of a block of attention, from its scores (keys, queries): see attention_blocks.py."""
+
+import math
+
+from ..machine.compile import jit
+from ..machine.simd import body, lanes, load_some, store_some
+from ..math.each import by_array
+from ..math.vector_math import exp, exp_of_difference, minus
+
+
+@jit
+def raise_peak(peak, scores):
+    """peak = max(peak, the highest score of each query)."""
+    for j in range(scores.shape[0]):
+        row = scores[j]
+        for i in range(row.size):
+            peak[i] = row[i] if row[i] > peak[i] else peak[i]
+
+
+@body
+def _exponentiate_numbers(scores, peak, total):
+    for j in range(scores.shape[0]):
+        row = scores[j]
+        for i in range(row.size):
+            row[i] = exp(row[i] - peak[i])
+            total[i] += row[i]
+
+
+@body
+def _exponentiate_vectors(scores, peak, total):
+    size, (keys, rows) = lanes(scores), scores.shape
+    for j in range(keys):
+        for i in range(0, rows, size):
+            count = min(size, rows - i)
+            at = j * rows + i
+            e = exp_of_difference(load_some(scores, at, 0, count) - load_some(peak, i, 0, count))
+            store_some(scores, at, e, 0, count)
+            store_some(total, i, load_some(total, i, 0, count) + e, 0, count)
+
+
+# exp(scores - peak) in place, and added to each query's total
+exponentiate = by_array(_exponentiate_numbers, _exponentiate_vectors)
+
+
+@jit
+def rescale(mixed, total, before, peak):
+    """What was summed up below peaks of `before`, now below `peak`."""
+    for i in range(total.size):
+        factor = exp(before[i] - peak[i])
+        total[i] *= factor
+        for c in range(mixed.shape[1]):
+            mixed[i, c] *= factor
+
+
+@jit
+def move_mixed(mixed, peak, whole, below):
+    """whole += mixed, which is below `peak`; whole was below the peaks `below`, and follows."""
+    for i in range(peak.size):
+        factor = math.exp(below[i] - peak[i])
+        below[i] = peak[i]
+        for c in range(mixed.shape[1]):
+            whole[i, c] = whole[i, c] * factor + mixed[i, c]
+
+
+@jit
+def move(source, target):
+    """target += source, and source = 0."""
+    for i in range(source.shape[0]):
+        for c in range(source.shape[1]):
+            target[i, c] += source[i, c]
+            source[i, c] = 0
+
+
+@jit
+def finish(mixed, total, peak, peaks, logs):
+    """Divide by the totals; peaks and logs are what `weigh` takes.
+
+    A query that looks nowhere has zeros everywhere.
+    """
+    for i in range(total.size):
+        looks = total[i] != 0
+        peaks[i] = peak[i] if looks else 0
+        logs[i] = math.log(logs.dtype.type(total[i])) if looks else 0
+        factor = mixed.dtype.type(1 / total[i] if looks else 0)
+        for c in range(mixed.shape[1]):
+            mixed[i, c] *= factor
+
+
+@body
+def _weigh_numbers(scores, peaks, logs):
+    for j in range(scores.shape[0]):
+        row = scores[j]
+        for i in range(row.size):
+            row[i] = exp(minus(minus(row[i], peaks[i]), logs[i]))
+
+
+@body
+def _weigh_vectors(scores, peaks, logs):
+    size, (keys, rows) = lanes(scores), scores.shape
+    for j in range(keys):
+        for i in range(0, rows, size):
+            at, count = j * rows + i, min(size, rows - i)
+            below = load_some(scores, at, 0, count) - load_some(peaks, i, 0, count)
+            e = exp_of_difference(below - load_some(logs, i, 0, count))
+            store_some(scores, at, e, 0, count)
+
+
+# exp(scores - peaks - logs) in place: the weights again, from the highest score of each query and
+# the logarithm of its total. Their sum would be rounded, and beside a high peak the logarithm lost.
+weigh = by_array(_weigh_numbers, _weigh_vectors)
+
+
+@jit
+def differentiate(weights, slopes, along, scale):
+    """slopes = weights * (slopes - along) * scale, from the weights' gradients to the scores'."""
+    scale = weights.dtype.type(scale)
+    for j in range(weights.shape[0]):
+        row, slope = weights[j], slopes[j]
+        for i in range(row.size):
+            slope[i] = row[i] * (slope[i] - along[i]) * scale

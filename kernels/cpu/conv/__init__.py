@@ -1,0 +1,1 @@
+"""2-D convolution and its gradients: `kernels.py` has the kernels and chooses the algorithm."""

@@ -1,0 +1,124 @@
+"""Matrix products with a right factor that is packed once, in panels, and used for few rows.
+
+BLAS packs its factors in every call, which for a few rows costs more than the product. A factor
+(k, n) in panels has the shape (panels, k, width), with zeros beyond the last column.
+"""
+
+from ..machine.compile import jit
+from .tile import MOST_ROWS, PANEL, copy_most_rows, copy_panel_row, tile
+
+LONGEST = 256  # products that are added up one after the other: such sums are added to the result
+
+
+def panel_width(dtype):
+    """How many columns a panel has."""
+    return PANEL // dtype.itemsize
+
+
+def panels_for(columns, dtype):
+    """How many panels hold so many columns."""
+    return -(-columns // panel_width(dtype))
+
+
+@jit
+def pack_columns(matrix, begin, end, panels, at, k_begin, k_end):
+    """Put the columns begin <= j < end in the panels, from their column `at` on.
+
+    Of all these only the rows k_begin <= k < k_end: several threads may share the work.
+    """
+    width = panels.shape[2]
+    while begin < end:
+        panel, first = panels[at // width], at % width
+        count = min(width - first, end - begin)
+        if count == width:
+            zero = matrix.dtype.type(0)
+            source = matrix.ctypes.data + begin * matrix.itemsize
+            for k in range(k_begin, k_end):
+                target = panel.ctypes.data + k * PANEL
+                copy_panel_row(source + k * matrix.strides[0], target, zero)
+        else:
+            for k in range(k_begin, k_end):
+                for j in range(count):
+                    panel[k, first + j] = matrix[k, begin + j]
+        begin += count
+        at += count
+
+
+@jit
+def pack_rows(matrix, panels, k_begin, k_end, shift):
+    """Put all rows in the panels as columns, of each the numbers k_begin <= k < k_end.
+
+    Number k becomes row k + shift of the panels.
+    """
+    width = panels.shape[2]
+    for first in range(k_begin, k_end, width):  # a piece at a time, which stays in the cache
+        for i in range(matrix.shape[0]):
+            source = matrix[i, first : min(first + width, k_end)]
+            at = first + shift
+            target = panels[i // width, at : at + source.size, i % width]
+            for k in range(source.size):
+                target[k] = source[k]
+
+
+@jit
+def clear_beyond(columns, panels, k_begin, k_end):
+    """Put zeros beyond so many columns."""
+    width = panels.shape[2]
+    for k in range(k_begin, k_end):
+        for j in range(columns, panels.shape[0] * width):
+            panels[j // width, k, j % width] = 0
+
+
+@jit
+def multiply(a, panels, c, more):
+    """c = a @ the packed factor, plus what c was if `more`; c has all columns of all panels.
+
+    The rows of a and c may lie at any distance.
+    """
+    rows, k = a.shape
+    blocks = (rows + MOST_ROWS - 1) // MOST_ROWS
+    for p in range(panels.shape[0]):
+        for block in range(blocks):
+            first, end = block * rows // blocks, (block + 1) * rows // blocks
+            for begin in range(0, max(k, 1), LONGEST):
+                tile(
+                    end - first, min(LONGEST, k - begin),
+                    a.ctypes.data + first * a.strides[0] + begin * a.itemsize,
+                    a.strides[0], a.itemsize,
+                    panels.ctypes.data + p * panels.strides[0] + begin * PANEL,
+                    c.ctypes.data + first * c.strides[0] + p * PANEL, c.strides[0],
+                    more or begin > 0, c.dtype.type(0),
+                )  # fmt: skip
+
+
+def row_blocks_for(rows):
+    """How many blocks of rows hold so many rows of a transposed left factor."""
+    return -(-rows // MOST_ROWS)
+
+
+@jit
+def put_row_blocks(row, k, blocks):
+    """Put row k of a left factor that is to be transposed in `blocks`, (blocks, k, MOST_ROWS)."""
+    whole, rest = row.size // MOST_ROWS, row.size % MOST_ROWS
+    zero = row.dtype.type(0)
+    for block in range(whole):
+        source = row.ctypes.data + block * MOST_ROWS * row.itemsize
+        target = blocks.ctypes.data + block * blocks.strides[0] + k * blocks.strides[1]
+        copy_most_rows(source, target, zero)
+    for i in range(rest):
+        blocks[whole, k, i] = row[whole * MOST_ROWS + i]
+
+
+@jit
+def multiply_transposed(blocks, k, panel, c, more):
+    """c = a^T @ a panel of k rows, plus what c was if `more`; a (k, rows of c) lies in `blocks`."""
+    rows = c.shape[0]
+    for block in range(blocks.shape[0]):
+        first = block * MOST_ROWS
+        tile(
+            min(MOST_ROWS, rows - first), k,
+            blocks.ctypes.data + block * blocks.strides[0], blocks.itemsize, blocks.strides[1],
+            panel.ctypes.data,
+            c.ctypes.data + first * c.strides[0], c.strides[0],
+            more, c.dtype.type(0),
+        )  # fmt: skip

@@ -1,0 +1,177 @@
+"""`strip`: a product whose left factor is numbers side by side in memory, with no copy of it.
+
+    c[i, o] = before[i, o] + sum over k of a[i + steps[k]] * b[k, o]
+
+for some rows i that follow each other: the pixels of a line of an image, say, where steps[k] is the
+way from a pixel to what weight k meets. The numbers of b lie as they are read, in vectors of output
+channels, so each sum is a chain of multiply-adds of a vector by a number, all in registers, and the
+code is bound by these alone. `prepare_strip` compiles it.
+
+The chains are cut into pieces whose sums are added to c: the fewer numbers in a sum, the smaller
+its error.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..machine.shared_code import shared_code
+from ..machine.simd import (
+    REGISTER_BYTES,
+    WORD,
+    Vector,
+    cases,
+    inlined,
+    load_at,
+    multiply_add,
+    spread,
+    store_at,
+)
+
+# Sums in registers: 28 leave 4 of 32 for the factors, 12 leave 4 of AVX2's and SSE's 16.
+SUMS = 28 if REGISTER_BYTES == 64 else 12
+ROWS = SUMS // 2  # rows at once, of two vectors
+LONGEST = 128  # steps in a piece
+i64 = types.int64
+RUNS = types.UniTuple(i64, 5)
+
+
+def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row, c, c_row, runs):
+    """Generate the product of so many rows and vectors. runs: as `strip` takes them."""
+    places = [(r, v) for r in range(rows) for v in range(width)]
+
+    def at(start, row, r, v):
+        return builder.gep(start, [builder.add(builder.mul(row, WORD(r)), WORD(v * vector.count))])
+
+    sums = {place: cgutils.alloca_once(builder, vector) for place in places}
+
+    def add(first, count, some_rows):
+        """Add up the steps from `first` on for some rows."""
+        from_steps = builder.gep(steps, [first])
+        begin = builder.mul(first, WORD(vector.count))
+        starts = [
+            builder.gep(b, [builder.add(begin, builder.mul(b_next, WORD(v)))]) for v in range(width)
+        ]
+        with cgutils.for_range(builder, count, intp=WORD) as loop:
+            from_a = builder.gep(a, [builder.load(builder.gep(from_steps, [loop.index]))])
+            b_at = builder.mul(loop.index, WORD(vector.count))
+            b_vectors = [load_at(builder, builder.gep(x, [b_at]), vector) for x in starts]
+            for r in some_rows:
+                number = builder.load(builder.gep(from_a, [WORD(r)]))
+                number = spread(builder, number, vector.count)
+                for v in range(width):
+                    value = multiply_add(builder, number, b_vectors[v], builder.load(sums[r, v]))
+                    builder.store(value, sums[r, v])
+
+    number, distance, count, pieces, early, late = runs
+
+    def add_piece(run, first, some):
+        """Add up a piece of a run, `some` steps from `first` on."""
+        if width == 1:  # one vector is seldom left: not worth the code
+            add(first, some, range(rows))
+            return
+        is_early = builder.icmp_signed("<", run, early)
+        is_late = builder.icmp_signed(">=", run, builder.sub(number, late))
+        with builder.if_else(is_early) as (then, otherwise):
+            with then:
+                add(first, some, range(1, rows))
+            with otherwise, builder.if_else(is_late) as (then, otherwise):
+                with then:
+                    add(first, some, range(rows - 1))
+                with otherwise:
+                    add(first, some, range(rows))
+
+    with (
+        cgutils.for_range(builder, number, intp=WORD) as run,
+        cgutils.for_range(builder, pieces, intp=WORD) as part,
+    ):
+        begin = builder.mul(part.index, WORD(LONGEST))
+        rest = builder.sub(count, begin)
+        some = builder.select(builder.icmp_signed("<", rest, WORD(LONGEST)), rest, WORD(LONGEST))
+        for place in places:
+            builder.store(ir.Constant(vector, None), sums[place])
+        first = builder.add(builder.mul(run.index, distance), begin)
+        add_piece(run.index, first, some)
+        is_first = cgutils.is_null(builder, builder.or_(run.index, part.index))
+        onto = builder.select(is_first, before, c)
+        onto_row = builder.select(is_first, before_row, c_row)
+        for r, v in places:
+            value = load_at(builder, at(onto, onto_row, r, v), vector)
+            value = builder.fadd(value, builder.load(sums[r, v]))
+            store_at(builder, value, at(c, c_row, r, v))
+
+
+@intrinsic(prefer_literal=True)
+def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c_row, n, runs):
+    """All n rows of some vectors of c; everything is given by addresses, and counted in numbers."""
+    kind, vectors = Vector(like), width.literal_value
+
+    def codegen(context, builder, sig, args):
+        vector = context.get_value_type(kind)
+        a, steps, b, b_next, before, before_row, c, c_row, n, runs = args[2:]
+        a, b, before, c = (
+            builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, before, c)
+        )
+        steps = builder.inttoptr(steps, WORD.as_pointer())
+        number, distance, count, early, late = cgutils.unpack_tuple(builder, runs)
+        pieces = builder.udiv(builder.add(count, WORD(LONGEST - 1)), WORD(LONGEST))
+        pieces = builder.select(cgutils.is_null(builder, pieces), WORD(1), pieces)
+        parts = builder.udiv(builder.add(n, WORD(ROWS - 1)), WORD(ROWS))
+        with cgutils.for_range(builder, parts, intp=WORD) as loop:
+            after = builder.add(loop.index, WORD(1))
+            first, last = (builder.udiv(builder.mul(x, n), parts) for x in (loop.index, after))
+            ends = (
+                builder.select(builder.icmp_signed("==", one, other), count, WORD(0))
+                for one, other, count in ((first, WORD(0), early), (after, parts, late))
+            )
+            given = (
+                builder.gep(a, [first]), steps, b, b_next,
+                builder.gep(before, [builder.mul(first, before_row)]), before_row,
+                builder.gep(c, [builder.mul(first, c_row)]), c_row,
+                (number, distance, count, pieces, *ends),
+            )  # fmt: skip
+            for rows in cases(builder, builder.sub(last, first), range(1, ROWS + 1)):
+                _tile(builder, vector, rows, vectors, *given)
+        return context.get_dummy_value()
+
+    return types.void(like, width, *(i64,) * 9, RUNS), codegen
+
+
+def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, runs):
+    while vectors:
+        if vectors >= 2:
+            width = 2
+            _strip(like, 2, a, steps, b, b_next, before, before_row, c, c_row, n, runs)
+        else:
+            width = 1
+            _strip(like, 1, a, steps, b, b_next, before, before_row, c, c_row, n, runs)
+        b += width * b_next * size
+        before += width * REGISTER_BYTES
+        c += width * REGISTER_BYTES
+        vectors -= width
+
+
+prepare_strip, _call = shared_code(*(i64,) * 11, RUNS)(_strips)
+
+
+@inlined
+def strip(a, i, steps, s, b, j, b_next, before, p, before_row, c, at, c_row, n, vectors, runs):
+    """c[at + row * c_row + o] = before[p + row * before_row + o] + the sum over k of
+    a[i + row + steps[s + k]] * b[j + o // lanes * b_next + k * lanes + o % lanes],
+
+    for rows below n and o below vectors * lanes; before may be c. The k are given as
+    runs = (number, distance, count, early, late): of each run `count`, `distance` from one run to
+    the next. The first row may be left out of the first `early` runs, and the last row of the last
+    `late`: what these meet is zero. To be called from compiled code.
+    """
+    size = c.itemsize
+    given = (
+        size,
+        a.ctypes.data + i * size, steps.ctypes.data + s * steps.itemsize,
+        b.ctypes.data + j * size, b_next,
+        before.ctypes.data + p * size, before_row,
+        c.ctypes.data + at * size, c_row,
+        n, vectors, runs,
+    )  # fmt: skip
+    _call(c.dtype.type(0), given)

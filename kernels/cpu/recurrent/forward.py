@@ -1,0 +1,197 @@
+"""Recurrent layers forward, compiled: x W + b for some steps at once, then these step by step.
+
+Either each task runs whole sequences on its own, or, where these are few and the layer is wide, all
+tasks compute a step together, each its share of the units.
+"""
+
+from ..machine.compile import jit
+from ..machine.threads import run, share
+from ..products.panels import clear_beyond, multiply, pack_columns
+from .cells import GRU, LSTM, RNN_RELU, gru_cell, lstm_cell, rnn_cell
+
+
+@jit
+def group_of(task, tasks, by_units):
+    """(group, groups, part, parts): the sequences and the units that are a task's."""
+    return (0, 1, task, tasks) if by_units else (task, tasks, 0, 1)
+
+
+@jit
+def start_of(group, groups, count):
+    """Where a group of sequences begins: the first ones have one more where they are not even."""
+    return group * (count // groups) + min(group, count % groups)
+
+
+@jit
+def state_before(states, first, sequence, t, steps, length, reverse):
+    """The state that a step began with, of the states (N T, H) that the steps ended with."""
+    if reverse:
+        return first[sequence] if t == length - 1 else states[sequence * steps + t + 1]
+    return first[sequence] if t == 0 else states[sequence * steps + t - 1]
+
+
+@jit
+def list_steps(order, live, reverse, rows):
+    """The rows n T + t of all steps: by groups, then in the order of time, then of sequences."""
+    groups, steps = live.shape
+    at = 0
+    for group in range(groups):
+        start = start_of(group, groups, order.size)
+        for s in range(steps):
+            t = steps - 1 - s if reverse else s
+            for r in range(live[group, s]):
+                rows[at] = order[start + r] * steps + t
+                at += 1
+
+
+@jit
+def _pack(task, tasks, kind, weight, recurrent, bias, weight_panels, recurrent_panels):
+    """W with b as its last row, and U, each in the blocks that a part of the units has."""
+    features, columns = weight.shape
+    parts, _, size, width = recurrent_panels.shape
+    for part in range(parts):
+        lo, hi = share(part, parts, size)
+        panels = weight_panels[part]
+        begin, end = share(task, tasks, features)
+        at = 0
+        for k in range(columns // max(size, 1)):
+            first = ((k + 2) % 3 if kind == GRU else k) * size  # n comes first
+            pack_columns(weight, first + lo, first + hi, panels, at, begin, end)
+            if task == 0:
+                for j in range(hi - lo):
+                    panels[(at + j) // width, features, (at + j) % width] = bias[first + lo + j]
+            at += hi - lo
+        clear_beyond(at, panels, begin, features + 1 if task == tasks - 1 else end)
+        panels = recurrent_panels[part]
+        begin, end = share(task, tasks, size)
+        at = 0
+        for k in range(columns // max(size, 1)):
+            pack_columns(recurrent, k * size + lo, k * size + hi, panels, at, begin, end)
+            at += hi - lo
+        clear_beyond(at, panels, begin, end)
+
+
+@jit
+def _inputs(
+    task, tasks, kind, by_units, begin, end, x, bias, live, starts, rows, x_rows, sums, panels
+):
+    """sums = x W + b for the steps from `begin` to `end` of the sequences and units of a task."""
+    group, _, part, parts = group_of(task, tasks, by_units)
+    first = starts[group, begin]
+    count = starts[group, end - 1] + live[group, end - 1] - first
+    x_rows, sums = x_rows[task, :count], sums[task, :count]
+    features = x.shape[1]
+    for i in range(count):
+        x_rows[i, :features] = x[rows[first + i]]
+        x_rows[i, features] = 1
+    multiply(x_rows, panels[part], sums[:, :], False)
+    if kind == GRU:
+        size = bias.size // 4
+        lo, hi = share(part, parts, size)
+        for i in range(count):
+            sums[i, 3 * (hi - lo) : 4 * (hi - lo)] = bias[3 * size + lo : 3 * size + hi]
+
+
+@jit
+def _step(
+    task, tasks, kind, by_units, begin, s, reverse, order, lengths, live, starts,
+    h0, c0, out, gates, cells, states, sums, panels,
+):  # fmt: skip
+    """Step s for the sequences and units of a task, from `sums` that start with step `begin`."""
+    group, groups, part, parts = group_of(task, tasks, by_units)
+    start = start_of(group, groups, order.size)
+    stop = start_of(group + 1, groups, order.size)
+    size, steps = out.shape[1], live.shape[1]
+    lo, hi = share(part, parts, size)
+    t = steps - 1 - s if reverse else s
+    count, first = live[group, s], starts[group, s] - starts[group, begin]
+    before, after = states[s % 2, start:stop], states[(s + 1) % 2, start:stop]
+    sums = sums[task, first : first + count]
+    multiply(before[:count], panels[part], sums[:, hi - lo if kind == GRU else 0 :], True)
+    for r in range(count):
+        n = order[start + r]
+        row = n * steps + t
+        if kind == LSTM:
+            cell = state_before(cells, c0, n, t, steps, lengths[n], reverse)
+            lstm_cell(sums[r], cell, gates[row], cells[row], out[row], after[r], lo, hi)
+        elif kind == GRU:
+            gru_cell(sums[r], before[r], gates[row], out[row], after[r], lo, hi)
+        else:
+            rnn_cell(kind == RNN_RELU, sums[r], out[row], after[r], lo, hi)
+    for r in range(count, stop - start):
+        row = order[start + r] * steps + t
+        out[row, lo:hi] = 0
+        for k in range(gates.shape[1] // size):
+            gates[row, k * size + lo : k * size + hi] = 0
+        if kind == LSTM:
+            cells[row, lo:hi] = 0
+
+
+@jit
+def _sequences(
+    task, tasks, kind, at_once, reverse, order, lengths, live, starts, rows,
+    x, bias, h0, c0, out, gates, cells, x_rows, states, sums, weight_panels, recurrent_panels,
+):  # fmt: skip
+    """All steps of the sequences of a task."""
+    steps = live.shape[1]
+    for begin in range(0, steps, at_once):
+        end = min(begin + at_once, steps)
+        _inputs(
+            task, tasks, kind, False, begin, end, x, bias, live, starts, rows,
+            x_rows, sums, weight_panels,
+        )  # fmt: skip
+        for s in range(begin, end):
+            _step(
+                task, tasks, kind, False, begin, s, reverse, order, lengths, live, starts,
+                h0, c0, out, gates, cells, states, sums, recurrent_panels,
+            )  # fmt: skip
+
+
+@jit
+def forward(
+    pool, kind, tasks, by_units, at_once, reverse, order, lengths, live, starts, rows,
+    x, weight, recurrent, bias, h0, c0, out, gates, cells,
+    weight_panels, recurrent_panels, x_rows, states, sums,
+):  # fmt: skip
+    """Fill out, gates and cells, (N T, ...) each, the rest being room to work in.
+
+    `states` has h0 twice, in the order of the sequences in `order`; `at_once` is the number of
+    steps for which `x_rows` and `sums` have room.
+    """
+    list_steps(order, live, reverse, rows)
+    packed = (kind, weight, recurrent, bias, weight_panels, recurrent_panels)
+    run(pool, _pack, packed, tasks)
+    if not by_units:
+        run(
+            pool,
+            _sequences,
+            (
+                kind, at_once, reverse, order, lengths, live, starts, rows,
+                x, bias, h0, c0, out, gates, cells,
+                x_rows, states, sums, weight_panels, recurrent_panels,
+            ),
+            tasks,
+        )  # fmt: skip
+        return
+    steps = live.shape[1]
+    for begin in range(0, steps, at_once):
+        end = min(begin + at_once, steps)
+        run(
+            pool,
+            _inputs,
+            (
+                kind, True, begin, end, x, bias, live, starts, rows,
+                x_rows, sums, weight_panels,
+            ),
+            tasks,
+        )  # fmt: skip
+        for s in range(begin, end):
+            run(
+                pool,
+                _step,
+                (
+                    kind, True, begin, s, reverse, order, lengths, live, starts,
+                    h0, c0, out, gates, cells, states, sums, recurrent_panels,
+                ),
+                tasks,
+            )  # fmt: skip

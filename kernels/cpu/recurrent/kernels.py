@@ -1,0 +1,274 @@
+"""Recurrent layers for the CPU: rnn, gru, lstm, forward and backward (see the reference)."""
+
+import math
+
+import numpy as np
+
+from ... import reference
+from ..machine import memory, threads
+from ..machine.threads import pool, share
+from ..products.panels import MOST_ROWS, panel_width, panels_for, row_blocks_for
+from .backward import (
+    LONGEST,
+    PANELS_AT_ONCE,
+    ROWS_AT_ONCE,
+    SUMMED_AT_ONCE,
+    backward,
+)
+from .cells import GRU, LSTM, RNN_RELU, RNN_TANH
+from .forward import forward
+
+DTYPES = np.dtype(np.float32), np.dtype(np.float64)
+RNN = {"tanh": RNN_TANH, "relu": RNN_RELU}
+
+# What a thread must have to do, in multiply-adds
+WORTH_A_THREAD = 1 << 16  # all in all
+WORTH_A_STEP = 1 << 15  # between two meetings of the threads
+ROWS_OF_A_THREAD = 8  # with fewer sequences for each thread, all run a step together
+
+
+def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
+    """(out, h) of h' = tanh(x W + h U + b), or relu: (N, T, H) and the last state (N, H)."""
+    if not _takes(x, weight, recurrent, bias, h0):
+        return reference.rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity)
+    kind = RNN[nonlinearity]
+    out, h, *_ = _forward(kind, x, weight, recurrent, bias, h0, None, lengths, reverse)
+    return out, h
+
+
+def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs):
+    """(dx, dweight, drecurrent, dbias, dh0), from the outputs."""
+    if not _takes(dout, dh, x, weight, recurrent, h0, out):
+        return reference.rnn_backward(
+            dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs
+        )
+    kind, none = RNN[nonlinearity], out[:0]
+    return _backward(
+        kind, dout, dh, None, x, weight, recurrent, h0, None, out, none, none,
+        lengths, reverse, (*needs[:5], False),
+    )[:5]  # fmt: skip
+
+
+def gru(x, weight, recurrent, bias, h0, lengths, reverse):
+    """(out, h, gates) of h' = (1 - z) n + z h: see the reference."""
+    if not _takes(x, weight, recurrent, bias, h0):
+        return reference.gru(x, weight, recurrent, bias, h0, lengths, reverse)
+    out, h, _, gates, _ = _forward(GRU, x, weight, recurrent, bias, h0, None, lengths, reverse)
+    return out, h, gates
+
+
+def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs):
+    """(dx, dweight, drecurrent, dbias, dh0), from the outputs and `gates`."""
+    if not _takes(dout, dh, x, weight, recurrent, h0, out, gates):
+        return reference.gru_backward(
+            dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs
+        )
+    return _backward(
+        GRU, dout, dh, None, x, weight, recurrent, h0, None, out, gates, out[:0],
+        lengths, reverse, (*needs[:5], False),
+    )[:5]  # fmt: skip
+
+
+def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
+    """(out, h, c, gates, cells) of c' = f c + i g and h' = o tanh(c'): see the reference."""
+    if not _takes(x, weight, recurrent, bias, h0, c0):
+        return reference.lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse)
+    return _forward(LSTM, x, weight, recurrent, bias, h0, c0, lengths, reverse)
+
+
+def lstm_backward(
+    dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
+):
+    """(dx, dweight, drecurrent, dbias, dh0, dc0), from the outputs, `gates` and `cells`."""
+    if not _takes(dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells):
+        return reference.lstm_backward(
+            dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
+        )
+    return _backward(
+        LSTM, dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells,
+        lengths, reverse, needs,
+    )  # fmt: skip
+
+
+def _takes(*arrays):
+    """Whether the arrays (or None) are of one dtype that there is machine code for."""
+    dtypes = {a.dtype for a in arrays if a is not None}
+    return len(dtypes) == 1 and dtypes.issubset(DTYPES)
+
+
+class _Plan:
+    """Which sequences run when, and how many threads share the work.
+
+    `tasks` run the steps: each its group of sequences or, if `by_units`, all together, in as many
+    `parts` of the units. `order` has the sequences group by group, the longest of a group first, so
+    that at each step those that are not over are the first of their group, live[group, step] of
+    them. `rows` is room for the steps of all sequences, of which the first for a step of a group is
+    starts[group, step]. `work` tasks do the rest.
+    """
+
+    def __init__(self, x, recurrent, lengths, reverse):
+        n, steps, features = x.shape
+        size, columns = recurrent.shape
+        available = threads.num_threads()
+        step = n * size * columns
+        self.tasks, self.by_units = 1, False
+        if available > 1 and step * steps >= 2 * WORTH_A_THREAD:
+            self.by_units = n < ROWS_OF_A_THREAD * available and step >= 2 * WORTH_A_STEP
+            most = min(size, step // WORTH_A_STEP) if self.by_units else n
+            self.tasks = min(available, most)
+        self.parts, groups = (self.tasks, 1) if self.by_units else (1, self.tasks)
+        self.groups = groups
+        if lengths is None:
+            self.lengths = np.full(n, steps)
+            self.order = np.arange(n)
+            sizes = [len(range(group, n, groups)) for group in range(groups)]
+            self.live = np.repeat(np.array(sizes)[:, None], steps, axis=1)
+        else:
+            self.lengths = np.ascontiguousarray(lengths, np.int64)
+            longest_first = np.argsort(-self.lengths, kind="stable")
+            members = [longest_first[group::groups] for group in range(groups)]
+            self.order = np.concatenate(members)
+            times = np.arange(steps)[:: -1 if reverse else 1]
+            self.live = np.stack([np.searchsorted(-self.lengths[m], -times) for m in members])
+        self.starts = (np.cumsum(self.live) - self.live.ravel()).reshape(self.live.shape)
+        self.rows = np.empty(int(self.lengths.sum()), np.int64)
+        work = self.rows.size * (features + size) * columns
+        self.work = max(1, min(available, work // WORTH_A_THREAD))
+
+
+def _forward(kind, x, weight, recurrent, bias, h0, c0, lengths, reverse):
+    """(out, h, c, gates, cells), as far as the kind has them."""
+    n, steps, features = x.shape
+    size, columns = recurrent.shape
+    dtype = x.dtype
+    plan = _Plan(x, recurrent, lengths, reverse)
+    h0, c0 = _start(h0, n, size, dtype), _start(c0, n, size, dtype)
+    out = memory.empty((n * steps, size), dtype)
+    gates = memory.empty((n * steps, 4 * size if kind in (GRU, LSTM) else 0), dtype)
+    cells = memory.empty((n * steps, size) if kind == LSTM else (0, 0), dtype)
+    states = _room((2, n, size), dtype)
+    states[:] = h0[plan.order]
+    together = -(-n // plan.groups)
+    at_once = max(1, ROWS_AT_ONCE // max(together, 1))
+    units = -(-size // plan.parts)
+    panels = panels_for(units * columns // max(size, 1), dtype)
+    width = panel_width(dtype)
+    sums = panels * width + (units if kind == GRU else 0)
+    forward(
+        pool(), kind, plan.tasks, plan.by_units, at_once, reverse,
+        plan.order, plan.lengths, plan.live, plan.starts, plan.rows,
+        x.reshape(n * steps, features), weight, recurrent, bias, h0, c0, out, gates, cells,
+        _room((plan.parts, panels, features + 1, width), dtype),
+        _room((plan.parts, panels, size, width), dtype),
+        _room((plan.tasks, at_once * together, features + 1), dtype),
+        states,
+        _room((plan.tasks, at_once * together, sums), dtype),
+    )  # fmt: skip
+    out, gates = out.reshape(n, steps, size), gates.reshape(n, steps, gates.shape[1])
+    h, c = _last(out, h0, lengths, reverse), None
+    if kind == LSTM:
+        cells = cells.reshape(n, steps, size)
+        c = _last(cells, c0, lengths, reverse)
+    return out, h, c, gates, cells
+
+
+def _backward(
+    kind, dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
+):
+    """(dx, dweight, drecurrent, dbias, dh0, dc0), None where it is not needed."""
+    n, steps, features = x.shape
+    size, columns = recurrent.shape
+    dtype = x.dtype
+    plan = _Plan(x, recurrent, lengths, reverse)
+    h0, c0 = _start(h0, n, size, dtype), _start(c0, n, size, dtype)
+    gate_columns = 4 * size if kind in (GRU, LSTM) else size
+    shapes = (n * steps, features), weight.shape, recurrent.shape, (1, gate_columns)
+    grads = [
+        memory.empty(shape if needed else (0,) * len(shape), dtype)
+        for shape, needed in zip(shapes, needs, strict=False)
+    ]
+    if plan.rows.size < n * steps:
+        grads[0].fill(0)
+    if plan.rows.size == 0:
+        for gradient in grads:
+            gradient.fill(0)
+    many = plan.rows.size > LONGEST and dtype != np.float64
+    whole = np.zeros((features + size + 1 if many else 0, gate_columns), np.float64)
+    width = panel_width(dtype)
+    weight_panels = panels_for(features, dtype)
+    recurrent_panels = panels_for(-(-size // plan.parts), dtype)
+    shares = [slice(*share.py_func(part, plan.parts, size)) for part in range(plan.parts)]
+    by_h = _room((plan.parts, n, recurrent_panels * width), dtype)
+    for part, units in zip(by_h, shares, strict=True):
+        part[:, : units.stop - units.start] = dh[plan.order, units]
+    by_c = _start(None, n, size, dtype) if dc is None else dc[plan.order]
+    backward(
+        pool(), kind, plan.tasks, plan.by_units, reverse,
+        plan.order, plan.lengths, plan.live, plan.starts, plan.rows,
+        _column_blocks(kind, size, needs),
+        dout.reshape(n * steps, size), x.reshape(n * steps, features), weight, recurrent, h0, c0,
+        out.reshape(n * steps, size),
+        gates.reshape(len(gates) * steps, gate_columns), cells.reshape(len(cells) * steps, size),
+        by_h, by_c, _room((plan.rows.size, gate_columns + panel_width(dtype)), dtype),
+        *grads, whole, needs[0], any(needs[1:4]), needs[4],
+        _room((weight_panels, columns, width), dtype),
+        _room((plan.parts, recurrent_panels, columns, width), dtype),
+        np.ones((1, SUMMED_AT_ONCE, MOST_ROWS), dtype),
+        _room((plan.work, row_blocks_for(features), SUMMED_AT_ONCE, MOST_ROWS), dtype),
+        _room((plan.work, row_blocks_for(size), SUMMED_AT_ONCE, MOST_ROWS), dtype),
+        _room((plan.work, PANELS_AT_ONCE, SUMMED_AT_ONCE, width), dtype),
+        _room((plan.work, max(features, size), width), dtype),
+        _room((plan.work, ROWS_AT_ONCE, weight_panels * width), dtype),
+    )  # fmt: skip
+    dh0, dc0 = (np.empty((n, size), dtype) for _ in range(2))
+    for part, units in zip(by_h, shares, strict=True):
+        dh0[plan.order, units] = part[:, : units.stop - units.start]
+    dc0[plan.order] = by_c
+    grads[0] = grads[0].reshape(n, steps, features) if needs[0] else None
+    grads[3] = grads[3].reshape(-1)
+    return tuple(d if need else None for d, need in zip((*grads, dh0, dc0), needs, strict=True))
+
+
+def _column_blocks(kind, size, needs):
+    """For each run of columns of `da`: its start, its length, its start in dW, in dU and in db.
+
+    -1 where it does not belong there, or is not needed.
+    """
+    if kind == GRU:
+        blocks = [
+            (0, size, 2 * size, -1, 2 * size),
+            (size, 2 * size, 0, 0, 0),
+            (3 * size, size, -1, 2 * size, 3 * size),
+        ]
+    else:
+        blocks = [(0, 4 * size if kind == LSTM else size, 0, 0, 0)]
+    blocks = np.array(blocks)
+    blocks[:, 2:][:, [not need for need in needs[1:4]]] = -1
+    return blocks
+
+
+def _start(state, n, size, dtype):
+    """The first state, by default zeros."""
+    return np.zeros((n, size), dtype) if state is None else state
+
+
+def _last(states, first, lengths, reverse):
+    """The state after each sequence's last step, which is its first one if it has none."""
+    n, steps, _ = states.shape
+    if lengths is None:
+        if steps == 0:
+            return first.copy()
+        return states[:, 0 if reverse else steps - 1].copy()
+    if steps == 0:
+        return first.copy()
+    last = np.zeros_like(lengths) if reverse else lengths - 1
+    return np.where((lengths > 0)[:, None], states[np.arange(n), last], first)
+
+
+def _room(shape, dtype):
+    """Scratch: memory of any content that begins with a cache line."""
+    size = math.prod(shape)
+    line = memory.LINE // dtype.itemsize
+    flat = memory.empty((size + line,), dtype)
+    start = -flat.ctypes.data % memory.LINE // dtype.itemsize
+    return flat[start : start + size].reshape(shape)

@@ -1,0 +1,308 @@
+"""The character language model as a user runs it, and the GPT inside it."""
+
+import argparse
+import importlib.util
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tinygrad_like as tg
+from tinygrad_like import nn
+
+pytestmark = pytest.mark.long
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "char_lm.py"
+NAME = "checkpoint.safetensors"
+TINY = "--layers 1 --width 8 --heads 2 --context 8 --batch 4 --eval-every 20 --warmup 5".split()
+
+
+@pytest.fixture(scope="module")
+def example():
+    spec = importlib.util.spec_from_file_location("char_lm_example", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("to be, or not to be: that is the question. " * 30, encoding="utf-8")
+    return path
+
+
+def command(*options):
+    return [sys.executable, str(SCRIPT), *map(str, options)]
+
+
+def run(*options):
+    return subprocess.run(command(*options), capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("model", ["gpt", "lstm", "gru"])
+def test_it_trains_evaluates_writes_and_draws(model, text, tmp_path):
+    out = tmp_path / "out"
+    result = run("--model", model, "--text", text, "--out", out, "--iters", 40, *TINY)
+    assert result.returncode == 0, result.stderr
+    assert "step 40: training loss" in result.stdout
+    assert "validation loss" in result.stdout
+    assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
+
+    result = run("--sample", "to be", "--out", out, "--length", 20)
+    assert result.returncode == 0, result.stderr
+    assert len(result.stdout.rstrip("\n")) == 25
+    assert result.stdout.startswith("to be")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_it_trains_in_mixed_precision_and_writes_from_float32_weights(dtype, text, tmp_path):
+    options = ("--text", text, "--out", tmp_path, *TINY, "--autocast", dtype)
+    result = run(*options, "--iters", 40)
+    assert result.returncode == 0, result.stderr
+    assert ("0 of 40 steps overflowed" in result.stdout) == (dtype == "float16")
+    assert not result.stderr.count("Warning")
+    state = tg.io.load(tmp_path / NAME)
+    assert {array.dtype for array in state["model"].values()} == {np.dtype(np.float32)}
+    assert len(run("--sample", "to be", "--out", tmp_path, "--length", 20).stdout) == 26
+
+
+@pytest.mark.parametrize("precision", [(), ("--autocast", "float16")])
+def test_stopped_by_ctrl_c_it_resumes_to_the_same_bytes(precision, text, tmp_path):
+    options = ("--text", text, "--iters", 600, "--dropout", 0.1, *TINY[:-4], "--eval-every", 100)
+    options += precision
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert run(*options, "--out", whole).returncode == 0
+    log = tmp_path / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command(*options, "--out", parts),
+            stdout=file,
+            stderr=file,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+    while "step 100:" not in log.read_text() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130, log.read_text()
+    assert 100 <= len(tg.io.load(parts / NAME)["losses"]) < 600
+    assert run(*options, "--out", parts, "--resume").returncode == 0
+    assert (whole / NAME).read_bytes() == (parts / NAME).read_bytes()
+
+
+def test_killed_ten_times_it_comes_to_the_bytes_of_an_undisturbed_run(text, tmp_path):
+    """Each time at a random moment, of which a third falls into the saving of the file."""
+    options = ("--text", text, "--iters", 1200, "--dropout", 0.1, *TINY, "--eval-every", 600)
+    whole, parts, steps = tmp_path / "whole", tmp_path / "parts", []
+    assert run(*options, "--out", whole).returncode == 0
+    path, rng, resume = parts / NAME, random.Random(), ()
+    for _ in range(10):
+        before = mtime(path) if resume else 0
+        again = command(*options, "--save-every", 0.02, "--out", parts, *resume)
+        with subprocess.Popen(again, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            while process.poll() is None and not (path.exists() and before < mtime(path)):
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.15))
+            assert process.poll() is None, f"ended by itself: {process.stderr.read().decode()}"
+            process.kill()
+        steps.append(len(tg.io.load(path)["losses"]))
+        resume = ("--resume",)
+    assert 0 < steps[0] < steps[-1] < 1200
+    assert steps == sorted(set(steps)), f"runs that were killed came to the steps {steps}"
+    result = run(*options, "--out", parts, *resume)
+    assert result.returncode == 0, result.stderr
+    assert path.read_bytes() == (whole / NAME).read_bytes(), f"killed after the steps {steps}"
+    assert sorted(os.listdir(parts)) == [NAME, "report.png"]
+
+
+def mtime(path):
+    return path.stat().st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("", (), "[Vocabulary] the text is empty"),
+        ("aaaaaaaaaa", (), "[Vocabulary] the text has one distinct character, 'a'"),
+        ("abc" * 10, (), "a tenth of text.txt is held out, 3 characters: expected more than"),
+        ("abc" * 100, ("--heads", 3), "expected a divisor of d_model=8"),
+        ("abc" * 100, ("--resume",), "No such file or directory"),
+        ("abc" * 100, ("--device", "tpu"), "tpu"),
+        ("abc" * 100, ("--text", "nowhere.txt"), "No such file or directory: 'nowhere.txt'"),
+        (b"\xff\xfe", (), "text.txt is no text in UTF-8: 'utf-8' codec can't decode byte 0xff"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(content, options, message, text, tmp_path):
+    text.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert_refused(("--text", text, "--out", tmp_path / "out", *TINY, *options), message)
+
+
+def assert_refused(options, message):
+    result = run(*options)
+    assert result.returncode != 0
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--iters", "0", "at least 1"),
+        ("--eval-every", "0", "at least 1"),
+        ("--save-every", "-1.0", "at least 0"),
+        ("--clip", "nan", "at least 0"),
+        ("--length", "-1", "at least 0"),
+        ("--temperature", "-0.5", "at least 0"),
+        ("--top-k", "0", "at least 1"),
+        ("--top-p", "1.5", "0 to 1"),
+        ("--top-p", "-0.1", "0 to 1"),
+    ],
+)
+def test_options_out_of_range_are_refused(example, capsys, option, value, expected):
+    with pytest.raises(SystemExit):
+        example.parse([f"{option}={value}"])
+    assert f"error: {option} is {value}, expected {expected}\n" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The text that a tiny model was trained on, and the folder with its checkpoint."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text("to be, or not to be: that is the question. " * 30)
+    options = ("--text", folder / "text.txt", "--out", folder, "--iters", 20, *TINY)
+    assert run(*options).returncode == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("Ωmega", "the vocabulary lacks 'g', 'm', 'Ω'; it has ' ,.:abehinoqrstu'"),
+        ("", "[sample] the prompt is empty"),
+    ],
+)
+def test_a_prompt_that_it_cannot_read_is_refused(trained, prompt, message):
+    assert_refused(("--out", trained, "--sample", prompt), message)
+
+
+def truncate(folder):
+    (folder / NAME).write_bytes((folder / NAME).read_bytes()[:-5])
+
+
+def save_something_else(folder):
+    tg.io.save(folder / NAME, {"weight": np.ones(3)})
+
+
+def change_the_text(folder):
+    text = (folder / "text.txt").read_text()
+    (folder / "text.txt").write_text(text[1:] + text[:1])
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (None, ("--width", 16), "of a run with {'width': 8}, this one has {'width': 16}; give the"),
+        (None, ("--autocast", "float16"), "of a run with {'autocast': None}, this one has"),
+        (None, ("--clip", 2), "of a run with {'clip': 1.0}, this one has {'clip': 2.0}; give the"),
+        (change_the_text, (), "is of a run with {'crc32': "),
+        (save_something_else, (), "is the file of something else: it lacks ['batches', 'model', "),
+        (truncate, (), f"{NAME} is truncated, altered or not a safetensors file"),
+    ],
+)
+def test_a_run_does_not_go_on_from_what_does_not_fit(trained, tmp_path, change, options, message):
+    folder = tmp_path / "copy"
+    shutil.copytree(trained, folder)
+    if change is not None:
+        change(folder)
+    fixed = ("--text", folder / "text.txt", "--out", folder, "--iters", 20, *TINY)
+    assert_refused((*fixed, *options, "--resume"), message)
+
+
+def test_no_sample_is_drawn_from_what_is_no_checkpoint(tmp_path):
+    assert_refused(("--out", tmp_path, "--sample", "to"), "No such file or directory")
+    save_something_else(tmp_path)
+    assert_refused(("--out", tmp_path, "--sample", "to"), "holds no character model")
+    truncate(tmp_path)
+    assert_refused(("--out", tmp_path, "--sample", "to"), "not a safetensors file")
+
+
+def test_a_sample_depends_on_its_seed_and_on_a_prompt_of_any_length(trained):
+    said = {
+        seed: run("--out", trained, "--sample", "be, or not " * 3, "--seed", seed).stdout
+        for seed in (0, 1)
+    }
+    assert said[0] != said[1]
+    assert all(text.startswith("be, or not " * 3) for text in said.values())
+    assert [len(text) for text in said.values()] == [33 + 500 + 1] * 2
+
+
+def test_temperature_top_k_and_top_p_choose_among_the_likeliest(example):
+    logits = np.log([0.05, 0.5, 0.3, 0.15])
+
+    def drawn(**options):
+        args = argparse.Namespace(**{"temperature": 1.0, "top_k": None, "top_p": 1.0, **options})
+        random = np.random.default_rng(0)
+        counts = np.bincount([example.choose(logits, random, args) for _ in range(4000)])
+        return counts / counts.sum()
+
+    np.testing.assert_allclose(drawn(), [0.05, 0.5, 0.3, 0.15], atol=0.03)
+    np.testing.assert_allclose(drawn(top_k=2), [0, 0.625, 0.375], atol=0.03)
+    np.testing.assert_allclose(drawn(top_p=0.6), [0, 0.625, 0.375], atol=0.03)
+    np.testing.assert_array_equal(drawn(top_p=0.0), [0, 1])
+    np.testing.assert_array_equal(drawn(temperature=0), [0, 1])
+    np.testing.assert_array_equal(drawn(temperature=1e-320), [0, 1])
+    np.testing.assert_allclose(drawn(top_k=9), [0.05, 0.5, 0.3, 0.15], atol=0.03)
+    np.testing.assert_array_equal(drawn(top_k=1), [0, 1])
+    assert drawn(temperature=0.3)[1] > 0.75
+
+
+def test_a_gpt_with_a_cache_writes_on_past_its_context(example):
+    tg.seed(0)
+    model = example.TransformerLM(11, 8, 16, 2, 2).eval()
+    ids = np.random.default_rng(0).integers(0, 11, 30)
+    state = None
+    with tg.no_grad():
+        for t in range(30):
+            logits, state = model.continued(ids[t : t + 1], state)
+            seen, cache = state
+            expected = model(seen[None])[0, -1]
+            np.testing.assert_allclose(logits.numpy(), expected.numpy(), atol=1e-5)
+            assert cache.length == len(seen) <= 8
+            np.testing.assert_array_equal(seen, ids[t + 1 - len(seen) : t + 1])
+
+
+def test_a_gpt_predicts_each_token_from_those_before_it():
+    tg.seed(0)
+    model = nn.GPT(11, 8, 16, 2, 2)
+    ids = np.random.default_rng(0).integers(0, 11, (2, 8))
+    changed = ids.copy()
+    changed[:, 5] = (ids[:, 5] + 1) % 11
+    a, b = model(ids).numpy(), model(changed).numpy()
+    assert a.shape == (2, 8, 11)
+    np.testing.assert_array_equal(a[:, :5], b[:, :5])
+    assert (np.abs(a[:, 5:] - b[:, 5:]).max(axis=(0, 2)) > 0).all()
+    labels = np.random.default_rng(1).integers(0, 11, (2, 8))
+    loss = tg.losses.cross_entropy(model(ids), labels).item()
+    assert abs(loss - np.log(11)) < 0.1, "a new model should know no more than chance"
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        (np.zeros(3, int), ValueError, r"\[GPT\] ids are \(3,\), expected \(N, T\)"),
+        (np.zeros((1, 9), int), ValueError, r"\[GPT\] the sequence has 9 tokens.*context of 8"),
+        (np.full((1, 3), 11), IndexError, r"ids contain 11, expected 0 to 10 \(in model.token\)"),
+        (np.zeros((1, 3)), TypeError, r"ids have dtype float64, expected integers"),
+        ([[1, 2]], TypeError, r"\[GPT\] ids is a list, expected a Tensor or an array"),
+    ],
+)
+def test_ids_that_do_not_fit_a_gpt_are_refused(ids, error, message):
+    with pytest.raises(error, match=message):
+        nn.GPT(11, 8, 16, 1, 2)(ids)
