@@ -39,7 +39,7 @@ BROKEN = [
 def problem(request, monkeypatch):
     count, text = request.param
     monkeypatch.setitem(sys.modules, "cupy", None if count is None else fake_cupy(count))
-    monkeypatch.delitem(backend._BY_DEVICE, "cuda", raising=False)
+    monkeypatch.delitem(backend.BY_DEVICE, "cuda", raising=False)
     return text
 
 

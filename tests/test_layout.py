@@ -14,7 +14,7 @@ TG = "tinygrad_like"
 MAY_IMPORT = {
     "kernels": ["kernels"],
     "generator": [],
-    "backend": ["kernels"],
+    "backend": ["kernels", "backend"],
     "engine": ["backend", "engine", "generator"],
     "ops": ["backend", "engine", "generator", "ops"],
     "doctor": ["backend", "kernels"],
@@ -45,6 +45,7 @@ MAY_IMPORT = {
 
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
+    "backend": "dtypes table choice installed devices resources".split(),
     "engine": (
         "changes errors options casts modes tensor plan call record recompute accumulate walk "
         "autocast"

@@ -13,10 +13,10 @@ Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 from tinygrad_like import data, interchange, io, losses, nn, ops, optim
 from tinygrad_like.backend import (
     DeviceError,
-    kernels,
     memory,
     set_device,
     set_num_threads,
+    use_kernels,
 )
 from tinygrad_like.doctor import doctor
 from tinygrad_like.engine import (

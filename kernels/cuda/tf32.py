@@ -1,7 +1,7 @@
 """The kernels of this package, but products of float32 matrices on tensor cores.
 
 Their numbers are rounded to tf32, 11 bits instead of 24, and summed in float32. Only a user who
-asks for it gets that: `tg.kernels("tf32")`.
+asks for it gets that: `tg.use_kernels("tf32")`.
 """
 
 import functools

@@ -116,7 +116,7 @@ def test_products_in_tf32_have_a_table_and_a_limit_of_their_own():
 
 def test_rows_in_bfloat16_are_left_out_where_there_are_no_such_arrays(monkeypatch, capsys):
     old = backend.Backend("cuda", cuda.emulator.xp, lambda: cuda, cuda.emulator.DeviceArray)
-    monkeypatch.setitem(backend._BY_DEVICE, "cuda", old)
+    monkeypatch.setitem(backend.BY_DEVICE, "cuda", old)
     assert cuda_kernels.bfloat16_of("cuda") is None
     assert "bfloat16 is left out" in capsys.readouterr().out
     assert cuda_kernels.bfloat16_of("cuda-emulator") == BFLOAT16

@@ -1,5 +1,7 @@
 """Our kernels or the array library's; what memory a device holds."""
 
+import importlib
+
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
@@ -13,36 +15,48 @@ from tinygrad_like import backend
 def test_the_vendors_kernels_are_chosen_for_a_block_or_for_good():
     x = tg.randn((4, 4))
     ours = backend.CPU.k
-    with tg.kernels("vendor"):
+    with tg.use_kernels("vendor"):
         vendor = backend.CPU.k
         assert vendor is not ours
         assert vendor.matmul is reference.matmul
         np.testing.assert_allclose((x @ x).numpy(), x.numpy() @ x.numpy(), rtol=1e-6)
-        with tg.kernels("ours"):
+        with tg.use_kernels("ours"):
             assert backend.CPU.k is ours
         assert backend.CPU.k is vendor
     assert backend.CPU.k is ours
     assert ours.matmul is cpu.matmul
-    tg.kernels("vendor")
+    tg.use_kernels("vendor")
     assert backend.CPU.k is vendor
-    tg.kernels("ours")
+    tg.use_kernels("ours")
     assert backend.CPU.k is ours
 
 
 @pytest.mark.skipif(emulator.problem() is not None, reason=str(emulator.problem()))
 def test_a_device_that_is_made_later_follows_the_choice(monkeypatch):
-    monkeypatch.delitem(backend._BY_DEVICE, "cuda-emulator", raising=False)
+    monkeypatch.delitem(backend.BY_DEVICE, "cuda-emulator", raising=False)
     monkeypatch.delitem(backend.BY_TYPE, emulator.DeviceArray, raising=False)
-    with tg.kernels("vendor"):
+    with tg.use_kernels("vendor"):
         made = backend.get("cuda-emulator")
         assert made.k.matmul is reference.matmul
     assert made.k.matmul is not reference.matmul
 
 
-def test_other_names_are_refused_and_the_package_is_still_there():
-    with pytest.raises(ValueError, match=r"\[kernels\] got 'theirs', expected 'ours', 'vendor'"):
-        tg.kernels("theirs")
-    assert tg.kernels.reference is reference
+def test_other_names_are_refused():
+    with pytest.raises(
+        ValueError, match=r"\[use_kernels\] got 'theirs', expected 'ours', 'vendor'"
+    ):
+        tg.use_kernels("theirs")
+
+
+def test_kernels_is_the_package_and_nothing_else():
+    assert tg.kernels is importlib.import_module("tinygrad_like.kernels")
+    assert not callable(tg.kernels)
+
+
+@pytest.mark.parametrize("which", ["vendor", "reference"])
+def test_the_reference_is_written_in_the_vendors_functions(which):
+    with tg.use_kernels(which):
+        assert backend.CPU.k.matmul is reference.matmul
 
 
 def test_memory_is_told_in_numbers_and_in_words():
@@ -60,7 +74,7 @@ def test_memory_of_a_gpu_is_that_of_the_pool(monkeypatch):
         get_default_memory_pool = staticmethod(Pool)
 
     fake = backend.Backend("cuda", FakeCuPy, lambda: reference, float)
-    monkeypatch.setitem(backend._BY_DEVICE, "cuda", fake)
+    monkeypatch.setitem(backend.BY_DEVICE, "cuda", fake)
     assert tg.memory("cuda") == {
         "used": 3 << 20,
         "held": 5 << 20,
@@ -87,7 +101,7 @@ def test_tf32_is_for_float32_on_tensor_cores(caplog):
 
     ours, ours_in_double = error(), product("cuda-emulator", np.float64)
     on_cpu = product("cpu")
-    with tg.kernels("tf32"):
+    with tg.use_kernels("tf32"):
         assert ours < 2**-20 < 2**-14 < error() < 2**-9
         np.testing.assert_array_equal(product("cuda-emulator", np.float64), ours_in_double)
         np.testing.assert_array_equal(product("cpu"), on_cpu)

@@ -302,7 +302,7 @@ def test_a_step_uses_the_kernels_that_are_chosen_now(monkeypatch):
     p.sum().backward()
     optimizer.step()
     called = []
-    with tg.kernels("vendor"):
+    with tg.use_kernels("vendor"):
         k = backend.CPU.k
         planner = k.planner
         monkeypatch.setattr(k, "planner", lambda *args: called.append(args[0]) or planner(*args))

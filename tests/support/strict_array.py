@@ -12,4 +12,4 @@ STRICT = backend.Backend("strict", strict, lambda: reference, StrictArray)
 def install(monkeypatch):
     """Make `strict` a device for one test."""
     monkeypatch.setitem(backend.BY_TYPE, StrictArray, STRICT)
-    monkeypatch.setitem(backend._BY_DEVICE, "strict", STRICT)
+    monkeypatch.setitem(backend.BY_DEVICE, "strict", STRICT)

@@ -24,7 +24,7 @@ class Slot:
     __slots__ = ("array", "be", "beside", "buffers", "k", "names", "param", "plan", "steps")
     array: Any  # the parameter's array that this fits; None before the first step
     be: Any  # its backend
-    k: Any  # the kernels that the backend had then, see tg.kernels
+    k: Any  # the kernels that the backend had then, see tg.use_kernels
     names: Any  # the buffers that its step needs
     beside: Any  # the arrays that the kernel takes beside the parameter, None for those not needed
     plan: Any  # (gradient, settings) -> the changes of a step; None if it has no flat view

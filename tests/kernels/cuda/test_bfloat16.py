@@ -12,6 +12,7 @@ from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, backend, nn
+from tinygrad_like.backend import installed
 
 ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes, which has the dtype, is missing")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -36,7 +37,7 @@ def exact(array):
 def test_an_op_and_its_gradient_are_near_those_in_float64(name):
     """Within 8 epsilons of bfloat16, of the largest element or of 1, what rules compute with."""
     tg.seed(0)
-    with tg.kernels("vendor"):
+    with tg.use_kernels("vendor"):
         expected = derivatives(name, exact, 1)
     tg.seed(0)
     found = derivatives(name, native, 1)
@@ -168,14 +169,14 @@ def test_a_device_without_it_emulates(monkeypatch, caplog):
 
 def test_a_cupy_is_tried_before_it_is_given_bfloat16():
     """NumPy with ml_dtypes does it as CuPy 14 does; one that cannot cast, or adds wrongly, not."""
-    assert backend._bfloat16_of(np) == BFLOAT16
+    assert installed.bfloat16_of(np) == BFLOAT16
 
     class Wrong:
         ones, float32 = staticmethod(np.ones), np.float32
         where = staticmethod(lambda condition, a, b: b)
 
-    assert backend._bfloat16_of(Wrong) is None
-    assert backend._bfloat16_of(object()) is None
+    assert installed.bfloat16_of(Wrong) is None
+    assert installed.bfloat16_of(object()) is None
 
 
 @pytest.mark.parametrize("frozen", [False, True])

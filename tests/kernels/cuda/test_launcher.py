@@ -194,7 +194,7 @@ def test_without_cuda_headers_the_fix_is_named(monkeypatch, tmp_path):
 
 
 def test_a_device_that_cannot_be_used_says_why(monkeypatch):
-    monkeypatch.delitem(backend._BY_DEVICE, "cuda-emulator", raising=False)
+    monkeypatch.delitem(backend.BY_DEVICE, "cuda-emulator", raising=False)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(tg.DeviceError, match=r"\[cuda-emulator\] needs the C\+\+ compiler"):
         tg.Tensor([1.0], device="cuda-emulator")

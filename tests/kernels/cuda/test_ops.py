@@ -17,7 +17,7 @@ def on_emulator(array):
 @pytest.mark.parametrize("order", [1, 2])
 def test_an_op_and_its_gradients_are_those_of_the_cpu(name, order):
     tg.seed(0)
-    with tg.kernels("vendor"):
+    with tg.use_kernels("vendor"):
         expected = derivatives(name, Tensor, order)
     tg.seed(0)
     found = derivatives(name, on_emulator, order)

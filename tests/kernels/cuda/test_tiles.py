@@ -274,7 +274,7 @@ def test_the_whole_benchmark_times_and_writes(monkeypatch, tmp_path, capsys):
     sizes = workloads.GPTSizes(1, 16, 2, 9, 2, vocabulary=35, bfloat16=True)
     path = tmp_path / "tiles.json"
     emulated = backend.get("cuda-emulator")
-    monkeypatch.setitem(backend._BY_DEVICE, "cuda", emulated)
+    monkeypatch.setitem(backend.BY_DEVICE, "cuda", emulated)
     monkeypatch.setattr(backend, "cuda_problem", lambda: None)
     monkeypatch.setitem(workloads.GPTS, "gpt2", sizes)
     monkeypatch.setattr(cuda_kernels, "BATCH_MS", 0.1)
