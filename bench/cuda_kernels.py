@@ -19,10 +19,10 @@ import numpy as np
 
 from bench import limits, report
 from bench.arena import check_agreement
+from bench.kernel_figures import HEAD, Places, refusing, samples_of, text_of
 from bench.kernel_rows import ROWS
 from bench.kernel_rows.products import attention_rows, conv_rows, matmul_rows
 from bench.kernel_rows.row import by_autograd, in_half, in_tf32
-from bench.kernels import HEAD, Places, refusing, samples_of, text_of
 
 LARGE_MATMULS = [(1024, 1024, 1024), (4096, 4096, 4096), (8192, 8192, 8192), (4096, 64, 4096)]
 LARGE_CONVS = [((128, 64, 56, 56), 64), ((128, 256, 14, 14), 256), ((64, 512, 7, 7), 512)]

@@ -8,32 +8,17 @@ Convolutions count the products of the direct algorithm, of which Winograd's nee
 """
 
 import argparse
-import importlib
 import statistics
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from bench import limits, report
-from bench.arena import OpponentError, check_agreement, opponents, race
+from bench.arena import check_agreement, opponents, race
+from bench.kernel_figures import HEAD, Places, refusing, samples_of, text_of
 from bench.kernel_rows import ROWS
 
 NAMES = "numpy", "ours", "torch"
-SAMPLES = 500  # numbers of an output that are compared, and their mean
-
-
-class Places:
-    """Names found in the first of some places that has them."""
-
-    def __init__(self, *places):
-        self._places = places
-
-    def __getattr__(self, name):
-        for place in self._places:
-            if hasattr(place, name):
-                setattr(self, name, getattr(place, name))
-                return vars(self)[name]
-        raise AttributeError(f"no kernel or op named {name}")
 
 
 def prepare(name, workload):
@@ -75,19 +60,6 @@ def _as_a_result(array):
 
 def _as_outputs(result):
     return result if isinstance(result, tuple | list) else (result,)
-
-
-def samples_of(outputs):
-    """For each output some of its numbers, and their mean."""
-    import numpy as np
-
-    samples = []
-    for y in outputs:
-        flat = np.asarray([] if y is None else y, np.float64).ravel()
-        mean = np.abs(flat).sum() / max(1, flat.size)
-        stride = flat.size // SAMPLES | 1  # odd, to meet all columns
-        samples.append([*flat[::stride].tolist(), mean.item()])
-    return samples
 
 
 def last_level_cache():
@@ -135,36 +107,6 @@ def measure(row, libraries, machine, bouts):
     }
 
 
-@contextmanager
-def refusing(name, refused):
-    """Say and note that a row has no figure, instead of stopping the others."""
-    try:
-        yield
-    except OpponentError as error:
-        refused.append(name)
-        print(f"REFUSED {error}", flush=True)
-
-
-HEAD = ["kernel", "ours ms", "torch ms", "numpy ms", "ours/torch", "/numpy", "rate", "% of limit"]
-
-
-def text_of(row):
-    """The row as the columns of the table."""
-    figures = [f"{row['ms'][library]['median']:.3f}" for library in ("ours", "torch", "numpy")]
-    share = row["of_limit"]["ours"]
-    percent = share and report.spread({key: 100 * value for key, value in share.items()}, 0)
-    rate = f"{row['rate']:.1f} {row['unit']}"
-    ratio = report.spread(row["ratio"])
-    return [
-        row["name"],
-        *figures,
-        ratio,
-        f"{row['ratio_numpy']:.2f}",
-        rate,
-        percent or "cache",
-    ]
-
-
 def main():
     parser = argparse.ArgumentParser(prog="python -m bench kernels", description=__doc__)
     parser.add_argument("names", nargs="*", help="rows that begin so (all); --list lists them")
@@ -174,7 +116,9 @@ def main():
     parser.add_argument("--save", action="store_true", help="write JSON and PNG to bench/results/")
     args = parser.parse_args()
     if args.device == "cuda":
-        return importlib.import_module("bench.cuda_kernels").main(args)
+        from bench import cuda_kernels
+
+        return cuda_kernels.main(args)
     chosen = [name for name in ROWS if name.startswith(tuple(args.names) or "")]
     if args.list or not chosen:
         sys.exit("\n".join(ROWS) if args.list else f"no row begins with any of {args.names}")

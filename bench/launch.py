@@ -15,7 +15,8 @@ CALLS = 2000
 def microseconds(bouts):
     """{median, low, high} of a launch, by bouts of many."""
     import numpy as np
-    from tinygrad_like.kernels.cuda import emulator, launcher, norm
+    from tinygrad_like.kernels.cuda import emulator, norm
+    from tinygrad_like.kernels.cuda.machine import launcher
 
     class Target:
         """The emulated device, which launches nothing."""

@@ -4,9 +4,9 @@
     python -m bench tiles --device cuda [--write]  # timed
 
 The shapes are squares, and the products of the GPT-2 124M step, each by the kernel that the GPU
-takes for it. --write replaces the committed table, kernels/cuda/tiles.json, which the kernels read.
-Inputs are taken in turns, as by `python -m bench kernels`, after the result of each tile was
-compared with the vendor's in float32.
+takes for it. --write replaces the committed table, kernels/cuda/machine/tiles.json, which the
+kernels read. Inputs are taken in turns, as by `python -m bench kernels`, after the result of each
+tile was compared with the vendor's in float32.
 """
 
 import argparse
@@ -19,19 +19,19 @@ import numpy as np
 from bench import report
 from bench.arena import OpponentError, check_agreement
 from bench.cuda_kernels import Card, bfloat16_of, sets_of, time_of
-from bench.kernels import refusing, samples_of
+from bench.kernel_figures import refusing, samples_of
 from bench.workloads import GPTS
 
 SQUARES = 1024, 2048, 4096, 8192
 PARTS = 1, 2, 4, 8
-# Of the largest number of a product, by source and dtype: matmul.cu alone does not round float32.
+# Of the largest number of a product, by source and dtype: linalg.cu alone does not round float32.
 TOLERANCES = {
-    ("matmul", "float32"): 2e-5,
-    ("tensor_matmul", "float32"): 4e-3,
-    ("tensor_matmul", "float16"): 4e-3,
-    ("tensor_matmul", "bfloat16"): 3e-2,
-    ("wgmma_matmul", "float16"): 4e-3,
-    ("wgmma_matmul", "bfloat16"): 3e-2,
+    ("linalg", "float32"): 2e-5,
+    ("linalg_tensor", "float32"): 4e-3,
+    ("linalg_tensor", "float16"): 4e-3,
+    ("linalg_tensor", "bfloat16"): 3e-2,
+    ("linalg_wgmma", "float16"): 4e-3,
+    ("linalg_wgmma", "bfloat16"): 3e-2,
 }
 
 
@@ -61,7 +61,7 @@ def shapes(xp, bfloat16, sizes):
 def _shape(xp, dtype, tf32, layout, m, n, k):
     """The Shape of a product, with the source that multiplies it."""
     from tinygrad_like.kernels.cuda import linalg
-    from tinygrad_like.kernels.cuda.tiles import Shape
+    from tinygrad_like.kernels.cuda.machine.tiles import Shape
 
     aligned = xp.empty(1, dtype)  # stands for a whole operand: the choice asks for no numbers
     left = linalg.Operand(aligned, m, k, 0, layout[0] == "t")
@@ -73,7 +73,7 @@ def _shape(xp, dtype, tf32, layout, m, n, k):
 def candidates(shape):
     """The tiles and parts that are tried for a shape, the rule's first."""
     from tinygrad_like.kernels.cuda import linalg
-    from tinygrad_like.kernels.cuda.tiles import Choice
+    from tinygrad_like.kernels.cuda.machine.tiles import Choice
 
     first = linalg.by_rule(shape)
     most = max(1, shape.k // linalg.SPLIT)
@@ -126,7 +126,7 @@ def text_of(row):
 
 def timed(card, wanted, bouts, refused):
     """{Shape: Choice} of the fastest tiles, printed as they are found; `refused` are named."""
-    from tinygrad_like.kernels.cuda.signature import LaunchError
+    from tinygrad_like.kernels.cuda.machine.signature import LaunchError
 
     widths = report.print_head(["product", "best", "ms", "rule's ms"], [46, 64, 9, 9])
     found = {}
@@ -143,8 +143,9 @@ def timed(card, wanted, bouts, refused):
 
 
 def main():
-    from tinygrad_like.kernels.cuda import emulator, linalg, tiles
-    from tinygrad_like.kernels.cuda.launcher import capability_of
+    from tinygrad_like.kernels.cuda import emulator, linalg
+    from tinygrad_like.kernels.cuda.machine import tiles
+    from tinygrad_like.kernels.cuda.machine.launcher import capability_of
 
     from tinygrad_like import backend
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 from tinygrad_like.kernels.cuda import emulator
-from tinygrad_like.kernels.cuda.launcher import Source, TensorView
+from tinygrad_like.kernels.cuda.machine import Source, TensorView
 
 HERE = Path(__file__).parent
 N = 128  # of the products: n x n

@@ -1,4 +1,4 @@
-"""Attention by blocks, launched from attention.cu and, of half types, from tensor_attention.cu.
+"""Attention by blocks, launched from attention.cu and, of half types, from attention_tensor.cu.
 
 See kernels/reference/attention.py.
 """
@@ -7,12 +7,13 @@ import numpy as np
 
 from .. import reference
 from ..reference.random import LOW_64
-from .launcher import Source, capability_of, kernel_dtype, log_once, max_shared
 from .linalg import has_tensor_cores
+from .machine.dtypes import kernel_dtype, log_once
+from .machine.launcher import Source, capability_of, max_shared
 
 HEADS = ({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128})
 SOURCE = Source("attention.cu", variants=HEADS)
-TENSOR_SOURCE = Source("tensor_attention.cu", ("float16", "bfloat16"), HEADS)
+TENSOR_SOURCE = Source("attention_tensor.cu", ("float16", "bfloat16"), HEADS)
 THREADS = 128
 # How many tiles of heads, and of weights, a kernel holds in shared memory.
 TILES = {"attention": (3, 1), "attention_query_grad": (4, 1), "attention_key_grad": (4, 2)}

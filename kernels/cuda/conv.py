@@ -4,7 +4,6 @@ import numpy as np
 
 from .. import reference
 from ..reference.windows import output_size
-from .launcher import Source, capability_of, kernel_dtype
 from .linalg import (
     LARGE,
     MIDDLE,
@@ -16,6 +15,8 @@ from .linalg import (
     has_tensor_cores,
     longest_part,
 )
+from .machine.dtypes import kernel_dtype
+from .machine.launcher import Source, capability_of
 from .reduce import sum_middle
 
 TENSOR_TILES = tuple({**tile, "TENSOR": 1} for tile in TENSOR.tiles)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from .. import reference
-from . import flat
-from .launcher import ITEMSIZES, Source, address, as_int64, kernel_dtype
+from .machine import flat
+from .machine.dtypes import ITEMSIZES, as_int64, kernel_dtype
+from .machine.launcher import Source, address
 
 SOURCE = Source("index.cu")
 WARP, THREADS = 32, 256  # the most columns of a block of scatter_add, and its threads

@@ -1,4 +1,4 @@
-"""Matrix products: matmul.cu, on tensor cores tensor_matmul.cu, by warpgroups wgmma_matmul.cu."""
+"""Matrix products: linalg.cu, on tensor cores linalg_tensor.cu, by warpgroups linalg_wgmma.cu."""
 
 import functools
 import math
@@ -7,18 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import reference
-from . import flat
-from .launcher import (
-    ITEMSIZES,
-    Source,
-    TensorView,
-    address,
-    capability_of,
-    common_dtype,
-    kernel_dtype,
-    log_once,
-)
-from .tiles import Choice, Shape, choices
+from .machine import flat
+from .machine.dtypes import ITEMSIZES, common_dtype, kernel_dtype, log_once
+from .machine.launcher import Source, TensorView, address, capability_of
+from .machine.tiles import Choice, Shape, choices
 
 
 class Operand(NamedTuple):
@@ -109,16 +101,16 @@ def _tile(rows, columns, warps_m, warps_n):
 LARGE = _tile(2, 2, 4, 2)  # 128 x 128, 256 threads
 MIDDLE = _tile(2, 1, 2, 2)  # 64 x 64, 128 threads
 SMALL = _tile(1, 1, 2, 1)  # 32 x 32, 64 threads
-SOURCE = Source("matmul.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,))
+SOURCE = Source("linalg.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,))
 SIMT = Core(SOURCE, 16, 32, (LARGE, MIDDLE, SMALL), {2: 4, 4: 4, 8: 4}, 4)
 # On tensor cores: 128 x 128 with 256 threads, 64 x 64 with 128.
 TENSOR_TILES = _tile(4, 4, 2, 4), _tile(2, 4, 2, 2)
-TENSOR_SOURCE = Source("tensor_matmul.cu", ("float32", "float16", "bfloat16"), TENSOR_TILES)
+TENSOR_SOURCE = Source("linalg_tensor.cu", ("float32", "float16", "bfloat16"), TENSOR_TILES)
 TENSOR = Core(TENSOR_SOURCE, 16, 8, TENSOR_TILES, {2: 8, 4: 4}, 2, stage=4 * 64)
 # By warpgroups: 256 x 128 and 128 x 128.
 WGMMA_TILES = {"BLOCKS": 2}, {"BLOCKS": 1}
 WGMMA_SOURCE = Source(
-    "wgmma_matmul.cu", ("float16", "bfloat16"), WGMMA_TILES, architecture="sm_90a"
+    "linalg_wgmma.cu", ("float16", "bfloat16"), WGMMA_TILES, architecture="sm_90a"
 )
 WGMMA = Warpgroups(WGMMA_SOURCE, 128, 128, WGMMA_TILES, {}, 2, 4 * 128, "wgmma_gemm")
 CORES = {core.source.path.stem: core for core in (SIMT, TENSOR, WGMMA)}

@@ -3,8 +3,9 @@
 import numpy as np
 
 from .. import reference
-from .flat import threads_for_row
-from .launcher import Source, kernel_dtype
+from .machine.dtypes import kernel_dtype
+from .machine.flat import threads_for_row
+from .machine.launcher import Source
 from .reduce import sum_middle
 
 SOURCE = Source("norm.cu")

@@ -4,8 +4,9 @@ from functools import partial
 
 from .. import reference
 from ..reference.optim import on_copies
-from . import flat
-from .launcher import Source, common_dtype, is_whole, kernel_dtype
+from .machine import flat
+from .machine.dtypes import common_dtype, kernel_dtype
+from .machine.launcher import Source, is_whole
 
 SOURCE = Source("optim.cu")
 

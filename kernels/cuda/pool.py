@@ -4,8 +4,9 @@ import numpy as np
 
 from .. import reference
 from ..reference.windows import output_size, starts
-from . import flat
-from .launcher import Source, kernel_dtype
+from .machine import flat
+from .machine.dtypes import kernel_dtype
+from .machine.launcher import Source
 
 SOURCE = Source("pool.cu")
 

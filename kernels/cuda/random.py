@@ -6,8 +6,9 @@ import numpy as np
 
 from .. import reference
 from ..reference.random import LOW_64
-from . import flat
-from .launcher import Source, dtype_name, kernel_dtype
+from .machine import flat
+from .machine.dtypes import dtype_name, kernel_dtype
+from .machine.launcher import Source
 
 SOURCE = Source("random.cu")
 # The largest number below 1.

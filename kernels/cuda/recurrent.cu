@@ -4,7 +4,7 @@
 // (N, ...). `product` is h U of the state before, (N, G H); in a backward step the gradient that
 // reaches h' from the step after it, whose other part, `carry`, did not go through U. One thread a
 // unit of a sequence, units beside each other. Beyond its length a sequence's state stays as it is,
-// its outputs and gradients are 0. The products of matrices in between are matmul.cu's.
+// its outputs and gradients are 0. The products of matrices in between are linalg.cu's.
 // Status: emulated.
 #include "activation.cuh"
 

@@ -1,4 +1,4 @@
-"""Recurrent layers over whole sequences: products of matmul.cu, and the steps of recurrent.cu.
+"""Recurrent layers over whole sequences: products of linalg.cu, and the steps of recurrent.cu.
 
 The contract is that of kernels/reference/recurrent.py. The inputs of all steps are multiplied at
 once, and so are the gradients of the weights; in between each step is one product and one kernel.
@@ -8,9 +8,10 @@ Half types are computed in float32 and rounded at the end.
 import numpy as np
 
 from .. import reference
-from . import flat
-from .launcher import Source, as_int64, kernel_dtype
 from .linalg import gemm
+from .machine import flat
+from .machine.dtypes import as_int64, kernel_dtype
+from .machine.launcher import Source
 from .reduce import sum_middle
 
 SOURCE = Source("recurrent.cu", dtypes=("float32", "float64"))

@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import reference
 from ..reference.reduce import in_memory_order, in_order, steps_of
-from .launcher import Source, kernel_dtype
+from .machine.dtypes import kernel_dtype
+from .machine.launcher import Source
 
 SOURCE = Source("reduce.cu")
 THREADS = 128

@@ -1,10 +1,11 @@
-"""Softmax and log-softmax over the last axis, launched from softmax.cu."""
+"""Softmax, log-softmax and cross-entropy over the last axis, launched from softmax.cu."""
 
 import numpy as np
 
 from .. import reference
-from .flat import threads_for_row
-from .launcher import Source, kernel_dtype
+from .machine.dtypes import as_int64, kernel_dtype
+from .machine.flat import threads_for_row
+from .machine.launcher import Source
 
 SOURCE = Source("softmax.cu")
 
@@ -29,6 +30,34 @@ def log_softmax_backward(g, y):
     return _over_rows("log_softmax_backward", g, y)
 
 
+def cross_entropy(logits, labels):
+    """(losses, sums), sums = (peak, sum(exp(logits - peak))): (R, V), (R,) -> (R,), (2, R)."""
+    dtype = kernel_dtype("cross_entropy", logits)
+    if dtype is None:
+        return reference.cross_entropy(logits, labels)
+    rows, classes = logits.shape
+    losses = np.empty_like(logits, shape=(rows,))
+    sums_dtype = np.float64 if dtype == "float64" else np.float32
+    sums = np.empty_like(losses, shape=(2, rows), dtype=sums_dtype)
+    if rows:
+        kernel = SOURCE.kernel("cross_entropy", dtype)
+        kernel(rows, _threads(classes), losses, sums, logits, as_int64(labels), classes)
+    return losses, sums
+
+
+def cross_entropy_backward(g, logits, labels, sums):
+    """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (2, R) -> (R, V)."""
+    dtype = kernel_dtype("cross_entropy_backward", g, logits)
+    if dtype is None:
+        return reference.cross_entropy_backward(g, logits, labels, sums)
+    dlogits = np.empty_like(logits)
+    if dlogits.size:
+        rows, classes = logits.shape
+        kernel = SOURCE.kernel("cross_entropy_backward", dtype)
+        kernel(rows, _threads(classes), dlogits, g, logits, as_int64(labels), sums, classes)
+    return dlogits
+
+
 def _over_rows(name, *arrays):
     """A kernel that takes rows of equal shape and gives one more."""
     dtype = kernel_dtype(name, *arrays)
@@ -40,3 +69,8 @@ def _over_rows(name, *arrays):
         kernel = SOURCE.kernel(name, dtype)
         kernel(out.size // columns, threads_for_row(columns), out, *arrays, columns)
     return out
+
+
+def _threads(classes):
+    """Four elements or more for each thread."""
+    return min(1024, max(32, classes // 4 // 32 * 32))

@@ -10,7 +10,7 @@ Needs the package numba-cuda: pip install 'tinygrad-like[numba-cuda]'.
 """
 
 from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
-from .matmul import linear, matmul
+from .linalg import linear, matmul
 from .softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
 __all__ = [

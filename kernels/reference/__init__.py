@@ -5,7 +5,10 @@ through NumPy's own dispatch. Where the formula is analytic it also takes comple
 a complex step (x + 1e-30j) can check a derivative to the last digit.
 """
 
-from .activation import (
+from .attention import attention, attention_backward, attention_dropout
+from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
+from .elementwise import (
+    add,
     erf,
     gelu,
     gelu_backward,
@@ -19,10 +22,8 @@ from .activation import (
     softplus_backward,
     tanh_backward,
 )
-from .attention import attention, attention_backward, attention_dropout
-from .conv import conv2d, conv2d_input_grad, conv2d_weight_grad
 from .index import gather_rows, scatter_add_
-from .linalg import add, linear, matmul
+from .linalg import linear, matmul
 from .norm import (
     batch_norm,
     batch_norm_backward,

@@ -19,7 +19,7 @@ once, and so are the gradients of W, U and x.
 
 import numpy as np
 
-from .activation import sigmoid
+from .elementwise import sigmoid
 from .precision import narrow, result_dtype, wide_dtype
 from .reduce import sum_axes
 

@@ -8,9 +8,9 @@ from tinygrad_like.kernels.cuda import tf32
 
 from bench import cuda_kernels
 from bench.arena import OpponentError
+from bench.kernel_figures import Places, text_of
 from bench.kernel_rows.products import matmul_rows
 from bench.kernel_rows.row import in_half, in_tf32, normal
-from bench.kernels import Places, text_of
 from bench.limits import ImpossibleFigure
 from tinygrad_like import backend
 

@@ -1,4 +1,4 @@
-"""Cases of attention.cu and tensor_attention.cu."""
+"""Cases of attention.cu and attention_tensor.cu."""
 
 import numpy as np
 from cuda_case import Case, misaligned
@@ -45,7 +45,7 @@ def _attention(
 
     if tensor:
         dtypes = ("float16", "bfloat16")
-        return Case(f"flash-{name}", "tensor_attention.cu", call, make, 32, dtypes)
+        return Case(f"flash-{name}", "attention_tensor.cu", call, make, 32, dtypes)
     return Case(f"attention-{name}", "attention.cu", call, make, bound=32)
 
 

@@ -1,4 +1,4 @@
-"""Cases of matmul.cu and tensor_matmul.cu."""
+"""Cases of linalg.cu and linalg_tensor.cu."""
 
 from cuda_case import Case, misaligned
 from tinygrad_like.kernels import cuda, reference
@@ -30,7 +30,7 @@ def _matmul(a_shape, b_shape, how="", shifted=""):
         return k.matmul(*_lying(a, b, how, shifted))
 
     label = "-".join("x".join(map(str, shape)) for shape in (a_shape, b_shape))
-    return Case(f"matmul-{label}{_label(how, shifted)}", "matmul.cu", call, make, 16)
+    return Case(f"matmul-{label}{_label(how, shifted)}", "linalg.cu", call, make, 16)
 
 
 def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
@@ -54,7 +54,7 @@ def _gemm(m, n, k, tile, parts=None, bias=False, activation=None, how=""):
     label = f"gemm-{m}x{n}x{k}-{tile}-{parts}-{activation}{how and '-across-' + how}"
     dtypes = ("float32", "float64", "float16", "bfloat16")
     return Case(
-        label, "matmul.cu", call, make, 16, dtypes if tile != "large" else ("float32", "float16")
+        label, "linalg.cu", call, make, 16, dtypes if tile != "large" else ("float32", "float16")
     )
 
 
@@ -77,7 +77,7 @@ def _tensor(m, n, k, tile, how="", parts=None, batch=(), fused=False, core=TENSO
         y = a @ b
         return reference.relu(y + bias) + residual if fused else y
 
-    source = "wgmma_matmul.cu" if warpgroups else "tensor_matmul.cu"
+    source = "linalg_wgmma.cu" if warpgroups else "linalg_tensor.cu"
     lying = _label(how, shifted)
     label = f"{source[:-10]}-{m}x{n}x{k}-{tile}-{parts}{lying}{'-fused' * fused}"
     dtypes = ("float16", "bfloat16") if warpgroups else ("float16", "bfloat16", "float32")
@@ -94,7 +94,7 @@ def _residual():
             return gemm(a, b, **options), gemm(a, b, **options, parts=2)
         return (a @ b + bias + residual,) * 2
 
-    return Case("gemm-residual", "matmul.cu", call, make, 16)
+    return Case("gemm-residual", "linalg.cu", call, make, 16)
 
 
 def _linear(rows, width, columns):
@@ -103,7 +103,7 @@ def _linear(rows, width, columns):
 
     return Case(
         f"linear-{rows}x{width}x{columns}",
-        "matmul.cu",
+        "linalg.cu",
         lambda k, x, weight, bias: k.linear(x, weight, bias),
         make,
         16,

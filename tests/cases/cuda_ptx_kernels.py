@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 from tinygrad_like.kernels.cuda import emulator
-from tinygrad_like.kernels.cuda.launcher import Source, TensorView
+from tinygrad_like.kernels.cuda.machine.launcher import Source, TensorView
 
 HALVES = ("float16", "bfloat16")
 TYPES = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16, "float32": np.float32}

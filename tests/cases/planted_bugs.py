@@ -18,20 +18,20 @@ from typing import NamedTuple
 from cuda_case import difference, emulated, exact, rounded
 from cuda_runs import CASES
 from tinygrad_like.kernels import cuda
-from tinygrad_like.kernels.cuda import launcher
+from tinygrad_like.kernels.cuda.machine import launcher
 
 SOURCES = sorted({case.source for case in CASES})
 
 # The files of device functions, each with the source whose cases exercise it.
 HEADERS = {
-    "result.cuh": "tensor_matmul.cu",
+    "result.cuh": "linalg_tensor.cu",
     "device.cuh": "softmax.cu",
     "rows.cuh": "softmax.cu",
     "philox.cuh": "random.cu",
     "attention.cuh": "attention.cu",
     "gathered.cuh": "conv.cu",
-    "gemm_tile.cuh": "matmul.cu",
-    "tensor_tile.cuh": "tensor_matmul.cu",
+    "gemm_tile.cuh": "linalg.cu",
+    "tensor_tile.cuh": "linalg_tensor.cu",
 }
 
 # Changes that are no bugs: the part of a line that makes each, and why nothing goes wrong.

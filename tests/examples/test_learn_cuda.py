@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from tinygrad_like.kernels.cuda import resources
+from tinygrad_like.kernels.cuda.machine import resources
 
 FOLDER = Path(__file__).parents[2] / "examples" / "learn_cuda"
 sys.path[:0] = [str(FOLDER), str(FOLDER / "exercises")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cuda import emulator
-from tinygrad_like.kernels.cuda.launcher import log_once
+from tinygrad_like.kernels.cuda.machine.dtypes import log_once
 
 import tinygrad_like as tg
 from tinygrad_like import backend

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from tinygrad_like.kernels.cuda import emulator
-from tinygrad_like.kernels.cuda.launcher import LaunchError, Source
+from tinygrad_like.kernels.cuda.machine import LaunchError, Source
 
 SCHEDULES = (0, 1, 2, 4, 16)
 SHAPES = ((32, 32), (64, 96), (1, 1), (33, 70), (5, 100))

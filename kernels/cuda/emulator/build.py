@@ -12,7 +12,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RUNTIME = tuple(
     f"{part}.cpp"
-    for part in ("scheduler", "checker", "matrices", "asynchronous", "registers", "counter")
+    for part in (
+        *("fibers", "counter", "checker", "warps", "matrices", "asynchronous", "registers"),
+        "scheduler",
+    )
 )
 HEADERS = ("interface.hpp", "runtime.hpp", "device.hpp")
 TOOLKIT = "/usr/local/cuda"  # where it is by default

@@ -1,7 +1,7 @@
 // What compiled kernels and the emulator's runtime know of each other.
 //
 // The kernels of one .cu file are compiled into one library together with the runtime
-// (scheduler.cpp and checker.cpp). One launch runs at a time.
+// (the other .cpp files). One launch runs at a time.
 #pragma once
 #include <cstddef>
 #include <cstdint>

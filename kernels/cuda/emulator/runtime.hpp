@@ -1,4 +1,7 @@
-// What the scheduler and the checker share: threads as fibers, the block that runs, one message.
+// What the files of the runtime know of each other, from the lowest floor to the highest.
+//
+// A file calls only what is declared above its own part: scheduler.cpp, which runs a launch, all of
+// them; checker.cpp fibers.cpp and counter.cpp alone. tests/test_layout.py holds that.
 #pragma once
 #include <string>
 #include <vector>
@@ -44,19 +47,55 @@ extern char *static_shared, *static_shared_end;
 
 constexpr uint32_t WARP = 32, WARPGROUP = 128;
 
+// Fibers, the block that runs, and one message: fibers.cpp.
 inline Fiber* running() { return reinterpret_cast<Fiber*>(emulator_thread); }
 
 // Notes what went wrong, the first time, and leaves the running fiber for good.
 // A "{offset}" in the text, of code in the library, is replaced by file and line later.
 [[noreturn]] void fail(const std::string& what);
+void report(const EmulatorThread&, const std::string& what);  // the same, and nobody leaves
 bool failed();
+void forget_failure();
 std::string name_of(const EmulatorThread&);
 std::string site_text(const void* site);
 
-// The scheduler's part in what waits (asynchronous.cpp, matrices.cpp).
+// Sets a fiber on a stack on which its first `enter` "returns" into `main`.
+void prepare(Fiber&, void (*main)());
+void enter(Fiber&);  // by the scheduler: runs a fiber until it leaves
+void leave();        // by a fiber: back to the scheduler
 void wait(State state, const void* site);
 void make_ready(State waiting, const void* at);  // all fibers that wait at this
 void yield_to_waiters();                         // in the schedules that let them go first
+
+// What is counted: counter.cpp.
+void counter_begin_block();
+void counter_access(uint64_t address, size_t bytes, bool write, bool shared, const void* site);
+void counter_bulk_load(uint64_t bytes);  // of a tensor copy
+void counter_end_block();
+
+// Every access, and what orders it: checker.cpp.
+void checker_begin_launch();
+void checker_begin_block();
+void checker_barrier();                                // all threads of the block have met
+void checker_warp(uint32_t warp, uint32_t lanes);      // these lanes met at a barrier
+void checker_copy_issued(const AsyncCopy&);
+void checker_copy_landed(const AsyncCopy&);
+
+// Agents are what reads and writes shared memory beside the threads: the copies that complete at an
+// mbarrier, the products of a warpgroup. Each is a slot in the vector clocks.
+constexpr uint32_t MAX_AGENTS = 96;
+typedef std::vector<uint32_t> Clocks;
+uint32_t checker_agent(const char* name);  // the number of a new one
+void checker_touch(const void* address, size_t bytes, bool write, bool atomic, const void* site);
+void checker_agent_read(const void* address, size_t bytes, const void* site);  // of global memory
+void checker_agent_touch(uint32_t agent, uint32_t clock, const void* address, size_t bytes,
+                         bool write, const void* site);
+void checker_release(Clocks& into);            // what the running thread has seen and done
+void checker_acquire(const Clocks& from);      // the running thread sees all of it
+void checker_agent_done(Clocks& at, uint32_t agent, uint32_t clock);
+
+// Operations of a warp: warps.cpp.
+void warps_begin_block();
 // Every lane of a warp brings a value; the last one runs `together` on all 32 values.
 void with_whole_warp(WarpOperation, uint64_t value, const void* site,
                      void (*together)(const uint64_t* values));
@@ -74,32 +113,5 @@ std::string mbarrier_text(const void* barrier);  // what a barrier still waits f
 // What the warpgroups hold: registers.cpp.
 void registers_begin_block();
 std::string registers_text(const EmulatorThread&);  // what its warpgroup still waits for
-
-// The checker's part in what the scheduler does.
-void checker_begin_launch();
-void checker_begin_block();
-void checker_barrier();                                // all threads of the block have met
-void checker_warp(uint32_t warp, uint32_t lanes);      // these lanes met at a barrier
-void checker_copy_issued(const AsyncCopy&);
-void checker_copy_landed(const AsyncCopy&);
-
-// What is counted: counter.cpp.
-void counter_begin_block();
-void counter_access(uint64_t address, size_t bytes, bool write, bool shared, const void* site);
-void counter_bulk_load(uint64_t bytes);  // of a tensor copy
-void counter_end_block();
-
-// Agents are what reads and writes shared memory beside the threads: the copies that complete at an
-// mbarrier, the products of a warpgroup. Each is a slot in the vector clocks.
-constexpr uint32_t MAX_AGENTS = 96;
-typedef std::vector<uint32_t> Clocks;
-uint32_t checker_agent(const char* name);  // the number of a new one
-void checker_touch(const void* address, size_t bytes, bool write, bool atomic, const void* site);
-void checker_agent_read(const void* address, size_t bytes, const void* site);  // of global memory
-void checker_agent_touch(uint32_t agent, uint32_t clock, const void* address, size_t bytes,
-                         bool write, const void* site);
-void checker_release(Clocks& into);            // what the running thread has seen and done
-void checker_acquire(const Clocks& from);      // the running thread sees all of it
-void checker_agent_done(Clocks& at, uint32_t agent, uint32_t clock);
 
 }  // namespace emulator

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tinygrad_like.kernels import cuda
 from tinygrad_like.kernels.cuda import emulator
-from tinygrad_like.kernels.cuda.launcher import Source
+from tinygrad_like.kernels.cuda.machine.launcher import Source
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tinygrad_like.kernels.cuda import emulator
-from tinygrad_like.kernels.cuda.launcher import Source
+from tinygrad_like.kernels.cuda.machine.launcher import Source
 
 SCHEDULES = (0, 1, 2, 4, 10, 15, 16, 99)
 
@@ -18,8 +18,6 @@ def launch(tmp_path):
     def run(text, grid, block, *args, shared=0, schedule=0, checked=True):
         path = tmp_path / "test.cu"
         path.write_text(text)
-        for header in ("device.cuh", "ptx.cuh"):
-            (tmp_path / header).write_text((emulator.build.HERE.parent / header).read_text())
         kernel = Source(path).kernel("k", "float32")
         moved = [emulator.xp.asarray(a) if isinstance(a, np.ndarray) else a for a in args]
         with emulator.run(schedule, checked):
@@ -266,7 +264,6 @@ def test_a_launch_that_never_ends_is_reported(launch, tmp_path):
     text = kernel("    for (int i = 0; i >= 0; i = (i + 1) % 64) y[threadIdx.x] += x[i];")
     path = tmp_path / "endless.cu"
     path.write_text(text.replace("ptx.cuh", "device.cuh"))
-    (tmp_path / "device.cuh").write_text((emulator.build.HERE.parent / "device.cuh").read_text())
     arrays = [emulator.xp.asarray(a) for a in (Y, X)]
     endless = Source(path).kernel("k", "float32")
     fault = pytest.raises(emulator.KernelFault, match="endless: more than 10000 accesses")

@@ -8,9 +8,11 @@ import types
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cuda, reference
-from tinygrad_like.kernels.cuda import emulator, launcher, linalg
+from tinygrad_like.kernels.cuda import emulator, linalg, machine
 from tinygrad_like.kernels.cuda.emulator import build, xp
-from tinygrad_like.kernels.cuda.launcher import LaunchError, Source, parse_signatures
+from tinygrad_like.kernels.cuda.machine import dtypes, launcher
+from tinygrad_like.kernels.cuda.machine.launcher import Source
+from tinygrad_like.kernels.cuda.machine.signature import LaunchError, parse_signatures
 
 import tinygrad_like as tg
 from tinygrad_like import backend
@@ -37,7 +39,6 @@ extern "C" __global__ void __launch_bounds__(64) everything(
 def kernel(tmp_path):
     """A kernel with a parameter of every kind, for float32."""
     (tmp_path / "test.cu").write_text(TEXT)
-    (tmp_path / "device.cuh").write_text((build.HERE.parent / "device.cuh").read_text())
     source = Source(tmp_path / "test.cu", dtypes=("float32", "float64"), variants=({"WIDE": 1},))
     return source.kernel("everything", "float32", WIDE=1)
 
@@ -252,7 +253,7 @@ class CompileError(Exception):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """`kernels.cuda.gpu` on a stand-in for CuPy."""
+    """`kernels.cuda.machine.gpu` on a stand-in for CuPy."""
     cupy = types.ModuleType("cupy")
     cupy.ndarray, cupy.RawModule = FakeArray, FakeModule
     cupy.cuda = types.SimpleNamespace(
@@ -262,12 +263,12 @@ def gpu(monkeypatch):
     )
     FakeModule.made = []
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.delitem(sys.modules, "tinygrad_like.kernels.cuda.gpu", raising=False)
-    module = importlib.import_module("tinygrad_like.kernels.cuda.gpu")
+    monkeypatch.delitem(sys.modules, "tinygrad_like.kernels.cuda.machine.gpu", raising=False)
+    module = importlib.import_module("tinygrad_like.kernels.cuda.machine.gpu")
     monkeypatch.setitem(launcher._TARGETS, FakeArray, module.TARGET)
     yield module
-    sys.modules.pop("tinygrad_like.kernels.cuda.gpu", None)
-    vars(cuda).pop("gpu", None)
+    sys.modules.pop("tinygrad_like.kernels.cuda.machine.gpu", None)
+    vars(machine).pop("gpu", None)
 
 
 def on_gpu(**changed):
@@ -332,7 +333,7 @@ def test_what_nvrtc_refuses_is_shown(gpu, tmp_path, kernel):
 
 def test_a_gpu_without_fitting_tensor_cores_multiplies_without_them_and_says_so_once(caplog):
     x = xp.asarray(np.ones((8, 8), np.float16))
-    launcher.log_once.cache_clear()
+    dtypes.log_once.cache_clear()
     with emulator.run(capability=75):
         ys = [cuda.matmul(x, x) for _ in range(2)]
     for y in ys:
@@ -359,7 +360,7 @@ def test_half_types_multiply_on_tensor_cores_and_float32_only_if_asked_to():
 
 
 def test_rows_that_no_tensor_copy_takes_go_another_way_which_is_said_once(caplog):
-    launcher.log_once.cache_clear()
+    dtypes.log_once.cache_clear()
     a = np.random.default_rng(0).integers(-2, 3, (130, 129)).astype(np.float16)
     for _ in range(2):
         y = linalg.gemm(xp.asarray(a), xp.asarray(a.T.copy()))
@@ -378,7 +379,7 @@ def test_rows_that_no_tensor_copy_takes_go_another_way_which_is_said_once(caplog
 )
 def test_attention_without_a_kernel_goes_another_way_which_is_said_once(width, mask, named, caplog):
     """Heads wider than 128, and an added mask of another dtype, which only a direct call has."""
-    launcher.log_once.cache_clear()
+    dtypes.log_once.cache_clear()
     x = np.random.default_rng(0).standard_normal((3, 1, 2, 5, width)).astype(np.float16)
     mask = mask and np.linspace(-1, 1, 25, dtype=mask).reshape(1, 1, 5, 5)
     given = False, 0.5, 0.0, 0, 0
@@ -394,7 +395,7 @@ def test_attention_without_a_kernel_goes_another_way_which_is_said_once(width, m
 @pytest.mark.parametrize(("capability", "falls_back"), [(75, True), (80, False)])
 def test_a_gpu_with_too_little_shared_memory_goes_another_way(capability, falls_back, caplog):
     """A block of the backward pass with heads of 128 takes 73 KiB, and 64 are there in 7.5."""
-    launcher.log_once.cache_clear()
+    dtypes.log_once.cache_clear()
     q, k, v = np.random.default_rng(0).standard_normal((3, 1, 1, 40, 128)).astype(np.float32)
     given, needs = (None, False, 0.1, 0.0, 0, 0), (True, True, True, False)
     out, sums = reference.attention(q, k, v, *given)
@@ -408,7 +409,7 @@ def test_a_gpu_with_too_little_shared_memory_goes_another_way(capability, falls_
 
 
 def test_dtypes_without_a_kernel_are_named_once(caplog):
-    launcher.log_once.cache_clear()
+    dtypes.log_once.cache_clear()
     x, other = np.ones((4, 4), np.float16), np.eye(4, dtype=np.float32)
     for _ in range(2):
         y = cuda.matmul(xp.asarray(x), xp.asarray(other))

@@ -5,7 +5,8 @@ import cuda_cases_linalg
 import numpy as np
 import pytest
 from cuda_case import emulated, misaligned, rounded
-from tinygrad_like.kernels.cuda import emulator, launcher, linalg
+from tinygrad_like.kernels.cuda import emulator, linalg
+from tinygrad_like.kernels.cuda.machine import launcher
 
 PRODUCTS, ATTENTIONS = (
     [case for case in family.CASES if "misaligned" in case.name]
@@ -54,7 +55,7 @@ def test_attention_finds_out_where_each_array_begins(case):
     def replace(build):
         guard = " && (unsigned long long)matrix % 16 == 0"
         text = build.source.text
-        assert text.count(guard) == (build.source.path.name == "tensor_attention.cu")
+        assert text.count(guard) == (build.source.path.name == "attention_tensor.cu")
         return text.replace(guard, "")
 
     assert "of misaligned addresses" in fault_of(case, "float16", replace=replace)

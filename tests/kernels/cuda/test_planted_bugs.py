@@ -2,7 +2,7 @@
 
 import pytest
 from planted_bugs import HARMLESS, SOURCES, all_findings, planted
-from tinygrad_like.kernels.cuda.launcher import SOURCES as ALL
+from tinygrad_like.kernels.cuda.machine.launcher import SOURCES as ALL
 
 pytestmark = pytest.mark.long
 

@@ -25,8 +25,10 @@ from cuda_ptx_kernels import (
     source_file,
     views_of,
 )
-from tinygrad_like.kernels.cuda import emulator, resources
-from tinygrad_like.kernels.cuda.launcher import LaunchError, Source, TensorView
+from tinygrad_like.kernels.cuda import emulator
+from tinygrad_like.kernels.cuda.machine import resources
+from tinygrad_like.kernels.cuda.machine.launcher import Source, TensorView
+from tinygrad_like.kernels.cuda.machine.signature import HEADERS, LaunchError
 
 from tinygrad_like import backend
 
@@ -311,7 +313,7 @@ def untested(header, texts):
 
 
 def test_every_wrapper_has_a_micro_test():
-    header = (emulator.build.HERE.parent / "ptx.cuh").read_text()
+    header = (HEADERS / "ptx.cuh").read_text()
     assert {kind for kind, _ in WRAPPERS.values()} == MICRO_TESTS.keys()
     assert untested(header, MICRO_TESTS.values()) == set()
     further = "__device__ __forceinline__ unsigned further(const void* p) {}"

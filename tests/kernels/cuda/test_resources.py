@@ -2,8 +2,8 @@
 
 import pytest
 from tinygrad_like.kernels import cuda  # noqa: F401  which makes all sources known
-from tinygrad_like.kernels.cuda import resources
-from tinygrad_like.kernels.cuda.launcher import SOURCES, Source, builds
+from tinygrad_like.kernels.cuda.machine import resources
+from tinygrad_like.kernels.cuda.machine.launcher import SOURCES, Source, builds
 
 pytestmark = [
     pytest.mark.skipif(resources.problem() is not None, reason=str(resources.problem())),
@@ -34,19 +34,19 @@ def instructions(source, arch, **defines):
 @pytest.mark.parametrize("arch", resources.ARCHITECTURES)
 def test_products_on_tensor_cores_are_instructions_of_these(arch):
     tile = {"ROWS": 2, "COLUMNS": 4, "WARPS_M": 2, "WARPS_N": 2}
-    found = instructions("tensor_matmul.cu", arch, **tile)
+    found = instructions("linalg_tensor.cu", arch, **tile)
     assert found["HMMA"] == 4 * 2 * 2 * 4  # ways to lie, steps of k, rows, columns
     assert found["LDSM"] == 4 * 2 * (2 + 2)
     assert found["LDGSTS"] > 0
-    assert instructions("tensor_attention.cu", arch, HEAD=64)["HMMA"] > 100
+    assert instructions("attention_tensor.cu", arch, HEAD=64)["HMMA"] > 100
     assert instructions("conv.cu", arch, **tile, TENSOR=1)["HMMA"] == 3 * 2 * 2 * 4
     plain = {"ROWS": 2, "COLUMNS": 1, "WARPS_M": 2, "WARPS_N": 2}
-    assert not any(instructions("matmul.cu", arch, **plain).values())
+    assert not any(instructions("linalg.cu", arch, **plain).values())
 
 
 def test_products_of_warpgroups_are_instructions_of_these():
     for blocks in (1, 2):
-        found = instructions("wgmma_matmul.cu", "sm_90a", BLOCKS=blocks)
+        found = instructions("linalg_wgmma.cu", "sm_90a", BLOCKS=blocks)
         assert found["HGMMA"] == 4 * 4 * blocks  # ways to lie, steps of k
         assert found["UTMALDG"] > 0
         assert found["HMMA"] == found["LDSM"] == 0
@@ -54,7 +54,7 @@ def test_products_of_warpgroups_are_instructions_of_these():
 
 def test_products_of_a_warpgroup_that_wait_for_each_other_are_refused(tmp_path):
     """ptxas says so where registers of a product in flight are touched."""
-    text = SOURCES["wgmma_matmul.cu"].text
+    text = SOURCES["linalg_wgmma.cu"].text
     commit = "        wgmma_commit();\n"
     assert text.count(commit) == 1
     path = tmp_path / "slow.cu"

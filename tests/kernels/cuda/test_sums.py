@@ -102,7 +102,7 @@ def test_a_product_over_a_long_axis(parts):
 
 
 @pytest.mark.parametrize(
-    ("name", "longest"), [("matmul", 2**18), ("tensor_matmul", 2**14), ("wgmma_matmul", 2**14)]
+    ("name", "longest"), [("linalg", 2**18), ("linalg_tensor", 2**14), ("linalg_wgmma", 2**14)]
 )
 def test_a_very_long_axis_is_cut_into_parts_even_if_one_is_asked_for(name, longest, monkeypatch):
     core, shapes, empty_like = linalg.CORES[name], [], np.empty_like

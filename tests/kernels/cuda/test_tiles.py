@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from emulated_card import EmulatedCard
 from tinygrad_like.kernels import cuda
-from tinygrad_like.kernels.cuda import emulator, linalg, tiles
-from tinygrad_like.kernels.cuda.tiles import Choice, Shape
+from tinygrad_like.kernels.cuda import emulator, linalg
+from tinygrad_like.kernels.cuda.machine import tiles
+from tinygrad_like.kernels.cuda.machine.tiles import Choice, Shape
 
 from bench import cuda_kernels, workloads
 from bench import tiles as bench_tiles
@@ -67,7 +68,7 @@ def test_the_committed_table_has_the_shapes_of_the_benchmark_and_tiles_that_exis
 
 def test_a_product_takes_what_the_table_says(monkeypatch):
     a = integers(70, 128)
-    shape = Shape("matmul", "float32", "nn", 70, 70, 128)
+    shape = Shape("linalg", "float32", "nn", 70, 70, 128)
     assert linalg.by_rule(shape) == (linalg.MIDDLE, 1)
     monkeypatch.setattr(linalg, "choices", {90: {shape: Choice(linalg.SMALL, 2)}, 80: {}}.get)
     launched = []
@@ -104,7 +105,7 @@ def test_a_table_is_written_and_read_where_it_was_timed(
     timed_on, capability, asked, tmp_path, monkeypatch
 ):
     path = tmp_path / "tiles.json"
-    table = {Shape("matmul", "float32", "nt", 3, 4, 5): Choice(linalg.SMALL, 1)}
+    table = {Shape("linalg", "float32", "nt", 3, 4, 5): Choice(linalg.SMALL, 1)}
     tiles.write(timed_on, table, path)
     assert tiles.read(path) == (timed_on, table)
     monkeypatch.setattr(tiles, "read", partial(tiles.read, path))
@@ -175,9 +176,9 @@ def test_a_shape_is_listed_for_the_kernel_that_takes_its_operands():
         (dtype, source, layout)
         for dtype in ("float16", "bfloat16")
         for source, layout in (
-            ("wgmma_matmul", "nt"),
-            ("tensor_matmul", "nn"),
-            ("tensor_matmul", "tn"),
+            ("linalg_wgmma", "nt"),
+            ("linalg_tensor", "nn"),
+            ("linalg_tensor", "tn"),
         )
     }
     small = [s for s in listed if max(s[3:6]) < 1024]
@@ -188,12 +189,12 @@ def test_a_shape_is_listed_for_the_kernel_that_takes_its_operands():
         assert (a.dtype.name, b.dtype.name) == (shape.dtype, shape.dtype)
         left, right = linalg._operand(a, ()), linalg._operand(b.swapaxes(-1, -2), ())
         assert "".join("nt"[t] for t in (left.across, not right.across)) == shape.layout
-        if shape.source == "wgmma_matmul":
+        if shape.source == "linalg_wgmma":
             assert left.view().problem() is None
             assert right.view().problem() is None
     with emulator.run(capability=80):
         older = bench_tiles.shapes(xp, BFLOAT16, SIZES)
-    assert {s.source for s in older} == {"matmul", "tensor_matmul"}
+    assert {s.source for s in older} == {"linalg", "linalg_tensor"}
     assert {s.dtype for s in bench_tiles.shapes(xp, None, SIZES)} == {"float32", "float16"}
 
 
@@ -215,7 +216,7 @@ def timed(shapes, monkeypatch, times=None):
 
 @pytest.mark.parametrize("source", linalg.CORES)
 def test_the_fastest_tile_is_found(source, capsys, monkeypatch):
-    shape = Shape(source, "float32" if source == "matmul" else "float16", "nt", 136, 72, 512)
+    shape = Shape(source, "float32" if source == "linalg" else "float16", "nt", 136, 72, 512)
     tried = bench_tiles.candidates(shape)
     assert tried[0] == linalg.by_rule(shape)
     tiles_and_parts = [(tile, n) for tile in linalg.CORES[source].tiles for n in (1, 2)]
@@ -226,14 +227,14 @@ def test_the_fastest_tile_is_found(source, capsys, monkeypatch):
 
 
 def test_a_short_k_is_not_cut_and_the_rule_is_tried_first():
-    shape = Shape("matmul", "float32", "nn", 64, 64, 100)
+    shape = Shape("linalg", "float32", "nn", 64, 64, 100)
     tried = bench_tiles.candidates(shape)
     assert tried[0] == (linalg.MIDDLE, 1)
     assert [parts for _, parts in tried] == [1, 1, 1]
 
 
 def test_inputs_are_more_than_the_cache_holds(monkeypatch):
-    shape = Shape("matmul", "float32", "tn", 24, 28, 20)
+    shape = Shape("linalg", "float32", "tn", 24, 28, 20)
     _, _, steps = timed([shape], monkeypatch)
     held = 4 * (24 * 20 + 20 * 28 + 24 * 28)
     for turns in steps:
@@ -243,10 +244,10 @@ def test_inputs_are_more_than_the_cache_holds(monkeypatch):
 
 
 def test_products_that_are_wrong_or_fail_are_refused_and_the_others_timed(monkeypatch, capsys):
-    odd = Shape("wgmma_matmul", "float16", "nn", 128, 131, 128)
-    exact = Shape("matmul", "float32", "nn", 24, 28, 20)
-    rounded = Shape("tensor_matmul", "float32", "nn", 24, 28, 20)
-    large = Shape("matmul", "float32", "nn", 25, 28, 20)
+    odd = Shape("linalg_wgmma", "float16", "nn", 128, 131, 128)
+    exact = Shape("linalg", "float32", "nn", 24, 28, 20)
+    rounded = Shape("linalg_tensor", "float32", "nn", 24, 28, 20)
+    large = Shape("linalg", "float32", "nn", 25, 28, 20)
     right, off = linalg.gemm, np.float32(1.0005)
 
     def wrong(a, b, **how):
@@ -291,6 +292,6 @@ def test_the_whole_benchmark_times_and_writes(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(
         linalg, "gemm", lambda a, b, **how: right(a, b, **how) * (1 if a.shape[0] == 24 else 2)
     )
-    with pytest.raises(SystemExit, match="48 products refused: matmul float32 nn 18 16 16 1, "):
+    with pytest.raises(SystemExit, match="48 products refused: linalg float32 nn 18 16 16 1, "):
         bench_tiles.main()
     assert [shape[3:] for shape in tiles.read(path)[1]] == [(24, 24, 24, 1)] * 4

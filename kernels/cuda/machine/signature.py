@@ -4,20 +4,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-HERE = Path(__file__).parent  # of the headers
+from .dtypes import DTYPES
 
-DTYPES = {
-    "bool": "bool",
-    "unsigned char": "uint8",
-    "int": "int32",
-    "unsigned": "uint32",
-    "long long": "int64",
-    "unsigned long long": "uint64",
-    "float": "float32",
-    "double": "float64",
-    "__half": "float16",
-    "__nv_bfloat16": "bfloat16",
-}
+HEADERS = Path(__file__).parent
 
 
 class LaunchError(ValueError):
@@ -47,7 +36,7 @@ def spliced(path, seen):
             seen.add(included[1])
             lines.append(f'#line 1 "{included[1]}"')
             beside = path.parent / included[1]
-            lines.append(spliced(beside if beside.exists() else HERE / included[1], seen))
+            lines.append(spliced(beside if beside.exists() else HEADERS / included[1], seen))
             lines.append(f'#line {number + 1} "{path.name}"')
     return "\n".join(line for line in lines if line != "#pragma once")
 

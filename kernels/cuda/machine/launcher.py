@@ -10,25 +10,15 @@ Python numbers travel as exactly the C type of their parameter.
 
 import ctypes
 import functools
-import importlib
-import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..reference.precision import INEXACT
-from .signature import DTYPES, LaunchError, parse_signatures, spliced
+from .dtypes import DTYPES, FLOATS, ITEMSIZES, SCALARS, dtype_name
+from .signature import LaunchError, parse_signatures, spliced
 
-HERE = Path(__file__).parent
-SCALARS = {
-    "float32": "float",
-    "float64": "double",
-    "float16": "__half",
-    "bfloat16": "__nv_bfloat16",
-}
-FLOATS = tuple(SCALARS)
-ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+FAMILIES = Path(__file__).parents[1]  # where the families' `.cu` files lie
 MAX_GRID = (2**31 - 1, 65535, 65535)
 MAX_BLOCK = (1024, 1024, 64)
 MAX_THREADS = 1024
@@ -83,11 +73,11 @@ class TensorView(NamedTuple):
         return None
 
 
-SOURCES = {}  # every Source of this folder by the name of its file
+SOURCES = {}  # every Source of the families by the name of its file
 
 
 class Source:
-    """A `.cu` file beside this one, or at an absolute path.
+    """A `.cu` file of a family, by its name, or any other at an absolute path.
 
     It is compiled, for a dtype and defines, when a kernel of it is first launched.
 
@@ -106,11 +96,11 @@ class Source:
         architecture=None,
     ):
         self.architecture = architecture
-        self.path = HERE / file
+        self.path = FAMILIES / file
         self.dtypes, self.variants = tuple(dtypes), (*variants, *for_singles, *for_halves)
         self._widest = (8, variants), (4, for_singles), (2, for_halves)  # bytes of a number
         self._kernels = {}
-        if self.path.parent == HERE:
+        if self.path.parent == FAMILIES:
             SOURCES[file] = self
 
     def __repr__(self):
@@ -262,8 +252,10 @@ def _target_of(name, args):
         if target is not None:
             return target
         if type(arg).__module__.partition(".")[0] == "cupy":
-            add_target(importlib.import_module(".gpu", __package__).TARGET)
-            return _TARGETS[type(arg)]
+            from .gpu import TARGET  # which imports CuPy
+
+            add_target(TARGET)
+            return TARGET
     kinds = sorted({type(a).__name__ for a in args})
     raise LaunchError(f"[{name}] no array of a CUDA device among the arguments: {', '.join(kinds)}")
 
@@ -383,47 +375,3 @@ def capability_of(array):
 def max_shared(capability):
     """The bytes of shared memory that a block can have."""
     return 1024 * SHARED_KIB.get(capability, 99 if capability >= 80 else 48)
-
-
-@functools.cache
-def log_once(message, *what):
-    """Warn of a slower way that a kernel goes, the first time that it goes it."""
-    logging.getLogger(__name__).warning(message, *what)
-
-
-# The names of dtypes: NumPy puts one together each time that it is asked.
-_names = {np.dtype(name): name for name in DTYPES.values() if name != "bfloat16"}
-
-
-def dtype_name(dtype):
-    """`float32` of a dtype, a NumPy type or a name."""
-    name = _names.get(dtype)
-    if name is None:
-        name = _names[dtype] = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-    return name
-
-
-def as_int64(index):
-    """Labels, indices or lengths as kernels read them: `long long`."""
-    return index if index.dtype == np.int64 else index.astype(np.int64)
-
-
-def common_dtype(*arrays, dtypes=FLOATS):
-    """The name of the one dtype of all arrays (None is passed over); None if they differ.
-
-    None also for a dtype that is not among `dtypes`: what kernels do not take is the reference's.
-    """
-    names = {dtype_name(a.dtype) for a in arrays if a is not None}
-    name = names.pop() if len(names) == 1 else None
-    return name if name in dtypes else None
-
-
-def kernel_dtype(op, *arrays):
-    """`common_dtype`; where the reference has to do for real numbers, that is said once."""
-    name = common_dtype(*arrays)
-    if name is None:
-        dtypes = [a.dtype for a in arrays if a is not None]
-        if any(dtype.kind in INEXACT for dtype in dtypes):
-            names = ", ".join(map(dtype_name, dtypes))
-            log_once("[%s] no kernel for %s: the array library's own way instead", op, names)
-    return name

@@ -1,6 +1,6 @@
 """What each kernel takes of a multiprocessor: registers and shared memory, without a GPU.
 
-    python -m tinygrad_like.kernels.cuda.resources [--write]
+    python -m tinygrad_like.kernels.cuda.machine.resources [--write]
 
 compiles every build of every `.cu` file for each architecture, with NVRTC (as CuPy does) or nvcc,
 and prints the table, or writes it to resources.json. The tests hold the kernels to that table, and
@@ -21,11 +21,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from .emulator.build import cuda_include, package_directories
-from .launcher import HERE, SOURCES, builds
+from ..emulator.build import cuda_include, package_directories
+from .launcher import SOURCES, builds
 
 ARCHITECTURES = ("sm_80", "sm_90a")
-TABLE = HERE / "resources.json"
+TABLE = Path(__file__).with_name("resources.json")
 # The low 12 bits of some instructions: mma.sync, wgmma on two descriptors, ldmatrix, cp.async, TMA.
 OPCODES = {"HMMA": 0x23C, "HGMMA": 0x9F0, "LDSM": 0x83B, "LDGSTS": 0xFAE, "UTMALDG": 0x5B4}
 OPTIONS = ["-std=c++17", "--ptxas-options=-v"]

@@ -11,7 +11,8 @@ import functools
 import cupy
 import numpy as np
 
-from .launcher import LaunchError, dtype_name
+from .dtypes import dtype_name
+from .signature import LaunchError
 
 STATIC_SHARED = 48 * 1024  # bytes a block that need no permission
 NUMPY_TYPES = {

@@ -1,11 +1,11 @@
-// Products on tensor cores, C += A B, for one tile of C: tensor_matmul.cu and, by gathered.cuh, conv.cu.
+// Products on tensor cores, C += A B, for one tile of C: linalg_tensor.cu and, by gathered.cuh, conv.cu.
 //
 // The block walks along k in steps of BK, 64 bytes. A warp reads fragments of 16 x 16 (of tf32 16 x 8)
 // of a step's tiles with ldmatrix, and multiplies them with mma.sync; sums are float32. A warp owns
 // ROWS x COLUMNS fragments of 16 x 8 numbers of C. All of this is shared: `Tile`, how a tile lies in
 // shared memory and is read, `multiply_stage`, and where a thread's sums stand.
 //
-// How the tiles come there is not. In `multiply_pipelined`, for tensor_matmul.cu, asynchronous copies
+// How the tiles come there is not. In `multiply_pipelined`, for linalg_tensor.cu, asynchronous copies
 // of 16 neighbouring bytes bring them into a ring of STAGES stages, up to three steps ahead of the
 // arithmetic. What is gathered has no such neighbours, and takes the way of gathered.cuh.
 //

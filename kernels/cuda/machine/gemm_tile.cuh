@@ -1,4 +1,4 @@
-// The main loop of a product of matrices, C += A B, for one tile of C: matmul.cu and conv.cu.
+// The main loop of a product of matrices, C += A B, for one tile of C: linalg.cu and conv.cu.
 //
 // The block walks along k in steps of BK. The steps' tiles of A and B go through registers into
 // shared memory, one step ahead of the arithmetic, so that the loads from global memory hide behind

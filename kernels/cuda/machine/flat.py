@@ -1,6 +1,7 @@
 """How large a launch is: over the elements of flat arrays, or of one row a block."""
 
-from .launcher import ITEMSIZES, address
+from .dtypes import ITEMSIZES
+from .launcher import address
 
 THREADS = 256
 MAX_BLOCKS = 132 * 16  # more would only queue: 2048 threads on each multiprocessor of an H100

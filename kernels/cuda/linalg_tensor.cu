@@ -1,7 +1,7 @@
 // Matrix products on tensor cores: C = activation(A B + bias) + residual, batched, any transposition.
 //
 // float16 and bfloat16, and float32 rounded to tf32; sums are float32. Operands and parts along k as
-// in matmul.cu, whose `combine` adds up the parts; tensor_tile.cuh has the loop. Needs sm_80.
+// in linalg.cu, whose `combine` adds up the parts; tensor_tile.cuh has the loop. Needs sm_80.
 // Status: emulated.
 #include "result.cuh"
 #include "tensor_tile.cuh"
