@@ -37,12 +37,16 @@ def prefetch(typingctx, x, i):
     """
 
     def codegen(context, builder, sig, args):
-        byte = ir.IntType(8).as_pointer()
-        at = builder.bitcast(pointer(context, builder, x, *args), byte)
-        kind = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        reading, second_cache, data = INT(0), INT(2), INT(1)
-        builder.call(function, [at, reading, second_cache, data])
+        prefetch_at(builder, pointer(context, builder, x, *args), writing=False, cache=2)
         return context.get_dummy_value()
 
     return types.void(x, types.int64), codegen
+
+
+def prefetch_at(builder, at, writing, cache):
+    """Generate the instruction that brings what lies at an address into the first, second cache."""
+    byte = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    closeness, data = INT(4 - cache), INT(1)
+    builder.call(function, [builder.bitcast(at, byte), INT(int(writing)), closeness, data])

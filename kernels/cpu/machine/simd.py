@@ -34,17 +34,22 @@ i64 = types.int64
 
 
 def _features():
+    """What the CPU has, or what numba is told to compile for."""
     if numba.config.CPU_FEATURES is not None:
         return numba.config.CPU_FEATURES.split(",")
     return llvmlite.binding.get_host_cpu_features().flatten().split(",")
 
 
-def _register_bytes():
-    features = _features()
-    return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
+# The only place that asks the CPU: vector registers are (bytes wide, how many).
+if "+avx512f" in _features():
+    REGISTER_BYTES, REGISTERS = 64, 32
+else:
+    REGISTER_BYTES, REGISTERS = 32 if "+avx" in _features() else 16, 16
 
 
-REGISTER_BYTES = _register_bytes()
+def rows_in_registers(vectors):
+    """How many rows of some vectors of sums stay in registers; 4 are left for the factors."""
+    return (REGISTERS - 4) // vectors
 
 
 class Vector(types.Type):

@@ -5,61 +5,40 @@ operands themselves (the patches of a convolution) can write them as the innermo
 and save that: these are the inner loops, and those of packed_gemm.py. `prepare` compiles them.
 """
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..machine.shared_code import shared_code
-from ..machine.simd import (
-    REGISTER_BYTES,
-    WORD,
-    Vector,
-    inlined,
-    lanes,
-    load_at,
-    multiply_add,
-    spread,
-    store_at,
-)
+from ..machine.simd import REGISTER_BYTES, WORD, Vector, inlined, lanes, rows_in_registers
+from .micro_kernel import Block, add_products, places
 
-# Sums stay in registers: 8 rows of 3 vectors leave 8 of 32 for operands, 4 rows 4 of AVX2's 16.
-ROWS = 4 if REGISTER_BYTES == 32 else 8
+WIDEST = 3  # vectors of columns at once
+ROWS = min(8, rows_in_registers(WIDEST))  # a power of two: see _band
 # Steps after which the sums are written out: their rows of B, 3 vectors each, stay in the L1 cache
 # for all rows of A, and sums of few products have small rounding errors.
-STEPS = 24576 // (3 * REGISTER_BYTES)
+STEPS = 24576 // (WIDEST * REGISTER_BYTES)
 i64 = types.int64
 
 
 def _tile(builder, vector, rows, vectors, a, a_row, a_step, b, b_rows, c, c_row, d, d_row, k):
     """Generate the product of a few rows of A and a few vectors of columns of B."""
+    a_rows = [builder.gep(a, [builder.mul(a_row, WORD(r))]) for r in range(rows)]
 
-    def part(at, v):
-        return builder.gep(at, [WORD(v * vector.count)])
+    def operands(k):
+        row = builder.gep(b, [builder.load(builder.gep(b_rows, [k]))])
+        b_row, step = places(builder, row, WORD(0), vector), builder.mul(k, a_step)
+        return (
+            {r: builder.gep(start, [step]) for r, start in enumerate(a_rows)},
+            [b_row(0, v) for v in range(vectors)],
+        )
 
-    def row(start, step, r):
-        return builder.gep(start, [builder.mul(step, WORD(r))])
-
-    a_rows = [row(a, a_row, r) for r in range(rows)]
-    places = [(r, v) for r in range(rows) for v in range(vectors)]
-    sums = {place: cgutils.alloca_once(builder, vector) for place in places}
-    for place in places:
-        builder.store(ir.Constant(vector, None), sums[place])
-    with cgutils.for_range(builder, k, intp=WORD) as loop:
-        at = builder.gep(b, [builder.load(builder.gep(b_rows, [loop.index]))])
-        b_vectors = [load_at(builder, part(at, v), vector) for v in range(vectors)]
-        step = builder.mul(loop.index, a_step)
-        for r in range(rows):
-            one = spread(builder, builder.load(builder.gep(a_rows[r], [step])), vector.count)
-            for v in range(vectors):
-                value = multiply_add(builder, one, b_vectors[v], builder.load(sums[r, v]))
-                builder.store(value, sums[r, v])
+    sums = Block(builder, vector, rows, vectors)
+    sums.clear()
+    add_products(builder, [sums], k, operands)
     with builder.if_then(cgutils.is_not_null(builder, d)):
-        for r, v in places:
-            other = load_at(builder, part(row(d, d_row, r), v), vector)
-            builder.store(builder.fadd(other, builder.load(sums[r, v])), sums[r, v])
-    for r, v in places:
-        store_at(builder, builder.load(sums[r, v]), part(row(c, c_row, r), v))
+        sums.add_from(places(builder, d, d_row, vector))
+    sums.store(places(builder, c, c_row, vector))
 
 
 @intrinsic(prefer_literal=True)

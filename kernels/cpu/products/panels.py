@@ -84,10 +84,10 @@ def multiply(a, panels, c, more):
                 tile(
                     end - first, min(LONGEST, k - begin),
                     a.ctypes.data + first * a.strides[0] + begin * a.itemsize,
-                    a.strides[0], a.itemsize,
+                    a.strides[0] // a.itemsize, 1,
                     panels.ctypes.data + p * panels.strides[0] + begin * PANEL,
-                    c.ctypes.data + first * c.strides[0] + p * PANEL, c.strides[0],
-                    more or begin > 0, c.dtype.type(0),
+                    c.ctypes.data + first * c.strides[0] + p * PANEL,
+                    c.strides[0] // c.itemsize, more or begin > 0, c.dtype.type(0),
                 )  # fmt: skip
 
 
@@ -117,8 +117,8 @@ def multiply_transposed(blocks, k, panel, c, more):
         first = block * MOST_ROWS
         tile(
             min(MOST_ROWS, rows - first), k,
-            blocks.ctypes.data + block * blocks.strides[0], blocks.itemsize, blocks.strides[1],
+            blocks.ctypes.data + block * blocks.strides[0], 1, MOST_ROWS,
             panel.ctypes.data,
-            c.ctypes.data + first * c.strides[0], c.strides[0],
+            c.ctypes.data + first * c.strides[0], c.strides[0] // c.itemsize,
             more, c.dtype.type(0),
         )  # fmt: skip

@@ -11,60 +11,43 @@ The chains are cut into pieces whose sums are added to c: the fewer numbers in a
 its error.
 """
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..machine.shared_code import shared_code
-from ..machine.simd import (
-    REGISTER_BYTES,
-    WORD,
-    Vector,
-    cases,
-    inlined,
-    load_at,
-    multiply_add,
-    spread,
-    store_at,
-)
+from ..machine.simd import REGISTER_BYTES, WORD, Vector, cases, inlined, rows_in_registers
+from .micro_kernel import Block, add_products, places
 
-# Sums in registers: 28 leave 4 of 32 for the factors, 12 leave 4 of AVX2's and SSE's 16.
-SUMS = 28 if REGISTER_BYTES == 64 else 12
-ROWS = SUMS // 2  # rows at once, of two vectors
+WIDEST = 2  # vectors of output channels at once
+ROWS = rows_in_registers(WIDEST)
 LONGEST = 128  # steps in a piece
 i64 = types.int64
 RUNS = types.UniTuple(i64, 5)
 
 
 def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row, c, c_row, runs):
-    """Generate the product of so many rows and vectors. runs: as `strip` takes them."""
-    places = [(r, v) for r in range(rows) for v in range(width)]
-
-    def at(start, row, r, v):
-        return builder.gep(start, [builder.add(builder.mul(row, WORD(r)), WORD(v * vector.count))])
-
-    sums = {place: cgutils.alloca_once(builder, vector) for place in places}
+    """Generate the product of a few rows and vectors. runs: as `strip` takes them."""
+    number, distance, count, pieces, early, late = runs
+    sums = Block(builder, vector, rows, width)
 
     def add(first, count, some_rows):
         """Add up the steps from `first` on for some rows."""
         from_steps = builder.gep(steps, [first])
         begin = builder.mul(first, WORD(vector.count))
-        starts = [
+        planes = [
             builder.gep(b, [builder.add(begin, builder.mul(b_next, WORD(v)))]) for v in range(width)
         ]
-        with cgutils.for_range(builder, count, intp=WORD) as loop:
-            from_a = builder.gep(a, [builder.load(builder.gep(from_steps, [loop.index]))])
-            b_at = builder.mul(loop.index, WORD(vector.count))
-            b_vectors = [load_at(builder, builder.gep(x, [b_at]), vector) for x in starts]
-            for r in some_rows:
-                number = builder.load(builder.gep(from_a, [WORD(r)]))
-                number = spread(builder, number, vector.count)
-                for v in range(width):
-                    value = multiply_add(builder, number, b_vectors[v], builder.load(sums[r, v]))
-                    builder.store(value, sums[r, v])
 
-    number, distance, count, pieces, early, late = runs
+        def operands(k):
+            from_a = builder.gep(a, [builder.load(builder.gep(from_steps, [k]))])
+            at = builder.mul(k, WORD(vector.count))
+            return (
+                {r: builder.gep(from_a, [WORD(r)]) for r in some_rows},
+                [builder.gep(plane, [at]) for plane in planes],
+            )
+
+        add_products(builder, [sums], count, operands)
 
     def add_piece(run, first, some):
         """Add up a piece of a run, `some` steps from `first` on."""
@@ -89,17 +72,13 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
         begin = builder.mul(part.index, WORD(LONGEST))
         rest = builder.sub(count, begin)
         some = builder.select(builder.icmp_signed("<", rest, WORD(LONGEST)), rest, WORD(LONGEST))
-        for place in places:
-            builder.store(ir.Constant(vector, None), sums[place])
-        first = builder.add(builder.mul(run.index, distance), begin)
-        add_piece(run.index, first, some)
+        sums.clear()
+        add_piece(run.index, builder.add(builder.mul(run.index, distance), begin), some)
         is_first = cgutils.is_null(builder, builder.or_(run.index, part.index))
         onto = builder.select(is_first, before, c)
         onto_row = builder.select(is_first, before_row, c_row)
-        for r, v in places:
-            value = load_at(builder, at(onto, onto_row, r, v), vector)
-            value = builder.fadd(value, builder.load(sums[r, v]))
-            store_at(builder, value, at(c, c_row, r, v))
+        sums.add_from(places(builder, onto, onto_row, vector))
+        sums.store(places(builder, c, c_row, vector))
 
 
 @intrinsic(prefer_literal=True)
