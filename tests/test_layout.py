@@ -1,18 +1,34 @@
 """The floors of the house: what each file may import, read from its text; and a light import."""
 
 import ast
+import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[1]
-TG = "tinygrad_like"
+from source_tree import (
+    FILES,
+    LIBRARY,
+    ROOT,
+    TG,
+    circle,
+    edges,
+    imports,
+    imports_of,
+    longest,
+    ours,
+    tree,
+    within,
+)
 
 # Which places a place may import from, itself included where named. The longest prefix wins.
 MAY_IMPORT = {
-    "kernels": ["kernels"],
+    "kernels.undo": [],
+    "kernels.reference": ["kernels.reference"],
+    "kernels.cpu": ["kernels.cpu", "kernels.reference", "kernels.undo"],
+    "kernels.cuda": ["kernels.cuda", "kernels.reference", "kernels.undo"],
+    "kernels.numba_cuda": ["kernels.numba_cuda", "kernels.reference"],
+    "kernels": [],
     "generator": [],
     "backend": ["kernels", "backend"],
     "engine": ["backend", "engine", "generator"],
@@ -41,6 +57,16 @@ MAY_IMPORT = {
         "backend engine generator ops functional gradcheck losses optim data io interchange nn "
         "doctor warmup kernels"
     ).split(),
+    "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
+    "examples": ["", "nn", "examples.docstrings"],
+    "bench.report": [],
+    "bench.workloads": [],
+    "bench.arena": [],
+    "bench.limits": ["bench.arena"],
+    "bench.opponents": ["bench.opponents", "bench.workloads", "", "nn"],
+    "bench.kernel_rows": ["bench.kernel_rows", "bench.limits"],
+    "bench.kernel_figures": ["bench.arena", "bench.report"],
+    "bench": ["bench", "", "backend", "interchange", "kernels", "losses"],
 }  # fmt: skip
 
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
@@ -57,81 +83,64 @@ LEFT_TO_RIGHT = {
     "data": "arguments dataset loader fetch images text".split(),
 }
 
+# The rooms of a kernel target, from the lowest floor up; what is not named is a family of kernels,
+# and stands above all of them.
+FLOORS = {
+    "kernels.cpu": ["machine", "math", "products"],
+    "kernels.cuda": ["emulator", "machine"],
+}
+
+# A family is no floor: these use another one.
+FAMILIES_USE = {
+    "kernels.cpu.attention": ["random"],  # its dropout
+    "kernels.cpu.norm": ["reduce"],
+    "kernels.cpu.reduce": ["reduce_views"],
+    "kernels.cuda.attention": ["linalg"],  # which knows what has tensor cores
+    "kernels.cuda.conv": ["linalg", "reduce"],  # its tiles, and the sum of a bias
+    "kernels.cuda.norm": ["reduce"],
+    "kernels.cuda.recurrent": ["linalg", "reduce"],
+    "kernels.cuda.tf32": ["", "linalg"],  # the same table with other products
+}
+
+ROOMS_OF_CPU = 40  # arrows between them, at most
+
+# Imports of our own modules that wait until they are needed, and why. Elsewhere in the library they
+# stand at the top of the file.
+LAZY = {
+    ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
+    ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",
+}
+
+# Where a module is imported by a name that only a run knows.
+NAMED_BY_A_RUN = {
+    "bench.arena": "a worker process prepares what its command line names",
+    "bench.train": "it trains the examples, which are scripts and no package",
+    "examples.docstrings": "it reads the modules of Python's own library",
+}
+
 # Third-party packages that a kernel target may import. In tinygrad_like/ itself it is NumPy alone
 # at the top of a file; the others load on first use, inside a function.
 THIRD_PARTY = {
-    "kernels.reference": {"numpy"},
+    "kernels.reference": {"numpy", "scipy", "cupyx"},  # special functions, on first use
     "kernels.cpu": {"numpy", "numba", "llvmlite", "scipy", "threadpoolctl"},
     "kernels.cuda": {"numpy", "cupy"},
     "kernels.numba_cuda": {"numpy", "numba", "numba_cuda"},
     "kernels": {"numpy"},
+    "bench.opponents.jax_jit": {"numpy", "jax"},
+    "bench.opponents.pytorch": {"numpy", "torch"},
+    "bench.accuracy": {"numpy", "torch"},
+    "bench.accuracy_layers": {"numpy", "torch"},
+    "bench": {"numpy", "tqdm"},
+    "examples": {"numpy", "tqdm"},
+    "": {"numpy"},
 }
 
 HEAVY = "numba cupy matplotlib scipy safetensors tqdm torch threadpoolctl jax tinygrad".split()
 
 
-def module_name(path):
-    """`tinygrad_like/ops/conv.py` -> `ops.conv`, `kernels/cpu/x.py` -> `kernels.cpu.x`."""
-    parts = list(path.relative_to(ROOT).with_suffix("").parts)
-    parts = parts[1:] if parts[0] == TG else parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-FILES = {
-    module_name(path): path
-    for folder in (TG, "kernels")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-}
-
-
-def imports(module):
-    """What a file imports: (full name, whether inside a function)."""
-    path = FILES[module]
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found = []
-
-    def visit(node, inside):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
-        if isinstance(node, ast.Import):
-            found.extend((alias.name, inside) for alias in node.names)
-        if isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                parts = package.split(".")
-                parts = parts[: len(parts) - node.level + 1]
-                base = ".".join([TG, *parts, *([base] if base else [])])
-            found.extend((f"{base}.{alias.name}", inside) for alias in node.names)
-        inside = inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
-        for child in ast.iter_child_nodes(node):
-            visit(child, inside)
-
-    visit(ast.parse(path.read_text(encoding="utf-8")), False)
-    return found
-
-
-def ours(module):
-    """The modules of ours that a file imports, by their own names."""
-    names = set()
-    for full, _ in imports(module):
-        if full.split(".")[0] == TG:
-            name = full[len(TG) + 1 :]
-            while name and name not in FILES:  # `from tinygrad_like.ops.conv import conv2d`
-                name = name.rpartition(".")[0]
-            names.add(name)
-    return names
-
-
-def within(name, place):
-    return name == place or name.startswith(place + ".")
-
-
-def longest(table, module):
-    return max((place for place in table if not place or within(module, place)), key=len)
-
-
 def test_the_files_are_found():
     assert {"backend", "engine.walk", "ops.conv", "kernels.reference"} <= FILES.keys()
+    assert {"bench.kernels", "bench.opponents.ours", "examples.mnist"} <= FILES.keys()
 
 
 @pytest.mark.parametrize("module", FILES)
@@ -141,7 +150,7 @@ def test_a_file_imports_only_from_the_floors_below_it(module):
     if not place and module:
         pytest.fail(f"{module}.py stands on no floor: add it to MAY_IMPORT")
     allowed = MAY_IMPORT[place]
-    for name in ours(module) - {module}:
+    for name in ours(module):
         assert any(within(name, a) for a in allowed), f"{module} imports {name}, may: {allowed}"
 
 
@@ -158,33 +167,162 @@ def test_within_a_package_imports_go_to_the_left(package):
                 assert name in left, f"{module} imports {name}, which is not to its left"
 
 
+# Kernel targets
+
+
+def room_of(module, target):
+    """The room of a target in which a file lies: a wing, a family, or "" for the target itself."""
+    return module[len(target) + 1 :].partition(".")[0]
+
+
+@pytest.mark.parametrize("module", [m for m in FILES if any(within(m, t) for t in FLOORS)])
+def test_a_room_of_a_kernel_target_uses_the_rooms_below_it(module):
+    (target,) = (t for t in FLOORS if within(module, t))
+    floors, room = FLOORS[target], room_of(module, target)
+    if room == "":
+        return  # the table of the target names them all
+    below = floors[: floors.index(room)] if room in floors else floors
+    further = FAMILIES_USE.get(f"{target}.{room}", [])
+    for name in ours(module):
+        if within(name, target):
+            other = room_of(name, target)
+            fine = other in (room, *below, *further)
+            assert fine, f"{module} imports {name}: {room} is not above {other or target}"
+
+
+def arrows(target):
+    """{(room, room): a file that imports, of the first, from the second}."""
+    return {
+        (room_of(module, target), room_of(name, target)): module
+        for module in FILES
+        if within(module, target)
+        for name in ours(module)
+        if within(name, target) and room_of(module, target) != room_of(name, target)
+    }
+
+
+def test_few_arrows_go_between_the_rooms_of_the_cpu():
+    found = arrows("kernels.cpu")
+    assert len(found) > 20, "the rooms are not found"
+    assert len(found) <= ROOMS_OF_CPU, f"{len(found)} arrows: {sorted(found)}"
+
+
+def test_a_family_has_the_name_that_it_has_in_the_reference():
+    """Its sources, too: `linalg_tensor.cu` is of the family linalg."""
+    families = {room_of(m, "kernels.reference") for m in FILES if within(m, "kernels.reference")}
+    for target in ("kernels.cuda", "kernels.numba_cuda"):
+        modules = {room_of(m, target) for m in FILES if within(m, target)}
+        assert modules <= families | {*FLOORS.get(target, ()), "launch", "tf32"}, target
+    for source in (ROOT / "kernels/cuda").glob("*.cu*"):
+        assert source.stem.partition("_")[0] in families, source.name
+
+
+EMULATOR = ROOT / "kernels/cuda/emulator"
+
+
+def parts_of_the_emulator():
+    """{file: the functions that runtime.hpp declares as its own}, in the order of the header."""
+    text, found = (EMULATOR / "runtime.hpp").read_text(encoding="utf-8"), {}
+    for part in re.split(r"\n(?=// [^\n]*: \w+\.cpp\.\n)", text)[1:]:
+        declared = re.sub(r"//[^\n]*|\{[^}]*\}", "", part)
+        found[re.search(r"(\w+\.cpp)\.\n", part)[1]] = set(re.findall(r"(\w+)\(", declared))
+    return found
+
+
+def test_the_files_of_the_emulator_call_what_stands_below_them():
+    parts = parts_of_the_emulator()
+    order = [*parts, "scheduler.cpp"]
+    assert {path.name for path in EMULATOR.glob("*.cpp")} == set(order)
+    for file, declared in parts.items():
+        for user in order:
+            text = re.sub(r"//[^\n]*", "", (EMULATOR / user).read_text(encoding="utf-8"))
+            called = {name for name in declared if re.search(rf"\b{name}\(", text)}
+            if user == file:
+                assert called >= declared - {"running", "void"}, f"{file} lacks {declared - called}"
+            elif order.index(user) < order.index(file):
+                assert not called, f"{user} calls {called} of {file}, which stands above it"
+
+
+# Circles, imports by name, imports that wait
+
+
+def test_imports_are_seen_however_they_are_written():
+    text = """
+import a.b
+from ..machine import simd
+from . import *
+if TYPE_CHECKING:
+    from d import e
+def f(n):
+    import g
+    importlib.import_module(".h", __package__)
+    import_module("i" if n else "j")
+    __import__(f"k.{n}")
+    spec_from_file_location(n, path)
+"""
+    found = imports_of(ast.parse(text), "kernels.cpu.conv")
+    assert [(each.name, each.lazy, each.by_name) for each in found] == [
+        ("a.b", False, False),
+        ("tinygrad_like.kernels.cpu.machine.simd", False, False),
+        ("tinygrad_like.kernels.cpu.conv", False, False),
+        ("d.e", False, False),
+        ("g", True, False),
+        ("tinygrad_like.kernels.cpu.conv.h", True, True),
+        ("i", True, True),
+        ("j", True, True),
+        ("k.*", True, True),
+        (None, True, True),
+    ]
+
+
+def test_a_circle_is_found():
+    table = {"a": "b", "b": "cd", "c": "", "d": "b"}
+    assert circle(table.get, "a") == ["b", "d", "b"]
+    assert circle({**table, "d": "c"}.get, "a") is None
+
+
 def test_there_are_no_circles():
-    done, path = set(), []
+    """Imports in functions and by name count; a file may name the package that it lies in."""
+    found = circle(lambda module: {n for n in ours(module) if not within(module, n)}, FILES)
+    assert found is None, " -> ".join(found)
 
-    def visit(module):
-        assert module not in path, " -> ".join([*path[path.index(module) :], module])
-        if module in done:
-            return
-        path.append(module)
-        for name in sorted(ours(module) - {module}):
-            if not within(module, name):  # a file below a package's __init__ may name the package
-                visit(name)
-        path.pop()
-        done.add(module)
 
-    for module in FILES:
-        visit(module)
+@pytest.mark.parametrize("module", FILES)
+def test_a_name_that_only_a_run_knows_is_imported_where_it_has_to_be(module):
+    unknown = [each.line for each in imports(module) if each.name is None]
+    if module in NAMED_BY_A_RUN:
+        assert unknown, f"{module} imports nothing by an unknown name: NAMED_BY_A_RUN is too long"
+    else:
+        assert not unknown, f"{module}:{unknown[0]}: by name, see NAMED_BY_A_RUN"
+
+
+def test_imports_that_wait_are_those_that_have_a_reason():
+    waiting = {
+        (module, name): found.line
+        for module in LIBRARY
+        for name, found in edges(module).items()
+        if found.lazy
+    }
+    used = set()
+    for (module, name), line in waiting.items():
+        reasons = [pair for pair in LAZY if within(module, pair[0]) and within(name, pair[1])]
+        assert reasons, f"{module}:{line} imports {name} in a function: see LAZY"
+        used.update(reasons)
+    assert used == LAZY.keys(), f"nothing waits any more: {LAZY.keys() - used}"
 
 
 @pytest.mark.parametrize("module", FILES)
 def test_third_party_packages_load_where_the_floors_say(module):
     kernel = within(module, "kernels")
-    allowed = THIRD_PARTY[longest(THIRD_PARTY, module)] if kernel else {"numpy"}
-    for full, inside in imports(module):
-        root = full.split(".")[0]
-        if root == TG or root in sys.stdlib_module_names:
+    allowed = THIRD_PARTY[longest(THIRD_PARTY, module)]
+    beside = {path.stem for path in FILES[module].parent.glob("*.py")}  # of a script
+    for found in imports(module):
+        root = (found.name or "").split(".")[0].rstrip("*")
+        if root in ("", TG, "bench", "examples") or root in sys.stdlib_module_names:
             continue
-        assert root in allowed or (inside and not kernel), f"{module} imports {root}"
+        if within(module, "examples") and root in beside:
+            continue
+        assert root in allowed or (found.lazy and not kernel), f"{module} imports {root}"
 
 
 @pytest.mark.parametrize("folder", [TG, "kernels", "tests", "examples", "bench"])
@@ -205,22 +343,25 @@ def test_nobody_imports_kernels_by_its_folder(folder):
 def test_kernels_know_nothing_of_the_library_above(module):
     for name in ours(module):
         assert within(name, "kernels"), f"{module} imports {TG}.{name}"
-    assert not any(full.startswith(TG) for full, _ in imports(module) if ".kernels" not in full)
 
 
-@pytest.mark.parametrize("module", FILES)
-def test_a_file_has_one_subject_and_fits_the_eye(module):
-    path = FILES[module]
-    assert not {"utils", "util", "helpers", "common", "misc"} & set(module.split("."))
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) <= 450, f"{module} has {len(lines)} lines"
-    longest_line = max(map(len, lines), default=0)
-    assert longest_line <= 100, f"{module} has a line of {longest_line} columns"
+@pytest.mark.parametrize("module", [m for m in FILES if within(m, "examples")])
+def test_examples_use_public_names(module):
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") not in ("self", "cls"):
+            private = node.attr.startswith("_") and not node.attr.endswith("__")
+            assert not private, f"{module}:{node.lineno} uses {node.attr}"
+    for found in imports(module):
+        private = [part for part in (found.name or "").split(".") if part.startswith("_")]
+        assert not private, f"{module}:{found.line} imports {found.name}"
+
+
+# Files
 
 
 @pytest.mark.parametrize("module", [m for m in FILES if FILES[m].stat().st_size])
 def test_a_file_begins_by_saying_what_is_in_it(module):
-    assert ast.get_docstring(ast.parse(FILES[module].read_text(encoding="utf-8")))
+    assert ast.get_docstring(tree(module))
 
 
 @pytest.mark.parametrize("package", ["engine", "nn", "optim", "data"])

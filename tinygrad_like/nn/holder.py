@@ -16,14 +16,11 @@ unless that is a parameter which it has made.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tinygrad_like.engine import Tensor, is_parameter, mode, was_given
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.state import in_place_of, made_again, out_of_place, recorded, refuse_loss
-
-if TYPE_CHECKING:
-    from tinygrad_like.nn.module import Module
 
 CONTAINERS = (list, tuple, dict)
 OURS = frozenset(("_transient", "_noted", "_registered"))  # our own notes, in vars(module)
@@ -81,7 +78,7 @@ class Holder:
         """Before the first call: what is held by now is state, what lists get later may not be."""
         for _ in self._named_leaves():
             pass  # all are checked, and noted
-        for _, module in self.named_modules():
+        for _, module in self._named_holders():
             if module._transient is None:
                 vars(module)["_transient"] = frozenset()
 
@@ -118,10 +115,8 @@ class Holder:
             vars(self)["_transient"] = self._transient - {name}
         vars(self)[name] = tensor
 
-    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
-        """(path, module) of this module, whose path is "", and of all below it."""
-        modules: Any = filter(lambda item: isinstance(item[1], Holder), _walk(self, held))
-        return modules
+    def _named_holders(self) -> Iterator[tuple[str, "Holder"]]:
+        return filter(lambda item: isinstance(item[1], Holder), _walk(self, held))
 
     def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """(path, parameter) of this module and all below it, frozen ones included."""

@@ -1,6 +1,6 @@
 """Module: a function with parameters. What it holds, and which of it is state, see holder.py."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from reprlib import recursive_repr
 from textwrap import indent
@@ -63,6 +63,13 @@ class Module(Holder):
         finally:
             if outermost:
                 running.clear()
+
+    # What it holds: parameters and buffers are named in holder.py
+
+    def named_modules(self) -> Iterator[tuple[str, "Module"]]:
+        """(path, module) of this module, whose path is "", and of all below it."""
+        modules: Any = self._named_holders()
+        return modules
 
     # State
 

@@ -1,0 +1,65 @@
+"""Files and functions fit the eye: how long each may be, and which do not keep to it yet."""
+
+import pytest
+from source_tree import FILES, functions
+
+FILE_LINES, COLUMNS = 450, 100
+LINES = 60  # of a function: what an editor shows at once
+PARAMETERS = 15  # of a function, more than which no caller keeps apart
+
+# What is larger, and how large it is: these may only shrink. A number that has fallen is written
+# here, one that has reached the limit is taken out.
+TOO_LONG = {
+    "engine.call.function_of": 235,
+    "engine.call.function_of.in_full": 98,
+    "engine.walk.walk": 78,
+    "kernels.cpu.attention.blocks._attend_backward": 117,
+    "kernels.cpu.products.packed_gemm.packed_gemm": 64,
+    "kernels.cpu.products.strip._tile": 63,
+}
+TOO_MANY_PARAMETERS = {
+    "kernels.cpu.attention.blocks._attend_backward": 20,
+    "kernels.cpu.attention.blocks.run_attention_backward": 19,
+    "kernels.cpu.conv.direct._forward": 16,
+    "kernels.cpu.conv.winograd._forward": 22,
+    "kernels.cpu.conv.winograd._forward_task": 17,
+    "kernels.cpu.products.block_gemm.multiply_onto": 16,
+    "kernels.cpu.products.strip.strip": 16,
+    "kernels.cpu.recurrent.backward._steps": 21,
+    "kernels.cpu.recurrent.backward._weights": 19,
+    "kernels.cpu.recurrent.backward.backward": 39,
+    "kernels.cpu.recurrent.forward._sequences": 22,
+    "kernels.cpu.recurrent.forward._step": 19,
+    "kernels.cpu.recurrent.forward.forward": 25,
+}
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_a_file_has_one_subject_and_fits_the_eye(module):
+    path = FILES[module]
+    assert not {"utils", "util", "helpers", "common", "misc"} & set(module.split("."))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= FILE_LINES, f"{module} has {len(lines)} lines"
+    longest_line = max(map(len, lines), default=0)
+    assert longest_line <= COLUMNS, f"{module} has a line of {longest_line} columns"
+
+
+def sizes(attribute):
+    """{function: how many lines or parameters it has}; the largest of those of one name."""
+    found = {}
+    for module in FILES:
+        for function in functions(module):
+            name, size = f"{module}.{function.name}", getattr(function, attribute)
+            found[name] = max(size, found.get(name, 0))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("attribute", "limit", "known"),
+    [("lines", LINES, TOO_LONG), ("parameters", PARAMETERS, TOO_MANY_PARAMETERS)],
+)
+def test_a_function_fits_a_screen(attribute, limit, known):
+    found = {name: size for name, size in sizes(attribute).items() if size > limit}
+    grown = {n: size for n, size in found.items() if size > known.get(n, limit)}
+    assert not grown, f"more than {limit} {attribute}, or than before: {grown}"
+    assert found == known, f"smaller than it is written here: {known.items() - found.items()}"
