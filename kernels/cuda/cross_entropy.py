@@ -2,17 +2,16 @@
 
 import numpy as np
 
-from .. import reference
-from .launcher import Source, as_int64, kernel_dtype
+from .kernel import kernel
+from .launcher import Source, as_int64, dtype_name
 
 SOURCE = Source("cross_entropy.cu")
 
 
+@kernel("logits", others="labels")
 def cross_entropy(logits, labels):
     """(losses, sums), sums = (peak, sum(exp(logits - peak))): (R, V), (R,) -> (R,), (2, R)."""
-    dtype = kernel_dtype("cross_entropy", logits)
-    if dtype is None:
-        return reference.cross_entropy(logits, labels)
+    dtype = dtype_name(logits.dtype)
     rows, classes = logits.shape
     losses = np.empty_like(logits, shape=(rows,))
     sums_dtype = np.float64 if dtype == "float64" else np.float32
@@ -23,11 +22,10 @@ def cross_entropy(logits, labels):
     return losses, sums
 
 
+@kernel("g logits", others="labels sums")
 def cross_entropy_backward(g, logits, labels, sums):
     """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (2, R) -> (R, V)."""
-    dtype = kernel_dtype("cross_entropy_backward", g, logits)
-    if dtype is None:
-        return reference.cross_entropy_backward(g, logits, labels, sums)
+    dtype = dtype_name(g.dtype)
     dlogits = np.empty_like(logits)
     if dlogits.size:
         rows, classes = logits.shape

@@ -1,16 +1,21 @@
 """Matrix products and the sum of two arrays, of any strides: a transposed matrix is no copy."""
 
+from .contract import kernel
 
+
+@kernel(any_layout=True)
 def add(a, b):
     """a + b, arrays that broadcast, or numbers."""
     return a + b
 
 
+@kernel(any_layout=True)
 def matmul(a, b):
     """a @ b by the rules of NumPy: (..., n, k) times (..., k, m), leading axes broadcast."""
     return a @ b
 
 
+@kernel(any_layout=True)
 def linear(x, weight, bias):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
     return add_bias(x @ weight, bias)

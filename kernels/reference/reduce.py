@@ -11,6 +11,7 @@ import operator
 
 import numpy as np
 
+from .contract import kernel
 from .precision import wide
 
 
@@ -25,16 +26,19 @@ def total(x, axes, keepdims=False):
     return np.sum(x, axis=axes, keepdims=keepdims, dtype=accumulator(x.dtype))
 
 
+@kernel(any_layout=True)
 def sum_axes(x, axes):
     """The sum over `axes`, in the dtype of x."""
     return total(x, axes).astype(x.dtype)
 
 
+@kernel
 def sum_middle(x):
     """y[a, b] = sum of x[a, r, b] over r: (A, R, B) -> (A, B)."""
     return sum_axes(x, (1,))
 
 
+@kernel(any_layout=True)
 def moments(x, axes):
     """(mean, the sum of the squared deviations from it) over `axes`, in the accumulator's dtype.
 
@@ -51,6 +55,7 @@ def moments(x, axes):
     return mean.reshape(squares.shape), squares
 
 
+@kernel(any_layout=True)
 def sum_squares(x, axes):
     """The sum of x^2 over `axes`, in float64: the squares of float32 do not over- or underflow."""
     x = wide(x).astype(accumulator(x.dtype) or np.float64)
