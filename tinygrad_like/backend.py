@@ -29,6 +29,7 @@ from tinygrad_like.kernels.reference.precision import (  # noqa: F401  for the f
     wide,
     wide_dtype,
 )
+from tinygrad_like.kernels.reference.reduce import describe_reduction  # noqa: F401  as well
 from tinygrad_like.kernels.undo import Undoing  # also for the floors above
 
 
@@ -64,6 +65,11 @@ class Kernels:
         for name, kernel in kernels.items():
             ready = kernel if kernel.any_layout else _contiguous(kernel, self._array_type, self._xp)
             setattr(self, name, ready)
+        self.__class__ = _Loaded  # type: ignore[assignment]
+
+
+class _Loaded:
+    """The kernels once they are there: Python finds attributes faster without `__getattr__`."""
 
 
 def _contiguous(kernel, array_type, xp):

@@ -4,13 +4,13 @@ machine/     SIMD, threads, memory, compiling: what every kernel stands on
 math/        elementary functions and random words, of vectors
 products/    products of matrices
 conv/ recurrent/ attention/     families of several files
-elementwise index norm optim pool random reduce softmax     families of one file
+elementwise index norm optim pool random reduce small_sums softmax     families of one file
 
 A kernel says beside itself what it takes (machine/kernel.py). What it does not take (other dtypes,
 dtypes mixed) the reference computes, and what is not here at all is the reference's.
 """
 
-from . import elementwise, index, norm, optim, pool, random, reduce, softmax
+from . import elementwise, index, norm, optim, pool, random, reduce, small_sums, softmax
 from .attention import kernels as _attention
 from .conv import kernels as _conv
 from .machine.kernel import KERNELS

@@ -7,7 +7,7 @@ and of those with them one of x and one of a pair.
 
 import math
 
-import numpy as np
+from numpy import ndarray
 
 from .machine.compile import jit, ufunc
 from .machine.kernel import REAL, complete_kernel, kernel
@@ -115,7 +115,7 @@ def relu_backward(g, y):
 @complete_kernel
 def add(a, b):
     """a + b, which need not be arrays of one shape."""
-    if type(a) is np.ndarray and a.size >= LARGE and type(b) is np.ndarray:
+    if type(a) is ndarray and a.size >= LARGE and type(b) is ndarray:
         alike = a.dtype is b.dtype and a.shape == b.shape and a.dtype in REAL
         if alike and a.flags.c_contiguous and b.flags.c_contiguous:
             return _of_two(_plain, ADD, a, b)

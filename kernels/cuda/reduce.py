@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..reference.reduce import in_memory_order, in_order, steps_of
-from .kernel import kernel
+from ..reference.reduce import FEW, describe_reduction, in_memory_order, in_order, steps_of, sum_by
+from .kernel import complete_kernel, kernel
 from .launcher import Source
 
 SOURCE = Source("reduce.cu")
@@ -44,6 +44,18 @@ def sum_axes(x, axes):
         y = _sums(y.reshape(step), dtype)
     y = _times(y, times).astype(x.dtype, copy=False)
     return _in_order(y.reshape(shape), order)
+
+
+@complete_kernel
+def sum_in_pairs(x, reduction, keepdims):
+    """The sum, of any dtype, in its own."""
+    return sum_by(sum_axes, x, reduction, keepdims)
+
+
+@complete_kernel
+def sum_copies(x, axes):
+    """The sum over axes along which an array was broadcast."""
+    return x.sum(axes) if describe_reduction(x.shape, axes)[2] <= FEW else sum_axes(x, axes)
 
 
 @kernel("x", any_layout=True)
