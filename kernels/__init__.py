@@ -6,7 +6,7 @@ readable twins of these) are measured against it, name by name.
 
 The contract:
 
-* C-contiguous arrays in (any strides where `reference.TAKES_STRIDES` names the kernel), arrays out.
+* C-contiguous arrays in (arrays of any layout where the kernel says `any_layout`), arrays out.
   The outputs are new arrays, unless the name ends in `_`: such
   a kernel works in place on its first argument (and on the optimizer state beside it) and returns
   nothing.

@@ -7,10 +7,10 @@ and of those with them one of x and one of a pair.
 
 import math
 
-import numpy as np
+from numpy import ndarray
 
-from .. import reference
 from .machine.compile import jit, ufunc
+from .machine.kernel import REAL, complete_kernel, kernel
 from .machine.memory import empty
 from .machine.simd import fma
 from .machine.threads import pool, run, share, tasks_for
@@ -27,7 +27,6 @@ from .math.vector_math import (
 )
 from .math.vector_math import sigmoid as sigmoid_of
 
-REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread
 FEW = 1 << 11  # elements up to which NumPy calls a ufunc sooner than numba a kernel
 LARGE = 1 << 15  # elements from which on threads and recycled memory beat NumPy's sum
@@ -39,92 +38,88 @@ ADD, RELU, RELU_BACKWARD, SIGMOID_BACKWARD, TANH_BACKWARD = range(5)  # codes of
 ERF, SIGMOID, SILU, SOFTPLUS, GELU, GELU_TANH = range(6)  # of _unary and _binary
 
 
+@kernel("x")
 def erf(x):
     """The error function."""
-    return _of_one(ERF, x) if x.dtype in REAL else reference.erf(x)
+    return _of_one(ERF, x)
 
 
+@kernel("x", any_layout=True)
 def sigmoid(x):
     """1 / (1 + exp(-x))."""
-    return _of_one(SIGMOID, x) if x.dtype in REAL else reference.sigmoid(x)
+    return _of_one(SIGMOID, x)
 
 
+@kernel("g y", any_layout=True)
 def sigmoid_backward(g, y):
     """g y (1 - y)."""
-    if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
+    if y.size <= FEW:
         return _few_sigmoid_gradients()(g, y)
-    return (
-        _of_two(_plain, SIGMOID_BACKWARD, g, y)
-        if _alike(g, y)
-        else reference.sigmoid_backward(g, y)
-    )
+    return _of_two(_plain, SIGMOID_BACKWARD, g, y)
 
 
+@kernel("g y", any_layout=True)
 def tanh_backward(g, y):
     """g (1 - y^2)."""
-    if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
-        return _few_tanh_gradients()(g, y)
-    return _of_two(_plain, TANH_BACKWARD, g, y) if _alike(g, y) else reference.tanh_backward(g, y)
+    return _few_tanh_gradients()(g, y) if y.size <= FEW else _of_two(_plain, TANH_BACKWARD, g, y)
 
 
+@kernel("x")
 def silu(x):
     """x sigmoid(x)."""
-    return _of_one(SILU, x) if x.dtype in REAL else reference.silu(x)
+    return _of_one(SILU, x)
 
 
+@kernel("g x")
 def silu_backward(g, x):
     """g s (1 + x (1 - s)), s = sigmoid(x)."""
-    return _of_two(_binary, SILU, g, x) if _alike(g, x) else reference.silu_backward(g, x)
+    return _of_two(_binary, SILU, g, x)
 
 
+@kernel("x")
 def softplus(x):
     """log(1 + exp(x))."""
-    return _of_one(SOFTPLUS, x) if x.dtype in REAL else reference.softplus(x)
+    return _of_one(SOFTPLUS, x)
 
 
+@kernel("g x")
 def softplus_backward(g, x):
     """g sigmoid(x)."""
-    return _of_two(_binary, SOFTPLUS, g, x) if _alike(g, x) else reference.softplus_backward(g, x)
+    return _of_two(_binary, SOFTPLUS, g, x)
 
 
+@kernel("x")
 def gelu(x, approximate):
     """x Phi(x), or its tanh form. The first is 0 at -inf, where the reference has NaN."""
-    if x.dtype not in REAL:
-        return reference.gelu(x, approximate)
     return _of_one(GELU_TANH if approximate else GELU, x)
 
 
+@kernel("g x")
 def gelu_backward(g, x, approximate):
     """g (Phi(x) + x Phi'(x))."""
-    if not _alike(g, x):
-        return reference.gelu_backward(g, x, approximate)
     return _of_two(_binary, GELU_TANH if approximate else GELU, g, x)
 
 
+@kernel("x", any_layout=True)
 def relu(x):
     """max(x, 0)."""
-    if x.dtype not in REAL:
-        return reference.relu(x)
     return _few_relus()(x) if x.size <= FEW else _of_two(_plain, RELU, x, x)
 
 
+@kernel("g y", any_layout=True)
 def relu_backward(g, y):
     """g where y > 0, else 0."""
-    if y.size <= FEW and g.dtype is y.dtype and y.dtype in REAL:
-        return _few_relu_gradients()(g, y)
-    return _of_two(_plain, RELU_BACKWARD, g, y) if _alike(g, y) else reference.relu_backward(g, y)
+    return _few_relu_gradients()(g, y) if y.size <= FEW else _of_two(_plain, RELU_BACKWARD, g, y)
 
 
+@complete_kernel
 def add(a, b):
     """a + b, which need not be arrays of one shape."""
-    large = type(a) is type(b) is np.ndarray and a.size >= LARGE and _alike(a, b)
-    if large and a.flags.c_contiguous and b.flags.c_contiguous:
-        return _of_two(_plain, ADD, a, b)
+    if type(a) is ndarray and a.size >= LARGE and type(b) is ndarray:
+        alike = a.dtype is b.dtype and a.shape == b.shape and a.dtype in REAL
+        if alike and a.flags.c_contiguous and b.flags.c_contiguous:
+            return _of_two(_plain, ADD, a, b)
     return a + b
-
-
-def _alike(a, b):
-    return a.dtype is b.dtype and a.shape == b.shape and a.dtype in REAL
 
 
 def _of_one(code, x):
@@ -133,9 +128,11 @@ def _of_one(code, x):
     return y
 
 
-def _of_two(kernel, code, a, b):
+def _of_two(loop, code, a, b):
+    if a.shape != b.shape:
+        return NotImplemented
     y = empty(a.shape, a.dtype)
-    kernel(pool(), code, a.reshape(-1), b.reshape(-1), y.reshape(-1))
+    loop(pool(), code, a.reshape(-1), b.reshape(-1), y.reshape(-1))
     return y
 
 

@@ -7,8 +7,8 @@ sums of blocks, so that less is lost than by adding one number after the other.
 
 import numpy as np
 
-from .. import reference
 from .machine.compile import jit
+from .machine.kernel import FLOAT16, REAL, kernel
 from .machine.memory import empty
 from .machine.simd import inside
 from .machine.threads import pool, run, share, tasks_for, threads_of
@@ -22,21 +22,21 @@ BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
 CHAIN = 64  # updates of one wide row in a block
 
 
+@kernel("table", others="index")
 def gather_rows(table, index):
     """table[index]."""
-    if table.dtype.char not in "fd":
-        return reference.gather_rows(table, index)
     rows = empty((index.size, *table.shape[1:]), table.dtype)
     if rows.size:
         _gather(pool(), _flat(table), _int64(index), _flat(rows))
     return rows
 
 
+@kernel("out updates", dtypes=(FLOAT16, *REAL))
 def scatter_add_(out, index, updates):
     """out[index[i]] += updates[i] for every i."""
-    if out.dtype is not updates.dtype or out.dtype.char not in "fde" or not out.flags.c_contiguous:
-        reference.scatter_add_(out, index, updates)
-    elif updates.size and out.dtype.char == "e":
+    if not out.flags.c_contiguous:
+        return NotImplemented
+    if updates.size and out.dtype.char == "e":
         wide = out.astype(np.float32)
         scatter_add_(wide, index, updates.astype(np.float32))
         out[...] = wide
@@ -53,6 +53,7 @@ def scatter_add_(out, index, updates):
             _add_sparse(flat, index, updates, bits, room, sums)
         else:
             _add_dense(pool(), flat, index, updates, empty(flat.shape, np.float64))
+    return None
 
 
 def _flat(rows):

@@ -7,14 +7,13 @@ are sums over rows: each task has its own, and they are added in their order.
 
 import numpy as np
 
-from .. import reference
 from .machine.compile import jit
+from .machine.kernel import kernel
 from .machine.memory import empty
 from .machine.simd import fma, full, inside, lanes, load_some, store_some, total
 from .machine.threads import pool, run, share, tasks_for, threads_of
 from .reduce import moments, sum_axes
 
-REAL = {np.dtype(np.float32), np.dtype(np.float64)}
 TASK = 1 << 13  # elements that are worth a thread
 APART = 32  # elements between what tasks write often: were it on one line, threads would wait
 RUN = 512  # elements that are summed up in their own precision: the runs are in float64
@@ -22,39 +21,36 @@ ROWS = 64  # and rows
 SHORT = 8  # elements of a channel in one image, below which batch norm goes by whole arrays
 
 
+@kernel("x weight? bias?")
 def layer_norm(x, weight, bias, eps):
     """(y, mean, rstd) of each row."""
-    if not _fit(x, weight, bias):
-        return reference.layer_norm(x, weight, bias, eps)
     return _rows(True, x, weight, bias, eps)
 
 
+@kernel("g x weight? mean rstd")
 def layer_norm_backward(g, x, weight, mean, rstd, needs):
     """(dx, dweight, dbias)."""
-    if not _fit(g, x, weight, mean, rstd):
-        return reference.layer_norm_backward(g, x, weight, mean, rstd, needs)
     return _wanted(_rows_backward(True, g, x, weight, mean, rstd), needs)
 
 
+@kernel("x weight?")
 def rms_norm(x, weight, eps):
     """(y, rstd) of each row."""
-    if not _fit(x, weight):
-        return reference.rms_norm(x, weight, eps)
     y, _, rstd = _rows(False, x, weight, None, eps)
     return y, rstd
 
 
+@kernel("g x weight? rstd")
 def rms_norm_backward(g, x, weight, rstd, needs):
     """(dx, dweight)."""
-    if not _fit(g, x, weight, rstd):
-        return reference.rms_norm_backward(g, x, weight, rstd, needs)
     return _wanted(_rows_backward(False, g, x, weight, np.zeros_like(rstd), rstd)[:2], needs)
 
 
+@kernel("x weight? bias?")
 def batch_norm(x, weight, bias, eps):
     """(y, mean, var) of each channel."""
-    if not _fit(x, weight, bias) or not x.size:
-        return reference.batch_norm(x, weight, bias, eps)
+    if not x.size:
+        return NotImplemented
     if x.shape[2] < SHORT:
         return _batch_norm_short(x, weight, bias, eps)
     y = empty(x.shape, x.dtype)
@@ -63,10 +59,11 @@ def batch_norm(x, weight, bias, eps):
     return y, mean, var
 
 
+@kernel("g x weight? mean var")
 def batch_norm_backward(g, x, weight, mean, var, eps, needs):
     """(dx, dweight, dbias)."""
-    if not _fit(g, x, weight, mean, var) or not x.size:
-        return reference.batch_norm_backward(g, x, weight, mean, var, eps, needs)
+    if not x.size:
+        return NotImplemented
     if x.shape[2] < SHORT:
         return _batch_norm_short_backward(g, x, weight, mean, var, eps, needs)
     dx = empty(x.shape, x.dtype)
@@ -106,31 +103,23 @@ def _batch_norm_short_backward(g, x, weight, mean, var, eps, needs):
     return _wanted((dx, dweight, dbias), needs)
 
 
+@kernel("x weight? bias?")
 def group_norm(x, weight, bias, groups, eps):
     """(y, mean, rstd) of each group of channels in each image."""
-    if not _fit(x, weight, bias):
-        return reference.group_norm(x, weight, bias, groups, eps)
     y = empty(x.shape, x.dtype)
     mean, rstd = np.empty((2, x.shape[0], groups), x.dtype)
     _groups_forward(pool(), x, *_parameters(x, 1, weight, bias), float(eps), mean, rstd, y)
     return y, mean, rstd
 
 
+@kernel("g x weight? mean rstd")
 def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
     """(dx, dweight, dbias)."""
-    if not _fit(g, x, weight, mean, rstd):
-        return reference.group_norm_backward(g, x, weight, groups, mean, rstd, needs)
     dx = empty(x.shape, x.dtype)
     dweight, dbias = np.empty((2, x.shape[1]), x.dtype)
     weight, _ = _parameters(x, 1, weight, None)
     _groups_backward(pool(), g, x, weight, mean, rstd, dx, dweight, dbias)
     return _wanted((dx, dweight, dbias), needs)
-
-
-def _fit(*arrays):
-    """Whether all that are not None have one real dtype."""
-    dtypes = {a.dtype for a in arrays if a is not None}
-    return len(dtypes) == 1 and dtypes <= REAL
 
 
 def _parameters(x, axis, weight, bias):

@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import reference
 from .machine.compile import jit
+from .machine.kernel import complete_kernel
 from .machine.memory import empty
 from .machine.threads import pool, run, share, tasks_for
 
@@ -16,6 +17,7 @@ TASK = 1 << 13  # parameters that are worth a thread
 NOTHING = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
+@complete_kernel
 def optimizer_state(param, dtype):
     """Zeros of a dtype, as many as `param` has, where memory.py lets results begin.
 
@@ -27,22 +29,26 @@ def optimizer_state(param, dtype):
     return state
 
 
+@complete_kernel
 def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """param -= lr * velocity."""
     _step("sgd_", (param, velocity), grad, (lr, momentum, nesterov, weight_decay))
 
 
+@complete_kernel
 def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """param -= lr * mhat / (sqrt(vhat) + eps)."""
     settings = lr, beta1, beta2, eps, weight_decay, decoupled, step
     _step("adam_", (param, m, v, largest), grad, settings)
 
 
+@complete_kernel
 def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
     """param -= lr * grad / (sqrt(v) + eps)."""
     _step("rmsprop_", (param, v, velocity), grad, (lr, alpha, eps, momentum, weight_decay))
 
 
+@complete_kernel
 def adagrad_(param, grad, s, lr, eps, weight_decay):
     """param -= lr * grad / (sqrt(s) + eps)."""
     _step("adagrad_", (param, s), grad, (lr, eps, weight_decay))
@@ -54,6 +60,7 @@ def _step(name, arrays, grad, settings):
         change()
 
 
+@complete_kernel
 def planner(name, param, *state):
     """What plans a step, see the reference: here a step is one call of machine code.
 

@@ -5,26 +5,21 @@ Averages, and their gradients, are summed up along one axis and then along the o
 
 import numpy as np
 
-from .. import reference
 from ..reference.windows import output_size, starts
 from .machine.compile import jit
-from .machine.half import all_half, by_single
+from .machine.kernel import kernel
 from .machine.memory import empty
 from .machine.simd import inlined
 from .machine.threads import pool, run, share, tasks_for
 
-REAL = np.dtype(np.float32), np.dtype(np.float64)
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
 TASK = 1 << 13  # elements that are worth a thread
 LONGEST = 1024  # numbers that are added up one after the other in the dtype of the gradient
 
 
+@kernel("x", half=True, kept=(1,))
 def max_pool2d(x, size, stride, padding):
     """(y, index): the maximum of each window, and its flat position in the plane."""
-    if x.dtype not in REAL:
-        if all_half(x):
-            return by_single(max_pool2d, x, size, stride, padding, kept=(1,))
-        return reference.max_pool2d(x, size, stride, padding)
     n, c, h, w = x.shape
     out = output_size((h, w), size, stride, padding)
     position = np.int32 if h * w < 1 << 31 else np.int64  # half of the memory for the backward
@@ -33,12 +28,11 @@ def max_pool2d(x, size, stride, padding):
     return y, index
 
 
+@kernel("g", others="index", half=True)
 def max_pool2d_backward(g, index, x_shape):
     """dx: g added at the positions that max_pool2d chose."""
-    if g.dtype not in REAL or index.dtype not in POSITIONS:
-        if all_half(g):
-            return by_single(max_pool2d_backward, g, index, x_shape)
-        return reference.max_pool2d_backward(g, index, x_shape)
+    if index.dtype not in POSITIONS:
+        return NotImplemented
     n, c, h, w = x_shape
     dx, out = empty(x_shape, g.dtype), g.shape[2] * g.shape[3]
     chosen = g.reshape(n * c, out), index.reshape(n * c, out)
@@ -46,23 +40,17 @@ def max_pool2d_backward(g, index, x_shape):
     return dx
 
 
+@kernel("x", half=True)
 def avg_pool2d(x, size, stride, padding):
     """The mean of each window; padding counts as zeros."""
-    if x.dtype not in REAL:
-        if all_half(x):
-            return by_single(avg_pool2d, x, size, stride, padding)
-        return reference.avg_pool2d(x, size, stride, padding)
     y = empty((*x.shape[:2], *output_size(x.shape[2:], size, stride, padding)), x.dtype)
     _average(pool(), _planes(x), _planes(y), _window(size, stride, padding))
     return y
 
 
+@kernel("g", half=True)
 def avg_pool2d_backward(g, x_shape, size, stride, padding):
     """dx: each window's gradient spread evenly over the window."""
-    if g.dtype not in REAL:
-        if all_half(g):
-            return by_single(avg_pool2d_backward, g, x_shape, size, stride, padding)
-        return reference.avg_pool2d_backward(g, x_shape, size, stride, padding)
     dx = empty(x_shape, g.dtype)
     _spread_evenly(pool(), _planes(dx), _planes(g), _window(size, stride, padding))
     return dx

@@ -10,9 +10,9 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .. import reference
 from ..reference.random import LOW_64
 from .machine.compile import OPTIONS, jit
+from .machine.kernel import REAL, complete_kernel, kernel
 from .machine.memory import empty
 from .machine.threads import pool, run, share, tasks_for
 from .math.philox import BLOCKS, LOW, draw_words, drop, keys_of
@@ -25,6 +25,7 @@ TASK = 1 << 14  # words that are worth a thread
 STEP_32 = np.float32(2.0**-24)
 
 
+@complete_kernel
 def philox(seed, offset, n, like):
     """n uint32 words."""
     words = empty((n,), np.uint32)
@@ -32,28 +33,29 @@ def philox(seed, offset, n, like):
     return words
 
 
+@kernel()
 def uniform(seed, offset, n, dtype, like):
     """n floats in [0, 1)."""
-    if np.dtype(dtype).char not in "fd":
-        return reference.uniform(seed, offset, n, dtype, like)
+    if dtype not in REAL:
+        return NotImplemented
     numbers = empty((n,), dtype)
     _draw(pool(), numbers, signed(seed), signed(offset))
     return numbers
 
 
+@kernel()
 def normal(seed, offset, n, dtype, like):
     """n standard normal numbers, of pairs of uniform ones by Box-Muller."""
-    if np.dtype(dtype).char not in "fd":
-        return reference.normal(seed, offset, n, dtype, like)
+    if dtype not in REAL:
+        return NotImplemented
     numbers = empty((n + n % 2,), dtype)
     _draw_normal(pool(), numbers, signed(seed), signed(offset))
     return numbers[:n]
 
 
+@kernel("x")
 def dropout(x, p, seed, offset):
     """x / (1 - p) where a uniform number is >= p, else 0."""
-    if x.dtype.char not in "fd":
-        return reference.dropout(x, p, seed, offset)
     y, least = empty(x.shape, x.dtype), least_kept(p)
     if least >> 32:  # nothing is kept, also where x is not finite
         y.fill(0)

@@ -13,14 +13,13 @@ strides and the number of threads alone.
 
 import numpy as np
 
-from .. import reference
 from ..reference.reduce import in_memory_order, in_order, steps_of
 from .machine.compile import jit
+from .machine.kernel import kernel
 from .machine.memory import empty, writable
 from .machine.threads import pool, run, share, tasks_for
 from .reduce_views import lines_of
 
-REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 14  # elements that are worth a thread
 TREE = 8  # rows that are added as a tree
 FEW = 16  # rows up to which there are no trees and no blocks
@@ -33,10 +32,11 @@ RUNS = 64 * RUN  # elements of a block of runs
 NOUGHT = np.zeros(1)  # subtracted from numbers that are squared as they are
 
 
+@kernel("x", any_layout=True)
 def sum_axes(x, axes):
     """The sum over `axes`, in the dtype of x."""
-    if x.dtype not in REAL or not x.size:
-        return reference.sum_axes(x, axes)
+    if not x.size:
+        return NotImplemented
     x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     if len(steps) == 1 and order is None:  # as of a bias, in each step of a training
@@ -56,17 +56,17 @@ def sum_axes(x, axes):
     return in_order(y.astype(dtype, copy=False).reshape(shape), order)
 
 
+@kernel("x")
 def sum_middle(x):
     """y[a, b] = sum of x[a, r, b] over r."""
-    if x.dtype not in REAL or not x.size:
-        return reference.sum_middle(x)
-    return _sum_step(x, x.dtype)
+    return _sum_step(x, x.dtype) if x.size else NotImplemented
 
 
+@kernel("x", any_layout=True)
 def moments(x, axes):
     """(mean, the sum of the squared deviations from it) over `axes`, in float64."""
-    if x.dtype not in REAL or not x.size:
-        return reference.moments(x, axes)
+    if not x.size:
+        return NotImplemented
     x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     if not steps:
@@ -85,10 +85,11 @@ def moments(x, axes):
     return in_order(mean.reshape(shape), order), in_order(squares.reshape(shape), order)
 
 
+@kernel("x", any_layout=True)
 def sum_squares(x, axes):
     """The sum of x^2 over `axes`, in float64."""
-    if x.dtype not in REAL or not x.size:
-        return reference.sum_squares(x, axes)
+    if not x.size:
+        return NotImplemented
     if axes is None and x.flags.c_contiguous:  # as of a gradient to be clipped
         y = np.empty(1)
         _power_runs(pool(), writable(x).reshape(1, -1), NOUGHT, 2, y)

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from .. import reference
 from .machine.compile import jit
 from .machine.fetch import ahead_of, prefetch
+from .machine.kernel import kernel
 from .machine.memory import empty
 from .machine.simd import (
     body,
@@ -32,7 +32,6 @@ from .math.each import by_array
 from .math.lookup import exp2
 from .math.vector_math import exp, exp_of_difference, minus
 
-REAL = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # elements that are worth a thread
 RUN = 512  # elements that are summed up in their own precision: the runs are in float64
 FEW = 32  # the same where the compiler may add them one after the other
@@ -41,47 +40,45 @@ LOG2_E = np.float32(1 / math.log(2))
 SOFTMAX, LOG_SOFTMAX = range(2)
 
 
+@kernel("x")
 def softmax(x):
     """exp(x) / sum(exp(x))."""
-    return _forward(SOFTMAX, x) if x.dtype in REAL else reference.softmax(x)
+    return _forward(SOFTMAX, x)
 
 
+@kernel("x")
 def log_softmax(x):
     """x - log(sum(exp(x)))."""
-    return _forward(LOG_SOFTMAX, x) if x.dtype in REAL else reference.log_softmax(x)
+    return _forward(LOG_SOFTMAX, x)
 
 
+@kernel("g y", alike=True)
 def softmax_backward(g, y):
     """y (g - sum(g y))."""
-    return _backward(SOFTMAX, g, y) if _alike(g, y) else reference.softmax_backward(g, y)
+    return _backward(SOFTMAX, g, y)
 
 
+@kernel("g y", alike=True)
 def log_softmax_backward(g, y):
     """g - exp(y) sum(g)."""
-    return _backward(LOG_SOFTMAX, g, y) if _alike(g, y) else reference.log_softmax_backward(g, y)
+    return _backward(LOG_SOFTMAX, g, y)
 
 
+@kernel("logits", others="labels")
 def cross_entropy(logits, labels):
     """(logsumexp - logits[label], (peak, total)) of each row."""
-    if logits.dtype not in REAL:
-        return reference.cross_entropy(logits, labels)
     losses = np.empty(len(logits), logits.dtype)
     sums = np.empty((2, len(logits)), logits.dtype)
     _cross_entropy(pool(), logits, _words(labels), losses, sums)
     return losses, sums
 
 
+@kernel("g logits sums", others="labels")
 def cross_entropy_backward(g, logits, labels, sums):
     """g (softmax(logits) - one_hot(labels))."""
-    if not g.dtype is logits.dtype is sums.dtype or g.dtype not in REAL:
-        return reference.cross_entropy_backward(g, logits, labels, sums)
     dlogits = empty(logits.shape, logits.dtype)
     _cross_entropy_backward(pool(), g, logits, _words(labels), sums, dlogits)
     return dlogits
-
-
-def _alike(g, y):
-    return g.dtype is y.dtype and g.shape == y.shape and g.dtype in REAL
 
 
 def _words(labels):

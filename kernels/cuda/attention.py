@@ -8,7 +8,8 @@ import numpy as np
 from .. import reference
 from ..reference.random import LOW_64
 from .linalg import has_tensor_cores
-from .machine.dtypes import kernel_dtype, log_once
+from .machine.dtypes import dtype_name, log_once
+from .machine.kernel import kernel
 from .machine.launcher import Source, capability_of, max_shared
 
 HEADS = ({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128})
@@ -19,11 +20,12 @@ THREADS = 128
 TILES = {"attention": (3, 1), "attention_query_grad": (4, 1), "attention_key_grad": (4, 2)}
 
 
+@kernel("q k v", mask="mask", any_layout=True)
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), of each query its peak and log(total)."""
     call = _Call(("attention",), q, k, v, mask, causal, scale, p, seed, offset)
     if not call.taken:
-        return reference.attention(q, k, v, mask, causal, scale, p, seed, offset)
+        return NotImplemented
     q, k, v = map(_contiguous, (q, k, v))
     out = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))
     sums = np.empty_like(q, shape=(2, *q.shape[:3]), dtype=call.wide)
@@ -31,13 +33,13 @@ def attention(q, k, v, mask, causal, scale, p, seed, offset):
     return out, sums
 
 
+@kernel("g q k v out", mask="mask", any_layout=True)
 def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so; the weights are computed again."""
     names = "attention_query_grad", "attention_key_grad"
     call = _Call(names, q, k, v, mask, causal, scale, p, seed, offset)
-    if not call.taken or kernel_dtype("attention_backward", q, g, out) is None:
-        given = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs
-        return reference.attention_backward(*given)
+    if not call.taken:
+        return NotImplemented
     dmask = None
     if needs[3]:  # rare, and the sum of all scores' gradients along the mask's short axes
         given = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset
@@ -64,8 +66,8 @@ class _Call:
 
     def __init__(self, names, q, k, v, mask, causal, scale, p, seed, offset):
         self.boolean = mask is not None and mask.dtype == np.bool_
-        self.dtype = kernel_dtype("attention", q, k, v, None if self.boolean else mask)
-        self.taken = self.dtype is not None and min(q.size, k.size, v.size) > 0
+        self.dtype = dtype_name(q.dtype)
+        self.taken = min(q.size, k.size, v.size) > 0
         if not self.taken:
             return
         (n, heads, queries, d), (_, key_heads, keys, dv) = q.shape, v.shape

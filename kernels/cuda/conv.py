@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .. import reference
 from ..reference.windows import output_size
 from .linalg import (
     LARGE,
@@ -15,7 +14,8 @@ from .linalg import (
     has_tensor_cores,
     longest_part,
 )
-from .machine.dtypes import kernel_dtype
+from .machine.dtypes import dtype_name
+from .machine.kernel import kernel
 from .machine.launcher import Source, capability_of
 from .reduce import sum_middle
 
@@ -25,16 +25,17 @@ SPLIT = 512  # positions that are worth a block of their own
 MOST = 2**31 - 1  # positions of all images, as an int
 
 
+@kernel("x weight bias?")
 def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
-    dtype = kernel_dtype("conv2d", x, weight, bias)
+    dtype = dtype_name(x.dtype)
     shape = _shape(x.shape, weight.shape, stride, padding, dilation, groups)
-    if dtype is None or not _fits(shape):
-        return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
+    if not _fits(shape):
+        return NotImplemented
     (n, *_), filters, (out_h, out_w) = x.shape, weight.shape[0], shape[8:10]
     y = np.empty_like(x, shape=(n, filters, out_h, out_w))
     if x.size == 0 or y.size == 0 or weight.size == 0:
-        return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
+        return NotImplemented
     _, kernel, blocks, threads = _launch(
         "conv2d", x, dtype, groups, filters // groups, n * out_h * out_w
     )
@@ -42,12 +43,13 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     return y
 
 
+@kernel("g weight")
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     """dx, the mirror of conv2d."""
-    dtype = kernel_dtype("conv2d_input_grad", g, weight)
+    dtype = dtype_name(g.dtype)
     shape = _shape(x_shape, weight.shape, stride, padding, dilation, groups)
-    if dtype is None or not _fits(shape) or g.size == 0 or weight.size == 0:
-        return reference.conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups)
+    if not _fits(shape) or g.size == 0 or weight.size == 0:
+        return NotImplemented
     n, channels, height, width = x_shape
     dx = np.empty_like(g, shape=x_shape)
     _, kernel, blocks, threads = _launch(
@@ -57,12 +59,13 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     return dx
 
 
+@kernel("g x")
 def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     """dweight: the output's gradient times the patches, summed over images and positions."""
-    dtype = kernel_dtype("conv2d_weight_grad", g, x)
+    dtype = dtype_name(g.dtype)
     shape = _shape(x.shape, weight_shape, stride, padding, dilation, groups)
-    if dtype is None or not _fits(shape) or g.size == 0 or x.size == 0:
-        return reference.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups)
+    if not _fits(shape) or g.size == 0 or x.size == 0:
+        return NotImplemented
     filters, *patch = weight_shape
     positions = g.shape[0] * g.shape[2] * g.shape[3]
     core, kernel, blocks, threads = _launch(

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from .. import reference
 from .machine import flat
-from .machine.dtypes import ITEMSIZES, as_int64, kernel_dtype
+from .machine.dtypes import ITEMSIZES, as_int64, dtype_name
+from .machine.kernel import kernel
 from .machine.launcher import Source, address
 
 SOURCE = Source("index.cu")
@@ -14,11 +14,10 @@ WARP, THREADS = 32, 256  # the most columns of a block of scatter_add, and its t
 WIDEST = WARP * 65535  # columns: the limit of grid.y
 
 
+@kernel("table", others="index")
 def gather_rows(table, index):
     """table[index]: (V, ...), (n,) -> (n, ...)."""
-    dtype = kernel_dtype("gather_rows", table)
-    if dtype is None:
-        return reference.gather_rows(table, index)
+    dtype = dtype_name(table.dtype)
     n, width = index.size, math.prod(table.shape[1:])
     y = np.empty_like(table, shape=(n, *table.shape[1:]))
     if y.size:
@@ -29,13 +28,14 @@ def gather_rows(table, index):
     return y
 
 
+@kernel("out updates")
 def scatter_add_(out, index, updates):
     """out[index[i]] += updates[i] for every i: (V, ...), (n,), (n, ...); duplicates accumulate."""
-    dtype, width = kernel_dtype("scatter_add", out, updates), math.prod(out.shape[1:])
+    dtype, width = dtype_name(out.dtype), math.prod(out.shape[1:])
     contiguous = out.flags.c_contiguous and updates.flags.c_contiguous
-    if dtype is None or not contiguous or width > WIDEST:
-        reference.scatter_add_(out, index, updates)
-    elif updates.size:
+    if not contiguous or width > WIDEST:
+        return NotImplemented
+    if updates.size:
         n = index.size
         order = np.argsort(index, kind="stable")
         ordered = as_int64(index[order])
@@ -43,3 +43,4 @@ def scatter_add_(out, index, updates):
         grid, block = (n, -(-width // columns)), (columns, THREADS // columns)
         kernel = SOURCE.kernel("scatter_add", dtype)
         kernel(grid, block, out, ordered, as_int64(order), updates, n, width)
+    return None

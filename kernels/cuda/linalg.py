@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import reference
 from .machine import flat
-from .machine.dtypes import ITEMSIZES, common_dtype, kernel_dtype, log_once
+from .machine.dtypes import ITEMSIZES, common_dtype, log_once
+from .machine.kernel import kernel
 from .machine.launcher import Source, TensorView, address, capability_of
 from .machine.tiles import Choice, Shape, choices
 
@@ -121,19 +121,19 @@ STEP = 64  # a part of k is a multiple of it, as of each BK
 SPLIT = 256  # a part of k that is worth a block of its own
 
 
+@kernel("a b", any_layout=True)
 def matmul(a, b, *, tf32=False):
     """a @ b by the rules of NumPy: (..., n, k) times (..., k, m), leading axes broadcast."""
-    if kernel_dtype("matmul", a, b) is None or a.ndim == 0 or b.ndim == 0:
-        return reference.matmul(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        return NotImplemented
     y = gemm(a[None] if a.ndim == 1 else a, b[:, None] if b.ndim == 1 else b, tf32=tf32)
     y = y[..., 0] if b.ndim == 1 else y
     return y if a.ndim > 1 else y[..., 0, :] if b.ndim > 1 else y[..., 0]
 
 
+@kernel("x weight bias", any_layout=True)
 def linear(x, weight, bias, *, tf32=False):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
-    if kernel_dtype("linear", x, weight, bias) is None:
-        return reference.linear(x, weight, bias)
     bias = bias if bias.flags.c_contiguous else bias.copy(order="C")
     return gemm(x, weight, bias=bias, tf32=tf32)
 

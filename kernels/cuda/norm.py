@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from .. import reference
-from .machine.dtypes import kernel_dtype
+from .machine.dtypes import dtype_name
 from .machine.flat import threads_for_row
+from .machine.kernel import kernel
 from .machine.launcher import Source
 from .reduce import sum_middle
 
@@ -13,53 +13,58 @@ THREADS = 128
 PARTS = 64  # of the rows, whose sums are summed up afterwards
 
 
+@kernel("x weight? bias?")
 def layer_norm(x, weight, bias, eps):
     """(y, mean, rstd) of each row: (R, D), (D,), (D,) -> (R, D), (R,), (R,)."""
-    dtype = kernel_dtype("layer_norm", x, weight, bias)
-    if dtype is None or x.shape[1] == 0:
-        return reference.layer_norm(x, weight, bias, eps)
+    dtype = dtype_name(x.dtype)
+    if x.shape[1] == 0:
+        return NotImplemented
     y, mean, rstd = np.empty_like(x), _wide(x, x.shape[0]), _wide(x, x.shape[0])
     _by_rows("layer_norm", dtype, x.shape, y, mean, rstd, x, weight, bias, eps)
     return y, mean, rstd
 
 
+@kernel("g x weight?", others="mean rstd")
 def layer_norm_backward(g, x, weight, mean, rstd, needs):
     """(dx, dweight, dbias), each None where `needs` says so."""
-    dtype = kernel_dtype("layer_norm_backward", g, x, weight)
-    if dtype is None or x.size == 0:
-        return reference.layer_norm_backward(g, x, weight, mean, rstd, needs)
+    dtype = dtype_name(g.dtype)
+    if x.size == 0:
+        return NotImplemented
     dx = np.empty_like(x) if needs[0] else None
     if needs[0]:
         _by_rows("layer_norm_backward", dtype, x.shape, dx, g, x, weight, mean, rstd)
     return dx, *_parameter_grads(dtype, g, x, mean, rstd, needs[1:])
 
 
+@kernel("x weight?")
 def rms_norm(x, weight, eps):
     """y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + eps): (R, D), (D,) -> (R, D), (R,)."""
-    dtype = kernel_dtype("rms_norm", x, weight)
-    if dtype is None or x.shape[1] == 0:
-        return reference.rms_norm(x, weight, eps)
+    dtype = dtype_name(x.dtype)
+    if x.shape[1] == 0:
+        return NotImplemented
     y, rstd = np.empty_like(x), _wide(x, x.shape[0])
     _by_rows("rms_norm", dtype, x.shape, y, rstd, x, weight, eps)
     return y, rstd
 
 
+@kernel("g x weight?", others="rstd")
 def rms_norm_backward(g, x, weight, rstd, needs):
     """(dx, dweight), each None where `needs` says so."""
-    dtype = kernel_dtype("rms_norm_backward", g, x, weight)
-    if dtype is None or x.size == 0:
-        return reference.rms_norm_backward(g, x, weight, rstd, needs)
+    dtype = dtype_name(g.dtype)
+    if x.size == 0:
+        return NotImplemented
     dx = np.empty_like(x) if needs[0] else None
     if needs[0]:
         _by_rows("rms_norm_backward", dtype, x.shape, dx, g, x, weight, rstd)
     return dx, _parameter_grads(dtype, g, x, None, rstd, (needs[1], False))[0]
 
 
+@kernel("x weight? bias?")
 def batch_norm(x, weight, bias, eps):
     """(y, mean, var) of each channel over the whole batch: (N, C, L) -> (N, C, L), (C,), (C,)."""
-    dtype = kernel_dtype("batch_norm", x, weight, bias)
-    if dtype is None or x.size == 0:
-        return reference.batch_norm(x, weight, bias, eps)
+    dtype = dtype_name(x.dtype)
+    if x.size == 0:
+        return NotImplemented
     n, c, length = x.shape
     y, mean, var = np.empty_like(x), _wide(x, c), _wide(x, c)
     threads = threads_for_row(n * length)
@@ -70,11 +75,12 @@ def batch_norm(x, weight, bias, eps):
     return y, mean, var
 
 
+@kernel("g x weight?", others="mean var")
 def batch_norm_backward(g, x, weight, mean, var, eps, needs):
     """(dx, dweight, dbias), each None where `needs` says so; mean and var are functions of x."""
-    dtype = kernel_dtype("batch_norm_backward", g, x, weight)
-    if dtype is None or x.size == 0:
-        return reference.batch_norm_backward(g, x, weight, mean, var, eps, needs)
+    dtype = dtype_name(g.dtype)
+    if x.size == 0:
+        return NotImplemented
     n, c, length = x.shape
     scaled, plain = _channel_sums(dtype, g, x, mean, var, eps, groups=0)
     dx = np.empty_like(x) if needs[0] else None
@@ -86,11 +92,12 @@ def batch_norm_backward(g, x, weight, mean, var, eps, needs):
     return dx, *_narrowed(x, (scaled, plain), needs[1:])
 
 
+@kernel("x weight? bias?")
 def group_norm(x, weight, bias, groups, eps):
     """(y, mean, rstd) of each group of channels in each image: mean and rstd are (N, groups)."""
-    dtype = kernel_dtype("group_norm", x, weight, bias)
-    if dtype is None or x.size == 0:
-        return reference.group_norm(x, weight, bias, groups, eps)
+    dtype = dtype_name(x.dtype)
+    if x.size == 0:
+        return NotImplemented
     n, c, length = x.shape
     y, mean, rstd = np.empty_like(x), _wide(x, n, groups), _wide(x, n, groups)
     shape, group = (n * groups, c // groups * length), (groups, c // groups, length)
@@ -99,11 +106,12 @@ def group_norm(x, weight, bias, groups, eps):
     return y, mean, rstd
 
 
+@kernel("g x weight?", others="mean rstd")
 def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
     """(dx, dweight, dbias), each None where `needs` says so."""
-    dtype = kernel_dtype("group_norm_backward", g, x, weight)
-    if dtype is None or x.size == 0:
-        return reference.group_norm_backward(g, x, weight, groups, mean, rstd, needs)
+    dtype = dtype_name(g.dtype)
+    if x.size == 0:
+        return NotImplemented
     n, c, length = x.shape
     dx = np.empty_like(x) if needs[0] else None
     if needs[0]:

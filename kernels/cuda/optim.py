@@ -6,32 +6,38 @@ from .. import reference
 from ..reference.optim import on_copies
 from .machine import flat
 from .machine.dtypes import common_dtype, kernel_dtype
+from .machine.kernel import complete_kernel
 from .machine.launcher import Source, is_whole
 
 SOURCE = Source("optim.cu")
 
 
+@complete_kernel
 def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """velocity = momentum * velocity + grad; param -= lr * velocity. `velocity` may be None."""
     _run("sgd_", param, grad, velocity, lr, momentum, nesterov, weight_decay)
 
 
+@complete_kernel
 def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """param -= lr * mhat / (sqrt(vhat) + eps), from running means of grad and grad^2."""
     args = param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step
     _run("adam_", *args)
 
 
+@complete_kernel
 def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
     """v = alpha * v + (1 - alpha) * grad^2; param -= lr * grad / (sqrt(v) + eps)."""
     _run("rmsprop_", param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay)
 
 
+@complete_kernel
 def adagrad_(param, grad, s, lr, eps, weight_decay):
     """s += grad^2; param -= lr * grad / (sqrt(s) + eps)."""
     _run("adagrad_", param, grad, s, lr, eps, weight_decay)
 
 
+@complete_kernel
 def planner(name, param, *state):
     """What plans a step, see the reference: here it is one launch, as a rule."""
 

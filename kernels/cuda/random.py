@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from .. import reference
 from ..reference.random import LOW_64
 from .machine import flat
-from .machine.dtypes import dtype_name, kernel_dtype
+from .machine.dtypes import dtype_name
+from .machine.kernel import complete_kernel, kernel
 from .machine.launcher import Source
 
 SOURCE = Source("random.cu")
@@ -15,6 +15,7 @@ SOURCE = Source("random.cu")
 MOST = {"float32": 1 - 2.0**-24, "float64": 1 - 2.0**-53, "float16": 1 - 2.0**-11}
 
 
+@complete_kernel
 def philox(seed, offset, n, like):
     """n uint32 words."""
     out = np.empty_like(like, shape=(n,), dtype=np.uint32)
@@ -22,31 +23,32 @@ def philox(seed, offset, n, like):
     return out
 
 
+@kernel()
 def uniform(seed, offset, n, dtype, like):
     """n floats in [0, 1)."""
     name = dtype_name(dtype)
     if name not in MOST:
-        return reference.uniform(seed, offset, n, dtype, like)
+        return NotImplemented
     out = np.empty_like(like, shape=(n,), dtype=dtype)
     _draw("uniform_numbers", name, out, seed, offset, n, MOST[name])
     return out
 
 
+@kernel()
 def normal(seed, offset, n, dtype, like):
     """n standard normals by Box-Muller."""
     name = dtype_name(dtype)
     if name not in MOST:
-        return reference.normal(seed, offset, n, dtype, like)
+        return NotImplemented
     out = np.empty_like(like, shape=(n,), dtype=dtype)
     _draw("normal_numbers", name, out, seed, offset, n)
     return out
 
 
+@kernel("x")
 def dropout(x, p, seed, offset):
     """y = x * keep / (1 - p), keep being whether float32 uniform i is >= p."""
-    dtype = kernel_dtype("dropout", x)
-    if dtype is None:
-        return reference.dropout(x, p, seed, offset)
+    dtype = dtype_name(x.dtype)
     least = math.ceil(float(np.float32(p)) * 2.0**24) << 8
     if least >> 32:  # nothing is kept, also where x is not finite
         return np.zeros_like(x)

@@ -7,22 +7,22 @@ Half types are computed in float32 and rounded at the end.
 
 import numpy as np
 
-from .. import reference
 from .linalg import gemm
 from .machine import flat
-from .machine.dtypes import as_int64, kernel_dtype
+from .machine.dtypes import as_int64, dtype_name
+from .machine.kernel import kernel
 from .machine.launcher import Source
 from .reduce import sum_middle
 
 SOURCE = Source("recurrent.cu", dtypes=("float32", "float64"))
 
 
+@kernel("x weight recurrent bias h0?", others="lengths")
 def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
     """(out, h) of h' = tanh(x W + h U + b), or relu: (N, T, H) and the last state (N, H)."""
-    layer = _Layer(x, recurrent, lengths, reverse, weight, bias, h0)
+    layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
-        given = x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity
-        return reference.rnn(*given)
+        return NotImplemented
     x, weight, recurrent, bias, h0 = layer.wide(x, weight, recurrent, bias, h0)
     inputs, h, out = layer.inputs(x, weight, bias), layer.state(h0), layer.room(1)
     for t in layer.times:
@@ -30,12 +30,12 @@ def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
     return layer.narrow(out, h)
 
 
+@kernel("dout dh x weight recurrent h0? out", others="lengths")
 def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs):
     """(dx, dweight, drecurrent, dbias, dh0), from the outputs."""
-    layer = _Layer(x, recurrent, lengths, reverse, weight, h0, dout, dh, out)
+    layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
-        given = dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs
-        return reference.rnn_backward(*given)
+        return NotImplemented
     x, weight, recurrent, h0, dout, dh, out = layer.wide(x, weight, recurrent, h0, dout, dh, out)
     da, step, carry, product = layer.room(1), layer.step(1), dh.copy(), None
     for t in layer.times[::-1]:
@@ -46,11 +46,12 @@ def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonl
     return layer.narrow(*grads, layer.column_sums(da, needs[3]), _sum(carry, product, needs[4]))
 
 
+@kernel("x weight recurrent bias h0? c0?", others="lengths")
 def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
     """(out, h, c, gates, cells); gates (N, T, 4 H) is i, f, o, g and cells (N, T, H) all c'."""
-    layer = _Layer(x, recurrent, lengths, reverse, weight, bias, h0, c0)
+    layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
-        return reference.lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse)
+        return NotImplemented
     x, weight, recurrent, bias, h0, c0 = layer.wide(x, weight, recurrent, bias, h0, c0)
     gates, h, c = layer.inputs(x, weight, bias), layer.state(h0), layer.state(c0)
     out, cells = layer.room(1), layer.room(1)
@@ -59,14 +60,14 @@ def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
     return *layer.narrow(out, h, c), gates, cells
 
 
+@kernel("dout dh dc? x weight recurrent h0? c0? out", others="gates cells lengths")
 def lstm_backward(
     dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
 ):
     """(dx, dweight, drecurrent, dbias, dh0, dc0), from the outputs, `gates` and `cells`."""
-    layer = _Layer(x, recurrent, lengths, reverse, weight, h0, c0, dout, dh, dc, out)
+    layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
-        given = dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse
-        return reference.lstm_backward(*given, needs)
+        return NotImplemented
     given = x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells
     x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells = layer.wide(*given)
     da, step, carry, dc, product = layer.room(4), layer.step(4), dh.copy(), dc.copy(), None
@@ -79,11 +80,12 @@ def lstm_backward(
     return layer.narrow(*grads, layer.column_sums(da, needs[3]), *states)
 
 
+@kernel("x weight recurrent bias h0?", others="lengths")
 def gru(x, weight, recurrent, bias, h0, lengths, reverse):
     """(out, h, gates) of h' = (1 - z) n + z h; gates (N, T, 4 H) is r, z, n, s."""
-    layer = _Layer(x, recurrent, lengths, reverse, weight, bias, h0)
+    layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
-        return reference.gru(x, weight, recurrent, bias, h0, lengths, reverse)
+        return NotImplemented
     x, weight, recurrent, bias, h0 = layer.wide(x, weight, recurrent, bias, h0)
     units = recurrent.shape[0]
     inputs, hidden_bias = layer.inputs(x, weight, bias[: 3 * units]), bias[3 * units :]
@@ -94,12 +96,12 @@ def gru(x, weight, recurrent, bias, h0, lengths, reverse):
     return *layer.narrow(out, h), gates
 
 
+@kernel("dout dh x weight recurrent h0? out", others="gates lengths")
 def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs):
     """(dx, dweight, drecurrent, dbias, dh0), from the outputs and `gates`."""
-    layer = _Layer(x, recurrent, lengths, reverse, weight, h0, dout, dh, out)
+    layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
-        given = dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs
-        return reference.gru_backward(*given)
+        return NotImplemented
     given = x, weight, recurrent, h0, dout, dh, out, gates
     x, weight, recurrent, h0, dout, dh, out, gates = layer.wide(*given)
     at_input, at_hidden, step = layer.room(3), layer.room(3), layer.step(3)
@@ -124,9 +126,9 @@ def _sum(carry, product, need):
 class _Layer:
     """What a call of the three has in common: sizes, order of the steps, dtype, launches."""
 
-    def __init__(self, x, recurrent, lengths, reverse, *others):
-        self.dtype = kernel_dtype("recurrent", x, recurrent, *others)
-        self.taken = self.dtype is not None and x.size > 0 and recurrent.size > 0
+    def __init__(self, x, recurrent, lengths, reverse):
+        self.dtype = dtype_name(x.dtype)
+        self.taken = x.size > 0 and recurrent.size > 0
         self.computed = "float64" if self.dtype == "float64" else "float32"
         (self.n, self.t, _), self.units = x.shape, recurrent.shape[0]
         self.like, self.reverse = x, bool(reverse)

@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import reference
-from ..reference.reduce import in_memory_order, in_order, steps_of
-from .machine.dtypes import kernel_dtype
+from ..reference.reduce import FEW, describe_reduction, in_memory_order, in_order, steps_of, sum_by
+from .machine.kernel import complete_kernel, kernel
 from .machine.launcher import Source
 
 SOURCE = Source("reduce.cu")
@@ -25,18 +24,17 @@ FAN = 64  # moments that a thread merges
 MOST = 65535  # parts: the limit of grid.y
 
 
+@kernel("x")
 def sum_middle(x):
     """y[a, b] = sum of x[a, r, b] over r: (A, R, B) -> (A, B)."""
-    dtype = kernel_dtype("sum_middle", x)
-    if dtype is None:
-        return reference.sum_middle(x)
     return _sums(x, x.dtype)
 
 
+@kernel("x", any_layout=True)
 def sum_axes(x, axes):
     """The sum over `axes`, in the dtype of x; it takes arrays of any strides."""
-    if kernel_dtype("sum_axes", x) is None or x.size == 0:
-        return reference.sum_axes(x, axes)
+    if x.size == 0:
+        return NotImplemented
     y, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(y.shape, axes)
     dtype = x.dtype if len(steps) == times == 1 else _wide(x)
@@ -48,10 +46,23 @@ def sum_axes(x, axes):
     return _in_order(y.reshape(shape), order)
 
 
+@complete_kernel
+def sum_in_pairs(x, reduction, keepdims):
+    """The sum, of any dtype, in its own."""
+    return sum_by(sum_axes, x, reduction, keepdims)
+
+
+@complete_kernel
+def sum_copies(x, axes):
+    """The sum over axes along which an array was broadcast."""
+    return x.sum(axes) if describe_reduction(x.shape, axes)[2] <= FEW else sum_axes(x, axes)
+
+
+@kernel("x", any_layout=True)
 def sum_squares(x, axes):
     """The sum of x^2 over `axes`, in float64."""
-    if kernel_dtype("sum_squares", x) is None or x.size == 0:
-        return reference.sum_squares(x, axes)
+    if x.size == 0:
+        return NotImplemented
     y, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(y.shape, axes)
     if not steps:
@@ -65,10 +76,11 @@ def sum_squares(x, axes):
     return _in_order(_times(squares, times).reshape(shape), order)
 
 
+@kernel("x", any_layout=True)
 def moments(x, axes):
     """(mean, the sum of the squared deviations from it) over `axes`, in float64."""
-    if kernel_dtype("moments", x) is None or x.size == 0:
-        return reference.moments(x, axes)
+    if x.size == 0:
+        return NotImplemented
     y, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(y.shape, axes)
     if not steps:

@@ -22,6 +22,7 @@ offset + ((n * Hq + h) * T + i) * blocks(S) on, in whatever order they are compu
 
 import numpy as np
 
+from .contract import kernel
 from .precision import narrow, result_dtype, wide, wide_dtype
 from .random import LOW_32, LOW_64, blocks, philox4x32
 
@@ -30,6 +31,7 @@ LONGEST = 512  # scores that are added up, for the gradient of a mask, in their 
 ROWS = 64  # queries: more would compute, under `causal`, more that is then hidden
 
 
+@kernel(any_layout=True)
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), of each query its peak and log(total)."""
     dtype = _result_type(q, k, v, mask)
@@ -54,6 +56,7 @@ def attention(q, k, v, mask, causal, scale, p, seed, offset):
     return narrow(out, dtype), sums
 
 
+@kernel(any_layout=True)
 def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so; the weights are computed again."""
     dtype = wide_dtype(g.dtype, out.dtype)
@@ -100,6 +103,7 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
     )
 
 
+@kernel
 def attention_dropout(shape, p, seed, offset, like):
     """What multiplies the weights (N, Hq, T, S), 0 or 1 / (1 - p); `like` gives kind and dtype."""
     everything = slice(0, shape[0]), slice(0, shape[2]), slice(0, shape[3])

@@ -7,6 +7,7 @@ patches of such a chunk form one matrix a group, and meet the weight in one GEMM
 
 import numpy as np
 
+from .contract import kernel
 from .linalg import add_bias
 from .precision import narrow, result_dtype, wide, wide_dtype
 from .windows import output_size, taps
@@ -16,6 +17,7 @@ from .windows import output_size, taps
 PATCH_BYTES = 2**21
 
 
+@kernel
 def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...].
 
@@ -31,6 +33,7 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     return add_bias(y, bias[:, None, None])
 
 
+@kernel
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     """dx, the mirror of conv2d: each patch's gradient is added where the patch came from."""
     windows = _Windows(x_shape, weight.shape, stride, padding, dilation, groups)
@@ -41,6 +44,7 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     return narrow(dx, g.dtype)
 
 
+@kernel
 def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     """dweight: the output's gradient times the patches, summed over images and positions."""
     windows = _Windows(x.shape, weight_shape, stride, padding, dilation, groups)

@@ -8,6 +8,7 @@ from importlib import import_module
 
 import numpy as np
 
+from .contract import kernel
 from .precision import narrow, underflow_is_fine, wide
 
 GELU_RATE = 2 * math.sqrt(2 / math.pi)
@@ -30,23 +31,27 @@ def _logistic(x):
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(_minus_abs(x)))
 
 
+@kernel(any_layout=True)
 def add(a, b):
     """a + b, arrays that broadcast, or numbers."""
     return a + b
 
 
+@kernel
 @underflow_is_fine
 def erf(x):
     """The error function, 2 / sqrt(pi) * the integral of exp(-t^2) from 0 to x."""
     return narrow(_special(x).erf(wide(x)), x.dtype)
 
 
+@kernel(any_layout=True)
 @underflow_is_fine
 def sigmoid(x):
     """y = 1 / (1 + exp(-x))."""
     return narrow(_logistic(wide(x)), x.dtype)
 
 
+@kernel(any_layout=True)
 @underflow_is_fine
 def sigmoid_backward(g, y):
     """dx = g * y * (1 - y), from the output y."""
@@ -54,6 +59,7 @@ def sigmoid_backward(g, y):
     return narrow(wide(g) * wide_y * (1 - wide_y), y.dtype)
 
 
+@kernel(any_layout=True)
 @underflow_is_fine
 def tanh_backward(g, y):
     """dx = g * (1 - y^2), from the output y."""
@@ -61,16 +67,19 @@ def tanh_backward(g, y):
     return narrow(wide(g) * (1 - wide_y * wide_y), y.dtype)
 
 
+@kernel(any_layout=True)
 def relu(x):
     """y = max(x, 0)."""
     return np.maximum(x, 0)
 
 
+@kernel(any_layout=True)
 def relu_backward(g, y):
     """dx = g where the output y is above 0, else 0."""
     return np.where(y > 0, g, 0)
 
 
+@kernel
 @underflow_is_fine
 def silu(x):
     """y = x * sigmoid(x)."""
@@ -78,6 +87,7 @@ def silu(x):
     return narrow(wide_x * _logistic(wide_x), x.dtype)
 
 
+@kernel
 @underflow_is_fine
 def silu_backward(g, x):
     """dx = g * s * (1 + x * (1 - s)), s = sigmoid(x)."""
@@ -86,6 +96,7 @@ def silu_backward(g, x):
     return narrow(wide(g) * s * (1 + wide_x * (1 - s)), x.dtype)
 
 
+@kernel
 @underflow_is_fine
 def softplus(x):
     """y = log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|))."""
@@ -94,12 +105,14 @@ def softplus(x):
     return narrow(y, x.dtype)
 
 
+@kernel
 @underflow_is_fine
 def softplus_backward(g, x):
     """dx = g * sigmoid(x)."""
     return narrow(wide(g) * _logistic(wide(x)), x.dtype)
 
 
+@kernel
 @underflow_is_fine
 def gelu(x, approximate):
     """y = x * Phi(x), Phi the normal distribution function, or its tanh form where `approximate`.
@@ -110,6 +123,7 @@ def gelu(x, approximate):
     return narrow(wide_x * _normal_cdf(wide_x, approximate), x.dtype)
 
 
+@kernel
 @underflow_is_fine
 def gelu_backward(g, x, approximate):
     """dx = g * (Phi(x) + x * Phi'(x))."""

@@ -2,14 +2,17 @@
 
 import numpy as np
 
+from .contract import kernel
 from .precision import wide
 
 
+@kernel
 def gather_rows(table, index):
     """table[index]: (V, ...), (n,) -> (n, ...)."""
     return np.take(table, index, axis=0)
 
 
+@kernel
 def scatter_add_(out, index, updates):
     """out[index[i]] += updates[i] for every i: (V, ...), (n,), (n, ...); duplicates accumulate.
 

@@ -7,6 +7,7 @@ Statistics are float32 for float16 input; over no elements at all, mean and var 
 
 import numpy as np
 
+from .contract import kernel
 from .precision import narrow, wide
 from .reduce import total
 
@@ -56,6 +57,7 @@ def _per_channel(parameter):
     return None if parameter is None else parameter[:, None]
 
 
+@kernel
 def layer_norm(x, weight, bias, eps):
     """(y, mean, rstd) of each row: (R, D), (D,), (D,) -> (R, D), (R,), (R,)."""
     xhat, mean, _, rstd = _standardise(wide(x), -1, eps)
@@ -63,6 +65,7 @@ def layer_norm(x, weight, bias, eps):
     return narrow(y, x.dtype), mean[:, 0], rstd[:, 0]
 
 
+@kernel
 def layer_norm_backward(g, x, weight, mean, rstd, needs):
     """(dx, dweight, dbias), each None where `needs` says so."""
     wide_g, rstd = wide(g), rstd[:, None]
@@ -74,6 +77,7 @@ def layer_norm_backward(g, x, weight, mean, rstd, needs):
     return dx, *_parameter_grads(wide_g, xhat, 0, needs[1:], x.dtype)
 
 
+@kernel
 def rms_norm(x, weight, eps):
     """y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + eps): (R, D), (D,) -> (R, D), (R,)."""
     wide_x = wide(x)
@@ -82,6 +86,7 @@ def rms_norm(x, weight, eps):
     return narrow(y, x.dtype), rstd[:, 0]
 
 
+@kernel
 def rms_norm_backward(g, x, weight, rstd, needs):
     """(dx, dweight), each None where `needs` says so."""
     wide_g, rstd = wide(g), rstd[:, None]
@@ -94,6 +99,7 @@ def rms_norm_backward(g, x, weight, rstd, needs):
     return dx, dweight
 
 
+@kernel
 def batch_norm(x, weight, bias, eps):
     """(y, mean, var) of each channel over the whole batch: (N, C, L) -> (N, C, L), (C,), (C,)."""
     xhat, mean, var, _ = _standardise(wide(x), (0, 2), eps)
@@ -101,6 +107,7 @@ def batch_norm(x, weight, bias, eps):
     return narrow(y, x.dtype), mean[0, :, 0], var[0, :, 0]
 
 
+@kernel
 def batch_norm_backward(g, x, weight, mean, var, eps, needs):
     """(dx, dweight, dbias), each None where `needs` says so; mean and var are functions of x."""
     wide_g = wide(g)
@@ -119,6 +126,7 @@ def _in_groups(x, groups):
     return x.reshape(n, groups, c // groups * length)
 
 
+@kernel
 def group_norm(x, weight, bias, groups, eps):
     """(y, mean, rstd) of each group of channels in each image: mean and rstd are (N, groups)."""
     xhat, mean, _, rstd = _standardise(_in_groups(wide(x), groups), -1, eps)
@@ -126,6 +134,7 @@ def group_norm(x, weight, bias, groups, eps):
     return narrow(y, x.dtype), mean[:, :, 0], rstd[:, :, 0]
 
 
+@kernel
 def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
     """(dx, dweight, dbias), each None where `needs` says so."""
     wide_g, rstd = wide(g), rstd[:, :, None]

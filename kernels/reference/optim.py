@@ -9,9 +9,11 @@ from functools import partial
 
 import numpy as np
 
+from .contract import kernel
 from .precision import wide
 
 
+@kernel(any_layout=True)
 def optimizer_state(param, dtype):
     """Zeros of a dtype, as many as `param` has, flat: what an optimizer keeps beside it."""
     return np.zeros_like(param, dtype, shape=param.size)
@@ -23,6 +25,7 @@ def _decayed(grad, param, weight_decay):
     return grad + weight_decay * wide(param) if weight_decay else grad
 
 
+@kernel
 def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     """velocity = momentum * velocity + grad; param -= lr * velocity. `velocity` may be None.
 
@@ -36,6 +39,7 @@ def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
     param -= lr * grad
 
 
+@kernel
 def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decoupled, step):
     """param -= lr * mhat / (sqrt(vhat) + eps), from running means of grad and grad^2.
 
@@ -67,6 +71,7 @@ def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decou
     param -= scratch
 
 
+@kernel
 def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
     """v = alpha * v + (1 - alpha) * grad^2; param -= lr * grad / (sqrt(v) + eps).
 
@@ -87,6 +92,7 @@ def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
     param -= lr * update
 
 
+@kernel
 def adagrad_(param, grad, s, lr, eps, weight_decay):
     """s += grad^2; param -= lr * grad / (sqrt(s) + eps). Duchi, Hazan and Singer 2011."""
     grad = _decayed(grad, param, weight_decay)
@@ -102,6 +108,7 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
 STEPS = {step.__name__: step for step in (sgd_, adam_, rmsprop_, adagrad_)}
 
 
+@kernel(any_layout=True)
 def planner(name, param, *state):
     """A function (gradient, settings) -> changes, which plans a step, "adam_" for example.
 

@@ -6,11 +6,13 @@ size and stride are pairs (h, w). padding is a pair too, for both ends of each a
 
 import numpy as np
 
+from .contract import kernel
 from .index import scatter_add_
 from .precision import wide
 from .windows import output_size, starts, taps
 
 
+@kernel
 def max_pool2d(x, size, stride, padding):
     """(y, index): the maximum of each window, and its flat position h * W + w in the input plane.
 
@@ -42,6 +44,7 @@ def _least(dtype):
     return False if dtype.kind == "b" else -np.inf
 
 
+@kernel
 def max_pool2d_backward(g, index, x_shape):
     """dx: g added at the positions that max_pool2d chose; overlapping windows add up."""
     n, c, h, w = x_shape
@@ -51,6 +54,7 @@ def max_pool2d_backward(g, index, x_shape):
     return dx.reshape(x_shape)
 
 
+@kernel
 def max_pool2d_gather(x, index):
     """y = x at index, plane by plane: the adjoint of max_pool2d_backward."""
     n, c, h, w = x.shape
@@ -58,6 +62,7 @@ def max_pool2d_gather(x, index):
     return np.take_along_axis(x.reshape(n, c, h * w), planes, axis=2).reshape(index.shape)
 
 
+@kernel
 def avg_pool2d(x, size, stride, padding):
     """The mean of each window; padding counts as zeros and is counted in the divisor."""
     wide_x = wide(x)
@@ -70,6 +75,7 @@ def avg_pool2d(x, size, stride, padding):
     return y.astype(x.dtype, copy=False)
 
 
+@kernel
 def avg_pool2d_backward(g, x_shape, size, stride, padding):
     """dx: each window's gradient spread evenly over the window."""
     share = wide(g) / (size[0] * size[1])

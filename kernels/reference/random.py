@@ -7,6 +7,7 @@ offset, in blocks, and adds blocks(words_used(...)) after each draw, so that no 
 
 import numpy as np
 
+from .contract import kernel
 from .precision import narrow, wide, wide_dtype
 
 ROUNDS = 10
@@ -16,6 +17,7 @@ LOW_32 = 0xFFFFFFFF
 LOW_64 = 0xFFFFFFFFFFFFFFFF
 
 
+@kernel
 def philox4x32(counter, key):
     """The cipher of a counter, four uint64 arrays of 32-bit words, under a key of two ints."""
     c0, c1, c2, c3 = counter
@@ -28,6 +30,7 @@ def philox4x32(counter, key):
     return c0, c1, c2, c3
 
 
+@kernel
 def philox(seed, offset, n, like):
     """n uint32 words: word i is lane i % 4 of block offset + i // 4. `like` gives the array kind.
 
@@ -41,11 +44,13 @@ def philox(seed, offset, n, like):
     return words.reshape(words.size)[:n]
 
 
+@kernel
 def blocks(n_words):
     """How many blocks hold n words: what a draw of n words adds to the offset."""
     return -(-n_words // 4)
 
 
+@kernel
 def words_used(kind, n, dtype):
     """How many words a draw of n numbers takes: kind is "uniform" or "normal".
 
@@ -55,6 +60,7 @@ def words_used(kind, n, dtype):
     return 2 * numbers if np.dtype(dtype) == np.float64 else numbers
 
 
+@kernel
 def uniform(seed, offset, n, dtype, like):
     """n floats in [0, 1). float32 and float16: 24 bits of one word; float64: 53 bits of two words.
 
@@ -70,6 +76,7 @@ def uniform(seed, offset, n, dtype, like):
     return numbers
 
 
+@kernel
 def normal(seed, offset, n, dtype, like):
     """n standard normals by Box-Muller: numbers 2i and 2i + 1 come from uniforms 2i and 2i + 1.
 
@@ -83,6 +90,7 @@ def normal(seed, offset, n, dtype, like):
     return narrow(numbers.reshape(numbers.size)[:n], np.dtype(dtype))
 
 
+@kernel
 def dropout(x, p, seed, offset):
     """y = x * keep / (1 - p): element i, in C order, is kept where float32 uniform i is >= p.
 

@@ -19,11 +19,13 @@ once, and so are the gradients of W, U and x.
 
 import numpy as np
 
+from .contract import kernel
 from .elementwise import sigmoid
 from .precision import narrow, result_dtype, wide_dtype
 from .reduce import sum_axes
 
 
+@kernel
 def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
     """(out, h) of h' = tanh(x W + h U + b), or relu: (N, T, H) and the last state (N, H)."""
     (x, weight, recurrent, bias, h0), dtype = _alike(x, weight, recurrent, bias, h0)
@@ -37,6 +39,7 @@ def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
     return narrow(out, dtype), narrow(h, dtype)
 
 
+@kernel
 def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs):
     """(dx, dweight, drecurrent, dbias, dh0), from the outputs."""
     (dout, dh, x, weight, recurrent, h0, out), dtype = _alike(
@@ -52,6 +55,7 @@ def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonl
     return _narrowed(grads, dtype)
 
 
+@kernel
 def gru(x, weight, recurrent, bias, h0, lengths, reverse):
     """(out, h, gates) of h' = (1 - z) n + z h, with
 
@@ -76,6 +80,7 @@ def gru(x, weight, recurrent, bias, h0, lengths, reverse):
     return narrow(out, dtype), narrow(h, dtype), gates
 
 
+@kernel
 def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs):
     """(dx, dweight, drecurrent, dbias, dh0), from the outputs and `gates`."""
     (dout, dh, x, weight, recurrent, h0, out), dtype = _alike(
@@ -97,6 +102,7 @@ def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, revers
     return _narrowed((*grads, dh if needs[4] else None), dtype)
 
 
+@kernel
 def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
     """(out, h, c, gates, cells) of c' = f c + i g and h' = o tanh(c'), with
 
@@ -122,6 +128,7 @@ def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
     return narrow(out, dtype), narrow(h, dtype), narrow(c, dtype), gates, cells
 
 
+@kernel
 def lstm_backward(
     dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
 ):

@@ -2,6 +2,9 @@
 
 `axes` is a tuple of axes from 0 on, or None for all of them; they are left out of the result. All
 but `sum_middle` take arrays of any strides.
+
+Here is also what the gradient of a sum is made of, `spread` and `divide_by`: they take Tensors as
+well as arrays, so that a gradient rule need not know which it has.
 """
 
 import functools
@@ -11,7 +14,10 @@ import operator
 
 import numpy as np
 
-from .precision import wide
+from .contract import kernel
+from .precision import narrow, wide
+
+FEW = 16  # elements that may be added one after the other: NumPy's pairs are sums of as many
 
 
 def accumulator(dtype):
@@ -25,16 +31,64 @@ def total(x, axes, keepdims=False):
     return np.sum(x, axis=axes, keepdims=keepdims, dtype=accumulator(x.dtype))
 
 
+@kernel(any_layout=True)
 def sum_axes(x, axes):
     """The sum over `axes`, in the dtype of x."""
     return total(x, axes).astype(x.dtype)
 
 
+@kernel(any_layout=True)
+def sum_in_pairs(x, reduction, keepdims):
+    """The sum that `describe_reduction` describes, in the dtype of x: in pairs or more exactly."""
+    return sum_by(sum_axes, x, reduction, keepdims)
+
+
+def sum_by(sum_axes, x, reduction, keepdims):
+    """The sum of an array of any dtype by a kernel `sum_axes` of real ones."""
+    axes, kept = reduction[:2]
+    if x.dtype.kind == "c":
+        real, imaginary = (sum_by(sum_axes, p, reduction, keepdims) for p in (x.real, x.imag))
+        y = np.empty_like(real, dtype=x.dtype)  # real + 1j * inf would have a real part of NaN
+        y.real, y.imag = real, imaginary
+        return y
+    if x.dtype.kind in "biu":
+        return x.sum(axes, keepdims=keepdims)
+    y = sum_axes(wide(x), axes)
+    return narrow(y.reshape(kept) if keepdims else y, x.dtype)
+
+
+@kernel(any_layout=True)
+def sum_copies(x, axes):
+    """The sum over axes along which an array was broadcast; up to FEW copies add up in any order.
+
+    It may be less exact than `sum_axes` for those few.
+    """
+    return sum_axes(x, axes)
+
+
+@kernel(any_layout=True)
+def spread(x, kept, shape):
+    """What was summed to one element, `x`, repeated over all the elements: the gradient of a sum.
+
+    `kept` is the shape of x with the axes that were summed, as 1, and `shape` that of the result,
+    which must not be written to.
+    """
+    return np.broadcast_to(x.reshape(kept), shape)
+
+
+@kernel(any_layout=True)
+def divide_by(x, number):
+    """x / number, a Python number."""
+    return x / number
+
+
+@kernel
 def sum_middle(x):
     """y[a, b] = sum of x[a, r, b] over r: (A, R, B) -> (A, B)."""
     return sum_axes(x, (1,))
 
 
+@kernel(any_layout=True)
 def moments(x, axes):
     """(mean, the sum of the squared deviations from it) over `axes`, in the accumulator's dtype.
 
@@ -51,10 +105,20 @@ def moments(x, axes):
     return mean.reshape(squares.shape), squares
 
 
+@kernel(any_layout=True)
 def sum_squares(x, axes):
     """The sum of x^2 over `axes`, in float64: the squares of float32 do not over- or underflow."""
     x = wide(x).astype(accumulator(x.dtype) or np.float64)
     return total(x * x, axes)
+
+
+@functools.lru_cache(1024)
+def describe_reduction(shape, axes):
+    """(the axes, the shape that keeps them as 1, how many elements are summed to one, whether these
+    are neighbours in a C-contiguous array, which NumPy adds in pairs)."""
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    last = list(range(len(shape) - len(axes), len(shape)))
+    return axes, kept, math.prod(shape[i] for i in axes), sorted(axes) == last
 
 
 @functools.lru_cache(1024)

@@ -6,6 +6,7 @@ its log-softmax is -inf and its loss +inf, and NaN appears nowhere.
 
 import numpy as np
 
+from .contract import kernel
 from .precision import narrow, underflow_is_fine, wide
 
 
@@ -24,6 +25,7 @@ def _total(exponentials):
     return np.where(total == 0, 1, total)
 
 
+@kernel
 @underflow_is_fine
 def softmax(x):
     """y = exp(x) / sum(exp(x)) over the last axis: (..., D) -> (..., D)."""
@@ -35,6 +37,7 @@ def softmax(x):
     return narrow(y, x.dtype)
 
 
+@kernel
 @underflow_is_fine
 def softmax_backward(g, y):
     """dx = y * (g - sum(g * y)), from the output y."""
@@ -43,6 +46,7 @@ def softmax_backward(g, y):
     return narrow(dx, y.dtype)
 
 
+@kernel
 @underflow_is_fine
 def log_softmax(x):
     """y = x - log(sum(exp(x))) over the last axis: (..., D) -> (..., D)."""
@@ -54,6 +58,7 @@ def log_softmax(x):
     return narrow(y, x.dtype)
 
 
+@kernel
 @underflow_is_fine
 def log_softmax_backward(g, y):
     """dx = g - exp(y) * sum(g), from the output y."""
@@ -62,6 +67,7 @@ def log_softmax_backward(g, y):
     return narrow(dx, y.dtype)
 
 
+@kernel
 @underflow_is_fine
 def cross_entropy(logits, labels):
     """losses = log(sum(exp(logits))) - logits[label], and sums: (R, V), (R,) -> (R,), (2, R).
@@ -78,6 +84,7 @@ def cross_entropy(logits, labels):
     return narrow(losses[:, 0], logits.dtype), np.stack((peak[:, 0], total[:, 0]))
 
 
+@kernel
 @underflow_is_fine
 def cross_entropy_backward(g, logits, labels, sums):
     """dlogits = g * (softmax(logits) - one_hot(labels)): (R,), (R, V), (R,), (2, R) -> (R, V)."""

@@ -7,6 +7,7 @@ from case import Apart, Between, Bools, Case, F, Ints, N, P, U, Values, torch
 
 import tinygrad_like as tg
 from tinygrad_like.ops.activation import relu_backward
+from tinygrad_like.ops.elementwise import tanh_backward
 
 # Every way in which two shapes broadcast.
 PAIRS = [
@@ -100,6 +101,7 @@ FUNCTIONS = [
     *(Case(f, Between(2, 3)) for f in (tg.floor, tg.ceil, tg.round)),
     *(Case(f, N()) for f in (tg.exp, tg.tanh, tg.sigmoid, tg.gelu, tg.silu, tg.softplus, tg.erf)),
     Case(relu_backward, N(2, 3), Apart(2, 3), numpy=lambda g, y: np.where(y > 0, g, 0)),
+    Case(tanh_backward, N(2, 3), U(2, 3), numpy=lambda g, y: g * (1 - y * y)),
     *(Case(f, Apart(1)) for f in (tg.abs, tg.relu, tg.leaky_relu, tg.elu)),
     Case(tg.round, Values([[0.123, -1.277], [3.14, 0.061]]), decimals=1),
     Case(tg.round, Values([123.0, -177.0, 314.0]), decimals=-1),

@@ -1,9 +1,6 @@
 """Tables of kernels: a target's kernels by name, loaded at their first use."""
 
 import threading
-from operator import attrgetter
-
-from tinygrad_like.kernels import reference
 
 _loading = threading.RLock()
 
@@ -11,9 +8,8 @@ _loading = threading.RLock()
 class Kernels:
     """The kernels of the module that `load` returns at first use.
 
-    They are given C-contiguous arrays as their contract asks (a module that asks for more says so
-    in `_ready`, the flag of such an array, and `_made_ready`, which makes one); those that work in
-    place (`adam_`) and those that take strides get their arrays as they are.
+    A kernel that takes arrays of any layout, as its attribute `any_layout` says, gets them as they
+    are; the others get C-contiguous arrays, as their contract asks.
     """
 
     def __init__(self, load, xp, array_type):
@@ -24,31 +20,27 @@ class Kernels:
         with _loading:
             load = vars(self).get("_load")
             if load is not None:
-                self._fill(vars(load()))
+                self._fill(load().KERNELS)
                 del self._load  # only now: Ctrl-C may come while numba is loaded
         if name not in vars(self):
             raise AttributeError(f"there is no kernel {name!r}")
         return vars(self)[name]
 
-    def _fill(self, module):
-        ready = attrgetter(f"flags.{module.get('_ready', 'c_contiguous')}")
-        make_ready = module.get("_made_ready", self._xp.ascontiguousarray)
-        for name, kernel in module.items():
-            if callable(kernel) and not name.startswith("_"):
-                as_is = name.endswith("_") or name in reference.TAKES_STRIDES
-                wrapped = kernel if as_is else _given(kernel, self._array_type, ready, make_ready)
-                setattr(self, name, wrapped)
+    def _fill(self, kernels):
+        for name, kernel in kernels.items():
+            ready = kernel if kernel.any_layout else _contiguous(kernel, self._array_type, self._xp)
+            setattr(self, name, ready)
+        self.__class__ = _Loaded  # type: ignore[assignment]
 
 
-def _given(kernel, array_type, ready, make_ready):
-    """A kernel that is given its arrays as it needs them."""
+class _Loaded:
+    """The kernels once they are there: Python finds attributes faster without `__getattr__`."""
 
-    def call(*args):
-        for a in args:
-            if type(a) is array_type and not ready(a):
-                break
-        else:
-            return kernel(*args)
-        return kernel(*(make_ready(a) if type(a) is array_type else a for a in args))
 
-    return call
+def _contiguous(kernel, array_type, xp):
+    """A kernel that gets its arrays C-contiguous."""
+
+    def ready(a):
+        return a if type(a) is not array_type or a.flags.c_contiguous else xp.ascontiguousarray(a)
+
+    return lambda *args: kernel(*map(ready, args))

@@ -1,7 +1,6 @@
 """The backward walk: nodes by falling serial number, each node's rules, gradients summed."""
 
 import functools
-import math
 from operator import attrgetter
 from typing import Any
 
@@ -379,19 +378,15 @@ def _seed(tensor, gradient, create_graph):
 # The ops that the walk itself needs; the others are in ops/.
 
 
-FEW = 16  # numbers that may be added up one after the other: no more than NumPy does in pairs
-
-
 @functools.lru_cache(1024)
 def _sum_axes(have, want):
-    """(the axes along which an array was broadcast from shape `want` to `have`, how far)."""
+    """The axes along which an array was broadcast from shape `want` to `have`."""
     lead = len(have) - len(want)
     if lead < 0 or any(n not in (1, m) for n, m in zip(want, have[lead:], strict=True)):
         raise ValueError(f"[sum_to] shape {want} does not broadcast to the shape of x, {have}")
-    axes = tuple(range(lead)) + tuple(
+    return tuple(range(lead)) + tuple(
         lead + i for i, n in enumerate(want) if n == 1 and have[lead + i] != 1
     )
-    return axes, math.prod(have[i] for i in axes)
 
 
 @op(view=True, x=lambda g: g)
@@ -402,10 +397,10 @@ def _itself(be, x):
 @op(x=lambda g, x_shape: broadcast_to(g, shape=x_shape))
 def sum_to(be, x, *, shape):
     """Sum `x` down to `shape`: the inverse of broadcasting, in the sense of gradients."""
-    axes, count = _sum_axes(x.shape, tuple(shape))
+    axes = _sum_axes(x.shape, tuple(shape))
     if is_half(x.dtype):
         return narrow(be.k.sum_axes(wide(x), axes), x.dtype).reshape(shape)
-    return (be.k.sum_axes(x, axes) if count > FEW else x.sum(axes)).reshape(shape)
+    return be.k.sum_copies(x, axes).reshape(shape)
 
 
 _sum_to = sum_to.record.forward  # of arrays, without the checks of a call

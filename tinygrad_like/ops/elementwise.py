@@ -16,16 +16,13 @@ from tinygrad_like.backend import (
     wide,
 )
 from tinygrad_like.engine import (
-    Tensor,
     astype,
-    backend_of,
     check_integer,
     composed,
     errors,
     in_single,
     op,
     with_numbers,
-    wrap,
 )
 from tinygrad_like.engine.casts import check_numbers
 from tinygrad_like.ops.compare import (
@@ -38,15 +35,13 @@ from tinygrad_like.ops.compare import (
     logical_or,
 )
 
-LARGE = 1 << 15  # elements from which on a kernel is worth its call, where NumPy does as well
-
 # Arithmetic
 
 
 @op(numbers=with_numbers, a=lambda g: g, b=lambda g: g)
 def add(be, a, b):
     """a + b."""
-    return be.k.add(a, b) if getattr(a, "size", 0) >= LARGE else a + b
+    return be.k.add(a, b)
 
 
 @op(numbers=with_numbers, a=lambda g: g, b=lambda g: -g)
@@ -67,10 +62,10 @@ def divide(be, a, b):
     return a / b
 
 
-def zeros_of(g):
+@op()
+def zeros_of(be, g):
     """Zeros like a gradient, for what does not depend on its input, even where g is infinite."""
-    zeros = backend_of(g).xp.zeros_like(g._array if type(g) is Tensor else g)
-    return wrap(zeros) if type(g) is Tensor else zeros
+    return be.xp.zeros_like(g)
 
 
 def _power_of_base(g, a, b):
@@ -259,10 +254,13 @@ def cosh(be, x):
     return be.xp.cosh(x)
 
 
-@op(
-    floating=True,
-    x=lambda g, be, out: g * (1 - out * out) if type(g) is Tensor else be.k.tanh_backward(g, out),
-)
+@op(g=lambda h, y: tanh_backward(h, y), y=lambda h, g, y: -2 * (h * g * y))
+def tanh_backward(be, g, y):
+    """The gradient of tanh with respect to its input, from its output y: g (1 - y^2)."""
+    return be.k.tanh_backward(g, y)
+
+
+@op(floating=True, x=lambda g, out: tanh_backward(g, out))
 def tanh(be, x):
     """The hyperbolic tangent."""
     return be.xp.tanh(x)

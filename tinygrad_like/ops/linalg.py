@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_like.backend import narrow, result_dtype, wide, wide_dtype
 from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
 from tinygrad_like.ops.elementwise import multiply, where
-from tinygrad_like.ops.reduce import reduction_of, sum, total_of
+from tinygrad_like.ops.reduce import reduction_of, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
 
 
@@ -186,7 +186,7 @@ def _summed_alone(be, operands, i, needed):
     axes = tuple(k for k, c in enumerate(term) if c not in elsewhere)
     if not axes:
         return x, term
-    total = total_of(be, x, reduction_of("einsum", x.shape, axes), False)
+    total = be.k.sum_in_pairs(x, reduction_of("einsum", x.shape, axes), False)
     return total, "".join(c for c in term if c in elsewhere)
 
 
@@ -220,7 +220,7 @@ def _product(be, pair, needed):
     y = a * arranged(b, right, [c for c in order if c in right]).reshape(shape)
     axes = tuple(range(len(batch), len(batch) + len(summed)))
     if axes:
-        y = total_of(be, y, reduction_of("einsum", y.shape, axes), False)
+        y = be.k.sum_in_pairs(y, reduction_of("einsum", y.shape, axes), False)
     return y, "".join(batch + rows + columns)
 
 

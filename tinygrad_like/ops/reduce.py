@@ -10,20 +10,19 @@ import math
 
 import numpy as np
 
-from tinygrad_like.backend import is_half, narrow, wide
-from tinygrad_like.engine import Tensor, astype, broadcast_to, check_flag, composed, in_single, op
+from tinygrad_like.backend import describe_reduction, is_half, wide
+from tinygrad_like.engine import Tensor, astype, check_flag, composed, in_single, op
 from tinygrad_like.ops.compare import equal, logical_or, not_equal
 from tinygrad_like.ops.elementwise import abs, power, sign, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
-SMALL = 1 << 12  # elements up to which writing them out is faster than a broadcast view
-LARGE = 1 << 16  # elements from which on a kernel sums faster than the array module
-FEW = 16  # numbers that may be added up one after the other: no more than NumPy does in pairs
-
 
 def reduction_of(name, shape, axis):
-    """(the axes, the shape that keeps them as 1, how many elements are reduced to one, whether
-    NumPy adds them up in pairs if the array is C-contiguous)."""
+    """What the kernels know a reduction by, with the axis checked in the name of an op.
+
+    (the axes, the shape that keeps them as 1, how many elements are reduced to one, whether these
+    are neighbours in a C-contiguous array).
+    """
     if axis is None or type(axis) is int or (type(axis) is tuple and {*map(type, axis)} <= INTEGER):
         return _known_reduction(name, shape, axis)
     return _known_reduction.__wrapped__(name, shape, axis)
@@ -34,47 +33,24 @@ INTEGER = {int}  # 1.0 equals 1, so that a cache would take it for an axis
 
 @functools.lru_cache(1024)
 def _known_reduction(name, shape, axis):
-    axes = normal_axes(name, axis, len(shape))
-    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
-    count = math.prod(shape[i] for i in axes)
-    in_pairs = sorted(axes) == list(range(len(shape) - len(axes), len(shape)))
-    return axes, kept, count, in_pairs or count <= FEW
+    return describe_reduction(shape, normal_axes(name, axis, len(shape)))
 
 
-def spread_over(g, shape, axis):
+def spread_over(be, g, shape, axis):
     """A reduced gradient spread over the shape that was reduced."""
-    _, kept, count, _ = reduction_of("reduce", shape, axis)
-    return _spread(g, shape, kept, count)
+    return be.k.spread(g, reduction_of("reduce", shape, axis)[1], shape)
 
 
-def _spread(g, shape, kept, count):
-    if type(g) is np.ndarray and g.size * count <= SMALL:
-        spread = np.empty(shape, g.dtype)
-        spread[...] = g.reshape(kept)
-        return spread
-    return broadcast_to(reshape(g, shape=kept), shape=shape)
-
-
-def _divided(x, count):
-    """x / count. NumPy takes its time to make an array of a number, so that is kept.
-
-    A half type is divided in float32: it may not hold the count.
-    """
+def _divided(be, x, count):
+    """x / count; a half type is divided in float32, since it may not hold the count."""
     if is_half(x.dtype):
         return astype(astype(x, dtype=np.float32) / count, dtype=x.dtype)
-    if type(x) is np.ndarray and x.dtype.char in "fd":
-        return x / _as_array(count, x.dtype)
-    return x / count
+    return be.k.divide_by(x, count)
 
 
-@functools.lru_cache(1024)
-def _as_array(number, dtype):
-    return np.array(number, dtype)
-
-
-def _mean_rule(g, x_shape, axis):
+def _mean_rule(g, be, x_shape, axis):
     _, kept, count, _ = reduction_of("mean", x_shape, axis)
-    return _spread(_divided(g, count), x_shape, kept, count)
+    return be.k.spread(_divided(be, g, count), kept, x_shape)
 
 
 def _axes(name, x, axis):
@@ -82,34 +58,12 @@ def _axes(name, x, axis):
     return None if axis is None else normal_axes(name, axis, x.ndim)
 
 
-def total_of(be, x, reduction, keepdims):
-    """The sum of x: by NumPy where it adds in pairs and starts sooner, else by the kernel."""
-    axes, kept, count, in_pairs = reduction
-    if (
-        in_pairs
-        and x.size < LARGE
-        and type(x) is np.ndarray
-        and x.dtype.char in "fd"
-        and (count <= FEW or x.flags.c_contiguous)
-    ):
-        return np.add.reduce(x, axes, keepdims=keepdims)  # x.sum, which begins in Python
-    if x.dtype.kind == "c":
-        real, imaginary = (total_of(be, part, reduction, keepdims) for part in (x.real, x.imag))
-        y = be.xp.empty(real.shape, x.dtype)  # real + 1j * inf would have a real part of NaN
-        y.real, y.imag = real, imaginary
-        return y
-    if x.dtype.kind in "biu":
-        return x.sum(axes, keepdims=keepdims)
-    y = be.k.sum_axes(wide(x), axes)
-    return narrow(y.reshape(kept) if keepdims else y, x.dtype)
-
-
-@op(autocast=in_single, x=lambda g, x_shape, axis: spread_over(g, x_shape, axis))
+@op(autocast=in_single, x=lambda g, be, x_shape, axis: spread_over(be, g, x_shape, axis))
 def sum(be, x, *, axis=None, keepdims=False):
     """The sum along an axis, several, or all."""
     if keepdims is not False:
         keepdims = check_flag("sum", "keepdims", keepdims)
-    return total_of(be, x, reduction_of("sum", x.shape, axis), keepdims)
+    return be.k.sum_in_pairs(x, reduction_of("sum", x.shape, axis), keepdims)
 
 
 @op(autocast=in_single, x=_mean_rule)
@@ -121,10 +75,10 @@ def mean(be, x, *, axis=None, keepdims=False):
     if not count:
         raise ValueError(f"[mean] of no elements has no value (x: {x.shape}, axis: {axis})")
     if x.itemsize == 2 and is_half(x.dtype):  # whose sums overflow
-        return (total_of(be, wide(x), reduction, keepdims) / count).astype(x.dtype)
+        return (be.k.sum_in_pairs(wide(x), reduction, keepdims) / count).astype(x.dtype)
     if x.dtype.kind in "biu":  # whose sums overflow as well: of time stamps in nanoseconds
         return x.sum(axes, dtype=np.float64, keepdims=keepdims) / count
-    return _divided(total_of(be, x, reduction, keepdims), count)
+    return be.k.divide_by(be.k.sum_in_pairs(x, reduction, keepdims), count)
 
 
 def _degrees(name, x, axis, ddof):
@@ -171,10 +125,10 @@ def _centred(x, axis):
     return x - mean(x, axis=axis, keepdims=True)
 
 
-def _var_rule(g, x, axis, ddof):
+def _var_rule(g, be, x, axis, ddof):
     factor = 2 / _degrees("var", x, axis, ddof)[2]
     g = g if type(g) is Tensor else _single(g)  # what is recorded stays in the dtype of x
-    return spread_over(g * factor, x.shape, axis) * _centred(x, axis)
+    return spread_over(be, g * factor, x.shape, axis) * _centred(x, axis)
 
 
 @op(autocast=in_single, x=_var_rule)
@@ -200,14 +154,14 @@ def _direction(be, x, norm):
     return be.xp.where(at_0, 0, x / be.xp.where(at_0, 1, norm))
 
 
-def _std_rule(g, x, out, axis, ddof):
+def _std_rule(g, be, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
     centred, root = _centred(x, axis), reshape(out, kept)
     if type(g) is Tensor:  # what is recorded stays in the dtype of x
         centred = astype(centred, dtype=x.dtype)
     else:
         g, root = _single(g), _single(root)
-    return spread_over(_divided(g, n), x.shape, axis) * _direction(centred, root)
+    return spread_over(be, _divided(be, g, n), x.shape, axis) * _direction(centred, root)
 
 
 @op(autocast=in_single, x=_std_rule)
@@ -248,7 +202,7 @@ def _prod_rule(g, be, x, out, axis):
     """The product of the other elements: out / x, unless an element is zero."""
     shape = x.shape
     if not (x == 0).any():
-        return spread_over(g * out, shape, axis) / x
+        return spread_over(be, g * out, shape, axis) / x
     axes = normal_axes("prod", axis, len(shape))
     last = tuple(range(len(shape) - len(axes), len(shape)))
     moved = moveaxis(x, axes, last)
@@ -256,7 +210,7 @@ def _prod_rule(g, be, x, out, axis):
     n = rows.shape[-1]
     # Row i of this square holds all elements, the i-th replaced by 1.
     others = prod(where(be.xp.eye(n, dtype=bool), 1, expand_dims(rows, -2)), axis=-1)
-    return spread_over(g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
+    return spread_over(be, g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
 
 
 @op(autocast=in_single, x=_prod_rule)
@@ -289,9 +243,9 @@ def cumsum(x, axis=None):
     return _cumsum(reshape(x, (-1,)), axis=0) if axis is None else _cumsum(x, axis=axis)
 
 
-def _norm_rule(g, x, out, axis):
+def _norm_rule(g, be, x, out, axis):
     kept = reduction_of("norm", x.shape, axis)[1]
-    return spread_over(g, x.shape, axis) * _direction(x, reshape(out, kept))
+    return spread_over(be, g, x.shape, axis) * _direction(x, reshape(out, kept))
 
 
 @op(autocast=in_single, x=_norm_rule)
@@ -310,10 +264,10 @@ def _norm(be, x, *, axis=None, keepdims=False):
     return y if keepdims else y.squeeze(axes)
 
 
-def _norm_of_order_rule(g, x, out, axis, p):
+def _norm_of_order_rule(g, be, x, out, axis, p):
     """The slope with respect to each x is sign(x) (|x| / norm)^(p - 1)."""
     direction = _direction(x, reshape(out, reduction_of("norm", x.shape, axis)[1]))
-    return spread_over(g, x.shape, axis) * sign(x) * power(abs(direction), p - 1)
+    return spread_over(be, g, x.shape, axis) * sign(x) * power(abs(direction), p - 1)
 
 
 @op(autocast=in_single, x=_norm_of_order_rule)

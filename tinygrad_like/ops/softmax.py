@@ -9,7 +9,7 @@ from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import check_flag, composed, in_single, op
 from tinygrad_like.ops.elementwise import exp
 from tinygrad_like.ops.index import check_labels, take_along_axis
-from tinygrad_like.ops.reduce import reduction_of, spread_over, sum, total_of
+from tinygrad_like.ops.reduce import reduction_of, spread_over, sum
 from tinygrad_like.ops.shape import (
     expand_dims,
     moveaxis,
@@ -67,8 +67,8 @@ def log_softmax_backward(be, dy, y, *, axis=-1):
     return _along_last("log_softmax_backward", be.k.log_softmax_backward, axis, dy, y)
 
 
-def _logsumexp_rule(g, x, axis):
-    return spread_over(g, x.shape, axis) * _softmax_over(x, axis)
+def _logsumexp_rule(g, be, x, axis):
+    return spread_over(be, g, x.shape, axis) * _softmax_over(x, axis)
 
 
 def _softmax_over(x, axes):
@@ -88,7 +88,7 @@ def _logsumexp(be, x, *, axis, keepdims=False):
     decided = ~xp.isfinite(top)  # -inf everywhere, an inf or a NaN: that is the result
     with np.errstate(under="ignore"):  # terms that are too small to matter
         terms = xp.exp(numbers - xp.where(decided, 0, top))
-    total = total_of(be, terms, reduction_of("logsumexp", x.shape, axis), True)
+    total = be.k.sum_in_pairs(terms, reduction_of("logsumexp", x.shape, axis), True)
     total = narrow(xp.where(decided, top, xp.log(xp.where(decided, 1, total)) + top), x.dtype)
     return total if keepdims else total.squeeze(axis)
 

@@ -8,11 +8,10 @@ import math
 
 import numpy as np
 
-from ... import reference
 from ...reference.attention import sum_dtype
 from ...reference.random import blocks
 from ..machine import memory
-from ..machine.half import all_half, by_single
+from ..machine.kernel import complete_kernel, kernel
 from ..machine.threads import num_threads, pool
 from ..random import least_kept, philox, signed
 from .blocks import run_attention, run_attention_backward
@@ -21,13 +20,9 @@ LAST_WORD = 2**32 - 1
 MOST_PARTS = 1 << 24  # numbers: partial sums of the gradient of a mask
 
 
+@kernel("q k v", mask="mask", any_layout=True, half=True, kept=(1,))
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, sums): see kernels/reference/attention.py."""
-    if not _are_ours(mask, q, k, v):
-        given = q, k, v, mask, causal, scale, p, seed, offset
-        if all_half(q, k, v, mask):
-            return by_single(attention, *given, kept=(1,))
-        return reference.attention(*given)
     shape = *q.shape[:3], *k.shape[1:3]
     (q, *kv), apart = _laid_out(q, k, v)
     out = _empty((*shape[:3], v.shape[3]), apart[0], q.dtype)
@@ -37,13 +32,11 @@ def attention(q, k, v, mask, causal, scale, p, seed, offset):
     return _heads_first(out, apart[0]), sums
 
 
+@kernel("g q k v out", mask="mask", any_layout=True, half=True)
 def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs):
     """(dq, dk, dv, dmask), each None where `needs` says so."""
-    if not _are_ours(mask, g, q, k, v, out, sums):
-        given = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset, needs
-        if all_half(g, q, k, v, out, mask):
-            return by_single(attention_backward, *given)
-        return reference.attention_backward(*given)
+    if sums.dtype != q.dtype:
+        return NotImplemented
     shape = *q.shape[:3], *k.shape[1:3]
     (g, q, k, v, out), apart = _laid_out(g, q, k, v, out)
     grads = [
@@ -63,6 +56,7 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
     return tuple(x if need else None for x, need in zip((*grads, dmask), needs, strict=True))
 
 
+@complete_kernel
 def attention_dropout(shape, p, seed, offset, like):
     """The same words in the same order as when drawn block by block."""
     queries, keys = math.prod(shape[:3]), shape[3]
@@ -70,13 +64,6 @@ def attention_dropout(shape, p, seed, offset, like):
     words = philox(seed, offset, queries * each, like).reshape(*shape[:3], each)
     scale = 1 / (1 - p) if p < 1 else 1
     return (words[..., :keys] >= least_kept(p)).astype(like.real.dtype) * scale
-
-
-def _are_ours(mask, *arrays):
-    dtypes = {x.dtype for x in arrays}
-    if mask is not None and mask.dtype != bool:
-        dtypes.add(mask.dtype)
-    return len(dtypes) == 1 and arrays[0].dtype.char in "fd"
 
 
 def _laid_out(*arrays):

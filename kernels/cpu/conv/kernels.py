@@ -11,8 +11,7 @@ Which file computes what:
 
 import numpy as np
 
-from ... import reference
-from ..machine.half import all_half, by_single
+from ..machine.kernel import kernel
 from ..machine.memory import empty
 from ..machine.threads import num_threads, pool
 from . import channels, depthwise, depthwise_3x3, direct, few, patches, planes, winograd
@@ -20,11 +19,6 @@ from .geometry import geometry
 
 SMALL = 1 << 16  # multiplications that are worth a thread
 PIXELS = 64  # of the output; for so few, an order of the weights that suits us does not pay
-
-
-def _is_ours(*arrays):
-    dtype = arrays[0].dtype
-    return dtype in (np.float32, np.float64) and all(x.dtype == dtype for x in arrays)
 
 
 def _is_little(s):
@@ -48,30 +42,21 @@ def _threads(s):
     return max(1, min(num_threads(), s.macs // SMALL))
 
 
+@kernel("x weight bias?", half=True)
 def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
-    if not _is_ours(x, weight, *(() if bias is None else (bias,))):
-        given = x, weight, stride, padding, dilation, groups, bias
-        if all_half(x, weight, bias):
-            return by_single(conv2d, *given)
-        return reference.conv2d(*given)
     s = geometry(x.shape, weight.shape, stride, padding, dilation, groups)
     if _is_little(s):
-        return reference.conv2d(x, weight, stride, padding, dilation, groups, bias)
+        return NotImplemented
     return _forward(x, weight, np.empty(0, x.dtype) if bias is None else bias, s, False)
 
 
+@kernel("g weight", half=True)
 def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     """dx, where g is the gradient with respect to y."""
-    if not _is_ours(g, weight):
-        given = g, weight, x_shape, stride, padding, dilation, groups
-        if all_half(g, weight):
-            return by_single(conv2d_input_grad, *given)
-        return reference.conv2d_input_grad(*given)
     s = geometry(x_shape, weight.shape, stride, padding, dilation, groups)
     if _is_little(s):
-        given = g, weight, x_shape, stride, padding, dilation, groups
-        return reference.conv2d_input_grad(*given)
+        return NotImplemented
     if _is_depthwise(s):
         dx = empty(x_shape, g.dtype)
         arrays = pool(), depthwise_3x3.suits(s), _flat(g), _flat(weight), _flat(dx)
@@ -90,16 +75,12 @@ def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
     return dx
 
 
+@kernel("g x", half=True)
 def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
     """dweight, where g is the gradient with respect to y."""
-    if not _is_ours(g, x):
-        given = g, x, weight_shape, stride, padding, dilation, groups
-        if all_half(g, x):
-            return by_single(conv2d_weight_grad, *given)
-        return reference.conv2d_weight_grad(*given)
     s = geometry(x.shape, weight_shape, stride, padding, dilation, groups)
     if _is_little(s):
-        return reference.conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups)
+        return NotImplemented
     dweight = empty(weight_shape, x.dtype)
     if not s.macs:
         dweight[...] = 0

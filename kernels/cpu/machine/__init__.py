@@ -6,5 +6,5 @@ memory.py      the memory of freed arrays, used again
 compile.py     how a kernel is compiled, and where its machine code is kept
 shared_code.py compiled functions that many kernels call and none contains
 fetch.py       reading ahead of where memory is needed
-half.py        float16 by way of float32
+kernel.py      the decorators that register a kernel and say what it takes
 """

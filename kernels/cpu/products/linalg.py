@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from ... import reference
 from ..machine.compile import jit
-from ..machine.half import all_half, by_single
+from ..machine.kernel import kernel
 from ..machine.memory import empty, writable
 from ..machine.simd import body, inside, lanes
 from ..machine.threads import num_threads, pool, run, share, tasks_for, threads_of
@@ -14,7 +13,6 @@ from .packed_gemm import keep_rooms, packed_gemm, rooms
 SMALL = 1 << 18
 LITTLE = 1 << 14  # multiply-adds of one of a stack of products, below which packing costs too much
 TASK = 1 << 19  # multiply-adds that are worth a thread
-REAL = np.dtype(np.float32), np.dtype(np.float64)
 
 # BLAS may add up a whole sum one product after the other, in the precision of the matrices: so it
 # gets no sums of more than SHORT products. A product of up to NARROW elements is added up in
@@ -25,17 +23,16 @@ RUN = 256  # products of a narrow sum that are added up at a time
 PIECE = 1 << 14  # products of a narrow sum that one task adds up
 
 
+@kernel("a b", any_layout=True, half=True)
 def matmul(a, b):
     """a @ b."""
-    if a.ndim == b.ndim == 2 and a.itemsize > 2:
+    if a.ndim == b.ndim == 2:
         if a.shape[1] <= FEW and a.size * b.shape[1] <= SMALL:
             return a.dot(b)  # starts sooner than np.matmul
-        if a.dtype is b.dtype and a.dtype in REAL and a.shape[1] == b.shape[0]:
+        if a.shape[1] == b.shape[0]:
             return _matrix(a, b)
-    if a.dtype.char == "e" and all_half(a, b):
-        return by_single(matmul, a, b)
-    if a.dtype is not b.dtype or a.dtype not in REAL or not _fit(a, b):
-        return np.matmul(a, b)
+    if not _fit(a, b):
+        return NotImplemented
     if min(a.ndim, b.ndim) < 2:
         if a.shape[-1] <= FEW:
             return np.matmul(a, b)
@@ -45,14 +42,10 @@ def matmul(a, b):
     return _stacks(a, b)
 
 
+@kernel("x weight bias", any_layout=True, half=True)
 def linear(x, weight, bias):
     """x weight + bias."""
-    if all_half(x, weight, bias):
-        return by_single(linear, x, weight, bias)
-    same = x.dtype is weight.dtype and x.dtype is bias.dtype and x.dtype in REAL
-    if not same or x.shape[1] != weight.shape[0]:
-        return reference.linear(x, weight, bias)
-    return _matrix(x, weight, bias)
+    return _matrix(x, weight, bias) if x.shape[1] == weight.shape[0] else NotImplemented
 
 
 def _fit(a, b):

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from ... import reference
 from ..machine import memory, threads
+from ..machine.kernel import kernel
 from ..machine.threads import pool, share
 from ..products.panels import MOST_ROWS, panel_width, panels_for, row_blocks_for
 from .backward import (
@@ -18,7 +18,6 @@ from .backward import (
 from .cells import GRU, LSTM, RNN_RELU, RNN_TANH
 from .forward import forward
 
-DTYPES = np.dtype(np.float32), np.dtype(np.float64)
 RNN = {"tanh": RNN_TANH, "relu": RNN_RELU}
 
 # What a thread must have to do, in multiply-adds
@@ -27,21 +26,17 @@ WORTH_A_STEP = 1 << 15  # between two meetings of the threads
 ROWS_OF_A_THREAD = 8  # with fewer sequences for each thread, all run a step together
 
 
+@kernel("x weight recurrent bias h0?", others="lengths")
 def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
     """(out, h) of h' = tanh(x W + h U + b), or relu: (N, T, H) and the last state (N, H)."""
-    if not _takes(x, weight, recurrent, bias, h0):
-        return reference.rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity)
     kind = RNN[nonlinearity]
     out, h, *_ = _forward(kind, x, weight, recurrent, bias, h0, None, lengths, reverse)
     return out, h
 
 
+@kernel("dout dh x weight recurrent h0? out", others="lengths")
 def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs):
     """(dx, dweight, drecurrent, dbias, dh0), from the outputs."""
-    if not _takes(dout, dh, x, weight, recurrent, h0, out):
-        return reference.rnn_backward(
-            dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs
-        )
     kind, none = RNN[nonlinearity], out[:0]
     return _backward(
         kind, dout, dh, None, x, weight, recurrent, h0, None, out, none, none,
@@ -49,51 +44,37 @@ def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonl
     )[:5]  # fmt: skip
 
 
+@kernel("x weight recurrent bias h0?", others="lengths")
 def gru(x, weight, recurrent, bias, h0, lengths, reverse):
     """(out, h, gates) of h' = (1 - z) n + z h: see the reference."""
-    if not _takes(x, weight, recurrent, bias, h0):
-        return reference.gru(x, weight, recurrent, bias, h0, lengths, reverse)
     out, h, _, gates, _ = _forward(GRU, x, weight, recurrent, bias, h0, None, lengths, reverse)
     return out, h, gates
 
 
+@kernel("dout dh x weight recurrent h0? out gates", others="lengths")
 def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs):
     """(dx, dweight, drecurrent, dbias, dh0), from the outputs and `gates`."""
-    if not _takes(dout, dh, x, weight, recurrent, h0, out, gates):
-        return reference.gru_backward(
-            dout, dh, x, weight, recurrent, h0, out, gates, lengths, reverse, needs
-        )
     return _backward(
         GRU, dout, dh, None, x, weight, recurrent, h0, None, out, gates, out[:0],
         lengths, reverse, (*needs[:5], False),
     )[:5]  # fmt: skip
 
 
+@kernel("x weight recurrent bias h0? c0?", others="lengths")
 def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
     """(out, h, c, gates, cells) of c' = f c + i g and h' = o tanh(c'): see the reference."""
-    if not _takes(x, weight, recurrent, bias, h0, c0):
-        return reference.lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse)
     return _forward(LSTM, x, weight, recurrent, bias, h0, c0, lengths, reverse)
 
 
+@kernel("dout dh dc? x weight recurrent h0? c0? out gates cells", others="lengths")
 def lstm_backward(
     dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
 ):
     """(dx, dweight, drecurrent, dbias, dh0, dc0), from the outputs, `gates` and `cells`."""
-    if not _takes(dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells):
-        return reference.lstm_backward(
-            dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
-        )
     return _backward(
         LSTM, dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells,
         lengths, reverse, needs,
     )  # fmt: skip
-
-
-def _takes(*arrays):
-    """Whether the arrays (or None) are of one dtype that there is machine code for."""
-    dtypes = {a.dtype for a in arrays if a is not None}
-    return len(dtypes) == 1 and dtypes.issubset(DTYPES)
 
 
 class _Plan:

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from tinygrad_like.kernels import cpu
+from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cpu import reduce, reduce_views
-from tinygrad_like.kernels.reference.reduce import steps_of
+from tinygrad_like.kernels.reference.reduce import describe_reduction, steps_of
+
+import tinygrad_like as tg
 
 X = np.random.default_rng(0).random((6, 40, 90), np.float32)
 VIEWS = {
@@ -81,3 +83,36 @@ def test_read_only_arrays_are_not_compiled_for():
         cpu.sum_axes(x, axes)
         cpu.moments(x, axes)
     assert [len(kernel.signatures) for kernel in kernels] == known
+
+
+TABLES = pytest.mark.parametrize("k", [cpu, reference], ids=["cpu", "reference"])
+SUMS = [((3, 5), (1,)), ((3, 5), (0,)), ((7, 3, 5), (0, 2)), ((40, 5), (0,)), ((300, 400), (1,))]
+
+
+@TABLES
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "axes"), SUMS, ids=str)
+def test_sums_in_pairs_and_of_copies_are_sums_in_the_dtype_of_x(shape, axes, dtype, k):
+    x = np.random.default_rng(0).random(shape, dtype)
+    exact = x.astype(np.float64).sum(axes)
+    for keepdims in (False, True):
+        y = k.sum_in_pairs(x, describe_reduction(shape, axes), keepdims)
+        assert (y.dtype, y.shape) == (dtype, x.sum(axes, keepdims=keepdims).shape)
+        np.testing.assert_allclose(y.reshape(exact.shape), exact, rtol=8 * np.finfo(dtype).eps)
+    y = k.sum_copies(x, axes)
+    assert (y.dtype, y.shape) == (dtype, exact.shape)
+    np.testing.assert_allclose(y, exact, rtol=8 * np.finfo(dtype).eps)
+
+
+@TABLES
+@pytest.mark.parametrize("rows", [3, 3000])
+def test_the_gradient_of_a_sum_is_spread_for_arrays_and_for_tensors(k, rows):
+    g = np.random.default_rng(0).standard_normal(4)
+    expected = np.broadcast_to(g, (rows, 4))
+    np.testing.assert_array_equal(k.spread(g, (1, 4), (rows, 4)), expected)
+    np.testing.assert_array_equal(k.divide_by(g, rows), g / rows)
+    t = tg.Tensor(g, requires_grad=True)
+    y = k.spread(k.divide_by(t, rows), (1, 4), (rows, 4))
+    np.testing.assert_allclose(y.numpy(), expected / rows)
+    y.sum().backward()
+    np.testing.assert_allclose(t.grad.numpy(), np.ones(4))
