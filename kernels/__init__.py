@@ -13,5 +13,7 @@ The contract:
 * The outputs have the dtype of the inputs. float16 is accumulated in float32 and rounded once, at
   the end; what a forward kernel keeps for its backward (a mean, a logsumexp) is float32 there.
 * Zero-size arrays are inputs like any other.
+* Convolutions and poolings take their sizes and options as one Geometry (geometry.py), which is
+  made once for a call and serves its gradients too.
 * A kernel never checks what a user passed. The ops above it do, with messages that a user can read.
 """

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "backend": ["kernels", "backend"],
     "engine": ["backend", "engine", "generator"],
     "ops": ["backend", "engine", "generator", "ops"],
+    "ops.window": ["kernels.geometry"],
     "doctor": ["backend", "kernels"],
     "functional": ["backend", "engine", "ops"],
     "gradcheck": ["backend", "engine", "ops", "functional"],

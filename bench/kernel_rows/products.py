@@ -3,6 +3,8 @@
 import math
 from functools import partial
 
+from tinygrad_like.kernels.geometry import conv_geometry
+
 from bench.kernel_rows.row import Row, by_autograd, by_x, normal
 from bench.limits import Work
 
@@ -56,7 +58,8 @@ def conv_rows(x_shape, channels):
     weight, y = (channels, c, 3, 3), (n, channels, h, w)
     flops = 2 * n * channels * c * (3 * h - 2) * (3 * w - 2)  # without the zeros of the padding
     work = Work(flops=flops, fewest_flops=flops // 4)  # Winograd's F(4x4, 3x3)
-    geometry = (1, 1), (1, 1), (1, 1), 1
+    options = (1, 1), (1, 1), (1, 1), 1
+    geometry = conv_geometry(x_shape, weight, *options)
     shape = f"{by_x(x_shape)} to {channels}"
 
     def torch_backward(mask):
@@ -71,21 +74,21 @@ def conv_rows(x_shape, channels):
     yield Row(
         f"conv2d {shape}",
         arrays,
-        lambda k, x, weight, g: partial(k.conv2d, x, weight, *geometry),
-        lambda torch, x, weight, g: partial(torch.conv2d, x, weight, None, *geometry),
+        lambda k, x, weight, g: partial(k.conv2d, x, weight, geometry),
+        lambda torch, x, weight, g: partial(torch.conv2d, x, weight, None, *options),
         work,
     )
     yield Row(
         f"conv2d_input_grad {shape}",
         arrays,
-        lambda k, x, weight, g: partial(k.conv2d_input_grad, g, weight, x_shape, *geometry),
+        lambda k, x, weight, g: partial(k.conv2d_input_grad, g, weight, geometry),
         torch_backward([True, False, False]),
         work,
     )
     yield Row(
         f"conv2d_weight_grad {shape}",
         arrays,
-        lambda k, x, weight, g: partial(k.conv2d_weight_grad, g, x, weight.shape, *geometry),
+        lambda k, x, weight, g: partial(k.conv2d_weight_grad, g, x, geometry),
         torch_backward([False, True, False]),
         work,
     )

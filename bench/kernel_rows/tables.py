@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+from tinygrad_like.kernels.geometry import pool_geometry
 
 from bench.kernel_rows.row import FLOAT, Row, by_x, normal
 from bench.limits import Work
@@ -25,9 +26,11 @@ def _pooled(shape):
 
 
 def _max_pool2d(shape):
+    geometry = pool_geometry(shape, *WINDOW)
+
     def backward(k, x, g):
-        index = k.max_pool2d(x, *WINDOW)[1]
-        return partial(k.max_pool2d_backward, g, index, shape)
+        index = k.max_pool2d(x, geometry)[1]
+        return partial(k.max_pool2d_backward, g, index, geometry)
 
     def torch_forward(torch, x, g):
         return lambda: torch.ops.aten.max_pool2d_with_indices(x, *WINDOW)
@@ -43,7 +46,7 @@ def _max_pool2d(shape):
     yield Row(
         f"max_pool2d {by_x(shape)}",
         arrays,
-        lambda k, x, g: partial(k.max_pool2d, x, *WINDOW),
+        lambda k, x, g: partial(k.max_pool2d, x, geometry),
         torch_forward,
         Work(read=FLOAT * whole, written=FLOAT * part),  # how wide an index is is free
     )
@@ -57,6 +60,8 @@ def _max_pool2d(shape):
 
 
 def _avg_pool2d(shape):
+    geometry = pool_geometry(shape, *WINDOW)
+
     def torch_backward(torch, x, g):
         backward = torch.ops.aten.avg_pool2d_backward
         return lambda: backward(g, x, *WINDOW, False, True, None)
@@ -66,14 +71,14 @@ def _avg_pool2d(shape):
     yield Row(
         f"avg_pool2d {by_x(shape)}",
         arrays,
-        lambda k, x, g: partial(k.avg_pool2d, x, *WINDOW),
+        lambda k, x, g: partial(k.avg_pool2d, x, geometry),
         lambda torch, x, g: lambda: torch.ops.aten.avg_pool2d(x, *WINDOW),
         Work(read=FLOAT * whole, written=FLOAT * part),
     )
     yield Row(
         f"avg_pool2d_backward {by_x(shape)}",
         arrays,
-        lambda k, x, g: partial(k.avg_pool2d_backward, g, shape, *WINDOW),
+        lambda k, x, g: partial(k.avg_pool2d_backward, g, geometry),
         torch_backward,
         Work(read=FLOAT * part, written=FLOAT * whole),
     )

@@ -5,7 +5,6 @@ Averages, and their gradients, are summed up along one axis and then along the o
 
 import numpy as np
 
-from ..reference.windows import output_size, starts
 from .machine.compile import jit
 from .machine.kernel import kernel
 from .machine.memory import empty
@@ -18,50 +17,50 @@ LONGEST = 1024  # numbers that are added up one after the other in the dtype of 
 
 
 @kernel("x", half=True, kept=(1,))
-def max_pool2d(x, size, stride, padding):
+def max_pool2d(x, geometry):
     """(y, index): the maximum of each window, and its flat position in the plane."""
-    n, c, h, w = x.shape
-    out = output_size((h, w), size, stride, padding)
-    position = np.int32 if h * w < 1 << 31 else np.int64  # half of the memory for the backward
-    y, index = empty((n, c, *out), x.dtype), empty((n, c, *out), position)
-    _max_pool(pool(), _planes(x), _planes(y), _planes(index), _window(size, stride, padding))
+    shape, pixels = geometry.y_shape, geometry.h * geometry.w
+    position = np.int32 if pixels < 1 << 31 else np.int64  # half of the memory for the backward
+    y, index = empty(shape, x.dtype), empty(shape, position)
+    of_x, of_y = _planes(geometry)
+    _max_pool(pool(), x.reshape(of_x), y.reshape(of_y), index.reshape(of_y), geometry)
     return y, index
 
 
 @kernel("g", others="index", half=True)
-def max_pool2d_backward(g, index, x_shape):
+def max_pool2d_backward(g, index, geometry):
     """dx: g added at the positions that max_pool2d chose."""
     if index.dtype not in POSITIONS:
         return NotImplemented
-    n, c, h, w = x_shape
-    dx, out = empty(x_shape, g.dtype), g.shape[2] * g.shape[3]
-    chosen = g.reshape(n * c, out), index.reshape(n * c, out)
-    _spread(pool(), *chosen, dx.reshape(n * c, h * w))
+    dx = empty(geometry.x_shape, g.dtype)
+    (planes, h, w), (_, ho, wo) = _planes(geometry)
+    chosen = g.reshape(planes, ho * wo), index.reshape(planes, ho * wo)
+    _spread(pool(), *chosen, dx.reshape(planes, h * w))
     return dx
 
 
 @kernel("x", half=True)
-def avg_pool2d(x, size, stride, padding):
+def avg_pool2d(x, geometry):
     """The mean of each window; padding counts as zeros."""
-    y = empty((*x.shape[:2], *output_size(x.shape[2:], size, stride, padding)), x.dtype)
-    _average(pool(), _planes(x), _planes(y), _window(size, stride, padding))
+    y = empty(geometry.y_shape, x.dtype)
+    of_x, of_y = _planes(geometry)
+    _average(pool(), x.reshape(of_x), y.reshape(of_y), geometry)
     return y
 
 
 @kernel("g", half=True)
-def avg_pool2d_backward(g, x_shape, size, stride, padding):
+def avg_pool2d_backward(g, geometry):
     """dx: each window's gradient spread evenly over the window."""
-    dx = empty(x_shape, g.dtype)
-    _spread_evenly(pool(), _planes(dx), _planes(g), _window(size, stride, padding))
+    dx = empty(geometry.x_shape, g.dtype)
+    of_x, of_y = _planes(geometry)
+    _spread_evenly(pool(), dx.reshape(of_x), g.reshape(of_y), geometry)
     return dx
 
 
-def _window(size, stride, padding):
-    return *map(int, size), *map(int, stride), *map(int, starts(padding))
-
-
-def _planes(x):
-    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+def _planes(s):
+    """The shapes of x and of y as planes, whatever image they belong to."""
+    planes = s.images * s.groups
+    return (planes, s.h, s.w), (planes, s.ho, s.wo)
 
 
 @jit
@@ -70,9 +69,15 @@ def _tasks(pool, x):
 
 
 @inlined
-def _are_2x2_inside(window, x, y):
+def _window(s):
+    """The windows of a Geometry: their size, stride and padding."""
+    return s.kh, s.kw, s.sh, s.sw, s.ph, s.pw
+
+
+@inlined
+def _are_2x2_inside(s, x, y):
     """Whether the windows are 2 x 2 and none stands out of the image."""
-    kh, kw, sh, sw, ph, pw = window
+    kh, kw, sh, sw, ph, pw = _window(s)
     bottom, right = (y.shape[1] - 1) * sh + 2, (y.shape[2] - 1) * sw + 2
     return (
         kh == 2 and kw == 2 and ph == 0 and pw == 0 and bottom <= x.shape[1] and right <= x.shape[2]
@@ -80,15 +85,15 @@ def _are_2x2_inside(window, x, y):
 
 
 @jit
-def _max_pool(pool, x, y, index, window):
-    run(pool, _max_pool_part, (x, y, index, window), _tasks(pool, x))
+def _max_pool(pool, x, y, index, s):
+    run(pool, _max_pool_part, (x, y, index, s), _tasks(pool, x))
 
 
 @jit
-def _max_pool_part(task, tasks, x, y, index, window):
-    kh, kw, sh, sw, ph, pw = window
+def _max_pool_part(task, tasks, x, y, index, s):
+    kh, kw, sh, sw, ph, pw = _window(s)
     h, w = x.shape[1:]
-    inside = _are_2x2_inside(window, x, y)
+    inside = _are_2x2_inside(s, x, y)
     lo, hi = share(task, tasks, x.shape[0])
     for plane in range(lo, hi):
         pixels = x[plane].reshape(h * w)
@@ -152,15 +157,15 @@ def _copy(x, y):
 
 
 @jit
-def _average(pool, x, y, window):
-    run(pool, _average_part, (x, y, window), _tasks(pool, x))
+def _average(pool, x, y, s):
+    run(pool, _average_part, (x, y, s), _tasks(pool, x))
 
 
 @jit
-def _average_part(task, tasks, x, y, window):
-    kh, kw, sh, sw, ph, pw = window
+def _average_part(task, tasks, x, y, s):
+    kh, kw, sh, sw, ph, pw = _window(s)
     share_of_one = 1.0 / (kh * kw)
-    inside, quarter = _are_2x2_inside(window, x, y), x.dtype.type(0.25)
+    inside, quarter = _are_2x2_inside(s, x, y), x.dtype.type(0.25)
     columns = np.empty(x.shape[2], np.float64)  # their sums over the rows of a window
     lo, hi = share(task, tasks, x.shape[0])
     for plane in range(lo, hi):
@@ -185,20 +190,20 @@ def _average_part(task, tasks, x, y, window):
 
 
 @jit
-def _spread_evenly(pool, dx, g, window):
-    run(pool, _spread_evenly_part, (dx, g, window), _tasks(pool, dx))
+def _spread_evenly(pool, dx, g, s):
+    run(pool, _spread_evenly_part, (dx, g, s), _tasks(pool, dx))
 
 
 @jit
-def _spread_evenly_part(task, tasks, dx, g, window):
-    kh, kw, sh, sw, ph, pw = window
+def _spread_evenly_part(task, tasks, dx, g, s):
+    kh, kw, sh, sw, ph, pw = _window(s)
     share_of_one = 1.0 / (kh * kw)
     slopes = np.empty(g.shape[2], np.float64)  # their sums over the windows that meet a row
     row = np.empty(dx.shape[2], np.float64)
     lo, hi = share(task, tasks, dx.shape[0])
     for plane in range(lo, hi):
         if kh <= sh and kw <= sw:  # no windows overlap
-            _spread_apart(dx[plane], g[plane], window)
+            _spread_apart(dx[plane], g[plane], s)
             continue
         for i in range(dx.shape[1]):
             slopes[:] = 0
@@ -214,9 +219,9 @@ def _spread_evenly_part(task, tasks, dx, g, window):
 
 
 @inlined
-def _spread_apart(dx, g, window):
+def _spread_apart(dx, g, s):
     """dx of a plane whose windows do not overlap."""
-    kh, kw, sh, sw, ph, pw = window
+    kh, kw, sh, sw, ph, pw = _window(s)
     share_of_one = dx.dtype.type(1.0 / (kh * kw))
     dx[:] = 0
     for p in range(g.shape[0]):

@@ -1,8 +1,9 @@
 """2-D convolution and its two gradients, launched from conv.cu."""
 
+import functools
+
 import numpy as np
 
-from ..reference.windows import output_size
 from .linalg import (
     LARGE,
     MIDDLE,
@@ -26,78 +27,70 @@ MOST = 2**31 - 1  # positions of all images, as an int
 
 
 @kernel("x weight bias?")
-def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
+def conv2d(x, weight, geometry, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
     dtype = dtype_name(x.dtype)
-    shape = _shape(x.shape, weight.shape, stride, padding, dilation, groups)
-    if not _fits(shape):
+    if not _fits(geometry):
         return NotImplemented
-    (n, *_), filters, (out_h, out_w) = x.shape, weight.shape[0], shape[8:10]
-    y = np.empty_like(x, shape=(n, filters, out_h, out_w))
+    s, y = geometry, np.empty_like(x, shape=geometry.y_shape)
     if x.size == 0 or y.size == 0 or weight.size == 0:
         return NotImplemented
     _, kernel, blocks, threads = _launch(
-        "conv2d", x, dtype, groups, filters // groups, n * out_h * out_w
+        "conv2d", x, dtype, s.groups, s.c_out, s.images * s.ho * s.wo
     )
-    kernel(blocks, threads, y, x, weight, bias, shape)
+    kernel(blocks, threads, y, x, weight, bias, _shape(s))
     return y
 
 
 @kernel("g weight")
-def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
+def conv2d_input_grad(g, weight, geometry):
     """dx, the mirror of conv2d."""
     dtype = dtype_name(g.dtype)
-    shape = _shape(x_shape, weight.shape, stride, padding, dilation, groups)
-    if not _fits(shape) or g.size == 0 or weight.size == 0:
+    if not _fits(geometry) or g.size == 0 or weight.size == 0:
         return NotImplemented
-    n, channels, height, width = x_shape
-    dx = np.empty_like(g, shape=x_shape)
+    s, dx = geometry, np.empty_like(g, shape=geometry.x_shape)
     _, kernel, blocks, threads = _launch(
-        "conv2d_input_grad", g, dtype, groups, channels // groups, n * height * width
+        "conv2d_input_grad", g, dtype, s.groups, s.c_in, s.images * s.h * s.w
     )
-    kernel(blocks, threads, dx, g, weight, shape)
+    kernel(blocks, threads, dx, g, weight, _shape(s))
     return dx
 
 
 @kernel("g x")
-def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
+def conv2d_weight_grad(g, x, geometry):
     """dweight: the output's gradient times the patches, summed over images and positions."""
     dtype = dtype_name(g.dtype)
-    shape = _shape(x.shape, weight_shape, stride, padding, dilation, groups)
-    if not _fits(shape) or g.size == 0 or x.size == 0:
+    if not _fits(geometry) or g.size == 0 or x.size == 0:
         return NotImplemented
-    filters, *patch = weight_shape
-    positions = g.shape[0] * g.shape[2] * g.shape[3]
+    s, weight_shape = geometry, geometry.weight_shape
+    positions = s.images * s.ho * s.wo
     core, kernel, blocks, threads = _launch(
-        "conv2d_weight_grad", g, dtype, groups, filters // groups, patch[0] * patch[1] * patch[2]
+        "conv2d_weight_grad", g, dtype, s.groups, s.c_out, s.c_in * s.kh * s.kw
     )
     parts = max(1, min(2 * MULTIPROCESSORS // blocks, positions // SPLIT))
     share = min(-(-positions // parts // STEP) * STEP, longest_part(core, dtype))
     parts = -(-positions // share)
     wide = np.float64 if dtype == "float64" else np.float32
     workspace = np.empty_like(x, shape=(parts, *weight_shape), dtype=wide)
-    kernel((blocks, parts), threads, workspace, g, x, shape, share)
+    kernel((blocks, parts), threads, workspace, g, x, _shape(s), share)
     if parts == 1:
         return workspace.reshape(weight_shape).astype(x.dtype, copy=False)
     summed = sum_middle(workspace.reshape(1, parts, workspace.size // parts))
     return summed.reshape(weight_shape).astype(x.dtype, copy=False)
 
 
-def _shape(x_shape, weight_shape, stride, padding, dilation, groups):
-    """The fields of conv.cu's Shape."""
-    size = output_size(x_shape[2:], weight_shape[2:], stride, padding, dilation)
-    filters, _, *taps = weight_shape
-    fields = *x_shape, filters, *taps, groups, *size, *stride, *padding, *dilation
-    return tuple(map(int, fields))
+@functools.lru_cache(maxsize=1024)
+def _shape(s):
+    """The fields of conv.cu's Shape, from a Geometry."""
+    filters = s.groups * s.c_out
+    sizes = *s.x_shape, filters, *s.kernel, s.groups, s.ho, s.wo
+    return *sizes, *s.stride, *s.padding, *s.dilation
 
 
-def _fits(shape):
+def _fits(s):
     """Whether positions and padded sides can be counted in an int."""
-    images, _, height, width, *_ = shape
-    out_h, out_w = shape[8:10]
-    padding = shape[12:14]
-    sides = max(height + 2 * padding[0], width + 2 * padding[1])
-    return max(images * height * width, images * out_h * out_w, sides) <= MOST
+    sides = max(s.h + 2 * s.ph, s.w + 2 * s.pw)
+    return max(s.images * s.h * s.w, s.images * s.ho * s.wo, sides) <= MOST
 
 
 def _launch(name, array, dtype, groups, rows, columns):

@@ -7,7 +7,6 @@ array's precision: of very many it loses digits that kernels/cuda keeps.
 import numpy as np
 from numba import cuda
 
-from ..reference.windows import output_size
 from .launch import THREADS, blocks_for, check
 
 
@@ -93,32 +92,33 @@ def _weight_grad(dweight, g, x, stride, padding, dilation, groups):
     dweight[o, c, i, j] = total
 
 
-def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
+def conv2d(x, weight, geometry, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
     check("conv2d", x=x, weight=weight, bias=bias)
-    size = output_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    y = np.zeros_like(x, shape=(x.shape[0], weight.shape[0], *size))
-    _launch(_forward, y, x, weight, stride, padding, dilation, groups)
+    y = np.zeros_like(x, shape=geometry.y_shape)
+    _launch(_forward, y, x, weight, geometry)
     return y if bias is None else y + bias[:, None, None]
 
 
-def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
+def conv2d_input_grad(g, weight, geometry):
     """dx, the mirror of conv2d."""
     check("conv2d_input_grad", g=g, weight=weight)
-    dx = np.zeros_like(g, shape=x_shape)
-    _launch(_input_grad, dx, g, weight, stride, padding, dilation, groups)
+    dx = np.zeros_like(g, shape=geometry.x_shape)
+    _launch(_input_grad, dx, g, weight, geometry)
     return dx
 
 
-def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
+def conv2d_weight_grad(g, x, geometry):
     """dweight: the output's gradient times the patches, summed over images and positions."""
     check("conv2d_weight_grad", g=g, x=x)
-    dweight = np.zeros_like(x, shape=weight_shape)
-    _launch(_weight_grad, dweight, g, x, stride, padding, dilation, groups)
+    dweight = np.zeros_like(x, shape=geometry.weight_shape)
+    _launch(_weight_grad, dweight, g, x, geometry)
     return dweight
 
 
-def _launch(kernel, out, *args):
-    """A thread for each number of `out`."""
+def _launch(kernel, out, a, b, geometry):
+    """A thread for each element of `out`."""
     if out.size:
-        kernel[blocks_for(out.size), THREADS](out, *args)
+        s = geometry
+        options = s.stride, s.padding, s.dilation, s.groups
+        kernel[blocks_for(out.size), THREADS](out, a, b, *options)

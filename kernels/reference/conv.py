@@ -1,8 +1,9 @@
 """2-D convolution (cross-correlation) and its two gradients, as patches times a matrix.
 
-x: (N, C, H, W), weight: (O, C / groups, kh, kw), y: (N, O, Ho, Wo); stride, padding and dilation
-are pairs (h, w). Images are taken a few at a time, so that their patches stay in the cache; the
-patches of such a chunk form one matrix a group, and meet the weight in one GEMM.
+x: (N, C, H, W), weight: (O, C / groups, kh, kw), y: (N, O, Ho, Wo): all three sizes, and the rest
+of the options, are in a Geometry (kernels/geometry.py) which the arrays must fit. Images are taken
+a few at a time, so that their patches stay in the cache; the patches of such a chunk form one
+matrix a group, and meet the weight in one GEMM.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from .contract import kernel
 from .linalg import add_bias
 from .precision import narrow, result_dtype, wide, wide_dtype
-from .windows import output_size, taps
+from .windows import taps
 
 # Measured with 2 MiB of L2 cache a core: 2 to 4 MiB is within 15 % of the best for small and large
 # images alike; the patches of a whole batch of large images cost up to 60 % more time.
@@ -18,14 +19,14 @@ PATCH_BYTES = 2**21
 
 
 @kernel
-def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
+def conv2d(x, weight, geometry, bias=None):
     """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...].
 
-    x is meant as it is with its padding.
+    Here x stands for the images with their padding.
     """
-    windows = _Windows(x.shape, weight.shape, stride, padding, dilation, groups)
+    windows = _Windows(geometry)
     matrix = windows.as_matrix(wide(weight))
-    y = np.empty_like(x, shape=windows.y_shape, dtype=result_dtype(x.dtype, weight.dtype))
+    y = np.empty_like(x, shape=geometry.y_shape, dtype=result_dtype(x.dtype, weight.dtype))
     for images in windows.chunks(x.dtype):
         y[images] = windows.as_images(matrix @ windows.gather(wide(x[images])))
     if bias is None:
@@ -34,20 +35,20 @@ def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
 
 
 @kernel
-def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
+def conv2d_input_grad(g, weight, geometry):
     """dx, the mirror of conv2d: each patch's gradient is added where the patch came from."""
-    windows = _Windows(x_shape, weight.shape, stride, padding, dilation, groups)
+    windows = _Windows(geometry)
     matrix = windows.as_matrix(wide(weight)).swapaxes(1, 2)
-    dx = np.zeros_like(g, shape=x_shape, dtype=wide_dtype(g.dtype, weight.dtype))
+    dx = np.zeros_like(g, shape=geometry.x_shape, dtype=wide_dtype(g.dtype, weight.dtype))
     for images in windows.chunks(g.dtype):
         windows.scatter_(dx[images], matrix @ windows.as_columns(wide(g[images])))
     return narrow(dx, g.dtype)
 
 
 @kernel
-def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
+def conv2d_weight_grad(g, x, geometry):
     """dweight: the output's gradient times the patches, summed over images and positions."""
-    windows = _Windows(x.shape, weight_shape, stride, padding, dilation, groups)
+    windows, weight_shape = _Windows(geometry), geometry.weight_shape
     dtype = wide_dtype(g.dtype, x.dtype)
     # In float64: there may be thousands of chunks.
     dweight = np.zeros_like(x, shape=weight_shape, dtype=np.result_type(dtype, np.float64))
@@ -58,20 +59,18 @@ def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
 
 
 class _Windows:
-    """The geometry of one convolution; K = C / groups * kh * kw, and m images make a chunk."""
+    """The patches of one convolution; K = C / groups * kh * kw, and m images make a chunk."""
 
-    def __init__(self, x_shape, weight_shape, stride, padding, dilation, groups):
-        x_size, self.kernel = x_shape[2:], weight_shape[2:]
-        self.y_size = output_size(x_size, self.kernel, stride, padding, dilation)
-        self.y_shape = (x_shape[0], weight_shape[0], *self.y_size)
-        self.taps = list(taps(x_size, self.y_size, self.kernel, stride, padding, dilation))
-        self.positions = self.y_size[0] * self.y_size[1]
-        self.patch_size = weight_shape[1] * self.kernel[0] * self.kernel[1]
-        self.groups = groups
+    def __init__(self, geometry):
+        self.images, self.groups = geometry.images, geometry.groups
+        self.kernel, self.y_size = geometry.kernel, geometry.y_shape[2:]
+        self.taps = list(taps(geometry))
+        self.positions = geometry.ho * geometry.wo
+        self.patch_size = geometry.c_in * geometry.kh * geometry.kw
 
     def chunks(self, dtype):
         """Slices of the batch whose patches take about PATCH_BYTES each."""
-        n, image_elements = self.y_shape[0], self.groups * self.patch_size * self.positions
+        n, image_elements = self.images, self.groups * self.patch_size * self.positions
         step = max(1, PATCH_BYTES // max(1, image_elements * wide_dtype(dtype).itemsize))
         return (slice(start, min(start + step, n)) for start in range(0, n, step))
 

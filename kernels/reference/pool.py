@@ -1,7 +1,7 @@
-"""Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo); what is added up is so in float64.
+"""Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo); sums are added up in float64.
 
-size and stride are pairs (h, w). padding is a pair too, for both ends of each axis, or
-((top, bottom), (left, right)). Each window has a pixel of the image.
+All sizes are in a Geometry (kernels/geometry.py), which the arrays must fit. Each window has a
+pixel of the image.
 """
 
 import numpy as np
@@ -9,22 +9,21 @@ import numpy as np
 from .contract import kernel
 from .index import scatter_add_
 from .precision import wide
-from .windows import output_size, starts, taps
+from .windows import taps
 
 
 @kernel
-def max_pool2d(x, size, stride, padding):
+def max_pool2d(x, geometry):
     """(y, index): the maximum of each window, and its flat position h * W + w in the input plane.
 
     Of equal maxima the first in row-major order is taken; padding never is. The first NaN of a
     window wins over everything. Complex numbers compare lexicographically. Integers and booleans
     stay what they are.
     """
-    n, c, h, w = x.shape
-    y_size = output_size((h, w), size, stride, padding)
-    meets = list(taps((h, w), y_size, size, stride, starts(padding)))
+    h, w = x.shape[2:]
+    meets = list(taps(geometry))
 
-    y = np.full_like(x, _least(x.dtype), shape=(n, c, *y_size))
+    y = np.full_like(x, _least(x.dtype), shape=geometry.y_shape)
     for _, _, x_slices, y_slices in meets:
         np.maximum(y[y_slices], x[x_slices], out=y[y_slices])
 
@@ -45,13 +44,13 @@ def _least(dtype):
 
 
 @kernel
-def max_pool2d_backward(g, index, x_shape):
+def max_pool2d_backward(g, index, geometry):
     """dx: g added at the positions that max_pool2d chose; overlapping windows add up."""
-    n, c, h, w = x_shape
+    n, c, h, w = geometry.x_shape
     dx = np.zeros_like(g, shape=n * c * h * w)
     plane_start = np.arange(n * c, like=index).reshape(n, c, 1, 1) * (h * w)
     scatter_add_(dx, (plane_start + index).reshape(g.size), g.reshape(g.size))
-    return dx.reshape(x_shape)
+    return dx.reshape(geometry.x_shape)
 
 
 @kernel
@@ -63,23 +62,22 @@ def max_pool2d_gather(x, index):
 
 
 @kernel
-def avg_pool2d(x, size, stride, padding):
+def avg_pool2d(x, geometry):
     """The mean of each window; padding counts as zeros and is counted in the divisor."""
     wide_x = wide(x)
-    y_size = output_size(x.shape[2:], size, stride, padding)
     dtype = np.result_type(wide_x.dtype, np.float64)
-    y = np.zeros_like(wide_x, shape=(*x.shape[:2], *y_size), dtype=dtype)
-    for _, _, x_slices, y_slices in taps(x.shape[2:], y_size, size, stride, starts(padding)):
+    y = np.zeros_like(wide_x, shape=geometry.y_shape, dtype=dtype)
+    for _, _, x_slices, y_slices in taps(geometry):
         y[y_slices] += wide_x[x_slices]
-    y /= size[0] * size[1]
+    y /= geometry.kh * geometry.kw
     return y.astype(x.dtype, copy=False)
 
 
 @kernel
-def avg_pool2d_backward(g, x_shape, size, stride, padding):
+def avg_pool2d_backward(g, geometry):
     """dx: each window's gradient spread evenly over the window."""
-    share = wide(g) / (size[0] * size[1])
-    dx = np.zeros_like(g, shape=x_shape, dtype=np.result_type(share.dtype, np.float64))
-    for _, _, x_slices, y_slices in taps(x_shape[2:], g.shape[2:], size, stride, starts(padding)):
+    share = wide(g) / (geometry.kh * geometry.kw)
+    dx = np.zeros_like(g, shape=geometry.x_shape, dtype=np.result_type(share.dtype, np.float64))
+    for _, _, x_slices, y_slices in taps(geometry):
         dx[x_slices] += share[y_slices]
     return dx.astype(g.dtype, copy=False)

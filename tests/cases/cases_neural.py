@@ -2,6 +2,7 @@
 
 import numpy as np
 from case import Apart, Bools, Case, F, Ints, N, P, torch
+from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
 import tinygrad_like as tg
 from tinygrad_like.ops import conv, pool
@@ -96,28 +97,34 @@ UNEVEN = [
     transposed_row((2, 1, 2, 2), (1, 1, 2, 1), "same", (0, 0, 0, 0), stride=(3, 2), extra=1),
 ]
 
-GEOMETRY = (2, 1), (1, 0), (1, 2)
-AS_TORCH = dict(zip(("stride", "padding", "dilation"), GEOMETRY, strict=True))
+OPTIONS = {"stride": (2, 1), "padding": (1, 0), "dilation": (1, 2), "groups": 2}
+
+
+def input_grad(dy, weight):
+    """dx of images (n, 2, 4, 4), for the n of dy."""
+    geometry = conv_geometry((len(dy), 2, 4, 4), (2, 1, 2, 2), **OPTIONS)
+    return conv.conv2d_input_grad(dy, weight, geometry=geometry)
+
+
+def weight_grad(dy, x):
+    geometry = conv_geometry(x.shape, (2, 1, 2, 2), **OPTIONS)
+    return conv.conv2d_weight_grad(dy, x, geometry=geometry)
+
 
 CONV_GRADIENTS = [
     Case(
-        conv.conv2d_input_grad,
+        input_grad,
         N(1, 2, 3, 2),
         N(2, 1, 2, 2),
-        torch=lambda dy, w: F.grad.conv2d_input((1, 2, 4, 4), w, dy, groups=2, **AS_TORCH),
-        shape=(1, 2, 4, 4),
-        geometry=GEOMETRY,
-        groups=2,
-        empty=False,
+        torch=lambda dy, w: F.grad.conv2d_input((len(dy), 2, 4, 4), w, dy, **OPTIONS),
+        name="conv2d_input_grad",
     ),
     Case(
-        conv.conv2d_weight_grad,
+        weight_grad,
         N(1, 2, 3, 2),
         N(1, 2, 4, 4),
-        torch=lambda dy, x: F.grad.conv2d_weight(x, (2, 1, 2, 2), dy, groups=2, **AS_TORCH),
-        shape=(2, 1, 2, 2),
-        geometry=GEOMETRY,
-        groups=2,
+        torch=lambda dy, x: F.grad.conv2d_weight(x, (2, 1, 2, 2), dy, **OPTIONS),
+        name="conv2d_weight_grad",
     ),
 ]
 
@@ -209,6 +216,7 @@ POOL += [
 ]  # fmt: skip
 
 # Where the maxima of two planes of 2 x 4 stood, in windows of 2 x 2; the second are equal.
+PLANES = pool_geometry((1, 2, 2, 4), (2, 2), (2, 2), (0, 0))
 PLACES = np.array([[[[5, 2]], [[0, 0]]]])
 
 
@@ -222,24 +230,28 @@ def torch_scatter(g):
 
 
 POOL_GRADIENTS = [
-    Case(pool._max_pool2d_gather, N(1, 2, 2, 4), torch=torch_gather, empty=False, index=PLACES),
+    Case(
+        pool._max_pool2d_gather,
+        N(1, 2, 2, 4),
+        torch=torch_gather,
+        empty=False,
+        index=PLACES,
+        geometry=PLANES,
+    ),
     Case(
         pool._max_pool2d_backward,
         N(1, 2, 1, 2),
         torch=torch_scatter,
         empty=False,
         index=PLACES,
-        shape=(1, 2, 2, 4),
+        geometry=PLANES,
     ),
     Case(
         pool._avg_pool2d_backward,
         N(2, 1, 2, 2),
         torch=lambda g: F.conv_transpose2d(g, torch.ones(1, 1, 2, 2, dtype=g.dtype) / 4),
         empty=False,
-        shape=(2, 1, 3, 3),
-        size=(2, 2),
-        stride=(1, 1),
-        padding=(0, 0),
+        geometry=pool_geometry((2, 1, 3, 3), (2, 2), (1, 1), (0, 0)),
     ),
 ]
 

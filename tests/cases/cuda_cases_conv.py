@@ -3,17 +3,15 @@
 from cuda_case import Case
 from tinygrad_like.kernels import cuda
 from tinygrad_like.kernels.cuda import conv
-from tinygrad_like.kernels.reference.windows import output_size
+from tinygrad_like.kernels.geometry import conv_geometry
 
 
 def _convolution(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, tile=None):
     """All three of a convolution; `tile` is one that the shape would not choose."""
-    geometry = stride, padding, dilation, groups
-    size = output_size(x[2:], weight[2:], stride, padding, dilation)
+    geometry = conv_geometry(x, weight, stride, padding, dilation, groups)
 
     def make(rng):
-        y = x[0], weight[0], *size
-        return [rng.standard_normal(s) for s in (x, weight, y, (weight[0],))]
+        return [rng.standard_normal(s) for s in (x, weight, geometry.y_shape, (weight[0],))]
 
     def call(k, x, weight, g, bias):
         before = conv.MULTIPROCESSORS, conv.SPLIT
@@ -21,10 +19,10 @@ def _convolution(x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), grou
             conv.MULTIPROCESSORS, conv.SPLIT = tile
         try:
             return (
-                k.conv2d(x, weight, *geometry, bias),
-                k.conv2d(x, weight, *geometry),
-                k.conv2d_input_grad(g, weight, x.shape, *geometry),
-                k.conv2d_weight_grad(g, x, weight.shape, *geometry),
+                k.conv2d(x, weight, geometry, bias),
+                k.conv2d(x, weight, geometry),
+                k.conv2d_input_grad(g, weight, geometry),
+                k.conv2d_weight_grad(g, x, geometry),
             )
         finally:
             conv.MULTIPROCESSORS, conv.SPLIT = before

@@ -2,6 +2,7 @@
 
 import numpy as np
 from cuda_case import Case
+from tinygrad_like.kernels.geometry import pool_geometry
 
 
 def _images(rng, shape, special):
@@ -13,21 +14,25 @@ def _images(rng, shape, special):
 
 
 def _max(shape, *window, special=False):
+    geometry = pool_geometry(shape, *window)
+
     def make(rng):
         return [_images(rng, shape, special), rng.standard_normal(shape)]
 
     def call(k, x, h):
-        y, index = k.max_pool2d(x, *window)
+        y, index = k.max_pool2d(x, geometry)
         g = k.max_pool2d_gather(h, index)
-        return y, index, g, k.max_pool2d_backward(g, index, x.shape)
+        return y, index, g, k.max_pool2d_backward(g, index, geometry)
 
     return Case(f"max_pool2d-{shape}-{window}-{special}", "pool.cu", call, make)
 
 
 def _avg(shape, *window):
+    geometry = pool_geometry(shape, *window)
+
     def call(k, x):
-        y = k.avg_pool2d(x, *window)
-        return y, k.avg_pool2d_backward(y, x.shape, *window)
+        y = k.avg_pool2d(x, geometry)
+        return y, k.avg_pool2d_backward(y, geometry)
 
     label = f"avg_pool2d-{shape}-{window}"
     return Case(label, "pool.cu", call, lambda rng: [rng.standard_normal(shape)])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from foreign_array import Foreign
 from tinygrad_like.kernels import reference
+from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
 try:
     import torch
@@ -33,6 +34,7 @@ EPS = 1e-5
 ALL = (True, True, True)
 LABELS = np.array([2, 0, 5, 5, 1])
 INDEX = np.array([3, 0, 3, 3, 6, 0])
+POOLED = (2, 3, 6, 7)
 POOLS = [((2, 2), (2, 2), (0, 0)), ((3, 2), (2, 1), (1, 1))]
 CONVS = [  # x, weight, stride, padding, dilation, groups
     ((2, 3, 6, 7), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
@@ -88,36 +90,49 @@ def gather_grads(g, table):
     return (dtable,)
 
 
-def conv_row(x_shape, weight_shape, *geometry):
+def conv_row(x_shape, weight_shape, *options):
+    def geometry(x):
+        """For the images of x or of g, of which a test may leave none."""
+        return conv_geometry((x.shape[0], *x_shape[1:]), weight_shape, *options)
+
     return Row(
-        f"conv2d-{'-'.join(map(str, geometry))}",
-        lambda x, w: k.conv2d(x, w, *geometry),
+        f"conv2d-{'-'.join(map(str, options))}",
+        lambda x, w: k.conv2d(x, w, geometry(x)),
         lambda g, x, w: (
-            k.conv2d_input_grad(g, w, x.shape, *geometry),
-            k.conv2d_weight_grad(g, x, w.shape, *geometry),
+            k.conv2d_input_grad(g, w, geometry(g)),
+            k.conv2d_weight_grad(g, x, geometry(g)),
         ),
-        lambda F, x, w: F.conv2d(x, w, None, *geometry),
+        lambda F, x, w: F.conv2d(x, w, None, *options),
         [x_shape, weight_shape],
     )
 
 
+def pooled(x, window):
+    """The Geometry for the images of x or of g, of which a test may leave none."""
+    return pool_geometry((x.shape[0], *POOLED[1:]), *window)
+
+
 def max_pool_row(*window):
+    def backward(g, x):
+        geometry = pooled(x, window)
+        return (k.max_pool2d_backward(g, k.max_pool2d(x, geometry)[1], geometry),)
+
     return Row(
         f"max_pool2d-{window}",
-        lambda x: k.max_pool2d(x, *window)[0],
-        lambda g, x: (k.max_pool2d_backward(g, k.max_pool2d(x, *window)[1], x.shape),),
+        lambda x: k.max_pool2d(x, pooled(x, window))[0],
+        backward,
         lambda F, x: F.max_pool2d(x, *window),
-        [(2, 3, 6, 7)],
+        [POOLED],
     )
 
 
 def avg_pool_row(*window):
     return Row(
         f"avg_pool2d-{window}",
-        lambda x: k.avg_pool2d(x, *window),
-        lambda g, x: (k.avg_pool2d_backward(g, x.shape, *window),),
+        lambda x: k.avg_pool2d(x, pooled(x, window)),
+        lambda g, x: (k.avg_pool2d_backward(g, pooled(g, window)),),
         lambda F, x: F.avg_pool2d(x, *window),
-        [(2, 3, 6, 7)],
+        [POOLED],
     )
 
 

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 from tinygrad_like.kernels import numba_cuda, reference
+from tinygrad_like.kernels.geometry import conv_geometry
 
 CONVOLUTIONS = [
     ((2, 3, 5, 6), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
@@ -33,12 +34,13 @@ def rows(rng):
         yield "log_softmax_backward", (normal(shape), -np.abs(normal(shape)))
     yield "softmax", (MASKED,)
     yield "log_softmax", (MASKED,)
-    for x, weight, *geometry in CONVOLUTIONS:
-        y = reference.conv2d(normal(x), normal(weight), *geometry)
-        yield "conv2d", (normal(x), normal(weight), *geometry)
-        yield "conv2d", (normal(x), normal(weight), *geometry, normal(weight[0]))
-        yield "conv2d_input_grad", (normal(y.shape), normal(weight), x, *geometry)
-        yield "conv2d_weight_grad", (normal(y.shape), normal(x), weight, *geometry)
+    for x, weight, *options in CONVOLUTIONS:
+        geometry = conv_geometry(x, weight, *options)
+        y = geometry.y_shape
+        yield "conv2d", (normal(x), normal(weight), geometry)
+        yield "conv2d", (normal(x), normal(weight), geometry, normal(weight[0]))
+        yield "conv2d_input_grad", (normal(y), normal(weight), geometry)
+        yield "conv2d_weight_grad", (normal(y), normal(x), geometry)
 
 
 def refusals():

@@ -10,6 +10,7 @@ import importlib
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
+from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
 EPS = np.finfo(np.float32).eps
 BOTH = pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
@@ -45,7 +46,7 @@ def equal_products(x, w, count):
 def test_gradients_by_a_convolutions_weights(x_shape, w_shape, groups):
     size = [n - k + 1 for n, k in zip(x_shape[2:], w_shape[2:], strict=True)]
     x, g = full(*x_shape), full(x_shape[0], w_shape[0], *size, value=0.7)
-    dw = cpu.conv2d_weight_grad(g, x, w_shape, (1, 1), (0, 0), (1, 1), groups)
+    dw = cpu.conv2d_weight_grad(g, x, conv_geometry(x_shape, w_shape, groups=groups))
     check(dw, equal_products(x, g, x_shape[0] * size[0] * size[1]))
 
 
@@ -53,7 +54,7 @@ def test_the_reference_adds_up_chunks_of_images_in_float64(monkeypatch):
     conv = importlib.import_module("tinygrad_like.kernels.reference.conv")
     monkeypatch.setattr(conv, "PATCH_BYTES", 1)  # one image to a chunk
     x, g = full(10_000, 1, 1, 1), full(10_000, 1, 1, 1, value=0.7)
-    dw = conv.conv2d_weight_grad(g, x, (1, 1, 1, 1), (1, 1), (0, 0), (1, 1), 1)
+    dw = conv.conv2d_weight_grad(g, x, conv_geometry(x.shape, (1, 1, 1, 1)))
     check(dw, equal_products(x, g, 10_000), 2)
     assert dw.dtype == np.float32
 
@@ -62,7 +63,7 @@ def test_the_reference_adds_up_chunks_of_images_in_float64(monkeypatch):
 def test_convolutions_of_many_channels(kernel):
     """By 1 x 1 and stride 2, and by Winograd's way."""
     x, w = full(8, 8192, 8, 8), full(16, 8192, kernel, kernel, value=0.7)
-    y = cpu.conv2d(x, w, (3 - kernel // 2,) * 2, (0, 0), (1, 1), 1)
+    y = cpu.conv2d(x, w, conv_geometry(x.shape, w.shape, (3 - kernel // 2,) * 2))
     check(y, equal_products(x, w, 8192 * kernel * kernel), 16 if kernel == 1 else 48)
 
 
@@ -80,20 +81,22 @@ def test_sums_over_outer_axes(dtype):
 def test_the_mean_of_a_large_window(kernels, shape):
     x = np.random.default_rng(0).random((1, 2, *shape), np.float32)
     true = x.mean((2, 3), np.float64, keepdims=True)
-    check(kernels.avg_pool2d(x, shape, (1, 1), (0, 0)), true, 1)
+    geometry = pool_geometry(x.shape, shape, (1, 1), (0, 0))
+    check(kernels.avg_pool2d(x, geometry), true, 1)
 
 
 @BOTH
 def test_the_gradient_where_thousands_of_windows_overlap(kernels):
     """In the middle is a number of all windows, and the largest of all."""
-    shape, window = (1, 1, 199, 199), ((100, 100), (1, 1), (0, 0))
+    shape = 1, 1, 199, 199
+    geometry = pool_geometry(shape, (100, 100), (1, 1), (0, 0))
     x = np.zeros(shape, np.float32)
     x[0, 0, 99, 99] = 1
     g = np.random.default_rng(0).random((1, 1, 100, 100), np.float32)
     true = g.sum(dtype=np.float64)
-    _, index = kernels.max_pool2d(x, *window)
-    check(kernels.max_pool2d_backward(g, index, shape)[0, 0, 99, 99], true, 1)
-    dx = kernels.avg_pool2d_backward(g, shape, *window)
+    _, index = kernels.max_pool2d(x, geometry)
+    check(kernels.max_pool2d_backward(g, index, geometry)[0, 0, 99, 99], true, 1)
+    dx = kernels.avg_pool2d_backward(g, geometry)
     check(dx[0, 0, 99, 99], true / 10_000, 1)
 
 

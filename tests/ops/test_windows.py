@@ -1,10 +1,13 @@
 """Windows over images: integers and booleans, NumPy's integers as options, sizes of \"same\"."""
 
+import sys
+
 import numpy as np
 import pytest
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, nn
+from tinygrad_like.ops import window
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
 
@@ -146,3 +149,77 @@ def test_a_border_far_wider_than_its_axis_has_its_gradient_in_float16():
     x = Tensor(np.zeros(3, np.float16), requires_grad=True)
     tg.pad(x, 6000, "wrap").sum().backward()
     np.testing.assert_array_equal(x.grad.numpy(), np.float16([4001] * 3))
+
+
+ALMOST_ONE = [True, 1.0, np.True_, np.float64(1)]
+
+
+@pytest.mark.parametrize("one", ALMOST_ONE, ids=lambda one: f"{type(one).__name__}")
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda one: tg.conv2d(X, W, stride=(one, 1), groups=2), "stride"),
+        (lambda one: tg.conv2d(X, W, dilation=(1, one), groups=2), "dilation"),
+        (lambda one: tg.conv2d(X, W, padding=((1, one), (1, 1)), groups=2), "padding"),
+        (lambda one: tg.conv2d(X, tg.ones((4, 4, 2, 2)), groups=one), "groups"),
+        (lambda one: tg.conv_transpose2d(X, W, stride=(2, one)), "stride"),
+        (lambda one: tg.max_pool2d(X, (2, one)), "size"),
+        (lambda one: tg.avg_pool2d(X, 2, padding=(1, one)), "padding"),
+    ],
+)
+def test_what_only_equals_an_option_is_refused_though_the_option_was_seen_before(call, what, one):
+    """Geometries are kept by their options, and 1 == True == 1.0."""
+    call(1)
+    with pytest.raises((ValueError, TypeError), match=f"{what} is .*, expected"):
+        call(one)
+
+
+def test_a_geometry_is_made_once():
+    """For the forward passes, and the backward passes of both orders, of all calls like it."""
+    x, w = tg.randn((3, 2, 5, 7)), tg.randn((4, 2, 2, 3))
+
+    def second_order(x, w):
+        y = tg.avg_pool2d(tg.max_pool2d(tg.conv2d(x, w, padding=((1, 0), (1, 2))), 2), (1, 2))
+        return (y * y).sum()
+
+    def run():
+        _, back = tg.vjp(lambda x, w: tg.vjp(second_order, x, w)[1](1.0)[0], x, w)
+        return back(tg.ones(x.shape))
+
+    first = [g.numpy() for g in run()]
+    makers = window.convolution, window.pooling
+    made = [maker.cache_info().misses for maker in makers]
+    for a, b in zip(first, run(), strict=True):
+        np.testing.assert_array_equal(a, b.numpy())
+    assert [maker.cache_info().misses for maker in makers] == made
+    assert all(maker.cache_info().maxsize for maker in makers)
+
+
+def test_a_geometry_is_of_plain_integers_whatever_the_options_were():
+    """So the cache keeps no array alive, and compiled kernels see one type."""
+    geometry, _ = window.convolution(
+        X.shape, W.shape, window.pair("", "", (TWO, ONE), 1), window.edges("", ((ONE, TWO), 0)),
+        (1, 1), 2,
+    )  # fmt: skip
+    assert {type(n) for n in geometry} == {int}
+
+
+def python_calls(function):
+    calls = []
+    sys.setprofile(lambda frame, event, arg: calls.append(frame) if event == "call" else None)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return len(calls) - 1  # that of the function itself
+
+
+def test_a_forward_of_small_layers_is_few_python_calls():
+    """There were 77, and 49 of pooling, when each call derived its geometry anew."""
+    x = tg.randn((16, 1, 28, 28))
+    conv, pool = nn.Conv2D(1, 8, 3, padding=1), nn.MaxPool2D(2)
+    for _ in range(2):
+        y = conv(x)
+        pool(y)
+    assert python_calls(lambda: conv(x)) <= 40
+    assert python_calls(lambda: pool(y)) <= 30

@@ -37,4 +37,5 @@ from tinygrad_like.backend.dtypes import (
 from tinygrad_like.backend.installed import cuda_problem, emulator_problem, numba_problem
 from tinygrad_like.backend.resources import memory, set_num_threads
 from tinygrad_like.backend.table import Kernels
+from tinygrad_like.kernels.reference.reduce import describe_reduction  # as is `Undoing`:
 from tinygrad_like.kernels.undo import Undoing  # for the floors above

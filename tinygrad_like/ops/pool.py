@@ -9,60 +9,35 @@ from tinygrad_like.ops.elementwise import multiply
 
 @op(
     saves=("index",),
-    x=lambda g, index, x_shape: _max_pool2d_backward(g, index=index, shape=x_shape),
+    x=lambda g, index, geometry: _max_pool2d_backward(g, index=index, geometry=geometry),
 )
-def _max_pool2d(be, x, *, size, stride, padding):
-    y, index = be.k.max_pool2d(x, size, stride, padding)
+def _max_pool2d(be, x, *, geometry):
+    y, index = be.k.max_pool2d(x, geometry)
     return y, (index,)
 
 
-@op(g=lambda h, index: _max_pool2d_gather(h, index=index))
-def _max_pool2d_backward(be, g, *, index, shape):
-    return be.k.max_pool2d_backward(g, index, shape)
+@op(g=lambda h, index, geometry: _max_pool2d_gather(h, index=index, geometry=geometry))
+def _max_pool2d_backward(be, g, *, index, geometry):
+    return be.k.max_pool2d_backward(g, index, geometry)
 
 
-@op(x=lambda g, index, x_shape: _max_pool2d_backward(g, index=index, shape=x_shape))
-def _max_pool2d_gather(be, x, *, index):
+@op(x=lambda g, index, geometry: _max_pool2d_backward(g, index=index, geometry=geometry))
+def _max_pool2d_gather(be, x, *, index, geometry):
     return be.k.max_pool2d_gather(x, index)
 
 
 def _windows(name, x, size, stride, padding, ceil_mode):
-    """(size, stride, ends, reach): the options as pairs.
-
-    `ends` are the padding, ((top, bottom), (left, right)). `reach` is how far the windows reach
-    beyond the image: as far as that, or with `ceil_mode` as far as the last window wants.
-    """
-    if x.ndim != 4:
-        raise ValueError(f"[{name}] x is {x.shape}, expected (N, C, H, W)")
-    if 0 in x.shape[2:]:
-        raise ValueError(f"[{name}] x is {x.shape}, expected images of at least one pixel")
+    """What `window.pooling` returns, for options as the user gave them."""
     size = window.pair(name, "size", size, 1)
     stride = size if stride is None else window.pair(name, "stride", stride, 1)
-    ends = window.edges(name, padding, x.shape[2:], size, stride)
-    if max(ends[0]) >= size[0] or max(ends[1]) >= size[1]:
+    ends = window.edges(name, padding)
+    ceil_mode = check_flag(name, "ceil_mode", ceil_mode)
+    if ends != "same" and (max(ends[0]) >= size[0] or max(ends[1]) >= size[1]):
         raise ValueError(
             f"[{name}] padding is {padding!r}, expected less than the window {size}, which would "
             "see nothing else"
         )
-    reach = ends
-    if check_flag(name, "ceil_mode", ceil_mode):
-        reach = tuple(map(_reach_of_all, x.shape[2:], size, stride, ends))
-    window.check_fits(name, x, size, reach)
-    return size, stride, ends, reach
-
-
-def _reach_of_all(n, size, stride, ends):
-    """(before, after) for windows up to the last that begins in the image."""
-    before, after = ends
-    last = -(-(n + before + after - size) // stride)
-    if last * stride >= n + before:  # it would begin in the padding
-        last -= 1
-    return before, last * stride + size - n - before
-
-
-def _for_kernels(reach):
-    """A pair (ph, pw) where that says it all, as in most calls."""
-    return window.in_the_middle(reach) if window.is_even(reach) else reach
+    return window.pooling(x.shape, size, stride, ends, ceil_mode)
 
 
 @composed
@@ -73,22 +48,18 @@ def max_pool2d(x, size, *, stride=None, padding=0, ceil_mode=False):
     never chosen; it is given as conv2d's, and is less than the window. With `ceil_mode` the rows
     and columns that are left at the end make a smaller window, if it begins in the image.
     """
-    size, stride, _, reach = _windows("max_pool2d", x, size, stride, padding, ceil_mode)
-    return _max_pool2d(x, size=size, stride=stride, padding=_for_kernels(reach))
+    geometry, _, _ = _windows("max_pool2d", x, size, stride, padding, ceil_mode)
+    return _max_pool2d(x, geometry=geometry)
 
 
-@op(
-    x=lambda g, x_shape, size, stride, padding: _avg_pool2d_backward(
-        g, shape=x_shape, size=size, stride=stride, padding=padding
-    )
-)
-def _avg_pool2d(be, x, *, size, stride, padding):
-    return be.k.avg_pool2d(x, size, stride, padding)
+@op(x=lambda g, geometry: _avg_pool2d_backward(g, geometry=geometry))
+def _avg_pool2d(be, x, *, geometry):
+    return be.k.avg_pool2d(x, geometry)
 
 
-@op(g=lambda h, size, stride, padding: _avg_pool2d(h, size=size, stride=stride, padding=padding))
-def _avg_pool2d_backward(be, g, *, shape, size, stride, padding):
-    return be.k.avg_pool2d_backward(g, shape, size, stride, padding)
+@op(g=lambda h, geometry: _avg_pool2d(h, geometry=geometry))
+def _avg_pool2d_backward(be, g, *, geometry):
+    return be.k.avg_pool2d_backward(g, geometry)
 
 
 @composed
@@ -108,17 +79,14 @@ def avg_pool2d(x, size, *, stride=None, padding=0, ceil_mode=False, count_includ
 
 
 def _averages(x, windows, with_padding):
-    size, stride, ends, reach = windows
-    y = _avg_pool2d(x, size=size, stride=stride, padding=_for_kernels(reach))
-    beyond = any(r > e for (_, r), (_, e) in zip(reach, ends, strict=True))
+    s, ends, beyond = windows
+    y = _avg_pool2d(x, geometry=s)
     if not beyond and (with_padding or ends == ((0, 0), (0, 0))):
         return y  # all places of all windows count
-    rows, columns = (
-        _counts(*of_axis, with_padding)
-        for of_axis in zip(x.shape[2:], y.shape[2:], size, stride, ends, strict=True)
-    )
+    rows = _counts(s.h, s.ho, s.kh, s.sh, ends[0], with_padding)
+    columns = _counts(s.w, s.wo, s.kw, s.sw, ends[1], with_padding)
     dtype = np.empty(0, x.dtype).real.dtype if x.dtype.kind == "c" else x.dtype
-    corrections = size[0] * size[1] / np.outer(rows, columns)
+    corrections = s.kh * s.kw / np.outer(rows, columns)
     return multiply(y, backend_of(x).xp.asarray(corrections, dtype=dtype))
 
 

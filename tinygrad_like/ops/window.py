@@ -1,6 +1,16 @@
-"""Windows that slide over images: their options as pairs (h, w), and how many fit."""
+"""Windows that slide over images: a user's options, checked, and the Geometry of a call.
+
+What the options are is checked at each call, and gives tuples of plain integers. What follows from
+them and from the shapes is worked out once and kept: these functions see no arrays.
+"""
+
+import functools
 
 import numpy as np
+
+from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
+
+KEPT = 1024  # of the latest geometries of each kind
 
 
 def is_integer(value, least):
@@ -13,6 +23,10 @@ def pair(name, what, value, least):
     """An integer or a pair of them as a pair; ValueError if it is neither or too small."""
     if type(value) is int and least <= value < 1 << 31:
         return value, value
+    if type(value) is tuple and len(value) == 2:
+        a, b = value
+        if type(a) is int and type(b) is int and least <= a < 1 << 31 and least <= b < 1 << 31:
+            return value
     both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2 or not all(is_integer(n, least) for n in both):
         raise ValueError(
@@ -21,19 +35,18 @@ def pair(name, what, value, least):
     return int(both[0]), int(both[1])
 
 
-def edges(name, padding, size, kernel, stride, dilation=(1, 1)):
-    """A padding as ((top, bottom), (left, right)).
+def edges(name, padding):
+    """A padding as ((top, bottom), (left, right)), or "same", which depends on the image.
 
     `padding` is an integer, a pair (h, w) whose members may be pairs (before, after), `"valid"`
-    (none), or `"same"`: the output has the input's size divided by the stride, rounded up. An odd
-    number of rows or columns has the greater half at the end, as in PyTorch and TensorFlow.
+    (none) or `"same"`. ValueError for anything else.
     """
     if type(padding) is int and 0 <= padding < 1 << 31:
         return (padding, padding), (padding, padding)
     if isinstance(padding, str) and padding == "valid":
         return (0, 0), (0, 0)
     if isinstance(padding, str) and padding == "same":
-        return tuple(map(_same, size, kernel, stride, dilation))
+        return padding
     both = padding if isinstance(padding, (tuple, list)) else (padding, padding)
     ends = tuple(map(ends_of_axis, both))
     if len(ends) == 2 and None not in ends:
@@ -52,6 +65,15 @@ def ends_of_axis(padding):
     return None
 
 
+def _edges_of(padding, size, kernel, stride, dilation=(1, 1)):
+    """What `edges` returns, with the numbers for an image of this size in place of "same".
+
+    Then the output has the input's size divided by the stride, rounded up. An odd number of rows
+    or columns has the greater half at the end, as in PyTorch and TensorFlow.
+    """
+    return tuple(map(_same, size, kernel, stride, dilation)) if padding == "same" else padding
+
+
 def _same(n, kernel, stride, dilation):
     """(before, after) with which an axis of length n gives ceil(n / stride) outputs."""
     outputs = -(-n // stride)
@@ -59,31 +81,144 @@ def _same(n, kernel, stride, dilation):
     return total // 2, total - total // 2
 
 
-def in_the_middle(ends):
-    """(ph, pw) for ((top, bottom), (left, right)): as much as both ends of each axis have."""
-    (top, bottom), (left, right) = ends
-    return min(top, bottom), min(left, right)
+def _split(ends):
+    """(the padding (ph, pw) that both ends of each axis have, what is left at each end).
+
+    Kernels pad both ends of an axis alike; what is left, None if it is nothing, is up to the op.
+    """
+    common = tuple(map(min, ends))
+    left = tuple((before - p, after - p) for (before, after), p in zip(ends, common, strict=True))
+    return common, None if left == ((0, 0), (0, 0)) else left
 
 
-def is_even(ends):
-    """Whether both ends of each axis have the same padding."""
-    (top, bottom), (left, right) = ends
-    return top == bottom and left == right
-
-
-def check_kernel(name, kernel):
+def _check_kernel(name, kernel):
     """Raise ValueError for a window without a place in it."""
     if min(kernel) < 1:
         raise ValueError(f"[{name}] the kernel is {tuple(kernel)}, expected no length of 0")
 
 
-def check_fits(name, x, kernel, ends, dilation=(1, 1)):
+def _check_fits(name, x_shape, kernel, ends, dilation=(1, 1)):
     """Raise ValueError for a window that is empty, or larger than the padded image."""
-    check_kernel(name, kernel)
-    for n, k, (before, after), d in zip(x.shape[2:], kernel, ends, dilation, strict=True):
+    _check_kernel(name, kernel)
+    for n, k, (before, after), d in zip(x_shape[2:], kernel, ends, dilation, strict=True):
         span = d * (k - 1) + 1
         if n + before + after < span:
             raise ValueError(
                 f"[{name}] the window spans {span}, the padded input only {n + before + after} "
-                f"(x: {x.shape}, kernel: {tuple(kernel)})"
+                f"(x: {x_shape}, kernel: {tuple(kernel)})"
             )
+
+
+def check_conv(name, x_shape, weight_shape, groups, axes=("H, W", "kh, kw")):
+    """Raise ValueError unless the shapes of a convolution's arguments fit together."""
+    ndim = 2 + axes[0].count(",") + 1
+    if len(x_shape) != ndim or len(weight_shape) != ndim:
+        raise ValueError(
+            f"[{name}] x is {x_shape}, weight is {weight_shape}, expected (N, C, {axes[0]}) and "
+            f"(C_out, C / groups, {axes[1]})"
+        )
+    if groups < 1 or x_shape[1] % groups or weight_shape[0] % groups:
+        raise ValueError(
+            f"[{name}] groups is {groups}, which does not divide {x_shape[1]} input and "
+            f"{weight_shape[0]} output channels (x: {x_shape}, weight: {weight_shape})"
+        )
+    if x_shape[1] != weight_shape[1] * groups:
+        raise ValueError(
+            f"[{name}] x has {x_shape[1]} channels, weight expects {weight_shape[1] * groups} "
+            f"(x: {x_shape}, weight: {weight_shape})"
+        )
+
+
+# The geometries. All arguments are tuples of plain integers, as the functions above return them:
+# True and 1.0, which count as equal to 1 when they are looked up, were refused before.
+
+
+@functools.lru_cache(KEPT)
+def convolution(x_shape, weight_shape, stride, padding, dilation, groups):
+    """(Geometry, border) of conv2d.
+
+    `border` is the padding ((top, bottom), (left, right)) that the images are given first, which
+    the Geometry counts as theirs, or None.
+    """
+    name = "conv2d"
+    check_conv(name, x_shape, weight_shape, groups)
+    size, kernel = x_shape[2:], weight_shape[2:]
+    ends = _edges_of(padding, size, kernel, stride, dilation)
+    _check_fits(name, x_shape, kernel, ends, dilation)
+    common, border = _split(ends)
+    if border is not None:
+        size = tuple(n + before + after for n, (before, after) in zip(size, border, strict=True))
+    shape = (*x_shape[:2], *size)
+    return conv_geometry(shape, weight_shape, stride, common, dilation, groups), border
+
+
+@functools.lru_cache(KEPT)
+def transposed(x_shape, weight_shape, stride, padding, output_padding, dilation, groups):
+    """(Geometry, cut) of conv_transpose2d: of the convolution that has x for its output.
+
+    The result is the gradient with respect to the input of that convolution: the part of it that
+    the index `cut` takes, or all of it if `cut` is None.
+    """
+    name, extra = "conv_transpose2d", output_padding
+    if len(x_shape) != 4 or len(weight_shape) != 4 or groups < 1 or x_shape[1] != weight_shape[0]:
+        raise ValueError(
+            f"[{name}] x is {x_shape}, weight is {weight_shape}, expected (N, C, H, W) and "
+            "(C, C_out / groups, kh, kw)"
+        )
+    if x_shape[1] % groups:
+        raise ValueError(f"[{name}] {groups} groups do not divide {x_shape[1]} channels")
+    kernel = weight_shape[2:]
+    _check_kernel(name, kernel)
+    whole = tuple(n * s for n, s in zip(x_shape[2:], stride, strict=True))
+    ends = _edges_of(padding, whole, kernel, stride, dilation)
+    size = tuple(
+        (n - 1) * s - before - after + d * (k - 1) + e + 1
+        for n, k, s, (before, after), d, e in zip(
+            x_shape[2:], kernel, stride, ends, dilation, extra, strict=True
+        )
+    )
+    if padding == "same":
+        if extra != (0, 0):
+            raise ValueError(f"[{name}] output_padding is {extra}, expected 0 with padding='same'")
+        size = whole
+    if any(e >= s for e, s in zip(extra, stride, strict=True)) or min(size) < 1:
+        raise ValueError(
+            f"[{name}] output_padding {extra} must be less than the stride {stride}, and "
+            f"the output, {size}, not empty"
+        )
+    common, border = _split(ends)
+    cut = None
+    if border is not None:
+        cut = ..., *(slice(b, b + n) for (b, _), n in zip(border, size, strict=True))
+        size = tuple(n + before + after for n, (before, after) in zip(size, border, strict=True))
+    shape = (x_shape[0], weight_shape[1] * groups, *size)
+    return conv_geometry(shape, weight_shape, stride, common, dilation, groups), cut
+
+
+@functools.lru_cache(KEPT)
+def pooling(x_shape, size, stride, padding, ceil_mode):
+    """(Geometry, ends, whether a window reaches beyond these ends) of max_pool2d and avg_pool2d.
+
+    `ends` are the padding as ((top, bottom), (left, right)). With `ceil_mode` the windows may
+    reach further.
+    """
+    name = "pooling"
+    if len(x_shape) != 4:
+        raise ValueError(f"[{name}] x is {x_shape}, expected (N, C, H, W)")
+    if 0 in x_shape[2:]:
+        raise ValueError(f"[{name}] x is {x_shape}, expected images of at least one pixel")
+    reach = ends = _edges_of(padding, x_shape[2:], size, stride)
+    if ceil_mode:
+        reach = tuple(map(_reach_of_all, x_shape[2:], size, stride, ends))
+    _check_fits(name, x_shape, size, reach)
+    beyond = any(r > e for (_, r), (_, e) in zip(reach, ends, strict=True))
+    return pool_geometry(x_shape, size, stride, reach), ends, beyond
+
+
+def _reach_of_all(n, size, stride, ends):
+    """(before, after) for windows up to the last that begins in the image."""
+    before, after = ends
+    last = -(-(n + before + after - size) // stride)
+    if last * stride >= n + before:  # it would begin in the padding
+        last -= 1
+    return before, last * stride + size - n - before

@@ -9,16 +9,113 @@ Which file computes what:
     patches.py    all other gradients
 """
 
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
+from ...geometry import Geometry
 from ..machine.kernel import kernel
 from ..machine.memory import empty
 from ..machine.threads import num_threads, pool
 from . import channels, depthwise, depthwise_3x3, direct, few, patches, planes, winograd
-from .geometry import geometry
 
 SMALL = 1 << 16  # multiplications that are worth a thread
 PIXELS = 64  # of the output; for so few, an order of the weights that suits us does not pay
+
+
+class Plan(NamedTuple):
+    """How one of the three is computed for a Geometry and a dtype."""
+
+    algorithm: Callable  # its arguments end with the Geometry and the number of threads
+    geometry: Geometry  # as the algorithm takes it
+    threads: int  # that the work is worth, however many there are
+
+
+def _plan(algorithm, s):
+    return Plan(algorithm, s, max(1, s.macs // SMALL))
+
+
+@kernel("x weight bias?", half=True)
+def conv2d(x, weight, geometry, bias=None):
+    """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
+    plan = _forward_plan(geometry, x.itemsize, False)
+    if plan is None:
+        return NotImplemented
+    bias = np.empty(0, x.dtype) if bias is None else bias
+    y = empty(geometry.y_shape, x.dtype)
+    threads = min(plan.threads, num_threads())
+    plan.algorithm(x, weight, bias, y, plan.geometry, False, threads)
+    return y
+
+
+@kernel("g weight", half=True)
+def conv2d_input_grad(g, weight, geometry):
+    """dx, where g is the gradient with respect to y."""
+    plan = _input_grad_plan(geometry, g.itemsize)
+    if plan is None:
+        return NotImplemented
+    dx = empty(geometry.x_shape, g.dtype)
+    plan.algorithm(g, weight, dx, plan.geometry, min(plan.threads, num_threads()))
+    return dx
+
+
+@kernel("g x", half=True)
+def conv2d_weight_grad(g, x, geometry):
+    """dweight, where g is the gradient with respect to y."""
+    plan = _weight_grad_plan(geometry, x.itemsize)
+    if plan is None:
+        return NotImplemented
+    dweight = empty(geometry.weight_shape, x.dtype)
+    plan.algorithm(g, x, dweight, plan.geometry, min(plan.threads, num_threads()))
+    return dweight
+
+
+# Plans are made once for a Geometry. None: it is for the reference.
+
+
+@functools.lru_cache(maxsize=1024)
+def _forward_plan(s, itemsize, flipped):
+    """Of x * weight + bias; with flipped weights, of the gradient with respect to the input."""
+    if _is_little(s) and not flipped:
+        return None
+    if not s.macs:
+        return _plan(_bias_alone, s)
+    if _is_depthwise(s) and not flipped:
+        return _plan(_depthwise_forward, s)
+    s = _in_one_line(s)
+    if not channels.suits(s, itemsize):
+        return _plan(planes.forward, s)
+    return _plan(_by_winograd if winograd.suits(s, itemsize) else direct.forward, s)
+
+
+@functools.lru_cache(maxsize=1024)
+def _input_grad_plan(s, itemsize):
+    if _is_little(s):
+        return None
+    if _is_depthwise(s):
+        return _plan(_depthwise_input_grad, s)
+    inverse = s.inverse
+    may_flip = s.sh == s.sw == 1 and min(inverse.ph, inverse.pw) >= 0
+    if may_flip and (channels.suits(inverse, itemsize) or 2 * s.c_in >= s.c_out):
+        forward = _forward_plan(inverse, itemsize, True)
+        return forward._replace(algorithm=functools.partial(_flipped, forward.algorithm))
+    return _plan(patches.input_grad if s.macs else _no_input_grad, s)
+
+
+@functools.lru_cache(maxsize=1024)
+def _weight_grad_plan(s, itemsize):
+    if _is_little(s):
+        return None
+    if not s.macs:
+        return _plan(_no_weight_grad, s)
+    if _is_depthwise(s):
+        return _plan(_depthwise_weight_grad, s)
+    s = _in_one_line(s)
+    if channels.suits(s, itemsize):
+        return _plan(direct.weight_grad, s)
+    return _plan(few.weight_grad if few.suits(s, itemsize) else patches.weight_grad, s)
 
 
 def _is_little(s):
@@ -29,88 +126,58 @@ def _is_depthwise(s):
     return s.c_in == s.c_out == 1 < s.groups and s.macs > 0
 
 
-def _padded(s, plane, dtype):
+def _in_one_line(s):
+    """The same for memory, where each pixel meets one weight: an image is one line then."""
+    if (s.kh, s.kw, s.sh, s.sw, s.ph, s.pw) != (1, 1, 1, 1, 0, 0):
+        return s
+    pixels = s.h * s.w
+    return s._replace(h=1, w=pixels, ho=1, wo=pixels)
+
+
+# The algorithms that are no module's forward, input_grad or weight_grad
+
+
+def _by_winograd(x, weight, bias, y, s, flipped, threads):
+    if not winograd.forward(x, weight, bias, y, s, flipped, threads):  # something is not finite
+        direct.forward(x, weight, bias, y, s, flipped, threads)
+
+
+def _flipped(forward, g, weight, dx, inverse, threads):
+    """dx as the convolution of g with the flipped weights."""
+    forward(g, weight, np.empty(0, g.dtype), dx, inverse, True, threads)
+
+
+def _bias_alone(x, weight, bias, y, s, flipped, threads):
+    y[...] = bias[:, None, None] if bias.size else 0
+
+
+def _no_input_grad(g, weight, dx, s, threads):
+    dx[...] = 0
+
+
+def _no_weight_grad(g, x, dweight, s, threads):
+    dweight[...] = 0
+
+
+def _depthwise_forward(x, weight, bias, y, s, flipped, threads):
+    arrays = pool(), depthwise_3x3.suits(s), _flat(x), _flat(weight), bias, _flat(y)
+    depthwise.forward(*arrays, *_padded(s, depthwise.plane_of_x(s), x.dtype, threads))
+
+
+def _depthwise_input_grad(g, weight, dx, s, threads):
+    arrays = pool(), depthwise_3x3.suits(s), _flat(g), _flat(weight), _flat(dx)
+    depthwise.input_grad(*arrays, *_padded(s, depthwise.plane_of_g(s), g.dtype, threads))
+
+
+def _depthwise_weight_grad(g, x, dweight, s, threads):
+    arrays = pool(), depthwise_3x3.suits(s), _flat(g), _flat(x), _flat(dweight)
+    depthwise.weight_grad(*arrays, *_padded(s, depthwise.plane_of_x(s), x.dtype, threads))
+
+
+def _padded(s, plane, dtype, threads):
     """A padded plane for each thread, and how it lies there."""
-    return empty((_threads(s), plane.size(np.dtype(dtype).itemsize)), dtype), s, plane
+    return empty((threads, plane.size(dtype.itemsize)), dtype), s, plane
 
 
 def _flat(x):
     return x.reshape(x.size)
-
-
-def _threads(s):
-    return max(1, min(num_threads(), s.macs // SMALL))
-
-
-@kernel("x weight bias?", half=True)
-def conv2d(x, weight, stride, padding, dilation, groups, bias=None):
-    """y[n, o, p, q] = bias[o] + sum of weight[o, c, i, j] * x[n, c, p*stride + i*dilation, ...]."""
-    s = geometry(x.shape, weight.shape, stride, padding, dilation, groups)
-    if _is_little(s):
-        return NotImplemented
-    return _forward(x, weight, np.empty(0, x.dtype) if bias is None else bias, s, False)
-
-
-@kernel("g weight", half=True)
-def conv2d_input_grad(g, weight, x_shape, stride, padding, dilation, groups):
-    """dx, where g is the gradient with respect to y."""
-    s = geometry(x_shape, weight.shape, stride, padding, dilation, groups)
-    if _is_little(s):
-        return NotImplemented
-    if _is_depthwise(s):
-        dx = empty(x_shape, g.dtype)
-        arrays = pool(), depthwise_3x3.suits(s), _flat(g), _flat(weight), _flat(dx)
-        plane = depthwise.plane_of_g(s)
-        depthwise.input_grad(*arrays, *_padded(s, plane, g.dtype))
-        return dx
-    turned = s.inverse
-    may_turn = s.sh == s.sw == 1 and min(turned.ph, turned.pw) >= 0
-    if may_turn and (channels.suits(turned, g.itemsize) or 2 * s.c_in >= s.c_out):
-        return _forward(g, weight, np.empty(0, g.dtype), turned, True)
-    dx = empty(x_shape, g.dtype)
-    if s.macs:
-        patches.input_grad(g, weight, dx, s, _threads(s))
-    else:
-        dx[...] = 0
-    return dx
-
-
-@kernel("g x", half=True)
-def conv2d_weight_grad(g, x, weight_shape, stride, padding, dilation, groups):
-    """dweight, where g is the gradient with respect to y."""
-    s = geometry(x.shape, weight_shape, stride, padding, dilation, groups)
-    if _is_little(s):
-        return NotImplemented
-    dweight = empty(weight_shape, x.dtype)
-    if not s.macs:
-        dweight[...] = 0
-    elif _is_depthwise(s):
-        arrays = pool(), depthwise_3x3.suits(s), _flat(g), _flat(x), _flat(dweight)
-        plane = depthwise.plane_of_x(s)
-        depthwise.weight_grad(*arrays, *_padded(s, plane, x.dtype))
-    else:
-        s = s.in_one_line
-        way = few if few.suits(s, x.itemsize) else patches
-        if channels.suits(s, x.itemsize):
-            way = direct
-        way.weight_grad(g, x, dweight, s, _threads(s))
-    return dweight
-
-
-def _forward(x, weight, bias, s, turned):
-    """x * weight + bias; with the weights turned, the gradient with respect to the input."""
-    y = empty((s.images, s.groups * s.c_out, s.ho, s.wo), x.dtype)
-    if not s.macs:
-        y[...] = bias[:, None, None] if bias.size else 0
-    elif _is_depthwise(s) and not turned:
-        arrays = pool(), depthwise_3x3.suits(s), _flat(x), _flat(weight), bias, _flat(y)
-        plane = depthwise.plane_of_x(s)
-        depthwise.forward(*arrays, *_padded(s, plane, x.dtype))
-    else:
-        s = s.in_one_line
-        given = x, weight, bias, y, s, turned, _threads(s)
-        if not channels.suits(s, x.itemsize):
-            planes.forward(*given)
-        elif not (winograd.suits(s, x.itemsize) and winograd.forward(*given)):
-            direct.forward(*given)  # also what is not finite by Winograd's way
-    return y

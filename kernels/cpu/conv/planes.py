@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
+from ...geometry import Geometry
 from ..machine.compile import jit
 from ..machine.memory import empty
 from ..machine.shared_code import array_at, shared_code
 from ..machine.simd import REGISTER_BYTES, body, inlined, lanes, load, splat, store
 from ..machine.threads import pool, run, share, threads_of
 from ..products.block_gemm import multiply, prepare
-from .geometry import Geometry
 from .lines import copy, copy_line
 
 BYTES = 1 << 18  # of planes and of outputs in a chunk: the second cache holds weights too

@@ -1,7 +1,8 @@
 """How the kernels of this folder are compiled, and where the machine code is kept.
 
 numba notices that a file has changed, but not that a file has which it calls into. So the machine
-code of all kernels lies in a folder named after the contents of all files of kernels/cpu.
+code of all kernels lies in a folder named after the contents of all files of kernels/cpu, and of
+the Geometry that they are compiled for.
 """
 
 import errno
@@ -26,7 +27,7 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
 def _cache_folder():
     """NUMBA_CACHE_DIR if it is set, else kernels/cpu/__pycache__, else the temporary one."""
     digest = hashlib.sha256()
-    for path in sorted(ROOM.rglob("*.py")):
+    for path in (*sorted(ROOM.rglob("*.py")), ROOM.parent / "geometry.py"):
         digest.update(path.read_bytes())
     name = f"tinygrad_like-{digest.hexdigest()[:12]}"
     base = Path(numba.config.CACHE_DIR or ROOM / "__pycache__")

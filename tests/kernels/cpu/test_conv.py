@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cpu.machine import threads
+from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
 # x, weight, stride, padding, dilation, groups
 CASES = [
@@ -62,28 +63,29 @@ CHANNELS = [1, 2, 3, 5, 8, 15, 16, 17, 24, 32, 33, 40, 48, 64]
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_all_three_agree_with_the_reference(case, dtype, count):
     """To 32 epsilons of the largest element."""
-    x_shape, w_shape, *geometry = case
+    x_shape, w_shape, *_ = case
+    geometry = conv_geometry(*case)
     rng = np.random.default_rng(0)
     x, w, bias = (rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape, w_shape[:1]))
     before = threads.num_threads()
     threads.set_num_threads(count)
     try:
-        y = cpu.conv2d(x, w, *geometry)
+        y = cpu.conv2d(x, w, geometry)
         g = rng.standard_normal(y.shape).astype(dtype)
         ours = (
             y,
-            cpu.conv2d(x, w, *geometry, bias),
-            cpu.conv2d_input_grad(g, w, x.shape, *geometry),
-            cpu.conv2d_weight_grad(g, x, w.shape, *geometry),
+            cpu.conv2d(x, w, geometry, bias),
+            cpu.conv2d_input_grad(g, w, geometry),
+            cpu.conv2d_weight_grad(g, x, geometry),
         )
     finally:
         threads.set_num_threads(before)
     x, w, g, bias = (a.astype(np.float64) for a in (x, w, g, bias))
     exact = (
-        reference.conv2d(x, w, *geometry),
-        reference.conv2d(x, w, *geometry, bias),
-        reference.conv2d_input_grad(g, w, x.shape, *geometry),
-        reference.conv2d_weight_grad(g, x, w.shape, *geometry),
+        reference.conv2d(x, w, geometry),
+        reference.conv2d(x, w, geometry, bias),
+        reference.conv2d_input_grad(g, w, geometry),
+        reference.conv2d_weight_grad(g, x, geometry),
     )
     for name, a, b in zip(("y", "y with bias", "dx", "dweight"), ours, exact, strict=True):
         assert (a.dtype, a.shape) == (dtype, b.shape), name
@@ -105,23 +107,24 @@ def test_geometries_that_nobody_thought_of(seed, depthwise):
         if seed % 3 == 0:
             kernel, stride, dilation = np.array([[3, 3], [1, 1], [1, 1]])
     padding = np.maximum(rng.integers(0, 5, 2), (dilation * (kernel - 1) + 2 - extent) // 2)
-    geometry = *(tuple(map(int, pair)) for pair in (stride, padding, dilation)), groups
+    options = *(tuple(map(int, pair)) for pair in (stride, padding, dilation)), groups
     x = rng.standard_normal((images, groups * c_in, *extent)).astype(dtype)
     w = rng.standard_normal((groups * c_out, c_in, *kernel)).astype(dtype)
+    geometry = conv_geometry(x.shape, w.shape, *options)
     before = threads.num_threads()
     threads.set_num_threads(1 + seed % 5)
     try:
-        y = cpu.conv2d(x, w, *geometry)
+        y = cpu.conv2d(x, w, geometry)
         g = rng.standard_normal(y.shape).astype(dtype)
-        dx = cpu.conv2d_input_grad(g, w, x.shape, *geometry)
-        dw = cpu.conv2d_weight_grad(g, x, w.shape, *geometry)
+        dx = cpu.conv2d_input_grad(g, w, geometry)
+        dw = cpu.conv2d_weight_grad(g, x, geometry)
     finally:
         threads.set_num_threads(before)
     x, w, g = (a.astype(np.float64) for a in (x, w, g))
     for name, ours, exact in (
-        ("y", y, reference.conv2d(x, w, *geometry)),
-        ("dx", dx, reference.conv2d_input_grad(g, w, x.shape, *geometry)),
-        ("dweight", dw, reference.conv2d_weight_grad(g, x, w.shape, *geometry)),
+        ("y", y, reference.conv2d(x, w, geometry)),
+        ("dx", dx, reference.conv2d_input_grad(g, w, geometry)),
+        ("dweight", dw, reference.conv2d_weight_grad(g, x, geometry)),
     ):
         bound = 32 * np.finfo(dtype).eps * np.abs(exact).max()
         np.testing.assert_allclose(ours, exact, rtol=0, atol=bound, err_msg=name)
@@ -148,13 +151,14 @@ def test_pooling_chooses_what_the_reference_chooses(case, dtype):
     x = rng.integers(0, 5, shape).astype(dtype)
     x[rng.random(shape) < 0.02] = np.nan
     x[rng.random(shape) < 0.3] = -np.inf
-    y, index = cpu.max_pool2d(x, *window)
-    expected, places = reference.max_pool2d(x, *window)
+    geometry = pool_geometry(shape, *window)
+    y, index = cpu.max_pool2d(x, geometry)
+    expected, places = reference.max_pool2d(x, geometry)
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(index, places)
     g = rng.integers(-4, 5, y.shape).astype(dtype)
-    ours = cpu.max_pool2d_backward(g, index, shape)
-    np.testing.assert_array_equal(ours, reference.max_pool2d_backward(g, index, shape))
+    ours = cpu.max_pool2d_backward(g, index, geometry)
+    np.testing.assert_array_equal(ours, reference.max_pool2d_backward(g, index, geometry))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -163,12 +167,13 @@ def test_average_pooling_agrees_with_the_reference(case, dtype):
     shape, *window = case
     rng = np.random.default_rng(0)
     x = rng.integers(-4, 5, shape).astype(dtype)
-    y = cpu.avg_pool2d(x, *window)
+    geometry = pool_geometry(shape, *window)
+    y = cpu.avg_pool2d(x, geometry)
     bound = {"rtol": 4 * np.finfo(dtype).eps, "atol": 4 * np.finfo(dtype).eps}
-    np.testing.assert_allclose(y, reference.avg_pool2d(x, *window), **bound)
+    np.testing.assert_allclose(y, reference.avg_pool2d(x, geometry), **bound)
     g = rng.integers(-4, 5, y.shape).astype(dtype)
-    ours = cpu.avg_pool2d_backward(g, shape, *window)
-    np.testing.assert_allclose(ours, reference.avg_pool2d_backward(g, shape, *window), **bound)
+    ours = cpu.avg_pool2d_backward(g, geometry)
+    np.testing.assert_allclose(ours, reference.avg_pool2d_backward(g, geometry), **bound)
     assert y.dtype == ours.dtype == dtype
 
 
@@ -177,22 +182,22 @@ def test_average_pooling_agrees_with_the_reference(case, dtype):
 def test_infinity_spreads_no_further_than_in_the_reference(groups, stride):
     x = np.random.default_rng(0).standard_normal((2, 32, 8, 8)).astype(np.float32)
     w = np.random.default_rng(1).standard_normal((32, 32 // groups, 3, 3)).astype(np.float32)
-    geometry = stride, (1, 1), (1, 1), groups
-    g = np.array(reference.conv2d(x, w, *geometry))
+    geometry = conv_geometry(x.shape, w.shape, stride, (1, 1), groups=groups)
+    g = np.array(reference.conv2d(x, w, geometry))
     bad_x, bad_g = x.copy(), g.copy()
     bad_x[0, 3, 4, 5] = bad_x[1, 5, 7, 7] = bad_g[0, 3, 3, 2] = bad_g[1, 5, 0, -1] = np.inf
     for name, inputs in (
         ("conv2d", (bad_x, w)),
-        ("conv2d_input_grad", (bad_g, w, x.shape)),
-        ("conv2d_weight_grad", (g, bad_x, w.shape)),
-        ("conv2d_weight_grad", (bad_g, x, w.shape)),
+        ("conv2d_input_grad", (bad_g, w)),
+        ("conv2d_weight_grad", (g, bad_x)),
+        ("conv2d_weight_grad", (bad_g, x)),
     ):
         with np.errstate(invalid="ignore"):
-            expected = getattr(reference, name)(*inputs, *geometry)
-            ours = getattr(cpu, name)(*inputs, *geometry)
-            pair = [np.isinf(a) if np.isinf(a).any() else np.ones_like(a) for a in inputs[:2]]
+            expected = getattr(reference, name)(*inputs, geometry)
+            ours = getattr(cpu, name)(*inputs, geometry)
+            pair = [np.isinf(a) if np.isinf(a).any() else np.ones_like(a) for a in inputs]
             pair = [a.astype(np.float32) for a in pair]
-            meets = getattr(reference, name)(*pair, *inputs[2:], *geometry) > 0
+            meets = getattr(reference, name)(*pair, geometry) > 0
         # An infinity times the zeros of the padding is the reference's NaN: it may be, or not.
         finite = np.isfinite(expected)
         assert not np.isfinite(ours[meets]).any(), name
@@ -203,12 +208,12 @@ def test_infinity_spreads_no_further_than_in_the_reference(groups, stride):
 def test_the_same_bits_from_run_to_run():
     x = np.random.default_rng(0).standard_normal((9, 32, 14, 14)).astype(np.float32)
     w = np.random.default_rng(1).standard_normal((64, 32, 3, 3)).astype(np.float32)
-    geometry = (1, 1), (1, 1), (1, 1), 1
+    geometry = conv_geometry(x.shape, w.shape, padding=(1, 1))
 
     def results():
-        y = cpu.conv2d(x, w, *geometry)
-        dx = cpu.conv2d_input_grad(y, w, x.shape, *geometry)
-        return y, dx, cpu.conv2d_weight_grad(y, x, w.shape, *geometry)
+        y = cpu.conv2d(x, w, geometry)
+        dx = cpu.conv2d_input_grad(y, w, geometry)
+        return y, dx, cpu.conv2d_weight_grad(y, x, geometry)
 
     first = results()
     for _ in range(10):

@@ -7,11 +7,15 @@ import pytest
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cpu.conv import direct as conv_direct
 from tinygrad_like.kernels.cpu.conv import winograd as conv_winograd
-from tinygrad_like.kernels.cpu.conv.geometry import geometry
 from tinygrad_like.kernels.cpu.machine import threads
+from tinygrad_like.kernels.geometry import conv_geometry
 
 CHANNELS = [1, 2, 3, 5, 8, 15, 16, 17, 24, 32, 33, 40, 48, 64]
-UNIT = (1, 1), (1, 1), (1, 1), 1  # stride, padding, dilation, groups
+
+
+def unit(x, w):
+    """The Geometry at stride 1 whose outputs are as large as the images."""
+    return conv_geometry(x.shape, w.shape, padding=(1, 1))
 
 
 def normal(seed, shape, dtype=np.float32):
@@ -30,8 +34,8 @@ def on_threads(count):
 
 def forward(x, w, padding=(1, 1), groups=1, bias=None, count=2):
     """(y, whether all of it is finite) by Winograd's way, whether it pays or not."""
-    s = geometry(x.shape, w.shape, (1, 1), padding, (1, 1), groups)
-    y = np.full((s.images, s.groups * s.c_out, s.ho, s.wo), np.nan, x.dtype)
+    s = conv_geometry(x.shape, w.shape, (1, 1), padding, (1, 1), groups)
+    y = np.full(s.y_shape, np.nan, x.dtype)
     bias = np.empty(0, x.dtype) if bias is None else bias
     with on_threads(count):
         return y, conv_winograd.forward(x, w, bias, y, s, False, count)
@@ -39,7 +43,7 @@ def forward(x, w, padding=(1, 1), groups=1, bias=None, count=2):
 
 def input_grad(g, w, x_shape, padding, groups, count=2):
     """dx by Winograd's way."""
-    s = geometry(x_shape, w.shape, (1, 1), padding, (1, 1), groups).inverse
+    s = conv_geometry(x_shape, w.shape, (1, 1), padding, (1, 1), groups).inverse
     dx = np.full(x_shape, np.nan, g.dtype)
     with on_threads(count):
         return dx, conv_winograd.forward(g, w, np.empty(0, g.dtype), dx, s, True, count)
@@ -65,20 +69,21 @@ def test_the_error_is_within_2_epsilons_of_the_largest_numbers_met(seed):
     groups, c_in, c_out = (int(rng.choice(n)) for n in ([1, 1, 2, 3], CHANNELS, CHANNELS))
     images, extent = int(rng.integers(1, 7)), rng.integers(1, 50, 2)
     padding = np.maximum(rng.integers(0, 3, 2), (3 - extent) // 2)
-    rest = (1, 1), tuple(map(int, padding)), (1, 1), groups
+    padding = tuple(map(int, padding))
     x = rng.standard_normal((images, groups * c_in, *extent)).astype(dtype)
     w = rng.standard_normal((groups * c_out, c_in, 3, 3)).astype(dtype)
-    y, finite = forward(x, w, rest[1], groups, count=1 + seed % 5)
+    s = conv_geometry(x.shape, w.shape, padding=padding, groups=groups)
+    y, finite = forward(x, w, padding, groups, count=1 + seed % 5)
     g = rng.standard_normal(y.shape).astype(dtype)
-    dx, dx_finite = input_grad(g, w, x.shape, rest[1], groups, 1 + seed % 5)
+    dx, dx_finite = input_grad(g, w, x.shape, padding, groups, 1 + seed % 5)
     assert finite
     assert dx_finite
     exact_x, exact_w, exact_g = (a.astype(np.longdouble) for a in (x, w, g))
     turned = w.reshape(groups, c_out, c_in, 3, 3).swapaxes(1, 2).reshape(-1, c_out, 3, 3)
-    exact_dx = reference.conv2d_input_grad(exact_g, exact_w, x.shape, *rest)
+    exact_dx = reference.conv2d_input_grad(exact_g, exact_w, s)
     for ours, exact, largest in (
-        (y, reference.conv2d(exact_x, exact_w, *rest), scale(x, w, rest[1], groups)),
-        (dx, exact_dx, scale(g, turned, 2 - padding, groups)),
+        (y, reference.conv2d(exact_x, exact_w, s), scale(x, w, padding, groups)),
+        (dx, exact_dx, scale(g, turned, (s.inverse.ph, s.inverse.pw), groups)),
     ):
         assert (np.abs(ours - exact) <= 2 * np.finfo(dtype).eps * largest).all()
 
@@ -90,8 +95,9 @@ def test_with_some_channels_it_is_within_5_epsilons_of_what_is_summed(c_in, dtyp
     x, w = normal(c_in, (3, c_in, 30, 31), dtype), normal(1, (40, c_in, 3, 3), dtype)
     y, _ = forward(x, w)
     x, w = x.astype(np.longdouble), w.astype(np.longdouble)
-    summed = reference.conv2d(np.abs(x), np.abs(w), *UNIT)
-    assert (np.abs(y - reference.conv2d(x, w, *UNIT)) <= 5 * np.finfo(dtype).eps * summed).all()
+    s = unit(x, w)
+    summed = reference.conv2d(np.abs(x), np.abs(w), s)
+    assert (np.abs(y - reference.conv2d(x, w, s)) <= 5 * np.finfo(dtype).eps * summed).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -133,17 +139,17 @@ def test_an_output_depends_on_its_own_patch_alone():
 def test_what_would_come_out_as_nan_is_computed_directly(value, count):
     """Infinities, NaN, and numbers whose sums overflow in a tile, but not in the convolution."""
     x, w = normal(0, (9, 32, 14, 14)), normal(1, (32, 32, 3, 3)) / 1e3
-    assert conv_winograd.suits(geometry(x.shape, w.shape, *UNIT), x.itemsize)
+    s = unit(x, w)
+    assert conv_winograd.suits(s, x.itemsize)
     x[8, 31, 12:, 12:] = value
     assert not forward(x, w, count=count)[1]
     direct = np.empty_like(x)
-    s = geometry(x.shape, w.shape, *UNIT)
     with on_threads(count):
         conv_direct.forward(x, w, np.empty(0, x.dtype), direct, s, False, count)
-        np.testing.assert_array_equal(cpu.conv2d(x, w, *UNIT), direct)
-        dx = cpu.conv2d_input_grad(x, w, x.shape, *UNIT)
+        np.testing.assert_array_equal(cpu.conv2d(x, w, s), direct)
+        dx = cpu.conv2d_input_grad(x, w, s)
     with np.errstate(invalid="ignore", over="ignore"):
-        expected = reference.conv2d_input_grad(x.astype(np.float64), w, x.shape, *UNIT)
+        expected = reference.conv2d_input_grad(x.astype(np.float64), w, s)
         expected = expected.astype(np.float32)
     np.testing.assert_array_equal(np.isfinite(dx), np.isfinite(expected))
 
@@ -158,9 +164,9 @@ def test_kernels_take_this_way(case, monkeypatch):
     y, finite = forward(x, w)
     assert finite
     with on_threads(2):
-        np.testing.assert_array_equal(cpu.conv2d(x, w, *UNIT), y)
+        np.testing.assert_array_equal(cpu.conv2d(x, w, unit(x, w)), y)
 
 
 def test_no_batch_no_products():
     x, w = normal(0, (0, 32, 14, 14)), normal(1, (32, 32, 3, 3))
-    assert cpu.conv2d(x, w, *UNIT).shape == (0, 32, 14, 14)
+    assert cpu.conv2d(x, w, unit(x, w)).shape == (0, 32, 14, 14)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tinygrad_like.kernels import cuda, reference
 from tinygrad_like.kernels.cuda import conv, linalg, reduce
+from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
 xp = cuda.emulator.xp
 TABLES = {"reference": reference, "cuda": cuda}
@@ -123,18 +124,18 @@ def test_long_sums_of_a_convolution_and_its_gradients(monkeypatch):
     """Over 512 channels, 512 filters and 10,000 positions: 15 units and more in one chain."""
     monkeypatch.setattr(conv, "SPLIT", 10**9)  # as with enough blocks: one part
     rng = np.random.default_rng(0)
-    options = (1, 1), (1, 1), (1, 1), 1
     forward = rng.random((1, 512, 4, 4), np.float32), rng.random((2, 512, 3, 3), np.float32)
     to_input = rng.random((1, 512, 4, 4), np.float32), rng.random((512, 2, 3, 3), np.float32)
     to_weight = rng.random((1, 2, 100, 100), np.float32), rng.random((1, 1, 100, 100), np.float32)
-    for name, arrays, shape in (
-        ("conv2d", forward, ()),
-        ("conv2d_input_grad", to_input, ((1, 2, 4, 4),)),
-        ("conv2d_weight_grad", to_weight, ((2, 1, 3, 3),)),
+    for name, arrays, x, weight in (
+        ("conv2d", forward, forward[0].shape, forward[1].shape),
+        ("conv2d_input_grad", to_input, (1, 2, 4, 4), to_input[1].shape),
+        ("conv2d_weight_grad", to_weight, to_weight[1].shape, (2, 1, 3, 3)),
     ):
-        (found,) = called(cuda, name, *arrays, *shape, *options)
+        geometry = conv_geometry(x, weight, padding=(1, 1))
+        (found,) = called(cuda, name, *arrays, geometry)
         exact = [a.astype(np.float64) for a in arrays]
-        (true,) = called(reference, name, *exact, *shape, *options)
+        (true,) = called(reference, name, *exact, geometry)
         assert units(found, true) < 4, name
 
 
@@ -175,19 +176,19 @@ def test_attention_over_many_keys_and_of_many_queries(queries, keys, bounds):
 
 def test_pools_of_large_windows():
     """Means of 4,096 numbers, and as many windows that chose, or lie over, one of the input."""
-    size, window = (64, 64), ((64, 64), (1, 1), (63, 63))
-    x = np.random.default_rng(0).random((1, 1, *size), np.float32)
-    (found,) = called(cuda, "avg_pool2d", x, size, (1, 1), (0, 0))
+    x = np.random.default_rng(0).random((1, 1, 64, 64), np.float32)
+    whole, geometry = (pool_geometry(x.shape, (64, 64), (1, 1), (p, p)) for p in (0, 63))
+    (found,) = called(cuda, "avg_pool2d", x, whole)
     assert units(found, x.mean((2, 3), np.float64)) < 1
     g = np.random.default_rng(1).random((1, 1, 127, 127), np.float32)
     exact = g.astype(np.float64)
-    (found,) = called(cuda, "avg_pool2d_backward", g, x.shape, *window)
-    (true,) = called(reference, "avg_pool2d_backward", exact, x.shape, *window)
+    (found,) = called(cuda, "avg_pool2d_backward", g, geometry)
+    (true,) = called(reference, "avg_pool2d_backward", exact, geometry)
     assert units(found, true) < 2
     x[0, 0, 30, 30] = 2
-    _, index = called(reference, "max_pool2d", x, *window)
-    (found,) = called(cuda, "max_pool2d_backward", g, index, x.shape)
-    (true,) = called(reference, "max_pool2d_backward", exact, index, x.shape)
+    _, index = called(reference, "max_pool2d", x, geometry)
+    (found,) = called(cuda, "max_pool2d_backward", g, index, geometry)
+    (true,) = called(reference, "max_pool2d_backward", exact, index, geometry)
     assert units(found, true) < 1
 
 
