@@ -46,8 +46,8 @@ MAY_IMPORT = {
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
     "engine": (
-        "changes errors options casts modes tensor plan call record recompute accumulate walk "
-        "autocast"
+        "changes errors options casts modes methods tensor plan call short definition recompute "
+        "accumulate walk autocast"
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
