@@ -74,8 +74,8 @@ MAY_IMPORT = {
 LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
     "engine": (
-        "changes errors options casts modes tensor plan call record recompute accumulate walk "
-        "autocast"
+        "changes errors options casts modes methods tensor plan call short definition recompute "
+        "accumulate walk autocast"
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "

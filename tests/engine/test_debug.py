@@ -58,7 +58,7 @@ def test_debug_mode_names_the_line_of_the_call_in_every_refusal():
         y = x * x
         with tg.no_grad():
             x *= 2
-        with pytest.raises(GraphError, match=r"test_engine_debug\.py"):
+        with pytest.raises(GraphError, match=r"test_debug\.py"):
             y.sum().backward()
         z = tg.exp(x).sum()
         z.backward()

@@ -1,4 +1,4 @@
-"""The engine: Tensors, the op record, and the backward walk.
+"""The engine: Tensors, the definition of ops, and the backward walk.
 
 An op is a pure forward and, above it, one gradient rule per differentiable input:
 
@@ -7,10 +7,12 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
         return a * b
 
     modes.py      what is on in this thread: no_grad, enable_grad, debug, autocast
+    methods.py    the operators and methods of Tensor that are ops
     tensor.py     Node and Tensor: an array, and the recorded call that made it
     plan.py       what is saved of a call, and which rules its backward runs
-    record.py     op: what a rule may ask for
-    call.py       how a call of an op runs, and is recorded
+    call.py       a call of an op, the full path: unwrap, run, record
+    short.py      the short paths, which most calls take
+    definition.py op: how an op is defined, and what a rule may ask for
     recompute.py  checkpoint: what a function saved is dropped, and made again when it is needed
     accumulate.py what a walk found, added to .grad of the leaves
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
@@ -28,7 +30,9 @@ there is no reference cycle, and memory falls as the walk goes.
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
 from tinygrad_like.engine.changes import commit, run_through
+from tinygrad_like.engine.definition import OPS, op
 from tinygrad_like.engine.errors import GraphError, composed
+from tinygrad_like.engine.methods import METHODS, complete
 from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
 from tinygrad_like.engine.options import (
     check_choice,
@@ -38,7 +42,6 @@ from tinygrad_like.engine.options import (
     check_real,
 )
 from tinygrad_like.engine.recompute import checkpoint
-from tinygrad_like.engine.record import OPS, op
 from tinygrad_like.engine.tensor import (
     Tensor,
     backend_of,
@@ -50,15 +53,24 @@ from tinygrad_like.engine.tensor import (
     was_given,
     wrap,
 )
-from tinygrad_like.engine.walk import astype, broadcast_to, gradients, nodes_below, sum_to
+from tinygrad_like.engine.walk import (
+    astype,
+    backward,
+    broadcast_to,
+    gradients,
+    nodes_below,
+    sum_to,
+)
 
 __all__ = [
+    "METHODS",
     "OPS",
     "GraphError",
     "Tensor",
     "astype",
     "autocast",
     "backend_of",
+    "backward",
     "broadcast_to",
     "check_choice",
     "check_flag",
@@ -67,6 +79,7 @@ __all__ = [
     "check_real",
     "checkpoint",
     "commit",
+    "complete",
     "composed",
     "debug",
     "enable_grad",

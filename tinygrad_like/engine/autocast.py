@@ -18,9 +18,9 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
+from tinygrad_like.engine.definition import op
 from tinygrad_like.engine.modes import Switch, mode
 from tinygrad_like.engine.options import check_flag
-from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import Tensor
 from tinygrad_like.engine.walk import astype
 
@@ -68,19 +68,19 @@ def rounded_to_bfloat16(be, x):
     return be.xp.where(x == x, bits.view(SINGLE), x)
 
 
-def in_half(record, apply, args, attributes):
+def in_half(op, apply, args, attributes):
     """A call of an op, `apply`, in the half type of `autocast`."""
-    inputs, attributes = record.bind(args, attributes)
+    inputs, attributes = op.bind(args, attributes)
     half = mode.autocast if mode.autocast is not BFLOAT16 else _native_bfloat16(inputs)
     if half is not None:
         return _outside(apply, _cast(inputs, _is_single, half), attributes)
     out = _outside(apply, [_in_bfloat16(x) for x in inputs], attributes)
-    return tuple(map(_in_bfloat16, out)) if record.several else _in_bfloat16(out)
+    return tuple(map(_in_bfloat16, out)) if op.several else _in_bfloat16(out)
 
 
-def in_single(record, apply, args, attributes):
+def in_single(op, apply, args, attributes):
     """A call of an op, `apply`, in float32 for half types."""
-    inputs, attributes = record.bind(args, attributes)
+    inputs, attributes = op.bind(args, attributes)
     return _outside(apply, _cast(inputs, is_half, SINGLE), attributes)
 
 

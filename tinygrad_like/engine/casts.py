@@ -14,14 +14,14 @@ import numpy as np
 MODEST = 65504.0  # the largest number of float16: below it all floating dtypes are finite
 
 
-def check_cast(op, array, dtype):
+def check_cast(owner, array, dtype):
     """Raise ValueError if an array has values that an integer dtype cannot hold.
 
     Raises TypeError for complex numbers and a real dtype.
     """
     if array.dtype.kind == "c" and dtype.kind not in "cb":
         raise TypeError(
-            f"[{op}] got {array.dtype}, but {dtype} holds real numbers; take the real part, "
+            f"[{owner}] got {array.dtype}, but {dtype} holds real numbers; take the real part, "
             "x.data.real"
         )
     if dtype.kind not in "iu" or array.dtype.kind not in "iufV" or not array.size:
@@ -34,14 +34,14 @@ def check_cast(op, array, dtype):
         return
     bad = highest if lowest > limits.min - 1 else lowest  # NaN is both
     raise ValueError(
-        f"[{op}] {bad} does not fit into {dtype}, which holds {limits.min} to {limits.max}"
+        f"[{owner}] {bad} does not fit into {dtype}, which holds {limits.min} to {limits.max}"
     )
 
 
-def check_numbers(op, array, dtype):
+def check_numbers(owner, array, dtype):
     """Raise ValueError if finite Python numbers, in an array, overflow in a dtype."""
     if dtype.kind in "iu":
-        check_cast(op, array, dtype)
+        check_cast(owner, array, dtype)
     if dtype.kind not in "fV" or array.dtype.kind not in "iuf" or dtype == array.dtype:
         return
     if dtype.kind == "f" and type(array) is np.ndarray:
@@ -57,4 +57,4 @@ def check_numbers(op, array, dtype):
         overflows = np.isfinite(array) & ~np.isfinite(array.astype(dtype).astype(np.float64))
     if overflows.any():
         bad = array[overflows][0]
-        raise ValueError(f"[{op}] {bad} does not fit into {dtype}; give a wider dtype")
+        raise ValueError(f"[{owner}] {bad} does not fit into {dtype}; give a wider dtype")

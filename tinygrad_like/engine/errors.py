@@ -34,25 +34,25 @@ def shapes(names, values):
     return ", ".join(f"{n}: {v.shape if hasattr(v, 'shape') else repr(v)}" for n, v in given)
 
 
-def input_names(record, count):
+def input_names(op, count):
     """The names of a call's inputs; a variadic op numbers them."""
-    return [f"{record.inputs[0]}[{i}]" for i in range(count)] if record.variadic else record.inputs
+    return [f"{op.inputs[0]}[{i}]" for i in range(count)] if op.variadic else op.inputs
 
 
-def explain(record, arrays, error):
+def explain(op, arrays, error):
     """Raise a clearer error for one that a forward raised; return if it is clear already."""
     text = str(error)
     if text.startswith("["):
         return
-    names = input_names(record, len(arrays))
+    names = input_names(op, len(arrays))
     if isinstance(error, AttributeError):
         for i, a in enumerate(arrays):
             if not hasattr(a, "shape"):
-                refuse_input(record, i, len(arrays), a)
+                refuse_input(op, i, len(arrays), a)
         return
     if isinstance(error, ValueError) and "broadcast" in text:
         text = _broadcast_clash(names, arrays) or text
-    message = f"[{record.name}] {text} ({shapes(names, arrays)})"
+    message = f"[{op.name}] {text} ({shapes(names, arrays)})"
     kinds = IndexError, TypeError
     kind = next((k for k in kinds if isinstance(error, k)), ValueError)
     raise kind(message) from error
@@ -115,32 +115,30 @@ def _broadcast_clash(names, arrays):
     return None
 
 
-def refuse_input(record, index, count, value):
+def refuse_input(op, index, count, value):
     """Raise TypeError for an input that is no Tensor, array or number."""
-    name = input_names(record, count)[index]
-    raise TypeError(_NO_ARRAY.format(record.name, name, describe(value))) from None
+    name = input_names(op, count)[index]
+    raise TypeError(_NO_ARRAY.format(op.name, name, describe(value))) from None
 
 
-def refuse_subclass(record, index, count, value):
+def refuse_subclass(op, index, count, value):
     """Raise TypeError for an array that means more than its values: a mask, or another `*`."""
-    name = input_names(record, count)[index]
+    name = input_names(op, count)[index]
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(
-            f"[{record.name}] {name} is a masked array, whose mask would be lost; pass "
+            f"[{op.name}] {name} is a masked array, whose mask would be lost; pass "
             "filled(...), or multiply by the mask"
         )
     if isinstance(value, np.matrix):
-        raise TypeError(
-            f"[{record.name}] {name} is a np.matrix, whose * means @; pass np.asarray(...)"
-        )
+        raise TypeError(f"[{op.name}] {name} is a np.matrix, whose * means @; pass np.asarray(...)")
 
 
-def refuse_mixed_devices(record, arrays):
+def refuse_mixed_devices(op, arrays):
     """Raise DeviceError for arrays of one call that live on different devices."""
-    names = input_names(record, len(arrays))
+    names = input_names(op, len(arrays))
     places = [(n, backend.of(a)) for n, a in zip(names, arrays, strict=True)]
     where = ", ".join(f"{n} is on {p.device}" for n, p in places if p is not None)
-    raise backend.DeviceError(f"[{record.name}] {where}; bring them together with .to(device)")
+    raise backend.DeviceError(f"[{op.name}] {where}; bring them together with .to(device)")
 
 
 def refuse_masked(owner, name, value):
@@ -211,10 +209,10 @@ def called_at(node):
     return f", called at {node.debug.line}" if node.debug else ""
 
 
-def no_gradient_of(op, what, dtype):
+def no_gradient_of(owner, what, dtype):
     """What is said of a dtype that has no gradients."""
     hint = "; take the real and the imaginary part as two real tensors" if dtype.kind == "c" else ""
-    return f"[{op}] {what} is {dtype}, expected a floating one{hint}"
+    return f"[{owner}] {what} is {dtype}, expected a floating one{hint}"
 
 
 def no_gradient(op, index, value):
@@ -265,15 +263,15 @@ class Witness:
             )
 
 
-def watched(record):
+def watched(op):
     """In debug mode: an op's forward that is refused if it changes what it was given."""
 
     def run(be, *arrays, **attributes):
         before = _checksums(arrays), _checksums(attributes.values())
-        out = record.forward(be, *arrays, **attributes)
+        out = op.forward(be, *arrays, **attributes)
         if (_checksums(arrays), _checksums(attributes.values())) != before:
             raise GraphError(
-                f"[{record.name}] the forward changed an array that it was given: gradients of "
+                f"[{op.name}] the forward changed an array that it was given: gradients of "
                 "what was computed from that before would be wrong; let it compute on a copy"
             )
         return out

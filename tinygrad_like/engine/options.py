@@ -12,21 +12,21 @@ import numpy as np
 LARGEST = sys.float_info.max
 
 
-def check_flag(op, name, value):
+def check_flag(owner, name, value):
     """`value` as a bool; ValueError unless it is True or False (NumPy's ones included)."""
     if value is True or value is False:
         return value
     if isinstance(value, np.bool_):
         return bool(value)
-    raise ValueError(f"[{op}] {name} is {value!r}, expected True or False")
+    raise ValueError(f"[{owner}] {name} is {value!r}, expected True or False")
 
 
-def check_choice(op, name, value, choices):
+def check_choice(owner, name, value, choices):
     """`value`, if it is a string among `choices`; ValueError for anything else."""
     if isinstance(value, str) and value in choices:
         return value
     *first, last = map(repr, choices)
-    raise ValueError(f"[{op}] {name} is {value!r}, expected {', '.join(first)} or {last}")
+    raise ValueError(f"[{owner}] {name} is {value!r}, expected {', '.join(first)} or {last}")
 
 
 def check_integer(owner, name, value, least=None, most=None, expected=None):

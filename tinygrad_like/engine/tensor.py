@@ -1,9 +1,8 @@
 """Node and Tensor: an array, and the recorded call that made it."""
 
 import itertools
-from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.methods import Methods
 from tinygrad_like.engine.options import check_flag
 
 next_serial = itertools.count().__next__
@@ -55,8 +55,10 @@ def new_node(plan, parents, out):
     return node
 
 
-class Tensor:
+class Tensor(Methods):
     """An array that can be differentiated.
+
+    Its operators, and the methods that are ops, are listed in methods.py.
 
     Args:
         data: an array, a number, nested lists of numbers, or a Tensor. It is copied, without its
@@ -75,26 +77,15 @@ class Tensor:
     # _frozen: the node of a frozen leaf. _given: whether it was an input of a Module.
     __slots__ = ("__weakref__", "_array", "_frozen", "_given", "node", "version")
 
-    if TYPE_CHECKING:  # ops/__init__.py attaches the operators, the methods and NumPy's protocols
-        _given: bool
-
-        def _binary(self, other: Any) -> "Tensor": ...
-
-        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _binary
-        __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __matmul__ = __rmatmul__ = _binary
-        __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _binary
-
-        def __neg__(self) -> "Tensor": ...
-        def __float__(self) -> float: ...
-        def __int__(self) -> int: ...
-        def __iter__(self) -> "Iterator[Tensor]": ...
-        def __setitem__(self, index: Any, value: Any) -> None: ...
-        def __getattr__(self, name: str) -> Any: ...
+    _array: Any  # of NumPy or CuPy
+    _given: bool
+    node: Node | None  # None where no gradient is needed
+    version: list[int]  # [how often it was changed in place], shared by all Tensors on its memory
 
     def __init__(self, data, *, requires_grad=False, dtype=None, device=None):
         self._array = new_array(data, dtype, device)
-        self.version = [0]  # counts in-place changes; shared by all Tensors on the same memory
-        self.node: Node | None = None
+        self.version = [0]
+        self.node = None
         if requires_grad is not False:
             self.requires_grad = requires_grad
 
@@ -383,7 +374,7 @@ def leaf(array):
 
 
 def wrap(array, node=None, version=None):
-    """A Tensor around `array` itself, without a copy, on a version counter of its own or given."""
+    """A Tensor around `array` itself, sharing `version` if given, else with a new counter."""
     t = blank(Tensor)
     t._array = array
     t.node = node

@@ -11,12 +11,12 @@ from tinygrad_like.backend import FLOATING, INEXACT, is_half, narrow, wide
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.casts import check_cast
+from tinygrad_like.engine.definition import op
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.modes import enable_grad, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
-from tinygrad_like.engine.record import op
 from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, new_node, wrap
 
 _serial = attrgetter("serial")
@@ -44,7 +44,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     widened: set[Node] = set()  # of a half type, whose gradient is a sum in float32
     found = {}
     for node, g in seeds:
-        grads[node] = _plus(grads[node], g) if node in grads else g
+        grads[node] = _sum(grads[node], g, node, owned, widened) if node in grads else g
     while nodes:
         node = nodes.pop()
         g = gi = grads.pop(node, None)
@@ -83,19 +83,15 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                     grads[p] = gi
                     if p.plan is None and not create_graph and _is_fresh(plan, gi, g, gs):
                         owned.add(p)
-                elif gi.dtype.itemsize == 2:
-                    grads[p] = _plus(*(astype(x, dtype=np.float32) for x in (have, gi)))
-                    widened.add(p)
-                elif create_graph or p not in owned:
-                    grads[p] = _plus(have, gi)
-                    owned.add(p)
+                elif create_graph or p not in owned or gi.dtype.itemsize == 2:
+                    grads[p] = _sum(have, gi, p, owned, widened)
                 else:
                     have += gi
                     grads[p] = have  # += makes a new object of a NumPy scalar
         except Exception as error:
             if not hasattr(gi, "shape"):
                 raise errors.no_gradient(plan.op, i, gi) from None
-            errors.annotate(error, f"(in the gradient of {plan.op.name}{errors.called_at(node)})")
+            _say_where(error, node, plan)
             raise
         if not (keep or plan.lasting):
             node.saved, node.parents = None, ()
@@ -154,8 +150,13 @@ def _gradients(node, plan, saved, g, grads, useful, create_graph):
             return plan, plan.backward(g, *plan.read(saved))
         return plan, {i: rule(g, *read(saved)) for i, rule, read in plan.steps}
     except Exception as error:
-        errors.annotate(error, f"(in the gradient of {plan.op.name}{errors.called_at(node)})")
+        _say_where(error, node, plan)
         raise
+
+
+def _say_where(error, node, plan):
+    """Add to an error of a gradient rule which op's it is."""
+    errors.annotate(error, f"(in the gradient of {plan.op.name}{errors.called_at(node)})")
 
 
 def _as_tensors(node, plan, saved):
@@ -262,10 +263,15 @@ def _owns_its_memory(array):
     return base is None or getattr(base, "is_loan", False)
 
 
-def _plus(a, b):
-    """a + b, by the kernel of their device for arrays."""
-    be = backend.BY_TYPE.get(type(b))  # None for Tensors, and for NumPy's scalars
-    return a + b if be is None else be.k.add(a, b)
+def _sum(have, more, node, owned, widened):
+    """A node's gradient so far and one more, as a new array; those of a half type in float32."""
+    if more.dtype.itemsize == 2:
+        widened.add(node)
+        have, more = astype(have, dtype=np.float32), astype(more, dtype=np.float32)
+    else:
+        owned.add(node)
+    be = backend.BY_TYPE.get(type(more))  # None for Tensors, and for NumPy's scalars
+    return have + more if be is None else be.k.add(have, more)
 
 
 def _copy(g):
@@ -316,9 +322,6 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
         raise TypeError(errors.no_gradient_of("backward", "the dtype of this tensor", self.dtype))
     seed = _seed(self, gradient, create_graph)
     accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
-
-
-setattr(Tensor, "backward", backward)  # noqa: B010  it completes the class
 
 
 def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=False):
@@ -403,7 +406,7 @@ def sum_to(be, x, *, shape):
     return be.k.sum_copies(x, axes).reshape(shape)
 
 
-_sum_to = sum_to.record.forward  # of arrays, without the checks of a call
+_sum_to = sum_to.op.forward  # of arrays, without the checks of a call
 
 
 @op(view=True, x=lambda g, x_shape: sum_to(g, shape=x_shape))

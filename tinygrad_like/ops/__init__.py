@@ -29,7 +29,7 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, astype, broadcast_to, op
+from tinygrad_like.engine import METHODS, Tensor, astype, backward, broadcast_to, complete, op
 from tinygrad_like.ops import (
     activation,
     attention,
@@ -88,15 +88,6 @@ OTHER = {
     "ipow": inplace.ipow,
 }
 
-# Methods of the same name as the op, as NumPy or PyTorch has them.
-METHODS = """
-    abs exp expm1 log log1p log2 sqrt rsqrt square sin cos tan sinh cosh tanh erf sigmoid relu
-    floor ceil round maximum minimum clip isclose masked_fill sum mean var std max min prod argmax
-    argmin any all logsumexp norm cumsum swapaxes moveaxis expand_dims squeeze flatten flip roll
-    repeat tile split matmul dot take take_along_axis scatter_add sort argsort topk tril triu
-    softmax log_softmax copy unbind nonzero
-""".split()
-
 
 @op(any_dtype=True, x=lambda g, device, source: to_device(g, device=source, source=device))
 def to_device(be, x, *, device, source):
@@ -123,9 +114,9 @@ def to(x, device_or_dtype):
 
 
 def _method(function):
-    """An op as a method: the short way of one Tensor, if there can be no attributes."""
-    record = getattr(function, "record", None)
-    short = record is not None and len(record.inputs) == 1 and not record.attributes
+    """An op as a method: the short path of one Tensor, if there can be no attributes."""
+    definition = getattr(function, "op", None)
+    short = definition is not None and len(definition.inputs) == 1 and not definition.attributes
     return function.operator if short else function
 
 
@@ -144,16 +135,19 @@ def _spread(function):
     return method
 
 
-def _attach():
-    """Give Tensor its operators, methods and protocols."""
-    attributes = {f"__{name}__": function for name, function in OTHER.items()}
-    attributes["__neg__"] = elementwise.negative.operator
+def _functions():
+    """The functions of Tensor's operators, methods and protocols, by name, see engine/methods.py.
+
+    Those that have no entry of their own are the op of the same name, as NumPy or PyTorch has them.
+    """
+    functions = {f"__{name}__": function for name, function in OTHER.items()}
+    functions["__neg__"] = elementwise.negative.operator
     for name, function in BINARY.items():
-        attributes[f"__{name}__"] = function.operator
-        attributes[f"__r{name}__"] = _swapped(function)
-    attributes |= {name: _method(protocol.find(name)) for name in METHODS}
-    attributes |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}
-    attributes |= {
+        functions[f"__{name}__"] = function.operator
+        functions[f"__r{name}__"] = _swapped(function)
+    functions |= {f.__name__: _spread(f) for f in (shape.reshape, shape.transpose, broadcast_to)}
+    functions |= {
+        "backward": backward,
         "clone": _method(shape.copy),  # as PyTorch calls it
         "T": property(shape.reversed_axes, doc="The tensor with its axes reversed."),
         "astype": astype,
@@ -166,8 +160,8 @@ def _attach():
         "__dlpack__": protocol.dlpack,
         "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
     }
-    for name, attribute in attributes.items():
-        setattr(Tensor, name, attribute)
+    same = [name for name in METHODS if name not in functions]
+    return functions | {name: _method(protocol.find(name)) for name in same}
 
 
-_attach()
+complete(Tensor, _functions())

@@ -1,11 +1,11 @@
-"""The op record: what a gradient rule may ask for, and what a call of an op is made of."""
+"""How an op is defined: its forward, its gradient rules, and what a rule may ask for."""
 
 import inspect
 from typing import Any
 
-from tinygrad_like.engine.call import function_of
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, BACKEND, EXTRA, INPUT, NEEDS, OUT, SHAPE, Plan
+from tinygrad_like.engine.short import function_of
 
 EMPTY = inspect.Parameter.empty
 
@@ -50,11 +50,11 @@ def op(
         check_flag("op", name, value)
 
     def make(forward):
-        record = Op(forward, rules, backward, composite, saves, several, view, any_dtype, floating)
-        record.copied = copied
-        record.autocast, record.numbers = autocast, numbers
-        OPS[record.name] = record
-        return function_of(record)
+        made = Op(forward, rules, backward, composite, saves, **flags)
+        made.autocast, made.numbers, made.copied = autocast, numbers, copied
+        made.function = function_of(made)
+        OPS[made.name] = made
+        return made.function
 
     return make
 
@@ -78,6 +78,7 @@ class Op:
     autocast: Any = None  # what calls it while `autocast` is on
     copied: tuple[str, ...] = ()  # attributes of which a recorded call keeps a copy
     numbers: Any = None  # what calls it if a half type would round its Python numbers
+    function: Any = None  # the public function, which short.py makes
 
     def __init__(
         self, forward, rules, backward, composite, saves, several, view, any_dtype, floating
@@ -88,34 +89,37 @@ class Op:
         self.any_dtype, self.floating = any_dtype, floating
         # Our rules return new arrays, views or g itself; those of others what they like.
         self.is_ours = (forward.__module__ or "").startswith("tinygrad_like.")
+        self._read_parameters(forward)
+        self._check_rules(rules)
+        self.rules, self.differentiable = rules, bool(rules or backward)
+        self.wants = {name: self._wanted(rule) for name, rule in rules.items()}
+        self.backward_wants = self._wanted(backward) if backward else []
+        self.plans: dict[tuple[int, int], Plan] = {}
+
+    def _read_parameters(self, forward):
+        """Learn the names of inputs and attributes from the forward's signature."""
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.inputs = tuple(p.name for p in parameters if p.kind is not p.KEYWORD_ONLY)
+        self.count = -1 if self.variadic else len(self.inputs)
         self.defaults = [p.default for p in parameters if p.name in self.inputs]
-        self.required = (
-            -1
-            if self.variadic
-            else sum(  # a bit for each input that cannot be None
-                1 << i for i, default in enumerate(self.defaults) if default is not None
-            )
-        )
         self.attributes = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self.rules = rules
+        bits = (1 << i for i, default in enumerate(self.defaults) if default is not None)
+        self.required = -1 if self.variadic else sum(bits)  # the inputs that cannot be None
+
+    def _check_rules(self, rules):
         for name in rules:
             if name not in self.inputs:
                 raise TypeError(f"[{self.name}] has a rule for {name!r}, which is no input")
-        if composite and (self.variadic or not backward):
+        if self.composite and (self.variadic or not self.backward):
             raise TypeError(
                 f"[{self.name}] a composite goes with a fused backward=, and not with *inputs"
             )
-        if rules and (self.variadic or backward):
+        if rules and (self.variadic or self.backward):
             raise TypeError(
                 f"[{self.name}] takes one backward= for all inputs, or rules, not both; "
                 "with *inputs it is backward="
             )
-        self.wants = {name: self._wanted(rule) for name, rule in rules.items()}
-        self.backward_wants = self._wanted(backward) if backward else []
-        self.plans: dict[tuple[int, int], Plan] = {}
 
     def _wanted(self, rule):
         """(kind, where) of everything that a rule's parameters name, `g` excepted."""
@@ -151,15 +155,9 @@ class Op:
                 raise TypeError(f"[{self.name}] expected a non-empty list of tensors first")
             inputs, rest = list(args[0]), args[1:]
         else:
-            count = len(self.inputs)
-            inputs, rest = list(args[:count]), args[count:]
-            attributes = dict(attributes)
-            inputs += [attributes.pop(name, EMPTY) for name in self.inputs[len(inputs) :]]
-            for i, (name, default) in enumerate(zip(self.inputs, self.defaults, strict=True)):
-                if inputs[i] is EMPTY:
-                    if default is EMPTY:
-                        raise TypeError(f"[{self.name}] {name} is missing; {self.usage()}")
-                    inputs[i] = default
+            inputs, rest = args[: self.count], args[self.count :]
+            if len(inputs) < self.count:
+                inputs, attributes = self._with_missing(inputs, attributes)
         if len(rest) > len(self.attributes):
             raise TypeError(f"[{self.name}] got {len(args)} arguments; {self.usage()}")
         given = dict(zip(self.attributes, rest, strict=False))
@@ -167,6 +165,17 @@ class Op:
             if name not in self.attributes or name in given:
                 raise TypeError(f"[{self.name}] unexpected argument {name!r}; {self.usage()}")
         return inputs, {**given, **attributes}
+
+    def _with_missing(self, inputs, attributes):
+        """All inputs, those that are not in place by name or by default, and the attributes."""
+        inputs, attributes = list(inputs), dict(attributes)
+        missing = zip(self.inputs[len(inputs) :], self.defaults[len(inputs) :], strict=True)
+        for name, default in missing:
+            value = attributes.pop(name, default)
+            if value is EMPTY:
+                raise TypeError(f"[{self.name}] {name} is missing; {self.usage()}")
+            inputs.append(value)
+        return inputs, attributes
 
     def usage(self):
         """How the op is called, for error messages."""
