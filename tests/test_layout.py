@@ -24,10 +24,17 @@ from source_tree import (
 # Which places a place may import from, itself included where named. The longest prefix wins.
 MAY_IMPORT = {
     "kernels.undo": [],
-    "kernels.reference": ["kernels.reference"],
-    "kernels.cpu": ["kernels.cpu", "kernels.reference", "kernels.undo"],
-    "kernels.cuda": ["kernels.cuda", "kernels.reference", "kernels.undo"],
-    "kernels.numba_cuda": ["kernels.numba_cuda", "kernels.reference"],
+    "kernels.geometry": [],
+    "kernels.reference": ["kernels.reference", "kernels.geometry"],
+    "kernels.kernel": ["kernels.reference"],
+    "kernels.cpu": [
+        *("kernels.cpu", "kernels.kernel", "kernels.reference", "kernels.geometry", "kernels.undo"),
+    ],
+    "kernels.cuda": [
+        *("kernels.cuda", "kernels.kernel", "kernels.reference", "kernels.geometry"),
+        "kernels.undo",
+    ],
+    "kernels.numba_cuda": ["kernels.numba_cuda", "kernels.reference", "kernels.geometry"],
     "kernels": [],
     "generator": [],
     "backend": ["kernels", "backend"],
@@ -65,7 +72,7 @@ MAY_IMPORT = {
     "bench.arena": [],
     "bench.limits": ["bench.arena"],
     "bench.opponents": ["bench.opponents", "bench.workloads", "", "nn"],
-    "bench.kernel_rows": ["bench.kernel_rows", "bench.limits"],
+    "bench.kernel_rows": ["bench.kernel_rows", "bench.limits", "kernels.geometry"],
     "bench.kernel_figures": ["bench.arena", "bench.report"],
     "bench": ["bench", "", "backend", "interchange", "kernels", "losses"],
 }  # fmt: skip
@@ -96,6 +103,7 @@ FAMILIES_USE = {
     "kernels.cpu.attention": ["random"],  # its dropout
     "kernels.cpu.norm": ["reduce"],
     "kernels.cpu.reduce": ["reduce_views"],
+    "kernels.cpu.small_sums": ["reduce"],
     "kernels.cuda.attention": ["linalg"],  # which knows what has tensor cores
     "kernels.cuda.conv": ["linalg", "reduce"],  # its tiles, and the sum of a bias
     "kernels.cuda.norm": ["reduce"],

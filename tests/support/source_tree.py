@@ -40,7 +40,7 @@ def tree(module):
 
 @functools.cache
 def imports(module):
-    """The Imports of a file, also inside its functions and for type checkers alone."""
+    """The Imports of a file, also inside its functions; what only a type checker reads is none."""
     package = module if FILES[module].name == "__init__.py" else module.rpartition(".")[0]
     return imports_of(tree(module), package)
 
@@ -50,6 +50,8 @@ def imports_of(text, package):
     found = []
 
     def visit(node, lazy):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
         if isinstance(node, ast.Import):
             found.extend(Import(alias.name, node.lineno, lazy, False) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

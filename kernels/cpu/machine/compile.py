@@ -1,14 +1,15 @@
 """How the kernels of this folder are compiled, and where the machine code is kept.
 
 numba notices that a file has changed, but not that a file has which it calls into. So the machine
-code of all kernels lies in a folder named after the contents of all files of kernels/cpu, and of
-the Geometry that they are compiled for.
+code of all kernels lies in a folder named after the contents of every file that they are made of:
+those of kernels/cpu, the reference, whose constants they share, and what lies beside these.
 """
 
 import errno
 import functools
 import hashlib
 import inspect
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -27,7 +28,9 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
 def _cache_folder():
     """NUMBA_CACHE_DIR if it is set, else kernels/cpu/__pycache__, else the temporary one."""
     digest = hashlib.sha256()
-    for path in (*sorted(ROOM.rglob("*.py")), ROOM.parent / "geometry.py"):
+    kernels = ROOM.parent
+    folders = ROOM.rglob("*.py"), (kernels / "reference").glob("*.py"), kernels.glob("*.py")
+    for path in sorted(itertools.chain(*folders)):
         digest.update(path.read_bytes())
     name = f"tinygrad_like-{digest.hexdigest()[:12]}"
     base = Path(numba.config.CACHE_DIR or ROOM / "__pycache__")
