@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "functional": ["backend", "engine", "ops"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "ops"],
-    "optim": ["backend", "engine", "ops", "optim"],
+    "optim": ["backend", "engine", "generator", "ops", "optim"],
+    "training": ["backend", "engine", "files", "generator", "io", "training"],
     "data": ["backend", "engine", "generator", "ops", "data"],
     "files": [],
     "io": ["backend", "engine", "files", "generator"],
@@ -39,7 +40,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend engine generator ops functional gradcheck losses optim data io interchange nn "
-        "doctor warmup kernels"
+        "doctor training warmup kernels"
     ).split(),
 }  # fmt: skip
 
@@ -54,6 +55,9 @@ LEFT_TO_RIGHT = {
         "window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
+    "training": (
+        "history interrupt progress jsonlines tensorboard predict panels plot folder run"
+    ).split(),
 }
 
 # Third-party packages that a kernel target may import. In tinygrad_like/ itself it is NumPy alone
@@ -222,7 +226,7 @@ def test_a_file_begins_by_saying_what_is_in_it(module):
     assert ast.get_docstring(ast.parse(FILES[module].read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("package", ["engine", "nn", "optim", "data"])
+@pytest.mark.parametrize("package", ["engine", "nn", "optim", "data", "training"])
 def test_a_package_names_its_files_or_what_is_in_them(package):
     text = FILES[package].read_text(encoding="utf-8")
     for module in FILES:
