@@ -215,7 +215,7 @@ class Run:
                 yield batch
                 self._end_step()
                 if not self.epoch_ended:
-                    self._report(f"step {self.step}", "samples", sparse=True)
+                    self._report_new("samples")
                     if self._interrupt.requested:
                         self._save_and_leave()
                     if self._stops_early():
@@ -224,9 +224,11 @@ class Run:
                     self._save_by_age()
             self.epoch += 1
             self.history.ends.append(self.step)
-            self._report(title, "samples")
+            text = self._report(title, "samples")
             self.save()
-            if self._interrupt.requested:
+            leaving = self._interrupt.requested  # Ctrl-C after the line ends the next step
+            say(text)
+            if leaving:
                 self._leave()
 
     def _steps(self, count: int) -> Iterator[int]:
@@ -237,7 +239,7 @@ class Run:
             self._new_step(False, 1)
             yield self.step
             self._end_step()
-            self._report(f"step {self.step}", "steps", sparse=True)
+            self._report_new("steps")
             if self._interrupt.requested:
                 self._save_and_leave()
             if self.step == count or self._stops_early():
@@ -317,19 +319,18 @@ class Run:
         say(f"stopped early: {shown}, of step {best.step}, was not beaten in {waited} values")
         return True
 
-    def _report(self, title: str, what: str, sparse: bool = False) -> None:
-        """Print a line: means of what was logged since the last one, and what was logged now.
-
-        With `sparse` only if the step has logged a metric that the step before has not.
-        """
-        if sparse:
-            logged = [self.history[name].steps for name in self.history.at(self.step)]
-            if self.step == 1 or all(self.step - 1 in steps[-2:-1] for steps in logged):
-                return
+    def _report(self, title: str, what: str) -> str:
+        """A line on what was logged since the last one: means, and how fast it went."""
         recent = {name: series.since(self._reported) for name, series in self.history.items()}
         shown = [figure_of(name, float(np.mean(v))) for name, v in recent.items() if v]
-        say(f"{title}: {', '.join([*shown, self._progress.rate(what)])}".rstrip(", "))
         self._reported = self.step
+        return f"{title}: {', '.join([*shown, self._progress.rate(what)])}".rstrip(", ")
+
+    def _report_new(self, what: str) -> None:
+        """Print a line if the step has logged a metric that the step before has not."""
+        logged = [self.history[name].steps for name in self.history.at(self.step)]
+        if self.step > 1 and any(self.step - 1 not in steps[-2:-1] for steps in logged):
+            say(self._report(f"step {self.step}", what))
 
     # Files
 
