@@ -8,41 +8,22 @@
 The texts are the docstrings of the Python that runs this: nothing is downloaded. The names of the
 modules are taken out of all of them, and the paragraphs of a docstring are all in the training set
 or all in the test set. A bag of words with logistic regression (scikit-learn) is the baseline.
-Everything it writes lies in `--out`: checkpoint.safetensors and report.png.
+Everything it writes lies in `--out`: checkpoint.safetensors, history.jsonl, report.png.
 """
 
 import argparse
-import math
 import platform
-import signal
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from docstrings import MODULES, collect, cut
-from tqdm import tqdm
+from baseline import compare, draw_scores
+from docstrings import MODULES, PADDING, UNKNOWN, collect, cut, encode, known_words
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-
-PADDING, UNKNOWN = 0, 1  # ids; those of known words follow
-
-
-def known_words(pieces):
-    """The words that occur at least twice, sorted; the others are all one, the unknown word."""
-    counts = Counter(word for words, _ in pieces for word in words)
-    return sorted(word for word, count in counts.items() if count > 1)
-
-
-def encode(pieces, vocabulary, length):
-    """The ids of the words, (N, length), padded at the end."""
-    numbers = {word: i for i, word in enumerate(vocabulary, UNKNOWN + 1)}
-    ids = np.full((len(pieces), length), PADDING)
-    for row, words in zip(ids, pieces, strict=True):
-        row[: len(words)] = [numbers.get(word, UNKNOWN) for word in words]
-    return ids
+from tinygrad_like.training import panels
 
 
 class BidirectionalLSTM(nn.Module):
@@ -82,6 +63,7 @@ class Classifier(nn.Module):
         self.head = nn.Dense(args.width, classes)
 
     def forward(self, ids):
+        ids = ids[:, : int((ids != PADDING).sum(axis=1).max())]  # as the longest text among them
         real = ids != PADDING
         kept = self.dropout(tg.ones(ids.shape, device=ids.device))  # whole words go, or stay
         x = self.encoder(self.embedding(ids) * kept[..., None], real)
@@ -90,170 +72,9 @@ class Classifier(nn.Module):
         return self.head(self.dropout(mean))
 
 
-def make_batch(ids, device):
-    """The ids as a tensor, as wide as the longest text among them."""
-    return tg.Tensor(ids[:, : (ids != PADDING).sum(axis=1).max()], device=device)
-
-
-def predict(model, ids, device):
+def predict(model, ids):
     """The probability of each class, (N, classes)."""
-    model.eval()
-    with tg.no_grad():
-        batches = [make_batch(ids[k : k + 256], device) for k in range(0, len(ids), 256)]
-        found = [model(batch).softmax(axis=1).numpy() for batch in batches]
-    model.train()
-    return np.concatenate(found)
-
-
-def count_pairs(labels, predicted):
-    """The confusion matrix: how many texts of class i (row) were taken for class j (column)."""
-    counts = np.zeros((len(MODULES), len(MODULES)), int)
-    np.add.at(counts, (labels, predicted), 1)
-    return counts
-
-
-def scores(counts):
-    """Accuracy, and the mean over classes of precision, recall and F1 (0 where nothing counts)."""
-    right = np.diag(counts)
-    taken, given = counts.sum(axis=0), counts.sum(axis=1)
-    return {
-        "accuracy": right.sum() / counts.sum(),
-        "precision": np.mean(right / np.maximum(taken, 1)),
-        "recall": np.mean(right / np.maximum(given, 1)),
-        "F1": np.mean(2 * right / np.maximum(taken + given, 1)),
-    }
-
-
-def bag_of_words(training, test):
-    """What a logistic regression on the words of a piece, in no order, predicts for the test."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    weights = TfidfVectorizer(analyzer=lambda words: words, sublinear_tf=True)
-    baseline = make_pipeline(weights, LogisticRegression(C=10, max_iter=1000))
-    baseline.fit(*zip(*training, strict=True))
-    return baseline.predict([words for words, _ in test])
-
-
-def attempt(write, path):
-    """Call `write(path)`, which makes a file; returns whether it could, and says so if not."""
-    try:
-        write(path)
-    except ImportError:
-        print("no picture: pip install 'tinygrad-like[examples]' brings matplotlib")
-    except OSError as error:  # a full disk, for one: training goes on, an older file stays
-        tqdm.write(f"could not write {path}: {error.strerror or error}", file=sys.stderr)
-        return False
-    return True
-
-
-class Training:
-    """A model in training, and the file that it goes on from after it was stopped."""
-
-    saved = True  # whether the newest checkpoint could be written
-
-    def __init__(self, args, training, test):
-        self.args = args
-        self.vocabulary = known_words(training)
-        data = [
-            tg.data.Dataset(
-                encode([words for words, _ in part], self.vocabulary, args.length),
-                np.array([label for _, label in part]),
-                classes=MODULES,
-            )
-            for part in (training, test)
-        ]
-        self.test = data[1]
-        tg.seed(args.seed)
-        self.model = Classifier(args, len(self.vocabulary) + 2, len(MODULES)).to(args.device)
-        self.loader = tg.data.DataLoader(data[0], args.batch, shuffle=True, seed=args.seed)
-        self.optimizer = tg.optim.AdamW(
-            self.model.parameters(), args.lr, weight_decay=args.weight_decay
-        )
-        steps = args.epochs * len(self.loader)
-        self.schedule = tg.optim.CosineLR(self.optimizer, steps, warmup_steps=steps // 10)
-        self.epoch, self.losses, self.accuracies = 0, [], []
-        names = "model layers width heads length batch epochs lr weight_decay dropout seed"
-        source = f"docstrings of Python {platform.python_version()}"
-        self.checkpoint = tg.io.Checkpoint(
-            Path(args.out) / "checkpoint.safetensors",
-            {"data": source, **{k: getattr(args, k) for k in names.split()}},
-            model=self.model,
-            optimizer=self.optimizer,
-            schedule=self.schedule,
-            loader=self.loader,
-        )
-
-    def save(self):
-        self.saved = attempt(self.keep, self.checkpoint.path)
-
-    def keep(self, _):
-        self.checkpoint.save(
-            losses=np.array(self.losses, np.float32),
-            accuracies=self.accuracies,
-            epoch=self.epoch,
-            vocabulary=self.vocabulary,
-            modules=MODULES,
-        )
-
-    def resume(self):
-        progress = self.checkpoint.load()
-        self.losses, self.accuracies = progress["losses"].tolist(), progress["accuracies"]
-        self.epoch = progress["epoch"]
-
-    def step(self, ids, labels):
-        """One update; returns the loss."""
-        logits = self.model(make_batch(ids, self.args.device))
-        loss = tg.losses.cross_entropy(logits, tg.Tensor(labels, device=self.args.device))
-        self.optimizer.zero_grad()
-        loss.backward()
-        tg.optim.clip_grad_norm(self.model.parameters(), 1.0)
-        self.optimizer.step()
-        self.schedule.step()
-        return loss.item()
-
-    def run(self):
-        """Train to the last epoch; returns False if Ctrl-C came first."""
-        interrupted = []
-        before = signal.signal(signal.SIGINT, lambda *_: interrupted.append(True))
-        total = self.args.epochs * len(self.loader)
-        bar = tqdm(total=total, initial=len(self.losses), unit="step", disable=None)
-        try:
-            while self.epoch < self.args.epochs:
-                if not self.run_epoch(bar, interrupted):
-                    return False
-        finally:
-            bar.close()
-            signal.signal(signal.SIGINT, before)
-        return True
-
-    def run_epoch(self, bar, interrupted):
-        for ids, labels in self.loader:
-            loss = self.step(ids, labels)
-            if not math.isfinite(loss):
-                raise SystemExit(f"the loss is {loss}: lower --lr")
-            self.losses.append(loss)
-            bar.set_postfix_str(f"loss {loss:.3f}", refresh=False)
-            bar.update()
-            if interrupted or self.checkpoint.age >= self.args.save_every:
-                self.save()
-            if interrupted:
-                return False
-        self.epoch += 1
-        self.accuracies.append(float(scores(self.confusion())["accuracy"]))
-        recent = np.mean(self.losses[-len(self.loader) :])
-        bar.write(
-            f"epoch {self.epoch}/{self.args.epochs}: training loss {recent:.3f}, "
-            f"test accuracy {self.accuracies[-1]:.1%}"
-        )
-        self.save()
-        return True
-
-    def confusion(self):
-        """The confusion matrix of the test set."""
-        ids, labels = self.test.arrays
-        return count_pairs(labels, predict(self.model, ids, self.args.device).argmax(axis=1))
+    return tg.Tensor(tg.training.predict(model, ids)).softmax(axis=1).numpy()
 
 
 def classify(args):
@@ -268,74 +89,15 @@ def classify(args):
     if not pieces:
         raise ValueError(f"[classify] the text {args.text!r} has no words, or modules' names only")
     vocabulary = state["vocabulary"]
-    model = Classifier(args, len(vocabulary) + 2, len(MODULES)).to(args.device)
+    model = Classifier(args, len(vocabulary) + 2, len(MODULES))
     model.load_state_dict(state["model"])
     ids = encode(pieces, vocabulary, args.length)
     if (ids <= UNKNOWN).all():
         print("none of its words is in the vocabulary: this says nothing of the text")
-    probabilities = predict(model, ids, args.device).mean(axis=0)
+    probabilities = predict(model, ids).mean(axis=0)
     for i in np.argsort(-probabilities, kind="stable"):
         bar = "#" * round(40 * float(probabilities[i]))
         print(f"{MODULES[i]:12}{probabilities[i]:7.1%}  {bar}".rstrip())
-
-
-def compare(training, parts):
-    """The scores of our model, of the baseline where it can be had, and of a constant guess."""
-    _, labels = training.test.arrays
-    table = {training.args.model: scores(training.confusion())}
-    try:
-        table["bag of words"] = scores(count_pairs(labels, bag_of_words(*parts)))
-    except ImportError:
-        print("no bag of words: pip install 'tinygrad-like[examples]' brings scikit-learn")
-    commonest = np.bincount([label for _, label in parts[0]]).argmax()
-    table["largest class"] = scores(count_pairs(labels, np.full_like(labels, commonest)))
-    print(f"{'test set':14}" + "".join(f"{metric:>11}" for metric in table["largest class"]))
-    for name, row in table.items():
-        print(f"{name:14}" + "".join(f"{value:11.1%}" for value in row.values()))
-    return table
-
-
-def draw(training, table, path):
-    """The curves, the confusion matrix and the comparison as one picture."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(18, 5.5), layout="constrained")
-    curve, matrix, bars = figure.subplots(1, 3)
-    draw_curves(curve, training)
-    draw_confusion(matrix, training.confusion())
-    for i, (name, row) in enumerate(table.items()):
-        x = np.arange(len(row)) + 0.27 * (i - 1)
-        boxes = bars.bar(x, list(row.values()), 0.25, label=name)
-        bars.bar_label(boxes, fmt="{:.0%}", fontsize=8)
-    bars.set(title="Test set", xticks=range(len(row)), xticklabels=row, ylim=(0, 1))
-    bars.yaxis.set_major_formatter("{x:.0%}")
-    bars.legend(loc="upper center", ncols=3)
-    figure.savefig(path, dpi=100)
-
-
-def draw_curves(axes, training):
-    smooth = max(1, len(training.losses) // 100)
-    means = np.convolve(training.losses, np.ones(smooth) / smooth, "valid")
-    axes.plot(np.arange(len(means)) + smooth, means, color="tab:blue")
-    axes.set(xlabel="step", ylabel="training loss", title=training.args.model)
-    right = axes.twinx()
-    ends = (np.arange(len(training.accuracies)) + 1) * len(training.loader)
-    right.plot(ends, training.accuracies, "o-", color="tab:orange")
-    right.set(ylabel="test accuracy")
-    right.yaxis.set_major_formatter("{x:.0%}")
-
-
-def draw_confusion(axes, counts):
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for i, j in zip(*np.nonzero(counts), strict=True):
-        color = "white" if share[i, j] > 0.5 else "black"
-        axes.text(j, i, counts[i, j], ha="center", va="center", fontsize=8, color=color)
-    places = range(len(MODULES))
-    axes.set(xlabel="predicted", ylabel="true", xticks=places, yticks=places)
-    axes.set_xticklabels(MODULES, rotation=45, ha="right")
-    axes.set_yticklabels(MODULES)
-    axes.set_title(f"Test accuracy {scores(counts)['accuracy']:.1%}")
 
 
 def parse(arguments=None):
@@ -372,34 +134,67 @@ def parse(arguments=None):
 def main():
     args = parse()
     start = time.perf_counter()
-    try:
-        tg.set_num_threads(args.threads)
-        if args.text is not None:
-            classify(args)
-            return 0
-        parts = collect(args.length, args.seed)
-        training = Training(args, *parts)
-        Path(args.out).mkdir(parents=True, exist_ok=True)
-        if args.resume:
-            training.resume()
-    except (ValueError, OSError) as error:  # of what the user gave: the message says it all
-        raise SystemExit(str(error)) from None
-    print(training.model.summary())
-    print(
-        f"{len(parts[0]):,} pieces to learn from, {len(parts[1]):,} to test, of "
-        f"{len(MODULES)} modules; {len(training.vocabulary):,} words"
+    tg.set_num_threads(args.threads)
+    tg.set_device(args.device)
+    if args.text is not None:
+        classify(args)
+        return 0
+    parts = collect(args.length, args.seed)
+    vocabulary = known_words(parts[0])
+    (ids, labels), (test_ids, test_labels) = (
+        (
+            encode([words for words, _ in part], vocabulary, args.length),
+            np.array([label for _, label in part]),
+        )
+        for part in parts
     )
-    if not training.run():
-        path = training.checkpoint.path
-        print(f"stopped; go on with --resume (state in {path})" if training.saved else "stopped")
-        return 130
-    table = compare(training, parts)
-    picture = Path(args.out) / "report.png"
-    written = [training.saved, attempt(lambda path: draw(training, table, path), picture)]
-    what = "everything is" if all(written) else "what could be written is"
-    print(f"{time.perf_counter() - start:.0f} s; {what} in {args.out}")
-    return 0 if all(written) else 1
+    tg.seed(args.seed)
+    model = Classifier(args, len(vocabulary) + 2, len(MODULES))
+    train = tg.data.Dataset(ids, labels, classes=MODULES)
+    loader = tg.data.DataLoader(train, args.batch, shuffle=True, seed=args.seed)
+    optimizer = tg.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
+    steps = args.epochs * len(loader)
+    schedule = tg.optim.CosineLR(optimizer, steps, warmup_steps=steps // 10)
+    names = "model layers width heads length batch epochs lr weight_decay dropout seed"
+    source = f"docstrings of Python {platform.python_version()}"
+    run = tg.Run(
+        args.out,
+        settings={"data": source, **{k: getattr(args, k) for k in names.split()}},
+        resume=args.resume,
+        save_every=args.save_every,
+        keep={"vocabulary": vocabulary, "modules": MODULES},
+        **{"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader},
+    )
+    print(model.summary())
+    print(
+        f"{len(ids):,} pieces to learn from, {len(test_ids):,} to test, of {len(MODULES)} modules; "
+        f"{len(vocabulary):,} words"
+    )
+    for ids, labels in run.epochs(loader, args.epochs):
+        loss = tg.losses.cross_entropy(model(tg.Tensor(ids)), tg.Tensor(labels))
+        optimizer.zero_grad()
+        loss.backward()
+        tg.optim.clip_grad_norm(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        run.log(loss=loss)
+        if run.epoch_ended:
+            run.log(accuracy=(predict(model, test_ids).argmax(axis=1) == test_labels).mean())
+
+    predicted = predict(model, test_ids).argmax(axis=1)
+    counts = panels.count_pairs(test_labels, predicted, len(MODULES))
+    table = compare(counts, test_labels, parts, args.model)
+    run.plot(
+        "report.png",
+        lambda figure: panels.confusion(figure, counts, MODULES),
+        lambda figure: draw_scores(figure, table),
+        size=(18, 5.5),
+    )
+    return run.finish(f"{time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (ValueError, OSError, FloatingPointError) as error:  # the message says it all
+        sys.exit(str(error))

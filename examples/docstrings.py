@@ -1,7 +1,7 @@
 """Pieces of the docstrings of Python's standard library: the data of classify_text.py.
 
-`collect` gives a training and a test set of (words, label), `MODULES` names the labels, and `cut`
-makes pieces of any text.
+`collect` gives a training and a test set of (words, label), `MODULES` names the labels, `cut` makes
+pieces of any text, and `encode` makes ids of pieces.
 """
 
 import importlib
@@ -10,6 +10,7 @@ import pkgutil
 import re
 import types
 import warnings
+from collections import Counter
 
 import numpy as np
 
@@ -22,6 +23,7 @@ DOCUMENTED = (
     *(types.MethodDescriptorType, types.GetSetDescriptorType),
 )
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # getLogger: get, logger; HTTPError: http, error
+PADDING, UNKNOWN = 0, 1  # ids; those of known words follow
 SHORTEST = 6  # words in a piece: fewer say too little
 
 
@@ -94,3 +96,18 @@ def collect(length, seed):
                         parts[test].append((words, label))
                     labels_of.setdefault(words, set()).add(label)
     return [[piece for piece in part if len(labels_of[piece[0]]) == 1] for part in parts]
+
+
+def known_words(pieces):
+    """The words that occur at least twice, sorted; the others are all one, the unknown word."""
+    counts = Counter(word for words, _ in pieces for word in words)
+    return sorted(word for word, count in counts.items() if count > 1)
+
+
+def encode(pieces, vocabulary, length):
+    """The ids of the words, (N, length), padded at the end."""
+    numbers = {word: i for i, word in enumerate(vocabulary, UNKNOWN + 1)}
+    ids = np.full((len(pieces), length), PADDING)
+    for row, words in zip(ids, pieces, strict=True):
+        row[: len(words)] = [numbers.get(word, UNKNOWN) for word in words]
+    return ids

@@ -45,7 +45,8 @@ MAY_IMPORT = {
     "functional": ["backend", "engine", "ops"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "ops"],
-    "optim": ["backend", "engine", "ops", "optim"],
+    "optim": ["backend", "engine", "generator", "ops", "optim"],
+    "training": ["backend", "engine", "files", "generator", "io", "training"],
     "data": ["backend", "engine", "generator", "ops", "data"],
     "files": [],
     "io": ["backend", "engine", "files", "generator"],
@@ -63,7 +64,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend engine generator ops functional gradcheck losses optim data io interchange nn "
-        "doctor warmup kernels"
+        "doctor training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples": ["", "nn", "examples.docstrings"],
@@ -89,6 +90,9 @@ LEFT_TO_RIGHT = {
         "window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
+    "training": (
+        "history interrupt progress jsonlines tensorboard predict panels plot folder run"
+    ).split(),
 }
 
 # The rooms of a kernel target, from the lowest floor up; what is not named is a family of kernels,
@@ -373,7 +377,7 @@ def test_a_file_begins_by_saying_what_is_in_it(module):
     assert ast.get_docstring(tree(module))
 
 
-@pytest.mark.parametrize("package", ["engine", "nn", "optim", "data"])
+@pytest.mark.parametrize("package", ["engine", "nn", "optim", "data", "training"])
 def test_a_package_names_its_files_or_what_is_in_them(package):
     text = FILES[package].read_text(encoding="utf-8")
     for module in FILES:

@@ -10,7 +10,7 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
-from tinygrad_like import data, interchange, io, losses, nn, ops, optim
+from tinygrad_like import data, interchange, io, losses, nn, ops, optim, training
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -187,6 +187,7 @@ from tinygrad_like.ops.shape import (
     unbind,
 )
 from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 
 __version__ = "0.1.0"

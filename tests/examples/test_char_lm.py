@@ -1,6 +1,5 @@
 """The character language model as a user runs it, and the GPT inside it."""
 
-import argparse
 import importlib.util
 import os
 import random
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 
 import tinygrad_like as tg
-from tinygrad_like import nn
 
 pytestmark = pytest.mark.long
 
@@ -52,7 +50,7 @@ def test_it_trains_evaluates_writes_and_draws(model, text, tmp_path):
     out = tmp_path / "out"
     result = run("--model", model, "--text", text, "--out", out, "--iters", 40, *TINY)
     assert result.returncode == 0, result.stderr
-    assert "step 40: training loss" in result.stdout
+    assert "step 40: loss" in result.stdout
     assert "validation loss" in result.stdout
     assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
 
@@ -92,7 +90,7 @@ def test_stopped_by_ctrl_c_it_resumes_to_the_same_bytes(precision, text, tmp_pat
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130, log.read_text()
-    assert 100 <= len(tg.io.load(parts / NAME)["losses"]) < 600
+    assert 100 <= tg.io.load(parts / NAME)["step"] < 600
     assert run(*options, "--out", parts, "--resume").returncode == 0
     assert (whole / NAME).read_bytes() == (parts / NAME).read_bytes()
 
@@ -112,14 +110,14 @@ def test_killed_ten_times_it_comes_to_the_bytes_of_an_undisturbed_run(text, tmp_
             time.sleep(rng.uniform(0, 0.15))
             assert process.poll() is None, f"ended by itself: {process.stderr.read().decode()}"
             process.kill()
-        steps.append(len(tg.io.load(path)["losses"]))
+        steps.append(tg.io.load(path)["step"])
         resume = ("--resume",)
     assert 0 < steps[0] < steps[-1] < 1200
     assert steps == sorted(set(steps)), f"runs that were killed came to the steps {steps}"
     result = run(*options, "--out", parts, *resume)
     assert result.returncode == 0, result.stderr
     assert path.read_bytes() == (whole / NAME).read_bytes(), f"killed after the steps {steps}"
-    assert sorted(os.listdir(parts)) == [NAME, "report.png"]
+    assert sorted(os.listdir(parts)) == sorted(os.listdir(whole))
 
 
 def mtime(path):
@@ -185,7 +183,7 @@ def trained(tmp_path_factory):
     ("prompt", "message"),
     [
         ("Ωmega", "the vocabulary lacks 'g', 'm', 'Ω'; it has ' ,.:abehinoqrstu'"),
-        ("", "[sample] the prompt is empty"),
+        ("", "[generate] the prompt is empty"),
     ],
 )
 def test_a_prompt_that_it_cannot_read_is_refused(trained, prompt, message):
@@ -241,68 +239,3 @@ def test_a_sample_depends_on_its_seed_and_on_a_prompt_of_any_length(trained):
     assert said[0] != said[1]
     assert all(text.startswith("be, or not " * 3) for text in said.values())
     assert [len(text) for text in said.values()] == [33 + 500 + 1] * 2
-
-
-def test_temperature_top_k_and_top_p_choose_among_the_likeliest(example):
-    logits = np.log([0.05, 0.5, 0.3, 0.15])
-
-    def drawn(**options):
-        args = argparse.Namespace(**{"temperature": 1.0, "top_k": None, "top_p": 1.0, **options})
-        random = np.random.default_rng(0)
-        counts = np.bincount([example.choose(logits, random, args) for _ in range(4000)])
-        return counts / counts.sum()
-
-    np.testing.assert_allclose(drawn(), [0.05, 0.5, 0.3, 0.15], atol=0.03)
-    np.testing.assert_allclose(drawn(top_k=2), [0, 0.625, 0.375], atol=0.03)
-    np.testing.assert_allclose(drawn(top_p=0.6), [0, 0.625, 0.375], atol=0.03)
-    np.testing.assert_array_equal(drawn(top_p=0.0), [0, 1])
-    np.testing.assert_array_equal(drawn(temperature=0), [0, 1])
-    np.testing.assert_array_equal(drawn(temperature=1e-320), [0, 1])
-    np.testing.assert_allclose(drawn(top_k=9), [0.05, 0.5, 0.3, 0.15], atol=0.03)
-    np.testing.assert_array_equal(drawn(top_k=1), [0, 1])
-    assert drawn(temperature=0.3)[1] > 0.75
-
-
-def test_a_gpt_with_a_cache_writes_on_past_its_context(example):
-    tg.seed(0)
-    model = example.TransformerLM(11, 8, 16, 2, 2).eval()
-    ids = np.random.default_rng(0).integers(0, 11, 30)
-    state = None
-    with tg.no_grad():
-        for t in range(30):
-            logits, state = model.continued(ids[t : t + 1], state)
-            seen, cache = state
-            expected = model(seen[None])[0, -1]
-            np.testing.assert_allclose(logits.numpy(), expected.numpy(), atol=1e-5)
-            assert cache.length == len(seen) <= 8
-            np.testing.assert_array_equal(seen, ids[t + 1 - len(seen) : t + 1])
-
-
-def test_a_gpt_predicts_each_token_from_those_before_it():
-    tg.seed(0)
-    model = nn.GPT(11, 8, 16, 2, 2)
-    ids = np.random.default_rng(0).integers(0, 11, (2, 8))
-    changed = ids.copy()
-    changed[:, 5] = (ids[:, 5] + 1) % 11
-    a, b = model(ids).numpy(), model(changed).numpy()
-    assert a.shape == (2, 8, 11)
-    np.testing.assert_array_equal(a[:, :5], b[:, :5])
-    assert (np.abs(a[:, 5:] - b[:, 5:]).max(axis=(0, 2)) > 0).all()
-    labels = np.random.default_rng(1).integers(0, 11, (2, 8))
-    loss = tg.losses.cross_entropy(model(ids), labels).item()
-    assert abs(loss - np.log(11)) < 0.1, "a new model should know no more than chance"
-
-
-@pytest.mark.parametrize(
-    ("ids", "error", "message"),
-    [
-        (np.zeros(3, int), ValueError, r"\[GPT\] ids are \(3,\), expected \(N, T\)"),
-        (np.zeros((1, 9), int), ValueError, r"\[GPT\] the sequence has 9 tokens.*context of 8"),
-        (np.full((1, 3), 11), IndexError, r"ids contain 11, expected 0 to 10 \(in model.token\)"),
-        (np.zeros((1, 3)), TypeError, r"ids have dtype float64, expected integers"),
-        ([[1, 2]], TypeError, r"\[GPT\] ids is a list, expected a Tensor or an array"),
-    ],
-)
-def test_ids_that_do_not_fit_a_gpt_are_refused(ids, error, message):
-    with pytest.raises(error, match=message):
-        nn.GPT(11, 8, 16, 1, 2)(ids)

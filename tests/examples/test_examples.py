@@ -117,18 +117,32 @@ def test_mnist_refuses_in_a_line_what_it_cannot_do(offline, options, message):
 def test_mnist_stops_at_a_loss_that_is_no_number(offline):
     result = run("--epochs", "1", "--optimizer", "sgd", "--lr", "1e30", "--out", str(offline))
     assert result.returncode != 0
-    assert "the loss is nan" in result.stderr
+    assert "the loss is nan: lower the learning rate" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
+    said = []
     for block in blocks:
         if "cuda-emulator" in block and emulator.problem():
             continue
         exec(compile(block, "README.md", "exec"), {})
-    assert float(capsys.readouterr().out.split()[-1]) > 0.85, "the README's model learned little"
+        said.append(capsys.readouterr().out)
+    assert float(said[0].split()[-1]) > 0.85, "the README's model learned little"
+    assert "epoch 5/5: loss" in said[1]
+    assert (tmp_path / "runs/digits/report.png").exists()
+
+
+def test_the_first_steps_learn_the_digits():
+    script = ROOT / "examples" / "first_steps.py"
+    assert len(script.read_text().splitlines()) <= 30
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    share = re.search(r"([\d.]+)% of the test digits are right", result.stdout)
+    assert float(share[1]) > 85, result.stdout
 
 
 QUICK = {

@@ -8,6 +8,7 @@
     dtype.py       inputs cast to the dtype of a layer's parameters
     init.py        starting values
     containers.py  ModuleList, Sequential
+    language.py    RecurrentLM; how a language model writes
 
 A layer of your own is a Module with a `forward`; its attributes are its parameters:
 
@@ -45,6 +46,7 @@ from tinygrad_like.nn.conv import (
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.embedding import Embedding
 from tinygrad_like.nn.gpt import GPT
+from tinygrad_like.nn.language import RecurrentLM, choose, generate
 from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
@@ -89,6 +91,7 @@ __all__ = [
     "PositionalEncoding",
     "RMSNorm",
     "ReLU",
+    "RecurrentLM",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -101,6 +104,8 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "choose",
     "detach_state",
+    "generate",
     "init",
 ]

@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from tinygrad_like.engine import Tensor, no_grad
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.attention import KeyValueCache
@@ -87,3 +89,34 @@ class GPT(Module):
         for block in self.blocks:
             x = block(x, causal=True, cache=cache)
         return matmul(self.norm(x), self.token.weight.T)
+
+    def continued(self, ids: Any, state: Any = None) -> tuple[Tensor, Any]:
+        """The logits of the token after a text, (vocabulary,), and a state to go on from.
+
+        `ids` (T,) are what is new of the text; `state` is None, or what the call before returned.
+        A text may be longer than the context: when the cache is full, the last half of the context
+        is read anew.
+
+        >>> from tinygrad_like.nn import GPT
+        >>> gpt = GPT(11, context=8, d_model=16, num_layers=1, num_heads=2)
+        >>> logits, state = gpt.continued(np.array([3, 1, 4]))
+        >>> logits, state = gpt.continued(np.array([1]), state)
+        >>> logits.shape
+        (11,)
+        """
+        seen, cache = state or (ids[:0], KeyValueCache())
+        ids = ids[-self.context :]
+        seen = np.concatenate([seen, ids])
+        if cache.length + len(ids) > self.context:
+            seen = seen[-max(1, self.context // 2) :]
+            ids, cache = seen, KeyValueCache()
+        return self(ids[None], cache=cache)[0, -1], (seen, cache)
+
+    def attention_maps(self, ids: Any) -> np.ndarray:
+        """What each head of each block looks at in a text `ids` (T,): (blocks, heads, T, T)."""
+        x, maps = self.position(self.token(ids[None])), []
+        for block in self.blocks:
+            _, weights = block.attention(block.norm1(x), causal=True, return_weights=True)
+            maps.append(weights.numpy()[0])
+            x = block(x, causal=True)
+        return np.stack(maps)

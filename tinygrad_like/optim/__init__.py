@@ -15,10 +15,16 @@ parameters.py   checks of parameters and of settings
 schedules.py    the learning rate as a function of the step; ReduceOnPlateau, of a metric
 scaling.py      GradScaler: for gradients in float16
 clipping.py     gradients scaled to a norm, or cut to a range
+average.py      Average: a moving average of the weights, swapped in for evaluation
+rates.py        find_learning_rate: the loss at rising rates
+exchange.py     other arrays in the place of a model's own, for a while
 """
 
+from tinygrad_like.optim.average import Average
 from tinygrad_like.optim.clipping import clip_grad_norm, clip_grad_value
 from tinygrad_like.optim.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
+from tinygrad_like.optim.parameters import decay_groups
+from tinygrad_like.optim.rates import Rates, find_learning_rate
 from tinygrad_like.optim.scaling import GradScaler
 from tinygrad_like.optim.schedules import (
     CosineLR,
@@ -36,6 +42,7 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
+    "Average",
     "CosineLR",
     "ExponentialLR",
     "GradScaler",
@@ -44,9 +51,12 @@ __all__ = [
     "Optimizer",
     "PolynomialLR",
     "RMSprop",
+    "Rates",
     "ReduceOnPlateau",
     "Schedule",
     "StepLR",
     "clip_grad_norm",
     "clip_grad_value",
+    "decay_groups",
+    "find_learning_rate",
 ]

@@ -98,3 +98,20 @@ def checked_number(owner, name, value):
     if hasattr(value, "shape") and not isinstance(value, np.generic):
         raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number; use .item()")
     return check_number(owner, name, value, 0, below=LIMITS.get(name))
+
+
+def decay_groups(model, weight_decay):
+    """Two groups for an optimizer: matrices decay; biases and the scales of norms do not.
+
+    >>> import tinygrad_like as tg
+    >>> model = tg.nn.Dense(2, 3)
+    >>> optimizer = tg.optim.AdamW(decay_groups(model, 0.1), 1e-3)
+    >>> [group["weight_decay"] for group in optimizer.param_groups]
+    [0.1, 0.0]
+    """
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]

@@ -1,0 +1,20 @@
+"""The training loop: what every run needs around the lines that teach.
+
+history.py      every logged value, by metric and step; the best one
+interrupt.py    Ctrl-C, noted while a loop runs
+progress.py     the bar, and a line for each report
+jsonlines.py    the history as a file of lines, one for each step
+tensorboard.py  the history as event files, where TensorBoard is installed
+panels.py       pictures that several programs draw: a confusion matrix, attention
+plot.py         the curves of a run as a picture, with panels beside them
+folder.py       the files of a run: written or reported, set aside, never half
+run.py          Run: the loop, its checkpoint, and all of the above
+"""
+
+from tinygrad_like.training import panels
+from tinygrad_like.training.history import Best, History, Series
+from tinygrad_like.training.interrupt import Interrupted
+from tinygrad_like.training.predict import predict
+from tinygrad_like.training.run import Run
+
+__all__ = ["Best", "History", "Interrupted", "Run", "Series", "panels", "predict"]

@@ -1,0 +1,124 @@
+"""History: every value that a run has logged, by metric and step, and the best of them."""
+
+import math
+from bisect import bisect_left
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# What the name of a metric says about its direction.
+FALLING = "loss", "error", "perplexity"
+RISING = "accuracy", "precision", "recall", "f1", "auc", "score", "reward", "matches"
+
+
+class Best(NamedTuple):
+    """The best value of a metric, and the step that logged it."""
+
+    metric: str
+    value: float
+    step: int
+
+
+class Series:
+    """The values of one metric: `values[i]` was logged at step `steps[i]`, and steps rise."""
+
+    def __init__(self, steps: Any = (), values: Any = ()):
+        self.steps: list[int] = []
+        self.values: list[float] = []
+        self._best: dict[str, int] = {}  # by mode, the place of the first best value
+        for step, value in zip(steps, values, strict=True):
+            self.add(int(step), float(value))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        last = f", last {self.values[-1]:.4g}" if self.values else ""
+        return f"Series({len(self)} values{last})"
+
+    def add(self, step: int, value: float) -> None:
+        """Note the value of a step; a second value of the same step replaces the first."""
+        if self.steps and self.steps[-1] == step:
+            self.values[-1] = value
+            self._best = {}
+            for i in range(len(self.values)):
+                self._compare(i)
+            return
+        self.steps.append(step)
+        self.values.append(value)
+        self._compare(len(self.values) - 1)
+
+    def _compare(self, i: int) -> None:
+        value = self.values[i]
+        for mode, beats in (("min", value.__lt__), ("max", value.__gt__)):
+            at = self._best.get(mode)
+            if not math.isnan(value) and (at is None or beats(self.values[at])):
+                self._best[mode] = i
+
+    def best(self, mode: str) -> int | None:
+        """The place of the best value, the first of equal ones; None if there is no number."""
+        return self._best.get(mode)
+
+    def since(self, step: int) -> list[float]:
+        """The values of the steps after `step`."""
+        return self.values[bisect_left(self.steps, step + 1) :]
+
+
+class History(dict[str, Series]):
+    """{metric: Series} in the order in which the metrics were first logged, and the epochs' ends.
+
+    `ends[i]` is the last step of epoch i + 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[int] = []
+
+    def add(self, metric: str, step: int, value: float) -> None:
+        self.setdefault(metric, Series()).add(step, value)
+
+    def at(self, step: int) -> dict[str, float]:
+        """The values that were logged last, if they are of this step."""
+        found = self.items()
+        return {name: s.values[-1] for name, s in found if s.steps[-1] == step}
+
+    def rows(self) -> list[dict[str, float]]:
+        """A dict for each step that logged something: its number, its epoch, its values."""
+        values: dict[int, dict[str, float]] = {}
+        for name, series in self.items():
+            for step, value in zip(series.steps, series.values, strict=True):
+                values.setdefault(step, {})[name] = value
+        return [self.row(step, values[step]) for step in sorted(values)]
+
+    def row(self, step: int, values: dict[str, float]) -> dict[str, float]:
+        """The row of one step; `epoch` only in a run that counts epochs."""
+        epoch = {"epoch": bisect_left(self.ends, step) + 1} if self.counts_epochs else {}
+        return {"step": step, **epoch, **values}
+
+    counts_epochs = False
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps, as arrays."""
+        metrics = {
+            name: {"steps": np.array(s.steps, np.int64), "values": np.array(s.values, np.float64)}
+            for name, s in self.items()
+        }
+        return {"ends": np.array(self.ends, np.int64), "metrics": metrics}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the history whose `state()` this is."""
+        loaded = {
+            name: Series(kept["steps"].tolist(), kept["values"].tolist())
+            for name, kept in state["metrics"].items()
+        }
+        self.clear()
+        self.update(loaded)
+        self.ends = state["ends"].tolist()
+
+
+def direction(metric: str) -> str | None:
+    """ "min" or "max" for a metric whose name says which is better, else None."""
+    name = metric.lower()
+    if any(word in name for word in FALLING):
+        return "min"
+    return "max" if any(word in name for word in RISING) else None

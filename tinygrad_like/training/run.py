@@ -1,0 +1,435 @@
+"""Run: a training loop that can be watched, stopped and resumed, and hides nothing of the update.
+
+run = tg.Run("runs/mnist", settings=vars(args), model=model, optimizer=optimizer, loader=loader)
+for images, labels in run.epochs(loader, 3):
+    loss = tg.losses.cross_entropy(model(images), labels)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    run.log(loss=loss)
+    if run.epoch_ended:
+        run.log(accuracy=accuracy(model, test))
+run.plot("report.png")
+"""
+
+import errno
+import math
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinygrad_like.engine import Tensor, check_choice, check_flag, check_integer, check_number
+from tinygrad_like.engine.errors import describe
+from tinygrad_like.generator import get_rng_state, set_rng_state
+from tinygrad_like.io import Checkpoint, FileError
+from tinygrad_like.training import plot, tensorboard
+from tinygrad_like.training.folder import Folder
+from tinygrad_like.training.history import Best, History, direction
+from tinygrad_like.training.interrupt import Interrupt, Interrupted
+from tinygrad_like.training.jsonlines import JsonLines
+from tinygrad_like.training.progress import Progress, figure_of, say
+
+CHECKPOINT, LINES, EVENTS = "checkpoint.safetensors", "history.jsonl", "tensorboard"
+PROGRESS = "step", "epoch", "reported", "history", "best"  # beside the parts, in the checkpoint
+
+
+class Run:
+    """A training run: its folder, its history, and the loop that it trains in.
+
+    Args:
+        folder: for all that the run writes: checkpoint.safetensors, history.jsonl, and event
+            files in `tensorboard` where tensorboardX or tensorboard is installed.
+        settings: what the run was started with, see `tg.io.Checkpoint`. Only a run with equal
+            settings goes on, but for those that are named in `may_differ`.
+        resume: False for a new run; files of an older run in the folder are then set aside, as
+            checkpoint-1.safetensors, when the loop begins. True to go on from the checkpoint in
+            the folder.
+        save_every: seconds between two checkpoints; what a killed run may lose. One is also
+            written at the end of each epoch and of the loop, and when Ctrl-C ends it.
+        monitor: the metric that decides which step is the best: "accuracy". Without it, it is
+            the first one, other than `loss`, whose name says its direction; else `loss`.
+        mode: "min" or "max"; by default what the name of the metric says.
+        patience: how many values of `monitor` in a row may be no better than the best one, before
+            the loop ends; None for any number.
+        keep: what else a program wants to read from the checkpoint, such as a vocabulary: a dict.
+        parts: by name, all that the next step depends on: model, optimizer, loader, schedule,
+            scaler, average, or anything else with `state_dict` and `load_state_dict`.
+
+    Attributes:
+        step: the number of the current step, from 1; 0 before the first.
+        epoch: how many epochs have ended.
+        epoch_ended: whether this step is the last one of its epoch.
+        history: `{metric: Series}`, each with `steps` and `values`.
+
+    A run that was killed at any moment, and is resumed, makes the steps that it would have made,
+    and its checkpoint in the end has the same bytes. The model's modes are left alone: a loop that
+    evaluates calls `model.eval()`, and `model.train()` afterwards.
+
+    Ctrl-C lets the step end, saves, says where, and raises `Interrupted`, a SystemExit with code
+    130. A second one leaves at once, with the checkpoint as it was. In another thread than the
+    main one Ctrl-C is not heeded. Whatever way the loop is left, the handler and the bar go.
+
+    Raises:
+        FileNotFoundError: to resume without a checkpoint.
+        FileError: for one that is damaged, or of something else.
+        ValueError: for one of a run with other settings, naming those; for a part or an option
+            that does not fit. Nothing was changed then.
+    """
+
+    def __init__(
+        self,
+        folder: Any,
+        *,
+        settings: dict[str, Any] | None = None,
+        resume: bool = False,
+        may_differ: tuple[str, ...] = ("resume",),
+        save_every: float = 30.0,
+        monitor: str | None = None,
+        mode: str | None = None,
+        patience: int | None = None,
+        keep: dict[str, Any] | None = None,
+        **parts: Any,
+    ):
+        self.save_every = check_number("Run", "save_every", save_every, 0)
+        if mode is not None:
+            check_choice("Run", "mode", mode, ("min", "max"))
+        if patience is not None:
+            check_integer("Run", "patience", patience, 1)
+            if monitor is None:
+                raise ValueError("[Run] patience needs a metric: give monitor='accuracy', too")
+        if monitor is not None and mode is None:
+            mode = _direction_of(monitor)
+        self.monitor, self.mode, self.patience = monitor, mode, patience
+        self._keep = keep or {}
+        taken = sorted({*PROGRESS} & {*parts, *self._keep})
+        if taken:
+            raise ValueError(f"[Run] the names {taken} are the run's own: name the parts otherwise")
+        compared = {k: v for k, v in (settings or {}).items() if k not in may_differ}
+        self.history = History()
+        self.step = self.epoch = self._reported = 0
+        self.epoch_ended = False
+        self._interrupt, self._progress = Interrupt(), Progress()
+        self._running = self._begun = False
+        self._random: dict[str, int] | None = None  # where a resumed run's numbers go on
+        self.folder = Path(folder)
+        self.checkpoint = Checkpoint(self.folder / CHECKPOINT, compared, **parts)
+        self._lines = JsonLines(self.folder / LINES)
+        self._events: Any = None
+        self._resumed = check_flag("Run", "resume", resume)
+        if resume:
+            self._restore()
+        self._files = Folder(self.folder)
+
+    def _restore(self) -> None:
+        """Go on from the checkpoint."""
+        path = self.checkpoint.path
+        if not os.path.exists(path):
+            raise FileNotFoundError(
+                errno.ENOENT,
+                "No such file or directory: no run can be resumed; leave resume out to begin one",
+                str(path),
+            )
+        progress = self.checkpoint.load()
+        lacking = [name for name in PROGRESS if name not in progress]
+        if lacking:
+            raise FileError(f"[Run] {path} is of no Run: it lacks {lacking}")
+        self.history.restore(progress["history"])
+        self.step, self.epoch = progress["step"], progress["epoch"]
+        self._reported = progress["reported"]
+        self._random = get_rng_state()
+
+    # The loops
+
+    def epochs(self, loader: Any, count: int) -> Iterator[Any]:
+        """The batches of all epochs up to the one with the number `count`.
+
+        A resumed run begins where the checkpoint was made, within an epoch too, and so does one
+        whose loop was left and begins again, with the batch after the last one. `loader` is one of
+        the parts, a `tg.data.DataLoader` or what has its `__len__` and `state_dict`. The checkpoint
+        is written between two steps, when the next batch is asked for.
+        """
+        check_integer("epochs", "count", count, 0)
+        if not any(part is loader for part in self.checkpoint.parts.values()):
+            raise ValueError(
+                "[epochs] the loader is no part of the run, so the run could not go on within an "
+                "epoch: give it to Run(..., loader=loader)"
+            )
+        if not hasattr(loader, "__len__") or "batch" not in loader.state_dict():
+            raise TypeError(
+                f"[epochs] loader is {describe(loader)}, expected a DataLoader, or what has its "
+                "__len__ and state_dict; or count steps by run.steps(n)"
+            )
+        self.history.counts_epochs = True
+        return self._loop(self._epochs(loader, count))
+
+    def steps(self, count: int) -> Iterator[int]:
+        """The numbers of all steps up to `count`, from 1, or from where the checkpoint was made."""
+        check_integer("steps", "count", count, 0)
+        return self._loop(self._steps(count))
+
+    def _loop(self, steps: Iterator[Any]) -> Iterator[Any]:
+        """What stands around both loops."""
+        if self._running:
+            raise RuntimeError("[Run] a loop of this run is under way: leave it first")
+        try:
+            self._running = True
+            self._interrupt.start()
+            self._begin()
+            yield from steps
+        finally:
+            self._running = False
+            self.epoch_ended = False
+            self._progress.close()
+            self._lines.close()
+            if self._events is not None:
+                self._events.close()
+                self._events = None
+            self._interrupt.stop()
+        if self._interrupt.requested:
+            self._leave()
+
+    def _begin(self) -> None:
+        """Before the first step of a loop: the files, and the random numbers."""
+        if not self._begun and not self._resumed:
+            self._files.set_aside((CHECKPOINT, LINES, EVENTS))
+        if not self._begun and self._random is not None:
+            set_rng_state(self._random)  # the program may have drawn some since
+        self._begun = True
+        self._open_lines()
+        self._files.write(EVENTS, self._open_events)
+
+    def _epochs(self, loader: Any, count: int) -> Iterator[Any]:
+        if self.epoch >= count:
+            say(f"{self.epoch} of {count} epochs are done")
+        # A loop that was left within an epoch goes on there: to the loader it is a loaded state.
+        loader.load_state_dict(loader.state_dict())
+        while self.epoch < count and not self._stops_early():
+            total, done = len(loader), loader.state_dict()["batch"]
+            title = f"epoch {self.epoch + 1}/{count}"
+            self._progress.open(title, total, done % total, "batch")
+            for batch in loader:
+                self._new_step(loader.state_dict()["batch"] == total, _samples(batch))
+                yield batch
+                self._end_step()
+                if not self.epoch_ended:
+                    self._report_new("samples")
+                    if self._interrupt.requested:
+                        self._save_and_leave()
+                    if self._stops_early():
+                        self.save()
+                        return
+                    self._save_by_age()
+            self.epoch += 1
+            self.history.ends.append(self.step)
+            text = self._report(title, "samples")
+            self.save()
+            leaving = self._interrupt.requested  # Ctrl-C after the line ends the next step
+            say(text)
+            if leaving:
+                self._leave()
+
+    def _steps(self, count: int) -> Iterator[int]:
+        if self.step >= count:
+            say(f"{self.step} of {count} steps are done")
+        self._progress.open("", count, self.step, "step")
+        while self.step < count and not self._stops_early():
+            self._new_step(False, 1)
+            yield self.step
+            self._end_step()
+            self._report_new("steps")
+            if self._interrupt.requested:
+                self._save_and_leave()
+            if self.step == count or self._stops_early():
+                self.save()
+                return
+            self._save_by_age()
+
+    def _new_step(self, epoch_ended: bool, samples: int) -> None:
+        self.step += 1
+        self.epoch_ended = epoch_ended
+        self._samples = samples
+
+    def _end_step(self) -> None:
+        values = self.history.at(self.step)
+        if values:
+            self._append(self.history.row(self.step, values))
+        shown = ", ".join(figure_of(name, value) for name, value in values.items())
+        self._progress.show(shown)
+
+    # Values
+
+    def log(self, **metrics: Any) -> None:
+        """Note the values of metrics at this step: numbers, or Tensors with a single element.
+
+        A second value of a step replaces the first. Raises TypeError for what is no number,
+        RuntimeError before the loop, and FloatingPointError for a metric whose name ends with
+        "loss" and that is infinite or NaN: the parameters may be spoilt then, and the checkpoint
+        stays as it was.
+        """
+        if not self._begun:
+            raise RuntimeError("[log] the loop has not begun: log inside it, or after it")
+        numbers = {name: _number(name, value) for name, value in metrics.items()}
+        for name, value in numbers.items():
+            if name.endswith("loss") and not math.isfinite(value):
+                raise FloatingPointError(
+                    f"[log] at step {self.step} the {name} is {value}: lower the learning rate, or "
+                    "look for NaN in the data"
+                )
+        first = not self.history.at(self.step)
+        for name, value in numbers.items():
+            self.history.add(name, self.step, value)
+        if self._events is not None:
+            for name, value in numbers.items():
+                self._events.add_scalar(name, value, self.step)
+        if not self._running:
+            self._open_lines()
+            self._lines.close()
+        elif first:
+            self._progress.note(self._samples)
+
+    @property
+    def best(self) -> Best | None:
+        """(metric, value, step) of the best value of the metric that decides; None before it.
+
+        `run.best.step == run.step` says that this step is the best one so far.
+        """
+        metric = self.monitor or self._decides()
+        if metric is None or metric not in self.history:
+            return None
+        series = self.history[metric]
+        at = series.best(self.mode or _direction_of(metric))
+        return None if at is None else Best(metric, series.values[at], series.steps[at])
+
+    def _decides(self) -> str | None:
+        known = [name for name in self.history if self.mode or direction(name)]
+        return next((name for name in known if name != "loss"), known[0] if known else None)
+
+    def _stops_early(self) -> bool:
+        """Whether `monitor` has been no better than its best for `patience` values."""
+        best = self.best if self.patience is not None else None
+        if best is None or self.patience is None:
+            return False
+        waited = len(self.history[best.metric].since(best.step))
+        if waited < self.patience:
+            return False
+        shown = figure_of(best.metric, best.value)
+        say(f"stopped early: {shown}, of step {best.step}, was not beaten in {waited} values")
+        return True
+
+    def _report(self, title: str, what: str) -> str:
+        """A line on what was logged since the last one: means, and how fast it went."""
+        recent = {name: series.since(self._reported) for name, series in self.history.items()}
+        shown = [figure_of(name, float(np.mean(v))) for name, v in recent.items() if v]
+        self._reported = self.step
+        return f"{title}: {', '.join([*shown, self._progress.rate(what)])}".rstrip(", ")
+
+    def _report_new(self, what: str) -> None:
+        """Print a line if the step has logged a metric that the step before has not."""
+        logged = [self.history[name].steps for name in self.history.at(self.step)]
+        if self.step > 1 and any(self.step - 1 not in steps[-2:-1] for steps in logged):
+            say(self._report(f"step {self.step}", what))
+
+    # Files
+
+    def save(self) -> bool:
+        """Write the checkpoint now; returns whether that was possible, and says so if not.
+
+        Within a step, call it when the step's update and its `log` are made.
+        """
+        saved = self._files.write(CHECKPOINT, self._save)
+        if self._running and not self._lines.is_open:
+            self._open_lines()
+        return saved
+
+    def _save(self, path: Any) -> None:
+        best = self.best
+        self.checkpoint.save(
+            step=self.step,
+            epoch=self.epoch,
+            reported=self._reported,
+            history=self.history.state(),
+            best=None if best is None else list(best),
+            **self._keep,
+        )
+
+    def _save_by_age(self) -> None:
+        if self.checkpoint.age >= self.save_every:
+            self.save()
+
+    def _save_and_leave(self) -> None:
+        self.save()
+        self._leave()
+
+    def _leave(self) -> None:
+        path = self.checkpoint.path
+        unsaved = path in self._files.failed
+        say(f"stopped at step {self.step}; " + ("" if unsaved else f"to go on, resume from {path}"))
+        raise Interrupted
+
+    def _open_events(self, path: Any) -> None:
+        self._events = tensorboard.writer(path, self.step + 1)
+
+    def _open_lines(self) -> None:
+        self._files.write(LINES, lambda _: self._lines.open(self.history.rows()))
+
+    def _append(self, row: dict[str, float]) -> None:
+        if self._lines.is_open:
+            self._files.write(LINES, lambda _: self._lines.append(row))
+
+    def write(self, path: Any, write: Callable[[Any], Any]) -> bool:
+        """Call `write(path)`, which makes a file; a full disk is reported, and no error.
+
+        `path` is relative to the folder of the run. Returns whether the file could be written.
+
+        >>> run.write("model.safetensors", lambda path: tg.io.save(path, model.state_dict()))
+        ... # doctest: +SKIP
+        """
+        return self._files.write(path, write)
+
+    def plot(self, path: Any, *panels: Callable[[Any], Any], **options: Any) -> bool:
+        """Draw the metrics, with `panels` beside them, as a picture; see `training.plot.draw`.
+
+        `path` is relative to the folder of the run. Returns whether it could be written; without
+        matplotlib it says so, and nothing is drawn.
+        """
+        return self._files.write(path, lambda path: plot.draw(self, path, panels, **options))
+
+    def finish(self, text: str) -> int:
+        """Print a last line on the result and the files; returns the program's exit code.
+
+        That is 0, or 1 if a file could not be written, the newest checkpoint for one.
+        """
+        complete = not self._files.failed
+        what = "everything is" if complete else "what could be written is"
+        say(f"{text}; {what} in {self.folder}")
+        return 0 if complete else 1
+
+
+def _direction_of(metric: str) -> str:
+    found = direction(metric)
+    if found is None:
+        raise ValueError(f"[Run] is a smaller {metric} better? Give mode='min' or mode='max'")
+    return found
+
+
+def _samples(batch: Any) -> int:
+    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    return len(first) if getattr(first, "shape", ()) else 1
+
+
+def _number(name: str, value: Any) -> float:
+    """A logged value as a float. Raises TypeError."""
+    if isinstance(value, Tensor):
+        value = value.detach().numpy()
+    if (
+        isinstance(value, (np.ndarray, np.generic))
+        and value.size == 1
+        and value.dtype.kind in "fiub"
+    ):
+        return float(value.reshape(()))
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"[log] {name} is {describe(value)}, expected a single number: its mean()?")
+    return float(value)
