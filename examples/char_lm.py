@@ -141,6 +141,19 @@ def sample(args):
     print(write(model, vocabulary, args.sample, args.length, args))
 
 
+def report(run, model, vocabulary, seen, args):
+    """The curves as a picture; of a GPT beside them, where each head looks in the text `seen`."""
+    if args.model != "gpt":
+        run.plot("report.png", size=(8, 6))
+        return
+    size = (8 + 2 * args.heads, max(4, 2 * args.layers))
+    run.plot(
+        "report.png",
+        lambda figure: draw_attention(figure, model, seen, vocabulary.decode(seen)),
+        size=size,
+    )
+
+
 def main():
     args = parse()
     tg.set_device(args.device)
@@ -196,11 +209,7 @@ def main():
             print(f"    {write(model, vocabulary, text[0], 100, args).strip()!r}")
 
     print(write(model, vocabulary, text[0], args.length, args))
-    seen = held_out[: min(20, args.context)]
-    maps = [lambda figure: draw_attention(figure, model, seen, vocabulary.decode(seen))]
-    wide = (8 + 2 * args.heads, max(4, 2 * args.layers))
-    is_gpt = args.model == "gpt"
-    run.plot("report.png", *(maps * is_gpt), size=wide if is_gpt else (8, 6))
+    report(run, model, vocabulary, held_out[: min(20, args.context)], args)
     if args.autocast == "float16":
         print(f"{scaler.skipped} of {run.step} steps overflowed, skipped")
     return run.finish(f"validation loss {run.history['validation_loss'].values[-1]:.4f}")

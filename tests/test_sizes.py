@@ -4,15 +4,14 @@ import pytest
 from source_tree import FILES, functions
 
 FILE_LINES, COLUMNS = 450, 100
-LINES = 60  # of a function: what an editor shows at once
+LINES = 60  # of a function without its docstring: what an editor shows at once
 PARAMETERS = 15  # of a function, more than which no caller keeps apart
 
 # What is larger, and how large it is: these may only shrink. A number that has fallen is written
 # here, one that has reached the limit is taken out.
 TOO_LONG = {
-    "engine.walk.walk": 74,
+    "engine.walk.walk": 61,
     "kernels.cpu.attention.blocks._attend_backward": 117,
-    "kernels.cpu.products.packed_gemm.packed_gemm": 64,
 }
 TOO_MANY_PARAMETERS = {
     "kernels.cpu.attention.blocks._attend_backward": 20,

@@ -166,12 +166,19 @@ def functions(module):
                 a = child.args
                 rest = [each for each in (a.vararg, a.kwarg) if each]
                 count = len([*a.posonlyargs, *a.args, *a.kwonlyargs, *rest])
-                lines = child.end_lineno - child.lineno + 1
+                lines = child.end_lineno - child.lineno + 1 - _lines_of_docstring(child)
                 found.append(Function(".".join(inside), lines, count))
             visit(child, inside)
 
     visit(tree(module), [])
     return found
+
+
+def _lines_of_docstring(function):
+    if ast.get_docstring(function) is None:
+        return 0
+    text = function.body[0]
+    return text.end_lineno - text.lineno + 1
 
 
 def circle(edges_of, start):
