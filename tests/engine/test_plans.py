@@ -1,4 +1,4 @@
-"""Plans of recorded calls: those of the short way of two inputs, and those of composites."""
+"""Plans of recorded calls: those of the short path of two inputs, and those of composites."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def leaf(values):
 
 
 def test_a_rule_of_two_inputs_is_told_which_of_the_two_need_a_gradient():
-    """By the short way of two Tensors, and by the long one of a Tensor and an array."""
+    """By the short path: two Tensors, or a Tensor first and an array; and by the full path."""
     told = []
 
     def rule(g, needs):

@@ -36,6 +36,8 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         {node: gradient} for the leaves or targets that were reached: raw arrays that nothing
         else holds, or Tensors under create_graph.
     """
+    # Everything that each node takes is in this one loop: a Python call per node, to make it
+    # shorter, would be felt. What is not done for each node is in the functions below.
     nodes, useful = _reachable([node for node, _ in seeds], targets)
     keep = retain_graph or create_graph
     ordinary = not create_graph and targets is None
