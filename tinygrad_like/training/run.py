@@ -397,6 +397,10 @@ class Run:
         """
         return self._files.write(path, lambda path: plot.draw(self, path, panels, **options))
 
+    def print(self, text: str) -> None:
+        """Print a line; above the bar, where there is one."""
+        say(text)
+
     def finish(self, text: str) -> int:
         """Print a last line on the result and the files; returns the program's exit code.
 
