@@ -206,7 +206,7 @@ def main():
         if step % args.eval_every == 0 or step == args.iters:
             with autocast:
                 run.log(validation_loss=evaluate(model, held_out, args.context))
-            print(f"    {write(model, vocabulary, text[0], 100, args).strip()!r}")
+            run.print(f"    {write(model, vocabulary, text[0], 100, args).strip()!r}")
 
     print(write(model, vocabulary, text[0], args.length, args))
     report(run, model, vocabulary, held_out[: min(20, args.context)], args)

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_like.engine import Tensor
+from tinygrad_like.engine.errors import describe
+
 # What the name of a metric says about its direction.
 FALLING = "loss", "error", "perplexity"
 RISING = "accuracy", "precision", "recall", "f1", "auc", "score", "reward", "matches"
@@ -122,3 +125,18 @@ def direction(metric: str) -> str | None:
     if any(word in name for word in FALLING):
         return "min"
     return "max" if any(word in name for word in RISING) else None
+
+
+def number(name: str, value: Any) -> float:
+    """A logged value as a float. Raises TypeError."""
+    if isinstance(value, Tensor):
+        value = value.detach().numpy()
+    if (
+        isinstance(value, (np.ndarray, np.generic))
+        and value.size == 1
+        and value.dtype.kind in "fiub"
+    ):
+        return float(value.reshape(()))
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"[log] {name} is {describe(value)}, expected a single number: its mean()?")
+    return float(value)

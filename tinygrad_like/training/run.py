@@ -16,18 +16,19 @@ import errno
 import math
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, check_choice, check_flag, check_integer, check_number
+from tinygrad_like.engine import check_choice, check_flag, check_integer, check_number
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.generator import get_rng_state, set_rng_state
 from tinygrad_like.io import Checkpoint, FileError
 from tinygrad_like.training import plot, tensorboard
 from tinygrad_like.training.folder import Folder
-from tinygrad_like.training.history import Best, History, direction
+from tinygrad_like.training.history import Best, History, direction, number
 from tinygrad_like.training.interrupt import Interrupt, Interrupted
 from tinygrad_like.training.jsonlines import JsonLines
 from tinygrad_like.training.progress import Progress, figure_of, say
@@ -184,9 +185,7 @@ class Run:
             self.epoch_ended = False
             self._progress.close()
             self._lines.close()
-            if self._events is not None:
-                self._events.close()
-                self._events = None
+            self._close_events()
             self._interrupt.stop()
         if self._interrupt.requested:
             self._leave()
@@ -199,7 +198,8 @@ class Run:
             set_rng_state(self._random)  # the program may have drawn some since
         self._begun = True
         self._open_lines()
-        self._files.write(EVENTS, self._open_events)
+        if tensorboard.is_installed():
+            self._files.write(EVENTS, self._open_events)
 
     def _epochs(self, loader: Any, count: int) -> Iterator[Any]:
         if self.epoch >= count:
@@ -271,7 +271,7 @@ class Run:
         """
         if not self._begun:
             raise RuntimeError("[log] the loop has not begun: log inside it, or after it")
-        numbers = {name: _number(name, value) for name, value in metrics.items()}
+        numbers = {name: number(name, value) for name, value in metrics.items()}
         for name, value in numbers.items():
             if name.endswith("loss") and not math.isfinite(value):
                 raise FloatingPointError(
@@ -282,8 +282,7 @@ class Run:
         for name, value in numbers.items():
             self.history.add(name, self.step, value)
         if self._events is not None:
-            for name, value in numbers.items():
-                self._events.add_scalar(name, value, self.step)
+            self._files.write(EVENTS, lambda _: self._add_events(numbers))
         if not self._running:
             self._open_lines()
             self._lines.close()
@@ -370,7 +369,21 @@ class Run:
         raise Interrupted
 
     def _open_events(self, path: Any) -> None:
-        self._events = tensorboard.writer(path, self.step + 1)
+        self._events = tensorboard.Events(path, self.step + 1)
+
+    def _add_events(self, numbers: dict[str, float]) -> None:
+        try:
+            for name, value in numbers.items():
+                self._events.add_scalar(name, value, self.step)
+        except OSError:
+            self._close_events()
+            raise
+
+    def _close_events(self) -> None:
+        events, self._events = self._events, None
+        if events is not None:
+            with suppress(OSError):  # what could not be written was reported when it was tried
+                events.close()
 
     def _open_lines(self) -> None:
         self._files.write(LINES, lambda _: self._lines.open(self.history.rows()))
@@ -397,6 +410,10 @@ class Run:
         """
         return self._files.write(path, lambda path: plot.draw(self, path, panels, **options))
 
+    def print(self, text: str) -> None:
+        """Print a line; above the bar, where there is one."""
+        say(text)
+
     def finish(self, text: str) -> int:
         """Print a last line on the result and the files; returns the program's exit code.
 
@@ -418,18 +435,3 @@ def _direction_of(metric: str) -> str:
 def _samples(batch: Any) -> int:
     first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
     return len(first) if getattr(first, "shape", ()) else 1
-
-
-def _number(name: str, value: Any) -> float:
-    """A logged value as a float. Raises TypeError."""
-    if isinstance(value, Tensor):
-        value = value.detach().numpy()
-    if (
-        isinstance(value, (np.ndarray, np.generic))
-        and value.size == 1
-        and value.dtype.kind in "fiub"
-    ):
-        return float(value.reshape(()))
-    if not isinstance(value, (int, float)):
-        raise TypeError(f"[log] {name} is {describe(value)}, expected a single number: its mean()?")
-    return float(value)
