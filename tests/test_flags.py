@@ -1,6 +1,8 @@
 """Every public option that is True or False refuses anything else: found by its default."""
 
 import inspect
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ def attention():
 # The arguments of a call that is right, but for the flag.
 CALLS = {
     "Tensor": (X,),
+    "Run": (Path(tempfile.gettempdir()) / "tinygrad_like-flags",),
     "requires_grad_": (tg.ones(2),),
     "backward": (tg.ones((), requires_grad=True),),
     "op": (),
@@ -98,8 +101,10 @@ def public():
             if inspect.isclass(value):
                 bases = [base for base in value.__bases__ if base.__name__ not in vars(module)]
                 for owner in (value, *bases):  # a base without a public name is a part of it
-                    methods = vars(owner).items()
-                    yield from ((f"{room}{name}.{m}", f) for m, f in methods if m[0] != "_")
+                    for method, function in vars(owner).items():
+                        is_its_own = inspect.getattr_static(value, method) is function
+                        if method[0] != "_" and is_its_own:
+                            yield f"{room}{name}.{method}", function
 
 
 def flags():
