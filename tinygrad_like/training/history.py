@@ -70,8 +70,10 @@ class Series:
 class History(dict[str, Series]):
     """{metric: Series} in the order in which the metrics were first logged, and the epochs' ends.
 
-    `ends[i]` is the last step of epoch i + 1.
+    `ends[i]` is the last step of epoch i + 1, and `counts_epochs` says whether there are epochs.
     """
+
+    counts_epochs = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,8 +99,6 @@ class History(dict[str, Series]):
         """The row of one step; `epoch` only in a run that counts epochs."""
         epoch = {"epoch": bisect_left(self.ends, step) + 1} if self.counts_epochs else {}
         return {"step": step, **epoch, **values}
-
-    counts_epochs = False
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps, as arrays."""

@@ -28,6 +28,7 @@ def losses(name, device):
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_training_steps_follow_the_cpu(name):
     on_cpu, on_emulator = losses(name, "cpu"), losses(name, "cuda-emulator")
