@@ -21,12 +21,6 @@ TOO_MANY_PARAMETERS = {
     "kernels.cpu.conv.winograd._forward_task": 17,
     "kernels.cpu.products.block_gemm.multiply_onto": 16,
     "kernels.cpu.products.strip.strip": 16,
-    "kernels.cpu.recurrent.backward._steps": 21,
-    "kernels.cpu.recurrent.backward._weights": 19,
-    "kernels.cpu.recurrent.backward.backward": 39,
-    "kernels.cpu.recurrent.forward._sequences": 22,
-    "kernels.cpu.recurrent.forward._step": 19,
-    "kernels.cpu.recurrent.forward.forward": 25,
 }
 
 
