@@ -14,6 +14,7 @@ from ..machine import memory
 from ..machine.kernel import complete_kernel, kernel
 from ..machine.threads import num_threads, pool
 from ..random import least_kept, philox, signed
+from .arguments import Apart, Gradients, Inputs, Needs, Results, Shape, Weighting
 from .blocks import run_attention, run_attention_backward
 
 LAST_WORD = 2**32 - 1
@@ -23,13 +24,14 @@ MOST_PARTS = 1 << 24  # numbers: partial sums of the gradient of a mask
 @kernel("q k v", mask="mask", any_layout=True, half=True, kept=(1,))
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, sums): see kernels/reference/attention.py."""
-    shape = *q.shape[:3], *k.shape[1:3]
-    (q, *kv), apart = _laid_out(q, k, v)
-    out = _empty((*shape[:3], v.shape[3]), apart[0], q.dtype)
+    shape = Shape(*q.shape[:3], *k.shape[1:3])
+    inputs, apart = _laid_out(q, k, v)
+    apart = Apart(*apart, out=apart[0])
+    out = _empty((*shape[:3], v.shape[3]), apart.out, q.dtype)
     sums = memory.empty((2, *shape[:3]), q.dtype)
-    how = *_masks(mask, q.dtype), bool(causal), float(scale), _drop(p, seed, offset)
-    run_attention(pool(), shape, apart, q, *kv, out, sums, *how)
-    return _heads_first(out, apart[0]), sums
+    how = _weighting(_masks(mask, q.dtype), causal, scale, p, seed, offset)
+    run_attention(pool(), shape, apart, Inputs(*inputs), Results(out, sums), how)
+    return _heads_first(out, apart.out), sums
 
 
 @kernel("g q k v out", mask="mask", any_layout=True, half=True)
@@ -37,21 +39,24 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
     """(dq, dk, dv, dmask), each None where `needs` says so."""
     if sums.dtype != q.dtype:
         return NotImplemented
-    shape = *q.shape[:3], *k.shape[1:3]
-    (g, q, k, v, out), apart = _laid_out(g, q, k, v, out)
+    shape, needs = Shape(*q.shape[:3], *k.shape[1:3]), Needs(*needs)
+    (*inputs, out, g), apart = _laid_out(q, k, v, out, g)
     grads = [
         memory.empty(x.shape, x.dtype) if need else x
-        for x, need in zip((q, k, v), needs, strict=False)
+        for x, need in zip(inputs, needs, strict=False)
     ]
     seen, added = _masks(mask, q.dtype)
     whole = added.shape[:2] == shape[:2]
-    parts = (
-        1 if whole or not needs[3] else max(1, min(num_threads(), MOST_PARTS // max(mask.size, 1)))
-    )
+    parts = 1
+    if needs.mask and not whole:
+        parts = max(1, min(num_threads(), MOST_PARTS // max(mask.size, 1)))
     dmasks = np.zeros((parts, *added.shape), sum_dtype(shape, added, q.dtype))
-    how = seen, added, bool(causal), float(scale), _drop(p, seed, offset), needs
-    run_attention_backward(pool(), shape, apart, g, q, k, v, out, sums, *grads, dmasks, *how)
-    grads = (_heads_first(x, a) for x, a in zip(grads, apart[1:4], strict=True))
+    how = _weighting((seen, added), causal, scale, p, seed, offset)
+    run_attention_backward(
+        pool(), shape, Apart(*apart), Inputs(*inputs), Results(out, sums),
+        Gradients(g, *grads, dmasks), how, needs,
+    )  # fmt: skip
+    grads = (_heads_first(x, a) for x, a in zip(grads, apart[:3], strict=True))
     dmask = (dmasks[0] if whole else dmasks.sum(0)).astype(q.dtype, copy=False)
     return tuple(x if need else None for x, need in zip((*grads, dmask), needs, strict=True))
 
@@ -95,11 +100,12 @@ def _masks(mask, dtype):
     return (mask, added) if mask.dtype == bool else (seen, mask)
 
 
-def _drop(p, seed, offset):
-    """(seed, offset, least word that is kept, factor of what is kept); the word is 0 for p = 0."""
+def _weighting(masks, causal, scale, p, seed, offset):
+    """The Weighting of a call; where nothing is dropped the words do not matter."""
+    how = *masks, bool(causal), float(scale)
     if not p:
-        return 0, 0, 0, 1.0
-    least = least_kept(p)
+        return Weighting(*how, seed=0, offset=0, least=0, factor=1.0)
+    least, factor = least_kept(p), 1 / (1 - p) if p < 1 else 0.0
     if least >> 32:  # nothing is kept
-        return signed(seed), signed(offset), LAST_WORD, 0.0
-    return signed(seed), signed(offset), least, 1 / (1 - p)
+        least, factor = LAST_WORD, 0.0
+    return Weighting(*how, signed(seed), signed(offset), least, factor)
