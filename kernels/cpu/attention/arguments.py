@@ -3,6 +3,9 @@
 In the shapes N is the number of batches, H that of the heads of queries, K that of the heads of
 keys and values (each serves H / K heads of queries), T that of the queries and S that of the keys.
 An array of shape (N, heads, T, d) may also lie as (N, T, heads, d): see `Apart`.
+
+Python passes the fields as plain tuples, which numba takes in half the time, and compiled code
+gives them their names.
 """
 
 from typing import NamedTuple
@@ -30,7 +33,7 @@ class Apart(NamedTuple):
     k: bool
     v: bool
     out: bool
-    g: bool = False  # the forward pass has no g
+    g: bool  # of the backward pass
 
 
 class Inputs(NamedTuple):

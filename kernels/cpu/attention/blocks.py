@@ -19,7 +19,17 @@ from ..machine.simd import body
 from ..machine.threads import run, share, tasks_for
 from ..math.philox import cipher
 from ..products.gemm import gemm
-from .arguments import Place, Scratch
+from .arguments import (
+    Apart,
+    Gradients,
+    Inputs,
+    Needs,
+    Place,
+    Results,
+    Scratch,
+    Shape,
+    Weighting,
+)
 from .weights import (
     differentiate,
     exponentiate,
@@ -229,7 +239,12 @@ def _multiply(x, y):
 
 @jit
 def run_attention(pool, shape, apart, inputs, results, how):
-    """Fill in the results."""
+    """Fill in the results. The arguments are fields of the tuples of arguments.py.
+
+    `apart` is that of q, k and v: `out` lies as q does.
+    """
+    shape, inputs, results, how = Shape(*shape), Inputs(*inputs), Results(*results), Weighting(*how)
+    apart = Apart(apart[0], apart[1], apart[2], apart[0], False)
     n, heads, t, _, s = shape
     work = n * heads * t * s * (inputs.q.shape[3] + inputs.v.shape[3])
     tasks = min(tasks_for(pool, work, WORTH_A_THREAD), n * heads * _parts(t, ROWS)[0])
@@ -389,7 +404,9 @@ def _block_backward(
 
 @jit
 def run_attention_backward(pool, shape, apart, inputs, results, grads, how, needs):
-    """Fill in the gradients that are needed."""
+    """Fill in the gradients that are needed. The arguments are fields as for `run_attention`."""
+    shape, apart, inputs, results = Shape(*shape), Apart(*apart), Inputs(*inputs), Results(*results)
+    grads, how, needs = Gradients(*grads), Weighting(*how), Needs(*needs)
     n, heads, t, key_heads, s = shape
     work = n * heads * t * s * (inputs.q.shape[3] + inputs.v.shape[3])
     tasks = min(tasks_for(pool, work, WORTH_A_THREAD), n * key_heads)

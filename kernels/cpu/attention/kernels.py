@@ -14,7 +14,6 @@ from ..machine import memory
 from ..machine.kernel import complete_kernel, kernel
 from ..machine.threads import num_threads, pool
 from ..random import least_kept, philox, signed
-from .arguments import Apart, Gradients, Inputs, Needs, Results, Shape, Weighting
 from .blocks import run_attention, run_attention_backward
 
 LAST_WORD = 2**32 - 1
@@ -24,14 +23,13 @@ MOST_PARTS = 1 << 24  # numbers: partial sums of the gradient of a mask
 @kernel("q k v", mask="mask", any_layout=True, half=True, kept=(1,))
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, sums): see kernels/reference/attention.py."""
-    shape = Shape(*q.shape[:3], *k.shape[1:3])
+    shape = *q.shape[:3], *k.shape[1:3]
     inputs, apart = _laid_out(q, k, v)
-    apart = Apart(*apart, out=apart[0])
-    out = _empty((*shape[:3], v.shape[3]), apart.out, q.dtype)
+    out = _empty((*shape[:3], v.shape[3]), apart[0], q.dtype)
     sums = memory.empty((2, *shape[:3]), q.dtype)
     how = _weighting(_masks(mask, q.dtype), causal, scale, p, seed, offset)
-    run_attention(pool(), shape, apart, Inputs(*inputs), Results(out, sums), how)
-    return _heads_first(out, apart.out), sums
+    run_attention(pool(), shape, apart, inputs, (out, sums), how)
+    return _heads_first(out, apart[0]), sums
 
 
 @kernel("g q k v out", mask="mask", any_layout=True, half=True)
@@ -39,7 +37,7 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
     """(dq, dk, dv, dmask), each None where `needs` says so."""
     if sums.dtype != q.dtype:
         return NotImplemented
-    shape, needs = Shape(*q.shape[:3], *k.shape[1:3]), Needs(*needs)
+    shape = *q.shape[:3], *k.shape[1:3]
     (*inputs, out, g), apart = _laid_out(q, k, v, out, g)
     grads = [
         memory.empty(x.shape, x.dtype) if need else x
@@ -48,14 +46,13 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
     seen, added = _masks(mask, q.dtype)
     whole = added.shape[:2] == shape[:2]
     parts = 1
-    if needs.mask and not whole:
+    if needs[3] and not whole:
         parts = max(1, min(num_threads(), MOST_PARTS // max(mask.size, 1)))
     dmasks = np.zeros((parts, *added.shape), sum_dtype(shape, added, q.dtype))
     how = _weighting((seen, added), causal, scale, p, seed, offset)
     run_attention_backward(
-        pool(), shape, Apart(*apart), Inputs(*inputs), Results(out, sums),
-        Gradients(g, *grads, dmasks), how, needs,
-    )  # fmt: skip
+        pool(), shape, apart, tuple(inputs), (out, sums), (g, *grads, dmasks), how, needs
+    )
     grads = (_heads_first(x, a) for x, a in zip(grads, apart[:3], strict=True))
     dmask = (dmasks[0] if whole else dmasks.sum(0)).astype(q.dtype, copy=False)
     return tuple(x if need else None for x, need in zip((*grads, dmask), needs, strict=True))
@@ -79,7 +76,7 @@ def _laid_out(*arrays):
         apart.append(not x.flags.c_contiguous and moved.flags.c_contiguous)
         x = moved if apart[-1] else np.ascontiguousarray(x)
         laid.append(x if x.flags.writeable else x.copy())  # numba has another type for the others
-    return laid, tuple(apart)
+    return tuple(laid), tuple(apart)
 
 
 def _heads_first(x, apart):
@@ -101,11 +98,11 @@ def _masks(mask, dtype):
 
 
 def _weighting(masks, causal, scale, p, seed, offset):
-    """The Weighting of a call; where nothing is dropped the words do not matter."""
+    """The fields of a Weighting; without dropout the words that it would draw do not matter."""
     how = *masks, bool(causal), float(scale)
     if not p:
-        return Weighting(*how, seed=0, offset=0, least=0, factor=1.0)
+        return *how, 0, 0, 0, 1.0
     least, factor = least_kept(p), 1 / (1 - p) if p < 1 else 0.0
     if least >> 32:  # nothing is kept
         least, factor = LAST_WORD, 0.0
-    return Weighting(*how, signed(seed), signed(offset), least, factor)
+    return *how, signed(seed), signed(offset), least, factor

@@ -5,7 +5,6 @@ import importlib
 import numpy as np
 import pytest
 from tinygrad_like.kernels import reference
-from tinygrad_like.kernels.cpu.attention.arguments import Gradients
 from tinygrad_like.kernels.cpu.machine import memory, threads
 
 attention = importlib.import_module("tinygrad_like.kernels.cpu.attention.kernels")
@@ -74,7 +73,7 @@ def test_the_gradient_of_a_mask_of_more_numbers_than_partial_sums_may_have(monke
     backward = attention.run_attention_backward
 
     def observed(*args):
-        parts.append(next(a.masks for a in args if isinstance(a, Gradients)).shape[0])
+        parts.append(next(a[-1] for a in args[1:] if getattr(a[-1], "ndim", 0) == 5).shape[0])
         backward(*args)
 
     monkeypatch.setattr(attention, "run_attention_backward", observed)
