@@ -1,4 +1,4 @@
-"""Attention by blocks of queries and keys, compiled: see attention.py, which calls it.
+"""Attention by blocks of queries and keys, compiled: see kernels.py, which calls it.
 
 The scores of a block stand transposed, keys by queries: so its softmax runs along vectors of
 queries, and each of its products is one that BLAS does without copying (not A B^T). A block is
@@ -9,15 +9,27 @@ for softmax"): the scores of all keys at once exist nowhere.
 What is summed up over many blocks moves to float64 after every LONG of them, and begins anew: so
 no sum meets more than some hundred roundings.
 
-`apart` says of q, k, v and the others whether they are (N, T, heads, d) or (N, heads, T, d).
+The tuples that most functions take are those of arguments.py; `how` is a Weighting.
 """
 
 import numpy as np
 
 from ..machine.compile import jit
+from ..machine.simd import body
 from ..machine.threads import run, share, tasks_for
 from ..math.philox import cipher
 from ..products.gemm import gemm
+from .arguments import (
+    Apart,
+    Gradients,
+    Inputs,
+    Needs,
+    Place,
+    Results,
+    Scratch,
+    Shape,
+    Weighting,
+)
 from .weights import (
     differentiate,
     exponentiate,
@@ -87,16 +99,16 @@ def _of_head(mask, n, h):
     return mask[min(n, mask.shape[0] - 1), min(h, mask.shape[1] - 1)]
 
 
-@jit
-def _hide(scores, seen, added, causal, n, h, row, key, behind):
-    """Mask the scores (keys, queries) of a block that begins at query `row` and key `key`.
+@body
+def _hide(scores, how, place, key, behind):
+    """Mask the scores (keys, queries) of the queries at a `Place` and the keys from `key` on.
 
     Under `causal` query i looks at the keys up to i + behind.
     """
-    keys, rows = scores.shape
+    row, (keys, rows) = place.row, scores.shape
     hidden = scores.dtype.type(-np.inf)
-    if seen.size:
-        part = _of_head(seen, n, h)
+    if how.seen.size:
+        part = _of_head(how.seen, place.batch, place.h)
         step = 1 if part.shape[1] > 1 else 0
         if part.shape[0] == 1:
             for j in range(keys):
@@ -107,34 +119,37 @@ def _hide(scores, seen, added, causal, n, h, row, key, behind):
                 for j in range(keys):
                     if not part[row + i, (key + j) * step]:
                         scores[j, i] = hidden
-    if added.size:
-        part = _of_head(added, n, h)
+    if how.added.size:
+        part = _of_head(how.added, place.batch, place.h)
         step = 1 if part.shape[1] > 1 else 0
         for i in range(rows):
             line = part[min(row + i, part.shape[0] - 1)]
             for j in range(keys):
                 scores[j, i] += line[(key + j) * step]
-    if causal:
+    if how.causal:
         for j in range(max(0, row + behind + 1 - key), keys):
             scores[j, : min(rows, key + j - row - behind)] = hidden
 
 
-@jit
-def _draw_kept(kept, block, step, seed, least, scale):
-    """The factors (keys, queries) of dropout, `scale` or 0, from the first query's `block` on.
+@body
+def _draw_kept(kept, how, shape, place, key):
+    """The factors (keys, queries) of dropout, `how.factor` or 0, for the block that `_hide` has.
 
-    The words of each query lie `step` blocks behind those of the one before.
+    The words of a query lie (S + 3) // 4 blocks behind those of the one before.
     """
     keys, rows = kept.shape
-    zero, scale, least = kept.dtype.type(0), kept.dtype.type(scale), np.uint32(least)
-    seed, step, words = np.uint64(seed), np.uint64(step), np.empty((4, rows), np.uint32)
-    for key in range(0, keys, 4):
-        start = np.uint64(block + key // 4)
+    zero, scale, least = kept.dtype.type(0), kept.dtype.type(how.factor), np.uint32(how.least)
+    step = (shape.s + 3) // 4
+    query = (place.batch * shape.heads + place.h) * shape.t + place.row
+    block = how.offset + query * step + key // 4
+    seed, step, words = np.uint64(how.seed), np.uint64(step), np.empty((4, rows), np.uint32)
+    for first in range(0, keys, 4):
+        start = np.uint64(block + first // 4)
         for i in range(rows):
             c0, c1, c2, c3 = cipher(start + np.uint64(i) * step, seed)
             words[0, i], words[1, i], words[2, i], words[3, i] = c0, c1, c2, c3
-        for lane in range(min(4, keys - key)):
-            drawn, row = words[lane], kept[key + lane]
+        for lane in range(min(4, keys - first)):
+            drawn, row = words[lane], kept[first + lane]
             for i in range(row.size):
                 row[i] = scale if drawn[i] >= least else zero
 
@@ -150,10 +165,11 @@ def _mix(weights, values, mixed, more):
 # Forward
 
 
-@jit
-def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, scale, drop):
+@body
+def _attend(task, tasks, shape, apart, inputs, results, how):
+    """The blocks of queries that are a task's, each with all keys that it meets."""
     n, heads, t, key_heads, s = shape
-    seed, offset, least, factor = drop
+    (q, k, v), (out, sums) = inputs, results
     d, dv = q.shape[3], v.shape[3]
     dtype = q.dtype.type
     count, height = _parts(t, ROWS)
@@ -162,18 +178,19 @@ def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, 
     totals = np.empty(height, np.float64)  # of all blocks of keys: each is added up by itself
     below, wholes = np.empty(height, np.float64), np.empty(height * dv, np.float64)
     room = np.empty(height * min(most, s), q.dtype)
-    kept_room = np.empty(room.size if least else 0, q.dtype)
+    kept_room = np.empty(room.size if how.least else 0, q.dtype)
     for item in range(*share(task, tasks, n * heads * count)):
         head, row = item // count, item % count * height
         batch, h, rows = head // heads, head % heads, min(height, t - row)
         key_head = h // (heads // key_heads)
+        place = Place(batch, h, key_head, row, rows)
         query = _matrix(turned, d, rows)
-        _transpose(_head(q, apart[0], batch, h, row, rows), dtype(scale), query)
-        mixed = _head(out, apart[0], batch, h, row, rows)
+        _transpose(_head(q, apart.q, batch, h, row, rows), dtype(how.scale), query)
+        mixed = _head(out, apart.out, batch, h, row, rows)
         before, peak, part = bounds[0, :rows], bounds[1, :rows], bounds[2, :rows]
         total = totals[:rows]
         peak[:], total[:] = -np.finfo(dtype).max, 0
-        meets, width = _keys_to_meet(causal, row + rows, t, s, most)
+        meets, width = _keys_to_meet(how.causal, row + rows, t, s, most)
         if meets == 0:
             mixed[:, :] = 0
         stretch, whole = LONG * width, _matrix(wholes, rows, dv)
@@ -182,8 +199,8 @@ def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, 
         for key in range(0, meets, width):
             keys = min(width, meets - key)
             scores = _matrix(room, keys, rows)
-            gemm(False, False, _head(k, apart[1], batch, key_head, key, keys), query, scores, 0)
-            _hide(scores, seen, added, causal, batch, h, row, key, s - t)
+            gemm(False, False, _head(k, apart.k, batch, key_head, key, keys), query, scores, 0)
+            _hide(scores, how, place, key, s - t)
             before[:] = peak
             raise_peak(peak, scores)
             if key:
@@ -191,13 +208,11 @@ def _attend(task, tasks, shape, apart, q, k, v, out, sums, seen, added, causal, 
             part[:] = 0
             exponentiate(scores, peak, part)
             _add(part, total)
-            if least:
-                kept, words = _matrix(kept_room, keys, rows), (s + 3) // 4
-                _draw_kept(
-                    kept, offset + (head * t + row) * words + key // 4, words, seed, least, factor
-                )
+            if how.least:
+                kept = _matrix(kept_room, keys, rows)
+                _draw_kept(kept, how, shape, place, key)
                 _multiply(scores, kept)
-            values = _head(v, apart[2], batch, key_head, key, keys)
+            values = _head(v, apart.v, batch, key_head, key, keys)
             _mix(scores, values, mixed, min(key % stretch, 1))
             if meets > stretch and (key + width >= meets or (key + width) % stretch == 0):
                 move_mixed(mixed, peak, whole, below)
@@ -223,12 +238,17 @@ def _multiply(x, y):
 
 
 @jit
-def run_attention(pool, shape, apart, q, k, v, out, sums, seen, added, causal, scale, drop):
+def run_attention(pool, shape, apart, inputs, results, how):
+    """Fill in the results. The arguments are fields of the tuples of arguments.py.
+
+    `apart` is that of q, k and v: `out` lies as q does.
+    """
+    shape, inputs, results, how = Shape(*shape), Inputs(*inputs), Results(*results), Weighting(*how)
+    apart = Apart(apart[0], apart[1], apart[2], apart[0], False)
     n, heads, t, _, s = shape
-    work = n * heads * t * s * (q.shape[3] + v.shape[3])
+    work = n * heads * t * s * (inputs.q.shape[3] + inputs.v.shape[3])
     tasks = min(tasks_for(pool, work, WORTH_A_THREAD), n * heads * _parts(t, ROWS)[0])
-    args = shape, apart, q, k, v, out, sums, seen, added, causal, scale, drop
-    run(pool, _attend, args, max(tasks, 1))
+    run(pool, _attend, (shape, apart, inputs, results, how), max(tasks, 1))
 
 
 # Backward
@@ -258,171 +278,139 @@ def _add_to_mask(dmask, slopes, row, key):
                 dmask[row + i, column] += slopes[j, i]
 
 
-@jit
-def _attend_backward(
-    task, tasks, shape, apart, g, q, k, v, out, sums, dq, dk, dv, dmasks, seen, added, causal,
-    scale, drop, needs,
-):  # fmt: skip
+@body
+def _attend_backward(task, tasks, shape, apart, inputs, results, grads, how, needs):
+    """The gradients of the heads of keys that are a task's, one head after the other."""
     n, heads, t, key_heads, s = shape
-    seed, offset, least, factor = drop
     group = heads // key_heads
-    one = q.dtype.type(1)
-    width_q, width_v = q.shape[3], v.shape[3]
     count, height = _parts(t, ROWS)
-    most = _most_keys(height, max(width_q, width_v))
-    turned_q, turned_g = np.empty(width_q * height, q.dtype), np.empty(width_v * height, q.dtype)
-    along_room = np.empty(height, q.dtype)
-    room, slope_room = (
-        np.empty(height * min(most, s), q.dtype),
-        np.empty(height * min(most, s), q.dtype),
-    )
-    kept_room = np.empty(room.size if least else 0, q.dtype)
-    wholes = np.empty(height * width_q, np.float64)
-    rows_of_keys = s if group * count > LONG else 0
-    whole_dk = np.zeros((rows_of_keys if needs[1] else 0, width_q), np.float64)
-    whole_dv = np.zeros((rows_of_keys if needs[2] else 0, width_v), np.float64)
+    scratch = _scratch(shape, inputs, how)
+    is_long = group * count > LONG
+    rows_of_keys = s if is_long else 0
+    whole_dk = np.zeros((rows_of_keys if needs.k else 0, inputs.k.shape[3]), np.float64)
+    whole_dv = np.zeros((rows_of_keys if needs.v else 0, inputs.v.shape[3]), np.float64)
     for item in range(*share(task, tasks, n * key_heads)):
         batch, key_head = item // key_heads, item % key_heads
-        if needs[1]:
-            _head(dk, apart[2], batch, key_head, 0, s)[:, :] = 0
-        if needs[2]:
-            _head(dv, apart[3], batch, key_head, 0, s)[:, :] = 0
+        dk = _head(grads.k, apart.k, batch, key_head, 0, s)
+        dv = _head(grads.v, apart.v, batch, key_head, 0, s)
+        if needs.k:
+            dk[:, :] = 0
+        if needs.v:
+            dv[:, :] = 0
         for part in range(group * count):
-            if rows_of_keys and part and part % LONG == 0:
-                if needs[1]:
-                    move(_head(dk, apart[2], batch, key_head, 0, s), whole_dk)
-                if needs[2]:
-                    move(_head(dv, apart[3], batch, key_head, 0, s), whole_dv)
+            if is_long and part and part % LONG == 0:
+                if needs.k:
+                    move(dk, whole_dk)
+                if needs.v:
+                    move(dv, whole_dv)
             h, row = key_head * group + part // count, part % count * height
-            rows, head = min(height, t - row), batch * heads + h
-            query, grad = _matrix(turned_q, width_q, rows), _matrix(turned_g, width_v, rows)
-            q_rows = _head(q, apart[1], batch, h, row, rows)
-            g_rows = _head(g, apart[0], batch, h, row, rows)
-            dq_rows = _head(dq, apart[1], batch, h, row, rows) if needs[0] else q_rows
-            _transpose(q_rows, q.dtype.type(scale), query)
-            _transpose(g_rows, one, grad)
-            along = along_room[:rows]
-            _along(g_rows, _head(out, apart[4], batch, h, row, rows), along)
-            meets, width = _keys_to_meet(causal, row + rows, t, s, most)
-            if meets == 0 and needs[0]:
-                dq_rows[:, :] = 0
-            stretch, whole = LONG * width, _matrix(wholes, rows, width_q)
-            if meets > stretch:
-                whole[:, :] = 0
-            for key in range(0, meets, width):
-                keys = min(width, meets - key)
-                weights, slopes = _matrix(room, keys, rows), _matrix(slope_room, keys, rows)
-                kept = _matrix(kept_room, keys, rows) if least else weights
-                k_rows = _head(k, apart[2], batch, key_head, key, keys)
-                gemm(False, False, k_rows, query, weights, 0)
-                _hide(weights, seen, added, causal, batch, h, row, key, s - t)
-                at = slice(row, row + rows)
-                weigh(weights, sums[0, batch, h, at], sums[1, batch, h, at])
-                if least:
-                    words = (s + 3) // 4
-                    _draw_kept(
-                        kept,
-                        offset + (head * t + row) * words + key // 4,
-                        words,
-                        seed,
-                        least,
-                        factor,
-                    )
-                if needs[0] or needs[1] or needs[3]:
-                    gemm(
-                        False,
-                        False,
-                        _head(v, apart[3], batch, key_head, key, keys),
-                        grad,
-                        slopes,
-                        0,
-                    )
-                    if least:
-                        _multiply(slopes, kept)
-                    differentiate(weights, slopes, along, 1.0 if needs[3] else scale)
-                    if needs[3]:
-                        dmask = _of_head(dmasks[min(task, dmasks.shape[0] - 1)], batch, h)
-                        _add_to_mask(dmask, slopes, row, key)
-                        flat = slopes.reshape(slopes.size)
-                        for i in range(flat.size):
-                            flat[i] *= q.dtype.type(scale)
-                    if needs[0]:
-                        _mix(slopes, k_rows, dq_rows, min(key, 1))
-                        if meets > stretch and (key + width) % stretch == 0:
-                            move(dq_rows, whole)
-                    if needs[1]:
-                        gemm(
-                            False,
-                            False,
-                            slopes,
-                            q_rows,
-                            _head(dk, apart[2], batch, key_head, key, keys),
-                            1,
-                        )
-                if needs[2]:
-                    if least:
-                        _multiply(weights, kept)
-                    gemm(
-                        False,
-                        False,
-                        weights,
-                        g_rows,
-                        _head(dv, apart[3], batch, key_head, key, keys),
-                        1,
-                    )
-            if needs[0] and meets > stretch:
-                move(whole, dq_rows)
-        if rows_of_keys and needs[1]:
-            move(whole_dk, _head(dk, apart[2], batch, key_head, 0, s))
-        if rows_of_keys and needs[2]:
-            move(whole_dv, _head(dv, apart[3], batch, key_head, 0, s))
+            place = Place(batch, h, key_head, row, min(height, t - row))
+            _queries_backward(
+                task, place, shape, apart, inputs, results, grads, how, needs, scratch
+            )
+        if is_long and needs.k:
+            move(whole_dk, dk)
+        if is_long and needs.v:
+            move(whole_dv, dv)
+
+
+@body
+def _scratch(shape, inputs, how):
+    """Memory for a task of the backward pass."""
+    dtype, d, dv = inputs.q.dtype, inputs.q.shape[3], inputs.v.shape[3]
+    height = _parts(shape.t, ROWS)[1]
+    block = height * min(_most_keys(height, max(d, dv)), shape.s)
+    return Scratch(
+        query=np.empty(d * height, dtype),
+        grad=np.empty(dv * height, dtype),
+        along=np.empty(height, dtype),
+        weights=np.empty(block, dtype),
+        slopes=np.empty(block, dtype),
+        kept=np.empty(block if how.least else 0, dtype),
+        whole=np.empty(height * d, np.float64),
+    )
+
+
+@body
+def _queries_backward(task, place, shape, apart, inputs, results, grads, how, needs, scratch):
+    """dq of a block of queries, and what it adds to the other gradients."""
+    batch, h, _, row, rows = place
+    q, d, dv = inputs.q, inputs.q.shape[3], inputs.v.shape[3]
+    query, grad = _matrix(scratch.query, d, rows), _matrix(scratch.grad, dv, rows)
+    g = _head(grads.g, apart.g, batch, h, row, rows)
+    dq = _head(grads.q, apart.q, batch, h, row, rows)
+    _transpose(_head(q, apart.q, batch, h, row, rows), q.dtype.type(how.scale), query)
+    _transpose(g, q.dtype.type(1), grad)
+    _along(g, _head(results.out, apart.out, batch, h, row, rows), scratch.along[:rows])
+    most = _most_keys(_parts(shape.t, ROWS)[1], max(d, dv))
+    meets, width = _keys_to_meet(how.causal, row + rows, shape.t, shape.s, most)
+    if meets == 0 and needs.q:
+        dq[:, :] = 0
+    stretch, whole = LONG * width, _matrix(scratch.whole, rows, d)
+    if meets > stretch:
+        whole[:, :] = 0
+    for key in range(0, meets, width):
+        keys = min(width, meets - key)
+        _block_backward(
+            task, place, key, keys, shape, apart, inputs, results.sums, grads, how, needs, scratch
+        )
+        if needs.q and meets > stretch and (key + width) % stretch == 0:
+            move(dq, whole)
+    if needs.q and meets > stretch:
+        move(whole, dq)
+
+
+@body
+def _block_backward(
+    task, place, key, keys, shape, apart, inputs, sums, grads, how, needs, scratch
+):  # fmt: skip
+    """What a block of queries and some keys from `key` on add to the gradients."""
+    batch, h, key_head, row, rows = place
+    weights, slopes = _matrix(scratch.weights, keys, rows), _matrix(scratch.slopes, keys, rows)
+    kept = _matrix(scratch.kept, keys, rows) if how.least else weights
+    k = _head(inputs.k, apart.k, batch, key_head, key, keys)
+    gemm(False, False, k, _matrix(scratch.query, k.shape[1], rows), weights, 0)
+    _hide(weights, how, place, key, shape.s - shape.t)
+    at = slice(row, row + rows)
+    weigh(weights, sums[0, batch, h, at], sums[1, batch, h, at])
+    if how.least:
+        _draw_kept(kept, how, shape, place, key)
+    if needs.q or needs.k or needs.mask:
+        v = _head(inputs.v, apart.v, batch, key_head, key, keys)
+        gemm(False, False, v, _matrix(scratch.grad, v.shape[1], rows), slopes, 0)
+        if how.least:
+            _multiply(slopes, kept)
+        scale = 1.0 if needs.mask else how.scale
+        differentiate(weights, slopes, scratch.along[:rows], scale)
+        if needs.mask:
+            dmask = _of_head(grads.masks[min(task, grads.masks.shape[0] - 1)], batch, h)
+            _add_to_mask(dmask, slopes, row, key)
+            flat = slopes.reshape(slopes.size)
+            for i in range(flat.size):
+                flat[i] *= slopes.dtype.type(how.scale)
+        if needs.q:
+            dq = _head(grads.q, apart.q, batch, h, row, rows)
+            _mix(slopes, k, dq, min(key, 1))
+        if needs.k:
+            q = _head(inputs.q, apart.q, batch, h, row, rows)
+            dk = _head(grads.k, apart.k, batch, key_head, key, keys)
+            gemm(False, False, slopes, q, dk, 1)
+    if needs.v:
+        if how.least:
+            _multiply(weights, kept)
+        g = _head(grads.g, apart.g, batch, h, row, rows)
+        gemm(False, False, weights, g, _head(grads.v, apart.v, batch, key_head, key, keys), 1)
 
 
 @jit
-def run_attention_backward(
-    pool,
-    shape,
-    apart,
-    g,
-    q,
-    k,
-    v,
-    out,
-    sums,
-    dq,
-    dk,
-    dv,
-    dmasks,
-    seen,
-    added,
-    causal,
-    scale,
-    drop,
-    needs,
-):
+def run_attention_backward(pool, shape, apart, inputs, results, grads, how, needs):
+    """Fill in the gradients that are needed. The arguments are fields as for `run_attention`."""
+    shape, apart, inputs, results = Shape(*shape), Apart(*apart), Inputs(*inputs), Results(*results)
+    grads, how, needs = Gradients(*grads), Weighting(*how), Needs(*needs)
     n, heads, t, key_heads, s = shape
-    work = n * heads * t * s * (q.shape[3] + v.shape[3])
+    work = n * heads * t * s * (inputs.q.shape[3] + inputs.v.shape[3])
     tasks = min(tasks_for(pool, work, WORTH_A_THREAD), n * key_heads)
-    if needs[3] and dmasks.shape[0] < tasks:
-        tasks = dmasks.shape[0]
-    args = (
-        shape,
-        apart,
-        g,
-        q,
-        k,
-        v,
-        out,
-        sums,
-        dq,
-        dk,
-        dv,
-        dmasks,
-        seen,
-        added,
-        causal,
-        scale,
-        drop,
-        needs,
-    )
+    if needs.mask and grads.masks.shape[0] < tasks:
+        tasks = grads.masks.shape[0]
+    args = shape, apart, inputs, results, grads, how, needs
     run(pool, _attend_backward, args, max(tasks, 1))

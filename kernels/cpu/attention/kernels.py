@@ -24,11 +24,11 @@ MOST_PARTS = 1 << 24  # numbers: partial sums of the gradient of a mask
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
     """(out, sums): see kernels/reference/attention.py."""
     shape = *q.shape[:3], *k.shape[1:3]
-    (q, *kv), apart = _laid_out(q, k, v)
+    inputs, apart = _laid_out(q, k, v)
     out = _empty((*shape[:3], v.shape[3]), apart[0], q.dtype)
     sums = memory.empty((2, *shape[:3]), q.dtype)
-    how = *_masks(mask, q.dtype), bool(causal), float(scale), _drop(p, seed, offset)
-    run_attention(pool(), shape, apart, q, *kv, out, sums, *how)
+    how = _weighting(_masks(mask, q.dtype), causal, scale, p, seed, offset)
+    run_attention(pool(), shape, apart, inputs, (out, sums), how)
     return _heads_first(out, apart[0]), sums
 
 
@@ -38,20 +38,22 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
     if sums.dtype != q.dtype:
         return NotImplemented
     shape = *q.shape[:3], *k.shape[1:3]
-    (g, q, k, v, out), apart = _laid_out(g, q, k, v, out)
+    (*inputs, out, g), apart = _laid_out(q, k, v, out, g)
     grads = [
         memory.empty(x.shape, x.dtype) if need else x
-        for x, need in zip((q, k, v), needs, strict=False)
+        for x, need in zip(inputs, needs, strict=False)
     ]
     seen, added = _masks(mask, q.dtype)
     whole = added.shape[:2] == shape[:2]
-    parts = (
-        1 if whole or not needs[3] else max(1, min(num_threads(), MOST_PARTS // max(mask.size, 1)))
-    )
+    parts = 1
+    if needs[3] and not whole:
+        parts = max(1, min(num_threads(), MOST_PARTS // max(mask.size, 1)))
     dmasks = np.zeros((parts, *added.shape), sum_dtype(shape, added, q.dtype))
-    how = seen, added, bool(causal), float(scale), _drop(p, seed, offset), needs
-    run_attention_backward(pool(), shape, apart, g, q, k, v, out, sums, *grads, dmasks, *how)
-    grads = (_heads_first(x, a) for x, a in zip(grads, apart[1:4], strict=True))
+    how = _weighting((seen, added), causal, scale, p, seed, offset)
+    run_attention_backward(
+        pool(), shape, apart, tuple(inputs), (out, sums), (g, *grads, dmasks), how, needs
+    )
+    grads = (_heads_first(x, a) for x, a in zip(grads, apart[:3], strict=True))
     dmask = (dmasks[0] if whole else dmasks.sum(0)).astype(q.dtype, copy=False)
     return tuple(x if need else None for x, need in zip((*grads, dmask), needs, strict=True))
 
@@ -74,7 +76,7 @@ def _laid_out(*arrays):
         apart.append(not x.flags.c_contiguous and moved.flags.c_contiguous)
         x = moved if apart[-1] else np.ascontiguousarray(x)
         laid.append(x if x.flags.writeable else x.copy())  # numba has another type for the others
-    return laid, tuple(apart)
+    return tuple(laid), tuple(apart)
 
 
 def _heads_first(x, apart):
@@ -95,11 +97,12 @@ def _masks(mask, dtype):
     return (mask, added) if mask.dtype == bool else (seen, mask)
 
 
-def _drop(p, seed, offset):
-    """(seed, offset, least word that is kept, factor of what is kept); the word is 0 for p = 0."""
+def _weighting(masks, causal, scale, p, seed, offset):
+    """The fields of a Weighting; without dropout the words that it would draw do not matter."""
+    how = *masks, bool(causal), float(scale)
     if not p:
-        return 0, 0, 0, 1.0
-    least = least_kept(p)
+        return *how, 0, 0, 0, 1.0
+    least, factor = least_kept(p), 1 / (1 - p) if p < 1 else 0.0
     if least >> 32:  # nothing is kept
-        return signed(seed), signed(offset), LAST_WORD, 0.0
-    return signed(seed), signed(offset), least, 1 / (1 - p)
+        least, factor = LAST_WORD, 0.0
+    return *how, signed(seed), signed(offset), least, factor

@@ -1,4 +1,4 @@
-"""The weights of a block of attention, from its scores (keys, queries): see attention_blocks.py."""
+"""The weights of a block of attention, from its scores (keys, queries): see blocks.py."""
 
 import math
 

@@ -1,6 +1,7 @@
 """What convolutions share whose vectors are output channels: their weights, and the way to y."""
 
 import functools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,16 +29,30 @@ def places(s, turned):
     return np.ravel(in_order[:, ::-1, ::-1] if turned else in_order)
 
 
+class Arranged(NamedTuple):
+    """The weights and the bias in the order in which vectors of output channels are computed.
+
+    V is the number of such vectors in all groups; a group's last one may have idle lanes.
+    """
+
+    u: np.ndarray  # (V u_next,): u[group and vector, (j, i, c_in), lane], begins where a line does
+    u_next: int  # elements from one vector of output channels to the next
+    start: np.ndarray  # (V lanes,): what the sums begin with: the bias, or zeros
+
+
 def room_of_weights(s, dtype):
-    """(u, u_next, start) for arrange_task; u with a vector more, to begin where one would."""
+    """An Arranged that `arrange_task` is to fill in."""
     size = REGISTER_BYTES // np.dtype(dtype).itemsize
     vectors, u_next = s.groups * -(-s.c_out // size), (s.c_in * s.kh * s.kw + 1) * size
-    return empty((vectors * u_next + size,), dtype), u_next, np.empty(vectors * size, dtype)
+    u = empty((vectors * u_next + size,), dtype)
+    u = u[-(u.ctypes.data // u.itemsize) % size :]
+    return Arranged(u, u_next, np.empty(vectors * size, dtype))
 
 
 @body
-def arrange_task(task, tasks, w, bias, places, u, u_next, start, s, turned):
-    """u[group, vector of c_out, (j, i, c_in), lane]: the weights, or those turned; start: bias."""
+def arrange_task(task, tasks, w, bias, places, weights, s, turned):
+    """Fill in an Arranged with the weights, or those turned, and the bias."""
+    u, u_next, start = weights
     size, taps = lanes(w), s.kh * s.kw
     vectors = (s.c_out + size - 1) // size
     across, each = (taps, taps) if turned else (s.c_in * taps, s.c_in * taps)

@@ -3,8 +3,9 @@
 Forward, images are copied once, with their padding (planes.py). The sums of a pixel come out
 channel by channel, and are transposed on their way to y.
 
-For the gradient by the weights x is transposed instead, channel by channel: then the numbers that
-the taps of a kernel row meet at a pixel follow each other, and the sum goes over pixels.
+For the gradient with respect to the weights x is transposed instead, channel by channel: then the
+numbers that the taps of a kernel row meet at a pixel follow each other, and the sum goes over
+pixels.
 
 What meets the padding is left out: kernel rows above or below the image, and beside it the first
 and the last pixel of a line.
@@ -60,8 +61,9 @@ def _beside(column, columns, s):
 
 
 @body
-def _forward_task(task, tasks, x, u, u_next, start, steps, y, planes, each, out, s, c):
+def _forward_task(task, tasks, x, weights, steps, y, planes, each, out, s, c):
     """each: how many numbers the planes of an image take."""
+    u, u_next, start = weights
     planes, out = planes[task], out[task]
     size, y_plane = lanes(y), s.ho * s.wo
     all_vectors = (s.c_out + size - 1) // size
@@ -81,9 +83,11 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, planes, each, out,
                     for r in range(rows):
                         first, last = _inside((row + r) * s.sh - s.ph, s)
                         strip(
-                            planes, n * each + r * c.line, steps, first * s.c_in,
-                            u, panel * u_next + first * s.c_in * size, u_next,
-                            start, panel * size, 0, out, r * columns * width, width,
+                            (planes, n * each + r * c.line),
+                            (steps, first * s.c_in),
+                            (u, panel * u_next + first * s.c_in * size, u_next),
+                            (start, panel * size, 0),
+                            (out, r * columns * width, width),
                             columns, vectors,
                             (s.kw, s.kh * s.c_in, (last - first) * s.c_in, early, late),
                         )  # fmt: skip
@@ -97,11 +101,10 @@ def _forward_task(task, tasks, x, u, u_next, start, steps, y, planes, each, out,
 
 
 @jit
-def _forward(pool, x, w, bias, places, steps, y, u, u_next, start, planes, each, out, s, c, turned):
+def _forward(pool, x, w, bias, places, steps, y, weights, planes, each, out, s, c, turned):
     tasks = min(threads_of(pool), len(out))
-    u = u[-(u.ctypes.data // u.itemsize) % lanes(u) :]
-    run(pool, arrange_task, (w, bias, places, u, u_next, start, s, turned), tasks)
-    run(pool, _forward_task, (x, u, u_next, start, steps, y, planes, each, out, s, c), tasks)
+    run(pool, arrange_task, (w, bias, places, weights, s, turned), tasks)
+    run(pool, _forward_task, (x, weights, steps, y, planes, each, out, s, c), tasks)
 
 
 def forward(x, weight, bias, y, s, turned, threads):
@@ -115,11 +118,11 @@ def forward(x, weight, bias, y, s, turned, threads):
     out = empty((threads, c.rows * c.columns * PANEL * size), x.dtype)
     arrays = x.reshape(-1), weight.reshape(-1), bias
     tables = places(s, turned), steps_of(s, c, (2, 1, 0))
-    rooms = *room_of_weights(s, x.dtype), planes, each, out
+    rooms = room_of_weights(s, x.dtype), planes, each, out
     _forward(pool(), *arrays, *tables, y.reshape(-1), *rooms, s, c, turned)
 
 
-# The gradient by the weights
+# The gradient with respect to the weights
 
 
 @jit
@@ -217,9 +220,12 @@ def _sums_task(task, tasks, x, g, sums, whole, x_pixels, g_pixels, s, c):
                 for j in range(0, s.kw, at_once // s.c_in):
                     at = ((group * s.kh + i) * s.kw + j) * s.c_in * c_line
                     strip(
-                        x_pixels, i * s.dh * x_line + j * s.dw * s.c_in, steps, skipped,
-                        g_pixels, begin + skipped * size, len(steps) * size,
-                        sums, at, c_line, sums, at, c_line, at_once, vectors, (1, 0, taken, 0, 0),
+                        (x_pixels, i * s.dh * x_line + j * s.dw * s.c_in),
+                        (steps, skipped),
+                        (g_pixels, begin + skipped * size, len(steps) * size),
+                        (sums, at, c_line),
+                        (sums, at, c_line),
+                        at_once, vectors, (1, 0, taken, 0, 0),
                     )  # fmt: skip
     end_sums(sums, whole)
 
@@ -254,7 +260,7 @@ def _weight_grad(pool, x, g, dw, sums, whole, x_pixels, g_pixels, s, c):
 
 
 def weight_grad(g, x, dw, s, threads):
-    """dw of y = x * w, where g is the gradient by y."""
+    """dw of y = x * w, where g is the gradient with respect to y."""
     prepare_strip(x.dtype)
     prepare_transpose(x.dtype)
     size = REGISTER_BYTES // x.itemsize

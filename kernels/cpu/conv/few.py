@@ -1,4 +1,4 @@
-"""The gradient by the weights of a convolution with few weights for each output channel.
+"""The gradient with respect to the weights of a convolution that has few for an output channel.
 
 A weight's gradient is the product of two planes: g of its channel, and what it meets in x. Here the
 sums run along lines, a vector of pixels at a time, for some weights of some output channels at
@@ -16,6 +16,7 @@ from ..machine.memory import empty
 from ..machine.shared_code import shared_code
 from ..machine.simd import (
     REGISTER_BYTES,
+    REGISTERS,
     WORD,
     Vector,
     body,
@@ -33,7 +34,7 @@ from .planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_o
 from .sums import ADDITIONS, begin_sums, end_sums, move_sums, room_of_whole
 
 # Sums in registers: 2 channels of 9 weights, whose 11 factors fit beside them; 6 of AVX2's 16.
-OUTPUTS, TAPS = 2, 9 if REGISTER_BYTES == 64 else 3
+OUTPUTS, TAPS = 2, 9 if REGISTERS == 32 else 3
 LONGEST = 96  # vectors of pixels that are added up in registers
 MANY = 48  # weights for an output channel, from which on products of matrices are faster
 i64 = types.int64
@@ -178,7 +179,7 @@ def _weight_grad(pool, x, g, steps, dw, sums, whole, planes, s, c):
 
 
 def weight_grad(g, x, dw, s, threads):
-    """dw of y = x * w, where g is the gradient by y."""
+    """dw of y = x * w, where g is the gradient with respect to y."""
     prepare(x.dtype)
     prepare_copy(x.dtype)
     c, size = cuts(s, x.itemsize, threads, 0), REGISTER_BYTES // x.itemsize

@@ -21,6 +21,8 @@ An infinity, or a number so large that a sum of four overflows, comes out as NaN
 whether all outputs are finite; if not, they are to be computed in another way.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import types
 from numba.core import cgutils
@@ -55,6 +57,22 @@ PRODUCTS = 16  # of a tile
 INPUTS, OUTPUTS, WEIGHTS = 200, 80, 800
 PANEL = 2  # vectors of output channels that are done before the next
 APART = 16  # words between what different tasks write
+
+
+class Scratch(NamedTuple):
+    """Memory that the tasks work in: each has its element of axis 0, if an array has two axes.
+
+    A block is the tiles of some images that are computed at once, and a panel PANEL vectors of
+    output channels.
+    """
+
+    planes: np.ndarray  # (tasks, size): the planes of an image, see planes.py
+    v: np.ndarray  # (tasks, size): v[product, c_in, tile] = B' d B of a block
+    v_line: int  # elements from one input channel of v to the next
+    m: np.ndarray  # (tasks, size): m[product, tile, c_out] = the 16 products of a block and a panel
+    m_each: int  # elements from one product of m to the next
+    out: np.ndarray  # (tasks, size): out[row, column, c_out] of an image of the block and a panel
+    bad: np.ndarray  # (tasks APART,): bad[task APART] says whether an output is not finite
 
 
 def suits(s, itemsize):
@@ -174,10 +192,10 @@ def _outputs(m, first, each, out, width, rows, columns):
 
 
 @body
-def _forward_task(
-    task, tasks, x, products, next_vector, start, y, planes, v, v_line, m, m_each, out, bad, s, t, c
-):
-    planes, v, m, out = planes[task], v[task], m[task], out[task]
+def _forward_task(task, tasks, x, products, next_vector, start, y, scratch, s, t, c):
+    """The chunks of y that are a task's: inputs to v, the products m of v, and m to outputs."""
+    planes, v, m, out = scratch.planes[task], scratch.v[task], scratch.m[task], scratch.out[task]
+    v_line, m_each = scratch.v_line, scratch.m_each
     size, plane = lanes(y), s.ho * s.wo
     all_vectors = (s.c_out + size - 1) // size
     v_each = s.c_in * v_line + size
@@ -201,9 +219,11 @@ def _forward_task(
                 for product in range(PRODUCTS):
                     before, at = (start, panel * size) if product == IN_ALL else (zero, 0)
                     strip(
-                        v, product * v_each, steps, 0,
-                        products, panel * next_vector + product * s.c_in * size, next_vector,
-                        before, at, 0, m, product * m_each, channels,
+                        (v, product * v_each),
+                        (steps, 0),
+                        (products, panel * next_vector + product * s.c_in * size, next_vector),
+                        (before, at, 0),
+                        (m, product * m_each, channels),
                         images * each_image, vectors, (1, 0, s.c_in, 0, 0),
                     )  # fmt: skip
                 for n in range(images):
@@ -215,19 +235,15 @@ def _forward_task(
                             out, r * line * channels, channels, pixels, s.c_out - vector * size,
                             y, target + r * s.wo, plane,
                         )  # fmt: skip
-    bad[task * APART] = check != 0
+    scratch.bad[task * APART] = check != 0
 
 
 @jit
-def _forward(
-    pool, x, w, bias, places, u, u_next, start, products, next_vector, y, planes, v, v_line, m,
-    m_each, out, bad, s, t, c, turned,
-):  # fmt: skip
-    tasks = min(threads_of(pool), len(out))
-    u = u[-(u.ctypes.data // u.itemsize) % lanes(u) :]
-    run(pool, arrange_task, (w, bias, places, u, u_next, start, s, turned), tasks)
-    run(pool, _weights_task, (u, u_next, products, next_vector, s), tasks)
-    args = x, products, next_vector, start, y, planes, v, v_line, m, m_each, out, bad, s, t, c
+def _forward(pool, x, w, bias, places, weights, products, next_vector, y, scratch, s, t, c, turned):
+    tasks = min(threads_of(pool), len(scratch.out))
+    run(pool, arrange_task, (w, bias, places, weights, s, turned), tasks)
+    run(pool, _weights_task, (weights.u, weights.u_next, products, next_vector, s), tasks)
+    args = x, products, next_vector, weights.start, y, scratch, s, t, c
     run(pool, _forward_task, args, tasks)
 
 
@@ -243,20 +259,23 @@ def forward(x, weight, bias, y, s, turned, threads):
     beside = PRODUCTS * (s.c_in // size + PANEL)  # vectors for each tile
     c = cuts(t, x.itemsize, threads, beside)
     tiles = c.images * c.rows * c.columns
-    u, u_next, start = room_of_weights(s, x.dtype)
+    weights = room_of_weights(s, x.dtype)
     next_vector = (PRODUCTS * s.c_in + 1) * size
-    products = empty((len(start) // size * next_vector,), x.dtype)
+    products = empty((len(weights.start) // size * next_vector,), x.dtype)
     # Vectors of tiles reach beyond their image: into what is not written yet, or what nobody reads.
     v_line = tiles + (size if c.images > 1 else 0)
     v_each, m_each = s.c_in * v_line + size, tiles * PANEL * size + size
-    planes = empty((threads, room_of(t, c)), x.dtype)
-    v = empty((threads, PRODUCTS * v_each), x.dtype)
-    m = empty((threads, PRODUCTS * m_each), x.dtype)
-    out = empty((threads, 4 * c.rows * c.columns * PANEL * size), x.dtype)
-    bad = np.zeros(threads * APART, np.int64)
+    scratch = Scratch(
+        planes=empty((threads, room_of(t, c)), x.dtype),
+        v=empty((threads, PRODUCTS * v_each), x.dtype),
+        v_line=v_line,
+        m=empty((threads, PRODUCTS * m_each), x.dtype),
+        m_each=m_each,
+        out=empty((threads, 4 * c.rows * c.columns * PANEL * size), x.dtype),
+        bad=np.zeros(threads * APART, np.int64),
+    )
     _forward(
-        pool(), x.reshape(-1), weight.reshape(-1), bias, places(s, turned), u, u_next, start,
-        products, next_vector, y.reshape(-1), planes, v, v_line, m, m_each, out, bad, s, t, c,
-        turned,
+        pool(), x.reshape(-1), weight.reshape(-1), bias, places(s, turned), weights,
+        products, next_vector, y.reshape(-1), scratch, s, t, c, turned,
     )  # fmt: skip
-    return not bad.any()
+    return not scratch.bad.any()

@@ -21,13 +21,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..machine.simd import INT, REGISTER_BYTES, Vector, fma, greater, inlined, lesser, where_less
+from ..machine.simd import INT, Vector, fma, greater, inlined, lesser, where_less
 
-AVAILABLE = REGISTER_BYTES == 64
+LANES = 16  # numbers of a table
 KIND = Vector(types.float32)
+AVAILABLE = KIND.lanes == LANES  # a table is one vector
 f32 = np.float32
 
-LANES = 16
 FLOATS, WORDS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(INT, LANES)
 
 EXP_LOW, EXP_HIGH = f32(-87.33654), f32(89)

@@ -15,6 +15,7 @@ from ..machine.compile import jit
 from ..machine.simd import (
     INT,
     REGISTER_BYTES,
+    REGISTERS,
     WORD,
     Vector,
     body,
@@ -26,7 +27,7 @@ from ..machine.simd import (
 )
 
 LANES = REGISTER_BYTES // 8
-STREAMS = 4 if REGISTER_BYTES == 64 else 2  # vectors side by side: as registers allow
+STREAMS = 4 if REGISTERS == 32 else 2  # vectors side by side: as registers allow
 BLOCKS = LANES * STREAMS  # that are enciphered at once, each of four words
 
 M0, M1 = (np.uint64(m) for m in MULTIPLIERS)

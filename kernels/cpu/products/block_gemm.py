@@ -128,12 +128,17 @@ def multiply(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, m, n, k, add):
 
 
 @inlined
-def multiply_onto(a, a_tile, a_row, a_step, b, j, b_rows, c, at, c_row, d, on, d_row, m, n, k):
-    """C = A B + D, where A is given by its address; see `multiply`. With d_row < 0 there is no D.
+def multiply_onto(a, b, c, d, m, n, k):
+    """C = A B + D, where the operands are given as tuples; see `multiply` for their elements.
+
+        a = (address of A, a_tile, a_row, a_step)           b = (array, j, b_rows)
+        c = (array, at, c_row)                              d = (array, on, d_row)
 
     Tiles of ROWS rows of A lie at a distance of a_tile, and their rows at a_row. The elements of D
-    are d[on + row * d_row + column].
+    are d[on + row * d_row + column]; with d_row < 0 there is no D.
     """
+    (a, a_tile, a_row, a_step), (b, j, b_rows) = a, b
+    (c, at, c_row), (d, on, d_row) = c, d
     size = c.itemsize
     given = (
         size, a, a_tile, a_row, a_step,

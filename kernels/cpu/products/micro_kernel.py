@@ -19,7 +19,7 @@ strip.py       rows of A that overlap, from a table of steps; B in planes, a vec
 from llvmlite import ir
 from numba.core import cgutils
 
-from ..machine.simd import WORD, load_at, multiply_add, spread, store_at
+from ..machine.simd import FLAGS, WORD, load_at, multiply_add, spread, store_at
 
 
 class Block:
@@ -62,7 +62,10 @@ class Block:
             self._add(variable, load_at(self.builder, at(*place), self.vector))
 
     def _add(self, variable, value):
-        self.builder.store(self.builder.fadd(self.builder.load(variable), value), variable)
+        # An instruction without flags gets those of compile.FASTMATH: LLVM may then reorder these
+        # sums, and does so differently in each function that the code becomes part of.
+        total = self.builder.fadd(self.builder.load(variable), value, flags=FLAGS)
+        self.builder.store(total, variable)
 
     def add_step(self, a, b):
         """Add one step of a product: a gives the address of an element of A for each row that it

@@ -102,26 +102,21 @@ def packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, room):
                         steps = min(STEPS, k - first)
                         _pack(tb, b, first, steps, column, n, room, line)
                         start = a.ctypes.data + (upper * a_row + first * a_step) * a.itemsize
-                        tile, row, step = TILE * a_row, a_row, a_step
+                        rows = start, TILE * a_row, a_row, a_step
                         if packs:
                             start = room.ctypes.data + (tiles + (first - begin) * TILE) * a.itemsize
-                            tile, row, step = depth * TILE, 1, TILE
+                            rows = start, depth * TILE, 1, TILE
+                        panel, sums = (room, 0, panel_rows), (c, at, c_line)
                         more = first > opening
                         if first == 0 and bias.size:
-                            multiply_onto(
-                                start, tile, row, step, room, 0, panel_rows, c, at, c_line,
-                                bias, column, 0, m, whole, steps,
-                            )  # fmt: skip
+                            multiply_onto(rows, panel, sums, (bias, column, 0), m, whole, steps)
                         else:
-                            multiply_onto(
-                                start, tile, row, step, room, 0, panel_rows, c, at, c_line,
-                                c, at, c_line if more else -1, m, whole, steps,
-                            )  # fmt: skip
+                            onto = c, at, c_line if more else -1
+                            multiply_onto(rows, panel, sums, onto, m, whole, steps)
                         if whole < n:  # whole vectors would reach beyond the row
-                            multiply_onto(
-                                start, tile, row, step, room, whole, panel_rows, room, rest, size,
-                                room, rest, size if more else -1, m, n - whole, steps,
-                            )  # fmt: skip
+                            panel, sums = (room, whole, panel_rows), (room, rest, size)
+                            onto = room, rest, size if more else -1
+                            multiply_onto(rows, panel, sums, onto, m, n - whole, steps)
                     if whole < n and closes:
                         for i in range(m):
                             value = load(room, rest + i * size)

@@ -135,15 +135,23 @@ prepare_strip, _call = shared_code(*(i64,) * 11, RUNS)(_strips)
 
 
 @inlined
-def strip(a, i, steps, s, b, j, b_next, before, p, before_row, c, at, c_row, n, vectors, runs):
+def strip(a, steps, b, before, c, n, vectors, runs):
     """c[at + row * c_row + o] = before[p + row * before_row + o] + the sum over k of
     a[i + row + steps[s + k]] * b[j + o // lanes * b_next + k * lanes + o % lanes],
 
-    for rows below n and o below vectors * lanes; before may be c. The k are given as
+    for rows below n and o below vectors * lanes, where the operands are given as tuples of a 1-d
+    array, the index where its part begins, and a distance:
+
+        a = (array, i)              steps = (array, s)          b = (array, j, b_next)
+        before = (array, p, before_row)                         c = (array, at, c_row)
+
+    before may be c. The k are given as
     runs = (number, distance, count, early, late): of each run `count`, `distance` from one run to
     the next. The first row may be left out of the first `early` runs, and the last row of the last
     `late`: what these meet is zero. To be called from compiled code.
     """
+    (a, i), (steps, s), (b, j, b_next) = a, steps, b
+    (before, p, before_row), (c, at, c_row) = before, c
     size = c.itemsize
     given = (
         size,

@@ -1,11 +1,13 @@
-"""Recurrent layers backward, compiled: step by step, then the gradients by W, U, b and x at once.
+"""Recurrent layers backward, compiled: step by step, then the gradients with respect to W, U, b and
+x at once.
 
-The gradients by x W + h U + b lie in `da`, the rows of one step beside each other: a row for each
-step of each sequence, as `list_steps` has them. A GRU's blocks are n, r, z, s there, so that what
-belongs to x W and what belongs to h U is each one run of columns.
+The gradients with respect to x W + h U + b lie in `da`, the rows of one step beside each other: a
+row for each step of each sequence, as `list_steps` has them. A GRU's blocks are n, r, z, s there,
+so that what belongs to x W and what belongs to h U is each one run of columns.
 """
 
 from ..machine.compile import jit
+from ..machine.simd import body
 from ..machine.threads import run, share
 from ..products.panels import (
     clear_beyond,
@@ -24,9 +26,10 @@ LONGEST = 64 * SUMMED_AT_ONCE  # rows whose products are added up in the dtype o
 PANELS_AT_ONCE = 4
 
 
-@jit
-def _pack(task, tasks, kind, weight, recurrent, weight_panels, recurrent_panels):
+@body
+def _pack(task, tasks, kind, weight, recurrent, scratch):
     """W^T, with the rows in the order of `da`, and U^T."""
+    weight_panels, recurrent_panels = scratch.weight_panels, scratch.recurrent_panels
     features, columns = weight.shape
     size = recurrent.shape[0]
     turned = 2 * size if kind == GRU else columns
@@ -43,73 +46,71 @@ def _pack(task, tasks, kind, weight, recurrent, weight_panels, recurrent_panels)
         clear_beyond(hi - lo, recurrent_panels[part], begin, end)
 
 
-@jit
-def _steps(
-    task, tasks, kind, by_units, begin, end, reverse, order, lengths, live, starts,
-    dout, h0, c0, out, gates, cells, dh, dc, da, panels,
-):  # fmt: skip
+@body
+def _steps(task, tasks, begin, end, schedule, h0, c0, results, grads, panels):
     """Run the steps from end - 1 back to `begin` for the sequences and units of a task.
 
-    dh[part] and dc hold what reaches a step's state from the steps after it. To finish with the
-    gradient of the first state, a last call has the step -1.
+    To finish with the gradient with respect to the first state, a last call has the step -1.
     """
-    group, groups, part, parts = group_of(task, tasks, by_units)
-    start = start_of(group, groups, order.size)
-    stop = start_of(group + 1, groups, order.size)
-    lo, hi = share(part, parts, out.shape[1])
-    steps, columns = live.shape[1], gates.shape[1]
-    dh_rows, by_h = dh[part, start:stop], da[:, columns - panels.shape[2] : columns]
+    kind, live, starts = schedule.kind, schedule.live, schedule.starts
+    group, groups, part, parts = group_of(task, tasks, schedule.by_units)
+    start = start_of(group, groups, schedule.order.size)
+    stop = start_of(group + 1, groups, schedule.order.size)
+    units = share(part, parts, results.out.shape[1])
+    steps, columns = live.shape[1], results.gates.shape[1]
+    dh_rows = grads.dh[part, start:stop]
+    by_h = grads.da[:, columns - panels.shape[2] : columns]
     for s in range(end - 1, begin - 1, -1):
         if s + 1 < steps:
             first, count = starts[group, s + 1], live[group, s + 1]
             multiply(by_h[first : first + count], panels[part], dh_rows, kind == GRU)
-        if s < 0:
-            break
-        t = steps - 1 - s if reverse else s
-        for r in range(live[group, s]):
-            n = order[start + r]
-            row, d = n * steps + t, da[starts[group, s] + r]
-            if kind == LSTM:
-                cell = state_before(cells, c0, n, t, steps, lengths[n], reverse)
-                lstm_gradient(
-                    gates[row], cell, cells[row], dout[row], dh_rows[r], dc[start + r], d, lo, hi
-                )
-            elif kind == GRU:
-                h = state_before(out, h0, n, t, steps, lengths[n], reverse)
-                gru_gradient(gates[row], h, dout[row], dh_rows[r], d, lo, hi)
-            else:
-                rnn_gradient(kind == RNN_RELU, out[row], dout[row], dh_rows[r], d, lo, hi)
+        if s >= 0:
+            _step(s, start, live[group, s], starts[group, s], units, schedule, h0, c0,
+                  results, grads, dh_rows)  # fmt: skip
 
 
-@jit
-def _weights(
-    task, tasks, blocks, reverse, lengths, rows, x, h0, out, da,
-    dweight, drecurrent, dbias, whole, ones, x_blocks, h_blocks, panels, spare,
-):  # fmt: skip
+@body
+def _step(s, start, count, first, units, schedule, h0, c0, results, grads, dh_rows):
+    """The rows of `da` from `first` on: of step s of `count` sequences, from `start` in `order`."""
+    kind, reverse, order = schedule.kind, schedule.reverse, schedule.order
+    out, gates, cells = results
+    dout, dc, da = grads.dout, grads.dc, grads.da
+    (lo, hi), steps = units, schedule.live.shape[1]
+    t = steps - 1 - s if reverse else s
+    for r in range(count):
+        n = order[start + r]
+        row, length, d, dh = n * steps + t, schedule.lengths[n], da[first + r], dh_rows[r]
+        if kind == LSTM:
+            cell = state_before(cells, c0, n, t, steps, length, reverse)
+            lstm_gradient(gates[row], cell, cells[row], dout[row], dh, dc[start + r], d, lo, hi)
+        elif kind == GRU:
+            h = state_before(out, h0, n, t, steps, length, reverse)
+            gru_gradient(gates[row], h, dout[row], dh, d, lo, hi)
+        else:
+            rnn_gradient(kind == RNN_RELU, out[row], dout[row], dh, d, lo, hi)
+
+
+@body
+def _weights(task, tasks, blocks, schedule, x, h0, out, grads, scratch):
     """dweight = x^T da, drecurrent = (h before each step)^T da, dbias = the sums of da.
-
 
     A row of `blocks` is a run of columns: where it begins in da, how many there are, and where it
     begins in dweight, drecurrent and dbias (-1: nowhere). A task has its share of each.
-
-    `whole` (features + size + 1, columns) of float64 adds up the sums over LONGEST rows each, of
-    dweight, drecurrent and dbias below each other; it is empty where there are fewer rows.
     """
-    x_blocks, h_blocks, panels, spare = x_blocks[task], h_blocks[task], panels[task], spare[task]
+    x_blocks, h_blocks = scratch.x_blocks[task], scratch.h_blocks[task]
+    panels, spare = scratch.panels[task], scratch.spare[task]
     at_once, _, width = panels.shape
-    steps = out.shape[0] // max(lengths.size, 1)
+    da, dweight, drecurrent, dbias = grads.da, grads.dweight, grads.drecurrent, grads.dbias
     features, size = x.shape[1], out.shape[1]
-    for first in range(0, rows.size, SUMMED_AT_ONCE):
-        count = min(SUMMED_AT_ONCE, rows.size - first)
-        for k in range(count):
-            row = rows[first + k]
-            n = row // steps
-            before = state_before(out, h0, n, row % steps, steps, lengths[n], reverse)
-            put_row_blocks(x[row], k, x_blocks)
-            put_row_blocks(before, k, h_blocks)
-        more = first % LONGEST > 0 if whole.size else first > 0
-        last = first + count == rows.size
-        full = whole.size > 0 and (last or (first + count) % LONGEST == 0)
+    of_x, of_h = grads.whole[:features], grads.whole[features : features + size]
+    of_bias = grads.whole[features + size :]
+    rows, is_long = schedule.rows.size, grads.whole.size > 0
+    for first in range(0, rows, SUMMED_AT_ONCE):
+        count = min(SUMMED_AT_ONCE, rows - first)
+        _put_rows(first, count, schedule, x, h0, out, x_blocks, h_blocks)
+        more = first % LONGEST > 0 if is_long else first > 0
+        last = first + count == rows
+        full = is_long and (last or (first + count) % LONGEST == 0)
         for b in range(blocks.shape[0]):
             start, columns, at_weight, at_recurrent, at_bias = blocks[b]
             begin, end = share(task, tasks, (columns + width - 1) // width)
@@ -118,28 +119,38 @@ def _weights(
                 taken = panels[: (hi - lo + width - 1) // width]
                 pack_columns(da[first : first + count], start + lo, start + hi, taken, 0, 0, count)
                 clear_beyond(hi - lo, taken, 0, count)
-                if at_bias >= 0:
-                    left, right = at_bias + lo, at_bias + hi
-                    c, total = dbias[:, left:right], whole[features + size :, left:right]
-                    _add_product(ones, count, taken, c, spare, more)
-                    if full:
-                        _add_to_whole(c, total, last)
-                if at_weight >= 0:
-                    left, right = at_weight + lo, at_weight + hi
-                    c, total = dweight[:, left:right], whole[:features, left:right]
-                    _add_product(x_blocks, count, taken, c, spare, more)
-                    if full:
-                        _add_to_whole(c, total, last)
-                if at_recurrent >= 0:
-                    left, right = at_recurrent + lo, at_recurrent + hi
-                    c = drecurrent[:, left:right]
-                    total = whole[features : features + size, left:right]
-                    _add_product(h_blocks, count, taken, c, spare, more)
-                    if full:
-                        _add_to_whole(c, total, last)
+                how = count, taken, lo, hi, spare, more, full, last
+                _add_columns(scratch.ones, dbias, of_bias, at_bias, *how)
+                _add_columns(x_blocks, dweight, of_x, at_weight, *how)
+                _add_columns(h_blocks, drecurrent, of_h, at_recurrent, *how)
 
 
-@jit
+@body
+def _put_rows(first, count, schedule, x, h0, out, x_blocks, h_blocks):
+    """Put some rows of x, and the states before them, in blocks of a transposed left factor."""
+    lengths, steps = schedule.lengths, out.shape[0] // max(schedule.lengths.size, 1)
+    for k in range(count):
+        row = schedule.rows[first + k]
+        n = row // steps
+        before = state_before(out, h0, n, row % steps, steps, lengths[n], schedule.reverse)
+        put_row_blocks(x[row], k, x_blocks)
+        put_row_blocks(before, k, h_blocks)
+
+
+@body
+def _add_columns(left, gradient, whole, at, count, panels, lo, hi, spare, more, full, last):
+    """Add left^T @ the panels to the columns of a gradient from at + lo to at + hi, if at >= 0.
+
+    They are moved to the sums in float64, `whole`, if `full`, and back if that is the `last` time.
+    """
+    if at >= 0:
+        columns = gradient[:, at + lo : at + hi]
+        _add_product(left, count, panels, columns, spare, more)
+        if full:
+            _add_to_whole(columns, whole[:, at + lo : at + hi], last)
+
+
+@body
 def _add_product(blocks, count, panels, c, spare, more):
     """c = a^T @ the panels, plus what c was if `more`; c may end within the last panel."""
     width = panels.shape[2]
@@ -155,7 +166,7 @@ def _add_product(blocks, count, panels, c, spare, more):
                     to[i, j] = to[i, j] + part[i, j] if more else part[i, j]
 
 
-@jit
+@body
 def _add_to_whole(c, whole, last):
     """whole += c, and at last c = whole."""
     for i in range(c.shape[0]):
@@ -165,7 +176,7 @@ def _add_to_whole(c, whole, last):
                 c[i, j] = whole[i, j]
 
 
-@jit
+@body
 def _inputs(task, tasks, rows, da, panels, sums, dx):
     """dx = da @ W^T."""
     sums = sums[task]
@@ -180,38 +191,25 @@ def _inputs(task, tasks, rows, da, panels, sums, dx):
 
 
 @jit
-def backward(
-    pool, kind, tasks, by_units, reverse, order, lengths, live, starts, rows, blocks,
-    dout, x, weight, recurrent, h0, c0, out, gates, cells,
-    dh, dc, da, dx, dweight, drecurrent, dbias, whole, needs_x, needs_weights, needs_h,
-    weight_panels, recurrent_panels, ones, x_blocks, h_blocks, panels, spare, dx_sums,
-):  # fmt: skip
-    """Fill dx, dweight, drecurrent, dbias; dh and dc become the gradients of the first states."""
-    list_steps(order, live, reverse, rows)
-    work = panels.shape[0]
-    run(pool, _pack, (kind, weight, recurrent, weight_panels, recurrent_panels), work)
-    steps = live.shape[1]
-    at_once = 1 if by_units else steps + 1
+def backward(pool, tasks, needs, blocks, schedule, inputs, results, grads, scratch):
+    """Fill in the gradients; the tuples are those of arguments.py, and `_weights` knows `blocks`.
+
+    needs: whether dx, any of dweight, drecurrent and dbias, and dh are needed.
+    """
+    needs_x, needs_weights, needs_h = needs
+    x, h0, c0 = inputs.x, inputs.h0, inputs.c0
+    list_steps(schedule)
+    work = scratch.panels.shape[0]
+    run(pool, _pack, (schedule.kind, inputs.weight, inputs.recurrent, scratch), work)
+    steps = schedule.live.shape[1]
+    at_once = 1 if schedule.by_units else steps + 1
     last = -1 if needs_h else 0
     for end in range(steps, last, -at_once):
-        run(
-            pool,
-            _steps,
-            (
-                kind, by_units, max(end - at_once, last), end, reverse, order, lengths, live,
-                starts, dout, h0, c0, out, gates, cells, dh, dc, da, recurrent_panels,
-            ),
-            tasks,
-        )  # fmt: skip
+        begin = max(end - at_once, last)
+        given = begin, end, schedule, h0, c0, results, grads, scratch.recurrent_panels
+        run(pool, _steps, given, tasks)
     if needs_weights:
-        run(
-            pool,
-            _weights,
-            (
-                blocks, reverse, lengths, rows, x, h0, out, da,
-                dweight, drecurrent, dbias, whole, ones, x_blocks, h_blocks, panels, spare,
-            ),
-            work,
-        )  # fmt: skip
+        run(pool, _weights, (blocks, schedule, x, h0, results.out, grads, scratch), work)
     if needs_x:
-        run(pool, _inputs, (rows, da, weight_panels, dx_sums, dx), work)
+        panels, sums = scratch.weight_panels, scratch.dx_sums
+        run(pool, _inputs, (schedule.rows, grads.da, panels, sums, grads.dx), work)

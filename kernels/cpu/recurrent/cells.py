@@ -23,7 +23,7 @@ def rnn_cell(relu, sums, out, h, lo, hi):
 
 @jit
 def rnn_gradient(relu, out, dout, dh, da, lo, hi):
-    """`da` gets the gradient by `sums`."""
+    """`da` gets the gradient with respect to `sums`."""
     out, dout, dh, da = out[lo:hi], dout[lo:hi], dh[: hi - lo], da[lo:hi]
     zero, one = out.dtype.type(0), out.dtype.type(1)
     for j in range(out.size):
@@ -57,7 +57,7 @@ def gru_cell(sums, before, gates, out, h, lo, hi):
 
 @jit
 def gru_gradient(gates, before, dout, dh, da, lo, hi):
-    """`da` gets the gradients by `sums`, and `dh` what passes by them."""
+    """`da` gets the gradients with respect to `sums`, and `dh` what passes by them."""
     size = before.size
     gate_r, gate_z = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
     gate_n, gate_s = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)
@@ -97,7 +97,8 @@ def lstm_cell(sums, before, gates, cell, out, h, lo, hi):
 
 @jit
 def lstm_gradient(gates, before, cell, dout, dh, dc, da, lo, hi):
-    """`da` gets the gradients by `sums`, and `dc` that by `before`."""
+    """`da` gets the gradients with respect to `sums`, and `dc` that with respect to
+    `before`."""
     size = cell.size
     gate_i, gate_f = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
     gate_o, gate_g = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)

@@ -5,24 +5,25 @@ tasks compute a step together, each its share of the units.
 """
 
 from ..machine.compile import jit
+from ..machine.simd import body
 from ..machine.threads import run, share
 from ..products.panels import clear_beyond, multiply, pack_columns
 from .cells import GRU, LSTM, RNN_RELU, gru_cell, lstm_cell, rnn_cell
 
 
-@jit
+@body
 def group_of(task, tasks, by_units):
     """(group, groups, part, parts): the sequences and the units that are a task's."""
     return (0, 1, task, tasks) if by_units else (task, tasks, 0, 1)
 
 
-@jit
+@body
 def start_of(group, groups, count):
     """Where a group of sequences begins: the first ones have one more where they are not even."""
     return group * (count // groups) + min(group, count % groups)
 
 
-@jit
+@body
 def state_before(states, first, sequence, t, steps, length, reverse):
     """The state that a step began with, of the states (N T, H) that the steps ended with."""
     if reverse:
@@ -30,23 +31,25 @@ def state_before(states, first, sequence, t, steps, length, reverse):
     return first[sequence] if t == 0 else states[sequence * steps + t - 1]
 
 
-@jit
-def list_steps(order, live, reverse, rows):
-    """The rows n T + t of all steps: by groups, then in the order of time, then of sequences."""
+@body
+def list_steps(schedule):
+    """Fill in the rows n T + t of all steps: by groups, then in the order of time, of sequences."""
+    order, live, rows = schedule.order, schedule.live, schedule.rows
     groups, steps = live.shape
     at = 0
     for group in range(groups):
         start = start_of(group, groups, order.size)
         for s in range(steps):
-            t = steps - 1 - s if reverse else s
+            t = steps - 1 - s if schedule.reverse else s
             for r in range(live[group, s]):
                 rows[at] = order[start + r] * steps + t
                 at += 1
 
 
-@jit
-def _pack(task, tasks, kind, weight, recurrent, bias, weight_panels, recurrent_panels):
+@body
+def _pack(task, tasks, kind, weight, recurrent, bias, scratch):
     """W with b as its last row, and U, each in the blocks that a part of the units has."""
+    weight_panels, recurrent_panels = scratch.weight_panels, scratch.recurrent_panels
     features, columns = weight.shape
     parts, _, size, width = recurrent_panels.shape
     for part in range(parts):
@@ -71,43 +74,44 @@ def _pack(task, tasks, kind, weight, recurrent, bias, weight_panels, recurrent_p
         clear_beyond(at, panels, begin, end)
 
 
-@jit
-def _inputs(
-    task, tasks, kind, by_units, begin, end, x, bias, live, starts, rows, x_rows, sums, panels
-):
+@body
+def _inputs(task, tasks, begin, end, schedule, x, bias, scratch):
     """sums = x W + b for the steps from `begin` to `end` of the sequences and units of a task."""
-    group, _, part, parts = group_of(task, tasks, by_units)
+    starts, rows = schedule.starts, schedule.rows
+    group, _, part, parts = group_of(task, tasks, schedule.by_units)
     first = starts[group, begin]
-    count = starts[group, end - 1] + live[group, end - 1] - first
-    x_rows, sums = x_rows[task, :count], sums[task, :count]
+    count = starts[group, end - 1] + schedule.live[group, end - 1] - first
+    x_rows, sums = scratch.x_rows[task, :count], scratch.sums[task, :count]
     features = x.shape[1]
     for i in range(count):
         x_rows[i, :features] = x[rows[first + i]]
         x_rows[i, features] = 1
-    multiply(x_rows, panels[part], sums[:, :], False)
-    if kind == GRU:
+    multiply(x_rows, scratch.weight_panels[part], sums[:, :], False)
+    if schedule.kind == GRU:
         size = bias.size // 4
         lo, hi = share(part, parts, size)
         for i in range(count):
             sums[i, 3 * (hi - lo) : 4 * (hi - lo)] = bias[3 * size + lo : 3 * size + hi]
 
 
-@jit
-def _step(
-    task, tasks, kind, by_units, begin, s, reverse, order, lengths, live, starts,
-    h0, c0, out, gates, cells, states, sums, panels,
-):  # fmt: skip
+@body
+def _step(task, tasks, begin, s, schedule, h0, c0, results, scratch):
     """Step s for the sequences and units of a task, from `sums` that start with step `begin`."""
-    group, groups, part, parts = group_of(task, tasks, by_units)
+    kind, order, lengths, reverse = (
+        schedule.kind, schedule.order, schedule.lengths, schedule.reverse,
+    )  # fmt: skip
+    out, gates, cells = results
+    group, groups, part, parts = group_of(task, tasks, schedule.by_units)
     start = start_of(group, groups, order.size)
     stop = start_of(group + 1, groups, order.size)
-    size, steps = out.shape[1], live.shape[1]
+    size, steps = out.shape[1], schedule.live.shape[1]
     lo, hi = share(part, parts, size)
     t = steps - 1 - s if reverse else s
-    count, first = live[group, s], starts[group, s] - starts[group, begin]
-    before, after = states[s % 2, start:stop], states[(s + 1) % 2, start:stop]
-    sums = sums[task, first : first + count]
-    multiply(before[:count], panels[part], sums[:, hi - lo if kind == GRU else 0 :], True)
+    count, first = schedule.live[group, s], schedule.starts[group, s]
+    first -= schedule.starts[group, begin]
+    before, after = scratch.states[s % 2, start:stop], scratch.states[(s + 1) % 2, start:stop]
+    sums, panels = scratch.sums[task, first : first + count], scratch.recurrent_panels[part]
+    multiply(before[:count], panels, sums[:, hi - lo if kind == GRU else 0 :], True)
     for r in range(count):
         n = order[start + r]
         row = n * steps + t
@@ -119,79 +123,46 @@ def _step(
         else:
             rnn_cell(kind == RNN_RELU, sums[r], out[row], after[r], lo, hi)
     for r in range(count, stop - start):
-        row = order[start + r] * steps + t
-        out[row, lo:hi] = 0
-        for k in range(gates.shape[1] // size):
-            gates[row, k * size + lo : k * size + hi] = 0
-        if kind == LSTM:
-            cells[row, lo:hi] = 0
+        _clear_row(order[start + r] * steps + t, lo, hi, results)
 
 
-@jit
-def _sequences(
-    task, tasks, kind, at_once, reverse, order, lengths, live, starts, rows,
-    x, bias, h0, c0, out, gates, cells, x_rows, states, sums, weight_panels, recurrent_panels,
-):  # fmt: skip
+@body
+def _clear_row(row, lo, hi, results):
+    """Zeros for the units from lo to hi, at a step after the last one of a sequence."""
+    out, gates, cells = results
+    size = out.shape[1]
+    out[row, lo:hi] = 0
+    for k in range(gates.shape[1] // size):
+        gates[row, k * size + lo : k * size + hi] = 0
+    if cells.size:
+        cells[row, lo:hi] = 0
+
+
+@body
+def _sequences(task, tasks, at_once, schedule, inputs, bias, results, scratch):
     """All steps of the sequences of a task."""
-    steps = live.shape[1]
+    steps = schedule.live.shape[1]
     for begin in range(0, steps, at_once):
         end = min(begin + at_once, steps)
-        _inputs(
-            task, tasks, kind, False, begin, end, x, bias, live, starts, rows,
-            x_rows, sums, weight_panels,
-        )  # fmt: skip
+        _inputs(task, tasks, begin, end, schedule, inputs.x, bias, scratch)
         for s in range(begin, end):
-            _step(
-                task, tasks, kind, False, begin, s, reverse, order, lengths, live, starts,
-                h0, c0, out, gates, cells, states, sums, recurrent_panels,
-            )  # fmt: skip
+            _step(task, tasks, begin, s, schedule, inputs.h0, inputs.c0, results, scratch)
 
 
 @jit
-def forward(
-    pool, kind, tasks, by_units, at_once, reverse, order, lengths, live, starts, rows,
-    x, weight, recurrent, bias, h0, c0, out, gates, cells,
-    weight_panels, recurrent_panels, x_rows, states, sums,
-):  # fmt: skip
-    """Fill out, gates and cells, (N T, ...) each, the rest being room to work in.
+def forward(pool, tasks, at_once, schedule, inputs, bias, results, scratch):
+    """Fill in the results; the tuples are those of arguments.py.
 
-    `states` has h0 twice, in the order of the sequences in `order`; `at_once` is the number of
-    steps for which `x_rows` and `sums` have room.
+    `at_once` is the number of steps for which `x_rows` and `sums` have room.
     """
-    list_steps(order, live, reverse, rows)
-    packed = (kind, weight, recurrent, bias, weight_panels, recurrent_panels)
-    run(pool, _pack, packed, tasks)
-    if not by_units:
-        run(
-            pool,
-            _sequences,
-            (
-                kind, at_once, reverse, order, lengths, live, starts, rows,
-                x, bias, h0, c0, out, gates, cells,
-                x_rows, states, sums, weight_panels, recurrent_panels,
-            ),
-            tasks,
-        )  # fmt: skip
+    list_steps(schedule)
+    run(pool, _pack, (schedule.kind, inputs.weight, inputs.recurrent, bias, scratch), tasks)
+    if not schedule.by_units:
+        run(pool, _sequences, (at_once, schedule, inputs, bias, results, scratch), tasks)
         return
-    steps = live.shape[1]
+    steps = schedule.live.shape[1]
     for begin in range(0, steps, at_once):
         end = min(begin + at_once, steps)
-        run(
-            pool,
-            _inputs,
-            (
-                kind, True, begin, end, x, bias, live, starts, rows,
-                x_rows, sums, weight_panels,
-            ),
-            tasks,
-        )  # fmt: skip
+        run(pool, _inputs, (begin, end, schedule, inputs.x, bias, scratch), tasks)
         for s in range(begin, end):
-            run(
-                pool,
-                _step,
-                (
-                    kind, True, begin, s, reverse, order, lengths, live, starts,
-                    h0, c0, out, gates, cells, states, sums, recurrent_panels,
-                ),
-                tasks,
-            )  # fmt: skip
+            run(pool, _step, (begin, s, schedule, inputs.h0, inputs.c0, results, scratch), tasks)

@@ -8,6 +8,7 @@ from ..machine import memory, threads
 from ..machine.kernel import kernel
 from ..machine.threads import pool, share
 from ..products.panels import MOST_ROWS, panel_width, panels_for, row_blocks_for
+from .arguments import BackwardScratch, ForwardScratch, Gradients, Inputs, Results, Schedule
 from .backward import (
     LONGEST,
     PANELS_AT_ONCE,
@@ -103,7 +104,8 @@ class _Plan:
             self.lengths = np.full(n, steps)
             self.order = np.arange(n)
             sizes = [len(range(group, n, groups)) for group in range(groups)]
-            self.live = np.repeat(np.array(sizes)[:, None], steps, axis=1)
+            self.live = np.full((groups, steps), np.array(sizes)[:, None])
+            all_steps = n * steps
         else:
             self.lengths = np.ascontiguousarray(lengths, np.int64)
             longest_first = np.argsort(-self.lengths, kind="stable")
@@ -111,10 +113,18 @@ class _Plan:
             self.order = np.concatenate(members)
             times = np.arange(steps)[:: -1 if reverse else 1]
             self.live = np.stack([np.searchsorted(-self.lengths[m], -times) for m in members])
+            all_steps = int(self.lengths.sum())
         self.starts = (np.cumsum(self.live) - self.live.ravel()).reshape(self.live.shape)
-        self.rows = np.empty(int(self.lengths.sum()), np.int64)
+        self.rows = np.empty(all_steps, np.int64)
         work = self.rows.size * (features + size) * columns
         self.work = max(1, min(available, work // WORTH_A_THREAD))
+
+    def schedule(self, kind, reverse):
+        """The plan as compiled code takes it."""
+        return Schedule(
+            kind, self.by_units, reverse,
+            self.order, self.lengths, self.live, self.starts, self.rows,
+        )  # fmt: skip
 
 
 def _forward(kind, x, weight, recurrent, bias, h0, c0, lengths, reverse):
@@ -127,24 +137,26 @@ def _forward(kind, x, weight, recurrent, bias, h0, c0, lengths, reverse):
     out = memory.empty((n * steps, size), dtype)
     gates = memory.empty((n * steps, 4 * size if kind in (GRU, LSTM) else 0), dtype)
     cells = memory.empty((n * steps, size) if kind == LSTM else (0, 0), dtype)
-    states = _room((2, n, size), dtype)
-    states[:] = h0[plan.order]
     together = -(-n // plan.groups)
     at_once = max(1, ROWS_AT_ONCE // max(together, 1))
     units = -(-size // plan.parts)
     panels = panels_for(units * columns // max(size, 1), dtype)
     width = panel_width(dtype)
     sums = panels * width + (units if kind == GRU else 0)
-    forward(
-        pool(), kind, plan.tasks, plan.by_units, at_once, reverse,
-        plan.order, plan.lengths, plan.live, plan.starts, plan.rows,
-        x.reshape(n * steps, features), weight, recurrent, bias, h0, c0, out, gates, cells,
-        _room((plan.parts, panels, features + 1, width), dtype),
-        _room((plan.parts, panels, size, width), dtype),
-        _room((plan.tasks, at_once * together, features + 1), dtype),
-        states,
-        _room((plan.tasks, at_once * together, sums), dtype),
-    )  # fmt: skip
+    rooms = _rooms(
+        dtype,
+        weight_panels=(plan.parts, panels, features + 1, width),
+        recurrent_panels=(plan.parts, panels, size, width),
+        x_rows=(plan.tasks, at_once * together, features + 1),
+        states=(2, n, size),
+        sums=(plan.tasks, at_once * together, sums),
+    )
+    scratch = ForwardScratch(**rooms)
+    scratch.states[:] = h0[plan.order]
+    inputs = Inputs(x.reshape(n * steps, features), weight, recurrent, h0, c0)
+    results = Results(out, gates, cells)
+    schedule = plan.schedule(kind, reverse)
+    forward(pool(), plan.tasks, at_once, schedule, inputs, bias, results, scratch)
     out, gates = out.reshape(n, steps, size), gates.reshape(n, steps, gates.shape[1])
     h, c = _last(out, h0, lengths, reverse), None
     if kind == LSTM:
@@ -164,42 +176,41 @@ def _backward(
     h0, c0 = _start(h0, n, size, dtype), _start(c0, n, size, dtype)
     gate_columns = 4 * size if kind in (GRU, LSTM) else size
     shapes = (n * steps, features), weight.shape, recurrent.shape, (1, gate_columns)
-    grads = [
-        memory.empty(shape if needed else (0,) * len(shape), dtype)
-        for shape, needed in zip(shapes, needs, strict=False)
-    ]
-    if plan.rows.size < n * steps:
-        grads[0].fill(0)
-    if plan.rows.size == 0:
-        for gradient in grads:
-            gradient.fill(0)
+    grads = _room_of_gradients(shapes, needs, plan.rows.size, n * steps, dtype)
     many = plan.rows.size > LONGEST and dtype != np.float64
     whole = np.zeros((features + size + 1 if many else 0, gate_columns), np.float64)
     width = panel_width(dtype)
     weight_panels = panels_for(features, dtype)
     recurrent_panels = panels_for(-(-size // plan.parts), dtype)
     shares = [slice(*share.py_func(part, plan.parts, size)) for part in range(plan.parts)]
-    by_h = _room((plan.parts, n, recurrent_panels * width), dtype)
+    row_blocks = SUMMED_AT_ONCE, MOST_ROWS
+    rooms = _rooms(
+        dtype,
+        weight_panels=(weight_panels, columns, width),
+        recurrent_panels=(plan.parts, recurrent_panels, columns, width),
+        ones=(1, *row_blocks),
+        x_blocks=(plan.work, row_blocks_for(features), *row_blocks),
+        h_blocks=(plan.work, row_blocks_for(size), *row_blocks),
+        panels=(plan.work, PANELS_AT_ONCE, SUMMED_AT_ONCE, width),
+        spare=(plan.work, max(features, size), width),
+        dx_sums=(plan.work, ROWS_AT_ONCE, weight_panels * width),
+        by_h=(plan.parts, n, recurrent_panels * width),
+        da=(plan.rows.size, gate_columns + width),
+    )
+    by_h, da = rooms.pop("by_h"), rooms.pop("da")
+    scratch = BackwardScratch(**rooms)
+    scratch.ones.fill(1)
     for part, units in zip(by_h, shares, strict=True):
         part[:, : units.stop - units.start] = dh[plan.order, units]
     by_c = _start(None, n, size, dtype) if dc is None else dc[plan.order]
+    inputs = Inputs(x.reshape(n * steps, features), weight, recurrent, h0, c0)
+    gates = gates.reshape(len(gates) * steps, gate_columns)
+    results = Results(out.reshape(n * steps, size), gates, cells.reshape(len(cells) * steps, size))
+    gradients = Gradients(dout.reshape(n * steps, size), by_h, by_c, da, *grads, whole)
     backward(
-        pool(), kind, plan.tasks, plan.by_units, reverse,
-        plan.order, plan.lengths, plan.live, plan.starts, plan.rows,
-        _column_blocks(kind, size, needs),
-        dout.reshape(n * steps, size), x.reshape(n * steps, features), weight, recurrent, h0, c0,
-        out.reshape(n * steps, size),
-        gates.reshape(len(gates) * steps, gate_columns), cells.reshape(len(cells) * steps, size),
-        by_h, by_c, _room((plan.rows.size, gate_columns + panel_width(dtype)), dtype),
-        *grads, whole, needs[0], any(needs[1:4]), needs[4],
-        _room((weight_panels, columns, width), dtype),
-        _room((plan.parts, recurrent_panels, columns, width), dtype),
-        np.ones((1, SUMMED_AT_ONCE, MOST_ROWS), dtype),
-        _room((plan.work, row_blocks_for(features), SUMMED_AT_ONCE, MOST_ROWS), dtype),
-        _room((plan.work, row_blocks_for(size), SUMMED_AT_ONCE, MOST_ROWS), dtype),
-        _room((plan.work, PANELS_AT_ONCE, SUMMED_AT_ONCE, width), dtype),
-        _room((plan.work, max(features, size), width), dtype),
-        _room((plan.work, ROWS_AT_ONCE, weight_panels * width), dtype),
+        pool(), plan.tasks, (needs[0], any(needs[1:4]), needs[4]),
+        _column_blocks(kind, size, needs), plan.schedule(kind, reverse),
+        inputs, results, gradients, scratch,
     )  # fmt: skip
     dh0, dc0 = (np.empty((n, size), dtype) for _ in range(2))
     for part, units in zip(by_h, shares, strict=True):
@@ -208,6 +219,24 @@ def _backward(
     grads[0] = grads[0].reshape(n, steps, features) if needs[0] else None
     grads[3] = grads[3].reshape(-1)
     return tuple(d if need else None for d, need in zip((*grads, dh0, dc0), needs, strict=True))
+
+
+def _room_of_gradients(shapes, needs, rows, all_rows, dtype):
+    """Arrays for dx, dweight, drecurrent and dbias, without elements where they are not needed.
+
+    Only `rows` of `all_rows` steps run. What the backward pass does not fill in is zero: the rows
+    of dx for the other steps, and everything where no step runs.
+    """
+    grads = [
+        memory.empty(shape if needed else (0,) * len(shape), dtype)
+        for shape, needed in zip(shapes, needs, strict=False)
+    ]
+    if rows < all_rows:
+        grads[0].fill(0)
+    if rows == 0:
+        for gradient in grads:
+            gradient.fill(0)
+    return grads
 
 
 def _column_blocks(kind, size, needs):
@@ -246,10 +275,13 @@ def _last(states, first, lengths, reverse):
     return np.where((lengths > 0)[:, None], states[np.arange(n), last], first)
 
 
-def _room(shape, dtype):
-    """Scratch: memory of any content that begins with a cache line."""
-    size = math.prod(shape)
+def _rooms(dtype, **shapes):
+    """{name: scratch of that shape}: of any content, and each begins with a cache line."""
     line = memory.LINE // dtype.itemsize
-    flat = memory.empty((size + line,), dtype)
-    start = -flat.ctypes.data % memory.LINE // dtype.itemsize
-    return flat[start : start + size].reshape(shape)
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    flat = memory.empty((sum(sizes) + line * (len(sizes) + 1),), dtype)
+    start, rooms = -flat.ctypes.data % memory.LINE // dtype.itemsize, {}
+    for (name, shape), size in zip(shapes.items(), sizes, strict=True):
+        rooms[name] = flat[start : start + size].reshape(shape)
+        start += -(-size // line) * line
+    return rooms
