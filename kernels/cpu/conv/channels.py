@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..machine.memory import empty
-from ..machine.simd import REGISTER_BYTES, body, lanes, load, store
+from ..machine.simd import REGISTER_BYTES, body, inlined, lanes, load, store
 from ..machine.threads import share
 from ..products.transposing import transpose, transpose_exactly
 
@@ -41,12 +41,21 @@ class Arranged(NamedTuple):
 
 
 def room_of_weights(s, dtype):
-    """An Arranged that `arrange_task` is to fill in."""
+    """The fields of an Arranged that `arrange_task` is to fill in; `u` has a vector to spare.
+
+    A plain tuple, since numba takes its time over the type of a named one in a call from Python:
+    `arranged` names the fields.
+    """
     size = REGISTER_BYTES // np.dtype(dtype).itemsize
     vectors, u_next = s.groups * -(-s.c_out // size), (s.c_in * s.kh * s.kw + 1) * size
-    u = empty((vectors * u_next + size,), dtype)
-    u = u[-(u.ctypes.data // u.itemsize) % size :]
-    return Arranged(u, u_next, np.empty(vectors * size, dtype))
+    return empty((vectors * u_next + size,), dtype), u_next, np.empty(vectors * size, dtype)
+
+
+@inlined
+def arranged(weights):
+    """The Arranged of what `room_of_weights` returned. To be called from compiled code."""
+    u, u_next, start = weights
+    return Arranged(u[-(u.ctypes.data // u.itemsize) % lanes(u) :], u_next, start)
 
 
 @body

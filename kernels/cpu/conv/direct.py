@@ -26,7 +26,7 @@ from ..machine.simd import (
 from ..machine.threads import pool, run, share, threads_of
 from ..products.strip import LONGEST, prepare_strip, strip
 from ..products.transposing import prepare_transpose, transpose, transpose_exactly
-from .channels import arrange_task, channels_first, places, room_of_weights
+from .channels import arrange_task, arranged, channels_first, places, room_of_weights
 from .planes import (
     PADDING,
     block_of,
@@ -103,6 +103,7 @@ def _forward_task(task, tasks, x, weights, steps, y, planes, each, out, s, c):
 @jit
 def _forward(pool, x, w, bias, places, steps, y, weights, planes, each, out, s, c, turned):
     tasks = min(threads_of(pool), len(out))
+    weights = arranged(weights)
     run(pool, arrange_task, (w, bias, places, weights, s, turned), tasks)
     run(pool, _forward_task, (x, weights, steps, y, planes, each, out, s, c), tasks)
 

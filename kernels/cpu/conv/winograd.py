@@ -48,7 +48,7 @@ from ..machine.simd import (
 from ..machine.threads import pool, run, share, threads_of
 from ..products.strip import prepare_strip, strip
 from ..products.transposing import prepare_transpose
-from .channels import arrange_task, channels_first, places, room_of_weights
+from .channels import arrange_task, arranged, channels_first, places, room_of_weights
 from .planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_of
 
 PRODUCTS = 16  # of a tile
@@ -240,6 +240,7 @@ def _forward_task(task, tasks, x, products, next_vector, start, y, scratch, s, t
 
 @jit
 def _forward(pool, x, w, bias, places, weights, products, next_vector, y, scratch, s, t, c, turned):
+    weights, scratch = arranged(weights), Scratch(*scratch)
     tasks = min(threads_of(pool), len(scratch.out))
     run(pool, arrange_task, (w, bias, places, weights, s, turned), tasks)
     run(pool, _weights_task, (weights.u, weights.u_next, products, next_vector, s), tasks)
@@ -261,21 +262,18 @@ def forward(x, weight, bias, y, s, turned, threads):
     tiles = c.images * c.rows * c.columns
     weights = room_of_weights(s, x.dtype)
     next_vector = (PRODUCTS * s.c_in + 1) * size
-    products = empty((len(weights.start) // size * next_vector,), x.dtype)
+    products = empty((len(weights[-1]) // size * next_vector,), x.dtype)
     # Vectors of tiles reach beyond their image: into what is not written yet, or what nobody reads.
     v_line = tiles + (size if c.images > 1 else 0)
     v_each, m_each = s.c_in * v_line + size, tiles * PANEL * size + size
-    scratch = Scratch(
-        planes=empty((threads, room_of(t, c)), x.dtype),
-        v=empty((threads, PRODUCTS * v_each), x.dtype),
-        v_line=v_line,
-        m=empty((threads, PRODUCTS * m_each), x.dtype),
-        m_each=m_each,
-        out=empty((threads, 4 * c.rows * c.columns * PANEL * size), x.dtype),
-        bad=np.zeros(threads * APART, np.int64),
-    )
+    planes = empty((threads, room_of(t, c)), x.dtype)
+    v = empty((threads, PRODUCTS * v_each), x.dtype)
+    m = empty((threads, PRODUCTS * m_each), x.dtype)
+    out = empty((threads, 4 * c.rows * c.columns * PANEL * size), x.dtype)
+    bad = np.zeros(threads * APART, np.int64)
+    scratch = planes, v, v_line, m, m_each, out, bad  # a Scratch, but see `room_of_weights`
     _forward(
         pool(), x.reshape(-1), weight.reshape(-1), bias, places(s, turned), weights,
         products, next_vector, y.reshape(-1), scratch, s, t, c, turned,
     )  # fmt: skip
-    return not scratch.bad.any()
+    return not bad.any()
