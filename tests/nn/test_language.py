@@ -95,6 +95,26 @@ def test_generate_adds_tokens_by_its_seed_alone():
         assert likeliest[0] == model.eval()(prompt[None]).numpy()[0, -1].argmax()
     with pytest.raises(ValueError, match="the prompt is empty"):
         nn.generate(model, prompt[:0], 2)
+    with pytest.raises(ValueError, match=r"prompt has shape \(1, 3\)"):
+        nn.generate(model, prompt[None], 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1}, "temperature is -1"),
+        ({"top_k": 0}, "top_k is 0"),
+        ({"top_p": 2}, "top_p is 2"),
+        ({"count": -1}, "count is -1"),
+    ],
+)
+def test_generate_refuses_what_means_nothing_and_leaves_each_mode_as_it_was(options, message):
+    model = nn.GPT(11, 8, 16, 1, 2)
+    model.blocks.eval()
+    with pytest.raises(ValueError, match=message):
+        nn.generate(model, [1, 2, 3], **{"count": 2, **options})
+    assert model.training
+    assert not model.blocks.training
 
 
 def test_attention_maps_are_causal_weights():

@@ -140,3 +140,27 @@ def test_a_text_is_not_read_on():
         model, tg.optim.SGD(model.parameters(), 0.1), batches, steps=3,
     )  # fmt: skip
     assert batches.step == 0
+
+
+def test_all_that_the_optimizer_trains_is_taken_back():
+    """A second network, or a learned temperature, that is no part of the model."""
+    training = Training()
+    scale = tg.ones((), requires_grad=True)
+    optimizer = tg.optim.Adam([*training.model.parameters(), scale], 1e-3)
+    before = frozen([p.numpy() for p in (*training.model.parameters(), scale)])
+    found = tg.optim.find_learning_rate(
+        lambda *batch: training.loss(*batch) * scale, training.model, optimizer, training.loader,
+        steps=5,
+    )  # fmt: skip
+    assert len(found.rates) == 5
+    assert frozen([p.numpy() for p in (*training.model.parameters(), scale)]) == before
+    assert scale.grad is None
+
+
+def test_a_loss_may_be_negative():
+    training = Training()
+    found = tg.optim.find_learning_rate(
+        lambda *batch: training.loss(*batch) - 10, training.model, training.optimizer,
+        training.loader, last=1e-3, steps=20,
+    )  # fmt: skip
+    assert len(found.rates) == 20

@@ -4,6 +4,7 @@
     holder.py      what a Module holds by path: parameters, buffers, and what a forward keeps
     state.py       what does not fit, and what an assignment over a parameter does
     summary.py     the table of a model
+    undone.py      what is done to modules for a while, and then taken back
     arguments.py   checks of what constructors are given
     dtype.py       inputs cast to the dtype of a layer's parameters
     init.py        starting values

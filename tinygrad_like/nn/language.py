@@ -4,12 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, no_grad
+from tinygrad_like.backend import Undoing
+from tinygrad_like.engine import Tensor, check_number, no_grad
+from tinygrad_like.nn import arguments
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.embedding import Embedding
 from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.norm import Dropout
 from tinygrad_like.nn.recurrent import GRU, LSTM
+from tinygrad_like.nn.undone import attributes_back
 
 
 class RecurrentLM(Module):
@@ -53,22 +56,26 @@ def generate(
     """`count` tokens that a language model adds to those of a text `ids` (T,): (count,).
 
     The model has a method `continued`, as GPT and RecurrentLM do. It is in evaluation mode
-    meanwhile, and in training mode afterwards. See `choose` for the other arguments.
+    meanwhile; each of its modules then has the mode that it had, whatever is raised. See `choose`
+    for the other arguments.
 
-    Raises ValueError for a text without tokens.
+    Raises ValueError for a text without tokens, and for what `choose` refuses.
     """
-    if not len(ids):
+    ids = np.asarray(ids)
+    if ids.ndim != 1:
+        raise ValueError(f"[generate] the prompt has shape {ids.shape}, expected (T,): one text")
+    if not ids.size:
         raise ValueError("[generate] the prompt is empty, expected a token to begin with")
+    arguments.integer("generate", "count", count, 0)
     random = np.random.default_rng(seed)
-    model.eval()
     found, state = [], None
-    with no_grad():
+    with Undoing(attributes_back(model, "training")), no_grad():
+        model.eval()
         for _ in range(count):
             logits, state = model.continued(ids, state)
             token = choose(logits.numpy().astype(np.float64), random, temperature, top_k, top_p)
             found.append(token)
             ids = np.array([token])
-    model.train()
     return np.array(found, np.int64)
 
 
@@ -84,8 +91,16 @@ def choose(
     `temperature` sharpens the distribution, 0 takes the likeliest. `top_k` keeps the k likeliest
     tokens, `top_p` (nucleus sampling) the fewest likeliest ones that together reach p.
 
+    Raises ValueError for a temperature below 0, a top_k below 1, a top_p that is not in [0, 1], and
+    logits that are NaN.
     Source: Holtzman et al. 2020, "The curious case of neural text degeneration".
     """
+    check_number("choose", "temperature", temperature, 0)
+    if top_k is not None:
+        arguments.integer("choose", "top_k", top_k)
+    check_number("choose", "top_p", top_p, 0, 1)
+    if np.isnan(logits).any():
+        raise ValueError("[choose] there are NaN among the logits: look at the model's weights")
     if temperature == 0:
         return int(logits.argmax())
     order = np.argsort(-logits, kind="stable")[:top_k]

@@ -1,10 +1,10 @@
 """Modules to look at: the line of one, and the table of a model."""
 
-from functools import partial
 from typing import Any
 
 from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import no_grad
+from tinygrad_like.nn.undone import attributes_back
 
 SETTINGS = (bool, int, float, str, type(None))  # attributes that a module's repr shows
 
@@ -58,20 +58,11 @@ def _output_shapes(model: Any, inputs: tuple) -> dict[str, str]:
 
         return run
 
-    with Undoing(_as_before(model)), no_grad():
+    with Undoing(attributes_back(model, "training", "forward")), no_grad():
         for path, module in model.eval().named_modules():
             vars(module)["forward"] = recording(path, module.forward)
         model(*inputs)
     return shapes
-
-
-def _as_before(model: Any) -> list[partial]:
-    """The changes that take back what is done to `training` and `forward` of the modules."""
-    return [
-        partial(own.__setitem__, name, own[name]) if name in own else partial(own.pop, name, None)
-        for own in (vars(module) for _, module in model.named_modules())
-        for name in ("training", "forward")
-    ]
 
 
 def _shape_text(out: Any) -> str:

@@ -63,9 +63,10 @@ def find_learning_rate(
 ) -> Rates:
     """Train for some steps at learning rates that rise exponentially, and take all of it back.
 
-    The search ends early when the smoothed loss is 4 times its least value, or is not finite.
-    Model, optimizer, gradients, the place of `batches` and the random numbers are then as they
-    were, to the last bit, whatever is raised meanwhile.
+    The search ends early when the smoothed loss is 4 times its least value (of a negative one,
+    when it has risen by 3 times its size), or is not finite. Model, optimizer and all that it
+    trains, gradients, the place of `batches` and the random numbers are then as they were, to the
+    last bit, whatever is raised meanwhile.
 
     Args:
         loss: called with a batch; returns a Tensor with a single element. A batch that is a tuple
@@ -99,14 +100,16 @@ def find_learning_rate(
             f"[find_learning_rate] the rates go from {first} to {last}; expected 0 < first < last"
         )
     rates = first * (last / first) ** (np.arange(steps) / (steps - 1))
+    numbers = GENERATOR.back()  # before the batches begin: they may draw some
     following = _endless(batches)
-    tensors = [t for _, t in (*model.named_parameters(), *model.named_buffers())]
-    state = optimizer.state_dict()
+    own = [t for _, t in (*model.named_parameters(), *model.named_buffers())]
+    tensors = [*{id(t): t for t in (*own, *_trained_by(optimizer))}.values()]
     undo = [
         *restoring(model),
+        *(partial(object.__setattr__, t, "_array", t.data) for t in tensors),
         *(partial(setattr, t.node, "grad", t.node.grad) for t in tensors if t.node is not None),
-        *optimizer._loading(state),
-        GENERATOR.back(),
+        *optimizer._loading(optimizer.state_dict()),
+        numbers,
     ]
     losses: list[float] = []
     smoothed: list[float] = []
@@ -126,7 +129,8 @@ def find_learning_rate(
             losses.append(value)
             mean = SMOOTHING * mean + (1 - SMOOTHING) * value
             smoothed.append(mean / (1 - SMOOTHING ** len(losses)))
-            if smoothed[-1] > DIVERGED * min(smoothed):
+            least = min(smoothed)
+            if smoothed[-1] > least + (DIVERGED - 1) * abs(least):
                 break
     if len(losses) < 2:
         raise ValueError(
@@ -134,6 +138,10 @@ def find_learning_rate(
         )
     tried = rates[: len(losses)]
     return Rates(tried, np.array(losses), np.array(smoothed), _steepest(tried, smoothed))
+
+
+def _trained_by(optimizer: Any) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _steepest(rates: np.ndarray, smoothed: list[float]) -> float | None:

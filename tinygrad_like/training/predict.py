@@ -1,12 +1,12 @@
 """predict: what a model makes of many inputs, batch by batch, in evaluation mode."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import Tensor, check_integer, no_grad
+from tinygrad_like.nn.undone import attributes_back
 
 
 def predict(model: Any, inputs: Any, batch_size: int = 256) -> np.ndarray:
@@ -22,13 +22,7 @@ def predict(model: Any, inputs: Any, batch_size: int = 256) -> np.ndarray:
     check_integer("predict", "batch_size", batch_size, 1)
     if not len(inputs):
         raise ValueError("[predict] there are no inputs")
-    modes = [
-        partial(own.__setitem__, "training", own["training"])
-        if "training" in own
-        else partial(own.pop, "training", None)
-        for own in (vars(module) for _, module in model.named_modules())
-    ]
-    with Undoing(modes), no_grad():
+    with Undoing(attributes_back(model, "training")), no_grad():
         model.eval()
         parts = [inputs[k : k + batch_size] for k in range(0, len(inputs), batch_size)]
         return np.concatenate([model(Tensor(part)).numpy() for part in parts])
