@@ -9,9 +9,7 @@ PARAMETERS = 15  # of a function, more than which no caller keeps apart
 
 # What is larger, and how large it is: these may only shrink. A number that has fallen is written
 # here, one that has reached the limit is taken out.
-TOO_LONG = {
-    "engine.walk.walk": 61,
-}
+TOO_LONG: dict[str, int] = {}
 TOO_MANY_PARAMETERS: dict[str, int] = {}
 
 

@@ -25,6 +25,9 @@ _serial = attrgetter("serial")
 def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     """Carry gradients from the outputs of a graph to its leaves.
 
+    All that each node takes is in one loop here, since a Python call per node would be felt; what
+    is done for few of them is in the functions below.
+
     Args:
         seeds: (node, gradient) pairs to start from (gradients as Tensors under create_graph).
         retain_graph: keep what the nodes saved.
@@ -36,10 +39,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         {node: gradient} for the leaves or targets that were reached: raw arrays that nothing
         else holds, or Tensors under create_graph.
     """
-    # Everything that each node takes is in this one loop: a Python call per node, to make it
-    # shorter, would be felt. What is not done for each node is in the functions below.
     nodes, useful = _reachable([node for node, _ in seeds], targets)
-    keep = retain_graph or create_graph
     ordinary = not create_graph and targets is None
     grads: dict[Node, Any] = {}
     owned: set[Node] = set()  # whose gradient is an array of the walk's own
@@ -95,7 +95,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                 raise errors.no_gradient(plan.op, i, gi) from None
             _say_where(error, node, plan)
             raise
-        if not (keep or plan.lasting):
+        if not (retain_graph or create_graph or plan.lasting):
             node.saved, node.parents = None, ()
     return found
 
