@@ -61,13 +61,23 @@ def save(path, state):
     if not isinstance(state, dict):
         raise TypeError(f"[save] state is a {type(state).__name__}, expected a dict")
     path = _checked_path("save", path)
-    arrays: dict[str, np.ndarray] = {}
-    try:
-        tree = _encode(state, (), arrays)
-    except RecursionError:
-        raise ValueError("[save] state is nested too deeply, or holds itself") from None
+    tree, arrays = _encoded(state)
     metadata = {"tree": tree, "crc32": _checksum(tree, arrays)}
     files.write(path, to_bytes(arrays, {METADATA: json.dumps(metadata)}))
+
+
+def check(state):
+    """Raise what `save` would raise for a state that cannot be kept; nothing is written."""
+    _encoded(state)
+
+
+def _encoded(state):
+    """A state as JSON can hold it, and its arrays by name."""
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        return _encode(state, (), arrays), arrays
+    except RecursionError:
+        raise ValueError("[save] state is nested too deeply, or holds itself") from None
 
 
 def load(path):
@@ -169,8 +179,11 @@ class Checkpoint:
         save(self.path, state | progress)
         self._touched = time.monotonic()
 
-    def load(self):
+    def load(self, check=None):
         """Give every part and the random generator the state in the file; returns the progress.
+
+        `check(progress)`, where it is given, is called before anything is changed, and may refuse
+        the file by raising an error.
 
         Raises as `tg.io.load` and the parts do, FileError for a file that lacks a part, and
         ValueError for one of a run with other settings, naming those. Whatever is raised, Ctrl-C
@@ -192,6 +205,9 @@ class Checkpoint:
             )
         self._check_settings(settings)
         check_rng_state(state["random"])
+        progress = {name: value for name, value in state.items() if name not in expected}
+        if check is not None:
+            check(progress)
         # The parts that are ours say what they would change, and change nothing before all fit.
         changes = [partial(set_rng_state, state["random"])]
         others = []
@@ -213,11 +229,11 @@ class Checkpoint:
                 commit(undo)
             raise
         self._touched = time.monotonic()
-        return {name: value for name, value in state.items() if name not in expected}
+        return progress
 
     def _check_settings(self, found):
         ours = self.settings
-        names = [name for name in ours | found if ours.get(name) != found.get(name)]
+        names = [name for name in ours | found if not _is_equal(ours.get(name), found.get(name))]
         if names:
             theirs, ours = ({k: s[k] for k in names if k in s} for s in (found, ours))
             raise ValueError(
@@ -233,6 +249,11 @@ def _loading(part):
     """
     owner = next((c for c in type(part).__mro__ if "load_state_dict" in vars(c)), object)
     return None if "load_state_dict" in vars(part) else vars(owner).get("_loading")
+
+
+def _is_equal(a, b):
+    """Whether two settings are equal; NaN, also within a list, is equal to NaN."""
+    return a == b or repr(a) == repr(b)
 
 
 def _plain(name, value):

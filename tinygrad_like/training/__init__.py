@@ -7,6 +7,8 @@ jsonlines.py    the history as a file of lines, one for each step
 tensorboard.py  the history as event files, where TensorBoard is installed
 panels.py       pictures that several programs draw: a confusion matrix, attention
 plot.py         the curves of a run as a picture, with panels beside them
+names.py        the names and options of a run, checked before it begins
+place.py        where a run stands in its loader
 folder.py       the files of a run: written or reported, set aside, never half
 run.py          Run: the loop, its checkpoint, and all of the above
 """

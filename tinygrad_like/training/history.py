@@ -100,10 +100,27 @@ class History(dict[str, Series]):
         epoch = {"epoch": bisect_left(self.ends, step) + 1} if self.counts_epochs else {}
         return {"step": step, **epoch, **values}
 
+    def best(self, monitor: str | None, mode: str | None) -> Best | None:
+        """The best value of `monitor`, or of the first metric whose name says its direction."""
+        metric = monitor or self._decides(mode)
+        if metric is None or metric not in self:
+            return None
+        series = self[metric]
+        at = series.best(mode or direction_of(metric))
+        return None if at is None else Best(metric, series.values[at], series.steps[at])
+
+    def _decides(self, mode: str | None) -> str | None:
+        modes = (mode,) if mode else ("min", "max")
+        known = [name for name in self if direction(name) in modes]
+        return next((name for name in known if name != "loss"), known[0] if known else None)
+
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps, as arrays."""
+        """What a checkpoint keeps, as arrays; a "/" in a metric's name is "%2F" there."""
         metrics = {
-            name: {"steps": np.array(s.steps, np.int64), "values": np.array(s.values, np.float64)}
+            quote(name): {
+                "steps": np.array(s.steps, np.int64),
+                "values": np.array(s.values, np.float64),
+            }
             for name, s in self.items()
         }
         return {"ends": np.array(self.ends, np.int64), "metrics": metrics}
@@ -111,12 +128,22 @@ class History(dict[str, Series]):
     def restore(self, state: dict[str, Any]) -> None:
         """Become the history whose `state()` this is."""
         loaded = {
-            name: Series(kept["steps"].tolist(), kept["values"].tolist())
+            unquote(name): Series(kept["steps"].tolist(), kept["values"].tolist())
             for name, kept in state["metrics"].items()
         }
         self.clear()
         self.update(loaded)
         self.ends = state["ends"].tolist()
+
+
+def quote(name: str) -> str:
+    """The name of a metric as a key in a file, where "/" stands between keys."""
+    return name.replace("%", "%25").replace("/", "%2F")
+
+
+def unquote(key: str) -> str:
+    """The inverse of `quote`."""
+    return key.replace("%2F", "/").replace("%25", "%")
 
 
 def direction(metric: str) -> str | None:
@@ -127,8 +154,16 @@ def direction(metric: str) -> str | None:
     return "max" if any(word in name for word in RISING) else None
 
 
+def direction_of(metric: str) -> str:
+    """ "min" or "max"; ValueError for a metric whose name does not say which is better."""
+    found = direction(metric)
+    if found is None:
+        raise ValueError(f"[Run] is a smaller {metric} better? Give mode='min' or mode='max'")
+    return found
+
+
 def number(name: str, value: Any) -> float:
-    """A logged value as a float. Raises TypeError."""
+    """A logged value as a float. Raises TypeError, and OverflowError for too large an int."""
     if isinstance(value, Tensor):
         value = value.detach().numpy()
     if (
@@ -139,4 +174,9 @@ def number(name: str, value: Any) -> float:
         return float(value.reshape(()))
     if not isinstance(value, (int, float)):
         raise TypeError(f"[log] {name} is {describe(value)}, expected a single number: its mean()?")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise OverflowError(
+            f"[log] {name} is an int beyond the largest float, 1.8e308: log its logarithm"
+        ) from None

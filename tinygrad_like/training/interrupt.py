@@ -6,6 +6,7 @@ The handler stands only while a loop runs, and only in the main thread, where Py
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -46,9 +47,31 @@ class Interrupt:
                 signal.signal(signal.SIGINT, before)
         self.running = False
 
+    def hand_on(self) -> None:
+        """After `stop`, in a generator that is thrown away: let a noted Ctrl-C not be lost.
+
+        An error that is raised while Python throws a generator away ends there, as a message. So
+        another thread waits until the generator has gone, and then sends the signal again.
+        """
+        if not self.requested:
+            return
+        self.requested = False
+        frame, thread = sys._getframe(1), threading.main_thread().ident
+
+        def send() -> None:
+            while _is_on_stack(frame, thread):
+                time.sleep(0.001)
+            if hasattr(signal, "pthread_kill") and thread is not None:
+                signal.pthread_kill(thread, signal.SIGINT)  # which also wakes a thread that sleeps
+            else:
+                signal.raise_signal(signal.SIGINT)
+
+        threading.Thread(target=send, name="tinygrad_like Ctrl-C").start()
+
     def _handle(self, number: int, frame: Any) -> None:
         before = self._before
         if self.requested or not self.running:
+            self.requested = False  # it is handed on now, and not once more
             self.stop()
             if not callable(before):
                 raise KeyboardInterrupt
@@ -59,3 +82,11 @@ class Interrupt:
             RuntimeError, OSError, ValueError
         ):  # in the midst of another print, or closed
             print("\nfinishing this step; Ctrl-C again leaves at once", file=sys.stderr, flush=True)
+
+
+def _is_on_stack(frame: Any, thread: Any) -> bool:
+    """Whether a thread is still inside a frame."""
+    at = sys._current_frames().get(thread)
+    while at is not None and at is not frame:
+        at = at.f_back
+    return at is not None

@@ -13,28 +13,29 @@ run.plot("report.png")
 """
 
 import errno
-import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinygrad_like.engine import check_choice, check_flag, check_integer, check_number
+from tinygrad_like import io
+from tinygrad_like.engine import check_flag, check_integer, check_number
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.generator import get_rng_state, set_rng_state
-from tinygrad_like.io import Checkpoint, FileError
-from tinygrad_like.training import plot, tensorboard
+from tinygrad_like.io import Checkpoint
+from tinygrad_like.training import names, plot, tensorboard
 from tinygrad_like.training.folder import Folder
-from tinygrad_like.training.history import Best, History, direction, number
+from tinygrad_like.training.history import Best, History, number
 from tinygrad_like.training.interrupt import Interrupt, Interrupted
 from tinygrad_like.training.jsonlines import JsonLines
+from tinygrad_like.training.place import Place, is_loader, samples
 from tinygrad_like.training.progress import Progress, figure_of, say
 
 CHECKPOINT, LINES, EVENTS = "checkpoint.safetensors", "history.jsonl", "tensorboard"
-PROGRESS = "step", "epoch", "reported", "history", "best"  # beside the parts, in the checkpoint
 
 
 class Run:
@@ -46,13 +47,14 @@ class Run:
         settings: what the run was started with, see `tg.io.Checkpoint`. Only a run with equal
             settings goes on, but for those that are named in `may_differ`.
         resume: False for a new run; files of an older run in the folder are then set aside, as
-            checkpoint-1.safetensors, when the loop begins. True to go on from the checkpoint in
-            the folder.
+            checkpoint-1.safetensors, before the first file is written. True to go on from the
+            checkpoint in the folder.
         save_every: seconds between two checkpoints; what a killed run may lose. One is also
             written at the end of each epoch and of the loop, and when Ctrl-C ends it.
         monitor: the metric that decides which step is the best: "accuracy". Without it, it is
             the first one, other than `loss`, whose name says its direction; else `loss`.
-        mode: "min" or "max"; by default what the name of the metric says.
+        mode: "min" or "max"; by default what the name of `monitor` says. Without `monitor`, only
+            metrics whose names say this direction decide.
         patience: how many values of `monitor` in a row may be no better than the best one, before
             the loop ends; None for any number.
         keep: what else a program wants to read from the checkpoint, such as a vocabulary: a dict.
@@ -86,7 +88,7 @@ class Run:
         *,
         settings: dict[str, Any] | None = None,
         resume: bool = False,
-        may_differ: tuple[str, ...] = ("resume",),
+        may_differ: Iterable[str] = ("resume",),
         save_every: float = 30.0,
         monitor: str | None = None,
         mode: str | None = None,
@@ -95,25 +97,15 @@ class Run:
         **parts: Any,
     ):
         self.save_every = check_number("Run", "save_every", save_every, 0)
-        if mode is not None:
-            check_choice("Run", "mode", mode, ("min", "max"))
-        if patience is not None:
-            check_integer("Run", "patience", patience, 1)
-            if monitor is None:
-                raise ValueError("[Run] patience needs a metric: give monitor='accuracy', too")
-        if monitor is not None and mode is None:
-            mode = _direction_of(monitor)
-        self.monitor, self.mode, self.patience = monitor, mode, patience
-        self._keep = keep or {}
-        taken = sorted({*PROGRESS} & {*parts, *self._keep})
-        if taken:
-            raise ValueError(f"[Run] the names {taken} are the run's own: name the parts otherwise")
-        compared = {k: v for k, v in (settings or {}).items() if k not in may_differ}
+        self.mode = names.check_options(monitor, mode, patience)
+        self.monitor, self.patience = monitor, patience
+        self._keep = names.check_keep(keep, parts)
+        compared = names.check_settings(settings, may_differ)
         self.history = History()
         self.step = self.epoch = self._reported = 0
         self.epoch_ended = False
         self._interrupt, self._progress = Interrupt(), Progress()
-        self._running = self._begun = False
+        self._running = self._begun = self._claimed = self._warned = False
         self._random: dict[str, int] | None = None  # where a resumed run's numbers go on
         self.folder = Path(folder)
         self.checkpoint = Checkpoint(self.folder / CHECKPOINT, compared, **parts)
@@ -122,6 +114,7 @@ class Run:
         self._resumed = check_flag("Run", "resume", resume)
         if resume:
             self._restore()
+        self._places = [Place(part) for part in parts.values() if is_loader(part)]
         self._files = Folder(self.folder)
 
     def _restore(self) -> None:
@@ -133,10 +126,7 @@ class Run:
                 "No such file or directory: no run can be resumed; leave resume out to begin one",
                 str(path),
             )
-        progress = self.checkpoint.load()
-        lacking = [name for name in PROGRESS if name not in progress]
-        if lacking:
-            raise FileError(f"[Run] {path} is of no Run: it lacks {lacking}")
+        progress = self.checkpoint.load(partial(names.check_progress, path))
         self.history.restore(progress["history"])
         self.step, self.epoch = progress["step"], progress["epoch"]
         self._reported = progress["reported"]
@@ -150,7 +140,8 @@ class Run:
         A resumed run begins where the checkpoint was made, within an epoch too, and so does one
         whose loop was left and begins again, with the batch after the last one. `loader` is one of
         the parts, a `tg.data.DataLoader` or what has its `__len__` and `state_dict`. The checkpoint
-        is written between two steps, when the next batch is asked for.
+        is written between two steps, when the next batch is asked for. A walk through the same
+        loader within the loop, say for the training accuracy, does not change what comes next.
         """
         check_integer("epochs", "count", count, 0)
         if not any(part is loader for part in self.checkpoint.parts.values()):
@@ -158,7 +149,7 @@ class Run:
                 "[epochs] the loader is no part of the run, so the run could not go on within an "
                 "epoch: give it to Run(..., loader=loader)"
             )
-        if not hasattr(loader, "__len__") or "batch" not in loader.state_dict():
+        if not is_loader(loader):
             raise TypeError(
                 f"[epochs] loader is {describe(loader)}, expected a DataLoader, or what has its "
                 "__len__ and state_dict; or count steps by run.steps(n)"
@@ -180,20 +171,34 @@ class Run:
             self._interrupt.start()
             self._begin()
             yield from steps
+            self._check_monitor()
+        except GeneratorExit:  # by `break`, `return` or an error in the body of a step
+            self._end()
+            self._interrupt.hand_on()
+            raise
         finally:
-            self._running = False
-            self.epoch_ended = False
-            self._progress.close()
-            self._lines.close()
-            self._close_events()
-            self._interrupt.stop()
+            self._end()
         if self._interrupt.requested:
             self._leave()
 
+    def _end(self) -> None:
+        """After a loop; a second call does nothing."""
+        self._running = False
+        self.epoch_ended = False
+        self._progress.close()
+        self._lines.close()
+        self._close_events()
+        self._interrupt.stop()
+
+    def _claim(self) -> None:
+        """Before the first file of a new run is written: set the files of an older one aside."""
+        if not self._claimed and not self._resumed:
+            self._files.set_aside((CHECKPOINT, LINES, EVENTS))
+        self._claimed = True
+
     def _begin(self) -> None:
         """Before the first step of a loop: the files, and the random numbers."""
-        if not self._begun and not self._resumed:
-            self._files.set_aside((CHECKPOINT, LINES, EVENTS))
+        self._claim()
         if not self._begun and self._random is not None:
             set_rng_state(self._random)  # the program may have drawn some since
         self._begun = True
@@ -204,14 +209,12 @@ class Run:
     def _epochs(self, loader: Any, count: int) -> Iterator[Any]:
         if self.epoch >= count:
             say(f"{self.epoch} of {count} epochs are done")
-        # A loop that was left within an epoch goes on there: to the loader it is a loaded state.
-        loader.load_state_dict(loader.state_dict())
+        place = self._place_in(loader)
         while self.epoch < count and not self._stops_early():
-            total, done = len(loader), loader.state_dict()["batch"]
-            title = f"epoch {self.epoch + 1}/{count}"
-            self._progress.open(title, total, done % total, "batch")
-            for batch in loader:
-                self._new_step(loader.state_dict()["batch"] == total, _samples(batch))
+            total, title = len(loader), f"epoch {self.epoch + 1}/{count}"
+            self._progress.open(title, total, place.done % total, "batch")
+            for batch in place.batches():
+                self._new_step(place.done == total, samples(batch))
                 yield batch
                 self._end_step()
                 if not self.epoch_ended:
@@ -225,13 +228,22 @@ class Run:
             self.epoch += 1
             self.history.ends.append(self.step)
             text = self._report(title, "samples")
+            self._check_monitor()
             self.save()
             leaving = self._interrupt.requested  # Ctrl-C after the line ends the next step
             say(text)
             if leaving:
                 self._leave()
 
+    def _place_in(self, loader: Any) -> Place:
+        place = next((place for place in self._places if place.loader is loader), None)
+        if place is None:
+            place = Place(loader)
+            self._places.append(place)
+        return place
+
     def _steps(self, count: int) -> Iterator[int]:
+        self._places = []  # this loop does not say how the program walks through its loaders
         if self.step >= count:
             say(f"{self.step} of {count} steps are done")
         self._progress.open("", count, self.step, "step")
@@ -265,19 +277,17 @@ class Run:
         """Note the values of metrics at this step: numbers, or Tensors with a single element.
 
         A second value of a step replaces the first. Raises TypeError for what is no number,
-        RuntimeError before the loop, and FloatingPointError for a metric whose name ends with
-        "loss" and that is infinite or NaN: the parameters may be spoilt then, and the checkpoint
-        stays as it was.
+        RuntimeError before the loop, ValueError for the names "step" and "epoch", and
+        FloatingPointError for a metric whose name ends with "loss", or has it as a word, and that
+        is infinite or NaN: the parameters may be spoilt then, and the checkpoint stays as it was.
+
+        What is logged after the loop belongs to its last step, and is in the checkpoint, too.
         """
+        names.check_metrics(metrics)
         if not self._begun:
             raise RuntimeError("[log] the loop has not begun: log inside it, or after it")
         numbers = {name: number(name, value) for name, value in metrics.items()}
-        for name, value in numbers.items():
-            if name.endswith("loss") and not math.isfinite(value):
-                raise FloatingPointError(
-                    f"[log] at step {self.step} the {name} is {value}: lower the learning rate, or "
-                    "look for NaN in the data"
-                )
+        names.check_losses(self.step, numbers)
         first = not self.history.at(self.step)
         for name, value in numbers.items():
             self.history.add(name, self.step, value)
@@ -286,6 +296,8 @@ class Run:
         if not self._running:
             self._open_lines()
             self._lines.close()
+            if os.path.exists(self.checkpoint.path):
+                self._files.write(CHECKPOINT, self._save_history)
         elif first:
             self._progress.note(self._samples)
 
@@ -295,16 +307,15 @@ class Run:
 
         `run.best.step == run.step` says that this step is the best one so far.
         """
-        metric = self.monitor or self._decides()
-        if metric is None or metric not in self.history:
-            return None
-        series = self.history[metric]
-        at = series.best(self.mode or _direction_of(metric))
-        return None if at is None else Best(metric, series.values[at], series.steps[at])
+        return self.history.best(self.monitor, self.mode)
 
-    def _decides(self) -> str | None:
-        known = [name for name in self.history if self.mode or direction(name)]
-        return next((name for name in known if name != "loss"), known[0] if known else None)
+    def _check_monitor(self) -> None:
+        """Say once if `monitor` is not the name of a metric: no step is the best one then."""
+        if self.monitor is None or self.monitor in self.history or self._warned:
+            return
+        self._warned = True
+        logged = ", ".join(map(repr, self.history)) or "nothing"
+        say(f"monitor is {self.monitor!r}, not logged so far; logged: {logged}", error=True)
 
     def _stops_early(self) -> bool:
         """Whether `monitor` has been no better than its best for `patience` values."""
@@ -338,21 +349,30 @@ class Run:
 
         Within a step, call it when the step's update and its `log` are made.
         """
+        self._claim()
+        for place in self._places:
+            place.restore()
         saved = self._files.write(CHECKPOINT, self._save)
         if self._running and not self._lines.is_open:
             self._open_lines()
         return saved
 
     def _save(self, path: Any) -> None:
+        progress = {"step": self.step, "epoch": self.epoch, "reported": self._reported}
+        self.checkpoint.save(**progress, **self._values(), **self._keep)
+
+    def _values(self) -> dict[str, Any]:
         best = self.best
-        self.checkpoint.save(
-            step=self.step,
-            epoch=self.epoch,
-            reported=self._reported,
-            history=self.history.state(),
-            best=None if best is None else list(best),
-            **self._keep,
-        )
+        return {"history": self.history.state(), "best": None if best is None else list(best)}
+
+    def _save_history(self, path: Any) -> None:
+        """Put values that were logged after the loop into the checkpoint of its last step.
+
+        The rest stays as it was saved then: the program may have drawn random numbers since.
+        """
+        state = io.load(path)
+        if state["step"] == self.step:
+            io.save(path, state | self._values())
 
     def _save_by_age(self) -> None:
         if self.checkpoint.age >= self.save_every:
@@ -400,6 +420,7 @@ class Run:
         >>> run.write("model.safetensors", lambda path: tg.io.save(path, model.state_dict()))
         ... # doctest: +SKIP
         """
+        self._claim()
         return self._files.write(path, write)
 
     def plot(self, path: Any, *panels: Callable[[Any], Any], **options: Any) -> bool:
@@ -408,7 +429,7 @@ class Run:
         `path` is relative to the folder of the run. Returns whether it could be written; without
         matplotlib it says so, and nothing is drawn.
         """
-        return self._files.write(path, lambda path: plot.draw(self, path, panels, **options))
+        return self.write(path, lambda path: plot.draw(self, path, panels, **options))
 
     def print(self, text: str) -> None:
         """Print a line; above the bar, where there is one."""
@@ -419,19 +440,8 @@ class Run:
 
         That is 0, or 1 if a file could not be written, the newest checkpoint for one.
         """
+        self._check_monitor()
         complete = not self._files.failed
         what = "everything is" if complete else "what could be written is"
         say(f"{text}; {what} in {self.folder}")
         return 0 if complete else 1
-
-
-def _direction_of(metric: str) -> str:
-    found = direction(metric)
-    if found is None:
-        raise ValueError(f"[Run] is a smaller {metric} better? Give mode='min' or mode='max'")
-    return found
-
-
-def _samples(batch: Any) -> int:
-    first = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-    return len(first) if getattr(first, "shape", ()) else 1

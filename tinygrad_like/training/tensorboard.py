@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 def is_installed() -> bool:
     """Whether there is something that reads event files."""
@@ -34,8 +36,9 @@ class Events:
         self._add(_integer(2, step) + _bytes(7, _integer(1, 1)))  # START, which forgets
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
-        """Note a value of a step."""
-        item = _bytes(1, tag.encode()) + b"\x15" + struct.pack("<f", value)
+        """Note a value of a step, as float32: a larger one is infinite."""
+        with np.errstate(over="ignore"):
+            item = _bytes(1, tag.encode()) + b"\x15" + struct.pack("<f", np.float32(value))
         self._add(_integer(2, step) + _bytes(5, _bytes(1, item)))
 
     def _add(self, fields: bytes) -> None:
