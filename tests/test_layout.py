@@ -92,7 +92,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (
-        "history interrupt progress jsonlines tensorboard predict panels plot folder run"
+        "history interrupt progress jsonlines tensorboard predict panels plot names place folder "
+        "run"
     ).split(),
 }
 

@@ -67,7 +67,14 @@ def save(path, state):
 
 
 def check(state):
-    """Raise what `save` would raise for a state that cannot be kept; nothing is written."""
+    """Raise what `save` would raise for a state that cannot be kept; nothing is written.
+
+    >>> check({"weight": np.ones(2), "step": 7})
+    >>> check({"a/b": 1})
+    Traceback (most recent call last):
+    ...
+    ValueError: [save] '' has the key 'a/b', expected no "/" in it
+    """
     _encoded(state)
 
 
