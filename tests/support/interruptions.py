@@ -107,6 +107,14 @@ class Alarms:
         """Raise once, at some moment from now on."""
         signal.setitimer(signal.ITIMER_REAL, self._rng.uniform(1e-6, self._longest))
 
+    def stop(self):
+        """Raise no more after this. A signal that came during it is heeded as a function begins."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._heed()
+
+    def _heed(self):
+        pass
+
     def __exit__(self, *_):
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, self._handler)
