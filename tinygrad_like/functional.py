@@ -246,7 +246,7 @@ class _Run:
         return self.output if self.create_graph else self.output.detach()
 
     def pull_back(self, g, retain_graph=False):
-        """The gradients by the chosen arguments, in the form in which each was given."""
+        """The gradients of the chosen arguments, in the form in which each was given."""
         if self.output.node is None and getattr(g, "shape", self.output.shape) != self.output.shape:
             raise ValueError(
                 f"[{self.name}] gradient has shape {g.shape}, expected {self.output.shape}"

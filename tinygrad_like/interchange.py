@@ -380,7 +380,7 @@ def _compare(name: str, state: dict, like: np.ndarray, own: Tensor, report: Stat
 
 
 def _host(value: Any) -> Any:
-    """A tensor of ours or PyTorch's as a NumPy array; what is no tensor as it is."""
+    """A tensor of ours or PyTorch's as a NumPy array; anything else unchanged."""
     if not hasattr(value, "detach"):
         return value
     value = value.detach().cpu()

@@ -64,7 +64,7 @@ def _step(name, arrays, grad, settings):
 def planner(name, param, *state):
     """What plans a step, see the reference: here a step is one call of machine code.
 
-    Settings are floats and booleans, lest the kernel be compiled anew for integers.
+    Settings are floats and booleans, so that the kernel is not compiled again for integers.
     """
     dtype, otherwise = param.dtype, reference.planner(name, param, *state)
     nothing = NOTHING.get(dtype)

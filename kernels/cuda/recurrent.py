@@ -182,7 +182,7 @@ class _Layer:
         return before
 
     def products(self, x, weight, before, at_input, at_hidden, needs):
-        """(dx, dweight, drecurrent), from the gradients by x W and by h U."""
+        """(dx, dweight, drecurrent), from the gradients of x W and h U."""
         at_input, at_hidden = (d.reshape(-1, d.shape[2]) for d in (at_input, at_hidden))
         dx = gemm(at_input, weight.swapaxes(0, 1)).reshape(x.shape) if needs[0] else None
         rows, states = (y.reshape(-1, y.shape[2]).swapaxes(0, 1) for y in (x, before))

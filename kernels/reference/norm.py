@@ -33,7 +33,7 @@ def _standardise(x, axes, eps):
 
 
 def _standardise_backward(g, xhat, rstd, axes):
-    """The gradient by x of xhat: g less its mean, less its part along xhat, times rstd."""
+    """The gradient with respect to x: g less its mean, less its part along xhat, times rstd."""
     return rstd * (g - _mean(g, axes) - xhat * _mean(g * xhat, axes))
 
 

@@ -229,7 +229,7 @@ def _inputs(x, weight, bias):
 
 
 def _products(x, weight, before, at_input, at_hidden, at_bias, needs):
-    """(dx, dweight, drecurrent, dbias), from the gradients by x W, by h U and by b."""
+    """(dx, dweight, drecurrent, dbias), from the gradients of x W, h U and b."""
     at_input, at_hidden = _rows(at_input), _rows(at_hidden)
     dx = (at_input @ weight.swapaxes(0, 1)).reshape(x.shape) if needs[0] else None
     dweight = _rows(x).swapaxes(0, 1) @ at_input if needs[1] else None

@@ -18,6 +18,7 @@ def numba_problem():
 
 
 def cpu_kernels():
+    """The CPU's compiled kernels; without numba the reference, with a warning that says so."""
     problem = numba_problem()
     if problem is not None:
         logging.getLogger(__name__).warning(
@@ -29,10 +30,12 @@ def cpu_kernels():
 
 
 def cuda_kernels():
+    """The kernels in CUDA C++, for a GPU or the emulator."""
     return importlib.import_module("tinygrad_like.kernels.cuda")
 
 
 def tf32_kernels():
+    """The CUDA kernels with products of float32 on tensor cores, rounded to TF32."""
     return importlib.import_module("tinygrad_like.kernels.cuda.tf32")
 
 

@@ -39,8 +39,8 @@ class Average(Undoing):
     Args:
         model: a Module. decay: from 0 to less than 1; 1 / (1 - decay) steps count, about.
 
-    Raises TypeError for what is no Module; ValueError for a decay out of range; to enter before the
-    first update, or twice; and to update or save while the averages are in the model.
+    Raises TypeError if `model` is no Module; ValueError for a decay out of range; to enter before
+    the first update, or twice; and to update or save while the averages are in the model.
     Source: Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging".
     """
 

@@ -13,7 +13,7 @@ from tinygrad_like.engine import Tensor, commit
 def leaves(model: Any) -> dict[str, Tensor]:
     """{path: Tensor} of all parameters and saved buffers of a model, as its `state_dict` has them.
 
-    Raises TypeError for what is no Module.
+    Raises TypeError if `model` is not a Module.
     """
     found = getattr(model, "_leaves_by_path", None)
     if found is None:

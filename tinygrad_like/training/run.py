@@ -276,7 +276,7 @@ class Run:
     def log(self, **metrics: Any) -> None:
         """Note the values of metrics at this step: numbers, or Tensors with a single element.
 
-        A second value of a step replaces the first. Raises TypeError for what is no number,
+        A second value of a step replaces the first. Raises TypeError for anything but a number,
         RuntimeError before the loop, ValueError for the names "step" and "epoch", and
         FloatingPointError for a metric whose name ends with "loss", or has it as a word, and that
         is infinite or NaN: the parameters may be spoilt then, and the checkpoint stays as it was.

@@ -241,7 +241,7 @@ def _zipped_lines(even, odd):
 
 @jit
 def input_grad(pool, three, g, w, dx, padded, s, plane):
-    """dx of y = x * w, where g is the gradient by y. padded: a plane of g for each task."""
+    """dx of y = x * w, where g is the gradient of y. padded: a plane of g for each task."""
     counts, weights, taps = _taps_of_phases(s, plane)
     args = three, g, w, dx, counts, weights, taps, padded, s, plane
     run(pool, _input_grad_task, args, min(threads_of(pool), len(padded)))
@@ -320,6 +320,6 @@ def _products(g, start, padded, at, taps, k, rows, columns, sums, s, plane):
 
 @jit
 def weight_grad(pool, three, g, x, dw, padded, s, plane):
-    """dw of y = x * w, where g is the gradient by y. padded: a plane of x for each task."""
+    """dw of y = x * w, where g is the gradient of y. padded: a plane of x for each task."""
     args = three, g, x, dw, _taps(s, plane), padded, s, plane
     run(pool, _weight_grad_task, args, min(threads_of(pool), len(padded)))

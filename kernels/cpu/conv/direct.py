@@ -44,7 +44,7 @@ PANEL = 2  # vectors of output channels that are done before the next
 
 @inlined
 def _inside(top, s):
-    """Which kernel rows, from the first up to, without, the second, lie within the image."""
+    """The half-open range of kernel rows that lie within the image."""
     first = max(0, (s.dh - 1 - top) // s.dh)
     return first, max(first, min(s.kh, (s.h - top + s.dh - 1) // s.dh))
 

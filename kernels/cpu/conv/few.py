@@ -41,7 +41,7 @@ i64 = types.int64
 
 
 def suits(s, itemsize):
-    """Whether a Geometry is for this file, with numbers of so many bytes."""
+    """Whether a Geometry is for this file; `itemsize` in bytes."""
     return s.c_in * s.kh * s.kw < MANY and s.wo >= REGISTER_BYTES // itemsize
 
 

@@ -144,7 +144,7 @@ def _gather(x, group, channel, channels, chunk, patches, s, c):
                 store(patches, at, zero)
 
 
-# The gradient by the input, at any stride
+# The gradient with respect to the input, at any stride
 
 
 @body
@@ -224,7 +224,7 @@ def _input_grad(pool, g, w, dx, u, patches, g_lines, s, c):
 
 
 def input_grad(g, weight, dx, s, threads):
-    """dx of y = x * weight, where g is the gradient by y."""
+    """dx of y = x * weight, where g is the gradient of y."""
     prepare(g.dtype)
     c = _chunks(s._replace(images=1), g.itemsize, 1)
     u = empty((weight.size,), g.dtype)
@@ -232,7 +232,7 @@ def input_grad(g, weight, dx, s, threads):
     _input_grad(pool(), *arrays, u, *_rooms(threads, s, c, g.dtype), s, c)
 
 
-# The gradient by the weights
+# The gradient with respect to the weights
 
 
 @jit
@@ -315,7 +315,7 @@ def _weight_grad(pool, x, g, dw, sums, whole, patches, g_pixels, s, c):
 
 
 def weight_grad(g, x, dw, s, threads):
-    """dw of y = x * w, where g is the gradient by y."""
+    """dw of y = x * w, where g is the gradient of y."""
     prepare(x.dtype)
     prepare_transpose(x.dtype)
     c = _chunks(s, x.itemsize, threads)

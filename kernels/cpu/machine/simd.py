@@ -376,7 +376,7 @@ def zipped(typingctx, a, b):
 
 @intrinsic
 def store_every(typingctx, x, i, v, step, first, last):
-    """x[i + n * step] = lane n, where n * step is from `first` up to, without, `last`."""
+    """x[i + n * step] = lane n, for the n with first <= n * step < last."""
 
     def codegen(context, builder, sig, args):
         x_value, i, v, step, first, last = args

@@ -290,7 +290,7 @@ def tasks_for(pool, items, least):
 
 @jit
 def share(task, tasks, n):
-    """(lo, hi): of n items, those from lo up to, without, hi are this task's."""
+    """This task's half-open range (lo, hi) of n items."""
     return task * n // tasks, (task + 1) * n // tasks
 
 

@@ -16,7 +16,7 @@ def panel_width(dtype):
 
 
 def panels_for(columns, dtype):
-    """How many panels hold so many columns."""
+    """How many panels hold `columns` columns."""
     return -(-columns // panel_width(dtype))
 
 
