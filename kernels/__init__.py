@@ -6,10 +6,9 @@ readable twins of these) are measured against it, name by name.
 
 The contract:
 
-* C-contiguous arrays in (arrays of any layout where the kernel says `any_layout`), arrays out.
-  The outputs are new arrays, unless the name ends in `_`: such
-  a kernel works in place on its first argument (and on the optimizer state beside it) and returns
-  nothing.
+* C-contiguous arrays in (arrays of any layout where the kernel says `any_layout`), arrays out. The
+  outputs are new arrays, unless the name ends in `_`: such a kernel works in place on its first
+  argument (and on the optimizer state beside it) and returns nothing.
 * The outputs have the dtype of the inputs. float16 is accumulated in float32 and rounded once, at
   the end; what a forward kernel keeps for its backward (a mean, a logsumexp) is float32 there.
 * Zero-size arrays are inputs like any other.

@@ -21,7 +21,7 @@ class Geometry(NamedTuple):
 
     A pooling is a geometry with a group for each channel, so that c_in and c_out are 1.
 
-    All fields are integers: compiled kernels take the tuple as it is.
+    All fields are integers, so that compiled kernels can take the tuple itself.
     """
 
     images: int
@@ -71,13 +71,13 @@ class Geometry(NamedTuple):
 
     @property
     def macs(self):
-        """Multiplications and additions."""
+        """The multiply-adds of the forward pass."""
         outputs = self.images * self.groups * self.c_out * self.ho * self.wo
         return outputs * self.c_in * self.kh * self.kw
 
     @property
     def inverse(self):
-        """At stride 1, of the convolution with flipped weights that makes dx of dy.
+        """The Geometry of the convolution of dy with flipped weights that gives dx, at stride 1.
 
         Its padding may be negative.
         """

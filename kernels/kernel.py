@@ -1,4 +1,4 @@
-"""A kernel says beside itself which arrays it takes; the reference computes everything else.
+"""Each kernel declares which arrays it takes; the reference computes everything else.
 
     KERNELS = Target("c_contiguous", np.ascontiguousarray)
 
@@ -25,13 +25,13 @@ FLOAT16, BOOLEAN = np.dtype(np.float16), np.dtype(np.bool_)
 
 
 class Target:
-    """The kernels of one target by name; where it has none of its own, those of the reference.
+    """The kernels of one target by name; where it has none, those of the reference.
 
     Args:
         ready: the flag of an array that can be passed to a kernel, "c_contiguous" for example.
         make_ready: a function that returns such an array for any other.
         dtypes: the dtypes that the kernels compute in.
-        named: the names of further ones, of packages that may be absent.
+        named: the names of further dtypes, from packages that may be absent.
         refused: a function of a kernel's name and its arrays, called when their dtypes are not
             among these, before the reference computes.
     """
@@ -59,6 +59,7 @@ class Target:
         any_layout=False,
         half=False,
         kept=(),
+        small=None,
     ):
         """Register a function as this target's kernel of its name.
 
@@ -73,6 +74,8 @@ class Target:
                 in `_` always does, since it changes the very arrays that it is given.
             half: whether float16 is computed in float32, and the results are rounded once.
             kept: the positions of the results that are not rounded then.
+            small: (count, load). Where the last array has at most `count` elements, what `load()`
+                returns computes instead: a ufunc, say, which starts sooner than a kernel.
 
         Raises TypeError if the reference has no kernel of this name, or one with other parameters.
         Parameters that are passed by keyword alone may be added.
@@ -82,7 +85,7 @@ class Target:
             _check_signature(function)
             as_it_lies = any_layout or function.__name__.endswith("_")
             takes = _Takes(arrays, others, mask, dtypes or self._dtypes, self._named, alike)
-            call = _checked(function, takes, "" if as_it_lies else self._ready)
+            call = _checked(function, takes, "" if as_it_lies else self._ready, small)
             vars(call).update(any_layout=True, __wrapped__=function)
             call.__doc__, call.__module__ = function.__doc__, function.__module__
             otherwise = self._otherwise(call, takes, as_it_lies, half, kept)
@@ -93,7 +96,7 @@ class Target:
         return register
 
     def _otherwise(self, call, takes, as_it_lies, half, kept):
-        """What computes a call that the check in front of a kernel refuses."""
+        """The function for calls that the check in front of a kernel refuses."""
         name, function = call.__name__, call.__wrapped__
         refer, ready = REFERENCE[name], attrgetter(f"flags.{self._ready}")
         places = takes.places(list(inspect.signature(function).parameters))
@@ -119,7 +122,7 @@ class Target:
 
 
 class _Takes:
-    """The arrays that a kernel takes, as its decorator says it."""
+    """The arrays that a kernel takes, as its decorator declares them."""
 
     def __init__(self, arrays, others, mask, dtypes, named, alike):
         self.arrays = [name.rstrip("?") for name in arrays.split()]
@@ -141,8 +144,8 @@ class _Takes:
         if self.alike:
             checks.append(" == ".join(f"{name}.shape" for name in self.arrays))
         if self.mask:
-            check = f"{self.mask}.dtype is dtype_ or {self.mask}.dtype is boolean"
-            checks.append(f"({self.mask} is None or {check})")
+            check = f"({self.mask}.dtype is dtype_ or {self.mask}.dtype is boolean)"
+            checks.append(f"({self.mask} is None or {check}{flag.format(self.mask)})")
         if ready:
             checks += [f"({name} is None or {name}.flags.{ready})" for name in self.others]
         return " and ".join(checks) or "True"
@@ -159,7 +162,7 @@ class _Takes:
         return [given[name] for name in self.arrays if name in given] + masks
 
     def are_half(self, given):
-        """Whether all whose dtypes matter are of float16."""
+        """Whether all arrays whose dtypes matter are of float16."""
         return {a.dtype for a in self.compared(given)} == {FLOAT16}
 
     def are_ours(self, given):
@@ -185,7 +188,7 @@ def _check_signature(function):
         )
 
 
-def _checked(function, takes, ready):
+def _checked(function, takes, ready, small):
     """The kernel behind its check, with the kernel's own signature."""
     signature = inspect.signature(function)
     args = ", ".join(
@@ -195,14 +198,22 @@ def _checked(function, takes, ready):
     contract = ", ".join(str(p.replace(default=p.empty)) for p in _by_position(signature))
     scope = {"function": function, "refer": REFERENCE[function.__name__], "boolean": BOOLEAN}
     scope |= {f"dtype_{i}": dtype for i, dtype in enumerate(takes.dtypes)}
-    text = (
-        f"def {function.__name__}{signature}:\n"
-        f"    if {takes.condition(ready)}:\n"
-        f"        result = function({args})\n"
-        f"        return result if result is not NotImplemented else refer({contract})\n"
-        f"    return otherwise({args})\n"
-    )
-    exec(text, scope)
+    lines = [f"def {function.__name__}{signature}:", f"    if {takes.condition(ready)}:"]
+    if small is not None:
+        count, load = small
+
+        def first_time(*arrays):
+            scope["of_few"] = load()
+            return scope["of_few"](*arrays)
+
+        scope["of_few"] = first_time
+        lines.append(f"        if {takes.arrays[-1]}.size <= {count}: return of_few({args})")
+    lines += [
+        f"        result = function({args})",
+        f"        return result if result is not NotImplemented else refer({contract})",
+        f"    return otherwise({args})",
+    ]
+    exec("\n".join(lines), scope)
     return scope[function.__name__]
 
 
@@ -216,7 +227,7 @@ def _is_array(a):
 
 
 def _in_single(call, args, keywords, kept):
-    """A kernel of float16 arguments in float32; the results rounded once, but those `kept`."""
+    """Call a kernel in float32 for float16 arguments; round its results, except those `kept`."""
     results = call(*map(_single, args), **keywords)
     if not isinstance(results, tuple):
         return results.astype(FLOAT16)

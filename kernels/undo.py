@@ -1,8 +1,8 @@
-"""Blocks whose end takes back what they changed, whatever is raised meanwhile.
+"""`with` blocks that undo their changes when they end, even if an exception ends them.
 
 Python runs the handlers of signals, which may raise (Ctrl-C does), as a function written in Python
 begins. So an `__exit__` in Python, or a function that a `finally` calls, may be left before its
-first line, and what it should have taken back stays as it is: recording stays off, say.
+first line, and the change that it should have undone remains: recording stays off, say.
 """
 
 import io
@@ -14,11 +14,11 @@ _run_through = deque(maxlen=0).extend
 
 
 class Undoing(io.IOBase):
-    """A `with` block at whose end `changes` are made, a list of `functools.partial` objects.
+    """A `with` block that ends by making `changes`, a list of `functools.partial` objects.
 
-    The changes call C code, as `dict.update` and `setattr` are, and so is the rest of the way to
-    them: the `__exit__` of io.IOBase, which calls `close`, and the loop. No handler of a signal
-    runs in between.
+    The changes have to call C code, such as `dict.update` and `setattr`. All code that leads to
+    them is C code as well: the `__exit__` of io.IOBase, which calls `close`, and the loop over the
+    changes. So no signal handler runs in between.
 
     >>> settings = {"checked": False}
     >>> with Undoing([partial(settings.update, checked=False)]):
@@ -27,7 +27,7 @@ class Undoing(io.IOBase):
     {'checked': False}
     """
 
-    closed = True  # else io.IOBase would call `close` when the object goes
+    closed = True  # else io.IOBase would call `close` when the object is freed
 
     def __init__(self, changes=()):
         self._at_end(changes)

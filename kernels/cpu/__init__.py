@@ -6,8 +6,8 @@ products/    products of matrices
 conv/ recurrent/ attention/     families of several files
 elementwise index norm optim pool random reduce small_sums softmax     families of one file
 
-A kernel says beside itself what it takes (machine/kernel.py). What it does not take (other dtypes,
-dtypes mixed) the reference computes, and what is not here at all is the reference's.
+Each kernel declares the arrays that it takes (machine/kernel.py). Calls with others, of other or of
+mixed dtypes, go to the reference, which also has the kernels that are missing here.
 """
 
 from . import elementwise, index, norm, optim, pool, random, reduce, small_sums, softmax

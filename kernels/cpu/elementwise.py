@@ -1,8 +1,8 @@
 """Kernels of one element at a time: activations with their gradients, the sum of two arrays.
 
-They are loops over flat arrays, shared out over the threads. All of them together are three
-compiled functions, with a number for each loop: one without exponentials, which is soon compiled,
-and of those with them one of x and one of a pair.
+They are loops over flat arrays, divided among the threads. All of them are in three compiled
+functions, with a code for each loop: one without exponentials, which compiles quickly, and two with
+exponentials, of one array and of two.
 """
 
 import math
@@ -28,14 +28,41 @@ from .math.vector_math import (
 from .math.vector_math import sigmoid as sigmoid_of
 
 TASK = 1 << 14  # elements that are worth a thread
-FEW = 1 << 11  # elements up to which NumPy calls a ufunc sooner than numba a kernel
+FEW = 1 << 11  # elements up to which a ufunc is faster to call than a kernel
 LARGE = 1 << 15  # elements from which on threads and recycled memory beat NumPy's sum
 
 RATE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # of gelu's tanh form
-BELL = 1 / math.sqrt(2 * math.pi)
+BELL = 1 / math.sqrt(2 * math.pi)  # the normal density at 0
 
 ADD, RELU, RELU_BACKWARD, SIGMOID_BACKWARD, TANH_BACKWARD = range(5)  # codes of _plain
 ERF, SIGMOID, SILU, SOFTPLUS, GELU, GELU_TANH = range(6)  # of _unary and _binary
+
+
+# Ufuncs for small arrays. NumPy warns if they set a floating-point flag of the processor, as
+# comparing a NaN does; comparing its bits does not.
+
+
+@ufunc
+def _few_sigmoid_gradients(g, y):
+    return g * (y * (1 - y))
+
+
+@ufunc
+def _few_tanh_gradients(g, y):
+    return g * (1 - y * y)
+
+
+@ufunc
+def _few_relus(x):
+    return 0 if is_negative(x) else x
+
+
+@ufunc
+def _few_relu_gradients(g, y):
+    return g if is_positive(y) else 0
+
+
+# The kernels
 
 
 @kernel("x")
@@ -50,18 +77,16 @@ def sigmoid(x):
     return _of_one(SIGMOID, x)
 
 
-@kernel("g y", any_layout=True)
+@kernel("g y", any_layout=True, small=(FEW, _few_sigmoid_gradients))
 def sigmoid_backward(g, y):
     """g y (1 - y)."""
-    if y.size <= FEW:
-        return _few_sigmoid_gradients()(g, y)
     return _of_two(_plain, SIGMOID_BACKWARD, g, y)
 
 
-@kernel("g y", any_layout=True)
+@kernel("g y", any_layout=True, small=(FEW, _few_tanh_gradients))
 def tanh_backward(g, y):
     """g (1 - y^2)."""
-    return _few_tanh_gradients()(g, y) if y.size <= FEW else _of_two(_plain, TANH_BACKWARD, g, y)
+    return _of_two(_plain, TANH_BACKWARD, g, y)
 
 
 @kernel("x")
@@ -90,7 +115,7 @@ def softplus_backward(g, x):
 
 @kernel("x")
 def gelu(x, approximate):
-    """x Phi(x), or its tanh form. The first is 0 at -inf, where the reference has NaN."""
+    """x Phi(x), or its tanh form."""
     return _of_one(GELU_TANH if approximate else GELU, x)
 
 
@@ -100,21 +125,21 @@ def gelu_backward(g, x, approximate):
     return _of_two(_binary, GELU_TANH if approximate else GELU, g, x)
 
 
-@kernel("x", any_layout=True)
+@kernel("x", any_layout=True, small=(FEW, _few_relus))
 def relu(x):
     """max(x, 0)."""
-    return _few_relus()(x) if x.size <= FEW else _of_two(_plain, RELU, x, x)
+    return _of_two(_plain, RELU, x, x)
 
 
-@kernel("g y", any_layout=True)
+@kernel("g y", any_layout=True, small=(FEW, _few_relu_gradients))
 def relu_backward(g, y):
     """g where y > 0, else 0."""
-    return _few_relu_gradients()(g, y) if y.size <= FEW else _of_two(_plain, RELU_BACKWARD, g, y)
+    return _of_two(_plain, RELU_BACKWARD, g, y)
 
 
 @complete_kernel
 def add(a, b):
-    """a + b, which need not be arrays of one shape."""
+    """a + b, of arrays that broadcast, or of scalars."""
     if type(a) is ndarray and a.size >= LARGE and type(b) is ndarray:
         alike = a.dtype is b.dtype and a.shape == b.shape and a.dtype in REAL
         if alike and a.flags.c_contiguous and b.flags.c_contiguous:
@@ -136,31 +161,7 @@ def _of_two(loop, code, a, b):
     return y
 
 
-# Small arrays: ufuncs. NumPy warns where they set a flag of the processor's arithmetic, as the
-# comparison of a NaN does; that of its bits does not.
-
-
-@ufunc
-def _few_sigmoid_gradients(g, y):
-    return g * (y * (1 - y))
-
-
-@ufunc
-def _few_tanh_gradients(g, y):
-    return g * (1 - y * y)
-
-
-@ufunc
-def _few_relus(x):
-    return 0 if is_negative(x) else x
-
-
-@ufunc
-def _few_relu_gradients(g, y):
-    return g if is_positive(y) else 0
-
-
-# Formulas by means of exponentials
+# Formulas with exponentials
 
 
 def _silu(real):
@@ -188,7 +189,7 @@ def _gelu(real):
 
 
 def _gelu_backward(real):
-    """Phi(x) + x Phi'(x) of -t, t = |x|; what it is of t is 1 less that."""
+    """Phi(x) + x Phi'(x) at -|x|; its value at |x| is 1 minus that."""
     bell = real(BELL)
 
     def gradient(g, x):

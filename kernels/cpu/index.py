@@ -1,8 +1,8 @@
-"""Rows of a table by number, and rows added to a table: float32 and float64, and sums of float16.
+"""Gathering rows of a table, and adding rows to it: float32 and float64, and sums of float16.
 
 A sum is the same for any number of threads: the updates of a row are added in the order in which
-they came. Sums of float32 are kept in float64 and rounded once; those of float64 are sums of the
-sums of blocks, so that less is lost than by adding one number after the other.
+they came. Sums of float32 are kept in float64 and rounded once. Sums of float64 are added up block
+by block, which loses less than adding one element after the other.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ from .machine.threads import pool, run, share, tasks_for, threads_of
 
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
 TILE = 128  # columns that are summed at a time
-MANY = 512  # rows
-FEW = 4  # threads
+MANY = 512  # updated rows, from which on tasks take whole rows, not tiles of rows
+FEW = 4  # threads, from which on they share the sums of narrow rows
 TASK = 1 << 14  # elements that are worth a thread
 BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
 CHAIN = 64  # updates of one wide row in a block
@@ -57,7 +57,7 @@ def scatter_add_(out, index, updates):
 
 
 def _flat(rows):
-    """Rows of any shape as those of a matrix."""
+    """Rows of any shape, as the rows of a matrix."""
     return rows if rows.ndim == 2 else rows.reshape(len(rows), rows.size // len(rows))
 
 
@@ -86,10 +86,10 @@ def _gather(pool, table, index, rows):
 
 @jit
 def _add_dense_part(task, tasks, out, index, updates, sums):
-    """Every task reads all of the index, and adds what falls on its own rows of the table.
+    """Every task reads the whole index, and adds the updates of its own rows of the table.
 
-    `sums`, of the table's shape, take up a block of updates (of float32 all) and are then given to
-    `out`.
+    `sums`, of the table's shape, take a block of updates (for float32, all of them) and are then
+    added to `out`.
     """
     first, end = share(task, tasks, out.shape[0])
     width = out.shape[1]
@@ -108,16 +108,16 @@ def _add_dense_part(task, tasks, out, index, updates, sums):
 
 @jit
 def _add_sparse(out, index, updates, bits, room, sums):
-    """Of many rows a few are met: these are numbered as they come, and only they have sums.
+    """Add updates to few of many rows, which are numbered as they are met: only these have sums.
 
-    `room` is for a hash table of 2^bits places and for the rows that were met.
+    `room` is memory for a hash table of 2^bits places and for the rows that were met.
     """
     width, increasing = out.shape[1], True
     for i in range(1, index.size):
         if index[i] <= index[i - 1]:
             increasing = False
             break
-    if increasing:  # no row is met twice, as by the labels of classes
+    if increasing:  # no row is met twice, as for the labels of classes
         for i in range(index.size):
             for j in range(width):
                 out[index[i], j] += updates[i, j]
@@ -143,7 +143,7 @@ def _add_sparse(out, index, updates, bits, room, sums):
 
 @inside
 def _place_of(row, places, rows, bits):
-    """Where the number of a row is kept, or will be: by Knuth's multiplicative hash."""
+    """The place of a row's number in the hash table, or a free one: Knuth's multiplicative hash."""
     place = np.int64((np.uint64(row) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
     while places[place] >= 0 and rows[places[place]] != row:
         place = (place + 1) & ((1 << bits) - 1)
@@ -152,7 +152,7 @@ def _place_of(row, places, rows, bits):
 
 @jit
 def _link(index, first, following, rows):
-    """Make lists of the updates of each row that is met; returns how many these rows are.
+    """Link the updates of each row to a list; returns how many rows have updates.
 
     The first update of row r is first[r], and following[i] comes after update i; -1 ends a list.
     """
@@ -170,7 +170,7 @@ def _link(index, first, following, rows):
 
 @jit
 def _add_lists(task, tasks, out, updates, rows, first, following):
-    """Every task has some rows for itself, or, of few rows, some tiles of rows."""
+    """Add up a task's rows or, if there are few rows, its tiles of rows."""
     width = out.shape[1] if rows.size >= MANY else TILE
     tiles = (out.shape[1] + width - 1) // width
     sums, block = np.empty(width, np.float64), np.empty(width, np.float64)
@@ -207,7 +207,7 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
 
 @jit
 def _add_dense(pool, out, index, updates, sums):
-    # For two or three threads, to skip what is another's costs more than to do it all alone.
+    # Each task reads all updates. With two or three threads that costs more than it saves.
     tasks, threads = tasks_for(pool, updates.size, TASK), threads_of(pool)
     tasks = min(tasks, threads) if threads >= FEW else 1
     run(pool, _add_dense_part, (out, index, updates, sums), tasks)

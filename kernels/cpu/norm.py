@@ -1,8 +1,9 @@
 """Layer, RMS, batch and group normalisation: see kernels/reference/norm.py.
 
-What is normalised together is called a row here, and read while it is in the cache. Sums of more
-than some hundred elements are added up in float64, run by run. The gradients of weight and bias
-are sums over rows: each task has its own, and they are added in their order.
+The elements that are normalised together are called a row here, and are read again while they are
+in the cache. Sums of more than RUN elements are added up in float64, run by run. The gradients of
+weight and bias are sums over rows: each task has its own sums, which are added in the order of the
+tasks.
 """
 
 import numpy as np
@@ -12,13 +13,13 @@ from .machine.kernel import kernel
 from .machine.memory import empty
 from .machine.simd import fma, full, inside, lanes, load_some, store_some, total
 from .machine.threads import pool, run, share, tasks_for, threads_of
+from .math.sums import RUN, sum_of_row
 from .reduce import moments, sum_axes
 
 TASK = 1 << 13  # elements that are worth a thread
-APART = 32  # elements between what tasks write often: were it on one line, threads would wait
-RUN = 512  # elements that are summed up in their own precision: the runs are in float64
-ROWS = 64  # and rows
-SHORT = 8  # elements of a channel in one image, below which batch norm goes by whole arrays
+APART = 32  # elements between the sums of different tasks, which must not share a cache line
+ROWS = 64  # rows, likewise
+SHORT = 8  # elements of a channel in one image, below which batch norm is NumPy's, of whole arrays
 
 
 @kernel("x weight? bias?")
@@ -74,7 +75,7 @@ def batch_norm_backward(g, x, weight, mean, var, eps, needs):
 
 
 def _batch_norm_short(x, weight, bias, eps):
-    """Batch norm of vectors, or of a few numbers in a row, by NumPy on the whole array."""
+    """Batch norm of vectors, or of images of a few pixels, by NumPy on the whole array."""
     mean, var = (s.astype(x.dtype) for s in _statistics(x))
     scale = 1 / np.sqrt(var + x.dtype.type(eps))
     y = x - mean[:, None]
@@ -169,7 +170,7 @@ def _rows_forward_part(task, tasks, centred, x, weight, bias, eps, mean, rstd, y
     share_of_one = 1 / max(1, x.shape[1])
     for r in range(lo, hi):
         row, to = x[r], y[r]
-        m = real(_sum(row) * share_of_one) if centred else real(0)
+        m = real(sum_of_row(row) * share_of_one) if centred else real(0)
         scale = real(1) / np.sqrt(real(_squares(row, m) * share_of_one) + real(eps))
         for i in range(row.size):
             to[i] = (row[i] - m) * scale * weight[i] + bias[i]
@@ -188,7 +189,7 @@ def _rows_backward_all(pool, centred, g, x, weight, mean, rstd, dx, dweight, dbi
 
 @jit
 def _add_parts(parts, dweight, dbias):
-    """The sums of all tasks, in their order."""
+    """Add up the sums of all tasks, in the order of the tasks."""
     sums = parts[0]
     for part in parts[1:]:
         sums += part
@@ -272,7 +273,7 @@ def _channels_forward_part(task, tasks, x, weight, bias, eps, mean, var, y):
     for c in range(lo, hi):
         total = 0.0  # sums over a whole batch are added up in double precision
         for n in range(x.shape[0]):
-            total += _sum(x[n, c])
+            total += sum_of_row(x[n, c])
         m = real(total * share_of_one)
         total = 0.0
         for n in range(x.shape[0]):
@@ -298,23 +299,12 @@ def _channels_backward_part(task, tasks, g, x, weight, mean, var, eps, dx, dweig
         m, rstd = mean[c], real(1) / np.sqrt(var[c] + real(eps))
         plain = along = 0.0
         for n in range(x.shape[0]):
-            plain += _sum(g[n, c])
+            plain += sum_of_row(g[n, c])
             along += _product(g[n, c], x[n, c], m)
         dweight[c], dbias[c] = real(along) * rstd, real(plain)
         shift, slope = real(plain * share_of_one), real(along * share_of_one) * rstd * rstd
         for n in range(x.shape[0]):
             _slope(g[n, c], x[n, c], m, weight[c] * rstd, shift, slope, dx[n, c])
-
-
-@jit
-def _sum(x):
-    whole = 0.0
-    for start in range(0, x.size, RUN):
-        part, s = x[start : start + RUN], x.dtype.type(0)
-        for i in range(part.size):
-            s += part[i]
-        whole += s
-    return whole
 
 
 @jit
@@ -371,7 +361,7 @@ def _groups_forward_part(task, tasks, x, weight, bias, eps, mean, rstd, y):
             channels = range(k * width, (k + 1) * width)
             total = 0.0
             for c in channels:
-                total += _sum(x[n, c])
+                total += sum_of_row(x[n, c])
             m = real(total * share_of_one)
             total = 0.0
             for c in channels:
@@ -402,7 +392,7 @@ def _groups_backward_part(task, tasks, g, x, weight, mean, rstd, dx, parts):
             m, scale = mean[n, k], rstd[n, k]
             plain = along = 0.0
             for c in range(k * width, (k + 1) * width):
-                one, other = _sum(g[n, c]), _product(g[n, c], x[n, c], m)
+                one, other = sum_of_row(g[n, c]), _product(g[n, c], x[n, c], m)
                 dbias[c] += one
                 dweight[c] += other * scale
                 plain += one * weight[c]

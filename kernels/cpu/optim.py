@@ -13,16 +13,16 @@ from .machine.threads import pool, run, share, tasks_for
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 TASK = 1 << 13  # parameters that are worth a thread
-# Stands for an array that there is not.
+# Empty arrays, which stand for missing ones.
 NOTHING = {dtype: np.empty(0, dtype) for dtype in (FLOAT32, FLOAT64)}
 
 
 @complete_kernel
 def optimizer_state(param, dtype):
-    """Zeros of a dtype, as many as `param` has, where memory.py lets results begin.
+    """Zeros of a dtype, one for each element of `param`, at an address that memory.py chooses.
 
-    NumPy's large arrays begin at the same place of successive pages: a step on four of them, over
-    16M parameters, takes up to 1.6 times as long.
+    NumPy's large arrays all begin at the same place in a page. With four of those, a step over 16M
+    parameters takes up to 1.6 times as long.
     """
     state = empty((param.size,), dtype, lasting=True)
     state.fill(0)
@@ -62,7 +62,7 @@ def _step(name, arrays, grad, settings):
 
 @complete_kernel
 def planner(name, param, *state):
-    """What plans a step, see the reference: here a step is one call of machine code.
+    """A function that plans a step: see the reference. Here a step is one call into machine code.
 
     Settings are floats and booleans, so that the kernel is not compiled again for integers.
     """
@@ -122,7 +122,7 @@ def _adam_part(
 ):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
-    rest1, rest2 = real(1 - beta1), real(1 - beta2)  # before rounding: 0.001 in full precision
+    rest1, rest2 = real(1 - beta1), real(1 - beta2)  # of beta before it is rounded: all digits
     size, beta1, beta2, eps = real(size), real(beta1), real(beta2), real(eps)
     scale, decay, shrink = real(scale), real(decay), real(shrink)
     p, g, m, v = param[lo:hi], grad[lo:hi], m[lo:hi], v[lo:hi]

@@ -1,6 +1,8 @@
 """Max and average pooling, plane by plane: see kernels/reference/pool.py.
 
-Averages, and their gradients, are summed up along one axis and then along the other, in float64.
+Averages and their gradients are summed along one axis and then along the other, in float64. There
+are separate loops for averages of 2 x 2, which are summed in the dtype of x, and for the gradients
+of windows that do not overlap, in which nothing is summed.
 """
 
 import numpy as np
@@ -13,7 +15,7 @@ from .machine.threads import pool, run, share, tasks_for
 
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
 TASK = 1 << 13  # elements that are worth a thread
-LONGEST = 1024  # numbers that are added up one after the other in the dtype of the gradient
+LONGEST = 1024  # elements that are added up one after the other in the dtype of the gradient
 
 
 @kernel("x", half=True, kept=(1,))
@@ -58,7 +60,7 @@ def avg_pool2d_backward(g, geometry):
 
 
 def _planes(s):
-    """The shapes of x and of y as planes, whatever image they belong to."""
+    """The shapes of x and of y with one axis for the planes of all images."""
     planes = s.images * s.groups
     return (planes, s.h, s.w), (planes, s.ho, s.wo)
 
@@ -76,7 +78,7 @@ def _window(s):
 
 @inlined
 def _are_2x2_inside(s, x, y):
-    """Whether the windows are 2 x 2 and none stands out of the image."""
+    """Whether all windows are 2 x 2 and lie within the image."""
     kh, kw, sh, sw, ph, pw = _window(s)
     bottom, right = (y.shape[1] - 1) * sh + 2, (y.shape[2] - 1) * sw + 2
     return (
@@ -142,16 +144,16 @@ def _spread_part(task, tasks, g, index, dx):
 
 
 @inlined
-def _add_at(row, places, numbers):
-    """row = 0, and then row[places] += numbers."""
+def _add_at(row, places, values):
+    """row = 0, and then row[places] += values."""
     row[:] = 0
-    for k in range(numbers.size):
-        row[places[k]] += numbers[k]
+    for k in range(values.size):
+        row[places[k]] += values[k]
 
 
 @inlined
 def _copy(x, y):
-    """y = x"""
+    """y = x."""
     for k in range(x.size):
         y[k] = x[k]
 

@@ -1,7 +1,7 @@
-"""Random numbers by Philox, and dropout: see kernels/reference/random.py, whose bits these are.
+"""Random numbers by Philox, and dropout, from the same words as kernels/reference/random.py.
 
-The words of a chunk are drawn into a buffer in the first-level cache and used from there, those of
-dropout into registers, so that memory sees nothing but x and y.
+The words of a chunk are drawn into a buffer in the L1 cache and used from there, those of dropout
+into registers, so that only x and y go through memory.
 """
 
 import math
@@ -73,7 +73,7 @@ def least_kept(p):
 
 
 def signed(word):
-    """64 bits as numba takes them for an int64, whatever the first of them."""
+    """The lowest 64 bits of an integer as an int64, which is what numba takes."""
     word &= LOW_64
     return word - (word >> 63 << 64)
 
@@ -106,9 +106,13 @@ def _convert(pairs, words, numbers):
 
 @overload(_convert, jit_options=OPTIONS)
 def _convert_by_dtype(pairs, words, numbers):
-    """The words as they are, or the uniform numbers that they make."""
-    ways = {types.uint32: _as_words, types.float32: _as_singles, types.float64: _as_doubles}
-    return ways[numbers.dtype]
+    """numbers = the words themselves, or the uniform numbers that they make."""
+    conversions = {
+        types.uint32: _as_words,
+        types.float32: _as_singles,
+        types.float64: _as_doubles,
+    }
+    return conversions[numbers.dtype]
 
 
 @jit
@@ -120,7 +124,7 @@ def _draw(pool, numbers, seed, block):
 def _draw_part(task, tasks, numbers, seed, block):
     pairs = np.empty(CHUNK // 2, np.uint64)
     words, keys = pairs.view(np.uint32), keys_of(np.uint64(seed))
-    size = CHUNK * 4 // numbers.itemsize  # of a chunk, in numbers
+    size = CHUNK * 4 // numbers.itemsize  # random numbers of a chunk
     first, end = share(task, tasks, (numbers.size + size - 1) // size)
     for chunk in range(first, end):
         draw_words(pairs, keys, block + chunk * (CHUNK // 4))

@@ -1,14 +1,14 @@
 """Sums along axes, for float32 and float64: see kernels/reference/reduce.py.
 
-Nothing long is added up one number after the other in the precision of the array. Eight rows are
+No long sum is added up in the precision of the array, one element after the other. Eight rows are
 added as a tree, the trees of a block in float64, and the blocks in float64 again. So the error is
-that of three roundings, in the middle of an array as at its end. Numbers side by side are added in
-runs of 512, by as many accumulators as the registers hold, and the runs in float64.
+that of three roundings, for elements in the middle of an array as at its end. Elements side by side
+are added in runs of 512, in as many accumulators as the registers hold, and the runs in float64.
 
 An array is read in the order of its memory, so a transposed view costs nothing, nor does one that
-is flipped along axes to sum; along those of them that were broadcast, one number is multiplied. Of
-a slice, the rows are read where they lie. The order of the additions depends on the shape, the
-strides and the number of threads alone.
+is flipped along axes to sum. Where such an axis was broadcast, one element is multiplied by its
+length. The rows of a slice are read where they lie. The order of the additions depends only on the
+shape, the strides and the number of threads.
 """
 
 import numpy as np
@@ -16,9 +16,8 @@ import numpy as np
 from ..reference.reduce import in_memory_order, in_order, steps_of
 from .machine.compile import jit
 from .machine.kernel import kernel
-from .machine.memory import empty, writable
+from .machine.memory import empty, lines_of, writable
 from .machine.threads import pool, run, share, tasks_for
-from .reduce_views import lines_of
 
 TASK = 1 << 14  # elements that are worth a thread
 TREE = 8  # rows that are added as a tree
@@ -26,10 +25,10 @@ FEW = 16  # rows up to which there are no trees and no blocks
 BLOCK = 512  # rows of a block
 TILE = 1024  # columns whose sums stay in the fastest cache
 NARROW = 64  # columns below which several rows are read as one
-SHORT = 64  # rows that NumPy adds one after the other
+SHORT = 64  # rows of float64 that may be added one after the other
 RUN = 512  # elements of a run
 RUNS = 64 * RUN  # elements of a block of runs
-NOUGHT = np.zeros(1)  # subtracted from numbers that are squared as they are
+NOUGHT = np.zeros(1)  # subtracted from elements before they are squared: no shift
 
 
 @kernel("x", any_layout=True)
@@ -39,7 +38,7 @@ def sum_axes(x, axes):
         return NotImplemented
     x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
-    if len(steps) == 1 and order is None:  # as of a bias, in each step of a training
+    if len(steps) == 1 and order is None:  # as the gradient of a bias in a training step
         return _sum_step(x.reshape(steps[0]), x.dtype).reshape(shape)
     dtype, y = x.dtype, x
     for i, step in enumerate(steps):
@@ -75,7 +74,7 @@ def moments(x, axes):
     y = x.reshape(steps[0])
     mean, squares = _moments_step(y)
     count = y.shape[1]
-    for step in steps[1:]:  # groups of `count` numbers each: Chan et al. 1979
+    for step in steps[1:]:  # groups of `count` elements each: Chan et al. 1979
         mean, between = _moments_step(mean.reshape(step))
         squares = _sum_step(squares.reshape(step), np.float64)
         squares += count * between
@@ -90,7 +89,7 @@ def sum_squares(x, axes):
     """The sum of x^2 over `axes`, in float64."""
     if not x.size:
         return NotImplemented
-    if axes is None and x.flags.c_contiguous:  # as of a gradient to be clipped
+    if axes is None and x.flags.c_contiguous:  # as of a gradient that is to be clipped
         y = np.empty(1)
         _power_runs(pool(), writable(x).reshape(1, -1), NOUGHT, 2, y)
         return y.reshape(())
@@ -126,8 +125,8 @@ def _sum_step(x, dtype):
 def _moments_step(x):
     """(mean, sum of squared deviations) over the middle of three axes.
 
-    Both begin with differences, from the first number and from the mean: so nothing is lost far
-    from 0, and equal numbers deviate by exactly 0.
+    Both are sums of differences, from the first element and from the mean: so nothing is lost far
+    from 0, and equal elements deviate by exactly 0.
     """
     x = writable(np.ascontiguousarray(x))
     first = x[:, 0].astype(np.float64)
@@ -152,14 +151,14 @@ def _powers_step(x, shift, power):
 
 @jit
 def _pieces(pool, size, sums, rows):
-    """(tasks, into how many pieces each of the sums is cut, to be enough for them)."""
+    """(tasks, the number of pieces that each sum is cut into, so that every task has one)."""
     tasks = tasks_for(pool, size, TASK)
     return tasks, 1 if sums >= tasks else max(1, min(tasks, rows))
 
 
 @jit
 def _add_up(parts, y):
-    """y: the sums of the pieces, in their order."""
+    """y = the sums of the pieces, in the order of the pieces."""
     sums, flat = parts.ravel(), y.ravel()
     for i in range(flat.size):
         total = sums[i]
@@ -168,9 +167,9 @@ def _add_up(parts, y):
         flat[i] = total
 
 
-# Rows: x is C-contiguous; the first R rows of each of its blocks are summed, and of them the first
-# B numbers. `joined` rows of few columns are read as one, and its sums folded in the end; the rows
-# that are left over are added to the last piece one by one.
+# Rows: x is C-contiguous; the first R rows of each of its blocks are summed, and of each row the
+# first B elements. `joined` rows of few columns are read as one, whose sums are folded in the end;
+# the rows that are left over are added to the last piece one by one.
 
 
 @jit
@@ -186,17 +185,10 @@ def _cut(pool, a, r, b, line):
 def _sum_rows(pool, x, r, y):
     a, b = y.shape
     tasks, pieces, joined, tiles = _cut(pool, a, r, b, x.shape[2])
-    if pieces == 1:
-        _sum_rows_into(pool, x, r, y.reshape(1, a, b), joined, tiles, tasks)
-    else:
-        parts = np.empty((pieces, a, b))
-        _sum_rows_into(pool, x, r, parts, joined, tiles, tasks)
+    parts = np.empty((pieces if pieces > 1 else 0, a, b))  # of one piece, y itself has the sums
+    run(pool, _sum_rows_part, (x, r, parts, y, joined, tiles), tasks)
+    if pieces > 1:
         _add_up(parts, y)
-
-
-@jit
-def _sum_rows_into(pool, x, r, parts, joined, tiles, tasks):
-    run(pool, _sum_rows_part, (x, r, parts, joined, tiles), tasks)
 
 
 @jit
@@ -210,15 +202,15 @@ def _power_rows(pool, x, shift, power, y):
 
 @jit
 def _rows_of(piece, pieces, rows):
-    """(begin, end) of a piece, in whole trees but for the last one's."""
+    """(begin, end) of a piece: whole trees of rows, and in the last piece the rows left over."""
     begin, end = share(piece, pieces, rows // TREE)
     return begin * TREE, rows if piece == pieces - 1 else end * TREE
 
 
 @jit
-def _sum_rows_part(task, tasks, x, r, parts, joined, tiles):
-    """Sums of blocks of rows, column by column, added up."""
-    (pieces, a, b), line = parts.shape, x.shape[2]
+def _sum_rows_part(task, tasks, x, r, parts, y, joined, tiles):
+    """Sums of blocks of rows, column by column, added up: in `parts`, or in y if that is empty."""
+    (a, b), pieces, line = y.shape, max(1, len(parts)), x.shape[2]
     columns, width = b * joined, line * joined
     room, block_room = np.empty(min(columns, TILE)), np.empty(min(columns, TILE))
     for item in range(*share(task, tasks, a * pieces * tiles)):
@@ -226,7 +218,7 @@ def _sum_rows_part(task, tasks, x, r, parts, joined, tiles):
         left, rows = tile * TILE, x[i].reshape(x.shape[1] * line)
         sums = room[: min(TILE, columns - left)]
         if r <= FEW:
-            _sum_few_rows(rows[left:], r, width, sums, parts[piece, i, left : left + sums.size])
+            _sum_few_rows(rows[left:], r, width, sums, y[i, left : left + sums.size])
             continue
         block = block_room[: sums.size]
         sums[:] = 0
@@ -244,12 +236,15 @@ def _sum_rows_part(task, tasks, x, r, parts, joined, tiles):
             for j in range(block.size):
                 sums[j] += block[j]
         over = rows[r // joined * width : r * line] if piece == pieces - 1 else rows[:0]
-        _fold(sums, over, parts[piece, i, left : min(left + TILE, b)])
+        if pieces > 1:
+            _fold(sums, over, parts[piece, i, left : min(left + TILE, b)])
+        else:
+            _fold(sums, over, y[i, left : min(left + TILE, b)])
 
 
 @jit
 def _sum_few_rows(rows, r, width, sums, to):
-    """to: the sum of r rows, `width` apart."""
+    """to = the sum of r rows, `width` apart."""
     for j in range(to.size):
         sums[j] = rows[j]
     for k in range(1, r - 1):
@@ -274,7 +269,7 @@ def _add_tree(rows, width, block):
 
 @jit
 def _fold(sums, over, to):
-    """to[j]: column j of all the rows that were read as one, and of those left over."""
+    """to[j] = the sum of column j over the rows that were read as one, and those left over."""
     b = to.size
     for j in range(b):
         value = sums[j]
@@ -287,7 +282,7 @@ def _fold(sums, over, to):
 
 @jit
 def _power_rows_part(task, tasks, x, shift, power, parts, joined, tiles):
-    """The same for powers of the differences from the shift, all in float64."""
+    """Like `_sum_rows_part`, for powers of the differences from the shift, all in float64."""
     (pieces, a, b), r = parts.shape, x.shape[1]
     width = b * joined
     room, block_room = np.empty(min(width, TILE)), np.empty(min(width, TILE))
@@ -321,30 +316,24 @@ def _power_rows_part(task, tasks, x, shift, power, parts, joined, tiles):
                 to[k % b] += difference if power == 1 else difference * difference
 
 
-# Runs: x is C-contiguous; the first R numbers of each of its rows are summed.
+# Runs: x is C-contiguous; the first R elements of each of its rows are summed.
 
 
 @jit
 def _sum_runs(pool, x, r, y):
     tasks, pieces = _pieces(pool, y.size * r, y.size, r // RUN)
-    if pieces == 1:
-        _sum_runs_into(pool, x, r, y.reshape(1, y.size), tasks)
-    else:
-        parts = np.empty((pieces, y.size))
-        _sum_runs_into(pool, x, r, parts, tasks)
+    parts = np.empty((pieces if pieces > 1 else 0, y.size))  # as in `_sum_rows`
+    run(pool, _sum_runs_part, (x, r, parts, y), tasks)
+    if pieces > 1:
         _add_up(parts, y)
 
 
 @jit
-def _sum_runs_into(pool, x, r, parts, tasks):
-    run(pool, _sum_runs_part, (x, r, parts), tasks)
-
-
-@jit
-def _sum_runs_part(task, tasks, x, r, parts):
-    for item in range(*share(task, tasks, parts.size)):
-        i, piece = item // len(parts), item % len(parts)
-        begin, end = share(piece, len(parts), r)
+def _sum_runs_part(task, tasks, x, r, parts, y):
+    pieces = max(1, len(parts))
+    for item in range(*share(task, tasks, pieces * y.size)):
+        i, piece = item // pieces, item % pieces
+        begin, end = share(piece, pieces, r)
         total = 0.0
         for top in range(begin, end, RUNS):
             block = 0.0
@@ -355,7 +344,10 @@ def _sum_runs_part(task, tasks, x, r, parts):
                     s += run_of[k]
                 block += s
             total += block
-        parts[piece, i] = total
+        if pieces > 1:
+            parts[piece, i] = total
+        else:
+            y[i] = total
 
 
 @jit

@@ -30,10 +30,10 @@ from .machine.simd import total as sum_of
 from .machine.threads import pool, run, share, tasks_for
 from .math.each import by_array
 from .math.lookup import exp2
+from .math.sums import RUN, sum_of_products, sum_of_row
 from .math.vector_math import exp, exp_of_difference, minus
 
 TASK = 1 << 13  # elements that are worth a thread
-RUN = 512  # elements that are summed up in their own precision: the runs are in float64
 FEW = 32  # the same where the compiler may add them one after the other
 LOG2_E = np.float32(1 / math.log(2))
 
@@ -107,14 +107,14 @@ def _tasks(pool, x):
 
 
 # Rows are passed as (x, r), not as x[r]: threads that count references to one array hinder each
-# other. The instructions for vectors take x as flat.
+# other. Vector instructions index x as if it were flat.
 
 
 @body
 def _peak(x, r):
-    """The maximum of a row, to be subtracted before exp; 0 of a row that is -inf.
+    """The maximum of a row, to be subtracted before exp; 0 for a row of -inf.
 
-    As if there were no NaN: exp(NaN - anything) will show one.
+    NaN is passed over here: exp(NaN - peak) is NaN for any peak.
     """
     size, n = lanes(x), x.shape[1]
     top = x.dtype.type(-np.inf)
@@ -131,14 +131,14 @@ def _peak(x, r):
 
 @inside
 def _greatest_or_zero(x, tops):
-    """The greatest number of a vector; 0 for -inf."""
+    """The greatest element of a vector; 0 for -inf."""
     top = greatest(tops)
     return x.dtype.type(0) if top == -np.inf else top
 
 
 @inlined
 def _or_one(x, total):
-    """A sum of exponentials to divide by: 1 for a row that is -inf."""
+    """A sum of exponentials to divide by: 1 for a row of -inf."""
     return total if total != 0 else x.dtype.type(1)
 
 
@@ -222,8 +222,8 @@ def _sum_by_vector(x, r, peak, ahead, far):
     size, n, total = lanes(x), x.shape[1], full(x, x.dtype.type(0))
     start, rest, away = r * n, n % size, (ahead - r) * n
     end, tops, whole = start + n - rest, full(x, x.dtype.type(-np.inf)), 0.0
-    # exp2 has fewer steps than exp. Its argument's rounding costs small terms digits that no sum
-    # with the peak's term, 1, has room for.
+    # exp2 takes fewer steps than exp. Its argument is rounded, which costs small terms only digits
+    # that are lost beside the peak's term, 1.
     for run_of in range(start, end, RUN):
         if run_of > start:
             whole += sum_of(total)
@@ -240,9 +240,9 @@ def _sum_by_vector(x, r, peak, ahead, far):
     return x.dtype.type(whole + sum_of(total)), _greatest_or_zero(x, tops)
 
 
-# Of a row: y = softmax(x), y = factor exp(x - shift), and the sum of exp(x - peak). The first and
-# the last return the peak of a row ahead, which so comes from memory while there is arithmetic to
-# do: of the second one ahead, lest the next has to wait for it.
+# For a row: y = softmax(x), y = factor exp(x - shift), and the sum of exp(x - peak). The first and
+# the last also return the peak of a row ahead, which is thus loaded during arithmetic. It is the
+# second row ahead, so that the next row need not wait for its peak.
 _softmax_of = by_array(_softmax_by_number, _softmax_by_vector)
 _scaled_exponentials = by_array(_scaled_by_number, _scaled_by_vector)
 _sum_of_exponentials = by_array(_sum_by_number, _sum_by_vector)
@@ -270,28 +270,6 @@ def _softmax_part(task, tasks, code, x, y):
                 y[r, i] = minus(minus(x[r, i], shift), log_total)
 
 
-@inside
-def _sum_of_products(g, y):
-    total = 0.0
-    for start in range(0, g.size, RUN):
-        a, b, part = g[start : start + RUN], y[start : start + RUN], y.dtype.type(0)
-        for i in range(a.size):
-            part += a[i] * b[i]
-        total += part
-    return total
-
-
-@inside
-def _sum_of_row(g):
-    total = 0.0
-    for start in range(0, g.size, RUN):
-        a, part = g[start : start + RUN], g.dtype.type(0)
-        for i in range(a.size):
-            part += a[i]
-        total += part
-    return total
-
-
 @jit
 def _softmax_backward(pool, code, g, y, dx):
     run(pool, _softmax_backward_part, (code, g, y, dx), _tasks(pool, y))
@@ -302,11 +280,11 @@ def _softmax_backward_part(task, tasks, code, g, y, dx):
     lo, hi = share(task, tasks, y.shape[0])
     for r in range(lo, hi):
         if code == SOFTMAX:
-            total = y.dtype.type(_sum_of_products(g[r], y[r]))
+            total = y.dtype.type(sum_of_products(g[r], y[r]))
             for i in range(y.shape[1]):
                 dx[r, i] = y[r, i] * (g[r, i] - total)
         else:
-            total = y.dtype.type(_sum_of_row(g[r]))
+            total = y.dtype.type(sum_of_row(g[r]))
             _scaled_exponentials(y, r, y.dtype.type(0), -total, dx)
             for i in range(y.shape[1]):
                 dx[r, i] += g[r, i]

@@ -1,11 +1,11 @@
 """The kernels of the reference in CUDA C++: on a GPU through CuPy, on a CPU in the emulator.
 
-A family has the name that it has in the reference, and each of its files begins with it:
-`linalg.py` launches the kernels of `linalg.cu`, on tensor cores those of `linalg_tensor.cu`, by
-warpgroups those of `linalg_wgmma.cu`. `machine/` holds what all families share: the launcher, which
-checks every argument before each launch, the tables, the headers. `emulator/` runs the same files
-without a GPU. A kernel says beside itself what it takes (machine/kernel.py). What it does not take
-(dtypes mixed, complex numbers) goes to the reference, and so does what is not here at all.
+A family has the same name as in the reference, and the names of its files begin with it:
+`linalg.py` launches the kernels of `linalg.cu`, those of `linalg_tensor.cu` on tensor cores, and
+those of `linalg_wgmma.cu` on warpgroups. `machine/` holds what all families share: the launcher,
+which checks every argument before each launch, the tables and the headers. `emulator/` runs the
+same files without a GPU. The decorator of a kernel says which arrays it takes (machine/kernel.py).
+The reference computes all other calls (mixed dtypes, complex numbers), and kernels missing here.
 """
 
 from . import (  # each registers its kernels

@@ -1,12 +1,12 @@
 // Attention by blocks: out = softmax(q k^T scale + mask) v for each head, forward and backward.
 //
-// q, out, g, dq: (N, Hq, T, d or dv); k, v, dk, dv: (N, Hk, S, d or dv); peaks, logs, along:
-// (N, Hq, T) of acc_t. All outputs are overwritten. No matrix of scores is ever in global memory: a
-// block holds a tile of queries and walks over tiles of keys (for dk and dv the other way round), and
-// keeps for each query the running maximum and sum of its exponentials (Dao 2023,
-// "FlashAttention-2"). The backward pass computes the weights again from that peak and the sum's
-// logarithm, kept apart: their sum in one number would lose the logarithm where the peak is large.
-// Each gradient is summed by one block in a fixed order: no atomics.
+// q, out, g, dq: (N, Hq, T, d or dv); k, v, dk, dv: (N, Hk, S, d or dv); peaks, logs, along: (N,
+// Hq, T) of acc_t. All outputs are overwritten. No matrix of scores is ever in global memory: a
+// block holds a tile of queries and walks over tiles of keys (for dk and dv the other way round),
+// and keeps for each query the running maximum and sum of its exponentials (Dao 2023,
+// "FlashAttention-2"). The backward pass computes the weights again from that peak and the
+// logarithm of that sum. The two are stored separately: added, they would lose the logarithm where
+// the peak is large. Each gradient is summed by one block in a fixed order, without atomics.
 //
 // 8 neighbouring threads share a row of a tile; each owns some of its columns. Tiles lie in dynamic
 // shared memory, rows PITCH apart, so that neighbouring rows begin in different banks.
@@ -19,7 +19,7 @@
 
 constexpr int TILE = sizeof(scalar_t) == 8 ? 16 : 32;  // queries or keys
 constexpr int THREADS = 128, SHARERS = 8;
-// On a multiprocessor: fewer, with more registers, so that nothing spills.
+// Blocks on a multiprocessor: few enough to leave each the registers that it needs.
 constexpr int MIN_BLOCKS = sizeof(scalar_t) == 8 ? 2 : 3;
 constexpr int ROWS = TILE * SHARERS / THREADS, COLUMNS = TILE / SHARERS, PARTS = HEAD / SHARERS;
 constexpr int TOGETHER = PARTS < 8 ? PARTS : 8;  // columns of a tile's products
@@ -60,9 +60,9 @@ __device__ __forceinline__ void multiply(Scores& sums, const acc_t* left, const 
                 sums[r][c] += left[(own_row() + r) * PITCH + k] * right[(own_column() + c) * PITCH + k];
 }
 
-// sums[r] += sum over k of weights(r, k) * row k of `rows`, in the thread's part of the columns. A
-// tile's products are added up first: a float to which those of all tiles are added one by one would
-// lose digits. So many columns at a time as there are registers for.
+// sums[r] += sum over k of weights(r, k) * row k of `rows`, in the thread's part of the columns.
+// The products of a tile are added up first: a float would lose digits if those of all tiles were
+// added to it one by one. TOGETHER columns at a time are as many as there are registers for.
 template <class W>
 __device__ __forceinline__ void accumulate(Part& sums, const acc_t* rows, W weights) {
 #pragma unroll
@@ -127,7 +127,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     for (int r = 0; r < ROWS; ++r) peak[r] = -infinity(), total[r] = 0;
     const int end = keys_seen(s, min(first + TILE, s.queries) - 1);
     for (int start = 0; start < end; start += TILE) {
-        __syncthreads();  // all have left the tiles of the step before
+        __syncthreads();  // no thread still reads the tiles of the step before
         load(keys, k + head.key_plane * s.keys * s.width, start, s.keys, s.width);
         load(values, v + head.key_plane * s.keys * s.value_width, start, s.keys, s.value_width);
         __syncthreads();
@@ -181,7 +181,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
           acc_t(1));
 }
 
-// along = sum of g * out over the values of a query; one warp a query.
+// along = sum of g * out over the values of a query, with a warp for each query.
 extern "C" __global__ void attention_along(acc_t* along, const scalar_t* g, const scalar_t* out,
                                            long long queries, int value_width) {
     const long long row = grid_thread() / WARP;
@@ -193,8 +193,8 @@ extern "C" __global__ void attention_along(acc_t* along, const scalar_t* g, cons
     if (threadIdx.x % WARP == 0) along[row] = sum;
 }
 
-// The weights of a tile of queries and keys, once more, and their gradient by the scores: for each
-// score of the thread f(r, c, weight that was mixed, gradient).
+// Computes the weights of a tile of queries and keys again, and the gradient with respect to the
+// scores. For each score of the thread it calls f(r, c, weight after dropout, gradient).
 template <class F>
 __device__ __forceinline__ void tile_backward(const acc_t* queries, const acc_t* keys,
                                               const acc_t* gradients, const acc_t* values,
@@ -226,7 +226,7 @@ __device__ __forceinline__ void tile_backward(const acc_t* queries, const acc_t*
     }
 }
 
-// dq, one block a tile of queries. grid.x: tiles of queries of all heads.
+// dq, with a block for each tile of queries. grid.x: tiles of queries of all heads.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     attention_query_grad(scalar_t* dq, const scalar_t* g, const scalar_t* q, const scalar_t* k,
                          const scalar_t* v, const acc_t* peaks, const acc_t* logs,
@@ -265,7 +265,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     store(dq + head.query_plane * s.queries * s.width, sums, first, s.queries, s.width, scale);
 }
 
-// dk and dv, one block a tile of keys: over all queries of the heads that share them.
+// dk and dv, with a block for each tile of keys: over all queries of the heads that share it.
 // grid.x: tiles of keys of all key heads.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     attention_key_grad(OPTIONAL scalar_t* dk, OPTIONAL scalar_t* dv, const scalar_t* g,
@@ -303,7 +303,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
                               by_score[at] = gradient;
                           });
             __syncthreads();
-            // Now the thread's rows are keys: columns of the two.
+            // Now the thread's rows are keys: columns of by_score and weights.
             if (dk)
                 accumulate(key_sums, queries, [&](int r, int query) {
                     return by_score[query * WEIGHT_PITCH + own_row() + r];

@@ -38,8 +38,8 @@ struct Head {
         if (mask.seen && !mask.seen[at]) return -infinity();
         return mask.added ? product + widen(mask.added[at]) : product;
     }
-    // What dropout multiplies the weights of query i by, from key j on: all from one Philox block, so
-    // that j % 4 + COUNT is at most 4.
+    // The factors by which dropout multiplies the weights of query i, from key j on. All come from
+    // one Philox block: j % 4 + COUNT is at most 4.
     template <int COUNT>
     __device__ __forceinline__ void kept(acc_t (&factors)[COUNT], int i, int j, const Sizes& s,
                                          const Dropout& dropout) const {

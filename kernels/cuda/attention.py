@@ -1,4 +1,4 @@
-"""Attention by blocks, launched from attention.cu and, of half types, from attention_tensor.cu.
+"""Attention by blocks, launched from attention.cu and, for half types, from attention_tensor.cu.
 
 See kernels/reference/attention.py.
 """
@@ -8,25 +8,26 @@ import numpy as np
 from .. import reference
 from ..reference.random import LOW_64
 from .linalg import has_tensor_cores
-from .machine.dtypes import dtype_name, log_once
-from .machine.kernel import kernel
+from .machine.dtypes import WIDE, dtype_name, log_once
+from .machine.kernel import contiguous, kernel
 from .machine.launcher import Source, capability_of, max_shared
 
 HEADS = ({"HEAD": 32}, {"HEAD": 64}, {"HEAD": 128})
 SOURCE = Source("attention.cu", variants=HEADS)
 TENSOR_SOURCE = Source("attention_tensor.cu", ("float16", "bfloat16"), HEADS)
 THREADS = 128
-# How many tiles of heads, and of weights, a kernel holds in shared memory.
+# What a kernel of attention.cu holds in shared memory: how many tiles of (rows, HEAD), and how many
+# square tiles of weights.
 TILES = {"attention": (3, 1), "attention_query_grad": (4, 1), "attention_key_grad": (4, 2)}
 
 
 @kernel("q k v", mask="mask", any_layout=True)
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
-    """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), of each query its peak and log(total)."""
+    """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), the peak and log(total) of each query."""
     call = _Call(("attention",), q, k, v, mask, causal, scale, p, seed, offset)
     if not call.taken:
         return NotImplemented
-    q, k, v = map(_contiguous, (q, k, v))
+    q, k, v = map(contiguous, (q, k, v))
     out = np.empty_like(q, shape=(*q.shape[:3], v.shape[3]))
     sums = np.empty_like(q, shape=(2, *q.shape[:3]), dtype=call.wide)
     call.run("attention", call.query_tiles, out, *sums, q, k, v)
@@ -41,15 +42,15 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
     if not call.taken:
         return NotImplemented
     dmask = None
-    if needs[3]:  # rare, and the sum of all scores' gradients along the mask's short axes
-        given = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset
-        dmask = reference.attention_backward(*given, (False, False, False, True))[3]
-    g, q, k, v, out = map(_contiguous, (g, q, k, v, out))
+    if needs[3]:  # rare: all scores' gradients, summed along the axes where the mask is broadcast
+        args = g, q, k, v, out, sums, mask, causal, scale, p, seed, offset
+        dmask = reference.attention_backward(*args, (False, False, False, True))[3]
+    g, q, k, v, out = map(contiguous, (g, q, k, v, out))
     dq, dk, dv = (
         np.empty_like(x) if need else None for x, need in zip((q, k, v), needs[:3], strict=True)
     )
     if any(needs[:3]):
-        along = np.empty_like(sums[0])
+        along = np.empty_like(sums[0])  # the sum of g * out over the values of each query
         rows, width = along.size, out.shape[3]
         kernel = SOURCE.kernel("attention_along", call.dtype, **call.variant)
         kernel(-(-rows // 4), THREADS, along, g, out, rows, width)
@@ -62,7 +63,10 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
 
 
 class _Call:
-    """What the `names`d kernels of one attention have in common: sizes, mask, dropout, variant."""
+    """The arguments that all kernels of one call share: sizes, mask, dropout, variant.
+
+    `names` are the kernels of the call, and `taken` says whether they can compute it.
+    """
 
     def __init__(self, names, q, k, v, mask, causal, scale, p, seed, offset):
         self.boolean = mask is not None and mask.dtype == np.bool_
@@ -72,53 +76,49 @@ class _Call:
             return
         (n, heads, queries, d), (_, key_heads, keys, dv) = q.shape, v.shape
         capability = capability_of(q)
-        self.wide = np.float64 if self.dtype == "float64" else np.float32
+        self.wide = WIDE[self.dtype]
         self.tensor = has_tensor_cores("attention", self.dtype, capability)
         self.tile = 64 if self.tensor else 16 if self.dtype == "float64" else 32
-        self.variant = next((v for v in HEADS if v["HEAD"] >= max(d, dv)), None)
+        self.variant = next((x for x in HEADS if x["HEAD"] >= max(d, dv)), None)
         room = max_shared(capability)
         self.taken = self.variant is not None and max(map(self.shared, names)) <= room
         if not self.taken:
-            what = self.dtype, max(d, dv), capability / 10
             log_once(
                 "[attention] no kernel for %s with heads of %s on compute capability %s: the "
                 "array library's products instead, block by block",
-                *what,
+                *(self.dtype, max(d, dv), capability / 10),
             )
             return
         self.query_tiles = n * heads * -(-queries // self.tile)
         self.key_tiles = n * key_heads * -(-keys // self.tile)
         seen, added, steps = None, None, (0, 0, 0, 0)
         if mask is not None:
-            mask = _contiguous(mask)
+            mask = contiguous(mask)
             seen, added = (mask, None) if self.boolean else (None, mask)
             steps = _steps(mask.shape)
         sizes = n, heads, key_heads, queries, keys, d, dv, int(causal)
-        kept = 1 / (1 - p) if p < 1 else 1.0
-        key = seed & LOW_64, offset & LOW_64
-        self.given = seen, added, *steps, sizes, float(scale), float(p), float(kept), *key
+        kept_scale = 1 / (1 - p) if p < 1 else 1.0
+        numbers = float(scale), float(p), float(kept_scale), seed & LOW_64, offset & LOW_64
+        self.args = seen, added, *steps, sizes, *numbers
 
     def shared(self, name):
         """Bytes of shared memory that a block of a kernel needs."""
         head, tile, (tiles, squares) = self.variant["HEAD"], self.tile, TILES[name]
-        if self.tensor:  # two tiles, or in the forward pass one, and a ring of two stages of two
+        if self.tensor:  # two tiles (in the forward pass one), and a ring of two stages of two
             walked = 32 if name == "attention_key_grad" and head > 64 else tile
             return ((tiles - 2) * tile + 4 * walked) * head * 2
-        numbers = tiles * tile * (head + 1) + squares * tile * (tile + 1)
-        return numbers * np.dtype(self.wide).itemsize
+        elements = tiles * tile * (head + 1) + squares * tile * (tile + 1)
+        return elements * self.wide.itemsize
 
     def run(self, name, blocks, *arrays):
+        """Launch a kernel on `arrays` and the shared arguments."""
         source = TENSOR_SOURCE if self.tensor else SOURCE
         kernel = source.kernel(name, self.dtype, **self.variant)
-        kernel(blocks, THREADS, *arrays, *self.given, shared=self.shared(name))
-
-
-def _contiguous(x):
-    return x if x.flags.c_contiguous else x.copy(order="C")
+        kernel(blocks, THREADS, *arrays, *self.args, shared=self.shared(name))
 
 
 def _steps(shape):
-    """Elements from one index to the next along each axis of a mask; 0 where it is broadcast."""
+    """Elements from one index to the next along each axis of a mask; 0 along broadcast axes."""
     steps, size = [], 1
     for n in reversed(shape):
         steps.append(0 if n == 1 else size)

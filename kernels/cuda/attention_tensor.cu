@@ -1,13 +1,14 @@
 // Flash attention on tensor cores, float16 and bfloat16: attention.cu's three kernels, for sm_80.
 //
-// A block of four warps holds TILE queries (for dk and dv: keys), 16 rows a warp, and walks over the
-// tiles of the others, which asynchronous copies bring one step ahead. Scores stay in registers: what
-// mma.sync leaves of a product is, rounded to half precision, the left operand of the next one. Sums,
-// exponentials, and of each query the peak of its scores and the logarithm of its sum, are float32.
-// Each gradient is summed by one block in a fixed order.
+// A block of four warps holds TILE queries (for dk and dv: keys), 16 rows for each warp, and walks
+// over the tiles of keys (queries), which asynchronous copies bring one step ahead. Scores stay in
+// registers: the sums of one mma.sync, rounded to half precision, are the left operand of the next.
+// Sums, exponentials, and the peak and the logarithm of the sum of each query are float32. Each
+// gradient is summed by one block in a fixed order.
 // Source: Dao 2023, "FlashAttention-2".
 //
-// Swizzle: the 16-byte chunks of a tile's row are exchanged by an exclusive or with its number.
+// Swizzle: the 16-byte chunks of a row of a tile change places, by an exclusive or with the number
+// of the row, so that the eight rows that ldmatrix reads at a time lie in different banks.
 // Status: emulated.
 #include "attention.cuh"
 #include "ptx.cuh"
@@ -20,7 +21,8 @@ constexpr int TILE = 64, THREADS = 128;
 constexpr int WALKED = HEAD > 64 ? 32 : 64;  // queries of a step of dk and dv: fewer, not to spill
 constexpr int CHUNK = 8, CHUNKS = HEAD / CHUNK, PARTS = HEAD / 8;
 typedef unsigned Fragment[4];
-typedef float Four[4];  // of a fragment of 16 x 8: columns 2 (l % 4) and next, rows l / 4 and 8 more
+// Lane l's part of a fragment of 16 x 8: columns 2 (l % 4) and next of rows l / 4 and l / 4 + 8.
+typedef float Four[4];
 typedef Four Part[PARTS];
 
 __device__ __forceinline__ int lane() { return threadIdx.x % WARP; }
@@ -86,7 +88,7 @@ __device__ __forceinline__ unsigned packed(float first, float second) {
     return *reinterpret_cast<unsigned*>(&pair);
 }
 
-// sums += the thread's weights (16, 8 COUNT), rounded, times the rows of a tile (8 COUNT, HEAD).
+// sums += the warp's weights (16, 8 COUNT), rounded, times the rows of a tile (8 COUNT, HEAD).
 template <int COUNT>
 __device__ __forceinline__ void accumulate(Part& sums, const Four (&weights)[COUNT],
                                            const scalar_t* tile) {
@@ -108,10 +110,10 @@ __device__ __forceinline__ void accumulate(Part& sums, const Four (&weights)[COU
     }
 }
 
-// The thread's numbers of rows first.. of a (count, width) matrix, times a factor for each row.
+// Stores the thread's sums to rows first.. of a (count, width) matrix, times a factor for each row.
 __device__ __forceinline__ void store(scalar_t* matrix, const Part& sums, int first, int count,
                                       int width, float upper, float lower) {
-    const bool pairs = width % 2 == 0;  // and an output of the launcher's is aligned
+    const bool pairs = width % 2 == 0;  // the launcher's outputs are aligned
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
         const int row = first + own_row(r);
@@ -150,7 +152,16 @@ template <int SIZE> struct Ring {
     }
 };
 
-// For each step from 0 on: load(step) begins its copies, one step ahead; work(step) finds them there.
+// Begins to copy the tiles of keys and of values of a step over a head.
+__device__ __forceinline__ void load_keys(const Ring<TILE>& ring, int step, const scalar_t* k,
+                                          const scalar_t* v, const Head& head, const Sizes& s) {
+    load<TILE>(ring.first(step), k + head.key_plane * s.keys * s.width, step * TILE, s.keys,
+               s.width);
+    load<TILE>(ring.second(step), v + head.key_plane * s.keys * s.value_width, step * TILE, s.keys,
+               s.value_width);
+}
+
+// For each step from 0 on: load(step) begins its copies, and work(step) follows one step later.
 template <class Load, class Work>
 __device__ __forceinline__ void walk(int steps, Load load, Work work) {
 #pragma unroll 1
@@ -161,7 +172,7 @@ __device__ __forceinline__ void walk(int steps, Load load, Work work) {
         copy_async_wait<1>();
         __syncthreads();  // the copies of all threads are here
         work(step);
-        __syncthreads();  // and the stage is free again
+        __syncthreads();  // all threads have left the stage, which is free again
     }
 }
 
@@ -184,12 +195,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
     float peak[2] = {-infinity(), -infinity()}, total[2] = {0, 0};
     Part mixed = {};
     const int end = keys_seen(s, min(first + TILE, s.queries) - 1);
-    const auto load_step = [&](int step) {
-        load<TILE>(ring.first(step), k + head.key_plane * s.keys * s.width, step * TILE, s.keys,
-                   s.width);
-        load<TILE>(ring.second(step), v + head.key_plane * s.keys * s.value_width, step * TILE,
-                   s.keys, s.value_width);
-    };
+    const auto load_step = [&](int step) { load_keys(ring, step, k, v, head, s); };
     walk((end + TILE - 1) / TILE, load_step, [&](int step) {
         Four scores[TILE / 8];
         multiply(scores, queries, ring.first(step));
@@ -247,8 +253,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
           s.value_width, factors[0], factors[1]);
 }
 
-// The weight of query i for key j once more, from their score, and its gradient: `weight` becomes what
-// was mixed, `gradient` that of the score.
+// Query i and key j: `weight` comes in as their product and becomes the weight after dropout;
+// `gradient` comes in as that of the weight and becomes that of the score.
 __device__ __forceinline__ void backward(float& weight, float& gradient, const Head& head, int i,
                                          int j, const Sizes& s, const Mask& mask,
                                          const Dropout& dropout, float scale, const float* peaks,
@@ -261,7 +267,7 @@ __device__ __forceinline__ void backward(float& weight, float& gradient, const H
     gradient = found * (gradient * factors[0] - along[row]);
 }
 
-// dq, one block a tile of queries. grid.x: tiles of queries of all heads.
+// dq, with a block for each tile of queries. grid.x: tiles of queries of all heads.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
     attention_query_grad(scalar_t* dq, const scalar_t* g, const scalar_t* q, const scalar_t* k,
                          const scalar_t* v, const float* peaks, const float* logs,
@@ -282,12 +288,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
                s.value_width);
     Part sums = {};
     const int end = keys_seen(s, min(first + TILE, s.queries) - 1);
-    const auto load_step = [&](int step) {
-        load<TILE>(ring.first(step), k + head.key_plane * s.keys * s.width, step * TILE, s.keys,
-                   s.width);
-        load<TILE>(ring.second(step), v + head.key_plane * s.keys * s.value_width, step * TILE,
-                   s.keys, s.value_width);
-    };
+    const auto load_step = [&](int step) { load_keys(ring, step, k, v, head, s); };
     walk((end + TILE - 1) / TILE, load_step, [&](int step) {
         Four weights[TILE / 8], by_score[TILE / 8];
         multiply(weights, queries, ring.first(step));
@@ -304,8 +305,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2)
     store(dq + head.query_plane * s.queries * s.width, sums, first, s.queries, s.width, scale, scale);
 }
 
-// dk and dv, one block a tile of keys: over all queries of the heads that share them. Rows are keys
-// here, columns queries. grid.x: tiles of keys of all key heads.
+// dk and dv, with a block for each tile of keys: over all queries of the heads that share it. Here
+// rows are keys and columns queries. grid.x: tiles of keys of all key heads.
 extern "C" __global__ void __launch_bounds__(THREADS, 2)
     attention_key_grad(OPTIONAL scalar_t* dk, OPTIONAL scalar_t* dv, const scalar_t* g,
                        const scalar_t* q, const scalar_t* k, const scalar_t* v, const float* peaks,

@@ -2,15 +2,15 @@
 //
 // x, dx (N, C, H, W); weight, dweight (O, C / groups, kh, kw); y, g (N, O, P, Q). Each group is a
 // product (gemm_tile.cuh or, for half types on tensor cores, gathered.cuh), and each load computes
-// where in the images its number lies; numbers in the padding are 0. A position counts the places of
-// all images, image by image.
+// where in the images its element lies; elements in the padding are 0. Positions number the pixels
+// of all images, image by image.
 //
 //   forward       y[o, position]  = sum over k = (c, i, j) of weight[o, k] * x[c, position + (i, j)]
 //   input grad    dx[c, position] = sum over k = (o, i, j) of weight[o, c, i, j] * g[o, ...]
 //   weight grad   dweight[o, (c, i, j)] = sum over positions of g[o, position] * x[c, ...]
 //
-// The weight gradient is cut into gridDim.y parts of the positions, which leave their sums in a
-// workspace (parts, dweight's shape) of acc_t, for the launcher to add up. Outputs are overwritten.
+// The weight gradient is cut into gridDim.y parts of the positions. They leave their sums in a
+// workspace (parts, dweight's shape) of acc_t, which the launcher adds up. Outputs are overwritten.
 // Status: emulated.
 #include "activation.cuh"
 #ifdef TENSOR
@@ -58,12 +58,12 @@ struct Position {
     }
 };
 
-// The plane (image, channel) of `channels` planes of `size` numbers for each image.
+// Where the plane (image, channel) begins, of `channels` planes of `size` elements for each image.
 __device__ __forceinline__ long long plane(int image, int channels, int channel, int size) {
     return ((long long)image * channels + channel) * size;
 }
 
-// The number of x that tap (i, j) of the window at output (p, q) looks at; 0 in the padding.
+// The element of x under tap (i, j) of the window at `out`; 0 in the padding.
 __device__ __forceinline__ acc_t looked_at(const scalar_t* x, const Shape& s, int channel,
                                            const Position& out, int i, int j) {
     const int y = out.y * s.stride_h - s.padding_h + i * s.dilation_h;
@@ -72,7 +72,7 @@ __device__ __forceinline__ acc_t looked_at(const scalar_t* x, const Shape& s, in
     return widen(x[plane(out.image, s.channels, channel, s.height * s.width) + y * s.width + c]);
 }
 
-// The number of g whose window looks at (y, x) of the input with its tap (i, j); 0 if there is none.
+// The element of g whose window has its tap (i, j) over `in`; 0 if there is none.
 __device__ __forceinline__ acc_t looking(const scalar_t* g, const Shape& s, int filter,
                                          const Position& in, int i, int j) {
     const int y = in.y + s.padding_h - i * s.dilation_h, x = in.x + s.padding_w - j * s.dilation_w;
@@ -188,7 +188,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     });
 }
 
-// grid.y: the parts of the positions, of `share` each.
+// grid.y: the parts, of `share` positions each.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     conv2d_weight_grad(acc_t* workspace, const scalar_t* g, const scalar_t* x, Shape s, int share) {
     __shared__ __align__(16) SharedA shared_a;

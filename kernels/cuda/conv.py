@@ -15,15 +15,15 @@ from .linalg import (
     has_tensor_cores,
     longest_part,
 )
-from .machine.dtypes import dtype_name
+from .machine.dtypes import WIDE, dtype_name
 from .machine.kernel import kernel
 from .machine.launcher import Source, capability_of
 from .reduce import sum_middle
 
 TENSOR_TILES = tuple({**tile, "TENSOR": 1} for tile in TENSOR.tiles)
 SOURCE = Source("conv.cu", variants=(MIDDLE, SMALL), for_singles=(LARGE,), for_halves=TENSOR_TILES)
-SPLIT = 512  # positions that are worth a block of their own
-MOST = 2**31 - 1  # positions of all images, as an int
+SPLIT = 512  # the fewest positions that are worth a block
+MOST = 2**31 - 2**20  # positions of all images: kernels count these, and a share more, in an int
 
 
 @kernel("x weight bias?")
@@ -44,7 +44,7 @@ def conv2d(x, weight, geometry, bias=None):
 
 @kernel("g weight")
 def conv2d_input_grad(g, weight, geometry):
-    """dx, the mirror of conv2d."""
+    """dx: every output's gradient times the weights, added up where its window lies."""
     dtype = dtype_name(g.dtype)
     if not _fits(geometry) or g.size == 0 or weight.size == 0:
         return NotImplemented
@@ -70,8 +70,7 @@ def conv2d_weight_grad(g, x, geometry):
     parts = max(1, min(2 * MULTIPROCESSORS // blocks, positions // SPLIT))
     share = min(-(-positions // parts // STEP) * STEP, longest_part(core, dtype))
     parts = -(-positions // share)
-    wide = np.float64 if dtype == "float64" else np.float32
-    workspace = np.empty_like(x, shape=(parts, *weight_shape), dtype=wide)
+    workspace = np.empty_like(x, shape=(parts, *weight_shape), dtype=WIDE[dtype])
     kernel((blocks, parts), threads, workspace, g, x, _shape(s), share)
     if parts == 1:
         return workspace.reshape(weight_shape).astype(x.dtype, copy=False)
@@ -88,13 +87,13 @@ def _shape(s):
 
 
 def _fits(s):
-    """Whether positions and padded sides can be counted in an int."""
+    """Whether an int can count the positions, and the elements of a padded side."""
     sides = max(s.h + 2 * s.ph, s.w + 2 * s.pw)
     return max(s.images * s.h * s.w, s.images * s.ho * s.wo, sides) <= MOST
 
 
 def _launch(name, array, dtype, groups, rows, columns):
-    """(core, kernel, blocks, threads) of the largest tile of which an array's GPU gets enough."""
+    """(core, kernel, blocks, threads) for the largest tile that keeps the array's GPU busy."""
     core, tiles = SIMT, (MIDDLE, SMALL) if dtype == "float64" else (LARGE, MIDDLE, SMALL)
     if has_tensor_cores("conv2d", dtype, capability_of(array)):
         core, tiles = TENSOR, TENSOR_TILES

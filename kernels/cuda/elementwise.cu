@@ -1,8 +1,9 @@
-// Functions of one number, for whole arrays: activations and their gradients, and the sum of two.
+// Functions of one element at a time: activations and their gradients, and the sum of two arrays.
 //
-// y = f(x) or y = f(a, b), element by element; y is overwritten. The time is that of the memory:
-// elements travel 16 bytes at a time in the first `packs` packs, the rest one by one (all of them,
-// packs = 0, where a pointer is not aligned). exp sees arguments of at most 0: nothing overflows.
+// y = f(x) or y = f(a, b), element by element; y is overwritten. Memory bandwidth bounds the time:
+// the elements of the first `packs` packs are read and written 16 bytes at a time, the rest one by
+// one (packs = 0 if a pointer is not aligned). exp sees arguments of at most 0, so nothing
+// overflows.
 // Status: emulated.
 #include "activation.cuh"
 
@@ -103,7 +104,8 @@ extern "C" __global__ void gelu(scalar_t* y, const scalar_t* x, long long n, lon
 extern "C" __global__ void gelu_backward(scalar_t* dx, const scalar_t* g, const scalar_t* x,
                                          long long n, long long packs) {
     map(dx, g, x, n, packs, [](acc_t g, acc_t x) {
-        return g * (acc_t(normcdf(x)) + x * DENSITY * acc_t(exp(acc_t(-0.5) * x * x)));
+        const acc_t finite = isinf(x) ? acc_t(0) : x;  // so that its product with 0 is 0
+        return g * (acc_t(normcdf(x)) + finite * DENSITY * acc_t(exp(acc_t(-0.5) * x * x)));
     });
 }
 

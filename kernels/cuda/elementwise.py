@@ -12,7 +12,7 @@ SOURCE = Source("elementwise.cu")
 
 @complete_kernel
 def add(a, b):
-    """a + b, arrays that broadcast, or numbers."""
+    """a + b, of arrays that broadcast or of scalars."""
     alike = type(a) is type(b) and getattr(a, "shape", None) == getattr(b, "shape", 0)
     contiguous = alike and a.flags.c_contiguous and b.flags.c_contiguous
     return _mapped("add", a, b) if contiguous and kernel_dtype("add", a, b) else a + b
@@ -93,7 +93,7 @@ def gelu_backward(g, x, approximate):
 
 
 def _mapped(name, *arrays):
-    """A kernel of arrays of equal shape."""
+    """The result of a kernel on arrays of one shape."""
     dtype = dtype_name(arrays[0].dtype)
     out = np.empty_like(arrays[0])
     if out.size:

@@ -1,10 +1,10 @@
-// Rows of a table by number, and rows added to a table.
+// Rows of a table by index, and rows added to a table.
 //
 // table, out: (rows, width); updates: (n, width); index: (n,) of int64 in [0, rows).
 // Status: emulated.
 #include "device.cuh"
 
-// y[i] = table[index[i]]. In the first case rows are read and written 16 bytes at a time.
+// y[i] = table[index[i]], an element of T for each thread: of scalar_t, or of 16 bytes if `packed`.
 template <class T>
 __device__ __forceinline__ void gather(T* y, const T* table, const long long* index, long long n,
                                        long long width) {
@@ -21,10 +21,10 @@ extern "C" __global__ void gather_rows(scalar_t* y, const scalar_t* table, const
         gather(y, table, index, n, width);
 }
 
-// out[index[i]] += updates[i] for all i, without atomics: `sorted` are the indices in rising order,
-// `order` where each stood. The block of the first entry of a run of equal indices adds the run up:
-// its rows of threads take entries in turns, and their sums are added in order, so that the bits are
-// the same every time. Sums are in double, since a run may be long.
+// out[index[i]] += updates[i] for all i, without atomics. `sorted` are the indices in rising order,
+// and `order` says where each stood before. The block of the first entry of a run of equal indices
+// adds the run up: its rows of threads take entries in turn, and their sums are added in order, so
+// that the bits are the same every time. Sums are in double, since a run may be long.
 // grid: x the entries, y covers the columns; block: (columns, rows of threads), THREADS in all.
 constexpr int THREADS = 256;
 

@@ -1,4 +1,4 @@
-"""Rows of a table by number, and rows added to a table, launched from index.cu."""
+"""Rows of a table by index, and rows added to a table, launched from index.cu."""
 
 import math
 
@@ -10,7 +10,7 @@ from .machine.kernel import kernel
 from .machine.launcher import Source, address
 
 SOURCE = Source("index.cu")
-WARP, THREADS = 32, 256  # the most columns of a block of scatter_add, and its threads
+WARP, THREADS = 32, 256  # of a block of scatter_add: its most columns, and its threads
 WIDEST = WARP * 65535  # columns: the limit of grid.y
 
 

@@ -1,17 +1,17 @@
-// Matrix products with SIMT arithmetic: C = activation(A B + bias) + residual, batched, any transposition.
+// Matrix products with SIMT arithmetic: C = activation(A B + bias) + residual, batched, any layout.
 //
 // A is (m, k) or, transposed, (k, m) in memory; B (k, n) or (n, k); C (m, n) is overwritten. One
 // block computes one tile of C; gemm_tile.cuh has the loop.
 //
-// Split along k: each of gridDim.y parts leaves its sums in a workspace (parts, batch, m, n) of
-// acc_t, and `combine` adds them up in order: no atomics, the same bits every time.
+// Where k is split, each of gridDim.y parts leaves its sums in a workspace (parts, batch, m, n) of
+// acc_t, and `combine` adds them up in order: without atomics, and with the same bits every time.
 // Status: emulated.
 #include "gemm_tile.cuh"
 
 typedef Vector<scalar_t, 4> Quad;
 
-// A matrix of which a block needs the rows (of A; of B the columns) from `first` on. They number
-// `size`; in memory they lie `stride` apart where a row's k are neighbours, and the k do elsewhere.
+// One operand as a block sees it: rows of A, or columns of B, from `first` on, of `size` in all, at
+// k below `end`. With ALONG_K the rows lie `stride` apart in memory, and otherwise the k do.
 // `vector`: four neighbours are aligned, and all inside or all outside.
 struct Operand {
     const scalar_t* matrix;
@@ -51,7 +51,7 @@ __device__ __forceinline__ void multiply(Sums& sums, const Operand& a, const Ope
         [&](auto& tile, int k) { b.load(tile, k); }, shared_a, shared_b);
 }
 
-// grid: x covers the tiles of all matrices of the batch, y the parts of k of `share` each.
+// grid: x covers the tiles of all matrices of the batch, y the parts of k, `share` long.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     gemm(OPTIONAL scalar_t* c, OPTIONAL acc_t* workspace, MAY_BE_EMPTY const scalar_t* a,
          MAY_BE_EMPTY const scalar_t* b, OPTIONAL const scalar_t* bias,
@@ -112,14 +112,14 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     }
 }
 
-// c = activation(sum of the parts + bias) + residual, one thread a number.
+// c = activation(sum of the parts + bias) + residual, with a thread for each element.
 extern "C" __global__ void combine(scalar_t* c, const acc_t* workspace, OPTIONAL const scalar_t* bias,
                                    OPTIONAL const scalar_t* residual, int n, int parts,
-                                   int activation, long long numbers) {
-    for (long long i = grid_thread(); i < numbers; i += grid_threads()) {
+                                   int activation, long long count) {
+    for (long long i = grid_thread(); i < count; i += grid_threads()) {
         LongSum total;
         if (bias) total.add(widen(bias[i % n]));
-        for (int p = 0; p < parts; ++p) total.add(workspace[p * numbers + i]);
+        for (int p = 0; p < parts; ++p) total.add(workspace[p * count + i]);
         acc_t sum = activated(total.value(), activation);
         if (residual) sum += widen(residual[i]);
         c[i] = narrow(sum);

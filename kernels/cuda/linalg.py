@@ -1,4 +1,4 @@
-"""Matrix products: linalg.cu, on tensor cores linalg_tensor.cu, by warpgroups linalg_wgmma.cu."""
+"""Matrix products: linalg.cu, on tensor cores linalg_tensor.cu, on warpgroups linalg_wgmma.cu."""
 
 import functools
 import math
@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .machine import flat
-from .machine.dtypes import ITEMSIZES, common_dtype, log_once
-from .machine.kernel import kernel
+from .machine.dtypes import ITEMSIZES, WIDE, common_dtype, log_once
+from .machine.kernel import contiguous, kernel
 from .machine.launcher import Source, TensorView, address, capability_of
 from .machine.tiles import Choice, Shape, choices
 
@@ -17,18 +17,18 @@ class Operand(NamedTuple):
     """A matrix, or a batch of them, as it lies in memory."""
 
     array: object
-    rows: int  # of A; of B its columns
+    rows: int  # rows of A, or columns of B
     k: int
-    step: int  # numbers from one matrix of the batch to the next; 0 if there is one for all
+    step: int  # elements from one matrix of the batch to the next; 0 if one serves all
     across: bool  # whether neighbours in memory are neighbouring rows, and not neighbouring k
 
     @property
     def width(self):
-        """Numbers that are neighbours in memory."""
+        """How many elements are neighbours in memory."""
         return self.rows if self.across else self.k
 
     def view(self):
-        """The matrices as tensor copies see them, in boxes of 64 x 64."""
+        """The matrices as tensor copies read them, in boxes of 64 x 64."""
         sizes = (self.rows, self.k) if self.across else (self.k, self.rows)
         matrix = self.rows * self.k
         count = self.array.size // matrix if self.step and matrix else 1
@@ -36,14 +36,14 @@ class Operand(NamedTuple):
 
 
 class Core(NamedTuple):
-    """One way to multiply: its source, and the tiles of C that a block of it computes."""
+    """One implementation of products: its source, and the tiles of C that a block can compute."""
 
     source: Source
-    row: int  # the numbers of C in a piece of a warp, of which a tile counts ROWS x COLUMNS
-    column: int
-    tiles: tuple  # the largest, which read the operands least often, first
-    reads: dict  # by bytes of a number: how many are read at a time where rows are aligned so
-    writes: int  # numbers that are written at a time
+    row: int  # rows of C in one of a warp's ROWS x COLUMNS pieces
+    column: int  # columns of C in such a piece
+    tiles: tuple  # defines, the largest tile first: it reads the operands least often
+    reads: dict  # by itemsize: how many elements are read at a time from rows so aligned
+    writes: int  # elements that are written at a time
     stage: int = 0  # bytes of dynamic shared memory for each row and column of a tile
     kernel: str = "gemm"
 
@@ -68,14 +68,14 @@ class Core(NamedTuple):
         return self.stage * (self.rows_of(tile) + self.columns_of(tile))
 
     def operands(self, a, b, dtype):
-        """What the kernel is given of two Operands: (a, b, how they lie)."""
+        """The kernel's arguments for two Operands: (a, b, how they lie in memory)."""
         together = self.reads[ITEMSIZES[dtype]]
         vectors = (_in_vectors(x.array, x.width, dtype, together) for x in (a, b))
         return a.array, b.array, (a.step, b.step, a.across, not b.across, *vectors)
 
 
 class Warpgroups(Core):
-    """wgmma, on copies by tensor maps."""
+    """wgmma, on operands that tensor copies bring to shared memory."""
 
     def rows_of(self, tile):
         return tile["BLOCKS"] * self.row
@@ -107,18 +107,18 @@ SIMT = Core(SOURCE, 16, 32, (LARGE, MIDDLE, SMALL), {2: 4, 4: 4, 8: 4}, 4)
 TENSOR_TILES = _tile(4, 4, 2, 4), _tile(2, 4, 2, 2)
 TENSOR_SOURCE = Source("linalg_tensor.cu", ("float32", "float16", "bfloat16"), TENSOR_TILES)
 TENSOR = Core(TENSOR_SOURCE, 16, 8, TENSOR_TILES, {2: 8, 4: 4}, 2, stage=4 * 64)
-# By warpgroups: 256 x 128 and 128 x 128.
+# On warpgroups: 256 x 128 and 128 x 128.
 WGMMA_TILES = {"BLOCKS": 2}, {"BLOCKS": 1}
 WGMMA_SOURCE = Source(
     "linalg_wgmma.cu", ("float16", "bfloat16"), WGMMA_TILES, architecture="sm_90a"
 )
 WGMMA = Warpgroups(WGMMA_SOURCE, 128, 128, WGMMA_TILES, {}, 2, 4 * 128, "wgmma_gemm")
 CORES = {core.source.path.stem: core for core in (SIMT, TENSOR, WGMMA)}
-TENSOR_CAPABILITY = 80  # cp.async, and mma.sync of bfloat16 and tf32
+TENSOR_CAPABILITY = 80  # the first with cp.async, and with mma.sync of bfloat16 and tf32
 ACTIVATIONS = {None: 0, "relu": 1, "gelu": 2, "silu": 3}  # as activation.cuh has them
-MULTIPROCESSORS = 132  # of an H100: as many blocks keep it busy
-STEP = 64  # a part of k is a multiple of it, as of each BK
-SPLIT = 256  # a part of k that is worth a block of its own
+MULTIPROCESSORS = 132  # of an H100, which that many blocks keep busy
+STEP = 64  # the length of a part of k is a multiple of it, and it is one of each BK
+SPLIT = 256  # the shortest part of k that is worth a block
 
 
 @kernel("a b", any_layout=True)
@@ -134,8 +134,7 @@ def matmul(a, b, *, tf32=False):
 @kernel("x weight bias", any_layout=True)
 def linear(x, weight, bias, *, tf32=False):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
-    bias = bias if bias.flags.c_contiguous else bias.copy(order="C")
-    return gemm(x, weight, bias=bias, tf32=tf32)
+    return gemm(x, weight, bias=contiguous(bias), tf32=tf32)
 
 
 def gemm(
@@ -155,7 +154,7 @@ def gemm(
     `activation` is None, "relu", "gelu" or "silu"; `residual` has the result's shape. `core`,
     `tile` and `parts` (along k) are chosen by dtype and shape unless they are given: half types
     multiply on tensor cores, float32 only where `tf32` allows rounding to 11 bits. A very long k
-    is cut into more parts than that (`longest_part`).
+    is cut into more parts than `parts` (see `longest_part`).
     """
     dtype = common_dtype(a, b, bias, residual)
     (m, k), n = a.shape[-2:], b.shape[-1]
@@ -164,7 +163,7 @@ def gemm(
     if c.size == 0:
         return c
     if leading and math.prod(b.shape[:-2]) == 1 and not _transposed(a):
-        # One product of all rows: those of c and the residual lie in the same order.
+        # One product of all rows, which lie in the same order in c and in the residual.
         m, leading = m * math.prod(leading), ()
         a, b = a.reshape(m, k), b.reshape(k, n)
     batch = math.prod(leading)
@@ -180,15 +179,14 @@ def gemm(
     parts = max(1, -(-k // share))
     workspace = None
     if parts > 1:
-        wide = np.float64 if dtype == "float64" else np.float32
-        workspace = np.empty_like(a, shape=(parts, *c.shape), dtype=wide, order="C")
+        workspace = np.empty_like(a, shape=(parts, *c.shape), dtype=WIDE[dtype], order="C")
     code = ACTIVATIONS[activation]
-    to = (c, None) if workspace is None else (None, workspace)
-    a, b, lying = core.operands(left, right, dtype)
-    ends = *lying, _in_vectors(c, n, dtype, core.writes), code, share
+    outputs = (c, None) if workspace is None else (None, workspace)
+    a, b, layouts = core.operands(left, right, dtype)
+    options = *layouts, _in_vectors(c, n, dtype, core.writes), code, share
     kernel = core.source.kernel(core.kernel, dtype, **tile)
     size = (blocks, parts), core.threads(tile)
-    kernel(*size, *to, a, b, bias, residual, m, n, k, *ends, shared=core.shared(tile))
+    kernel(*size, *outputs, a, b, bias, residual, m, n, k, *options, shared=core.shared(tile))
     if workspace is not None:
         kernel = SOURCE.kernel("combine", dtype, **SMALL)
         grid = flat.blocks(c.size)
@@ -206,7 +204,7 @@ def has_tensor_cores(op, dtype, capability, tf32=False):
 
 
 def choose_core(a, b, dtype, tf32=False):
-    """Warpgroups, tensor cores or neither, for two Operands."""
+    """The Core for two Operands: warpgroups, tensor cores or neither."""
     capability = capability_of(a.array)
     if not has_tensor_cores("matmul", dtype, capability, tf32):
         return SIMT
@@ -220,20 +218,20 @@ def choose_core(a, b, dtype, tf32=False):
 
 @functools.lru_cache(4096)
 def choose(source, dtype, layout, m, n, k, batch, capability):
-    """The Choice for a product: that of a table timed on such a GPU, or the rule's."""
+    """The Choice for a product: from a table timed on such a GPU if it is there, else by rule."""
     shape = Shape(source.path.stem, dtype, layout, m, n, k, batch)
     return choices(capability).get(shape) or by_rule(shape)
 
 
 def by_rule(shape):
-    """A tile of which there are enough to keep the GPU busy, and parts of k where there are not."""
+    """The largest tile that keeps the GPU busy, and parts of k where no tile does."""
     core, (m, n, k, batch) = CORES[shape.source], shape[3:]
     tile = choose_tile(core, m, n, batch, shape.dtype)
     return Choice(tile, choose_parts(batch * core.blocks(tile, m, n), k))
 
 
 def choose_tile(core, m, n, batch, dtype):
-    """The largest tile of which there are enough to keep the GPU busy."""
+    """The largest tile of which C has enough to keep the GPU busy."""
     tiles = [tile for tile in core.tiles if dtype != "float64" or tile is not LARGE]
     for tile in tiles:
         if batch * core.blocks(tile, m, n) >= MULTIPROCESSORS and core.rows_of(tile) > 32:
@@ -242,26 +240,26 @@ def choose_tile(core, m, n, batch, dtype):
 
 
 def choose_parts(blocks, k):
-    """In how many parts k is cut, so that there are about two blocks a multiprocessor."""
+    """How many parts k is cut into, so that each multiprocessor has about two blocks."""
     return max(1, min(2 * MULTIPROCESSORS // blocks, k // SPLIT))
 
 
 def longest_part(core, dtype):
-    """The most k that a block adds up: no sum of float32 has more than 1024 numbers after another.
+    """The longest part of k that one block adds up, so that float32 sums keep their digits.
 
-    gemm_tile.cuh adds up runs of 512 and then these; tensor cores add 16 products at a time, of
-    float32 8.
+    No sum has more than 1024 terms one after the other. gemm_tile.cuh adds up runs of 512 products,
+    and then the runs; tensor cores add 16 products at a time, or 8 of float32.
     """
     return 512 * 512 if core is SIMT else 1024 * 32 // ITEMSIZES[dtype]
 
 
 def _transposed(x):
-    """Whether matrices lie in memory as transposed ones do, one after the other."""
+    """Whether matrices lie transposed in memory, one after the other and without gaps."""
     return not x.flags.c_contiguous and x.swapaxes(-1, -2).flags.c_contiguous
 
 
 def _operand(x, leading):
-    """The Operand of a (..., rows, k); it is copied if it lies neither along nor across."""
+    """The Operand for an array (..., rows, k), copied unless it lies along or across."""
     own, (rows, k) = x.shape[:-2], x.shape[-2:]
     if own != leading and math.prod(own) > 1:
         x = np.broadcast_to(x, (*leading, rows, k))
@@ -273,6 +271,6 @@ def _operand(x, leading):
     return Operand(x.copy(order="C"), rows, k, step, False)
 
 
-def _in_vectors(x, width, dtype, numbers):
-    """Whether rows of this width can be read or written as aligned vectors of so many numbers."""
-    return width % numbers == 0 and address(x) % (numbers * ITEMSIZES[dtype]) == 0
+def _in_vectors(x, width, dtype, size):
+    """Whether rows of this width can be read or written as aligned vectors of `size` elements."""
+    return width % size == 0 and address(x) % (size * ITEMSIZES[dtype]) == 0

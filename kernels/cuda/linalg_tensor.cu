@@ -1,13 +1,13 @@
-// Matrix products on tensor cores: C = activation(A B + bias) + residual, batched, any transposition.
+// Matrix products on tensor cores: C = activation(A B + bias) + residual, batched, any layout.
 //
-// float16 and bfloat16, and float32 rounded to tf32; sums are float32. Operands and parts along k as
-// in linalg.cu, whose `combine` adds up the parts; tensor_tile.cuh has the loop. Needs sm_80.
+// float16 and bfloat16, and float32 rounded to tf32; sums are float32. Operands and parts of k are
+// as in linalg.cu, whose `combine` adds up the parts; tensor_tile.cuh has the loop. Needs sm_80.
 // Status: emulated.
 #include "result.cuh"
 #include "tensor_tile.cuh"
 
-// A matrix of which a block needs the rows (of A; of B the columns) from `first` on. They number
-// `size`; in memory they lie `stride` apart where a row's k are neighbours, and the k do elsewhere.
+// One operand as a block sees it: rows of A, or columns of B, from `first` on, of `size` in all, at
+// k below `end`. With ALONG_K the rows lie `stride` apart in memory, and otherwise the k do.
 // `vector`: chunks of 16 bytes are aligned, and all inside or all outside.
 struct Operand {
     const scalar_t* matrix;
@@ -49,7 +49,7 @@ __device__ __forceinline__ void multiply(Sums& sums, const Operand& a, const Ope
         [&](scalar_t* tile, int k) { b.load<BN, ORDER_B>(tile, k); });
 }
 
-// grid: x covers the tiles of all matrices of the batch, y the parts of k of `share` each.
+// grid: x covers the tiles of all matrices of the batch, y the parts of k, `share` long.
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
     gemm(OPTIONAL scalar_t* c, OPTIONAL float* workspace, MAY_BE_EMPTY const scalar_t* a,
          MAY_BE_EMPTY const scalar_t* b, OPTIONAL const scalar_t* bias,

@@ -1,10 +1,11 @@
-// Matrix products by warpgroups: C = activation(A B + bias) + residual, float16 and bfloat16, sm_90a.
+// Matrix products on warpgroups: C = activation(A B + bias) + residual. Half types, sm_90a.
 //
-// The block is one warpgroup that loads and two that multiply. A thread of the first brings boxes of
-// 64 x 64 numbers by tensor copies (TMA) into a ring of stages; each stage has an mbarrier `full`, at
-// which its bytes arrive, and one `empty`, at which the eight warps of the others do. A warpgroup
-// multiplies BLOCKS x 64 rows by 128 columns with wgmma, straight from shared memory, and keeps one
-// step in flight. Boxes are 128-byte swizzled by the copies; rows and k beyond the matrices are zeros.
+// A block is one warpgroup that loads and two that multiply. One thread of the first copies boxes
+// of 64 x 64 elements with tensor copies (TMA) into a ring of stages. Each stage has an mbarrier
+// `full`, at which its bytes arrive, and an mbarrier `empty`, at which the eight warps that
+// multiply arrive when they have left it. A warpgroup multiplies BLOCKS x 64 rows by 128 columns
+// with wgmma, straight from shared memory, and keeps one step in flight. The copies swizzle boxes
+// by 128 bytes, and fill in zeros for rows and k beyond the matrices.
 // Status: emulated.
 #include "ptx.cuh"
 #include "result.cuh"
@@ -20,7 +21,7 @@ constexpr int STAGES = 4;
 
 typedef float Sums[BLOCKS][64];
 
-// The boxes of an operand's rows (of B columns) from `first` on, at k, into a stage.
+// Begins to copy the boxes of ROWS rows of A, or columns of B, from `first` on at k, into a stage.
 template <int ROWS>
 __device__ __forceinline__ void load(unsigned char* to, const TensorMap* map, Mbarrier* full, int first,
                                      int k, int matrix, bool across) {
@@ -30,7 +31,7 @@ __device__ __forceinline__ void load(unsigned char* to, const TensorMap* map, Mb
     }
 }
 
-// The descriptor of an operand's rows in the boxes from `tile` on, at step `step` of 16 k.
+// The descriptor of an operand in the boxes from `tile` on, for the 16 k of step `step`.
 template <bool ACROSS>
 __device__ __forceinline__ unsigned long long described(const unsigned char* tile, int step) {
     return wgmma_descriptor(tile + step * (ACROSS ? 16 * 128 : 16 * 2), BOX, 8 * 128);
@@ -62,7 +63,7 @@ __device__ __forceinline__ void multiply(Sums& sums, unsigned char* ring, Mbarri
     wgmma_wait<0>();
 }
 
-// grid: x covers the tiles of all matrices of the batch, y the parts of k of `share` each.
+// grid: x covers the tiles of all matrices of the batch, y the parts of k, `share` long.
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     wgmma_gemm(OPTIONAL scalar_t* c, OPTIONAL float* workspace, const __grid_constant__ TensorMap a,
                const __grid_constant__ TensorMap b, OPTIONAL const scalar_t* bias,

@@ -1,11 +1,12 @@
 // Layer, RMS, batch and group normalisation, forward and backward: xhat = (x - mean) * rstd.
 //
-// Layer and RMS norm work on rows (rows, columns); group norm on rows too, the groups of an image,
-// whose weight changes with the channel; batch norm on channels of (N, C, L). One block a row, or a
-// channel, or a plane. Statistics are acc_t: first the mean, then the mean of centred squares, those
-// of channels added up in double. All outputs are overwritten; weight and bias may be null. Gradients
-// of parameters are summed in a fixed order: by blocks over some rows each into a workspace, which
-// reduce.cu sums up, or by one block for each channel.
+// Layer and RMS norm work on rows (rows, columns). The rows of group norm are the groups of an
+// image, and the weight changes with the channel. Batch norm works on the channels of (N, C, L).
+// There is a block for each row, channel or plane. Statistics are acc_t, first the mean and then
+// the mean of the centred squares; those of channels are added up in double. All outputs are
+// overwritten; weight and bias may be null. Gradients of parameters are summed in a fixed order:
+// either each block sums some rows into a workspace, which reduce.cu sums up, or one block sums
+// each channel.
 // Status: emulated.
 #include "rows.cuh"
 
@@ -139,8 +140,8 @@ extern "C" __global__ void rms_norm_backward(scalar_t* dx, const scalar_t* g, co
     });
 }
 
-// Sums over some rows of g * xhat and of g, for each column: dweight and dbias are (parts, columns),
-// either may be null. mean is null for RMS norm. grid: x covers the columns, y the parts.
+// The sums of g * xhat and of g over some rows, for each column. dweight and dbias, (parts, columns),
+// may be null; mean is null for RMS norm. grid: x covers the columns, y the parts.
 extern "C" __global__ void sum_over_rows(OPTIONAL acc_t* dweight, OPTIONAL acc_t* dbias,
                                          const scalar_t* g, const scalar_t* x,
                                          OPTIONAL const acc_t* mean, const acc_t* rstd,
@@ -184,7 +185,7 @@ extern "C" __global__ void channel_moments(acc_t* mean, acc_t* var, const scalar
     var[blockIdx.x] = acc_t(found.squares / count);
 }
 
-// One block a plane (n, c).
+// A block for each plane (n, c).
 extern "C" __global__ void batch_norm(scalar_t* y, const scalar_t* x, OPTIONAL const scalar_t* weight,
                                       OPTIONAL const scalar_t* bias, const acc_t* mean,
                                       const acc_t* var, acc_t eps, int channels, long long length) {
@@ -196,8 +197,8 @@ extern "C" __global__ void batch_norm(scalar_t* y, const scalar_t* x, OPTIONAL c
         y[start + i] = narrow((widen(x[start + i]) - shift) * scale * w + b);
 }
 
-// For each channel the sums of g * xhat and of g; one block a channel. `spread` is the variance of
-// batch norm (one for each channel, groups = 0) or the rstd of group norm (one for each group).
+// The sums of g * xhat and of g, with a block for each channel. `spread` is the variance of batch
+// norm (one for each channel, groups = 0) or the rstd of group norm (one for each group).
 extern "C" __global__ void sum_over_channel(acc_t* scaled, acc_t* plain, const scalar_t* g,
                                             const scalar_t* x, const acc_t* mean,
                                             const acc_t* spread, acc_t eps, long long images,
@@ -218,7 +219,7 @@ extern "C" __global__ void sum_over_channel(acc_t* scaled, acc_t* plain, const s
     }
 }
 
-// dx = rstd * weight * (g - plain / count - xhat * scaled / count), one block a plane (n, c).
+// dx = rstd * weight * (g - plain / count - xhat * scaled / count), a block for each plane.
 extern "C" __global__ void batch_norm_backward(scalar_t* dx, const scalar_t* g, const scalar_t* x,
                                                OPTIONAL const scalar_t* weight, const acc_t* mean,
                                                const acc_t* var, const acc_t* scaled,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .machine.dtypes import dtype_name
+from .machine.dtypes import WIDE, dtype_name
 from .machine.flat import threads_for_row
 from .machine.kernel import kernel
 from .machine.launcher import Source
@@ -10,7 +10,7 @@ from .reduce import sum_middle
 
 SOURCE = Source("norm.cu")
 THREADS = 128
-PARTS = 64  # of the rows, whose sums are summed up afterwards
+PARTS = 64  # of the rows, whose sums are added up afterwards
 
 
 @kernel("x weight? bias?")
@@ -101,8 +101,8 @@ def group_norm(x, weight, bias, groups, eps):
     n, c, length = x.shape
     y, mean, rstd = np.empty_like(x), _wide(x, n, groups), _wide(x, n, groups)
     shape, group = (n * groups, c // groups * length), (groups, c // groups, length)
-    given = y, mean, rstd, x, weight, bias, eps
-    _by_rows("group_norm", dtype, shape, *given, sizes=group)
+    args = y, mean, rstd, x, weight, bias, eps
+    _by_rows("group_norm", dtype, shape, *args, sizes=group)
     return y, mean, rstd
 
 
@@ -116,8 +116,8 @@ def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
     dx = np.empty_like(x) if needs[0] else None
     if needs[0]:
         shape, group = (n * groups, c // groups * length), (groups, c // groups, length)
-        given = dx, g, x, weight, mean, rstd
-        _by_rows("group_norm_backward", dtype, shape, *given, sizes=group)
+        args = dx, g, x, weight, mean, rstd
+        _by_rows("group_norm_backward", dtype, shape, *args, sizes=group)
     if not (needs[1] or needs[2]):
         return dx, None, None
     sums = _channel_sums(dtype, g, x, mean, rstd, 0.0, groups)
@@ -125,13 +125,12 @@ def group_norm_backward(g, x, weight, groups, mean, rstd, needs):
 
 
 def _wide(x, *shape):
-    """Room for statistics: float32, and float64 for float64."""
-    wide = np.float64 if x.dtype == np.float64 else np.float32
-    return np.empty_like(x, shape=shape, dtype=wide)
+    """An array for statistics of x, in the dtype of arithmetic."""
+    return np.empty_like(x, shape=shape, dtype=WIDE[dtype_name(x.dtype)])
 
 
 def _by_rows(name, dtype, shape, *args, sizes=None):
-    """A kernel of one block a row; it ends with the number of columns, or other sizes."""
+    """Launch a kernel, a block for each row; its last arguments are `sizes`, or the columns."""
     rows, columns = shape
     if rows:
         kernel = SOURCE.kernel(name, dtype)
@@ -154,7 +153,7 @@ def _parameter_grads(dtype, g, x, mean, rstd, needs):
 
 
 def _channel_sums(dtype, g, x, mean, spread, eps, groups):
-    """For each channel the sums of g * xhat and of g."""
+    """The sums of g * xhat and of g for each channel."""
     n, c, length = x.shape
     scaled, plain = _wide(x, c), _wide(x, c)
     kernel = SOURCE.kernel("sum_over_channel", dtype)

@@ -1,12 +1,13 @@
 // Optimizer steps over flat parameters, in place on the parameter and on the state beside it.
 //
-// param and grad hold scalar_t, the state acc_t. Each number is read once and written once, and
-// nothing else is: the time is that of the memory. The formulas are PyTorch's, with those factors
-// that are the same for all elements (bias corrections among them) computed by the launcher.
+// param and grad hold scalar_t, the state acc_t. Each element is read once and written once, so
+// memory bandwidth bounds the time. The formulas are PyTorch's; the launcher computes the factors
+// that are the same for all elements, among them the bias corrections.
 // Status: emulated.
 #include "device.cuh"
 
-// f(i) for each element: neighbours by neighbouring threads, so that a warp reads 128 bytes at once.
+// f(i) for each element; neighbouring threads take neighbours, so that a warp reads 128 bytes at
+// once.
 template <class F> __device__ __forceinline__ void each(long long n, F f) {
     for (long long i = grid_thread(); i < n; i += grid_threads()) f(i);
 }
@@ -28,8 +29,8 @@ extern "C" __global__ void sgd(scalar_t* param, const scalar_t* grad, OPTIONAL a
 }
 
 // m, v: running means of grad and grad^2. step = lr / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t);
-// `decay` is added to the gradient (Adam), `shrink` times param to the step (AdamW). `largest` keeps
-// the largest v so far, which takes its place (AMSGrad).
+// `decay` is added to the gradient (Adam), `shrink` times param to the step (AdamW). `largest`
+// keeps the largest v so far, which takes its place (AMSGrad).
 extern "C" __global__ void adam(scalar_t* param, const scalar_t* grad, acc_t* m, acc_t* v,
                                 OPTIONAL acc_t* largest, acc_t step, acc_t root, acc_t beta1,
                                 acc_t rest1, acc_t beta2, acc_t rest2, acc_t eps, acc_t decay,

@@ -5,7 +5,7 @@ from functools import partial
 from .. import reference
 from ..reference.optim import on_copies
 from .machine import flat
-from .machine.dtypes import common_dtype, kernel_dtype
+from .machine.dtypes import WIDE, common_dtype, dtype_name, kernel_dtype
 from .machine.kernel import complete_kernel
 from .machine.launcher import Source, is_whole
 
@@ -39,7 +39,7 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
 
 @complete_kernel
 def planner(name, param, *state):
-    """What plans a step, see the reference: here it is one launch, as a rule."""
+    """The function that plans a step (see the reference): as a rule, the step is one launch."""
 
     def plan(grad, settings):
         launch = LAUNCHES[name](param, grad, *state, *settings)
@@ -60,7 +60,7 @@ def _run(name, *args):
         launch()
 
 
-# Each returns the launch of a kernel, or None where the reference has to do.
+# Each returns the launch of a kernel, or None where the reference must compute the step.
 
 
 def _sgd(param, grad, velocity, lr, momentum, nesterov, decay):
@@ -87,13 +87,12 @@ LAUNCHES = {"sgd_": _sgd, "adam_": _adam, "rmsprop_": _rmsprop, "adagrad_": _ada
 
 
 def _launch(name, param, grad, state, *factors):
-    """The launch of a kernel for these dtypes; None where the reference has to do."""
-    dtype, kept = kernel_dtype(name, param, grad), common_dtype(*state)
-    wide = "float64" if dtype == "float64" else "float32"
+    """The launch of a kernel for these dtypes; None where the reference must compute the step."""
+    dtype, state_dtype = kernel_dtype(name, param, grad), common_dtype(*state)
     has_state = any(s is not None for s in state)
-    if dtype is None or (has_state and kept != wide):
+    if dtype is None or (has_state and state_dtype != dtype_name(WIDE[dtype])):
         return None
     if not param.size:
-        return partial(int)  # there is nothing to launch
+        return partial(int)  # does nothing: there is nothing to launch
     kernel, blocks = SOURCE.kernel(name, dtype), flat.blocks(param.size)
     return kernel.bound(blocks, flat.THREADS, param, grad, *state, *factors, param.size)

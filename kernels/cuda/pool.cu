@@ -1,10 +1,10 @@
 // Max and average pooling over the planes of images, forward and backward.
 //
-// x, dx: (planes, H, W); y, g, index: (planes, P, Q); a plane is an image's channel. Forward and the
-// average's gradient give each output a thread, and neighbours read neighbouring windows. All
-// outputs are overwritten. index holds the flat place of each maximum in its plane: of equals the
-// first, and the first NaN of a window before everything. Padding is never chosen, and counts as
-// zeros, with its place in the divisor, in an average.
+// x, dx: (planes, H, W); y, g, index: (planes, P, Q); a plane is a channel of an image. All outputs
+// are overwritten. In all kernels but max_pool2d_backward a thread computes an output, and
+// neighbouring threads read neighbouring windows. index holds the flat place of each maximum in its
+// plane: the first of equal ones, and the first NaN if the window has one. Padding is never a
+// maximum; in an average it counts as zeros, and in the divisor.
 // Status: emulated.
 #include "device.cuh"
 
@@ -13,7 +13,7 @@ struct Window {
     int size_h, size_w, stride_h, stride_w, padding_h, padding_w;
 };
 
-// The first input row (or column) of a window, and one past its last, inside of the image.
+// The first input row (or column) of a window, and one past its last, inside the image.
 __device__ __forceinline__ int first(int out, int stride, int padding) {
     return max(0, out * stride - padding);
 }
@@ -21,7 +21,7 @@ __device__ __forceinline__ int past(int out, int stride, int padding, int size, 
     return min(length, out * stride - padding + size);
 }
 
-// f(output, plane, p, q) for each output, or with the input's sizes for each input.
+// f(i, plane, row, column) for each of `count` elements i of planes of this height and width.
 template <class F>
 __device__ __forceinline__ void each(long long count, int height, int width, F f) {
     for (long long i = grid_thread(); i < count; i += grid_threads())
@@ -50,11 +50,11 @@ extern "C" __global__ void max_pool2d(scalar_t* y, long long* index, const scala
     });
 }
 
-// dx: g added up at the places that max_pool2d chose; windows may overlap. One block a plane works
-// in rounds: of the outputs that still want a place, the one with the lowest number gets it, which
-// integer atomics settle the same way every time; it adds its number, and the next round follows.
-// sums, last and next are workspaces of a number for each input; sums in double, since many windows
-// may have chosen one.
+// dx: g added up at the places that max_pool2d chose; windows may overlap. The block of a plane
+// works in rounds. In each, every place goes to the lowest of the outputs that have chosen it and
+// have not been added yet, which integer atomics find the same way every time, and that output adds
+// its gradient. sums, last and next are workspaces with an element for each input; the sums are in
+// double, since many windows may have chosen one place.
 extern "C" __global__ void max_pool2d_backward(scalar_t* dx, double* sums, int* last, int* next,
                                                const scalar_t* g, const long long* index,
                                                int inputs, int outputs) {

@@ -15,22 +15,18 @@ SOURCE = Source("pool.cu")
 @kernel("x")
 def max_pool2d(x, geometry):
     """(y, index): the maximum of each window, and its flat position h * W + w in the plane."""
-    dtype = dtype_name(x.dtype)
-    if x.size == 0:
+    if x.size == 0 or not _fits(geometry):
         return NotImplemented
-    y = np.empty_like(x, shape=geometry.y_shape)
-    index = np.empty_like(y, dtype=np.int64)
-    _each("max_pool2d", dtype, y.size, y, index, x, _window(geometry))
-    return y, index
+    index = np.empty_like(x, shape=geometry.y_shape, dtype=np.int64)
+    return _mapped("max_pool2d", x, geometry.y_shape, index, x, _window(geometry)), index
 
 
 @kernel("g", others="index")
 def max_pool2d_backward(g, index, geometry):
     """dx: g added at the positions that max_pool2d chose; overlapping windows add up."""
-    dtype = dtype_name(g.dtype)
-    if g.size == 0:
+    if g.size == 0 or not _fits(geometry):
         return NotImplemented
-    s = geometry
+    s, dtype = geometry, dtype_name(g.dtype)
     inputs, outputs = s.h * s.w, s.ho * s.wo
     dx = np.empty_like(g, shape=s.x_shape)
     sums = np.empty_like(dx, dtype=np.float64)
@@ -44,35 +40,29 @@ def max_pool2d_backward(g, index, geometry):
 @kernel("x", others="index")
 def max_pool2d_gather(x, index):
     """y = x at index, plane by plane: the adjoint of max_pool2d_backward."""
-    dtype = dtype_name(x.dtype)
-    if x.size == 0:
-        return NotImplemented
-    y = np.empty_like(x, shape=index.shape)
     sizes = x.shape[2] * x.shape[3], index.shape[2] * index.shape[3]
-    _each("max_pool2d_gather", dtype, y.size, y, x, index, *sizes)
-    return y
+    return _mapped("max_pool2d_gather", x, index.shape, x, index, *sizes)
 
 
 @kernel("x")
 def avg_pool2d(x, geometry):
     """The mean of each window; padding counts as zeros and is counted in the divisor."""
-    dtype = dtype_name(x.dtype)
-    if x.size == 0:
+    if not _fits(geometry):
         return NotImplemented
-    y = np.empty_like(x, shape=geometry.y_shape)
-    _each("avg_pool2d", dtype, y.size, y, x, _window(geometry))
-    return y
+    return _mapped("avg_pool2d", x, geometry.y_shape, x, _window(geometry))
 
 
 @kernel("g")
 def avg_pool2d_backward(g, geometry):
     """dx: each window's gradient spread evenly over the window."""
-    dtype = dtype_name(g.dtype)
-    if g.size == 0:
+    if not _fits(geometry):
         return NotImplemented
-    dx = np.empty_like(g, shape=geometry.x_shape)
-    _each("avg_pool2d_backward", dtype, dx.size, dx, g, _window(geometry))
-    return dx
+    return _mapped("avg_pool2d_backward", g, geometry.x_shape, g, _window(geometry))
+
+
+def _fits(s):
+    """Whether an int can count the pixels of a plane."""
+    return max(s.h * s.w, s.ho * s.wo) < 2**31
 
 
 @functools.lru_cache(maxsize=1024)
@@ -81,6 +71,11 @@ def _window(s):
     return s.h, s.w, s.ho, s.wo, *s.kernel, *s.stride, *s.padding
 
 
-def _each(name, dtype, count, *args):
-    """A kernel of one thread for each of `count` numbers."""
-    SOURCE.kernel(name, dtype)(flat.blocks(count), flat.THREADS, *args, count)
+def _mapped(name, x, shape, *args):
+    """The result of a kernel, an array of `shape`: a thread computes each element from x."""
+    if x.size == 0:
+        return NotImplemented
+    y = np.empty_like(x, shape=shape)
+    kernel = SOURCE.kernel(name, dtype_name(x.dtype))
+    kernel(flat.blocks(y.size), flat.THREADS, y, *args, y.size)
+    return y

@@ -1,11 +1,12 @@
 // Random numbers by Philox, and dropout: the bits of kernels/reference/random.py.
 //
-// Element i of a draw comes from word i % 4 of the Philox block offset + i / 4, so one thread makes
-// four elements from one block. Dropout stores no mask: the same call on the gradient draws it again.
+// Element i of a draw comes from word i % 4 of the Philox block offset + i / 4, so a thread makes
+// four elements from one block. Dropout stores no mask: the same call on the gradient draws it
+// again.
 // Status: emulated.
 #include "philox.cuh"
 
-// f(first, words) for each block of the stream that n words need; first is the place of word 0.
+// f(first, words) for each Philox block that n words need; `first` is the index of its first word.
 template <class F> __device__ __forceinline__ void each_block(unsigned long long seed,
                                                               unsigned long long offset,
                                                               long long n, F f) {
@@ -22,8 +23,8 @@ extern "C" __global__ void words(unsigned* out, unsigned long long seed, unsigne
     });
 }
 
-// y = x * scale where the uniform number is at least p, else 0. p and the numbers are float32
-// whatever the dtype; `least` is the least word that keeps its element.
+// y = x * scale where the uniform number is at least p, else 0. p and the numbers are float32 for
+// every dtype; `least` is the least word that keeps its element.
 extern "C" __global__ void dropout(scalar_t* y, const scalar_t* x, unsigned least, acc_t scale,
                                    unsigned long long seed, unsigned long long offset, long long n,
                                    long long quads) {
@@ -53,7 +54,7 @@ __device__ __forceinline__ acc_t number(const Words& w, int k) {
                  1.1102230246251565e-16);
 }
 
-// Uniform numbers in [0, 1); what would round to 1 is `most`.
+// Uniform numbers in [0, 1); `most` stands for those that would round to 1.
 extern "C" __global__ void uniform_numbers(scalar_t* out, acc_t most, unsigned long long seed,
                                            unsigned long long offset, long long n) {
     each_block(seed, offset, n * (4 / NUMBERS), [&](long long first, Words w) {
@@ -65,7 +66,7 @@ extern "C" __global__ void uniform_numbers(scalar_t* out, acc_t most, unsigned l
     });
 }
 
-// Normal numbers by Box and Muller: two from each two uniform ones.
+// Normal numbers by the method of Box and Muller: two from each pair of uniform ones.
 extern "C" __global__ void normal_numbers(scalar_t* out, unsigned long long seed,
                                           unsigned long long offset, long long n) {
     each_block(seed, offset, n * (4 / NUMBERS), [&](long long first, Words w) {

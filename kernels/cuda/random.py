@@ -11,7 +11,7 @@ from .machine.kernel import complete_kernel, kernel
 from .machine.launcher import Source
 
 SOURCE = Source("random.cu")
-# The largest number below 1.
+# The largest value below 1, by dtype.
 MOST = {"float32": 1 - 2.0**-24, "float64": 1 - 2.0**-53, "float16": 1 - 2.0**-11}
 
 
@@ -49,12 +49,12 @@ def normal(seed, offset, n, dtype, like):
 def dropout(x, p, seed, offset):
     """y = x * keep / (1 - p), keep being whether float32 uniform i is >= p."""
     dtype = dtype_name(x.dtype)
-    least = math.ceil(float(np.float32(p)) * 2.0**24) << 8
-    if least >> 32:  # nothing is kept, also where x is not finite
+    least = math.ceil(float(np.float32(p)) * 2.0**24) << 8  # the least word that keeps its element
+    if least >> 32:  # no word is as large: all is dropped, infinities and NaN too
         return np.zeros_like(x)
     y = np.empty_like(x)
     if x.size:
-        quads = flat.packs(x.size, "float32", x, y)  # of four elements, whatever their size
+        quads = flat.packs(x.size, "float32", x, y)  # of four elements of any dtype
         scale = float(1 / (1 - p))
         key = seed & LOW_64, offset & LOW_64
         kernel = SOURCE.kernel("dropout", dtype)
@@ -63,6 +63,7 @@ def dropout(x, p, seed, offset):
 
 
 def _draw(name, dtype, out, seed, offset, n, *options):
+    """Launch a kernel that fills `out` with n draws, two or more for each thread."""
     if n:
         kernel = SOURCE.kernel(name, dtype)
         key = seed & LOW_64, offset & LOW_64

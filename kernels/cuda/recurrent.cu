@@ -1,10 +1,11 @@
 // One step of a recurrent layer: the gates, the new state and the output in one pass, and back.
 //
 // Arrays over time are (N, T, ...) and a launch works on step t; states and products of a step are
-// (N, ...). `product` is h U of the state before, (N, G H); in a backward step the gradient that
-// reaches h' from the step after it, whose other part, `carry`, did not go through U. One thread a
-// unit of a sequence, units beside each other. Beyond its length a sequence's state stays as it is,
-// its outputs and gradients are 0. The products of matrices in between are linalg.cu's.
+// (N, ...). A forward step gets `product`, h U of the state before, (N, G H). A backward step gets
+// the gradient of h' from the step after it in two parts: `product` came through U, and `carry`
+// past it. Each thread has a unit of a sequence, neighbouring threads neighbouring units. Beyond
+// the length of a sequence its state does not change, and its outputs and gradients are 0. The
+// products of matrices in between are linalg.cu's.
 // Status: emulated.
 #include "activation.cuh"
 
@@ -30,14 +31,14 @@ struct Unit {
         place = ((long long)n * s.steps + s.t) * s.units + u;
         state = thread;
     }
-    // Of block b of `blocks` blocks of H numbers beside each other: in (N, T, blocks H), (N, ...).
+    // Its place in block b of `blocks` blocks of H elements: in (N, T, blocks H), (N, blocks H).
     __device__ __forceinline__ long long in_time(const Step& s, int blocks, int b) const {
         return ((place - u) / s.units * blocks + b) * s.units + u;
     }
     __device__ __forceinline__ long long in_step(const Step& s, int blocks, int b) const {
         return ((long long)n * blocks + b) * s.units + u;
     }
-    // The number of `states` (N, T, H) before this step, or the first one, which may be null.
+    // The state before this step: from `states` (N, T, H), or the given first one, null for zeros.
     __device__ __forceinline__ acc_t before(const scalar_t* states, const scalar_t* start,
                                             const Step& s) const {
         if (first) return start ? start[state] : acc_t(0);
@@ -45,7 +46,7 @@ struct Unit {
     }
 };
 
-// The states before every step: (N, T, H). One thread a number.
+// The states before every step: (N, T, H).
 extern "C" __global__ void states_before(scalar_t* before, const scalar_t* states,
                                          OPTIONAL const scalar_t* start,
                                          OPTIONAL const long long* lengths, Step s,
@@ -87,8 +88,8 @@ extern "C" __global__ void rnn_step_backward(scalar_t* da, scalar_t* step, scala
     carry[unit.state] = unit.live ? acc_t(0) : dh;
 }
 
-// i, f, o = sigmoid, g = tanh of x W + b + h U; c' = f c + i g; h' = o tanh(c'). `gates` holds x W + b
-// and is replaced by i, f, o, g.
+// i, f, o = sigmoid, g = tanh of x W + b + h U; c' = f c + i g; h' = o tanh(c'). `gates` holds x W
+// + b and is replaced by i, f, o, g.
 extern "C" __global__ void lstm_step(scalar_t* out, scalar_t* h, scalar_t* c, scalar_t* gates,
                                      scalar_t* cells, const scalar_t* product,
                                      OPTIONAL const long long* lengths, Step s) {
@@ -158,7 +159,7 @@ extern "C" __global__ void gru_step(scalar_t* out, scalar_t* h, scalar_t* gates,
     if (unit.live) h[unit.state] = state;
 }
 
-// at_input: the gradients by x W + b; at_hidden: by h U (and c_n). Both (N, T, 3 H).
+// The gradients with respect to x W + b (at_input) and to h U with c_n (at_hidden): (N, T, 3 H).
 extern "C" __global__ void gru_step_backward(scalar_t* at_input, scalar_t* at_hidden, scalar_t* step,
                                              scalar_t* carry, OPTIONAL const scalar_t* product,
                                              const scalar_t* dout, const scalar_t* gates,

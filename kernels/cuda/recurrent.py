@@ -1,20 +1,21 @@
 """Recurrent layers over whole sequences: products of linalg.cu, and the steps of recurrent.cu.
 
-The contract is that of kernels/reference/recurrent.py. The inputs of all steps are multiplied at
-once, and so are the gradients of the weights; in between each step is one product and one kernel.
-Half types are computed in float32 and rounded at the end.
+The contract is that of kernels/reference/recurrent.py. One product multiplies the inputs of all
+steps, and one for each weight gives its gradient; in between, each step is one product and one
+kernel. Half types are computed in float32 and rounded at the end.
 """
 
 import numpy as np
 
 from .linalg import gemm
 from .machine import flat
-from .machine.dtypes import as_int64, dtype_name
+from .machine.dtypes import WIDE, as_int64, dtype_name
 from .machine.kernel import kernel
 from .machine.launcher import Source
 from .reduce import sum_middle
 
 SOURCE = Source("recurrent.cu", dtypes=("float32", "float64"))
+THREADS = 128
 
 
 @kernel("x weight recurrent bias h0?", others="lengths")
@@ -39,8 +40,8 @@ def rnn_backward(dout, dh, x, weight, recurrent, h0, out, lengths, reverse, nonl
     x, weight, recurrent, h0, dout, dh, out = layer.wide(x, weight, recurrent, h0, dout, dh, out)
     da, step, carry, product = layer.room(1), layer.step(1), dh.copy(), None
     for t in layer.times[::-1]:
-        given = da, step, carry, product, dout, out
-        layer.run("rnn_step_backward", t, *given, relu=nonlinearity == "relu")
+        args = da, step, carry, product, dout, out
+        layer.run("rnn_step_backward", t, *args, relu=nonlinearity == "relu")
         product = gemm(step, recurrent.swapaxes(0, 1))
     grads = layer.products(x, weight, layer.before(out, h0), da, da, needs)
     return layer.narrow(*grads, layer.column_sums(da, needs[3]), _sum(carry, product, needs[4]))
@@ -60,7 +61,7 @@ def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
     return *layer.narrow(out, h, c), gates, cells
 
 
-@kernel("dout dh dc? x weight recurrent h0? c0? out", others="gates cells lengths")
+@kernel("dout dh dc x weight recurrent h0? c0? out", others="gates cells lengths")
 def lstm_backward(
     dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
 ):
@@ -68,12 +69,12 @@ def lstm_backward(
     layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
         return NotImplemented
-    given = x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells
-    x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells = layer.wide(*given)
+    args = x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells
+    x, weight, recurrent, h0, c0, dout, dh, dc, out, gates, cells = layer.wide(*args)
     da, step, carry, dc, product = layer.room(4), layer.step(4), dh.copy(), dc.copy(), None
     for t in layer.times[::-1]:
-        given = da, step, carry, dc, product, dout, gates, cells, c0
-        layer.run("lstm_step_backward", t, *given)
+        args = da, step, carry, dc, product, dout, gates, cells, c0
+        layer.run("lstm_step_backward", t, *args)
         product = gemm(step, recurrent.swapaxes(0, 1))
     grads = layer.products(x, weight, layer.before(out, h0), da, da, needs)
     states = _sum(carry, product, needs[4]), dc if needs[5] else None
@@ -91,8 +92,8 @@ def gru(x, weight, recurrent, bias, h0, lengths, reverse):
     inputs, hidden_bias = layer.inputs(x, weight, bias[: 3 * units]), bias[3 * units :]
     h, out, gates = layer.state(h0), layer.room(1), layer.room(4)
     for t in layer.times:
-        given = out, h, gates, inputs, gemm(h, recurrent), hidden_bias
-        layer.run("gru_step", t, *given)
+        args = out, h, gates, inputs, gemm(h, recurrent), hidden_bias
+        layer.run("gru_step", t, *args)
     return *layer.narrow(out, h), gates
 
 
@@ -102,13 +103,13 @@ def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, revers
     layer = _Layer(x, recurrent, lengths, reverse)
     if not layer.taken:
         return NotImplemented
-    given = x, weight, recurrent, h0, dout, dh, out, gates
-    x, weight, recurrent, h0, dout, dh, out, gates = layer.wide(*given)
+    args = x, weight, recurrent, h0, dout, dh, out, gates
+    x, weight, recurrent, h0, dout, dh, out, gates = layer.wide(*args)
     at_input, at_hidden, step = layer.room(3), layer.room(3), layer.step(3)
     carry, product, units = dh.copy(), None, recurrent.shape[0]
     for t in layer.times[::-1]:
-        given = at_input, at_hidden, step, carry, product, dout, gates, out, h0
-        layer.run("gru_step_backward", t, *given)
+        args = at_input, at_hidden, step, carry, product, dout, gates, out, h0
+        layer.run("gru_step_backward", t, *args)
         product = gemm(step, recurrent.swapaxes(0, 1))
     grads = layer.products(x, weight, layer.before(out, h0), at_input, at_hidden, needs)
     dbias = None
@@ -119,17 +120,16 @@ def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, revers
 
 
 def _sum(carry, product, need):
-    """What reaches the first state: past U, and through it."""
+    """The gradient of the first state: what came past U, and what came through it."""
     return carry + product if need else None
 
 
 class _Layer:
-    """What a call of the three has in common: sizes, order of the steps, dtype, launches."""
+    """What the three layers share in one call: sizes, order of the steps, dtype, launches."""
 
     def __init__(self, x, recurrent, lengths, reverse):
-        self.dtype = dtype_name(x.dtype)
         self.taken = x.size > 0 and recurrent.size > 0
-        self.computed = "float64" if self.dtype == "float64" else "float32"
+        self.dtype = WIDE[dtype_name(x.dtype)]  # to compute in
         (self.n, self.t, _), self.units = x.shape, recurrent.shape[0]
         self.like, self.reverse = x, bool(reverse)
         self.times = range(self.t)[::-1] if reverse else range(self.t)
@@ -137,28 +137,28 @@ class _Layer:
 
     def wide(self, *arrays):
         """The arrays (or None) in the dtype to compute in."""
-        return [a if a is None else a.astype(self.computed, copy=False) for a in arrays]
+        return [a if a is None else a.astype(self.dtype, copy=False) for a in arrays]
 
     def narrow(self, *arrays):
         """Results (or None) in the dtype of the inputs."""
         return tuple(a if a is None else a.astype(self.like.dtype, copy=False) for a in arrays)
 
     def room(self, blocks):
-        """(N, T, blocks H), to be written."""
+        """An unwritten array over time: (N, T, blocks H)."""
         return self._empty(self.n, self.t, blocks * self.units)
 
     def step(self, blocks):
-        """(N, blocks H), to be written."""
+        """An unwritten array of one step: (N, blocks H)."""
         return self._empty(self.n, blocks * self.units)
 
     def _empty(self, *shape):
-        return np.empty_like(self.like, shape=shape, dtype=self.computed)
+        return np.empty_like(self.like, shape=shape, dtype=self.dtype)
 
     def state(self, start):
-        """The first state, as an array of its own."""
+        """The first state, which the steps will overwrite: a copy of `start`, or zeros."""
         if start is not None:
             return start.copy()
-        return np.zeros_like(self.like, shape=(self.n, self.units), dtype=self.computed)
+        return np.zeros_like(self.like, shape=(self.n, self.units), dtype=self.dtype)
 
     def inputs(self, x, weight, bias):
         """x W + b for all steps at once: (N, T, ...)."""
@@ -166,19 +166,19 @@ class _Layer:
         return y.reshape(self.n, self.t, weight.shape[1])
 
     def run(self, name, t, *args, **options):
-        """One kernel for step t."""
+        """Launch the kernel of step t."""
         sizes = self.n, self.t, self.units, t, int(self.reverse)
-        blocks = -(-self.n * self.units // 128)
-        kernel = SOURCE.kernel(name, self.computed)
-        kernel(blocks, 128, *args, self.lengths, *options.values(), sizes)
+        blocks = -(-self.n * self.units // THREADS)
+        kernel = SOURCE.kernel(name, self.dtype)
+        kernel(blocks, THREADS, *args, self.lengths, *options.values(), sizes)
 
     def before(self, states, start):
         """The state that each step began with: (N, T, H)."""
         before = self.room(1)
         sizes = self.n, self.t, self.units, 0, int(self.reverse)
-        kernel = SOURCE.kernel("states_before", self.computed)
-        given = before, states, start, self.lengths, sizes, before.size
-        kernel(flat.blocks(before.size), flat.THREADS, *given)
+        kernel = SOURCE.kernel("states_before", self.dtype)
+        args = before, states, start, self.lengths, sizes, before.size
+        kernel(flat.blocks(before.size), flat.THREADS, *args)
         return before
 
     def products(self, x, weight, before, at_input, at_hidden, needs):

@@ -1,10 +1,10 @@
-// Sums, sums of squares and moments over the middle axis of an array with three, (A, R, B) -> (A, B).
+// Sums, sums of squares and moments over the middle axis of three: (A, R, B) -> (A, B).
 //
-// Neighbouring threads read neighbouring numbers: where B = 1 a block adds up a row, or a part of
-// one (`..._rows`), else each thread goes down a column, or a part of one (`..._columns`). A long
-// axis with few sums is cut into parts of `share` numbers, gridDim.y of them, whose results
-// (A, parts, B) the launcher has summed, or merged, in the same way: the same bits every time.
-// Outputs are overwritten. Squares and moments are in double.
+// Neighbouring threads read neighbouring elements: a block adds up a row, or a part of one
+// (`..._rows`, if B = 1), or else each thread goes down a column, or a part of one (`..._columns`).
+// A long axis with few sums is cut into gridDim.y parts of `share` elements. The launcher has their
+// results (A, parts, B) summed or merged in turn, so that the bits are the same every time. Outputs
+// are overwritten. Squares and moments are in double.
 // Status: emulated.
 #include "device.cuh"
 
@@ -17,7 +17,7 @@ struct RowPart {
         : row(x + blockIdx.x * length), first(blockIdx.y * share), end(min(first + share, length)),
           result((long long)blockIdx.x * gridDim.y + blockIdx.y) {}
 
-    // f(x) for each number of this thread.
+    // f(x) for each element of this thread.
     template <class F> __device__ __forceinline__ void each(F f) const {
         for (long long i = first + threadIdx.x; i < end; i += blockDim.x) f(widen(row[i]));
     }
@@ -39,7 +39,7 @@ struct ColumnPart {
     }
 };
 
-// Into y, or for sums that are to be summed on into a workspace.
+// Stores a sum in y, or in the workspace if it is null: sums of parts, which are added up later.
 __device__ __forceinline__ void store(scalar_t* y, acc_t* workspace, long long at, acc_t sum) {
     if (y)
         y[at] = narrow(sum);
@@ -67,7 +67,7 @@ extern "C" __global__ void sum_columns(OPTIONAL scalar_t* y, OPTIONAL acc_t* wor
     store(y, workspace, part.result, sum.value());
 }
 
-// Squares of float32 do not over- or underflow in double.
+// In double, because squares of float32 do not over- or underflow there.
 extern "C" __global__ void sum_squares_rows(double* y, const scalar_t* x, long long length,
                                             long long share) {
     __shared__ double scratch[WARP];
@@ -112,8 +112,9 @@ extern "C" __global__ void moments_columns(double* mean, double* squares, const 
     squares[part.result] = found.squares;
 }
 
-// The moments of `fan` parts at a time (Chan et al. 1979): (A, parts, B) -> (A, parts / fan, B), one
-// thread a result. A part has `share` numbers, the last one what is left of `length`.
+// Merges the moments of `fan` parts at a time (Chan et al. 1979), with a thread for each result:
+// (A, parts, B) -> (A, parts / fan, B). A part has `share` elements, the last one the rest of
+// `length`.
 extern "C" __global__ void merge_moments(double* mean, double* squares, const double* means,
                                          const double* spreads, long long results, long long parts,
                                          long long width, long long fan, long long share,

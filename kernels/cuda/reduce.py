@@ -1,9 +1,9 @@
 """Sums, sums of squares and moments along axes, launched from reduce.cu.
 
-Each is a reduction over one axis of arrays with three, once for each group of neighbouring axes.
-What is added up on the way stays in float32 at least. An array is read in the order of its memory:
-transposed and flipped views are not copied, and along axes that were broadcast one number counts
-as often as it is there.
+Each group of neighbouring axes is one reduction, over the middle axis of an array with three.
+Sums between two of these are float32 at least. An array is read in the order of its memory:
+transposed and flipped views are not copied, and along a broadcast axis the one element is read
+once and its sum multiplied.
 """
 
 import functools
@@ -12,14 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..reference.reduce import FEW, describe_reduction, in_memory_order, in_order, steps_of, sum_by
-from .machine.kernel import complete_kernel, kernel
+from .machine.dtypes import WIDE, dtype_name
+from .machine.kernel import complete_kernel, contiguous, kernel
 from .machine.launcher import Source
 
 SOURCE = Source("reduce.cu")
 THREADS = 128
 ENOUGH = 132 * 8 * THREADS  # threads that keep a large GPU busy
-LEAST = 64  # numbers that are worth a part, or of a row a block
-PER_THREAD = 32  # numbers of a row that are worth a thread of another block
+LEAST = 64  # elements that are worth a part of a column, or a block for a row
+PER_THREAD = 32  # elements for each of its threads that are worth another block for a row
 FAN = 64  # moments that a thread merges
 MOST = 65535  # parts: the limit of grid.y
 
@@ -38,7 +39,7 @@ def sum_axes(x, axes):
     y, axes, times, order = _in_memory_order(x, axes)
     steps, shape = steps_of(y.shape, axes)
     dtype = x.dtype if len(steps) == times == 1 else _wide(x)
-    if not steps:  # there is one number for each sum
+    if not steps:  # each sum has one term
         y = y.astype(dtype)
     for step in steps:
         y = _sums(y.reshape(step), dtype)
@@ -48,7 +49,7 @@ def sum_axes(x, axes):
 
 @complete_kernel
 def sum_in_pairs(x, reduction, keepdims):
-    """The sum, of any dtype, in its own."""
+    """The sum of an array of any dtype, in that dtype."""
     return sum_by(sum_axes, x, reduction, keepdims)
 
 
@@ -91,16 +92,16 @@ def moments(x, axes):
     cut.run("moments", y, mean, squares)
     mean, squares = _merged(mean, squares, cut.share, count)
     for step in steps[1:]:
-        each, count = count, count * step[1]
-        mean, squares = _merged(mean.reshape(step), squares.reshape(step), each, count)
+        share, count = count, count * step[1]
+        mean, squares = _merged(mean.reshape(step), squares.reshape(step), share, count)
     squares = _times(squares, times)
     return _in_order(mean.reshape(shape), order), _in_order(squares.reshape(shape), order)
 
 
 class _Cut(NamedTuple):
-    """How a reduction of (A, R, B) over R is launched: by parts of `share` numbers."""
+    """How a reduction of (A, R, B) over R is launched: in parts of `share` elements."""
 
-    rows: bool  # a block for each, or else a thread
+    rows: bool  # whether a block computes each sum, and not a thread
     a: int
     r: int
     b: int
@@ -109,11 +110,11 @@ class _Cut(NamedTuple):
     share: int
 
     def room(self, like, dtype):
-        """The results of the parts, to be written: (A, parts, B)."""
+        """An unwritten array for the results of the parts: (A, parts, B)."""
         return np.empty_like(like, shape=(self.a, self.parts, self.b), dtype=dtype)
 
     def run(self, name, x, *results):
-        """The kernel `name` for rows or for columns."""
+        """Launch the kernel `name` for rows or for columns."""
         sums = self.a * self.b
         blocks = sums if self.rows else -(-sums // self.threads)
         sizes = (self.r,) if self.rows else (sums, self.r, self.b)
@@ -123,7 +124,7 @@ class _Cut(NamedTuple):
 
 @functools.lru_cache(4096)
 def _cut(a, r, b):
-    """The _Cut of a shape: parts, where there are too few sums to keep a GPU busy."""
+    """The _Cut for a shape: several parts where there are too few sums to keep a GPU busy."""
     rows, threads = b == 1 and r >= LEAST, THREADS
     least = LEAST
     if rows:
@@ -136,7 +137,7 @@ def _cut(a, r, b):
 
 def _wide(x):
     """The dtype of arithmetic: float32 for half types."""
-    return np.dtype(np.float64 if x.dtype == np.float64 else np.float32)
+    return WIDE[dtype_name(x.dtype)]
 
 
 def _sums(x, dtype):
@@ -153,7 +154,10 @@ def _sums(x, dtype):
 
 
 def _merged(mean, squares, share, length):
-    """(A, parts, B), of `share` numbers each but the last, that has the rest -> (A, B)."""
+    """The moments of (A, parts, B), merged to (A, B).
+
+    A part has `share` of the `length` elements, and the last one the rest.
+    """
     a, parts, b = mean.shape
     while parts > 1:
         fan = min(parts, FAN)
@@ -170,7 +174,7 @@ def _merged(mean, squares, share, length):
 def _in_memory_order(x, axes):
     """As `in_memory_order`, and x is C-contiguous."""
     x, axes, times, order = in_memory_order(x, axes)
-    return x if x.flags.c_contiguous else x.copy(order="C"), axes, times, order
+    return contiguous(x), axes, times, order
 
 
 def _times(y, times):
@@ -178,6 +182,5 @@ def _times(y, times):
 
 
 def _in_order(y, order):
-    """The axes that were kept, in their order, C-contiguous."""
-    y = in_order(y, order)
-    return y if y.flags.c_contiguous else y.copy(order="C")
+    """As reference.reduce.in_order, and C-contiguous."""
+    return contiguous(in_order(y, order))

@@ -1,13 +1,14 @@
 // Softmax and log-softmax over rows, and cross-entropy of rows of logits, forward and backward.
 //
-// x, y, g, dx: (rows, columns), contiguous; y and dx are overwritten. One block a row, which is read
-// once if it is not too long (rows.cuh). A fully masked row, all -inf, gives zeros, and -inf in
-// log_softmax.
+// x, y, g, dx: (rows, columns), contiguous; y and dx are overwritten. Each row has a block, and is
+// read once if it is not too long (rows.cuh). A fully masked row, all -inf, gives zeros, and -inf
+// in log_softmax.
 //
-// logits, dlogits: (rows, classes); labels: int64, one for each row; losses, g: (rows,); sums:
-// (2, rows), the peak of each row and total = sum of exp(logits - peak), which the backward pass
-// divides by: beside a large peak one number, peak + log(total), would round the logarithm away. All
-// outputs are overwritten. A row that is all -inf has the loss +inf, the peak 0 and the total 1.
+// logits, dlogits: (rows, classes); labels: int64, one for each row; losses, g: (rows,). sums: (2,
+// rows), the peak of each row and total = sum of exp(logits - peak), by which the backward pass
+// divides. They are stored separately, because peak + log(total) would round the logarithm away
+// where the peak is large. All outputs are overwritten. A row that is all -inf has the loss +inf,
+// peak 0 and total 1.
 // Status: emulated.
 #include "rows.cuh"
 
@@ -74,7 +75,7 @@ __device__ __forceinline__ Running merged(Running a, Running b) {
     return Running{peak, a.total * exp(a.peak - peak) + b.total * exp(b.peak - peak)};
 }
 
-// What one thread finds, however many numbers it goes through.
+// The running peak and total of one thread, whose LongSum keeps its digits over many elements.
 struct LongRunning {
     acc_t peak = -infinity();
     LongSum total;
@@ -99,9 +100,9 @@ __device__ __forceinline__ Running over_warp(Running mine) {
     return mine;
 }
 
-// One block a row. The maximum and the sum of exponentials are found in one go: each thread keeps a
-// running maximum and rescales its sum where that grows, and pairs of both are merged (Milakov and
-// Gimelshein 2018, "Online normalizer calculation for softmax").
+// A block for each row. The maximum and the sum of exponentials are found in one pass: each thread
+// keeps a running maximum and rescales its sum when that grows, and then the threads merge theirs
+// in pairs (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax").
 extern "C" __global__ void cross_entropy(scalar_t* losses, acc_t* sums, const scalar_t* logits,
                                          const long long* labels, int classes) {
     __shared__ acc_t peaks[WARP], totals[WARP];
@@ -130,8 +131,7 @@ extern "C" __global__ void cross_entropy(scalar_t* losses, acc_t* sums, const sc
     }
 }
 
-// dlogits = g / total * (exp(logits - peak) - total * one_hot(label)): each element alone, one block
-// a row.
+// dlogits = g / total * (exp(logits - peak) - total * one_hot(label)), with a block for each row.
 extern "C" __global__ void cross_entropy_backward(scalar_t* dlogits, const scalar_t* g,
                                                   const scalar_t* logits, const long long* labels,
                                                   const acc_t* sums, int classes) {

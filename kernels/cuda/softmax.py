@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .machine.dtypes import as_int64, dtype_name
+from .machine.dtypes import WIDE, as_int64, dtype_name
 from .machine.flat import threads_for_row
 from .machine.kernel import kernel
 from .machine.launcher import Source
@@ -40,8 +40,7 @@ def cross_entropy(logits, labels):
     dtype = dtype_name(logits.dtype)
     rows, classes = logits.shape
     losses = np.empty_like(logits, shape=(rows,))
-    sums_dtype = np.float64 if dtype == "float64" else np.float32
-    sums = np.empty_like(losses, shape=(2, rows), dtype=sums_dtype)
+    sums = np.empty_like(losses, shape=(2, rows), dtype=WIDE[dtype])
     if rows:
         kernel = SOURCE.kernel("cross_entropy", dtype)
         kernel(rows, _threads(classes), losses, sums, logits, as_int64(labels), classes)
@@ -61,7 +60,7 @@ def cross_entropy_backward(g, logits, labels, sums):
 
 
 def _over_rows(name, *arrays):
-    """A kernel that takes rows of equal shape and gives one more."""
+    """The result of a kernel on the rows of arrays of one shape."""
     dtype = dtype_name(arrays[0].dtype)
     out = np.empty_like(arrays[0])
     if out.size:
@@ -72,5 +71,5 @@ def _over_rows(name, *arrays):
 
 
 def _threads(classes):
-    """Four elements or more for each thread."""
+    """The threads of a block for a row of logits, with four elements or more for each."""
     return min(1024, max(32, classes // 4 // 32 * 32))

@@ -1,7 +1,7 @@
-"""The kernels of this package, but products of float32 matrices on tensor cores.
+"""The same kernels, with products of float32 matrices on tensor cores.
 
-Their numbers are rounded to tf32, 11 bits instead of 24, and summed in float32. Only a user who
-asks for it gets that: `tg.use_kernels("tf32")`.
+Elements are rounded to tf32, which has 11 bits instead of 24, and the products summed in float32.
+They are used only on request: `tg.use_kernels("tf32")`.
 """
 
 import functools

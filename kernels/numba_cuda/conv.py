@@ -1,7 +1,7 @@
-"""2-D convolution and its two gradients, the direct way: each thread computes one number.
+"""2-D convolution and its two gradients, computed directly: each thread computes one element.
 
-It adds up each channel, tap or image by itself, and then adds these one after the other in the
-array's precision: of very many it loses digits that kernels/cuda keeps.
+It sums each channel, tap or image, and adds these sums one after the other in the precision of the
+arrays. So over very many of them it loses digits that kernels/cuda keeps.
 """
 
 import numpy as np
@@ -38,7 +38,7 @@ def _forward(y, x, weight, stride, padding, dilation, groups):
 
 @cuda.jit
 def _input_grad(dx, g, weight, stride, padding, dilation, groups):
-    """dx[n, c, row, column]: from every output whose window looks at that place."""
+    """dx[n, c, row, column]: from every output whose window covers that place."""
     _, channels, height, width = dx.shape
     place = cuda.grid(1)
     if place >= dx.size:
@@ -101,7 +101,7 @@ def conv2d(x, weight, geometry, bias=None):
 
 
 def conv2d_input_grad(g, weight, geometry):
-    """dx, the mirror of conv2d."""
+    """dx: every output's gradient times the weights, added up where its window lies."""
     check("conv2d_input_grad", g=g, weight=weight)
     dx = np.zeros_like(g, shape=geometry.x_shape)
     _launch(_input_grad, dx, g, weight, geometry)
@@ -117,7 +117,7 @@ def conv2d_weight_grad(g, x, geometry):
 
 
 def _launch(kernel, out, a, b, geometry):
-    """A thread for each element of `out`."""
+    """Launch a kernel with a thread for each element of `out`."""
     if out.size:
         s = geometry
         options = s.stride, s.padding, s.dilation, s.groups

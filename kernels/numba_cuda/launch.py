@@ -1,4 +1,4 @@
-"""What the kernels of this folder have in common: checks, and how large a launch is."""
+"""What the kernels of this folder share: the checks of their arrays, and the size of a launch."""
 
 import importlib.util
 
@@ -12,7 +12,8 @@ if importlib.util.find_spec("numba_cuda") is None:
 from numba import config, cuda
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
-# The simulator starts an operating system's thread for each thread of a block: few are quick.
+# The simulator starts a thread of the operating system for each thread of a block: small blocks
+# are faster.
 TILE = 4 if SIMULATED else 16  # rows and columns of a tile of a matrix
 THREADS = 8 if SIMULATED else 128  # of a one-dimensional block; a power of two
 
@@ -47,5 +48,5 @@ def check(kernel, **arrays):
 
 
 def blocks_for(count, size=THREADS):
-    """How many blocks of `size` threads it takes to have one for each of `count` things."""
+    """How many blocks of `size` threads have a thread for each of `count` elements."""
     return -(-count // size)

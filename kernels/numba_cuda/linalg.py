@@ -1,7 +1,7 @@
 """Matrix products by tiles in shared memory.
 
-A thread adds up each tile's products, and then adds these one after the other in the array's
-precision: along a very long axis it loses digits that kernels/cuda keeps.
+A thread sums the products of each tile, and adds these sums one after the other in the precision of
+the arrays. So along a very long axis it loses digits that kernels/cuda keeps.
 """
 
 import functools
@@ -14,19 +14,19 @@ from .launch import TILE, blocks_for, check
 
 @functools.cache
 def _kernel(dtype):
-    """The kernel for arrays of a dtype: shared memory has its type."""
+    """The kernel for arrays of a dtype, which is that of its shared memory."""
     number = from_dtype(dtype)
 
     @cuda.jit
     def product(y, a, b, bias):
-        """y = a b + bias; a block computes one tile of y, a thread one number of it."""
+        """y = a b + bias; a block computes one tile of y, a thread one element of it."""
         tile_a = cuda.shared.array((TILE, TILE), number)
         tile_b = cuda.shared.array((TILE, TILE), number)
         column, row = cuda.grid(2)
         i, j = cuda.threadIdx.y, cuda.threadIdx.x
         total = number(0)
         for start in range(0, a.shape[1], TILE):
-            # Each thread brings one number of each tile; outside of the matrices lie zeros.
+            # Each thread loads one element of each tile, zero outside the matrices.
             tile_a[i, j] = tile_b[i, j] = number(0)
             if row < a.shape[0] and start + j < a.shape[1]:
                 tile_a[i, j] = a[row, start + j]
@@ -37,7 +37,7 @@ def _kernel(dtype):
             for k in range(TILE):
                 of_tile += tile_a[i, k] * tile_b[k, j]
             total += of_tile
-            cuda.syncthreads()  # and may be overwritten
+            cuda.syncthreads()  # the tiles may be overwritten
         if row < y.shape[0] and column < y.shape[1]:
             y[row, column] = total + bias[column]
 
@@ -58,6 +58,8 @@ def _product(name, a, b, bias):
     check(name, a=a, b=b, bias=bias)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ValueError(f"[{name}] shapes {a.shape} and {b.shape}, expected (n, k) and (k, m)")
+    if bias is not None and bias.shape != b.shape[1:]:
+        raise ValueError(f"[{name}] bias has shape {bias.shape}, expected {b.shape[1:]}")
     y = np.zeros_like(a, shape=(a.shape[0], b.shape[1]))
     if y.size:
         grid = blocks_for(y.shape[1], TILE), blocks_for(y.shape[0], TILE)

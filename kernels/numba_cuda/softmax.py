@@ -1,7 +1,7 @@
-"""Softmax and log-softmax over the last axis: a block for each row, sums by a tree.
+"""Softmax and log-softmax over the last axis: a block for each row, whose threads sum by a tree.
 
-Before that each thread adds up its numbers one after the other, in the array's precision: of very
-many columns it loses digits that kernels/cuda keeps.
+Before that each thread adds up its elements one after the other in the precision of the arrays. So
+over very many columns it loses digits that kernels/cuda keeps.
 """
 
 import functools
@@ -15,7 +15,7 @@ from .launch import THREADS, check
 
 @cuda.jit(device=True)
 def total_of_block(value, room):
-    """The sum of every thread's value, in each: half of them add the other half, and so on."""
+    """The sum of all threads' values, in each thread: half of them add the others', and so on."""
     me, step = cuda.threadIdx.x, THREADS // 2
     room[me] = value
     cuda.syncthreads()
@@ -31,7 +31,7 @@ def total_of_block(value, room):
 
 @cuda.jit(device=True)
 def greatest_of_block(value, room):
-    """The maximum of every thread's value, in each thread; NaN wins."""
+    """The maximum of all threads' values, in each thread; NaN wins."""
     me, step = cuda.threadIdx.x, THREADS // 2
     room[me] = value
     cuda.syncthreads()

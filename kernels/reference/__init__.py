@@ -4,8 +4,8 @@ The bodies call `np` functions on arrays and nothing else, so the same text runs
 through NumPy's own dispatch. Where the formula is analytic it also takes complex numbers, so that
 a complex step (x + 1e-30j) can check a derivative to the last digit.
 
-`KERNELS` has the kernels by name, and so has this module; contract.py has the decorator that
-registers them.
+`KERNELS` has the kernels by name, and so has this module. The decorator that registers them is in
+contract.py.
 """
 
 from . import (  # each registers its kernels

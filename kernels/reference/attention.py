@@ -2,22 +2,22 @@
 
 q is (N, Hq, T, d), k (N, Hk, S, d), v (N, Hk, S, dv), and Hk divides Hq: the query heads come in
 groups of Hq / Hk that share a key head. `mask` is None or has four axes, each of length 1 or in
-full, (N, Hq, T, S): booleans, True where a query may look, or numbers to add to the scores.
+full, (N, Hq, T, S): booleans, True where a query may look, or values to add to the scores.
 `causal` lets query i look at the keys up to i + S - T: the last query stands at the last key. A
 query that may look nowhere gets zeros, its sums are 0, and no gradient comes from it.
 
-The forward keeps `sums`, (2, N, Hq, T): sums[0] the peak of each query's scores, sums[1] the
-logarithm of the sum of exp(score - peak), from which the backward computes the weights again. One
-number, peak + logarithm, would lose the logarithm where the peak is large: a row that a mask lowers
-by the least float32 would get weights of 1 each.
+The forward keeps `sums`, (2, N, Hq, T): sums[0] is the peak of each query's scores, sums[1] the
+logarithm of the sum of exp(score - peak). From them the backward computes the weights again. Their
+sum alone would lose the logarithm where the peak is large: a row that a mask lowers by the least
+float32 would get weights of 1 each.
 
-A block is some queries of some batch entries beside all keys that they may look at: its scores are
-at most max(BLOCK, Hq * S) numbers. Two arrays of this size exist at a time, in the backward four
-(and while a block's dropout is drawn, some of its random words).
+A block is some queries of some batch entries with all keys that they may look at. It has at most
+max(BLOCK, Hq * S) scores. Two arrays of this size exist at a time, in the backward four (and while
+a block's dropout is drawn, some of its random words).
 
-Dropout zeroes weights with probability p and scales the others by 1 / (1 - p). The weights of one
-query take their float32 uniforms from Philox blocks of their own, blocks(S) of them from
-offset + ((n * Hq + h) * T + i) * blocks(S) on, in whatever order they are computed.
+Dropout zeroes weights with probability p and scales the others by 1 / (1 - p). The weights of each
+query take their float32 uniforms from separate Philox blocks, blocks(S) of them from
+offset + ((n * Hq + h) * T + i) * blocks(S) on, so that they can be computed in any order.
 """
 
 import numpy as np
@@ -28,12 +28,12 @@ from .random import LOW_32, LOW_64, blocks, philox4x32
 
 BLOCK = 1 << 18  # scores: 1 MB of float32, which stays in cache
 LONGEST = 512  # scores that are added up, for the gradient of a mask, in their own dtype
-ROWS = 64  # queries: more would compute, under `causal`, more that is then hidden
+ROWS = 64  # queries: with more, more scores would be computed that `causal` then hides
 
 
 @kernel(any_layout=True)
 def attention(q, k, v, mask, causal, scale, p, seed, offset):
-    """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), of each query its peak and log(total)."""
+    """(out, sums): (N, Hq, T, dv) and (2, N, Hq, T), the peak and log(total) of each query."""
     dtype = _result_type(q, k, v, mask)
     out = np.zeros_like(v, shape=(*q.shape[:3], v.shape[3]), dtype=wide_dtype(dtype))
     sums = np.zeros_like(out, shape=(2, *q.shape[:3]), order="C")
@@ -111,8 +111,8 @@ def attention_dropout(shape, p, seed, offset, like):
 
 
 def _result_type(q, k, v, mask):
-    numbers = (q, k, v) if mask is None or mask.dtype == np.bool_ else (q, k, v, mask)
-    return result_dtype(*(x.dtype for x in numbers))
+    floating = (q, k, v) if mask is None or mask.dtype == np.bool_ else (q, k, v, mask)
+    return result_dtype(*(x.dtype for x in floating))
 
 
 def _blocks(q, k, causal):
@@ -176,7 +176,7 @@ def _add_summed(dmask, index, dscores):
 
 
 def _kept(shape, p, seed, offset, block, like):
-    """The part of a block in attention_dropout."""
+    """The part of attention_dropout that belongs to a block."""
     n, heads, t, s = shape
     batch, rows, keys = block
     row = np.arange(n * heads * t, dtype=np.uint64, like=like).reshape(n, heads, t)[batch, :, rows]

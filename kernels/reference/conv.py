@@ -1,9 +1,9 @@
 """2-D convolution (cross-correlation) and its two gradients, as patches times a matrix.
 
-x: (N, C, H, W), weight: (O, C / groups, kh, kw), y: (N, O, Ho, Wo): all three sizes, and the rest
-of the options, are in a Geometry (kernels/geometry.py) which the arrays must fit. Images are taken
-a few at a time, so that their patches stay in the cache; the patches of such a chunk form one
-matrix a group, and meet the weight in one GEMM.
+x: (N, C, H, W), weight: (O, C / groups, kh, kw), y: (N, O, Ho, Wo). These sizes and all options are
+in a Geometry (kernels/geometry.py), which the arrays must fit. Images are taken a few at a time, so
+that their patches stay in the cache. The patches of such a chunk form one matrix for each group,
+which one GEMM multiplies by the weight.
 """
 
 import numpy as np
@@ -26,12 +26,12 @@ def conv2d(x, weight, geometry, bias=None):
     """
     windows = _Windows(geometry)
     matrix = windows.as_matrix(wide(weight))
-    y = np.empty_like(x, shape=geometry.y_shape, dtype=result_dtype(x.dtype, weight.dtype))
+    y = np.empty_like(x, shape=geometry.y_shape, dtype=wide_dtype(x.dtype, weight.dtype))
     for images in windows.chunks(x.dtype):
         y[images] = windows.as_images(matrix @ windows.gather(wide(x[images])))
-    if bias is None:
-        return y
-    return add_bias(y, bias[:, None, None])
+    if bias is not None:
+        y = add_bias(y, wide(bias)[:, None, None])
+    return narrow(y, result_dtype(*(a.dtype for a in (x, weight, bias) if a is not None)))
 
 
 @kernel
@@ -100,7 +100,7 @@ class _Windows:
         return patches.reshape(self.groups, self.patch_size, m * self.positions)
 
     def scatter_(self, x, patches):
-        """Adds patches, laid out as `gather` returns them, to the m images they come from."""
+        """Add patches, laid out as `gather` returns them, to the m images that they come from."""
         m, channels = x.shape[:2]
         patches = patches.reshape(channels, *self.kernel, m, *self.y_size)
         planes = x.swapaxes(0, 1)

@@ -22,7 +22,7 @@ def _special(x):
 
 
 def _minus_abs(x):
-    """-|x|, and of complex numbers the one on the left, so that a complex step passes through."""
+    """-|x|; for complex numbers the lesser of x and -x, so that a complex step passes through."""
     return np.minimum(x, -x)
 
 
@@ -33,7 +33,7 @@ def _logistic(x):
 
 @kernel(any_layout=True)
 def add(a, b):
-    """a + b, arrays that broadcast, or numbers."""
+    """a + b, of arrays that broadcast, or of scalars."""
     return a + b
 
 
@@ -117,10 +117,13 @@ def softplus_backward(g, x):
 def gelu(x, approximate):
     """y = x * Phi(x), Phi the normal distribution function, or its tanh form where `approximate`.
 
+    At -inf it is 0, the limit; the tanh form is NaN there.
+
     Hendrycks and Gimpel 2016, "Gaussian error linear units".
     """
     wide_x = wide(x)
-    return narrow(wide_x * _normal_cdf(wide_x, approximate), x.dtype)
+    finite = wide_x if approximate else np.where(wide_x == -np.inf, 0, wide_x)
+    return narrow(finite * _normal_cdf(wide_x, approximate), x.dtype)
 
 
 @kernel
@@ -131,9 +134,10 @@ def gelu_backward(g, x, approximate):
     cdf = _normal_cdf(wide_x, approximate)
     if approximate:
         slope = cdf * (1 - cdf) * GELU_RATE * (1 + 3 * GELU_CUBIC * wide_x * wide_x)
-    else:
-        slope = np.exp(-0.5 * wide_x * wide_x) / math.sqrt(2 * math.pi)
-    return narrow(wide(g) * (cdf + wide_x * slope), x.dtype)
+        return narrow(wide(g) * (cdf + wide_x * slope), x.dtype)
+    slope = np.exp(-0.5 * wide_x * wide_x) / math.sqrt(2 * math.pi)
+    finite = np.where(np.isinf(wide_x), 0, wide_x)
+    return narrow(wide(g) * (cdf + finite * slope), x.dtype)
 
 
 def _normal_cdf(x, approximate):

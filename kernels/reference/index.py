@@ -1,4 +1,4 @@
-"""Rows of a table by number, and the adjoint: rows added to a table. Index values are in [0, V)."""
+"""Rows of a table by index, and the adjoint: rows added to a table. Index values are in [0, V)."""
 
 import numpy as np
 

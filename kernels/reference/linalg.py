@@ -1,6 +1,7 @@
 """Matrix products of arrays of any strides: a transposed matrix is no copy."""
 
 from .contract import kernel
+from .precision import narrow, result_dtype, wide
 
 
 @kernel(any_layout=True)
@@ -12,7 +13,8 @@ def matmul(a, b):
 @kernel(any_layout=True)
 def linear(x, weight, bias):
     """y = x weight + bias: (R, I), (I, O), (O,) -> (R, O)."""
-    return add_bias(x @ weight, bias)
+    y = add_bias(wide(x) @ wide(weight), wide(bias))
+    return narrow(y, result_dtype(x.dtype, weight.dtype, bias.dtype))
 
 
 def add_bias(y, bias):

@@ -1,8 +1,8 @@
 """Layer, RMS, batch and group normalisation: xhat = (x - mean) * rstd, y = xhat * weight + bias.
 
 rstd = 1 / sqrt(var + eps), and var is the biased variance. `weight` and `bias` may be None. A
-backward kernel gets `needs`, a bool for each gradient: what is not needed is None, not computed.
-Statistics are float32 for float16 input; over no elements at all, mean and var are 0.
+backward kernel gets `needs`, a bool for each gradient: one that is not needed is None. Statistics
+are float32 for float16 input; over no elements at all, mean and var are 0.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ from .precision import wide
 
 @kernel(any_layout=True)
 def optimizer_state(param, dtype):
-    """Zeros of a dtype, as many as `param` has, flat: what an optimizer keeps beside it."""
+    """A flat array of zeros, one for each element of `param`: state that is kept beside it."""
     return np.zeros_like(param, dtype, shape=param.size)
 
 

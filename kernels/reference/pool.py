@@ -1,7 +1,7 @@
 """Max and average pooling, (N, C, H, W) -> (N, C, Ho, Wo); sums are added up in float64.
 
-All sizes are in a Geometry (kernels/geometry.py), which the arrays must fit. Each window has a
-pixel of the image.
+All sizes are in a Geometry (kernels/geometry.py), which the arrays must fit. Each window contains
+at least one pixel of the image.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ def max_pool2d(x, geometry):
 
 
 def _least(dtype):
-    """What no element of this dtype is less than."""
+    """The least value of a dtype."""
     if dtype.kind in "iu":
         return np.iinfo(dtype).min
     return False if dtype.kind == "b" else -np.inf

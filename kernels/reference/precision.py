@@ -1,4 +1,4 @@
-"""Half types are storage, float32 is arithmetic: the one place that says so."""
+"""Rules for dtypes: half types are for storage, and arithmetic on them is in float32."""
 
 import functools
 
@@ -17,7 +17,7 @@ def is_half(dtype):
 
 
 def result_dtype(*dtypes):
-    """NumPy's, but beside real numbers integers decide nothing, and two half types give float32."""
+    """NumPy's, but integers do not count beside inexact dtypes, and two half types give float32."""
     every = [np.dtype(d) for d in dtypes]
     real = [d for d in every if d.kind in INEXACT] or every
     if len({d for d in real if is_half(d)}) > 1:
@@ -32,7 +32,7 @@ def wide_dtype(*dtypes):
 
 
 def in_one_dtype(*xs):
-    """Arrays and numbers, where NumPy knows no common dtype: bfloat16 and integers or float16."""
+    """Arrays in one dtype where NumPy knows none, as for bfloat16 and float16; scalars stay."""
     dtypes = [x.dtype for x in xs if hasattr(x, "dtype")]
     if all(dtype.kind != "V" for dtype in dtypes):
         return xs
@@ -42,7 +42,7 @@ def in_one_dtype(*xs):
 
 @functools.lru_cache(1024)
 def holds(dtype, number, exactly):
-    """Whether a floating dtype has this Python number, exactly or else within its range."""
+    """Whether a floating dtype can hold a Python number, exactly or else within its range."""
     try:
         value = float(number)
     except OverflowError:  # an integer beyond float64: NumPy says so
@@ -53,10 +53,10 @@ def holds(dtype, number, exactly):
 
 
 def wide(x):
-    """`x` in the dtype to compute in; no copy where that is its own."""
+    """`x` in the dtype to compute in, without a copy if it has that dtype."""
     return x.astype(np.float32) if is_half(x.dtype) else x
 
 
 def narrow(result, dtype):
-    """What was computed from inputs of `dtype`, rounded to a half type where they are of one."""
+    """A result of inputs of `dtype`, rounded to that dtype if it is a half type."""
     return result.astype(dtype) if is_half(dtype) else result

@@ -54,7 +54,7 @@ def blocks(n_words):
 def words_used(kind, n, dtype):
     """How many words a draw of n numbers takes: kind is "uniform" or "normal".
 
-    Dropout draws uniform float32, whatever the dtype of its input.
+    Dropout draws uniform float32 for inputs of all dtypes.
     """
     numbers = n + n % 2 if kind == "normal" else n
     return 2 * numbers if np.dtype(dtype) == np.float64 else numbers

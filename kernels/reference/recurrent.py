@@ -8,9 +8,9 @@ The blocks of H columns, one for each gate, stand side by side:
     gru    r, z, n; the bias has a fourth block, which is added to the recurrent part of n
     lstm   i, f, o, g: the three sigmoids, then the tanh
 
-h0 and c0 may be None: zeros. `lengths` (N,) or None: beyond its length a sequence's state stays
-as it is, its outputs are 0, and x, which must be finite, counts for nothing. With `reverse` time
-runs from the last step to the first: from each sequence's own last step, by its length.
+h0 and c0 may be None: zeros. `lengths` is (N,) or None: beyond its length a sequence keeps its
+state, its outputs are 0, and x, which must be finite, is ignored. With `reverse` time runs from the
+last step to the first: from each sequence's own last step, by its length.
 
 A backward kernel gets the gradients of all outputs, and `needs`, a bool for each input from x to
 h0 or c0: a gradient that is not needed is None. The inputs of all steps are multiplied by W at
@@ -33,7 +33,7 @@ def rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity):
     out = _zeros(x, recurrent)
     for t, live in _steps(x.shape[1], lengths, reverse):
         a = inputs[:, t] + h @ recurrent
-        new = np.tanh(a) if nonlinearity == "tanh" else np.where(a.real > 0, a, 0)
+        new = np.tanh(a) if nonlinearity == "tanh" else np.where(a.real <= 0, 0, a)
         out[:, t] = _keep(live, new, 0)
         h = _keep(live, new, h)
     return narrow(out, dtype), narrow(h, dtype)
@@ -87,7 +87,8 @@ def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, revers
         dout, dh, x, weight, recurrent, h0, out
     )
     before = _before(out, _start(h0, x, recurrent), lengths, reverse)
-    da = np.zeros_like(out, shape=gates.shape)  # by r, z, n before their sigmoid or tanh, and by s
+    # With respect to r, z and n before their sigmoid or tanh, and with respect to s.
+    da = np.zeros_like(out, shape=gates.shape)
     for t, live in reversed(_steps(x.shape[1], lengths, reverse)):
         r, z, n, s = _blocks(gates[:, t], 4)
         dnew = dh + dout[:, t]
@@ -95,8 +96,8 @@ def gru_backward(dout, dh, x, weight, recurrent, h0, out, gates, lengths, revers
         dr = dn * s * r * (1 - r)
         dz = dnew * (before[:, t] - n) * z * (1 - z)
         da[:, t] = _keep(live, np.concatenate([dr, dz, dn, dn * r], axis=1), 0)
-        by_h = _recurrent_part(da[:, t]) @ recurrent.swapaxes(0, 1)
-        dh = _keep(live, dnew * z + by_h, dh)
+        through_products = _recurrent_part(da[:, t]) @ recurrent.swapaxes(0, 1)
+        dh = _keep(live, dnew * z + through_products, dh)
     at_input = da[:, :, : 3 * recurrent.shape[0]]
     grads = _products(x, weight, before, at_input, _recurrent_part(da), da, needs)
     return _narrowed((*grads, dh if needs[4] else None), dtype)
@@ -171,19 +172,19 @@ def _narrowed(grads, dtype):
 
 
 def _zeros(x, recurrent, blocks=1):
-    """Room for `blocks` numbers for each sequence, step and unit."""
+    """Zeros: `blocks` elements for each sequence, step and unit."""
     return np.zeros_like(x, shape=(*x.shape[:2], blocks * recurrent.shape[0]))
 
 
 def _start(state, x, recurrent):
-    """The first state, as an array of its own."""
+    """A copy of the first state, or zeros."""
     if state is None:
         return np.zeros_like(x, shape=(x.shape[0], recurrent.shape[0]))
     return state.astype(x.dtype)
 
 
 def _steps(count, lengths, reverse):
-    """(t, live) of each step in its order; live (N, 1), or None: which sequences are not over."""
+    """(t, live) of the steps in their order; live (N, 1), or None, says which sequences go on."""
     times = range(count)[::-1] if reverse else range(count)
     return [(t, None if lengths is None else (lengths > t)[:, None]) for t in times]
 
@@ -194,7 +195,7 @@ def _keep(live, new, old):
 
 
 def _before(states, first, lengths, reverse):
-    """The state that each step began with: (N, T, H), from the state that it ended with."""
+    """The state before each step, (N, T, H), from the states after the steps."""
     first = first[:, None]
     if lengths is not None:  # a reversed sequence is over at first, and has its first state
         live = np.arange(states.shape[1], like=lengths) < lengths[:, None]
@@ -211,7 +212,7 @@ def _blocks(a, count):
 
 
 def _recurrent_part(da):
-    """Of a GRU's gradients by r, z, n, s those that reach h U: by r, z, s."""
+    """Out of a GRU's gradients with respect to r, z, n and s, those that reach h U: r, z and s."""
     r, z, _, s = _blocks(da, 4)
     return np.concatenate([r, z, s], axis=-1)
 

@@ -1,7 +1,7 @@
-"""Sums along axes: accumulated in float64 (complex128), whatever the layout of the array.
+"""Sums along axes, accumulated in float64 (complex128).
 
 `axes` is a tuple of axes from 0 on, or None for all of them; they are left out of the result. All
-but `sum_middle` take arrays of any strides.
+kernels but `sum_middle` take arrays of any strides.
 
 Here is also what the gradient of a sum is made of, `spread` and `divide_by`: they take Tensors as
 well as arrays, so that a gradient rule need not know which it has.
@@ -21,7 +21,7 @@ FEW = 16  # elements that may be added one after the other: NumPy's pairs are su
 
 
 def accumulator(dtype):
-    """The dtype in which numbers of a dtype are added up; None leaves it to NumPy."""
+    """The dtype in which elements of a dtype are added up; None leaves it to NumPy."""
     return {"f": np.float64, "V": np.float64, "c": np.complex128}.get(dtype.kind)
 
 
@@ -68,10 +68,10 @@ def sum_copies(x, axes):
 
 @kernel(any_layout=True)
 def spread(x, kept, shape):
-    """What was summed to one element, `x`, repeated over all the elements: the gradient of a sum.
+    """The gradient of a sum: `x`, the gradient of its result, repeated over all summed elements.
 
-    `kept` is the shape of x with the axes that were summed, as 1, and `shape` that of the result,
-    which must not be written to.
+    `kept` is the shape of x with the summed axes as axes of length 1, and `shape` that of the
+    repeated array, which must not be written to.
     """
     return np.broadcast_to(x.reshape(kept), shape)
 
@@ -93,7 +93,7 @@ def moments(x, axes):
     """(mean, the sum of the squared deviations from it) over `axes`, in the accumulator's dtype.
 
     The mean is corrected by the mean of the differences from it: so nothing is lost far from 0, nor
-    beside an outlier, and equal numbers deviate by exactly 0.
+    beside an outlier, and equal elements deviate by exactly 0.
     """
     x = wide(x)
     sums = total(x, axes, keepdims=True)
@@ -125,7 +125,7 @@ def describe_reduction(shape, axes):
 def steps_of(shape, axes):
     """The shapes (A, R, B) in which neighbouring axes are summed, and the shape of the result.
 
-    An axis of length 1 is no step: there is nothing to add up.
+    Axes of length 1 make no step: there is nothing to add up.
     """
     axes = range(len(shape)) if axes is None else axes
     kept = tuple(n for i, n in enumerate(shape) if i not in axes)
@@ -145,14 +145,17 @@ def steps_of(shape, axes):
 
 
 def in_memory_order(x, axes):
-    """(x as it lies in memory, which of its axes to sum, times what, the order of those kept)."""
+    """(x in the order of its memory, its axes to sum, a factor of the sum, the order of the rest).
+
+    Axes to sum that were broadcast are cut to length 1, and the factor is their length.
+    """
     if x.flags.c_contiguous:
         return x, axes, 1, None
     if axes is None:
         axes = tuple(range(x.ndim))
     times, cut = 1, []
     for i, (n, stride) in enumerate(zip(x.shape, x.strides, strict=True)):
-        if stride == 0 and i in axes:  # one number, n times
+        if stride == 0 and i in axes:  # one element, n times
             times *= n
             cut.append(slice(1))
         else:
@@ -165,5 +168,5 @@ def in_memory_order(x, axes):
 
 
 def in_order(y, order):
-    """The axes that were kept, in their order."""
+    """y with its axes in the order from before `in_memory_order`, which returned `order`."""
     return y if order is None else y.transpose(order)

@@ -13,7 +13,7 @@ from .precision import narrow, underflow_is_fine, wide
 def _peak(x):
     """The maximum of each row, to be subtracted before exp; 0 for a fully masked row.
 
-    Of complex numbers the real part: any shift does, and -inf + bi is masked as well.
+    For complex numbers, that of the real parts: any shift will do, and -inf + bi is masked as well.
     """
     peak = np.max(x.real, axis=-1, keepdims=True)
     return np.where(peak == -np.inf, 0, peak)
@@ -73,8 +73,8 @@ def cross_entropy(logits, labels):
     """losses = log(sum(exp(logits))) - logits[label], and sums: (R, V), (R,) -> (R,), (2, R).
 
     `labels` are integers in [0, V). `sums`, which the backward needs, are the peak of each row and
-    total = sum(exp(logits - peak)), float32 for float16 logits. They are two numbers because one,
-    peak + log(total), rounds the logarithm away beside a large peak.
+    total = sum(exp(logits - peak)), float32 for float16 logits. They are kept apart because in
+    peak + log(total) a large peak would round the logarithm away.
     """
     shifted = wide(logits)
     peak = _peak(shifted)

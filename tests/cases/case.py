@@ -12,12 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-
-try:
-    import torch
-    import torch.nn.functional as F
-except ImportError:
-    torch = F = None
+from oracle import F, torch
 
 # What torch calls an attribute.
 IN_TORCH = {"axis": "dim", "keepdims": "keepdim", "size": "kernel_size"}
@@ -166,7 +161,7 @@ def Spd(*shape):
 
 
 def Ints(high, *shape, low=0):
-    """Integers from `low` up to, without, `high`: a constant."""
+    """Integers in [low, high): a constant."""
     return Maker(shape, lambda rng, s: rng.integers(low, high, s), tame=True)
 
 

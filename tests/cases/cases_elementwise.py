@@ -9,7 +9,7 @@ import tinygrad_like as tg
 from tinygrad_like.ops.activation import relu_backward
 from tinygrad_like.ops.elementwise import tanh_backward
 
-# Every way in which two shapes broadcast.
+# Every kind of broadcasting between two shapes.
 PAIRS = [
     ((2, 3), (2, 3)),
     ((2, 3), (3,)),
@@ -70,7 +70,7 @@ ARITHMETIC = [
     Case(tg.power, Ints(4, 2, 3, low=1), N(2, 3), torch="pow"),
     Case(tg.multiply, N(2, 3), Ints(5, 3)),
     Case(tg.where, Bools(2, 3), N(2, 3), Ints(5, 3)),
-    # Torch has no gradient of these two by their second input.
+    # Torch has no gradient of these two with respect to their second input.
     *(
         Case(tg.floor_divide, QUOTIENTS, Values(b), torch=lambda a, b: torch.floor(a / b))
         for b in ([2.0, 1.5], [[-2.0]])

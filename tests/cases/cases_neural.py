@@ -89,7 +89,7 @@ UNEVEN = [
     padded_row(tg.conv2d, (1, 1, 3, 3), (1, 1, 2, 2), (1, (0, 2)), (0, 2, 1, 1), stride=(1, 2)),
     padded_row(tg.conv1d, (2, 1, 4), (1, 1, 3), ((2, 0),), (2, 0)),  # causal
     padded_row(tg.conv1d, (1, 2, 3), (2, 1, 2), ((1, 3),), (1, 3), groups=2, stride=2),
-    # The way back.
+    # Transposed convolutions.
     transposed_row((2, 1, 3, 2), (1, 2, 3, 3), ((1, 0), (0, 1)), (1, 0, 0, 1), stride=2),
     transposed_row((2, 1, 2, 3), (1, 1, 2, 3), ((0, 2), (2, 1)), (0, 2, 2, 1), bias=True),
     transposed_row((2, 1, 2, 2), (1, 1, 3, 2), "same", (0, 1, 0, 0), stride=2),

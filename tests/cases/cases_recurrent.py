@@ -1,7 +1,7 @@
 """Rows for ops/recurrent.py: one line a row, see case.py."""
 
 import numpy as np
-from case import Case, F, N, torch
+from case import Case, F, N, U, torch
 
 import tinygrad_like as tg
 
@@ -49,12 +49,15 @@ def by_torch(kind, lengths=None, reverse=False, nonlinearity="tanh"):
 
 
 def row(kind, *, n=3, t=2, d=1, h=2, states=0, empty=True, **attributes):
-    """A call with x (n, t, d), h units, and as many first states."""
+    """A call with x (n, t, d), h units, and as many first states.
+
+    Numbers inside (-1, 1): float16 keeps few digits of the slope of a tanh that is close to 1.
+    """
     gates, biases = BLOCKS[kind]
     return Case(
         getattr(tg, kind),
-        *(N(n, t, d), N(d, gates * h), N(h, gates * h), N(biases * h)),
-        *[N(n, h)] * states,
+        *(U(n, t, d), U(d, gates * h), U(h, gates * h), U(biases * h)),
+        *[U(n, h)] * states,
         torch=by_torch(kind, **attributes) if torch else kind,
         empty=empty,
         **attributes,
@@ -77,7 +80,7 @@ def no_steps(kind, states):
 
 CASES = [
     row("rnn"),
-    row("rnn", t=3, d=2, h=1, states=1, reverse=True),
+    row("rnn", t=3, d=2, h=2, states=1, reverse=True),
     row("rnn", n=4, d=2, states=1, lengths=[2, 0, 1, 1], empty=False),
     row("rnn", states=1, nonlinearity="relu"),
     row("gru"),

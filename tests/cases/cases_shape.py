@@ -9,6 +9,7 @@ from tinygrad_like.engine import backend_of, sum_to
 from tinygrad_like.engine.autocast import rounded_to_bfloat16
 from tinygrad_like.engine.walk import _itself
 from tinygrad_like.ops.index import _put, _scatter_rows, getitem
+from tinygrad_like.ops.repetition import _sum_copies
 
 
 def of_list(function):
@@ -73,6 +74,8 @@ SHAPE = [
         Case(sum_to, N(*s), torch=lambda x, t=t: x.sum_to_size(t), empty=False, shape=t)
         for s, t in (((2, 3), (3,)), ((2, 3), (2, 1)), ((2, 3), ()), ((2, 2, 3), (1, 3)))
     ),
+    Case(_sum_copies, N(2, 3, 2), torch=lambda x: x.sum((0, 2)), empty=False, axes=(0, 2)),
+    Case(_sum_copies, N(3, 4), torch=lambda x: x.sum(1), empty=False, axes=(1,)),
     Case(concatenate, N(2, 3), N(4, 3), torch=torch_cat(0)),
     Case(concatenate, N(2, 3), N(2, 1), N(2, 2), torch=torch_cat(-1), axis=-1),
     Case(concatenate, N(2, 2), torch=torch_cat(1), axis=1),
@@ -149,7 +152,7 @@ SHAPE = [
 ENGINE = [
     Case(_itself, N(2, 3), torch=lambda x: x),
     Case(lambda x: rounded_to_bfloat16(x), Values([0.5, -1.25, 3, 0, 96]), torch=lambda x: x,
-         name="rounded_to_bfloat16"),  # what it is already: see test_autocast.py
+         name="rounded_to_bfloat16"),  # all of these are bfloat16's already: see test_autocast.py
     Case(lambda x: tg.astype(x, dtype=x.dtype), N(2, 3), torch=lambda x: x, name="astype"),
     Case(lambda x: ops.to_device(x, device="cpu", source="cpu"), N(2, 3), torch=lambda x: x,
          name="to_device"),

@@ -52,7 +52,7 @@ def emulated(case, arrays):
 
 
 def misaligned(array):
-    """A copy that begins one number beyond a multiple of 16 bytes, on the device of the array."""
+    """A copy that begins one element beyond a multiple of 16 bytes, on the device of the array."""
     held = np.empty_like(array, shape=array.size + 1)
     held[1:] = array.reshape(-1)
     return held[1:].reshape(array.shape)

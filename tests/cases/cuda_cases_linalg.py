@@ -110,11 +110,11 @@ def _linear(rows, width, columns):
     )
 
 
-WAYS = ("", "a", "b", "ab")
+ACROSS = ("", "a", "b", "ab")
 CASES = [
-    *(_matmul((13, 18), (18, 21), how) for how in WAYS),
-    *(_matmul((20, 24), (24, 36), how) for how in WAYS),
-    *(_matmul((24, 40), (40, 32), how, "ab") for how in WAYS),
+    *(_matmul((13, 18), (18, 21), how) for how in ACROSS),
+    *(_matmul((20, 24), (24, 36), how) for how in ACROSS),
+    *(_matmul((24, 40), (40, 32), how, "ab") for how in ACROSS),
     *(_matmul((128, 64), (64, 128), "b", shifted) for shifted in ("", "a", "b")),  # of warpgroups?
     _matmul((1, 1), (1, 1)),
     _matmul((3, 0), (0, 4)),
@@ -137,9 +137,9 @@ CASES = [
     _gemm(33, 36, 8, "small", bias=True, activation="relu"),
     _gemm(5, 7, 8, "small", activation="silu"),
     _residual(),
-    *(_tensor(37, 41, 43, 1, how) for how in WAYS),
-    *(_tensor(40, 72, 80, 1, how) for how in WAYS),
-    *(_tensor(40, 72, 80, 1, how, shifted="ab") for how in WAYS),
+    *(_tensor(37, 41, 43, 1, how) for how in ACROSS),
+    *(_tensor(40, 72, 80, 1, how) for how in ACROSS),
+    *(_tensor(40, 72, 80, 1, how, shifted="ab") for how in ACROSS),
     *(_tensor(40, 72, 80, 1, shifted=shifted) for shifted in "ab"),
     _tensor(67, 66, 200, 1, parts=2),
     _tensor(66, 72, 264, 1, parts=3, fused=True, how="ab"),
@@ -147,7 +147,7 @@ CASES = [
     _tensor(130, 136, 72, 0, how="b"),
     _tensor(129, 140, 40, 0, how="a"),
     _tensor(1, 1, 1, 1),
-    *(_tensor(72, 136, 136, 1, how, core=WGMMA) for how in WAYS),
+    *(_tensor(72, 136, 136, 1, how, core=WGMMA) for how in ACROSS),
     _tensor(264, 8, 328, 0, "a", core=WGMMA),
     _tensor(130, 129, 328, 1, "b", parts=2, fused=True, core=WGMMA),
     _tensor(16, 24, 40, 1, batch=(2,), fused=True, core=WGMMA),

@@ -4,17 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import pytest
 from foreign_array import Foreign
+from oracle import torch
 from tinygrad_like.kernels import reference
 from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
-
-try:
-    import torch
-except ImportError:
-    torch = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 
 class _Kernels:

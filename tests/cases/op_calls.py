@@ -6,8 +6,13 @@ from cases import CASES
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
 from tinygrad_like.backend import FLOATING
+from tinygrad_like.engine import gradients
 
 CALLS = {case.name: case for case in CASES if case.grad}
+
+
+def leaf(values, dtype=np.float64):
+    return Tensor(np.array(values, dtype), requires_grad=True)
 
 
 def leaves(name, wrap=Tensor):
@@ -25,7 +30,7 @@ def outputs(name, tensors):
 
 
 def scalar(tensors):
-    """A number that depends on every element of every tensor, each with a weight of its own."""
+    """A scalar that depends on every element of every tensor, each with its own weight."""
     total = 0.0
     for t in tensors:
         weights = tg.arange(1.0, t.size + 1.0, dtype=np.float64, device=t.device).reshape(t.shape)
@@ -41,3 +46,29 @@ def attempt(f, match):
         if match not in str(error):
             raise
         return None
+
+
+def assert_changes_are_noticed(name, change, match):
+    """A change of any input between a call and its backward is refused, or makes no difference.
+
+    `change(x)` changes one of the inputs, integer indices and labels included; `match` is what a
+    refusal must say.
+    """
+    for i in range(len(CALLS[name].inputs)):
+        results = []
+        for changed in (False, True):
+            xs = leaves(name)
+            ys = outputs(name, xs)
+            if not any(y.requires_grad for y in ys):
+                return
+            total = scalar(ys)
+            if changed:
+                change(xs[i])
+            active = [x for x in xs if x.requires_grad]
+            found = attempt(lambda: gradients([total], active), match)  # noqa: B023
+            if found is None:
+                break
+            results.append([g.numpy() for g in found])
+        else:
+            for kept, now in zip(*results, strict=True):
+                np.testing.assert_array_equal(now, kept, err_msg=f"after a change of input {i}")

@@ -4,6 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
+from needed import needs_emulator
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cuda import emulator
 from tinygrad_like.kernels.cuda.machine.dtypes import log_once
@@ -31,7 +32,7 @@ def test_the_vendors_kernels_are_chosen_for_a_block_or_for_good():
     assert backend.CPU.k is ours
 
 
-@pytest.mark.skipif(emulator.problem() is not None, reason=str(emulator.problem()))
+@needs_emulator
 def test_a_device_that_is_made_later_follows_the_choice(monkeypatch):
     monkeypatch.delitem(backend.BY_DEVICE, "cuda-emulator", raising=False)
     monkeypatch.delitem(backend.BY_TYPE, emulator.DeviceArray, raising=False)
@@ -90,7 +91,7 @@ def product(device, dtype=np.float32):
     return np.concatenate([a.grad.numpy(), w.grad.numpy().T])
 
 
-@pytest.mark.skipif(emulator.problem() is not None, reason=str(emulator.problem()))
+@needs_emulator
 def test_tf32_is_for_float32_on_tensor_cores(caplog):
     """Products and their gradients round their inputs to 11 bits; all else is as it was."""
     log_once.cache_clear()
@@ -109,3 +110,17 @@ def test_tf32_is_for_float32_on_tensor_cores(caplog):
             assert error() == ours
     assert error() == ours
     assert "float32 without tensor cores" in caplog.text
+
+
+def test_a_choice_serves_several_blocks_also_inside_each_other():
+    ours = backend.CPU.k
+    choice = tg.use_kernels("reference")
+    chosen = backend.CPU.k
+    assert chosen is not ours
+    for _ in range(2):
+        with choice:
+            assert backend.CPU.k is chosen
+            with choice:
+                assert backend.CPU.k is chosen
+            assert backend.CPU.k is chosen
+        assert backend.CPU.k is ours

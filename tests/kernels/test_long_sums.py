@@ -37,13 +37,13 @@ def equal_products(x, w, count):
         ((64, 8, 66, 66), (16, 8, 3, 3), 1),  # whole vectors of channels
         ((64, 8, 66, 66), (3, 8, 3, 3), 1),  # patches: of large images, of many small ones
         ((4096, 8, 10, 10), (3, 8, 3, 3), 1),
-        ((4, 2, 226, 226), (2, 1, 3, 3), 2),  # depthwise: by the way for 3 x 3, and by the other
+        ((4, 2, 226, 226), (2, 1, 3, 3), 2),  # depthwise: by the loop for 3 x 3, and by the other
         ((4, 2, 226, 226), (2, 1, 5, 5), 2),
         ((1, 2, 3, 40_000), (2, 1, 3, 3), 2),
     ],
     ids=str,
 )
-def test_gradients_by_a_convolutions_weights(x_shape, w_shape, groups):
+def test_gradients_of_a_convolutions_weights(x_shape, w_shape, groups):
     size = [n - k + 1 for n, k in zip(x_shape[2:], w_shape[2:], strict=True)]
     x, g = full(*x_shape), full(x_shape[0], w_shape[0], *size, value=0.7)
     dw = cpu.conv2d_weight_grad(g, x, conv_geometry(x_shape, w_shape, groups=groups))
@@ -61,7 +61,7 @@ def test_the_reference_adds_up_chunks_of_images_in_float64(monkeypatch):
 
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_convolutions_of_many_channels(kernel):
-    """By 1 x 1 and stride 2, and by Winograd's way."""
+    """By 1 x 1 and stride 2, and by Winograd."""
     x, w = full(8, 8192, 8, 8), full(16, 8192, kernel, kernel, value=0.7)
     y = cpu.conv2d(x, w, conv_geometry(x.shape, w.shape, (3 - kernel // 2,) * 2))
     check(y, equal_products(x, w, 8192 * kernel * kernel), 16 if kernel == 1 else 48)
@@ -118,7 +118,7 @@ def test_a_query_of_thousands_of_keys():
     out, sums = attend(cpu, q, k, v)
     how = None, False, 1.0, 0.0, 0, 0, (True, True, True, False)
     grads = cpu.attention_backward(full(*q.shape, value=0.7), q, k, v, out, sums, *how)
-    check(grads[2], float(np.float32(0.7)) * 100_000, 4)
+    check(grads[2], float(np.float32(0.7)) * 100_000, 8)  # BLAS adds up each block in its own order
 
 
 @BOTH
@@ -152,7 +152,7 @@ def test_recurrent_layers_of_many_features_or_units(features, units):
 
 
 def test_recurrent_layers_of_long_sequences():
-    """The gradients by their weights and their bias, of equal numbers."""
+    """The gradients with respect to weights and bias, of equal numbers."""
     n, steps, h = 512, 2048, 4
     x, g = full(n, steps, 2), full(n, steps, h, value=0.7)
     w, u, bias = full(2, h), np.zeros((h, h), np.float32), np.zeros(h, np.float32)

@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from needed import missing
 
 from tinygrad_like import backend
 
 pytestmark = pytest.mark.long
 
 ROWS = Path(__file__).parents[1] / "cases" / "numba_cuda_rows.py"
-MISSING = importlib.util.find_spec("numba_cuda") is None
-needs_package = pytest.mark.skipif(MISSING, reason="the package numba-cuda is not installed")
+needs_package = pytest.mark.skipif(
+    importlib.util.find_spec("numba_cuda") is None, reason=missing("numba_cuda")
+)
 
 
 def run(code, **environment):
@@ -41,7 +43,7 @@ def test_all_rows_agree_on_a_gpu():
 
 
 @needs_package
-@pytest.mark.skipif(backend.cuda_problem() is None, reason="there is a GPU")
+@pytest.mark.skipif(backend.cuda_problem() is None, reason="this machine has a GPU")
 def test_without_gpu_and_simulator_the_fix_is_named():
     code, text = run(
         "import numpy as np; from tinygrad_like.kernels import numba_cuda as k; "

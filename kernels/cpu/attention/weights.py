@@ -1,4 +1,4 @@
-"""The weights of a block of attention, from its scores (keys, queries): see blocks.py."""
+"""From the scores of a block of attention, (keys, queries), to its weights: see blocks.py."""
 
 import math
 
@@ -18,7 +18,7 @@ def raise_peak(peak, scores):
 
 
 @body
-def _exponentiate_numbers(scores, peak, total):
+def _exponentiate_scalars(scores, peak, total):
     for j in range(scores.shape[0]):
         row = scores[j]
         for i in range(row.size):
@@ -38,13 +38,13 @@ def _exponentiate_vectors(scores, peak, total):
             store_some(total, i, load_some(total, i, 0, count) + e, 0, count)
 
 
-# exp(scores - peak) in place, and added to each query's total
-exponentiate = by_array(_exponentiate_numbers, _exponentiate_vectors)
+# scores = exp(scores - peak), which are also added to each query's total
+exponentiate = by_array(_exponentiate_scalars, _exponentiate_vectors)
 
 
 @jit
 def rescale(mixed, total, before, peak):
-    """What was summed up below peaks of `before`, now below `peak`."""
+    """Turn sums of exp(score - before), and of values weighted by it, to exp(score - peak)."""
     for i in range(total.size):
         factor = exp(before[i] - peak[i])
         total[i] *= factor
@@ -54,7 +54,7 @@ def rescale(mixed, total, before, peak):
 
 @jit
 def move_mixed(mixed, peak, whole, below):
-    """whole += mixed, which is below `peak`; whole was below the peaks `below`, and follows."""
+    """whole += mixed, and the peak of `whole`, `below`, becomes that of `mixed`, `peak`."""
     for i in range(peak.size):
         factor = math.exp(below[i] - peak[i])
         below[i] = peak[i]
@@ -73,9 +73,9 @@ def move(source, target):
 
 @jit
 def finish(mixed, total, peak, peaks, logs):
-    """Divide by the totals; peaks and logs are what `weigh` takes.
+    """Divide `mixed` by the totals, and fill in the `peaks` and `logs` that `weigh` takes.
 
-    A query that looks nowhere has zeros everywhere.
+    A query that looks at no key gets zeros in all of them.
     """
     for i in range(total.size):
         looks = total[i] != 0
@@ -87,7 +87,7 @@ def finish(mixed, total, peak, peaks, logs):
 
 
 @body
-def _weigh_numbers(scores, peaks, logs):
+def _weigh_scalars(scores, peaks, logs):
     for j in range(scores.shape[0]):
         row = scores[j]
         for i in range(row.size):
@@ -105,14 +105,18 @@ def _weigh_vectors(scores, peaks, logs):
             store_some(scores, at, e, 0, count)
 
 
-# exp(scores - peaks - logs) in place: the weights again, from the highest score of each query and
-# the logarithm of its total. Their sum would be rounded, and beside a high peak the logarithm lost.
-weigh = by_array(_weigh_numbers, _weigh_vectors)
+# scores = exp(scores - peaks - logs): the weights again, from the highest score of each query and
+# the logarithm of its total. These are subtracted one by one: in the rounded sum of a high peak and
+# a logarithm, the logarithm would be lost.
+weigh = by_array(_weigh_scalars, _weigh_vectors)
 
 
 @jit
 def differentiate(weights, slopes, along, scale):
-    """slopes = weights * (slopes - along) * scale, from the weights' gradients to the scores'."""
+    """slopes = weights * (slopes - along) * scale.
+
+    This turns the gradients with respect to the weights into those with respect to the scores.
+    """
     scale = weights.dtype.type(scale)
     for j in range(weights.shape[0]):
         row, slope = weights[j], slopes[j]

@@ -1,11 +1,11 @@
-"""Depthwise convolution: every channel has one filter of its own, and meets no other.
+"""Depthwise convolution: every channel has its own filter and meets no other channel.
 
-There is no product of matrices in it: a plane of the output is a sum of moved and weighted planes.
-So the input's plane is copied with its zeros around it, lines kept apart by the place of their
-elements modulo the stride (phases). Then an output line meets with each weight a line of
-neighbours, and no edge is in the way; four lines at a time share what is done for a weight. The
-gradient by the input does the same with a plane of g: each phase of each of its lines has some of
-the weights.
+No matrix product is needed: a plane of the output is a sum of shifted and weighted planes. So the
+input's plane is copied with zeros around it, and each line is split into phases: elements whose
+columns agree modulo the stride lie together. For each weight, an output line then meets a line of
+neighbouring elements, and no edge is in the way. Four lines at a time share the work that is done
+for a weight. The gradient with respect to the input does the same with a plane of g, where each
+phase of a line meets only some of the weights.
 """
 
 from typing import NamedTuple
@@ -36,18 +36,18 @@ from .depthwise_3x3 import ROWS, correlate, multiply, store_lines
 from .lines import copy_line
 from .sums import begin_sums, move_sums
 
-LONGEST = 128  # products that a lane adds up before its sum moves to float64 (weight_grad)
+LONGEST = 128  # products that a lane adds up before weight_grad moves its sum to float64
 
 
 class Plane(NamedTuple):
-    """How a padded plane lies in memory: `rows` of `phases` lines each, without gaps."""
+    """The layout of a padded plane in memory: `rows` of `phases` lines each, without gaps."""
 
     rows: int
     phases: int
     line: int  # elements
 
     def size(self, itemsize):
-        """Elements, with room behind for lines and whole vectors that are read in vain."""
+        """Its elements, and room behind them for lines and vectors that are read but not used."""
         return (self.rows * self.phases + ROWS) * self.line + 2 * REGISTER_BYTES // itemsize
 
 
@@ -66,7 +66,7 @@ def plane_of_g(s):
 
 @inlined
 def _split(x, start, padded, at, s, plane):
-    """A line of x as two phases: columns 0, 2, 4 ..., and 1, 3, 5 ..."""
+    """Copy a line of x as two phases: columns 0, 2, 4 ..., and 1, 3, 5 ..."""
     size = lanes(x)
     to_even, to_odd = s.pw // 2, (s.pw + 1) // 2
     for q in range(0, s.w, 2 * size):
@@ -83,7 +83,7 @@ def _split(x, start, padded, at, s, plane):
 
 @inlined
 def _taps(s, plane):
-    """Where the line that weight (i, j) meets begins, from that of the first weight on."""
+    """For each weight, where the line that it meets begins, relative to the first weight's line."""
     taps = np.empty(s.kh * s.kw, np.int64)
     for k in range(taps.size):
         i, j = k // s.kw, k % s.kw * s.dw
@@ -93,7 +93,7 @@ def _taps(s, plane):
 
 @inlined
 def _fill(x, start, padded, s, plane):
-    """The plane of x that begins at `start`, where there are zeros around it already."""
+    """Copy the plane of x that begins at `start`; the zeros around it are there already."""
     for row in range(min(s.h, plane.rows - s.ph)):
         line, at = start + row * s.w, (row + s.ph) * plane.phases * plane.line
         if plane.phases == 1:
@@ -115,8 +115,8 @@ def _copy(x, i, y, j, n):
 
 @inside
 def _four_lines(w, first, weights, padded, at, distance, count, taps, value):
-    """Of up to four lines, `distance` apart: value + the sum of w[first + weights[k]] times the
-    vector that begins taps[k] from `at`. Of fewer lines the last is repeated."""
+    """For up to four lines, `distance` apart, value + the sum over k of w[first + weights[k]] times
+    the vector at `at` + taps[k]. Where there are fewer lines, the last one is repeated."""
     a = b = c = d = value
     to_b, to_c, to_d = (
         min(1, count - 1) * distance,
@@ -133,7 +133,7 @@ def _four_lines(w, first, weights, padded, at, distance, count, taps, value):
 
 
 @body
-def _forward_task(task, tasks, three, x, w, bias, y, taps, padded, s, plane):
+def _forward_task(task, tasks, is_3x3, x, w, bias, y, taps, padded, s, plane):
     padded, size, weights = padded[task], lanes(x), np.arange(taps.size)
     padded[:] = 0
     distance = s.sh * plane.phases * plane.line
@@ -143,7 +143,7 @@ def _forward_task(task, tasks, three, x, w, bias, y, taps, padded, s, plane):
         start = full(x, x.dtype.type(0))
         if bias.size:
             start = splat(bias, channel)
-        if three:
+        if is_3x3:
             target = item * s.ho * s.wo
             multiply(padded, 0, plane.line, w, channel * 9, 1, start, y, target, s.ho, s.wo)
             continue
@@ -159,19 +159,19 @@ def _forward_task(task, tasks, three, x, w, bias, y, taps, padded, s, plane):
 
 
 @jit
-def forward(pool, three, x, w, bias, y, padded, s, plane):
-    """y = x * w + bias; a bias without elements is none. padded: a plane of x for each task.
+def forward(pool, is_3x3, x, w, bias, y, padded, s, plane):
+    """y = x * w + bias; an empty bias stands for none. padded: a plane of x for each task.
 
-    three: whether depthwise_3x3.py is for this geometry.
+    is_3x3: whether depthwise_3x3.py is for this geometry.
     """
-    args = three, x, w, bias, y, _taps(s, plane), padded, s, plane
+    args = is_3x3, x, w, bias, y, _taps(s, plane), padded, s, plane
     run(pool, _forward_task, args, min(threads_of(pool), len(padded)))
 
 
 @inlined
 def _taps_of_phases(s, plane):
-    """(counts, weights, taps): for each pair of phases the weights that meet the elements of dx
-    whose padded places have them."""
+    """(counts, weights, taps) for each pair of phases (row, column) of the padded plane of x: how
+    many weights meet its elements, which ones, and where in the plane of g each begins."""
     counts = np.zeros((s.sh, s.sw), np.int64)
     weights = np.empty((s.sh, s.sw, s.kh * s.kw), np.int64)
     taps = np.empty_like(weights)
@@ -186,7 +186,7 @@ def _taps_of_phases(s, plane):
 
 
 @body
-def _input_grad_task(task, tasks, three, g, w, dx, counts, weights, taps, padded, s, plane):
+def _input_grad_task(task, tasks, is_3x3, g, w, dx, counts, weights, taps, padded, s, plane):
     padded, size, zero = padded[task], lanes(g), full(g, g.dtype.type(0))
     padded[:] = 0
     above, left = (s.kh - 1) * s.dh // s.sh, (s.kw - 1) * s.dw // s.sw
@@ -196,7 +196,7 @@ def _input_grad_task(task, tasks, three, g, w, dx, counts, weights, taps, padded
             place = (above + row) * plane.line + left
             _copy(g, (item * s.ho + row) * s.wo, padded, place, min(s.wo, plane.line - left))
         first = item % s.groups * s.kh * s.kw
-        if three:  # a product with the filter turned by half a turn
+        if is_3x3:  # a convolution with the filter rotated by half a turn
             at, target = s.ph * plane.line + s.pw, item * s.h * s.w
             multiply(padded, at, plane.line, w, first + 8, -1, zero, dx, target, s.h, s.w)
             continue
@@ -212,22 +212,22 @@ def _input_grad_task(task, tasks, three, g, w, dx, counts, weights, taps, padded
                             *(plane.line, count, taps[i, j, :n], zero),
                         )
                         place = q * s.sw + j - s.pw
-                        target, apart = (item * s.h + r) * s.w + place, s.sh * s.w
+                        target, distance = (item * s.h + r) * s.w + place, s.sh * s.w
                         if s.sw == 1:
-                            store_lines(dx, target, apart, count, values, -place, s.w - place)
+                            store_lines(dx, target, distance, count, values, -place, s.w - place)
                         elif s.sw == 2:
                             odd = _four_lines(
                                 *(w, first, weights[i, 1, :other], padded, at),
                                 *(plane.line, count, taps[i, 1, :other], zero),
                             )
                             low, high = _zipped_lines(values, odd)
-                            store_lines(dx, target, apart, count, low, -place, s.w - place)
+                            store_lines(dx, target, distance, count, low, -place, s.w - place)
                             place, target = place + size, target + size
-                            store_lines(dx, target, apart, count, high, -place, s.w - place)
+                            store_lines(dx, target, distance, count, high, -place, s.w - place)
                         else:
                             for line in range(count):
                                 value = values[line]
-                                to = target + line * apart
+                                to = target + line * distance
                                 store_every(dx, to, value, s.sw, -place, s.w - place)
 
 
@@ -240,24 +240,24 @@ def _zipped_lines(even, odd):
 
 
 @jit
-def input_grad(pool, three, g, w, dx, padded, s, plane):
-    """dx of y = x * w, where g is the gradient of y. padded: a plane of g for each task."""
+def input_grad(pool, is_3x3, g, w, dx, padded, s, plane):
+    """dx of y = x * w; g is the gradient with respect to y. padded: a plane of g for each task."""
     counts, weights, taps = _taps_of_phases(s, plane)
-    args = three, g, w, dx, counts, weights, taps, padded, s, plane
+    args = is_3x3, g, w, dx, counts, weights, taps, padded, s, plane
     run(pool, _input_grad_task, args, min(threads_of(pool), len(padded)))
 
 
 @body
-def _weight_grad_task(task, tasks, three, g, x, dw, taps, padded, s, plane):
+def _weight_grad_task(task, tasks, is_3x3, g, x, dw, taps, padded, s, plane):
     padded, size = padded[task], lanes(x)
     padded[:] = 0
     sums = np.empty(taps.size * size, x.dtype)
-    whole = np.empty(sums.size, np.float64)  # the sums over a batch
+    whole = np.empty(sums.size, np.float64)  # the sums over the batch
     height, width = _block(s, size)
     row_parts, column_parts = (s.ho + height - 1) // height, (s.wo + width - 1) // width
     vectors = (s.wo + size - 1) // size * s.ho
     distance = s.sh * plane.phases * plane.line
-    images = max(1, LONGEST // vectors)  # whose products are added up in vectors
+    images = max(1, LONGEST // vectors)  # added up in vectors before the sums move
     for channel in range(*share(task, tasks, s.groups)):
         begin_sums(sums, whole)
         added = 0
@@ -273,7 +273,7 @@ def _weight_grad_task(task, tasks, three, g, x, dw, taps, padded, s, plane):
                     columns = min(width, s.wo - q)
                     start = (item * s.ho + p) * s.wo + q
                     at = p * distance + q
-                    if three:
+                    if is_3x3:
                         correlate(g, start, s.wo, padded, at, plane.line, rows, columns, sums)
                     else:
                         for k in range(0, taps.size, 3):
@@ -289,7 +289,7 @@ def _weight_grad_task(task, tasks, three, g, x, dw, taps, padded, s, plane):
 
 @inside
 def _block(s, size):
-    """(rows, columns) of a part of a plane whose sums have at most LONGEST numbers in a lane."""
+    """(rows, columns) of a part of a plane, of which a lane adds up at most LONGEST products."""
     columns = min(s.wo, LONGEST // ROWS * size)
     rows = LONGEST // ((columns + size - 1) // size) // ROWS * ROWS
     return min(s.ho, rows), columns
@@ -297,16 +297,16 @@ def _block(s, size):
 
 @inside
 def _products(g, start, padded, at, taps, k, rows, columns, sums, s, plane):
-    """Added to vectors k to k + 2: the sum over some of a plane of g times what each weight met.
+    """Add to the sums of weights k to k + 2 a part of a plane of g times what each weight meets.
 
-    The part of the plane begins at `start` in g, and the first weight meets it at `at`.
+    The part begins at `start` in g, and the first weight meets it at `at`.
     """
     size, distance = lanes(g), s.sh * plane.phases * plane.line
-    k1, k2 = min(k + 1, taps.size - 1), min(k + 2, taps.size - 1)  # where there is none: the last
+    k1, k2 = min(k + 1, taps.size - 1), min(k + 2, taps.size - 1)  # beyond the last, the last
     at0, at1, at2 = at + taps[k], at + taps[k1], at + taps[k2]
     a, b, c = load(sums, k * size), load(sums, k1 * size), load(sums, k2 * size)
     for q in range(0, columns, size):
-        # What lies beyond may be no number, which 0 times would keep.
+        # Elements beyond the part are not read: one may be NaN or infinite, and 0 times it NaN.
         count = min(size, columns - q)
         for p in range(rows):
             slope, line = load_some(g, start + p * s.wo + q, 0, count), p * distance + q
@@ -319,7 +319,7 @@ def _products(g, start, padded, at, taps, k, rows, columns, sums, s, plane):
 
 
 @jit
-def weight_grad(pool, three, g, x, dw, padded, s, plane):
-    """dw of y = x * w, where g is the gradient of y. padded: a plane of x for each task."""
-    args = three, g, x, dw, _taps(s, plane), padded, s, plane
+def weight_grad(pool, is_3x3, g, x, dw, padded, s, plane):
+    """dw of y = x * w; g is the gradient with respect to y. padded: a plane of x for each task."""
+    args = is_3x3, g, x, dw, _taps(s, plane), padded, s, plane
     run(pool, _weight_grad_task, args, min(threads_of(pool), len(padded)))

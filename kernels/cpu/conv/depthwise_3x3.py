@@ -1,6 +1,6 @@
-"""The planes of depthwise convolution by filters of 3 x 3 at stride 1: see depthwise.py.
+"""Depthwise convolution of a plane by a 3 x 3 filter at stride 1: see depthwise.py.
 
-Each line of the padded plane is loaded three times, moved by 0, 1 and 2, for four lines of the
+Each line of the padded plane is loaded three times, shifted by 0, 1 and 2, for four lines of the
 output, and the filter stays in registers.
 """
 
@@ -10,16 +10,16 @@ ROWS = 4  # output lines at a time
 
 
 def suits(s):
-    """Whether a Geometry is one of those."""
+    """Whether a Geometry has such filters, at stride and dilation 1."""
     return s.kh == s.kw == 3 and s.sh == s.sw == s.dh == s.dw == 1
 
 
 @inside
 def multiply(padded, at, line, w, first, step, start, y, target, rows, width):
-    """A plane of y, from its beginning at `target`: start + the filter times the padded plane.
+    """Fill the plane of y that begins at `target`: start + the filter times the padded plane.
 
-    The filter is w[first], w[first + step] and so on, and meets what lies from `at` on. What lies
-    up to three lines beyond the padded plane may be read.
+    The filter is w[first], w[first + step] and so on, and its first element meets the padded plane
+    at `at`. Up to three lines beyond the padded plane are read, too.
     """
     left = _filter_column(w, first, step)
     middle = _filter_column(w, first + step, step)
@@ -40,7 +40,7 @@ def _filter_column(w, first, step):
 
 @inside
 def _plus_column(x, at, line, column, sums):
-    """The sums of four lines, and what a column of the filter adds to them."""
+    """The sums of four lines plus a column of the filter times the lines that it meets."""
     top, middle, bottom = column
     a, b, c, d = sums
     v0, v1, v2 = load(x, at), load(x, at + line), load(x, at + 2 * line)
@@ -54,7 +54,7 @@ def _plus_column(x, at, line, column, sums):
 
 @inside
 def store_lines(y, at, distance, count, values, first, last):
-    """Lanes first to last - 1 of the first `count` of four vectors, `distance` apart."""
+    """Write lanes first to last - 1 of the first `count` of four vectors, `distance` apart."""
     a, b, c, d = values
     store_some(y, at, a, first, last)
     if count > 1:
@@ -67,11 +67,10 @@ def store_lines(y, at, distance, count, values, first, last):
 
 @inside
 def correlate(g, start, width, padded, at, line, rows, columns, sums):
-    """Add to nine vectors, of a weight each: the sum over part of a plane of g, whose lines have
-    that width, times what the weight met.
+    """Add to the sums of nine weights, a vector each, a part of a plane of g times what each meets.
 
-    The part begins at `start` in g, and the first weight meets it at `at`. Of what lies beyond a
-    line or the part nothing is read: 0 times it may be no number.
+    Lines of g are `width` long. The part begins at `start` in g, and the first weight meets it at
+    `at`. Elements beyond the part are not read: one may be NaN or infinite, and 0 times it NaN.
     """
     size = lanes(g)
     whole = rows - rows % ROWS

@@ -1,14 +1,14 @@
 """Convolutions with whole vectors of output channels, as products that need no patches: strip.py.
 
-Forward, images are copied once, with their padding (planes.py). The sums of a pixel come out
-channel by channel, and are transposed on their way to y.
+The forward pass copies the images once, with their padding (planes.py). The sums of a pixel come
+out with their channels side by side, and are transposed into y.
 
-For the gradient with respect to the weights x is transposed instead, channel by channel: then the
-numbers that the taps of a kernel row meet at a pixel follow each other, and the sum goes over
-pixels.
+For the gradient with respect to the weights x is transposed instead, so that the channels of a
+pixel lie side by side: then the elements that the taps of a kernel row meet at a pixel are
+contiguous, and the sums run over pixels.
 
-What meets the padding is left out: kernel rows above or below the image, and beside it the first
-and the last pixel of a line.
+Products with padding are skipped: those of kernel rows above or below the image and, at the first
+and the last pixel of a line, of kernel columns beside it.
 """
 
 import numpy as np
@@ -30,16 +30,16 @@ from .channels import arrange_task, arranged, channels_first, places, room_of_we
 from .planes import (
     PADDING,
     block_of,
+    chunk_count,
     copy_planes,
     cuts,
-    number_of,
+    planes_size,
     prepare_copy,
-    room_of,
     steps_of,
 )
 from .sums import ADDITIONS, begin_sums, end_sums, move_sums, room_of_whole
 
-PANEL = 2  # vectors of output channels that are done before the next
+PANEL = 2  # vectors of output channels that are computed at a time
 
 
 @inlined
@@ -62,12 +62,12 @@ def _beside(column, columns, s):
 
 @body
 def _forward_task(task, tasks, x, weights, steps, y, planes, each, out, s, c):
-    """each: how many numbers the planes of an image take."""
+    """each: the elements of the planes of an image."""
     u, u_next, start = weights
     planes, out = planes[task], out[task]
     size, y_plane = lanes(y), s.ho * s.wo
     all_vectors = (s.c_out + size - 1) // size
-    for chunk in range(*share(task, tasks, number_of(c))):
+    for chunk in range(*share(task, tasks, chunk_count(c))):
         first_image, images, row, rows, column, columns = block_of(chunk, s, c)
         early, late = _beside(column, columns, s)
         whole = columns == s.wo
@@ -101,26 +101,30 @@ def _forward_task(task, tasks, x, weights, steps, y, planes, each, out, s, c):
 
 
 @jit
-def _forward(pool, x, w, bias, places, steps, y, weights, planes, each, out, s, c, turned):
+def _forward(pool, x, w, bias, places, steps, y, weights, planes, each, out, s, c, flipped):
     tasks = min(threads_of(pool), len(out))
     weights = arranged(weights)
-    run(pool, arrange_task, (w, bias, places, weights, s, turned), tasks)
+    run(pool, arrange_task, (w, bias, places, weights, s, flipped), tasks)
     run(pool, _forward_task, (x, weights, steps, y, planes, each, out, s, c), tasks)
 
 
-def forward(x, weight, bias, y, s, turned, threads):
-    """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
+def forward(x, weight, bias, y, s, flipped, threads):
+    """y = x * weight + bias; an empty bias stands for none.
+
+    flipped: whether to rotate the weights by half a turn and to exchange their input and output
+    channels, as the gradient with respect to the input does.
+    """
     prepare_strip(x.dtype)
     prepare_copy(x.dtype)
     prepare_transpose(x.dtype)
     c, size = cuts(s, x.itemsize, threads, PANEL), REGISTER_BYTES // x.itemsize
-    each = room_of(s, c) - PADDING
+    each = planes_size(s, c) - PADDING
     planes = empty((threads, c.images * each + PADDING), x.dtype)
     out = empty((threads, c.rows * c.columns * PANEL * size), x.dtype)
     arrays = x.reshape(-1), weight.reshape(-1), bias
-    tables = places(s, turned), steps_of(s, c, (2, 1, 0))
+    tables = places(s, flipped), steps_of(s, c, (2, 1, 0))
     rooms = room_of_weights(s, x.dtype), planes, each, out
-    _forward(pool(), *arrays, *tables, y.reshape(-1), *rooms, s, c, turned)
+    _forward(pool(), *arrays, *tables, y.reshape(-1), *rooms, s, c, flipped)
 
 
 # The gradient with respect to the weights
@@ -134,13 +138,13 @@ def _down(s, c):
 
 @jit
 def _across(s, c):
-    """Pixels of such a line."""
+    """Columns of x that a chunk needs."""
     return (c.columns - 1) * s.sw + (s.kw - 1) * s.dw + 1
 
 
 @body
 def _x_by_pixels(x, plane, row, column, pixels, at, s, c):
-    """pixels[line, q, channel] = x with its padding: what a block of outputs of an image needs."""
+    """pixels[line, q, channel] = x with its padding, for a block of outputs of an image."""
     size, across = lanes(x), _across(s, c)
     left = column * s.sw - s.pw
     begin = min(across, max(0, -left))
@@ -164,7 +168,7 @@ def _x_by_pixels(x, plane, row, column, pixels, at, s, c):
 
 @body
 def _g_by_pixels(g, plane, row, rows, column, columns, pixels, at, step, vector_step, s, c):
-    """pixels[vector, row, image, q, lane] = g, of an image whose place is at `at`."""
+    """pixels[vector, row, image, q, lane] = g, for one image, which begins at `at`."""
     size = lanes(g)
     for o in range(0, s.c_out, size):
         for r in range(rows):
@@ -179,23 +183,23 @@ def _g_by_pixels(g, plane, row, rows, column, columns, pixels, at, step, vector_
 
 @jit
 def _additions(c):
-    """How often a chunk is added to a sum: `strip` does so for each LONGEST of its pixels."""
+    """How many additions to a sum a chunk makes: `strip` makes one for every LONGEST pixels."""
     return (c.images * c.rows * c.columns + LONGEST - 1) // LONGEST
 
 
 @body
 def _sums_task(task, tasks, x, g, sums, whole, x_pixels, g_pixels, s, c):
-    """sums[task, group, i, (j, c_in), o]: this task's chunks."""
+    """sums[task, group, i, (j, c_in), o] = the sums over this task's chunks."""
     sums, whole, x_pixels, g_pixels = sums[task], whole[task], x_pixels[task], g_pixels[task]
     size = lanes(x)
     begin = -(g_pixels.ctypes.data // g.itemsize) % size
     vectors, down, x_line = (s.c_out + size - 1) // size, _down(s, c), _across(s, c) * s.c_in
     c_line = vectors * size
-    at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose numbers of x follow each other
+    at_once = s.kw * s.c_in if s.dw == 1 else s.c_in  # sums whose elements of x are contiguous
     steps = np.empty(c.images * c.rows * c.columns, np.int64)
     begin_sums(sums, whole)
     most = max(1, ADDITIONS // _additions(c))  # chunks
-    first_chunk, last_chunk = share(task, tasks, number_of(c))
+    first_chunk, last_chunk = share(task, tasks, chunk_count(c))
     for chunk in range(first_chunk, last_chunk):
         if chunk > first_chunk and (chunk - first_chunk) % most == 0:
             move_sums(sums, whole)
@@ -233,7 +237,7 @@ def _sums_task(task, tasks, x, g, sums, whole, x_pixels, g_pixels, s, c):
 
 @body
 def _weights_task(task, tasks, sums, dw, s):
-    """dw: the sums of all tasks, added in their order, output channels first."""
+    """dw = the sums of all tasks, added in the order of the tasks, output channels first."""
     size, taps = lanes(dw), s.kh * s.kw
     c_line = (s.c_out + size - 1) // size * size
     block = np.empty(taps * size, dw.dtype)
@@ -272,5 +276,5 @@ def weight_grad(g, x, dw, s, threads):
     x_pixels = empty((threads, c.images * _down(s, c) * _across(s, c) * s.c_in + size), x.dtype)
     g_pixels = empty((threads, pixels * vectors * size + size), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
-    whole = room_of_whole(sums, number_of.py_func(c) * _additions.py_func(c))
+    whole = room_of_whole(sums, chunk_count.py_func(c) * _additions.py_func(c))
     _weight_grad(pool(), *arrays, sums, whole, x_pixels, g_pixels, s, c)

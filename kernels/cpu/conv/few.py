@@ -1,8 +1,8 @@
-"""The gradient with respect to the weights of a convolution that has few for an output channel.
+"""The gradient with respect to the weights, for convolutions with few weights per output channel.
 
-A weight's gradient is the product of two planes: g of its channel, and what it meets in x. Here the
-sums run along lines, a vector of pixels at a time, for some weights of some output channels at
-once, all in registers. x is copied by planes.py; g is read where it lies.
+The gradient of a weight is the dot product of two planes: g of its output channel, and what the
+weight meets in x. Here the sums run along lines, a vector of pixels at a time, for some weights of
+some output channels at once, all in registers. planes.py copies x; g is read where it lies.
 """
 
 import numpy as np
@@ -30,18 +30,19 @@ from ..machine.simd import (
     total,
 )
 from ..machine.threads import pool, run, share, threads_of
-from .planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_of, steps_of
+from .planes import block_of, chunk_count, copy_planes, cuts, planes_size, prepare_copy, steps_of
 from .sums import ADDITIONS, begin_sums, end_sums, move_sums, room_of_whole
 
-# Sums in registers: 2 channels of 9 weights, whose 11 factors fit beside them; 6 of AVX2's 16.
+# Sums in registers: 2 channels of 9 weights, whose 11 factors fit beside them; with AVX2's 16
+# registers, of 3 weights.
 OUTPUTS, TAPS = 2, 9 if REGISTERS == 32 else 3
 LONGEST = 96  # vectors of pixels that are added up in registers
-MANY = 48  # weights for an output channel, from which on products of matrices are faster
+MANY = 48  # weights for an output channel, from which on matrix products are faster
 i64 = types.int64
 
 
 def suits(s, itemsize):
-    """Whether a Geometry is for this file; `itemsize` in bytes."""
+    """Whether this file's algorithm is the fastest for a Geometry; `itemsize` is in bytes."""
     return s.c_in * s.kh * s.kw < MANY and s.wo >= REGISTER_BYTES // itemsize
 
 
@@ -49,10 +50,10 @@ def suits(s, itemsize):
 def _dots(typingctx, like, outputs, taps, x, steps, g, plane, places, count, sums, next_sums):
     """sums[o, k, lane] += the products of g[o] and what tap k meets, lane by lane.
 
-    The arrays are given by their addresses, and distances are counted in numbers: those between
-    planes of g, and between the sums of output channels. Tap k meets its first number at steps[k]
-    of x. places: of so many vectors, where they begin in x and in g, and how many lanes of them
-    count.
+    Arrays are given by their addresses, and distances in elements: `plane` is the distance between
+    planes of g, and `next_sums` that between the sums of output channels. Tap k meets its first
+    element at steps[k] of x. `places` has three words for each of `count` vectors of pixels: where
+    the vector begins in x, where it begins in g, and how many of its lanes are pixels.
     """
     kind, channels = Vector(like), outputs.literal_value
 
@@ -67,22 +68,22 @@ def _dots(typingctx, like, outputs, taps, x, steps, g, plane, places, count, sum
         def word(start, index):
             return builder.load(builder.gep(start, [index]))
 
-        def emit(number):
-            pairs = [(o, k) for o in range(channels) for k in range(number)]
+        def emit(tap_count):
+            pairs = [(o, k) for o in range(channels) for k in range(tap_count)]
             values = {pair: cgutils.alloca_once(builder, vector) for pair in pairs}
             for pair in pairs:
                 builder.store(ir.Constant(vector, None), values[pair])
-            starts = [builder.gep(x, [word(steps, WORD(k))]) for k in range(number)]
+            starts = [builder.gep(x, [word(steps, WORD(k))]) for k in range(tap_count)]
             planes = [builder.gep(g, [builder.mul(plane, WORD(o))]) for o in range(channels)]
             with cgutils.for_range(builder, count, intp=WORD) as loop:
                 place = builder.gep(places, [builder.mul(loop.index, WORD(3))])
-                in_x, in_g, there = (word(place, WORD(n)) for n in range(3))
+                in_x, in_g, pixels = (word(place, WORD(n)) for n in range(3))
 
                 def some(start, at):
-                    return load_lanes(builder, builder.gep(start, [at]), vector, WORD(0), there)
+                    return load_lanes(builder, builder.gep(start, [at]), vector, WORD(0), pixels)
 
                 slopes = [some(start, in_g) for start in planes]
-                for k in range(number):
+                for k in range(tap_count):
                     met = some(starts[k], in_x)
                     for o, slope in enumerate(slopes):
                         value = multiply_add(builder, slope, met, builder.load(values[o, k]))
@@ -93,21 +94,21 @@ def _dots(typingctx, like, outputs, taps, x, steps, g, plane, places, count, sum
                 before = load_at(builder, at, vector)
                 store_at(builder, builder.fadd(before, builder.load(values[o, k])), at)
 
-        for number in cases(builder, taps, range(1, TAPS + 1)):
-            emit(number)
+        for tap_count in cases(builder, taps, range(1, TAPS + 1)):
+            emit(tap_count)
         return context.get_dummy_value()
 
     return types.void(like, outputs, *(i64,) * 9), codegen
 
 
 def _products(like, size, outputs, taps, x, steps, g, plane, places, count, sums, next_sums):
-    """`_dots` for up to OUTPUTS output channels, with numbers of so many bytes."""
+    """`_dots` for up to OUTPUTS output channels; `size` is the bytes of an element."""
     if outputs == OUTPUTS:
         _dots(like, OUTPUTS, taps, x, steps, g, plane, places, count, sums, next_sums)
     else:
         for o in range(outputs):
-            own_g, own_sums = g + o * plane * size, sums + o * next_sums * size
-            _dots(like, 1, taps, x, steps, own_g, 0, places, count, own_sums, 0)
+            g_plane, channel_sums = g + o * plane * size, sums + o * next_sums * size
+            _dots(like, 1, taps, x, steps, g_plane, 0, places, count, channel_sums, 0)
 
 
 prepare, _call = shared_code(*(i64,) * 11)(_products)
@@ -115,20 +116,20 @@ prepare, _call = shared_code(*(i64,) * 11)(_products)
 
 @jit
 def _additions(c, size):
-    """How often an image of a chunk is added to a sum: for each LONGEST of its vectors."""
+    """How many additions to a sum an image of a chunk makes: one for every LONGEST vectors."""
     return (c.rows * ((c.columns + size - 1) // size) + LONGEST - 1) // LONGEST
 
 
 @body
 def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
-    """sums[task, group, o, tap, lane]: this task's chunks."""
+    """sums[task, group, o, tap, lane] = the sums over this task's chunks."""
     sums, whole, planes = sums[task], whole[task], planes[task]
     size, item, taps = lanes(x), x.itemsize, len(steps)
     parts = (taps + TAPS - 1) // TAPS
     places = np.empty((c.rows * ((c.columns + size - 1) // size), 3), np.int64)
     begin_sums(sums, whole)
     most, done = max(1, ADDITIONS // _additions(c, size)) * s.groups, 0  # planes of g
-    for chunk in range(*share(task, tasks, number_of(c))):
+    for chunk in range(*share(task, tasks, chunk_count(c))):
         first_image, images, row, rows, column, columns = block_of(chunk, s, c)
         count = 0
         for r in range(rows):
@@ -148,7 +149,7 @@ def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
                     first, last = share(part, parts, taps)
                     target = ((place % s.groups * s.c_out + o) * taps + first) * size
                     for begin in range(0, count, LONGEST):
-                        given = (
+                        args = (
                             item, min(OUTPUTS, s.c_out - o), last - first,
                             planes.ctypes.data, steps.ctypes.data + 8 * first,
                             g.ctypes.data + at * item, s.ho * s.wo,
@@ -156,13 +157,13 @@ def _sums_task(task, tasks, x, g, steps, sums, whole, planes, s, c):
                             min(LONGEST, count - begin),
                             sums.ctypes.data + target * item, taps * size,
                         )  # fmt: skip
-                        _call(x.dtype.type(0), given)
+                        _call(x.dtype.type(0), args)
     end_sums(sums, whole)
 
 
 @body
 def _weights_task(task, tasks, sums, dw):
-    """dw: the sums of all lanes and tasks, added in their order."""
+    """dw = the sums of all lanes and tasks, added in the order of the tasks."""
     size = lanes(dw)
     for k in range(*share(task, tasks, dw.size)):
         value = load(sums[0], k * size)
@@ -184,8 +185,8 @@ def weight_grad(g, x, dw, s, threads):
     prepare_copy(x.dtype)
     c, size = cuts(s, x.itemsize, threads, 0), REGISTER_BYTES // x.itemsize
     sums = empty((threads, dw.size * size), x.dtype)
-    planes = empty((threads, room_of(s, c)), x.dtype)
+    planes = empty((threads, planes_size(s, c)), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), steps_of(s, c, (0, 1, 2)), dw.reshape(-1)
-    images = s.images * c.row_parts * c.column_parts  # with their parts
-    whole = room_of_whole(sums, images * _additions.py_func(c, size))
+    blocks = s.images * c.row_parts * c.column_parts  # whole images, or parts of them
+    whole = room_of_whole(sums, blocks * _additions.py_func(c, size))
     _weight_grad(pool(), *arrays, sums, whole, planes, s, c)

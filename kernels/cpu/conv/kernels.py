@@ -22,15 +22,15 @@ from ..machine.threads import num_threads, pool
 from . import channels, depthwise, depthwise_3x3, direct, few, patches, planes, winograd
 
 SMALL = 1 << 16  # multiplications that are worth a thread
-PIXELS = 64  # of the output; for so few, an order of the weights that suits us does not pay
+PIXELS = 64  # of the output, up to which rearranging the weights costs more than it saves
 
 
 class Plan(NamedTuple):
-    """How one of the three is computed for a Geometry and a dtype."""
+    """How one of the three kernels is computed for a Geometry and a dtype."""
 
     algorithm: Callable  # its arguments end with the Geometry and the number of threads
     geometry: Geometry  # as the algorithm takes it
-    threads: int  # that the work is worth, however many there are
+    threads: int  # how many the work is worth; fewer may be available
 
 
 def _plan(algorithm, s):
@@ -53,31 +53,30 @@ def conv2d(x, weight, geometry, bias=None):
 @kernel("g weight", half=True)
 def conv2d_input_grad(g, weight, geometry):
     """dx, where g is the gradient with respect to y."""
-    plan = _input_grad_plan(geometry, g.itemsize)
-    if plan is None:
-        return NotImplemented
-    dx = empty(geometry.x_shape, g.dtype)
-    plan.algorithm(g, weight, dx, plan.geometry, min(plan.threads, num_threads()))
-    return dx
+    return _gradient(_input_grad_plan(geometry, g.itemsize), g, weight, geometry.x_shape)
 
 
 @kernel("g x", half=True)
 def conv2d_weight_grad(g, x, geometry):
     """dweight, where g is the gradient with respect to y."""
-    plan = _weight_grad_plan(geometry, x.itemsize)
+    return _gradient(_weight_grad_plan(geometry, g.itemsize), g, x, geometry.weight_shape)
+
+
+def _gradient(plan, g, factor, shape):
+    """A gradient of this shape by its plan; `factor` is the other array of the products with g."""
     if plan is None:
         return NotImplemented
-    dweight = empty(geometry.weight_shape, x.dtype)
-    plan.algorithm(g, x, dweight, plan.geometry, min(plan.threads, num_threads()))
-    return dweight
+    gradient = empty(shape, g.dtype)
+    plan.algorithm(g, factor, gradient, plan.geometry, min(plan.threads, num_threads()))
+    return gradient
 
 
-# Plans are made once for a Geometry. None: it is for the reference.
+# Plans are made once for a Geometry. None leaves the call to the reference.
 
 
 @functools.lru_cache(maxsize=1024)
 def _forward_plan(s, itemsize, flipped):
-    """Of x * weight + bias; with flipped weights, of the gradient with respect to the input."""
+    """The plan of x * weight + bias or, with flipped weights, of the gradient with respect to x."""
     if _is_little(s) and not flipped:
         return None
     if not s.macs:
@@ -127,14 +126,14 @@ def _is_depthwise(s):
 
 
 def _in_one_line(s):
-    """The same for memory, where each pixel meets one weight: an image is one line then."""
+    """The same with each image as one line, where the weights are 1 x 1, at stride 1, unpadded."""
     if (s.kh, s.kw, s.sh, s.sw, s.ph, s.pw) != (1, 1, 1, 1, 0, 0):
         return s
     pixels = s.h * s.w
     return s._replace(h=1, w=pixels, ho=1, wo=pixels)
 
 
-# The algorithms that are no module's forward, input_grad or weight_grad
+# Algorithms that are not the forward, input_grad or weight_grad of a module
 
 
 def _by_winograd(x, weight, bias, y, s, flipped, threads):
@@ -175,7 +174,7 @@ def _depthwise_weight_grad(g, x, dweight, s, threads):
 
 
 def _padded(s, plane, dtype, threads):
-    """A padded plane for each thread, and how it lies there."""
+    """(memory for a padded plane for each thread, the Geometry, the layout of the plane)."""
     return empty((threads, plane.size(dtype.itemsize)), dtype), s, plane
 
 

@@ -1,4 +1,4 @@
-"""Lines of images, copied with their padding, and added back."""
+"""Copying lines of images with their padding, and adding them back."""
 
 from ..machine.simd import (
     every_second,
@@ -26,9 +26,9 @@ def copy(x, i, y, j, n):
 
 @inlined
 def copy_line(x, start, step, left, width, y, at, n):
-    """y[at + q] = x[start + left + q * step], or 0 outside of the line of so many; n of them.
+    """y[at + q] = x[start + left + q * step] for q < n, or 0 where that is not in the line.
 
-    Whole vectors are written.
+    The line is the `width` elements from `start` on. Whole vectors are written.
     """
     size = lanes(x)
     for q in range(0, n, size):
@@ -48,7 +48,7 @@ def copy_line(x, start, step, left, width, y, at, n):
 
 @inlined
 def add_line(y, at, n, x, start, step, left, width):
-    """x[start + left + q * step] += y[at + q] within the line of so many; n of them."""
+    """x[start + left + q * step] += y[at + q] for q < n, within the line of `width` elements."""
     size = lanes(x)
     for q in range(0, n, size):
         first = left + q * step

@@ -1,13 +1,13 @@
-"""The gradients of convolutions of every kind, as products of matrices with patches.
+"""The gradients of convolutions of every kind, as matrix products with patches.
 
 The patches of some output pixels, a chunk, are a matrix (c_in * kh * kw) x pixels that stays in the
-cache: row (c, i, j) holds what weight (c, i, j) meets at each pixel. Rows that differ in i only are
-the same lines of the image, begun at another line. So where a chunk is part of one image, only the
-rows (c, j) are copied, every line once, and those of all i are read from within them.
+cache: row (c, i, j) holds what weight (c, i, j) meets at each pixel. Rows that differ only in i
+are the same lines of the image, from different lines on. So where a chunk is part of one image,
+only the rows (c, j) are copied, every line once, and the rows of all i are read from within them.
 
-The gradient by the input is the transposed weights times g, added to where the patches come from.
-(At stride 1 it is the convolution of g with the weights turned, and then mostly not done here.) The
-gradient by the weights is the patches times g transposed.
+The gradient with respect to the input is the transposed weights times g, added to where the patches
+come from. (At stride 1 it is also the convolution of g with flipped weights, which is mostly used
+instead.) The gradient with respect to the weights is the patches times g transposed.
 """
 
 from typing import NamedTuple
@@ -42,15 +42,15 @@ class Chunks(NamedTuple):
     columns: int
     channels: int  # input channels whose patches are made at once
     shared: int  # kernel rows i that share copied lines: kh or 1
-    phases: int  # lines are kept apart by their number modulo the stride
+    phases: int  # groups of lines: those whose rows agree modulo the stride lie together
     height: int  # lines of a phase
     line: int  # the distance between rows of the matrix of patches
-    y_line: int  # and of the outputs, channel by channel
-    g_line: int  # and of the outputs, pixel by pixel
+    y_line: int  # and between channels of the outputs
+    g_line: int  # and between pixels of the outputs, where the channels of a pixel lie together
 
 
 def _parts(n, most, threads):
-    """The size of equal parts of n, of at most so many, that suit so many threads."""
+    """The size of equal parts of n, at most `most`; if they are few, each thread gets as many."""
     count = -(-n // max(1, most))
     if 1 < count < 4 * threads:
         count = min(n, -(-count // threads) * threads)
@@ -80,7 +80,7 @@ def _chunks(s, itemsize, threads):
 
 
 def _line(n, size):
-    """Room for n numbers and a vector that begins within them.
+    """The distance between rows of n elements, with room for a vector that begins within a row.
 
     Neighbouring rows must not compete for the same few places in the cache.
     """
@@ -95,7 +95,7 @@ def _rooms(threads, s, c, dtype):
 
 
 @inlined
-def _number(s, c):
+def _chunk_count(s, c):
     """How many chunks there are."""
     rows, columns = (s.ho + c.rows - 1) // c.rows, (s.wo + c.columns - 1) // c.columns
     return (s.images + c.images - 1) // c.images * rows * columns
@@ -114,25 +114,25 @@ def _block(chunk, s, c):
 
 @inlined
 def _shift(i, s, c):
-    """Where the patches of kernel row i begin within copied lines."""
+    """Where the patches of kernel row i begin within the copied lines."""
     return (i * s.dh % s.sh * c.height + i * s.dh // s.sh) * c.columns
 
 
 @inlined
 def _gather(x, group, channel, channels, chunk, patches, s, c):
-    """The patches of some channels of a chunk, and zeros behind them.
+    """Copy the patches of some channels of a chunk, and put zeros behind them.
 
-    Products are of whole vectors: what memory held there before would be multiplied along, and
-    subnormal numbers take many processors a hundred times as long.
+    Products read whole vectors, so they would read what the memory behind held before. Subnormal
+    numbers there would take many processors a hundred times as long.
     """
     image, images, row, rows, column, _ = _block(chunk, s, c)
     zero = full(patches, patches.dtype.type(0))
-    own = s.kh // c.shared * s.kw
-    for k in range(channels * own):
-        i, j = k % own // s.kw, k % s.kw
+    taps = s.kh // c.shared * s.kw
+    for k in range(channels * taps):
+        i, j = k % taps // s.kw, k % s.kw
         left = column * s.sw + j * s.dw - s.pw
         for n in range(images):
-            plane = ((image + n) * s.groups + group) * s.c_in + channel + k // own
+            plane = ((image + n) * s.groups + group) * s.c_in + channel + k // taps
             for phase in range(c.phases):
                 at = k * c.line + (n * c.phases + phase) * c.height * c.columns
                 for r in range(row, row + rows + c.height - c.rows):
@@ -149,7 +149,7 @@ def _gather(x, group, channel, channels, chunk, patches, s, c):
 
 @body
 def _kernel_rows_task(task, tasks, w, u, s):
-    """u[group, i, c_out, (c_in, j)]: the weights by kernel rows."""
+    """u[group, i, c_out, (c_in, j)] = the weights, by kernel rows."""
     for item in range(*share(task, tasks, s.groups * s.c_out)):
         group, o = item // s.c_out, item % s.c_out
         for c in range(s.c_in):
@@ -162,10 +162,10 @@ def _kernel_rows_task(task, tasks, w, u, s):
 
 @body
 def _scatter_task(task, tasks, g, u, g_rows, dx, patches, g_lines, s, c):
-    """Tasks own whole planes of dx; a chunk is of one image."""
+    """Fill a task's planes of dx, which are whole; a chunk is part of one image."""
     patches, g_lines = patches[task], g_lines[task]
     parts = (s.c_in + c.channels - 1) // c.channels
-    blocks = _number(s, c) // s.images
+    blocks = _chunk_count(s, c) // s.images
     for item in range(*share(task, tasks, s.images * s.groups * parts)):
         channel, rest = item % parts * c.channels, item // parts
         group, image = rest % s.groups, rest // s.groups
@@ -186,7 +186,7 @@ def _scatter_task(task, tasks, g, u, g_rows, dx, patches, g_lines, s, c):
 
 @inlined
 def _g_lines(g, group, chunk, lines, s, c):
-    """lines[o, pixel] = g, with zeros up to the end of the last vector; the number of pixels."""
+    """lines[o, pixel] = g, and zeros up to the end of a row; returns the number of pixels."""
     image, _, row, rows, column, columns = _block(chunk, s, c)
     pixels = rows * c.columns
     for o in range(s.c_out):
@@ -201,7 +201,7 @@ def _g_lines(g, group, chunk, lines, s, c):
 
 @inlined
 def _scatter(dx, plane, channels, chunk, patches, s, c):
-    """Add the patches of some channels to where they come from."""
+    """Add the patches of some channels to the elements of dx that they come from."""
     _, _, row, rows, column, columns = _block(chunk, s, c)
     for k in range(channels * s.kw):
         left = column * s.sw + k % s.kw * s.dw - s.pw
@@ -224,7 +224,7 @@ def _input_grad(pool, g, w, dx, u, patches, g_lines, s, c):
 
 
 def input_grad(g, weight, dx, s, threads):
-    """dx of y = x * weight, where g is the gradient of y."""
+    """dx of y = x * weight, where g is the gradient with respect to y."""
     prepare(g.dtype)
     c = _chunks(s._replace(images=1), g.itemsize, 1)
     u = empty((weight.size,), g.dtype)
@@ -237,21 +237,24 @@ def input_grad(g, weight, dx, s, threads):
 
 @jit
 def _additions(c):
-    """How often a chunk is added to a sum: block_gemm does so for each STEPS of its pixels."""
+    """How many additions to a sum a chunk makes: block_gemm makes one for every STEPS pixels."""
     return (c.images * c.rows * c.columns + STEPS - 1) // STEPS
 
 
 @body
 def _sums_task(task, tasks, x, g, pixel_rows, sums, whole, patches, g_pixels, s, c):
-    """sums[task, group, shared i, (c_in, own i, j), o]: this task's chunks' patches times g."""
-    patches, g_pixels, own, whole = patches[task], g_pixels[task], sums[task], whole[task]
-    begin_sums(own, whole)
+    """sums[task, group, shared i, (c_in, other i, j), o] = patches times g, of this task's chunks.
+
+    Either all kernel rows i share copied lines, or none does.
+    """
+    patches, g_pixels, sums, whole = patches[task], g_pixels[task], sums[task], whole[task]
+    begin_sums(sums, whole)
     most = max(1, ADDITIONS // _additions(c))  # chunks
-    first, last = share(task, tasks, _number(s, c))
+    first, last = share(task, tasks, _chunk_count(s, c))
     taps = s.kh // c.shared * s.kw
     for chunk in range(first, last):
         if chunk > first and (chunk - first) % most == 0:
-            move_sums(own, whole)
+            move_sums(sums, whole)
         for group in range(s.groups):
             pixels = _g_pixels(g, group, chunk, g_pixels, s, c)
             for channel in range(0, s.c_in, c.channels):
@@ -261,14 +264,14 @@ def _sums_task(task, tasks, x, g, pixel_rows, sums, whole, patches, g_pixels, s,
                     at = ((group * c.shared + i) * s.c_in + channel) * taps * c.g_line
                     multiply(
                         patches, _shift(i, s, c), c.line, 1, g_pixels, 0, pixel_rows,
-                        own, at, c.g_line, channels * taps, s.c_out, pixels, True,
+                        sums, at, c.g_line, channels * taps, s.c_out, pixels, True,
                     )  # fmt: skip
-    end_sums(own, whole)
+    end_sums(sums, whole)
 
 
 @inlined
 def _g_pixels(g, group, chunk, pixels, s, c):
-    """pixels[p, o] = g; the number of pixels."""
+    """pixels[p, o] = g; returns the number of pixels."""
     image, images, row, rows, column, columns = _block(chunk, s, c)
     size, plane = lanes(g), s.ho * s.wo
     p = 0
@@ -288,15 +291,14 @@ def _g_pixels(g, group, chunk, pixels, s, c):
 
 @body
 def _weights_task(task, tasks, sums, dw, s, c):
-    """dw: the sums of all tasks, added in their order, output channels first."""
-    own = s.kh // c.shared
-    taps = s.kh * s.kw
+    """dw = the sums of all tasks, added in the order of the tasks, output channels first."""
+    rows, taps = s.kh // c.shared, s.kh * s.kw
     for item in range(*share(task, tasks, s.groups * s.c_in)):
         group, channel = item // s.c_in, item % s.c_in
         for k in range(taps):
             i, j = k // s.kw, k % s.kw
-            row = (group * c.shared + i // own) * s.c_in + channel
-            at = ((row * own + i % own) * s.kw + j) * c.g_line
+            first = ((group * c.shared + i // rows) * s.c_in + channel) * rows
+            at = ((first + i % rows) * s.kw + j) * c.g_line
             target = (group * s.c_out * s.c_in + channel) * taps + k
             for o in range(s.c_out):
                 value = sums[0, at + o]
@@ -315,11 +317,11 @@ def _weight_grad(pool, x, g, dw, sums, whole, patches, g_pixels, s, c):
 
 
 def weight_grad(g, x, dw, s, threads):
-    """dw of y = x * w, where g is the gradient of y."""
+    """dw of y = x * w, where g is the gradient with respect to y."""
     prepare(x.dtype)
     prepare_transpose(x.dtype)
     c = _chunks(s, x.itemsize, threads)
     sums = empty((threads, s.groups * s.c_in * s.kh * s.kw * c.g_line), x.dtype)
     arrays = x.reshape(-1), g.reshape(-1), dw.reshape(-1)
-    whole = room_of_whole(sums, _number.py_func(s, c) * _additions.py_func(c))
+    whole = room_of_whole(sums, _chunk_count.py_func(s, c) * _additions.py_func(c))
     _weight_grad(pool(), *arrays, sums, whole, *_rooms(threads, s, c, x.dtype), s, c)

@@ -1,8 +1,9 @@
-"""Images as convolutions read them: cut up in chunks, and copied once with their padding.
+"""Images as convolutions read them: cut into chunks, and copied once with their padding.
 
-Numbers of x that the output skips between (stride) are kept apart, in planes of their own, phases.
-Then pixels of the output that follow each other meet, with each weight, numbers that follow each
-other, and the way there from a pixel's own place in the first plane, a step, is the same for all.
+At a stride above 1 a channel is split into several planes, its phases: elements whose rows and
+columns agree modulo the stride lie together. Then, for each weight, neighbouring pixels of the
+output meet neighbouring elements, and the distance to these from a pixel's own place in the first
+plane, a step, is the same for all pixels.
 """
 
 import functools
@@ -20,10 +21,10 @@ from ..machine.threads import pool, run, share, threads_of
 from ..products.block_gemm import multiply, prepare
 from .lines import copy, copy_line
 
-BYTES = 1 << 18  # of planes and of outputs in a chunk: the second cache holds weights too
-FEWEST = 64  # pixels in a chunk of a line, where memory counts
-LEAST = 16  # where many threads want some of the work
-PADDING = REGISTER_BYTES // 4  # numbers behind the planes: a vector may begin at their end
+BYTES = 1 << 18  # of planes and of outputs in a chunk: the L2 cache holds weights too
+FEWEST = 64  # pixels in a chunk, however much memory they take
+LEAST = 16  # pixels in a chunk, however many threads want some of the work
+PADDING = REGISTER_BYTES // 4  # elements behind the planes: a vector may begin at their end
 
 
 class Cuts(NamedTuple):
@@ -32,18 +33,18 @@ class Cuts(NamedTuple):
     image_parts: int
     row_parts: int
     column_parts: int
-    images: int  # at most, in a chunk; and so on
+    images: int  # in a chunk, at most; as are the rows and columns
     rows: int
     columns: int
-    row_phases: int  # planes of a channel: so many times `column_phases`
+    row_phases: int  # a channel has row_phases * column_phases planes
     column_phases: int
     height: int  # lines of a plane
-    line: int  # numbers of a line
+    line: int  # elements of a line
 
 
 @functools.lru_cache(maxsize=256)
 def cuts(s, itemsize, threads, vectors):
-    """The Cuts for a Geometry; so many vectors of outputs of each pixel lie beside the planes."""
+    """The Cuts for a Geometry, if for each pixel `vectors` of outputs lie beside the planes."""
     size = REGISTER_BYTES // itemsize
     pixels = BYTES // (itemsize * (s.c_in * s.sh * s.sw + vectors * size))
     pixels = min(max(pixels, FEWEST), max(LEAST, -(-s.images * s.ho * s.wo // threads)))
@@ -58,7 +59,7 @@ def cuts(s, itemsize, threads, vectors):
         parts[0] = -(-s.images // (pixels // (s.ho * s.wo)))
     sizes = s.images, s.ho, s.wo
     for axis, extent in enumerate(sizes):
-        even = -(-parts[axis] // threads) * threads  # as much for each thread
+        even = -(-parts[axis] // threads) * threads  # the same work for each thread
         if parts[axis] > 1 and even <= min(extent, 2 * parts[axis]):
             parts[axis] = even
     images, rows, columns = (-(-extent // n) for extent, n in zip(sizes, parts, strict=True))
@@ -70,7 +71,7 @@ def cuts(s, itemsize, threads, vectors):
 
 
 @inlined
-def number_of(c):
+def chunk_count(c):
     """How many chunks there are."""
     return c.image_parts * c.row_parts * c.column_parts
 
@@ -84,16 +85,16 @@ def block_of(chunk, s, c):
     return image, end_image - image, row, end_row - row, column, end_column - column
 
 
-def room_of(s, c):
-    """How many numbers the planes of an image take, with PADDING."""
+def planes_size(s, c):
+    """The elements of the planes of an image, with PADDING."""
     return s.c_in * c.row_phases * c.column_phases * c.height * c.line + PADDING
 
 
 @functools.lru_cache(maxsize=256)
 def steps_of(s, c, order):
-    """The way from an output's place in the planes to what each tap (channel, i, j) meets.
+    """The distance from an output's place in the planes to what each tap (channel, i, j) meets.
 
-    The taps follow each other in that order of their axes.
+    `order` is the order of the three axes in which the taps are listed.
     """
     channel, i, j = np.ogrid[: s.c_in, : s.kh, : s.kw]
     i, j = i * s.dh, j * s.dw
@@ -125,23 +126,23 @@ prepare_copy, _call = shared_code(
 
 @inlined
 def copy_planes(x, first, row, column, planes, at, s, c):
-    """From `at` on, planes of an image whose channels begin at `first`, for a block's outputs.
+    """Copy to planes[at:] what a block's outputs need of an image, whose channels begin at `first`.
 
-    To be called from compiled code.
+    For calls from compiled code.
     """
     target = planes.ctypes.data + at * planes.itemsize
     _call(x.dtype.type(0), (x.ctypes.data, first, row, column, target, s, c))
 
 
-# The plain way forward: for each image the weights times the planes, read at all steps
+# The plain forward pass: for each image the weights times the planes, read at all steps
 
 
 @inlined
-def _add_number(y, j, numbers, k, n):
-    """y[j : j + n] += numbers[k], in whole vectors."""
-    number = splat(numbers, k)
+def _add_scalar(y, j, scalars, k, n):
+    """y[j : j + n] += scalars[k], in whole vectors."""
+    scalar = splat(scalars, k)
     for at in range(j, j + n, lanes(y)):
-        store(y, at, load(y, at) + number)
+        store(y, at, load(y, at) + scalar)
 
 
 @body
@@ -154,12 +155,12 @@ def _copy_rows(out, at, line, y, target, rows, columns, w):
 def _forward_task(task, tasks, x, w, w_line, bias, steps, y, planes, out, s, c):
     planes, out = planes[task], out[task]
     taps, size, plane = s.c_in * s.kh * s.kw, lanes(y), s.ho * s.wo
-    for chunk in range(*share(task, tasks, number_of(c))):
+    for chunk in range(*share(task, tasks, chunk_count(c))):
         image, images, row, rows, column, columns = block_of(chunk, s, c)
-        # Products write whole vectors: beyond a line, the next one's place, which is written later.
-        # What must not be written beyond, the last line, takes the way by `out`.
+        # Products write whole vectors, and so reach into the next line, which is written later. The
+        # last line, beyond which nothing may be written, goes through `out`.
         lines = rows - 1 if s.wo == columns >= size else 0
-        pixels = (rows - 1 - lines) * c.line + columns  # with those between the lines
+        pixels = (rows - 1 - lines) * c.line + columns  # and the elements between the lines
         out_line = (pixels + size - 1) // size * size
         for place in range(image * s.groups, (image + images) * s.groups):
             first = place % s.groups * s.c_out
@@ -176,8 +177,8 @@ def _forward_task(task, tasks, x, w, w_line, bias, steps, y, planes, out, s, c):
             )  # fmt: skip
             for o in range(s.c_out):
                 if bias.size:
-                    _add_number(y, target + o * plane, bias, first + o, lines * s.wo)
-                    _add_number(out, o * out_line, bias, first + o, pixels)
+                    _add_scalar(y, target + o * plane, bias, first + o, lines * s.wo)
+                    _add_scalar(out, o * out_line, bias, first + o, pixels)
                 at = target + o * plane + lines * s.wo
                 _copy_rows(out, o * out_line, c.line, y, at, rows - lines, columns, s.wo)
 
@@ -188,12 +189,12 @@ def _forward(pool, x, w, w_line, bias, steps, y, planes, out, s, c):
     run(pool, _forward_task, args, min(threads_of(pool), len(out)))
 
 
-def _as_rows(weight, s, turned):
-    """The weights of each output channel, or those turned, in a row; and the distance of rows.
+def _as_rows(weight, s, flipped):
+    """The weights as a row for each output channel, flipped or not, and the distance between rows.
 
-    Rows at a multiple of 1024 bytes would compete for the same few places in the cache.
+    Rows a multiple of 1024 bytes apart would compete for the same few places in the cache.
     """
-    if turned:
+    if flipped:
         shape = s.groups, s.c_in, s.c_out, s.kh, s.kw
         weight = weight.reshape(shape).swapaxes(1, 2)[..., ::-1, ::-1]
     rows = np.ascontiguousarray(weight).reshape(s.groups * s.c_out, s.c_in * s.kh * s.kw)
@@ -204,13 +205,13 @@ def _as_rows(weight, s, turned):
     return rows.reshape(-1), rows.shape[1]
 
 
-def forward(x, weight, bias, y, s, turned, threads):
-    """y = x * weight + bias; a bias without elements is none. turned: with the weights turned."""
+def forward(x, weight, bias, y, s, flipped, threads):
+    """y = x * weight + bias; an empty bias stands for none. flipped: see direct.py."""
     prepare(x.dtype)
     prepare_copy(x.dtype)
     size = REGISTER_BYTES // x.itemsize
     c = cuts(s, x.itemsize, threads, -(-s.c_out // size))
-    planes = empty((threads, room_of(s, c)), x.dtype)
+    planes = empty((threads, planes_size(s, c)), x.dtype)
     out = empty((threads, s.c_out * (c.rows * c.line + size)), x.dtype)
-    arrays = x.reshape(-1), *_as_rows(weight, s, turned), bias, steps_of(s, c, (0, 1, 2))
+    arrays = x.reshape(-1), *_as_rows(weight, s, flipped), bias, steps_of(s, c, (0, 1, 2))
     _forward(pool(), *arrays, y.reshape(-1), planes, out, s, c)

@@ -1,8 +1,8 @@
-"""Sums over a batch, of the gradients by weights: chunk by chunk, and now and then in float64.
+"""Sums over a batch, for gradients with respect to weights: moved to float64 now and then.
 
-A task adds the products of some pixels after the other to its sums. After thousands of additions
-these are so large that much of what comes is rounded away. So after some hundred of them the sums
-move to float64, where there are as many again, and begin anew.
+A task adds the products of one chunk of pixels after another to its sums. After thousands of
+additions these are so large that much of each new term is rounded away. So after about ADDITIONS
+the sums are added to sums in float64, and begin again at zero.
 """
 
 import numpy as np
@@ -14,21 +14,21 @@ ADDITIONS = 64  # in the dtype of the convolution
 
 
 def room_of_whole(sums, additions):
-    """Of each task's sums (tasks, n) those in float64; none where all tasks have few additions."""
+    """Memory for the tasks' sums (tasks, n) in float64; empty where they do not need it."""
     many = additions > ADDITIONS * len(sums) and sums.dtype != np.float64
     return empty((len(sums), sums.shape[1] if many else 0), np.float64)
 
 
 @inlined
 def begin_sums(sums, whole):
-    """Let both be zero."""
+    """Set both to zero."""
     sums[:] = 0
     whole[:] = 0
 
 
 @inlined
 def move_sums(sums, whole):
-    """whole += sums, and sums = 0, if there is such a whole."""
+    """whole += sums and sums = 0, unless `whole` is empty."""
     if whole.size:
         for k in range(whole.size):
             whole[k] += sums[k]
@@ -37,6 +37,6 @@ def move_sums(sums, whole):
 
 @inlined
 def end_sums(sums, whole):
-    """Let the sums be all of them."""
+    """sums += whole, unless it is empty."""
     for k in range(whole.size):
         sums[k] = whole[k] + sums[k]

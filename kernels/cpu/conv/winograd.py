@@ -7,18 +7,18 @@ Four outputs, a tile of 2 x 2, depend on 4 x 4 inputs d by
 so that the tiles take 16 products of matrices, (tiles x channels) times (channels x output
 channels): Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4.1.
 
-What comes after finds in the outputs what it may expect of a convolution:
+The outputs have the properties that are expected of a convolution:
 
-* An output depends on no input outside of its own patch, and is as near to the exact one as by
-  plain sums. In each channel let m be the largest |x| of the patch, and w the sum of the |weights|:
-  the error is at most 2 epsilons of the sum of the m w (plain sums: 1.4). Of the sum of all |x w|,
-  which is smaller, these are up to 5 epsilons with 8 channels or more (plain sums: 3.2), for
-  normal numbers: tests/kernels/cpu/test_winograd.py.
-* Where an image does not change along a line or a column the differences are zero, and neighbouring
-  outputs are the same to the last bit: max pooling chooses as it would.
+* An output depends on no input outside of its own patch, and is about as exact as a plain sum. In
+  each channel let m be the largest |x| of the patch, and w the sum of the |weights|: the error is
+  at most 2 epsilons of the sum of the m w (plain sums: 1.4). Of the sum of all |x w|, which is
+  smaller, it is up to 5 epsilons with 8 channels or more (plain sums: 3.2), for normal numbers:
+  tests/kernels/cpu/test_winograd.py.
+* Where an image is constant along a line or a column, the differences are zero and neighbouring
+  outputs are equal to the last bit, so that the ties of max pooling remain ties.
 
-An infinity, or a number so large that a sum of four overflows, comes out as NaN. So `forward` says
-whether all outputs are finite; if not, they are to be computed in another way.
+An infinity, or a value so large that a sum of four overflows, comes out as NaN. So `forward` says
+whether all outputs are finite; if not, another algorithm has to compute them.
 """
 
 from typing import NamedTuple
@@ -49,20 +49,20 @@ from ..machine.threads import pool, run, share, threads_of
 from ..products.strip import prepare_strip, strip
 from ..products.transposing import prepare_transpose
 from .channels import arrange_task, arranged, channels_first, places, room_of_weights
-from .planes import block_of, copy_planes, cuts, number_of, prepare_copy, room_of
+from .planes import block_of, chunk_count, copy_planes, cuts, planes_size, prepare_copy
 
 PRODUCTS = 16  # of a tile
-# What the transform of a vector takes, in multiply-adds of vectors, measured; with what belongs to
-# it: planes are copied, outputs transposed, weights arranged and read from the third cache.
+# The measured cost of transforming a vector, in multiply-adds of vectors, with the work around it:
+# planes are copied, outputs transposed, and weights arranged and read from the L3 cache.
 INPUTS, OUTPUTS, WEIGHTS = 200, 80, 800
-PANEL = 2  # vectors of output channels that are done before the next
-APART = 16  # words between what different tasks write
+PANEL = 2  # vectors of output channels that are computed at a time
+APART = 16  # words between the flags that different tasks write
 
 
 class Scratch(NamedTuple):
-    """Memory that the tasks work in: each has its element of axis 0, if an array has two axes.
+    """Memory that the tasks work in. Where an array has two axes, each task has its own row.
 
-    A block is the tiles of some images that are computed at once, and a panel PANEL vectors of
+    A block is the tiles of some images that are computed at once, and a panel is PANEL vectors of
     output channels.
     """
 
@@ -72,11 +72,11 @@ class Scratch(NamedTuple):
     m: np.ndarray  # (tasks, size): m[product, tile, c_out] = the 16 products of a block and a panel
     m_each: int  # elements from one product of m to the next
     out: np.ndarray  # (tasks, size): out[row, column, c_out] of an image of the block and a panel
-    bad: np.ndarray  # (tasks APART,): bad[task APART] says whether an output is not finite
+    bad: np.ndarray  # (tasks APART,): bad[task APART] is 1 if an output is not finite
 
 
 def suits(s, itemsize):
-    """Whether a Geometry is 3 x 3 at stride 1, and worth the transforms."""
+    """Whether a Geometry is 3 x 3 at stride 1, and large enough to be worth the transforms."""
     if (s.kh, s.kw, s.sh, s.sw, s.dh, s.dw) != (3, 3, 1, 1, 1, 1):
         return False
     size, t = REGISTER_BYTES // itemsize, _tiled(s)
@@ -94,20 +94,20 @@ def _tiled(s):
 
 
 def _combination(builder, factors, values):
-    """The sum of values times factors: 0 and 1 or -1, or 1/2 and -1/2."""
+    """The sum of factors times values; factors are 0 or of one magnitude, and one is positive."""
     terms = [(factor, value) for factor, value in zip(factors, values, strict=True) if factor]
     terms.sort(key=lambda term: term[0] < 0)
     (scale, total), *rest = terms
     for factor, value in rest:
         total = (builder.fadd if factor > 0 else builder.fsub)(total, value, flags=FLAGS)
     if scale != 1:
-        number = spread(builder, total.type.element(scale), total.type.count)
-        total = builder.fmul(total, number, flags=FLAGS)
+        scales = spread(builder, total.type.element(scale), total.type.count)
+        total = builder.fmul(total, scales, flags=FLAGS)
     return total
 
 
 def _on_both_sides(matrix):
-    """A function for compiled code: y = matrix x matrix' of vectors."""
+    """A function for compiled code: y = matrix x matrix', where the elements are vectors."""
 
     @intrinsic
     def transform(typingctx, x, at, rows, columns, y, to, y_row, y_column):
@@ -122,22 +122,22 @@ def _on_both_sides(matrix):
             vector = context.get_value_type(kind)
             start = pointer(context, builder, x, x_value, at)
             target = pointer(context, builder, y, y_value, to)
-            rows, columns = (cgutils.unpack_tuple(builder, ways) for ways in (rows, columns))
-            half_way = []
+            rows, columns = (cgutils.unpack_tuple(builder, offsets) for offsets in (rows, columns))
+            product = []  # matrix x, column by column
             for column in columns:
                 places = [builder.gep(start, [builder.add(row, column)]) for row in rows]
                 values = [load_at(builder, place, vector) for place in places]
-                half_way.append([_combination(builder, factors, values) for factors in matrix])
+                product.append([_combination(builder, factors, values) for factors in matrix])
             results = []
-            for i, values in enumerate(zip(*half_way, strict=True)):
+            for i, values in enumerate(zip(*product, strict=True)):
                 for j, factors in enumerate(matrix):
-                    way = [builder.mul(step, WORD(n)) for step, n in ((y_row, i), (y_column, j))]
+                    steps = [builder.mul(step, WORD(n)) for step, n in ((y_row, i), (y_column, j))]
                     results.append(_combination(builder, factors, values))
-                    store_at(builder, results[-1], builder.gep(target, [builder.add(*way)]))
+                    store_at(builder, results[-1], builder.gep(target, [builder.add(*steps)]))
             return _combination(builder, [1] * len(results), results)
 
-        ways = types.UniTuple(i64, size)
-        return kind(x, i64, ways, ways, y, i64, i64, i64), codegen
+        offsets = types.UniTuple(i64, size)
+        return kind(x, i64, offsets, offsets, y, i64, i64, i64), codegen
 
     return transform
 
@@ -145,7 +145,7 @@ def _on_both_sides(matrix):
 _of_weights = _on_both_sides(((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)))  # G
 _of_inputs = _on_both_sides(((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)))  # B'
 _of_outputs = _on_both_sides(((1, 1, 1, 0), (0, 1, -1, -1)))  # A'
-IN_ALL = 5  # of the 16 products the one that is added to all four outputs
+IN_ALL = 5  # the product that is added to all four outputs of a tile, and so begins with the bias
 
 
 @body
@@ -163,7 +163,7 @@ def _weights_task(task, tasks, u, u_next, products, next_vector, s):
 
 @body
 def _inputs(planes, v, first, v_line, each, c_in, c, rows, columns):
-    """v[product, c_in, first + tile] = B' d B, of the tiles of an image, in whole vectors."""
+    """v[product, c_in, first + tile] = B' d B for the tiles of an image, in whole vectors."""
     plane, line = c.height * c.line, c.line
     down, across = (0, 2 * plane, line, 2 * plane + line), (0, plane, 1, plane + 1)
     for channel in range(c_in):
@@ -175,9 +175,9 @@ def _inputs(planes, v, first, v_line, each, c_in, c, rows, columns):
 
 @body
 def _outputs(m, first, each, out, width, rows, columns):
-    """out[row, column, channel] = A' m A, of an image's tiles; returns 0 if all are finite.
+    """out[row, column, channel] = A' m A for the tiles of an image; returns 0 if all are finite.
 
-    m[product, first + tile, channel]
+    A tile's products are m[product, first + tile, channel].
     """
     down, across = (0, 4 * each, 8 * each, 12 * each), (0, each, 2 * each, 3 * each)
     line = 2 * columns * width
@@ -193,7 +193,7 @@ def _outputs(m, first, each, out, width, rows, columns):
 
 @body
 def _forward_task(task, tasks, x, products, next_vector, start, y, scratch, s, t, c):
-    """The chunks of y that are a task's: inputs to v, the products m of v, and m to outputs."""
+    """A task's chunks of y: transform inputs to v, multiply v to m, transform m to outputs."""
     planes, v, m, out = scratch.planes[task], scratch.v[task], scratch.m[task], scratch.out[task]
     v_line, m_each = scratch.v_line, scratch.m_each
     size, plane = lanes(y), s.ho * s.wo
@@ -202,7 +202,7 @@ def _forward_task(task, tasks, x, products, next_vector, start, y, scratch, s, t
     steps = np.arange(s.c_in) * v_line
     zero = np.zeros(PANEL * size, y.dtype)
     check = y.dtype.type(0)
-    for chunk in range(*share(task, tasks, number_of(c))):
+    for chunk in range(*share(task, tasks, chunk_count(c))):
         first_image, images, row, rows, column, columns = block_of(chunk, t, c)
         each_image = rows * columns
         lines = min(2 * rows, s.ho - 2 * row)
@@ -239,19 +239,21 @@ def _forward_task(task, tasks, x, products, next_vector, start, y, scratch, s, t
 
 
 @jit
-def _forward(pool, x, w, bias, places, weights, products, next_vector, y, scratch, s, t, c, turned):
+def _forward(
+    pool, x, w, bias, places, weights, products, next_vector, y, scratch, s, t, c, flipped
+):
     weights, scratch = arranged(weights), Scratch(*scratch)
     tasks = min(threads_of(pool), len(scratch.out))
-    run(pool, arrange_task, (w, bias, places, weights, s, turned), tasks)
+    run(pool, arrange_task, (w, bias, places, weights, s, flipped), tasks)
     run(pool, _weights_task, (weights.u, weights.u_next, products, next_vector, s), tasks)
     args = x, products, next_vector, weights.start, y, scratch, s, t, c
     run(pool, _forward_task, args, tasks)
 
 
-def forward(x, weight, bias, y, s, turned, threads):
-    """y = x * weight + bias, and whether all of it is finite; if not, y is not to be used.
+def forward(x, weight, bias, y, s, flipped, threads):
+    """y = x * weight + bias; returns whether all of it is finite. If not, y is not valid.
 
-    A bias without elements is none. turned: with the weights turned.
+    An empty bias stands for none. flipped: see direct.py.
     """
     prepare_strip(x.dtype)
     prepare_copy(x.dtype)
@@ -263,17 +265,17 @@ def forward(x, weight, bias, y, s, turned, threads):
     weights = room_of_weights(s, x.dtype)
     next_vector = (PRODUCTS * s.c_in + 1) * size
     products = empty((len(weights[-1]) // size * next_vector,), x.dtype)
-    # Vectors of tiles reach beyond their image: into what is not written yet, or what nobody reads.
+    # Vectors of tiles reach beyond their image: into tiles that are written later, or never read.
     v_line = tiles + (size if c.images > 1 else 0)
     v_each, m_each = s.c_in * v_line + size, tiles * PANEL * size + size
-    planes = empty((threads, room_of(t, c)), x.dtype)
+    planes = empty((threads, planes_size(t, c)), x.dtype)
     v = empty((threads, PRODUCTS * v_each), x.dtype)
     m = empty((threads, PRODUCTS * m_each), x.dtype)
     out = empty((threads, 4 * c.rows * c.columns * PANEL * size), x.dtype)
     bad = np.zeros(threads * APART, np.int64)
-    scratch = planes, v, v_line, m, m_each, out, bad  # a Scratch, but see `room_of_weights`
+    scratch = planes, v, v_line, m, m_each, out, bad  # a plain tuple: see `room_of_weights`
     _forward(
-        pool(), x.reshape(-1), weight.reshape(-1), bias, places(s, turned), weights,
-        products, next_vector, y.reshape(-1), scratch, s, t, c, turned,
+        pool(), x.reshape(-1), weight.reshape(-1), bias, places(s, flipped), weights,
+        products, next_vector, y.reshape(-1), scratch, s, t, c, flipped,
     )  # fmt: skip
     return not bad.any()

@@ -1,15 +1,18 @@
-"""How the kernels of this folder are compiled, and where the machine code is kept.
+"""How the CPU's kernels are compiled, and where the machine code is kept.
 
-numba notices that a file has changed, but not that a file has which it calls into. So the machine
-code of all kernels lies in a folder named after the contents of every file that they are made of:
-those of kernels/cpu, the reference, whose constants they share, and what lies beside these.
+numba notices that a kernel's own file has changed, but not that a file has whose functions it
+calls. So the machine code lies in a folder named after a hash of every file that may take part: all
+of kernels/cpu, the reference, whose constants the kernels share, and the files beside both.
 """
 
+import contextlib
 import errno
 import functools
 import hashlib
 import inspect
 import itertools
+import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -19,14 +22,18 @@ from ...undo import Undoing
 
 ROOM = Path(__file__).parents[1]  # kernels/cpu
 
-# Sums may be reordered and products fused; NaN, infinities and divisions are what they are.
+# Sums may be reordered, a product and a sum fused, a division made a product with the reciprocal,
+# and the sign of a zero lost; NaN and infinities keep their meaning.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
-FULL = errno.ENOSPC, errno.EDQUOT  # no room on the disk, or no more for this user
+FULL = errno.ENOSPC, errno.EDQUOT  # the disk is full, or this user's share of it
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": FASTMATH}
 
 
 def _cache_folder():
-    """NUMBA_CACHE_DIR if it is set, else kernels/cpu/__pycache__, else the temporary one."""
+    """A folder in NUMBA_CACHE_DIR if that is set, else in kernels/cpu/__pycache__.
+
+    Where neither can be written, one in the system's folder for temporary files.
+    """
     digest = hashlib.sha256()
     kernels = ROOM.parent
     folders = ROOM.rglob("*.py"), (kernels / "reference").glob("*.py"), kernels.glob("*.py")
@@ -39,14 +46,26 @@ def _cache_folder():
         with tempfile.TemporaryFile(dir=base / name):
             return str(base / name)
     except OSError:  # a read-only installation
-        return str(Path(tempfile.gettempdir()) / name)
+        return str(_private_folder(name))
+
+
+def _private_folder(name):
+    """A folder for temporary files into which no other user can put code for us to load."""
+    if not hasattr(os, "getuid"):  # Windows, where each user has such a folder
+        return Path(tempfile.gettempdir()) / name
+    folder = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):  # a file or a link that another user put there
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    private = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return folder if private and not found.st_mode & 0o022 else Path(tempfile.mkdtemp(prefix=name))
 
 
 _CACHE = _cache_folder()
 
 
 class _Cache(Undoing):
-    """Inside this block numba keeps machine code in our folder."""
+    """A `with` block in which numba keeps machine code in our folder."""
 
     def __enter__(self):
         config = numba.config
@@ -58,7 +77,7 @@ def jit(function):
     """Compile a kernel at its first call, for the types of its arguments, or load it from disk."""
     with _Cache():
         kernel = numba.njit(cache=True, **OPTIONS)(function)
-    # A part of numba that is not documented: without it, a full disk is an error, and no more.
+    # numba does not document this part of it. Should it go, a full disk becomes an error again.
     cache = getattr(kernel, "_cache", None)
     if hasattr(cache, "save_overload"):
         cache.save_overload = _unless_full(cache.save_overload)
@@ -66,7 +85,7 @@ def jit(function):
 
 
 def _unless_full(save):
-    """Machine code that finds no room on the disk is not kept: it runs all the same."""
+    """The function `save`, except that code is not kept where the disk is full: it runs anyway."""
 
     def save_if_possible(signature, code):
         try:
@@ -79,10 +98,10 @@ def _unless_full(save):
 
 
 def ufunc(function):
-    """A function that returns a NumPy ufunc of a function of float32 or float64 numbers.
+    """Returns a function that returns `function` as a NumPy ufunc of float32 and float64.
 
-    It is compiled when it is first asked for, and starts as soon as NumPy's own, in a fifth of a
-    kernel's time, but runs on one thread: for small arrays.
+    The ufunc is compiled when it is first asked for. A call of it starts as quickly as one of
+    NumPy's own, in a fifth of a kernel's time, but runs on one thread: it is for small arrays.
     """
 
     @functools.cache

@@ -1,4 +1,4 @@
-"""What lies in memory is asked for before it is needed.
+"""Prefetching: memory is asked for before it is needed.
 
     far = ahead_of(x)
     for i in range(0, x.size, lanes(x)):
@@ -7,9 +7,9 @@
             prefetch(y, i + far)
         store(y, i, f(load(x, i)))
 
-A processor guesses from what was read what to fetch next, but not beyond a page of 4 KB, and little
-at a time. In plain loops that is as good as this. Where much is computed on each row, or rows are
-read out of turn, it comes too late. What is written is fetched too.
+A processor guesses from past reads what to fetch next, but only within a page of 4 KB and a little
+at a time. In plain loops that is as good as this. It comes too late where much is computed on each
+row, or rows are not read in order. Memory that is only written is fetched as well.
 """
 
 from llvmlite import ir
@@ -20,20 +20,20 @@ from numba.extending import intrinsic
 from .simd import INT, inlined, pointer
 
 DISTANCE = 1 << 13  # bytes
-LARGE = 1 << 24  # bytes of an array that no cache holds together with another
+LARGE = 1 << 24  # bytes; no cache holds an array larger than this together with another
 
 
 @inlined
 def ahead_of(x):
-    """How many numbers ahead to fetch; 0: none, since x is in a cache already."""
+    """How many elements ahead to fetch; 0 if x is small enough to be in a cache already."""
     return DISTANCE // x.itemsize if x.nbytes > LARGE else 0
 
 
 @intrinsic
 def prefetch(typingctx, x, i):
-    """Have what lies at x[i] brought into the second cache; beyond the array this does nothing.
+    """Bring x[i] into the second-level cache; an index beyond the array does no harm.
 
-    In the first cache there is no room for what is needed later.
+    The first-level cache has no room for what is needed later.
     """
 
     def codegen(context, builder, sig, args):
@@ -44,9 +44,9 @@ def prefetch(typingctx, x, i):
 
 
 def prefetch_at(builder, at, writing, cache):
-    """Generate the instruction that brings what lies at an address into the first, second cache."""
+    """Generate the instruction that brings an address into the cache of level `cache`, 1 or 2."""
     byte = ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    closeness, data = INT(4 - cache), INT(1)
-    builder.call(function, [builder.bitcast(at, byte), INT(int(writing)), closeness, data])
+    locality, data_cache = INT(4 - cache), INT(1)
+    builder.call(function, [builder.bitcast(at, byte), INT(int(writing)), locality, data_cache])

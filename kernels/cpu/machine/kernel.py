@@ -3,7 +3,7 @@
 from ...kernel import FLOAT16, REAL, Target
 from .memory import plain
 
-TARGET = Target("carray", plain)  # numba has another type for arrays that must not be written
+TARGET = Target("carray", plain)  # numba gives read-only arrays another type, and compiles anew
 KERNELS = TARGET.kernels
 kernel, complete_kernel = TARGET.kernel, TARGET.complete_kernel
 

@@ -23,49 +23,54 @@ from collections import deque
 import numpy as np
 
 SMALLEST = 1 << 17  # bytes; for less, malloc is as good
-UNIT = 1 << 18  # bytes for which there is an entry among what came back
+UNIT = 1 << 18  # bytes of a block that count as one entry in `_returned`
 MOST_WAITING = 1 << 28  # bytes
-RECOUNT = 64  # results after which what waits is counted anew
+RECOUNT = 64  # results after which the waiting bytes are counted anew
 LINE = 64  # a cache line, to which blocks are aligned
 PAGE = 4096
-# Where blocks begin in a page, in turns: a processor compares the lower bits of the addresses of
-# loads and of stores before them, and waits where these overlap. NumPy's arrays begin at 16.
+SLICE = 1 << 12  # elements of a slice, up to which a view of whole rows is not worth making
+# Where blocks begin in a page, in turns. A processor compares only the lower bits of the address of
+# a load with those of earlier stores, and waits where they agree. NumPy's arrays begin at 16.
 BEGINNINGS = itertools.cycle((1088, 2112, 3136))
 
 
 class _Block(np.ndarray):
-    """Memory to be lent. Its class differs from a result's, since NumPy takes as the base of a view
-    the lowest array of the view's own class: so a result's base is its loan, not what is below."""
+    """Memory to be lent.
+
+    Its class differs from a result's: NumPy makes the lowest array of a view's own class the base
+    of the view. So the base of a result is its loan, and not the block below that.
+    """
 
 
 class _Lender(np.ndarray):
-    """The base of a loan, which holds what brings the block back until the loan is gone."""
+    """The base of a loan. It keeps the `_Return` alive until the loan is freed."""
 
     returning: "_Return"
 
 
 class _Loan(np.ndarray):
-    """The base of a result. Whoever holds it holds the block."""
+    """The base of a result. While it is alive, the block is lent."""
 
     is_loan = True  # an array with such a base is the owner of its memory
 
 
 class _Return(weakref.ref):
-    """A weak reference to a loan. It is iterable: None for each UNIT of the block but one, then it.
+    """A weak reference to a loan that yields, when iterated, the entries of its block: None for
+    each UNIT but one, then the block.
 
-    Its `__iter__` is a tuple's, given to each instance: that is no Python code.
+    Each instance has the `__iter__` of a tuple as its own, so iterating runs no Python code.
     """
 
     __slots__ = ("__iter__",)
 
 
-# What came back, as many entries for each block as it has units: so the length, beyond which the
-# oldest are dropped, bounds the bytes (smaller blocks count as a unit). A block comes after its
-# other entries.
+# The blocks that came back. Each has as many entries as it has units, itself the last of them, so
+# the length of the deque, beyond which it drops the oldest, bounds the bytes. A block of less than
+# a unit has one entry.
 _returned: deque[_Block | None] = deque(maxlen=MOST_WAITING // UNIT)
 # Blocks to be lent, by size; in each list the block that was freed last is at the end.
 _waiting: dict[int, list[_Block]] = {}
-_about_waiting = 0  # bytes that wait; threads that add to it at a time may lose one
+_about_waiting = 0  # bytes that wait, about: of two threads that add at once, one may be lost
 _collections = itertools.count(1)
 
 # There is no lock. Each step on these containers is one call that the interpreter does not divide;
@@ -75,7 +80,8 @@ _collections = itertools.count(1)
 def empty(shape, dtype, lasting=False):
     """An uninitialised C-contiguous array for a result.
 
-    With `lasting`, it does not lie on a larger block, since the rest would be lost for as long.
+    With `lasting`, for an array that is kept for long, it is never placed on a larger block, whose
+    rest would be lost for as long.
     """
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
@@ -93,7 +99,7 @@ def empty(shape, dtype, lasting=False):
 
 
 class _Unmarked:
-    """The memory of an array, which it holds, by NumPy's protocol."""
+    """Offers an array's memory by NumPy's protocol, without the mark that it is read-only."""
 
     def __init__(self, array):
         self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
@@ -101,7 +107,7 @@ class _Unmarked:
 
 
 def writable(x):
-    """An array as it is, or its memory if it is marked as read-only, as broadcast views are.
+    """The array itself or, if it is marked as read-only (broadcast views are), an unmarked view.
 
     For arguments that a kernel only reads: numba would compile it once more for marked arrays.
     """
@@ -109,8 +115,27 @@ def writable(x):
 
 
 def plain(x):
-    """An array as C-contiguous, aligned memory that may be written: see `writable`."""
+    """The array or a copy: C-contiguous, aligned and, see `writable`, not marked as read-only."""
     return writable(x) if x.flags.c_contiguous and x.flags.aligned else x.copy(order="C")
+
+
+def lines_of(x):
+    """A C-contiguous array whose part [:A, :R, :B] is x, in the memory of x, or None.
+
+    Only that part may be read: the array may reach beyond the memory of x.
+    """
+    (a, r, b), (block, row, step), size = x.shape, x.strides, x.itemsize
+    if b == 1:  # runs of r elements
+        shape, line, fits = (a, block // size, 1), block, row == size and block >= r * size
+    else:
+        rows = r if a == 1 else block // row if row else 0
+        shape, line = (a, rows, row // size), row
+        fits = step == size and row >= b * size and rows >= r and (a == 1 or block % row == 0)
+    if x.size <= SLICE or not fits or line % size:
+        return None
+    return np.lib.stride_tricks.as_strided(
+        x, shape, (shape[1] * shape[2] * size, shape[2] * size, size)
+    )
 
 
 def _block(size, lasting):
@@ -151,7 +176,7 @@ def _collect():
         waiting.append(block)
     if _about_waiting > MOST_WAITING or next(_collections) % RECOUNT == 0:
         while (total := waiting_bytes()) > MOST_WAITING:
-            oldest = next(iter(list(_waiting)), None)  # the size that was asked for the longest ago
+            oldest = next(iter(list(_waiting)), None)  # the size whose list was made first
             blocks = _waiting.get(oldest)
             if blocks:
                 del blocks[:1]
@@ -161,7 +186,7 @@ def _collect():
 
 
 def waiting_bytes():
-    """How much memory waits to be lent."""
+    """How many bytes wait to be lent."""
     return sum(size * len(blocks) for size, blocks in list(_waiting.items()))
 
 

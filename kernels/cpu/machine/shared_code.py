@@ -1,8 +1,8 @@
 """Machine code that several kernels share: compiled once, and called by its name.
 
-numba makes what a kernel calls part of the kernel, and optimises it again there: that takes time
-for each kernel, and code whose sums all lie in registers may come out with sums in memory. So the
-innermost loops, and what many kernels have in common, are code of their own.
+numba copies the functions that a kernel calls into the kernel and optimises them again there. That
+takes time for each kernel, and sums that were all kept in registers may end up in memory. So the
+innermost loops, and what many kernels have in common, are compiled separately.
 """
 
 import functools
@@ -19,7 +19,7 @@ from .compile import jit
 
 @intrinsic
 def array_at(typingctx, like, address):
-    """A view of memory of the dtype of `like`, whose length nobody knows."""
+    """A 1-d view of the memory at an address, of the dtype of `like` and of unlimited length."""
     kind = types.Array(like, 1, "C")
 
     def codegen(context, builder, sig, args):
@@ -34,13 +34,14 @@ def array_at(typingctx, like, address):
 
 
 def shared_code(*kinds):
-    """What gives (prepare, call) for a function of (a number of the dtype, *kinds).
+    """A decorator that makes (prepare, call) of a function of (a scalar of a dtype, *kinds).
 
-    prepare(dtype) compiles it, which is to be done before a kernel that uses `call` is compiled or
-    loaded; call(number, (the others)) is for compiled code.
+    prepare(dtype) compiles the function for a dtype. It must run before a kernel that uses `call`
+    is compiled or loaded. call(scalar, (the other arguments)) is for compiled code. The function's
+    name becomes that of the machine code: no two functions may have the same.
     """
 
-    def give(function):
+    def share(function):
         compiled = jit(function)
         name = f"tinygrad_like_{function.__name__}"
 
@@ -55,7 +56,7 @@ def shared_code(*kinds):
             binding.add_symbol(f"{name}_{dtype}", address)
 
         @intrinsic
-        def call(typingctx, like, given):
+        def call(typingctx, like, others):
             def codegen(context, builder, sig, args):
                 args = [args[0], *cgutils.unpack_tuple(builder, args[1])]
                 entry = ir.FunctionType(ir.VoidType(), [x.type for x in args])
@@ -67,4 +68,4 @@ def shared_code(*kinds):
 
         return prepare, call
 
-    return give
+    return share

@@ -1,11 +1,12 @@
-"""Vectors as values of compiled code: as many numbers as one register of this CPU holds.
+"""Vectors as values of compiled code: as many elements as one register of this CPU holds.
 
     v = load(x, i) + load(y, i)
     store(y, i, v * splat(x, 2))
 
-x and y are 1-d arrays; i is where a vector's first number lies. numba vectorises simple loops by
-itself; these are for the others: masks at edges, rows that are shorter than a register.
-Operations on vectors are done as they are written, whatever the compiler may reorder elsewhere.
+x and y are 1-d arrays; i is the index of a vector's first element. numba vectorises simple loops by
+itself; these functions are for the others: masks at edges, rows that are shorter than a register.
+Operations on vectors run in the order in which they are written: unlike the other arithmetic of
+kernels, the compiler does not reorder them.
 """
 
 import operator
@@ -20,8 +21,10 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from .compile import OPTIONS
 
-# A compiled function is compiled again with each that calls it. So what only compiled code calls
-# becomes part of its callers' text, and the bodies of tasks get no entry for Python.
+# Three decorators for functions that only compiled code calls; they save time in compiling.
+# `inlined` makes a function part of its callers' text before they are compiled, `inside` part of
+# their code in LLVM, and `body` is for the bodies of tasks (threads.py). The last two make no entry
+# points for Python or C.
 inlined = numba.njit(inline="always", **OPTIONS)
 body = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
 inside = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)
@@ -34,13 +37,13 @@ i64 = types.int64
 
 
 def _features():
-    """What the CPU has, or what numba is told to compile for."""
+    """The features of this CPU, or of the one that numba is told to compile for."""
     if numba.config.CPU_FEATURES is not None:
         return numba.config.CPU_FEATURES.split(",")
     return llvmlite.binding.get_host_cpu_features().flatten().split(",")
 
 
-# The only place that asks the CPU: vector registers are (bytes wide, how many).
+# Nothing else asks the CPU: how many bytes a vector register has, and how many of them there are.
 if "+avx512f" in _features():
     REGISTER_BYTES, REGISTERS = 64, 32
 else:
@@ -48,12 +51,12 @@ else:
 
 
 def rows_in_registers(vectors):
-    """How many rows of some vectors of sums stay in registers; 4 are left for the factors."""
+    """How many rows of sums, of `vectors` vectors each, fit in registers beside 4 for factors."""
     return (REGISTERS - 4) // vectors
 
 
 class Vector(types.Type):
-    """A register of floating numbers."""
+    """The numba type of a register full of floating-point elements of one dtype."""
 
     def __init__(self, dtype):
         self.dtype = dtype
@@ -68,7 +71,7 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
 
 
-# Parts of generated code, for the intrinsics here and in other files
+# Generators of LLVM code, for the intrinsics here and in other files
 
 
 def pointer(context, builder, kind, array, index):
@@ -78,21 +81,23 @@ def pointer(context, builder, kind, array, index):
 
 
 def load_at(builder, at, vector):
+    """The vector at an address."""
     return builder.load(builder.bitcast(at, vector.as_pointer()), align=size_of(vector))
 
 
 def store_at(builder, value, at):
+    """Write a vector to an address."""
     at = builder.bitcast(at, value.type.as_pointer())
     builder.store(value, at, align=size_of(value.type))
 
 
 def size_of(vector):
-    """Bytes of one number."""
+    """The bytes of one element of a type of vectors, or of a scalar type."""
     return 4 if getattr(vector, "element", vector) == ir.FloatType() else 8
 
 
 def function_on(builder, name, vector, result, args):
-    """Call one of LLVM's functions for a kind of vector, or of number."""
+    """Call one of LLVM's functions for a type of vectors or scalars, named in place of {}."""
     lanes = f"v{vector.count}" if isinstance(vector, ir.VectorType) else ""
     kind = ir.FunctionType(result, [x.type for x in args])
     function = cgutils.get_or_insert_function(
@@ -102,30 +107,32 @@ def function_on(builder, name, vector, result, args):
 
 
 def spread(builder, scalar, lanes):
-    """A scalar in all lanes."""
+    """A vector with a scalar in all lanes."""
     kind = ir.VectorType(scalar.type, lanes)
     one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, INT(0))
-    return builder.shuffle_vector(one, one, numbers([0] * lanes))
+    return builder.shuffle_vector(one, one, lane_indices([0] * lanes))
 
 
-def numbers(values):
+def lane_indices(values):
+    """A constant vector of lane indices, for LLVM's shuffles and masks."""
     return ir.Constant(ir.VectorType(INT, len(values)), list(values))
 
 
 def multiply_add(builder, a, b, c):
-    """a * b + c, rounded once where the CPU can."""
+    """a * b + c, rounded only once if the CPU can do so."""
     return function_on(builder, "llvm.fmuladd.{}", a.type, a.type, [a, b, c])
 
 
 def _lanes(builder, count, first, last):
-    """The mask of lanes first to last - 1."""
+    """The mask that selects the lanes first <= lane < last of `count`."""
     first, last = builder.trunc(first, INT), builder.trunc(last, INT)
-    lane = numbers(range(count))
+    lane = lane_indices(range(count))
     from_first = builder.icmp_signed(">=", lane, spread(builder, first, count))
     return builder.and_(from_first, builder.icmp_signed("<", lane, spread(builder, last, count)))
 
 
 def load_lanes(builder, at, vector, first, last, others=None):
+    """The lanes first <= lane < last of the vector at an address; the others of `others`, or 0."""
     at = builder.bitcast(at, vector.as_pointer())
     mask = _lanes(builder, vector.count, first, last)
     args = [at, INT(size_of(vector)), mask, others or ir.Constant(vector, None)]
@@ -133,6 +140,7 @@ def load_lanes(builder, at, vector, first, last, others=None):
 
 
 def store_lanes(builder, value, at, first, last):
+    """Write the lanes first <= lane < last of a vector to an address."""
     vector = value.type
     at = builder.bitcast(at, vector.as_pointer())
     mask = _lanes(builder, vector.count, first, last)
@@ -141,7 +149,7 @@ def store_lanes(builder, value, at, first, last):
 
 
 def cases(builder, value, counts):
-    """For each of some counts: generate, in the loop's body, what is done where it is the value."""
+    """Generate a switch over `value`: yields each count, and the loop's body generates its case."""
     end = builder.append_basic_block("end")
     choice = builder.switch(value, end)
     for count in counts:
@@ -153,12 +161,12 @@ def cases(builder, value, counts):
     builder.position_at_end(end)
 
 
-# What compiled code calls
+# Functions for compiled code
 
 
 @intrinsic
 def lanes(typingctx, x):
-    """How many numbers of an array make a vector."""
+    """How many elements of an array fill a vector."""
     count = Vector(x.dtype).lanes
     return i64(x), lambda context, builder, sig, args: WORD(count)
 
@@ -177,7 +185,7 @@ def load(typingctx, x, i):
 
 @intrinsic
 def load_some(typingctx, x, i, first, last):
-    """As load, but lanes before `first` and from `last` on are 0, and their memory is not read."""
+    """Like load, but lanes before `first` and from `last` on are 0, their memory is not read."""
     kind = Vector(x.dtype)
 
     def codegen(context, builder, sig, args):
@@ -189,7 +197,7 @@ def load_some(typingctx, x, i, first, last):
 
 @intrinsic
 def load_first(typingctx, x, i, count, others):
-    """As load, but lanes from `count` on are those of another vector."""
+    """Like load, but lanes from `count` on are those of the vector `others`."""
 
     def codegen(context, builder, sig, args):
         at = pointer(context, builder, x, *args[:2])
@@ -200,7 +208,7 @@ def load_first(typingctx, x, i, count, others):
 
 @intrinsic
 def store(typingctx, x, i, v):
-    """Write a vector to x[i] and what follows."""
+    """Write a vector to x[i] and the elements after it."""
 
     def codegen(context, builder, sig, args):
         store_at(builder, args[2], pointer(context, builder, x, *args[:2]))
@@ -211,7 +219,7 @@ def store(typingctx, x, i, v):
 
 @intrinsic
 def store_some(typingctx, x, i, v, first, last):
-    """As store, but lanes before `first` and from `last` on are not written."""
+    """Like store, but lanes before `first` and from `last` on are not written."""
 
     def codegen(context, builder, sig, args):
         at = pointer(context, builder, x, *args[:2])
@@ -223,7 +231,7 @@ def store_some(typingctx, x, i, v, first, last):
 
 @intrinsic
 def first_lanes(typingctx, v, count):
-    """v in its first lanes, 0 in those from `count` on."""
+    """The first `count` lanes of v, and 0 in the others."""
 
     def codegen(context, builder, sig, args):
         vector = args[0].type
@@ -247,7 +255,7 @@ def splat(typingctx, x, i):
 
 @intrinsic
 def full(typingctx, x, value):
-    """A number in all lanes, of the dtype of x."""
+    """A scalar of the dtype of x, in all lanes."""
     kind = Vector(x.dtype)
 
     def codegen(context, builder, sig, args):
@@ -258,17 +266,17 @@ def full(typingctx, x, value):
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """a * b + c of numbers, or of vectors and of numbers that stand for vectors of their like."""
+    """a * b + c of scalars or vectors; beside a vector, a scalar counts as one in all lanes."""
     kind = next((x for x in (a, b, c) if isinstance(x, Vector)), a)
 
     def codegen(context, builder, sig, args):
-        return multiply_add(builder, *_spread_numbers(builder, kind, args))
+        return multiply_add(builder, *_spread_scalars(builder, kind, args))
 
     return kind(a, b, c), codegen
 
 
-def _spread_numbers(builder, kind, values):
-    """Vectors as they are, numbers in all lanes of one."""
+def _spread_scalars(builder, kind, values):
+    """The values with each scalar spread over a vector, if `kind` is a type of vectors."""
     if not isinstance(kind, Vector):
         return values
     return [
@@ -277,12 +285,12 @@ def _spread_numbers(builder, kind, values):
 
 
 def _over_lanes(builder, v, combine):
-    """Combine all lanes of a vector, in the order of a tree."""
+    """Combine all lanes of a vector into one, halving their count at each step."""
     count = v.type.count
     while count > 1:
         count //= 2
-        low = builder.shuffle_vector(v, v, numbers(range(count)))
-        high = builder.shuffle_vector(v, v, numbers(range(count, 2 * count)))
+        low = builder.shuffle_vector(v, v, lane_indices(range(count)))
+        high = builder.shuffle_vector(v, v, lane_indices(range(count, 2 * count)))
         v = combine(builder, low, high)
     return builder.extract_element(v, INT(0))
 
@@ -297,19 +305,19 @@ def _greater(builder, a, b):
 
 @intrinsic
 def total(typingctx, v):
-    """The sum over the lanes, in the order of a tree."""
+    """The sum of all lanes: halves are added to each other until one lane is left."""
     return v.dtype(v), lambda context, builder, sig, args: _over_lanes(builder, *args, _sum)
 
 
 @intrinsic
 def greater(typingctx, a, b):
-    """The greater number of each lane; b where one is NaN. a or b may be a number."""
+    """The greater of a and b in each lane, b where either is NaN; one of them may be a scalar."""
     return _pick(">", a, b)
 
 
 @intrinsic
 def lesser(typingctx, a, b):
-    """The lesser number of each lane; b where one is NaN. a or b may be a number."""
+    """The lesser of a and b in each lane, b where either is NaN; one of them may be a scalar."""
     return _pick("<", a, b)
 
 
@@ -317,7 +325,7 @@ def _pick(relation, a, b):
     kind = _kind_of((a, b))
 
     def codegen(context, builder, sig, args):
-        one, other = _spread_numbers(builder, kind, args)
+        one, other = _spread_scalars(builder, kind, args)
         return builder.select(builder.fcmp_ordered(relation, one, other), one, other)
 
     return kind(a, b), codegen
@@ -325,10 +333,10 @@ def _pick(relation, a, b):
 
 @intrinsic
 def where_less(typingctx, a, b, yes, no):
-    """Lanes of `yes` where a < b, and of `no` elsewhere; all but a may be numbers."""
+    """Lanes of `yes` where a < b, and of `no` elsewhere; all but a may be scalars."""
 
     def codegen(context, builder, sig, args):
-        one, other, yes, no = _spread_numbers(builder, a, args)
+        one, other, yes, no = _spread_scalars(builder, a, args)
         return builder.select(builder.fcmp_ordered("<", one, other), yes, no)
 
     return a(a, b, yes, no), codegen
@@ -336,37 +344,37 @@ def where_less(typingctx, a, b, yes, no):
 
 @intrinsic
 def greatest(typingctx, v):
-    """The greatest number of all lanes, if none is NaN."""
+    """The greatest of all lanes, if none is NaN."""
     return v.dtype(v), lambda context, builder, sig, args: _over_lanes(builder, *args, _greater)
 
 
 @intrinsic
 def every_second(typingctx, a, b):
-    """Lanes 0, 2, 4 ... of a, then those of b."""
+    """Lanes 0, 2, 4 ... of a, followed by those of b."""
     return _every_second(a, b, 0)
 
 
 @intrinsic
 def every_other(typingctx, a, b):
-    """Lanes 1, 3, 5 ... of a, then those of b."""
+    """Lanes 1, 3, 5 ... of a, followed by those of b."""
     return _every_second(a, b, 1)
 
 
 def _every_second(a, b, first):
     def codegen(context, builder, sig, args):
-        return builder.shuffle_vector(*args, numbers(range(first, 2 * a.lanes, 2)))
+        return builder.shuffle_vector(*args, lane_indices(range(first, 2 * a.lanes, 2)))
 
     return a(a, b), codegen
 
 
 @intrinsic
 def zipped(typingctx, a, b):
-    """The vectors a0 b0 a1 b1 ... and so on to the last lanes of a and b."""
+    """Two vectors that together hold a0 b0 a1 b1 ... up to the last lanes of a and b."""
 
     def codegen(context, builder, sig, args):
         count = a.lanes
         parts = [
-            builder.shuffle_vector(*args, numbers([x for n in half for x in (n, count + n)]))
+            builder.shuffle_vector(*args, lane_indices([x for n in half for x in (n, count + n)]))
             for half in (range(count // 2), range(count // 2, count))
         ]
         return context.make_tuple(builder, sig.return_type, parts)
@@ -376,7 +384,7 @@ def zipped(typingctx, a, b):
 
 @intrinsic
 def store_every(typingctx, x, i, v, step, first, last):
-    """x[i + n * step] = lane n, for the n with first <= n * step < last."""
+    """x[i + n * step] = lane n of v, for each n with first <= n * step < last."""
 
     def codegen(context, builder, sig, args):
         x_value, i, v, step, first, last = args
@@ -394,7 +402,7 @@ def store_every(typingctx, x, i, v, step, first, last):
 
 
 def _kind_of(args):
-    """The type of the vectors among two operands of one dtype, or None."""
+    """The type of vectors of two operands, of which one may be a scalar; None for others."""
     kinds = [x for x in args if isinstance(x, Vector)]
     if not kinds or len(args) != 2:
         return None
@@ -413,7 +421,10 @@ def _negate(context, builder, sig, args):
 
 
 def _operator(function, instruction):
-    """Vectors by an operator. With flags of its own numba leaves an instruction as it is."""
+    """Give vectors an operator.
+
+    numba adds the flags of compile.FASTMATH only to instructions that have none: hence FLAGS.
+    """
 
     @infer_global(function)
     class _Typing(AbstractTemplate):
@@ -422,7 +433,7 @@ def _operator(function, instruction):
             return kind and signature(kind, *args)
 
     def lowering(context, builder, sig, args):
-        operands = _spread_numbers(builder, sig.return_type, args)
+        operands = _spread_scalars(builder, sig.return_type, args)
         return getattr(builder, instruction)(*operands, flags=FLAGS)
 
     for operands in ((Vector, Vector), (Vector, types.Float), (types.Float, Vector)):

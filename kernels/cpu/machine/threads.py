@@ -8,15 +8,15 @@ A kernel that is worth more than one thread is written as a body for one of seve
             y[i] = 2 * x[i]
 
 and started from compiled code by `run(pool, _double, (x, y), tasks)`, where `pool` is what
-`pool()` gave. The calling thread takes part, so nothing is lost if the others come late. Which
-thread runs a task is left to chance; what a task computes is not, so results are the same from run
-to run. A pool that is busy (another Python thread, a kernel inside a kernel) is not waited for: the
-caller runs all tasks alone.
+`pool()` returned. The calling thread takes part, so nothing is lost if the others come late. Which
+thread runs a task is left to chance, but not what a task computes: results are the same from run to
+run. Nobody waits for a busy pool (another Python thread has it, or a kernel calls a kernel): the
+caller then runs all tasks alone.
 
 Why not numba's own `prange`: its threads spin for milliseconds after each loop and starve NumPy's
 and PyTorch's, it ends the process in a forked child, and each such loop takes seconds to compile.
 Here a thread that finds nothing to do watches for a fifth of a millisecond, which covers the
-Python between two kernels, and then sleeps.
+Python code between two kernels, and then sleeps.
 """
 
 import ctypes
@@ -32,21 +32,22 @@ from numba.extending import intrinsic
 
 from .compile import jit
 
-# The pool is a block of 64-bit words; words that different threads write are on lines of their own.
+# The pool is a block of 64-bit words. Words that different threads write lie on different cache
+# lines, of 8 words each.
 TICKET = 0  # the current job: generation << 40 | number of tasks << 20 | next task
-BODY, DATA, BUSY = 8, 9, 10  # its function and arguments; whether a caller holds the pool
-DONE = 16  # tasks that are finished
-ASLEEP = 24  # threads that wait for the bell
-THREADS, STOP = 32, 33
+BODY, DATA, BUSY = 8, 9, 10  # the job's function and arguments; whether a caller holds the pool
+DONE = 16  # how many tasks are finished
+ASLEEP = 24  # how many threads wait for the bell
+THREADS, STOP = 32, 33  # how many threads there are; whether they are to end
 LOCK, BELL = 40, 56  # a mutex and a condition variable
 WORDS = 72
 
 TASK_BITS = 20
 TASK_MASK = (1 << TASK_BITS) - 1
-SPINS = 6000  # of some 30 to 50 ns
+SPINS = 6000  # turns of a loop that waits, of some 30 to 50 ns each, before the thread gives way
 
 
-# What numba has no words for
+# Instructions that numba does not offer
 
 
 @intrinsic
@@ -62,7 +63,7 @@ def _load(typingctx, address):
 
 @intrinsic
 def _store(typingctx, address, value):
-    """Write a word atomically, after everything written before."""
+    """Write a word atomically, after everything that was written before."""
 
     def codegen(context, builder, signature, args):
         pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
@@ -74,7 +75,7 @@ def _store(typingctx, address, value):
 
 @intrinsic
 def _add(typingctx, address, value):
-    """Add to a word atomically; returns what it was before."""
+    """Add to a word atomically, and return its value from before."""
 
     def codegen(context, builder, signature, args):
         pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
@@ -85,7 +86,7 @@ def _add(typingctx, address, value):
 
 @intrinsic
 def _swap(typingctx, address, value):
-    """Write a word atomically; returns what it was before."""
+    """Write a word atomically, and return its value from before."""
 
     def codegen(context, builder, signature, args):
         pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
@@ -109,7 +110,7 @@ def _pause(typingctx):
 
 @intrinsic
 def _call(typingctx, body, data, task, tasks):
-    """Call a function by its address, as `run` made it."""
+    """Call the function at an address, one that `run` generated."""
 
     def codegen(context, builder, signature, args):
         word = ir.IntType(64)
@@ -128,7 +129,7 @@ _yield = types.ExternalFunction("sched_yield", types.int32())
 
 POSIX = "pthread_mutex_lock pthread_mutex_unlock pthread_cond_wait pthread_cond_broadcast".split()
 HAS_THREADS = os.name == "posix"
-if not HAS_THREADS:  # kernels name these functions, but without a pool they call none
+if not HAS_THREADS:  # kernels refer to these functions, but without a pool they call none
     _nothing = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 0)
     for _name in (*POSIX, "sched_yield"):
         binding.add_symbol(_name, ctypes.cast(_nothing, ctypes.c_void_p).value)
@@ -139,6 +140,7 @@ if not HAS_THREADS:  # kernels name these functions, but without a pool they cal
 
 @jit
 def _at(pool, word):
+    """The address of a word of the pool."""
     return pool + 8 * word
 
 
@@ -153,7 +155,7 @@ def _take_tasks(pool):
     """Run tasks of the current job until none is left."""
     while _is_open(_load(_at(pool, TICKET))):
         ticket = _add(_at(pool, TICKET), 1)
-        if _is_open(ticket):  # the job cannot end before this task has: its words stand still
+        if _is_open(ticket):  # until this task is done the job cannot end, nor its words change
             tasks = (ticket >> TASK_BITS) & TASK_MASK
             body, data = _load(_at(pool, BODY)), _load(_at(pool, DATA))
             _call(body, data, ticket & TASK_MASK, tasks)
@@ -162,7 +164,7 @@ def _take_tasks(pool):
 
 @jit
 def _work(pool):
-    """The life of a thread of the pool."""
+    """What a thread of the pool does until it is told to stop: run tasks, watch, sleep."""
     while True:
         _take_tasks(pool)
         spins = 0
@@ -182,6 +184,14 @@ def _work(pool):
 
 
 @jit
+def _ring(pool):
+    """Wake all threads that wait for the bell."""
+    _mutex_lock(_at(pool, LOCK))
+    _cond_broadcast(_at(pool, BELL))
+    _mutex_unlock(_at(pool, LOCK))
+
+
+@jit
 def _start(pool, body, data, tasks):
     """Run all tasks of a job, with the pool's help if it is free."""
     if pool == 0 or tasks == 1 or _swap(_at(pool, BUSY), 1):
@@ -194,23 +204,23 @@ def _start(pool, body, data, tasks):
     generation = (_load(_at(pool, TICKET)) >> 40) + 1
     _store(_at(pool, TICKET), (generation & TASK_MASK) << 40 | tasks << TASK_BITS)
     if _load(_at(pool, ASLEEP)):
-        _mutex_lock(_at(pool, LOCK))
-        _cond_broadcast(_at(pool, BELL))
-        _mutex_unlock(_at(pool, LOCK))
+        _ring(pool)
     _take_tasks(pool)
     spins = 0
     while _load(_at(pool, DONE)) < tasks:
         spins += 1
         if spins < SPINS:
             _pause()
-        else:  # more threads than cores: let the one that is behind have this core
+        else:  # there may be more threads than cores: let the one that is behind have this core
             _yield()
     _store(_at(pool, BUSY), 0)
 
 
 def _borrowed(context, builder, kind, value):
-    """An array without its owner, so that nobody counts references to it: threads that count those
-    to one array hinder each other. Who calls `run` holds on to the array until all tasks are done.
+    """An array without its owner, so that no references to it are counted.
+
+    Threads that count references to the same array slow each other down. The caller of `run` keeps
+    the array alive until all tasks are done. Tuples are treated element by element.
     """
     if isinstance(kind, types.Array):
         array = context.make_array(kind)(context, builder, value)
@@ -226,9 +236,9 @@ def _borrowed(context, builder, kind, value):
 
 @intrinsic
 def run(typingctx, pool, body, args, tasks):
-    """`body(task, tasks, *args)` for each task in range(tasks), on all threads of the pool.
+    """Call `body(task, tasks, *args)` for each task in range(tasks), on all threads of the pool.
 
-    Bodies return nothing and must not raise. To be called from compiled code.
+    The body returns nothing and must not raise. `run` is for compiled code.
     """
     signature = body.get_call_type(typingctx, (types.int64, types.int64, *args), {})
     compiled = body.dispatcher.get_compile_result(signature)
@@ -272,15 +282,16 @@ def run(typingctx, pool, body, args, tasks):
 
 @jit
 def threads_of(pool):
-    """How many threads a pool has, the caller among them."""
+    """How many threads a pool has, including the caller."""
     return _load(_at(pool, THREADS)) if pool else 1
 
 
 @jit
 def tasks_for(pool, items, least):
-    """How many tasks to make of so many items, where a task of `least` is worth a thread.
+    """How many tasks to divide `items` into, where `least` items are worth a thread.
 
-    One for small work; several for each thread where there is plenty, so that all end together.
+    Little work is one task. Plenty of it becomes several tasks for each thread, so that all threads
+    finish at about the same time.
     """
     threads = threads_of(pool)
     if threads == 1 or items < 2 * least:
@@ -290,25 +301,25 @@ def tasks_for(pool, items, least):
 
 @jit
 def share(task, tasks, n):
-    """This task's half-open range (lo, hi) of n items."""
+    """This task's share of n items, the half-open range [lo, hi), as (lo, hi)."""
     return task * n // tasks, (task + 1) * n // tasks
 
 
-# Its management, from Python
+# The management of the pool, from Python
 
 _made = threading.Lock()  # held while a pool is made or given up
-_memory = []  # the words of all pools: never freed, for a thread may still look at them
-_address = None  # where they begin; 0: one thread, no pool; None: not made yet
-_threads = None  # what set_num_threads asked for
+_memory = []  # the words of all pools: never freed, since a thread may still look at them
+_address = None  # of the current pool's words; 0: one thread, no pool; None: not made yet
+_threads = None  # the number that set_num_threads was given
 
 
 def pool():
-    """What kernels take as their first argument: the address of the pool, made at first use."""
+    """The address of the pool, which compiled kernels take first. It is made at first use."""
     return _make() if _address is None else _address
 
 
 def num_threads():
-    """How many threads a kernel may use, the caller among them."""
+    """How many threads a kernel may use, including the caller."""
     if _threads is not None:
         return _threads
     if hasattr(os, "sched_getaffinity"):
@@ -327,6 +338,7 @@ def set_num_threads(n):
 
 
 def _make():
+    """Make the pool, unless another Python thread just did, and return its address."""
     global _address
     with _made:
         if _address is not None:
@@ -348,20 +360,14 @@ def _make():
 
 
 def _words(address):
+    """The words of a pool, for Python."""
     return (ctypes.c_int64 * WORDS).from_address(address)
 
 
 def _give_up(address):
-    """Send the threads of a pool home."""
+    """Have the threads of a pool end."""
     _words(address)[STOP] = 1
     _ring(address)
-
-
-@jit
-def _ring(pool):
-    _mutex_lock(_at(pool, LOCK))
-    _cond_broadcast(_at(pool, BELL))
-    _mutex_unlock(_at(pool, LOCK))
 
 
 def _begin_again():

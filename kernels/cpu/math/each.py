@@ -1,8 +1,8 @@
 """Loops over formulas: y[i] = f(x[i]) or y[i] = f(g[i], x[i]) for the elements of flat arrays.
 
-A formula is a function of a dtype (np.float32 or np.float64) that returns f, written by means of
-vector_math.py, with constants of that dtype. On a CPU with registers for the tables of lookup.py a
-float32 formula gets whole vectors, elsewhere numbers.
+A formula is a function of a dtype (np.float32 or np.float64) that returns f, which is written with
+the functions of vector_math.py and constants of that dtype. If the CPU has registers for the tables
+of lookup.py, f of float32 is called with whole vectors, else with scalars.
 """
 
 import inspect
@@ -21,7 +21,7 @@ def each_of_one(formula):
     f = _function(formula)
 
     @body
-    def numbers(x, y):
+    def scalars(x, y):
         for i in range(x.size):
             y[i] = f(x[i])
 
@@ -35,7 +35,7 @@ def each_of_one(formula):
             rest = x.size - whole
             store_some(y, whole, f(load_some(x, whole, 0, rest)), 0, rest)
 
-    return by_array(numbers, vectors)
+    return by_array(scalars, vectors)
 
 
 def each_of_two(formula):
@@ -43,7 +43,7 @@ def each_of_two(formula):
     f = _function(formula)
 
     @body
-    def numbers(g, x, y):
+    def scalars(g, x, y):
         for i in range(x.size):
             y[i] = f(g[i], x[i])
 
@@ -58,20 +58,21 @@ def each_of_two(formula):
             last = f(load_some(g, whole, 0, rest), load_some(x, whole, 0, rest))
             store_some(y, whole, last, 0, rest)
 
-    return by_array(numbers, vectors)
+    return by_array(scalars, vectors)
 
 
-def by_array(numbers, vectors):
-    """A function for compiled code: `vectors` where whole vectors of its first array have tables.
+def by_array(scalars, vectors):
+    """A function for compiled code that is one of two, depending on its first array.
 
-    Both are @body functions of the same arguments; `numbers` is for all other arrays and CPUs.
+    Both are @body functions of the same arguments. `vectors` takes arrays of float32 on a CPU that
+    has registers for the tables of lookup.py, `scalars` all others.
     """
-    names = list(inspect.signature(numbers.py_func).parameters)
+    names = list(inspect.signature(scalars.py_func).parameters)
 
     def choose(array):
-        return vectors if lookup.AVAILABLE and array.dtype == types.float32 else numbers
+        return vectors if lookup.AVAILABLE and array.dtype == types.float32 else scalars
 
-    # numba wants the names of the arguments: *args would count references to each array.
+    # The arguments are written out by name: with *args numba would count references to each array.
     text = ", ".join(names)
     scope = {"choose": choose}
     exec(

@@ -1,15 +1,16 @@
 """exp, sigmoid and the normal distribution of whole vectors of float32, by tables in registers.
 
-AVX-512 has an instruction that picks, for each lane of a vector, one of the 16 numbers of another.
+AVX-512 has an instruction that picks, for each lane of a vector, one of the 16 elements of another.
 With such tables exp needs a polynomial of degree 3 (that of vector_math.py has 7), and the normal
-distribution no division. The functions are those of vector_math.py, which chooses between the two:
-NaN passes through, infinities give their limits, and exp never returns a subnormal number.
+distribution no division. The functions have the names of those in vector_math.py, which chooses
+between the two. NaN passes through, infinities give their limits, and exp never returns a subnormal
+number.
 
-    m = x / log(2) + 1.5 * 2^19     # rounds to 1/16: a float32 has no finer digits there
-    n = m - 1.5 * 2^19              # so the last four bits of m are n's fraction in sixteenths
+    m = x / log(2) + 1.5 * 2^19     # rounds to sixteenths: a float32 has no finer digits there
+    n = m - 1.5 * 2^19              # the last four bits of m are the fraction of n, in sixteenths
     exp(x) = 2^floor(n) * 2^(last bits of m / 16) * exp(x - n log(2))
 
-Every addition is done as it is written (simd.py).
+The compiler reorders no addition here (simd.py).
 """
 
 import math
@@ -23,7 +24,7 @@ from numba.extending import intrinsic
 
 from ..machine.simd import INT, Vector, fma, greater, inlined, lesser, where_less
 
-LANES = 16  # numbers of a table
+LANES = 16  # the entries of a table
 KIND = Vector(types.float32)
 AVAILABLE = KIND.lanes == LANES  # a table is one vector
 f32 = np.float32
@@ -34,30 +35,33 @@ EXP_LOW, EXP_HIGH = f32(-87.33654), f32(89)
 RATE, SHIFT = f32(1 / math.log(2)), f32(1.5 * 2**19)
 LOG2_HIGH = f32(math.log(2))
 LOG2_LOW = f32(math.log(2) - float(LOG2_HIGH))
-FRACTION_BITS = 23 - 4  # of a float32, behind those that tell sixteenths
+FRACTION_BITS = 23 - 4  # of a float32, below the four that count sixteenths
 HALF, SIXTH, ZERO, ONE = f32(1 / 2), f32(1 / 6), f32(0), f32(1)
 
 
 def _words(value):
+    """A constant vector of 32-bit words with a value in all lanes."""
     return ir.Constant(WORDS, [value] * LANES)
 
 
 def _call(builder, name, *args):
+    """Call one of LLVM's functions that return a vector of float32."""
     kind = ir.FunctionType(FLOATS, [x.type for x in args])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
 
 
-def _table(numbers, first_bit=0):
-    """A function of vectors: of 16 numbers the one to which four bits of each lane point.
+def _table(entries, first_bit=0):
+    """A function of vectors that looks up, for each lane, one of the 16 numbers of entries().
 
-    numbers() is called when a kernel is compiled.
+    Four bits of the lane, from `first_bit` on, are the index. entries() is called when a kernel is
+    compiled.
     """
 
     @intrinsic
     def look_up(typingctx, v):
         def codegen(context, builder, sig, args):
             index = builder.lshr(builder.bitcast(args[0], WORDS), _words(first_bit))
-            table = ir.Constant(FLOATS, [float(f32(x)) for x in numbers()])
+            table = ir.Constant(FLOATS, [float(f32(x)) for x in entries()])
             return _call(builder, "llvm.x86.avx512.permvar.sf.512", table, index)
 
         return KIND(v), codegen
@@ -84,8 +88,8 @@ _part_of_power = _table(lambda: [2 ** (j / LANES) for j in range(LANES)])
 def _power(typingctx, m):
     """2^floor(n) * 2^(last bits of m / 16), for n >= -126 and below 128.
 
-    The bits of m are those of SHIFT plus 16 n: moved up they add floor(n) to an exponent, and the
-    fraction to the first bits behind it, of which the table knows.
+    The bits of m are those of SHIFT plus 16 n. Shifted left, they add floor(n) to an exponent, and
+    the fraction of n to the bits below it, which the entries of the table make up for.
     """
 
     def codegen(context, builder, sig, args):
@@ -93,8 +97,8 @@ def _power(typingctx, m):
         bits = builder.bitcast(args[0], WORDS)
         table = builder.bitcast(ir.Constant(WORDS, [int(x) for x in table]), FLOATS)
         part = _call(builder, "llvm.x86.avx512.permvar.sf.512", table, bits)
-        moved = builder.shl(bits, _words(FRACTION_BITS))
-        return builder.bitcast(builder.add(builder.bitcast(part, WORDS), moved), FLOATS)
+        shifted = builder.shl(bits, _words(FRACTION_BITS))
+        return builder.bitcast(builder.add(builder.bitcast(part, WORDS), shifted), FLOATS)
 
     return KIND(m), codegen
 
@@ -113,7 +117,7 @@ def exp(x):
 
 @intrinsic
 def _above_floor(typingctx, v):
-    """v - floor(v); 0 of an infinity."""
+    """v - floor(v), and 0 for an infinity."""
 
     def codegen(context, builder, sig, args):
         all_lanes, downwards = ir.Constant(ir.IntType(LANES), -1), INT(0b1001)
@@ -124,8 +128,9 @@ def _above_floor(typingctx, v):
     return KIND(v), codegen
 
 
-# 1 + x (E1 + x (E2 + ...)) errs at most 9.7e-8 of 2^x for x from 0 to 1: least squares at
-# Chebyshev's points, weighted again and again by the errors until these were level.
+# 1 + x (E1 + x (E2 + ...)) has a relative error of at most 9.7e-8 as 2^x for x from 0 to 1. It was
+# fitted by least squares at Chebyshev's points, which were weighted by the errors until these were
+# level.
 E1, E2, E3, E4, E5 = map(f32, (0.69315131, 0.24016445, 0.05579991, 0.00901703, 0.00186713))
 
 
@@ -139,10 +144,10 @@ def exp2(x):
 
 @inlined
 def exp_of_difference(x):
-    """e ** x of x <= 88, sooner: for x = a - b, whose rounding errs ten times more than this.
+    """e ** x for x <= 88, faster than exp: for an x = a - b, whose own rounding matters more.
 
-    What it errs more than exp is 2.8e-9 |x| of the result. What is computed of x far below 0 makes
-    no sense, and is not taken.
+    Beyond the error of exp it has a relative one of 2.8e-9 |x|, about a tenth of what the rounding
+    of x causes. What is computed for x below EXP_LOW makes no sense, and is replaced by 0.
     """
     m = fma(x, RATE, SHIFT)
     r = fma(m - SHIFT, -LOG2_HIGH, x)
@@ -157,14 +162,14 @@ def sigmoid(x):
     return ONE / (ONE + exp(-x))
 
 
-# The tail of the normal distribution is Phi(-t) = exp(-t^2 / 2) h(t), where h(t) is erfcx(t /
-# sqrt(2)) / 2 and varies little. Of u = 1 + t, the last two bits of the exponent and the first two
-# of the fraction say in which of 16 intervals it lies, from 1 to 16; in each h is a polynomial in
-# the distance from its beginning. The exponential is that of above, but of the square of t before
-# it is rounded; n times twice the log(2) is exact, since its first part has few bits.
+# The tail of the normal distribution is Phi(-t) = exp(-t^2 / 2) h(t), where h(t), which is
+# erfcx(t / sqrt(2)) / 2, varies little. The last two bits of the exponent of u = 1 + t and the
+# first two of its fraction say in which of 16 intervals from 1 to 16 it lies. In each of them h is
+# a polynomial in the distance from the interval's beginning. The exponential is computed as above,
+# but from t^2 before it is rounded; n times LOG4_HIGH is exact, since it has few bits.
 
 END = f32(14.5)  # where the tail is 0 in float32, and u < 16
-FIRST_BIT = 21
+FIRST_BIT = 21  # of the four that tell the interval
 LOG4_HIGH = f32(round(2 * math.log(2) * 2**11) / 2**11)
 LOG4_LOW = f32(2 * math.log(2) - float(LOG4_HIGH))
 RATE_OF_SQUARE = f32(-1 / (2 * math.log(2)))
@@ -174,12 +179,12 @@ DEGREE = 5
 
 @lru_cache(maxsize=1)
 def _tail_polynomials():
-    """Coefficients by rising power, for each interval, of what is nearest in relative error."""
+    """The coefficients of h, (power, interval), fitted for the least relative error."""
     from scipy.special import erfcx
 
     found = np.empty((DEGREE + 1, LANES))
     for index in range(LANES):
-        octave, quarter = (index // 4 + 1) % 4, index % 4  # of the exponents 127, 128, 129 and 130
+        octave, quarter = (index // 4 + 1) % 4, index % 4  # octave 0 has the exponent 127
         start, width = 2.0**octave * (1 + quarter / 4), 2.0**octave / 4
         share = (1 + np.cos(np.pi * np.arange(0.5, 40) / 40)) / 2
         h = erfcx((start - 1 + width * share) / math.sqrt(2)) / 2
@@ -190,6 +195,7 @@ def _tail_polynomials():
 
 
 def _coefficient(power):
+    """A function of u: the coefficient of a power for the interval in which u lies."""
     return _table(lambda: _tail_polynomials()[power], FIRST_BIT)
 
 
@@ -198,6 +204,7 @@ _h0, _h1, _h2, _h3, _h4, _h5 = (_coefficient(power) for power in range(DEGREE + 
 
 @intrinsic
 def _absolute(typingctx, v):
+    """|v|."""
     return KIND(v), lambda context, builder, sig, args: _call(builder, "llvm.fabs.v16f32", *args)
 
 
@@ -214,7 +221,7 @@ def _beginning(typingctx, u):
 
 @inlined
 def normal_tail(x):
-    """(t, Phi(-t), exp(-t^2 / 2)) of t = |x|, at most 14.5."""
+    """(t, Phi(-t), exp(-t^2 / 2)) for t = |x|, but at most 14.5."""
     t = lesser(END, _absolute(x))
     m = fma(t * t, RATE_OF_SQUARE, SHIFT)
     n = m - SHIFT

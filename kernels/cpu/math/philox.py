@@ -1,8 +1,9 @@
-"""The cipher of random numbers, Philox4x32-10: see kernels/reference/random.py.
+"""The cipher behind random numbers, Philox4x32-10: see kernels/reference/random.py.
 
-Each 32-bit word lies in a 64-bit lane: machines multiply the low halves of such lanes and do not
-mind what the upper ones hold. A round waits for the one before, so several vectors of blocks go
-through the cipher side by side, instruction by instruction. LLVM would put one after the other.
+Each 32-bit word lies in a 64-bit lane: a CPU multiplies the low halves of such lanes, and ignores
+what the upper halves hold. Each round needs the result of the one before. So that the CPU need not
+wait, several vectors of blocks go through the cipher side by side, instruction by instruction: LLVM
+would put one after the other.
 """
 
 import numpy as np
@@ -19,16 +20,16 @@ from ..machine.simd import (
     WORD,
     Vector,
     body,
+    lane_indices,
     load_at,
-    numbers,
     pointer,
     spread,
     store_at,
 )
 
 LANES = REGISTER_BYTES // 8
-STREAMS = 4 if REGISTERS == 32 else 2  # vectors side by side: as registers allow
-BLOCKS = LANES * STREAMS  # that are enciphered at once, each of four words
+STREAMS = 4 if REGISTERS == 32 else 2  # vectors side by side, as many as the registers allow
+BLOCKS = LANES * STREAMS  # blocks, of four words each, that are enciphered at once
 
 M0, M1 = (np.uint64(m) for m in MULTIPLIERS)
 K0, K1 = (np.uint64(k) for k in KEY_STEPS)
@@ -37,7 +38,7 @@ LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 @jit
 def keys_of(seed):
-    """The two words that each round mixes in."""
+    """The two words of each round's key, one round after the other."""
     keys, k0, k1 = np.empty(2 * ROUNDS, np.uint64), seed & LOW, seed >> HALF
     for r in range(ROUNDS):
         keys[2 * r], keys[2 * r + 1] = k0, k1
@@ -47,7 +48,7 @@ def keys_of(seed):
 
 @jit
 def cipher(block, seed):
-    """The four words of a block, each below junk in the upper half of a uint64."""
+    """The four words of a block, each in the lower half of a uint64 whose upper half is junk."""
     c0, c1, c2, c3 = block & LOW, block >> HALF, np.uint64(0), np.uint64(0)
     k0, k1 = seed & LOW, seed >> HALF
     for _ in range(ROUNDS):
@@ -60,7 +61,7 @@ def cipher(block, seed):
 
 @body
 def draw_words(pairs, keys, block):
-    """The words of the blocks from `block` on, two in each uint64, the first one low.
+    """Fill `pairs` with the words of the blocks from `block` on, two to a uint64, the first low.
 
     The size of `pairs` is a multiple of 2 BLOCKS.
     """
@@ -70,7 +71,7 @@ def draw_words(pairs, keys, block):
 
 @intrinsic
 def _write_words(typingctx, pairs, at, keys, block):
-    """The words of BLOCKS blocks, to pairs[at] and what follows."""
+    """Write the words of BLOCKS blocks to `pairs`, from index `at` on."""
 
     def codegen(context, builder, sig, args):
         start = pointer(context, builder, sig.args[0], *args[:2])
@@ -84,9 +85,9 @@ def _write_words(typingctx, pairs, at, keys, block):
 
 @intrinsic
 def drop(typingctx, x, y, at, keys, block, least, scale):
-    """y = scale * x where the word is at least `least`, else 0, of 4 BLOCKS numbers from `at` on.
+    """y = scale * x where the word is at least `least`, else 0, for 4 BLOCKS elements from `at` on.
 
-    The words are those of the blocks from `block` on, of which no memory sees anything.
+    The words are those of the blocks from `block` on; they stay in registers.
     """
     kind = Vector(x.dtype)
 
@@ -99,12 +100,12 @@ def drop(typingctx, x, y, at, keys, block, least, scale):
             words = builder.bitcast(words, ir.VectorType(INT, 2 * LANES))
             for first in range(0, 2 * LANES, kind.lanes):
                 some = builder.shuffle_vector(
-                    words, words, numbers(range(first, first + kind.lanes))
+                    words, words, lane_indices(range(first, first + kind.lanes))
                 )
                 place = WORD(k * 2 * LANES + first)
-                number = load_at(builder, builder.gep(x_at, [place]), scale.type)
+                value = load_at(builder, builder.gep(x_at, [place]), scale.type)
                 kept = builder.select(
-                    builder.icmp_unsigned(">=", some, least), builder.fmul(number, scale), nothing
+                    builder.icmp_unsigned(">=", some, least), builder.fmul(value, scale), nothing
                 )
                 store_at(builder, kept, builder.gep(y_at, [place]))
         return context.get_dummy_value()
@@ -112,11 +113,11 @@ def drop(typingctx, x, y, at, keys, block, least, scale):
     return types.void(x, x, types.int64, keys, types.int64, types.uint32, x.dtype), codegen
 
 
-# Parts of generated code
+# Generators of LLVM code
 
 
 def _enciphered(builder, key_at, block):
-    """The words of BLOCKS blocks in order, as vectors."""
+    """The words of BLOCKS blocks in order, as a list of vectors."""
     first, low, half = spread(builder, block, LANES), _all(int(LOW)), _all(32)
     streams = []
     for s in range(STREAMS):
@@ -139,22 +140,24 @@ def _enciphered(builder, key_at, block):
 
 
 def _blocks(builder, words):
-    """Vectors of the words block by block, of vectors of first, second, third and fourth words."""
+    """Yield vectors of words in the order of blocks, from those of all first, second ... words."""
     halves = ir.VectorType(INT, 2 * LANES)
     first, second, third, fourth = (builder.bitcast(x, halves) for x in words)
     lower = [lane + below for lane in range(0, 2 * LANES, 2) for below in (0, 2 * LANES)]
     ab, cd = (
-        builder.bitcast(builder.shuffle_vector(x, y, numbers(lower)), words[0].type)
+        builder.bitcast(builder.shuffle_vector(x, y, lane_indices(lower)), words[0].type)
         for x, y in ((first, second), (third, fourth))
     )
     for half in range(2):
         lanes = [lane for i in range(LANES // 2) for lane in (i, LANES + i)]
-        yield builder.shuffle_vector(ab, cd, numbers([half * LANES // 2 + k for k in lanes]))
+        yield builder.shuffle_vector(ab, cd, lane_indices([half * LANES // 2 + k for k in lanes]))
 
 
 def _vector(values):
+    """A constant vector of 64-bit words."""
     return ir.Constant(ir.VectorType(WORD, LANES), list(values))
 
 
 def _all(value):
+    """A constant vector with a value in all lanes."""
     return _vector([value] * LANES)

@@ -1,12 +1,12 @@
 """exp, tanh and the like for loops that LLVM turns into vector instructions.
 
-There is no branch and no call in them. They take float32 and float64, NaN passes through,
+There is no branch and no call in them. They take float32 and float64. NaN passes through,
 infinities give their limits, and what would be a subnormal number is 0. The errors, in units in the
 last place (ULP) of the result, are measured over the whole range by
 tests/kernels/cpu/test_vector_math.py.
 
-To be called from compiled code, in loops over `range(x.size)` of a slice. Some also take vectors of
-float32 on a CPU that has registers for lookup.py's tables: loops over these are made by each.py.
+They are for compiled code, in loops over `range(x.size)` of a slice. Some also take vectors of
+float32 if the CPU has registers for lookup.py's tables: each.py makes the loops over these.
 """
 
 import math
@@ -25,7 +25,7 @@ exactly = njit(**EXACTLY)
 
 @exactly
 def minus(a, b):
-    """a - b, and no part of another sum: there a large peak would cost all digits."""
+    """a - b, never merged into another sum, where a large b would cost all digits."""
     return a - b
 
 
@@ -40,7 +40,7 @@ def _of_same_size(x):
 
 @intrinsic
 def same_bits(typingctx, x):
-    """The floating number with the bits of an integer of its size, and the other way round."""
+    """The bits of a float as an integer of the same size, or those of an integer as a float."""
     to = _of_same_size(x)
 
     def codegen(context, builder, signature, args):
@@ -50,9 +50,9 @@ def same_bits(typingctx, x):
 
 
 def by_dtype(name, single, double, doc, of_vectors=None):
-    """A function for compiled code that takes float32 by one function and float64 by another.
+    """A function for compiled code: `single` of float32, `double` of float64.
 
-    of_vectors, if given, is the one that takes vectors of float32.
+    of_vectors, if given, is the function for vectors of float32.
     """
 
     def stub(*args):
@@ -75,8 +75,8 @@ def by_dtype(name, single, double, doc, of_vectors=None):
     return stub
 
 
-# exp(x) = 2^n exp(r), |r| <= log(2) / 2. log(2) stands in two parts, of which the first has so few
-# bits that n times it is exact; 2^n is two factors, since 2^128 is no float32.
+# exp(x) = 2^n exp(r), |r| <= log(2) / 2. log(2) is split into two parts, of which the first has so
+# few bits that n times it is exact. 2^n is multiplied in two factors, since float32 has no 2^128.
 
 LOW32, HIGH32, RATE32 = f32(-87.33654), f32(88.72283), f32(1 / math.log(2))
 LOG2_32 = f32(0.693359375), f32(math.log(2) - 0.693359375)
@@ -89,7 +89,7 @@ D13, D12, D11, D10, D9, D8, D7, D6, D5, D4, D3 = (1 / math.factorial(k) for k in
 
 @exactly
 def _split32(x):
-    """(n, exp(r) - 1) of a finite x."""
+    """(n, exp(r) - 1) for a finite x."""
     n = np.floor(x * RATE32 + HALF32)
     r = (x - n * LOG2_32[0]) - n * LOG2_32[1]
     p = ((((T7 * r + T6) * r + T5) * r + T4) * r + T3) * r + HALF32
@@ -98,7 +98,7 @@ def _split32(x):
 
 @exactly
 def _split64(x):
-    """(n, exp(r) - 1) of a finite x."""
+    """(n, exp(r) - 1) for a finite x."""
     n = np.floor(x * RATE64 + 0.5)
     r = (x - n * LOG2_64[0]) - n * LOG2_64[1]
     p = ((((D13 * r + D12) * r + D11) * r + D10) * r + D9) * r + D8
@@ -148,7 +148,7 @@ def _sigmoid64(x):
     return 1.0 / (1.0 + _exp64(-x))
 
 
-# tanh(x) = e / (e + 2) with e = exp(2x) - 1, which is 1 to the last digit for 2x > 40.
+# tanh(x) = e / (e + 2) with e = exp(2x) - 1. For 2x > 40 it is 1 to the last digit.
 
 LIMIT32, TWO32 = f32(40), f32(2)
 
@@ -177,13 +177,13 @@ def _tanh64(x):
 
 exp = by_dtype("exp", _exp32, _exp64, "e ** x.", lookup.exp)
 exp_of_difference = by_dtype(
-    "exp_of_difference", _exp32, _exp64, "e ** x of x <= 88.", lookup.exp_of_difference
+    "exp_of_difference", _exp32, _exp64, "e ** x for x <= 88.", lookup.exp_of_difference
 )
 sigmoid = by_dtype("sigmoid", _sigmoid32, _sigmoid64, "1 / (1 + exp(-x)).", lookup.sigmoid)
 tanh = by_dtype("tanh", _tanh32, _tanh64, "The hyperbolic tangent.")
 
 
-# Polynomials with coefficients of our own: Chebyshev's, by mpmath, the highest power first.
+# Polynomials: Chebyshev approximations computed with mpmath, the highest power first.
 
 
 def _polynomial(number, *coefficients):
@@ -198,8 +198,8 @@ def _polynomial(number, *coefficients):
 
 # The tail of the normal distribution, Phi(-t) = exp(-t^2 / 2) h / (2 + 4 z) with z = t / sqrt(2):
 # h = (1 + 2 z) erfcx(z) varies little, and is a polynomial in (z - 3) / (z + 3) for z up to 10 and
-# to 27.3. The idea is that of Shepherd and Laframboise 1981. The square of t is that of its leading
-# digits, which is exact, and a small rest u: exp(-u) is the beginning of its series.
+# to 27.3. The idea is that of Shepherd and Laframboise 1981. The square of t is split into that of
+# its leading digits, which is exact, and a small rest u, for which the series of exp(-u) is short.
 
 _tail32 = _polynomial(
     *(f32, -0.0001640715504, 0.002236027401, 0.002225933221, -0.02401838233, 0.06835494093),
@@ -251,12 +251,12 @@ def _normal_tail64(x):
 
 normal_tail = by_dtype(
     *("normal_tail", _normal_tail32, _normal_tail64),
-    "(t, Phi(-t), exp(-t^2 / 2)) of t = |x|, which is cut off where Phi(-t) is 0.",
+    "(t, Phi(-t), exp(-t^2 / 2)) for t = |x|, but at most a t for which Phi(-t) is 0.",
     lookup.normal_tail,
 )
 
 
-# erf(x) = x P(x^2) up to 1, then by the tail above.
+# erf(x) = x P(x^2) for |x| < 1, else 1 - 2 Phi(-sqrt(2) |x|) with the sign of x.
 
 _erf32 = _polynomial(
     *(f32, 7.875875063e-5, -0.0008016864287, 0.005189087423, -0.02685421201, 0.1128359472),
@@ -317,7 +317,7 @@ def _log1p64(x):
     return (w + w) * _atanh64(w * w)
 
 
-# log(x) = e log(2) + 2 atanh(w) of x = 2^e m, m from sqrt(1/2) to sqrt(2), w = (m - 1) / (m + 1).
+# log(x) = e log(2) + 2 atanh(w), x = 2^e m, m from sqrt(1/2) to sqrt(2), w = (m - 1) / (m + 1).
 
 
 @exactly
@@ -340,11 +340,12 @@ def _log64(x):
 
 log1p_of_part = by_dtype("log1p_of_part", _log1p32, _log1p64, "log(1 + x) for 0 <= x <= 1.")
 log_of_normal = by_dtype(
-    *("log_of_normal", _log32, _log64), "log(x) of 0 < x < inf that is no subnormal number."
+    *("log_of_normal", _log32, _log64), "log(x) for 0 < x < inf that is not subnormal."
 )
 
 
-# Of four quarters of a turn, the nearest is left out; the series of cos and sin take an eighth.
+# An angle is some quarters of a turn, which swap cos and sin or change their signs, and a rest of
+# at most an eighth of a turn, for which the series of cos and sin are short.
 
 
 def _series(number, first, last):
@@ -407,8 +408,8 @@ def _mirrored64(y, x):
     return 1.0 - y if x > 0.0 else y
 
 
-# The sign by the bits, of which no arithmetic unit hears: taken for an integer, those of -0 to -inf
-# are at most those of -inf, and those of a NaN lie beyond those of an infinity.
+# The sign is read from the bits, without floating-point arithmetic. As signed integers, the bits of
+# -0 to -inf are at most those of -inf, and those of a NaN lie beyond those of an infinity.
 
 INF_BITS32, MINUS_INF_BITS32 = f32(np.inf).view(np.int32), f32(-np.inf).view(np.int32)
 INF_BITS64, MINUS_INF_BITS64 = f64(np.inf).view(np.int64), f64(-np.inf).view(np.int64)
@@ -435,10 +436,10 @@ def _is_positive64(x):
 
 
 is_negative = by_dtype(
-    *("is_negative", _is_negative32, _is_negative64), "Whether x < 0 or x is -0; not if NaN."
+    *("is_negative", _is_negative32, _is_negative64), "Whether x < 0 or x is -0; False for NaN."
 )
 is_positive = by_dtype(
-    *("is_positive", _is_positive32, _is_positive64), "Whether x > 0; not if NaN."
+    *("is_positive", _is_positive32, _is_positive64), "Whether x > 0; False for NaN."
 )
 positive = by_dtype("positive", _positive32, _positive64, "max(x, 0).", lookup.positive)
 mirrored = by_dtype(

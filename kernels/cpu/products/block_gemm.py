@@ -1,8 +1,8 @@
 """Products of matrices that lie in the cache: C = A B + D, in registers, without packing.
 
-BLAS copies both matrices into an order of its own before it multiplies. Kernels that write their
-operands themselves (the patches of a convolution) can write them as the innermost loop wants them,
-and save that: these are the inner loops, and those of packed_gemm.py. `prepare` compiles them.
+BLAS first copies both matrices into its own order. Kernels that write their operands themselves (a
+convolution its patches) can write them in the order in which the innermost loop reads them, and
+save the copy. These are the loops for them, and for packed_gemm.py. `prepare` compiles them.
 """
 
 from numba import types
@@ -15,8 +15,8 @@ from .micro_kernel import Block, add_products, places
 
 WIDEST = 3  # vectors of columns at once
 ROWS = min(8, rows_in_registers(WIDEST))  # a power of two: see _band
-# Steps after which the sums are written out: their rows of B, 3 vectors each, stay in the L1 cache
-# for all rows of A, and sums of few products have small rounding errors.
+# Steps after which the sums are written out. The rows of B of this many steps, WIDEST vectors each,
+# stay in the L1 cache for all rows of A, and sums of few products have small rounding errors.
 STEPS = 24576 // (WIDEST * REGISTER_BYTES)
 i64 = types.int64
 
@@ -43,9 +43,9 @@ def _tile(builder, vector, rows, vectors, a, a_row, a_step, b, b_rows, c, c_row,
 
 @intrinsic(prefer_literal=True)
 def _band(typingctx, like, vectors, a, b, b_rows, c, c_row, d, d_row, m, k):
-    """All rows of A times a few vectors of columns of B; arrays are given by their addresses.
+    """All rows of A times a few vectors of columns of B. Arrays are given by their addresses.
 
-    a: (A, and the distances between its tiles of ROWS rows, between rows, between steps).
+    a: (A, the distance between its tiles of ROWS rows, between rows, between steps).
     """
     kind, count = Vector(like), vectors.literal_value
 
@@ -84,6 +84,7 @@ def _band(typingctx, like, vectors, a, b, b_rows, c, c_row, d, d_row, m, k):
 
 
 def _multiply(like, size, a, tile, a_row, a_step, b, b_rows, c, c_row, d, d_row, m, vectors, k):
+    """C = A B + D, STEPS steps and up to WIDEST vectors of columns at a time."""
     for start in range(0, max(k, 1), STEPS):
         steps, first = min(STEPS, k - start), a + start * a_step * size
         rows, right, out, onto, left = b_rows + 8 * start, b, c, d, vectors
@@ -111,20 +112,20 @@ prepare, _call = shared_code(*(i64,) * 14)(_multiply)
 def multiply(a, i, a_row, a_step, b, j, b_rows, c, at, c_row, m, n, k, add):
     """C = A B, or C += A B if `add`: A is m x k, B is k x n.
 
-    a[i + row * a_row + step * a_step], b[j + b_rows[step] + column] and c[at + row * c_row +
-    column] are their elements, in arrays of one dtype. Of B and C whole vectors are read and
-    written: rows must have room for n rounded up to lanes(c). To be called from compiled code.
+    Their elements are a[i + row * a_row + step * a_step], b[j + b_rows[step] + column] and c[at +
+    row * c_row + column], in arrays of one dtype. Whole vectors of B and C are read and written, so
+    rows must have room for n rounded up to lanes(c). This is for compiled code.
     """
     size = c.itemsize
     target = c.ctypes.data + at * size
-    given = (
+    args = (
         size,
         a.ctypes.data + i * size, ROWS * a_row, a_row, a_step,
         b.ctypes.data + j * size, b_rows.ctypes.data,
         target, c_row, target if add else 0, c_row,
         m, (n + lanes(c) - 1) // lanes(c), k,
     )  # fmt: skip
-    _call(c.dtype.type(0), given)
+    _call(c.dtype.type(0), args)
 
 
 @inlined
@@ -140,10 +141,10 @@ def multiply_onto(a, b, c, d, m, n, k):
     (a, a_tile, a_row, a_step), (b, j, b_rows) = a, b
     (c, at, c_row), (d, on, d_row) = c, d
     size = c.itemsize
-    given = (
+    args = (
         size, a, a_tile, a_row, a_step,
         b.ctypes.data + j * size, b_rows.ctypes.data,
         c.ctypes.data + at * size, c_row, 0 if d_row < 0 else d.ctypes.data + on * size, d_row,
         m, (n + lanes(c) - 1) // lanes(c), k,
     )  # fmt: skip
-    _call(c.dtype.type(0), given)
+    _call(c.dtype.type(0), args)

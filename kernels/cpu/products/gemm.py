@@ -1,7 +1,7 @@
-"""Matrix products by BLAS on one thread, for the small ones inside kernels.
+"""Matrix products by BLAS on the calling thread, for small products inside kernels.
 
-BLAS is SciPy's, called by its address and held to one thread, so that the one pool of threads.py
-is all that runs; NumPy's own BLAS keeps the threads that the user gave it.
+It is SciPy's BLAS, called by its address and held to one thread, so that no threads run but those
+of the pool in threads.py. NumPy's own BLAS keeps the threads that the user gave it.
 """
 
 import threadpoolctl
@@ -18,7 +18,7 @@ for _name in ("sgemm", "dgemm"):
 
 
 def _hold_to_one_thread():
-    """Let SciPy's BLAS run on its caller's thread; where NumPy shares it, that is so for both."""
+    """Have SciPy's BLAS run on its caller's thread, and NumPy's too where the two share one."""
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         if library.user_api == "blas" and "numpy.libs" not in library.filepath:
             library.set_num_threads(1)
@@ -44,16 +44,16 @@ def _blas(typingctx, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
         def count(x):
             return cgutils.alloca_once_value(builder, builder.trunc(x, integer))
 
-        def number(x):
+        def scalar(x):
             return cgutils.alloca_once_value(builder, x)
 
         def array(x):
             return builder.inttoptr(x, byte.as_pointer())
 
-        given = [letter(ta), letter(tb), count(m), count(n), count(k), number(alpha), array(a)]
-        given += [count(lda), array(b), count(ldb), number(beta), array(c), count(ldc)]
-        function = ir.FunctionType(ir.VoidType(), [x.type for x in given])
-        builder.call(cgutils.get_or_insert_function(builder.module, function, name), given)
+        pointers = [letter(ta), letter(tb), count(m), count(n), count(k), scalar(alpha), array(a)]
+        pointers += [count(lda), array(b), count(ldb), scalar(beta), array(c), count(ldc)]
+        function = ir.FunctionType(ir.VoidType(), [x.type for x in pointers])
+        builder.call(cgutils.get_or_insert_function(builder.module, function, name), pointers)
         return context.get_dummy_value()
 
     word = types.int64
@@ -65,25 +65,25 @@ def _blas(typingctx, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
 
 @jit
 def _row_length(x):
-    """The distance between two rows, in elements (BLAS wants at least the row's length)."""
+    """The distance between two rows in elements, at least their length, as BLAS demands."""
     return max(x.strides[0] // x.itemsize, x.shape[1], 1)
 
 
 @jit
 def gemm(ta, tb, a, b, c, beta):
-    """c = op(a) @ op(b) + beta c on this thread, op transposing where the flag says so.
+    """c = op(a) @ op(b) + beta c on this thread; op transposes a if `ta`, and b if `tb`.
 
-    The arrays are 2-d, of one dtype, with neighbours in a row beside each other in memory; rows may
-    lie at any distance. With beta = 0, c may hold anything. To be called from compiled code.
+    The arrays are 2-d and of one dtype. The elements of a row are contiguous, and rows may lie at
+    any distance. With beta = 0, c may hold anything. This is for compiled code.
     """
     m, n = c.shape
     k = a.shape[0] if ta else a.shape[1]
     if m == 0 or n == 0:
         return
-    one, rest = c.dtype.type(1), c.dtype.type(beta)
-    # Row by row is column by column of the transposes: C^T = op(B)^T op(A)^T.
+    one, beta_of_dtype = c.dtype.type(1), c.dtype.type(beta)
+    # BLAS reads matrices column by column, and so sees their transposes: C^T = op(B)^T op(A)^T.
     _blas(
         tb, ta, n, m, k,
         one, b.ctypes.data, _row_length(b), a.ctypes.data, _row_length(a),
-        rest, c.ctypes.data, _row_length(c),
+        beta_of_dtype, c.ctypes.data, _row_length(c),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Matrix products on all threads: see kernels/reference/linalg.py. Any strides are welcome."""
+"""Matrix products on all threads, of arrays of any strides: see kernels/reference/linalg.py."""
 
 import numpy as np
 
@@ -9,25 +9,26 @@ from ..machine.simd import body, inside, lanes
 from ..machine.threads import num_threads, pool, run, share, tasks_for, threads_of
 from .packed_gemm import keep_rooms, packed_gemm, rooms
 
-# Multiply-adds up to which NumPy's BLAS is called: it stays on one thread there, and starts sooner.
+# Up to this many multiply-adds NumPy's BLAS is called: it uses one thread then, and starts sooner.
 SMALL = 1 << 18
-LITTLE = 1 << 14  # multiply-adds of one of a stack of products, below which packing costs too much
+LITTLE = 1 << 14  # multiply-adds of each product of a stack, below which packing costs too much
 TASK = 1 << 19  # multiply-adds that are worth a thread
 
-# BLAS may add up a whole sum one product after the other, in the precision of the matrices: so it
-# gets no sums of more than SHORT products. A product of up to NARROW elements is added up in
-# float64 if its sums are of more than FEW: that takes no longer, and equal terms lose nothing.
+# BLAS may add up a whole sum one product after the other, in the precision of the matrices, so it
+# gets no sums of more than SHORT products. A result of up to NARROW elements is added up in float64
+# if its sums have more than FEW products: that takes no longer, and is more precise.
 FEW, SHORT = 128, 512
 NARROW = 16
-RUN = 256  # products of a narrow sum that are added up at a time
-PIECE = 1 << 14  # products of a narrow sum that one task adds up
+RUN = 256  # products of a narrow result's sum that are added up at a time
+PIECE = 1 << 14  # products of a narrow result's sum that one task adds up
 
 
 @kernel("a b", any_layout=True, half=True)
 def matmul(a, b):
     """a @ b."""
     if a.ndim == b.ndim == 2:
-        if a.shape[1] <= FEW and a.size * b.shape[1] <= SMALL:
+        terms = len(b)
+        if terms <= FEW and a.size * b.size <= SMALL * terms:
             return a.dot(b)  # starts sooner than np.matmul
         if a.shape[1] == b.shape[0]:
             return _matrix(a, b)
@@ -45,16 +46,17 @@ def matmul(a, b):
 @kernel("x weight bias", any_layout=True, half=True)
 def linear(x, weight, bias):
     """x weight + bias."""
-    return _matrix(x, weight, bias) if x.shape[1] == weight.shape[0] else NotImplemented
+    fits = x.shape[1] == weight.shape[0] and bias.shape == weight.shape[1:]
+    return _matrix(x, weight, bias) if fits else NotImplemented
 
 
 def _fit(a, b):
-    """Whether there are rows of a, as long as the columns of b; NumPy says what is wrong if not."""
+    """Whether a and b can be multiplied and are not empty; if not, NumPy says what is wrong."""
     return a.size and b.size and a.ndim and b.ndim and a.shape[-1] == b.shape[-2:][0]
 
 
 def _matrix(a, b, bias=None):
-    """a @ b + bias of matrices of one dtype, float32 or float64."""
+    """a @ b + bias for matrices of one dtype, float32 or float64."""
     (m, k), n = a.shape, b.shape[1]
     work = m * k * n
     if 0 < m * n <= NARROW and k > FEW:
@@ -75,7 +77,7 @@ def _matrix(a, b, bias=None):
 
 
 def _stacks(a, b):
-    """The products of stacks of matrices of one dtype, float32 or float64."""
+    """a @ b for stacks of matrices of one dtype, float32 or float64."""
     (m, k), n = a.shape[-2:], b.shape[-1]
     narrow, alike = 0 < m * n <= NARROW and k > FEW, a.shape[:-2] == b.shape[:-2]
     if k <= SHORT and not narrow and not (alike and a.size * n > SMALL and m * k * n >= LITTLE):
@@ -98,7 +100,7 @@ def _stacks(a, b):
 
 
 def _plain(a):
-    """(whether it is transposed, a C-contiguous matrix), copied only if it is neither."""
+    """(transposed, a C-contiguous matrix): a or, if `transposed`, a^T; copied if neither is."""
     flags = a.flags
     if not flags.writeable:
         a = writable(a)
@@ -108,7 +110,7 @@ def _plain(a):
 
 
 def _stack(a):
-    """(whether each is transposed, C-contiguous matrices along one axis)."""
+    """(transposed, C-contiguous matrices along one axis), as `_plain` for each of a stack."""
     swapped = a.swapaxes(-1, -2)
     transposed = not a.flags.c_contiguous and swapped.flags.c_contiguous
     a = swapped if transposed else a
@@ -117,20 +119,21 @@ def _stack(a):
 
 @jit
 def _tasks(pool, work, rooms):
-    """One task for each thread, since every task packs an operand anew."""
+    """How many tasks: at most one for each thread, since every task packs an operand anew."""
     threads = min(threads_of(pool), len(rooms))
     return threads if work >= threads * TASK else 1
 
 
 @jit
 def _matmul(pool, ta, a, tb, b, bias, c, rooms):
+    """c = op(a) @ op(b) + bias, for the flags and arguments of packed_gemm."""
     args = ta, a, tb, b, bias, c, rooms
     run(pool, _matmul_part, args, _tasks(pool, a.size * c.shape[1], rooms))
 
 
 @body
 def _matmul_part(task, tasks, ta, a, tb, b, bias, c, rooms):
-    """Some rows of c, or some columns, whichever are more."""
+    """Some rows of c, or some columns if c has more of these."""
     (m, n), size = c.shape, lanes(c)
     top, bottom, left, right = 0, m, 0, n
     if m >= n:
@@ -143,6 +146,7 @@ def _matmul_part(task, tasks, ta, a, tb, b, bias, c, rooms):
 
 @jit
 def _batched(pool, ta, a, tb, b, c, rooms):
+    """c[i] = op(a[i]) @ op(b[i])."""
     tasks = min(tasks_for(pool, a.size * c.shape[2], TASK), len(rooms))
     run(pool, _batched_part, (ta, a, tb, b, c, rooms), tasks)
 
@@ -158,6 +162,7 @@ def _batched_part(task, tasks, ta, a, tb, b, c, rooms):
 
 @jit
 def _narrow(pool, ta, a, tb, b, c):
+    """c[i] = op(a[i]) @ op(b[i]) for small c[i] and long sums, which tasks divide among them."""
     k = a.shape[1] if ta else a.shape[2]
     pieces = (k + PIECE - 1) // PIECE
     parts = np.zeros((pieces, *c.shape))
@@ -171,7 +176,7 @@ def _narrow(pool, ta, a, tb, b, c):
 
 @body
 def _narrow_part(task, tasks, ta, a, tb, b, parts):
-    """Some pieces of some products: runs of both matrices are copied as columns of float64."""
+    """Some pieces of some products, for which runs of both matrices are copied to float64."""
     pieces, count, m, n = parts.shape
     k = a.shape[1] if ta else a.shape[2]
     rows, columns = np.empty((m, RUN)), np.empty((n, RUN))

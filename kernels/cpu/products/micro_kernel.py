@@ -5,11 +5,11 @@
     add_products(builder, [block], count, operands)
     block.store(places(builder, c, c_row, vector))
 
-The block of sums stays in registers while the steps of the product go by. In each step the vectors
-of one row of B are loaded, and one element of each row of A, which is spread over a vector and
-multiplied by them. LLVM does not find this code by itself, so it is written in LLVM's language.
+The block of sums stays in registers throughout the product. Each step loads the vectors of one row
+of B and one element of each row of A, spreads that element over a vector, and adds its products
+with the vectors to the sums. LLVM does not find this code by itself, so we generate it.
 
-Products differ in where their operands lie, and say so by functions that give addresses:
+Products differ in where their operands lie, which they say by functions that return addresses:
 
 tile.py        B in panels, A at any distance between rows and steps
 block_gemm.py  rows of B from a table, A at any distance between rows and steps
@@ -23,15 +23,15 @@ from ..machine.simd import FLAGS, WORD, load_at, multiply_add, spread, store_at
 
 
 class Block:
-    """Registers that hold some rows of some vectors each, in compiled code.
+    """A block of sums, `rows` rows of `vectors` vectors each, in the registers of compiled code.
 
-    `builder` writes the code that uses them; `at` are functions of (row, vector) that give the
-    address of each vector.
+    Its methods generate code by `builder`. Their argument `at` is a function of (row, vector) that
+    returns the address of a vector.
     """
 
     def __init__(self, builder, vector, rows, vectors):
         self.builder, self.vector, self.rows, self.vectors = builder, vector, rows, vectors
-        # LLVM keeps in registers what is stored in such variables.
+        # LLVM keeps these variables in registers.
         self.variables = {
             (r, v): cgutils.alloca_once(builder, vector)
             for r in range(rows)
@@ -39,37 +39,42 @@ class Block:
         }
 
     def clear(self):
+        """Set all sums to zero."""
         for variable in self.variables.values():
             self.builder.store(ir.Constant(self.vector, None), variable)
 
     def load(self, at):
+        """Load all sums from memory."""
         for place, variable in self.variables.items():
             self.builder.store(load_at(self.builder, at(*place), self.vector), variable)
 
     def store(self, at):
+        """Store all sums to memory."""
         for place, variable in self.variables.items():
             store_at(self.builder, self.builder.load(variable), at(*place))
 
     def add(self, other):
         """Add another block of the same shape."""
         for place, variable in self.variables.items():
-            value = self.builder.load(other.variables[place])
-            self._add(variable, value)
+            self._add(variable, self.builder.load(other.variables[place]))
 
     def add_from(self, at):
-        """Add what lies in memory."""
+        """Add a block of the same shape that lies in memory."""
         for place, variable in self.variables.items():
             self._add(variable, load_at(self.builder, at(*place), self.vector))
 
     def _add(self, variable, value):
-        # An instruction without flags gets those of compile.FASTMATH: LLVM may then reorder these
-        # sums, and does so differently in each function that the code becomes part of.
+        # An instruction without flags would get those of compile.FASTMATH. LLVM might then reorder
+        # these sums, differently in each function that the code becomes part of.
         total = self.builder.fadd(self.builder.load(variable), value, flags=FLAGS)
         self.builder.store(total, variable)
 
     def add_step(self, a, b):
-        """Add one step of a product: a gives the address of an element of A for each row that it
-        has, b those of the vectors of B."""
+        """Add one step of a product.
+
+        a: {row: the address of its element of A}; rows that are missing are left as they are.
+        b: the addresses of the vectors of the row of B.
+        """
         builder = self.builder
         b = [load_at(builder, at, self.vector) for at in b]
         for r, at in a.items():
@@ -81,10 +86,10 @@ class Block:
 
 
 def add_products(builder, blocks, count, operands):
-    """Add the steps k < count of a product to blocks, step k to block k % len(blocks).
+    """Add the steps k < count of a product to some blocks, whose sum is then the product.
 
-    With several blocks a step need not wait for the multiply-adds of the one before; their sum is
-    the product. operands(k) returns what `Block.add_step` takes.
+    The blocks take turns, so that with several of them a step need not wait for the multiply-adds
+    of the one before. operands(k) returns the arguments of `Block.add_step` for step k.
     """
     rest = WORD(0)
     if len(blocks) > 1:
@@ -99,7 +104,10 @@ def add_products(builder, blocks, count, operands):
 
 
 def places(builder, start, row, vector):
-    """The addresses of the vectors of a block whose rows lie at a distance of `row` elements."""
+    """The function of (r, v) that returns the address of vector v of row r of a block in memory.
+
+    The block begins at `start`, and from one row to the next there are `row` elements.
+    """
 
     def at(r, v):
         there = builder.add(builder.mul(row, WORD(r)), WORD(v * vector.count))

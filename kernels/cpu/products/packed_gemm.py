@@ -1,14 +1,14 @@
 """Products of matrices of any size: C = A B + bias, where blocks of B are packed for block_gemm.
 
-A block of B is some rows and columns of it that stay in the second cache, copied so that its lines
-do not compete for the same places there, and transposed if need be. A is read where it lies, unless
-many columns of B make up for packing it as well: then a block of it lies in the order in which it
-is read, tile after tile of the rows that block_gemm takes at once. Every element of C is the same
-sum in the same order, whatever part of C a task computes, and whether A is packed: so the result
-does not depend on the number of threads.
+A block of B is some of its rows and columns that stay in the second-level cache. It is copied, so
+that its rows do not compete for the same places there, and transposed if need be. A is read where
+it lies, unless B has enough columns to make up for packing A too: then a block of A is copied into
+the order in which it is read, tile after tile of the rows that block_gemm takes at once. Which part
+of C a task computes, and whether A is packed, does not change the order in which an element of C is
+added up: so the result does not depend on the number of threads.
 
-Sums are added up in three levels: of STEPS products in registers, of up to LONG products in C, and
-longer ones in float64. So no product meets more than some hundred roundings.
+Sums have three levels: STEPS products are added up in registers, up to LONG of them in C, and more
+in float64. So no product meets more than some hundred roundings.
 """
 
 import numpy as np
@@ -28,23 +28,23 @@ from .block_gemm import STEPS, multiply_onto, prepare
 from .transposing import prepare_transpose, transpose
 
 VECTORS = 12  # columns of a block of B, in vectors: 4 times what block_gemm takes at once
-# Rows and columns of a packed block of A, half a megabyte of float32; whole steps of block_gemm,
-# lest packing change the order of a sum.
+# Rows and columns of a packed block of A, half a megabyte of float32. The columns are a multiple of
+# STEPS, so that packing does not change the order of a sum.
 HIGH, DEEP = 256, max(1, 512 // STEPS) * STEPS
-WIDE = 256  # columns of C from which on packing A pays
-ROWS = 512  # rows of C that meet a block of B before the next: their sums, too, stay in the cache
-LONG = 32 * STEPS  # products whose sum is added up in C, before that goes to a sum in float64
+WIDE = 256  # columns of C for which packing A starts to pay
+ROWS = 512  # rows of C that use a block of B before the next: their sums, too, stay in the cache
+LONG = 32 * STEPS  # products that are added up in C, before their sum goes to one in float64
 SIDE = 1536  # columns of C whose sums in float64 are kept at a time
 
 
-_kept: dict[tuple, list] = {}  # rooms that were given back, by their number and dtype
+_kept: dict[tuple, list] = {}  # scratch that was given back, by the number of tasks and dtype
 
 
 def rooms(tasks, dtype):
-    """What packed_gemm needs besides its operands, for each of some tasks.
+    """Scratch memory for packed_gemm, (tasks, elements): each task passes its row as `room`.
 
-    To be called before a kernel that calls packed_gemm is compiled or loaded. `keep_rooms` gives
-    them back after the product, so that the next one need not ask for memory.
+    Call this before a kernel that calls packed_gemm is compiled or loaded: it compiles what that
+    needs. Give the memory to `keep_rooms` after the product, so that the next one can have it.
     """
     kept = _kept.get((tasks, dtype))
     if kept:
@@ -59,7 +59,7 @@ def rooms(tasks, dtype):
 
 
 def keep_rooms(rooms):
-    """Let the next product have these rooms."""
+    """Keep scratch memory from `rooms` for the next product."""
     kept = _kept.setdefault((len(rooms), rooms.dtype), [])
     if not kept:
         kept.append(rooms)
@@ -69,9 +69,9 @@ def keep_rooms(rooms):
 def packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, room):
     """Rows top to bottom and columns left to right of c = op(a) @ op(b) + bias, on this thread.
 
-    op transposes where the flag says so; a bias without elements is none. The matrices are of one
-    dtype, with neighbours in a row beside each other; rows may lie at any distance. `left` is a
-    multiple of lanes(c). To be called from compiled code, once `rooms` was.
+    op transposes a if `ta`, and b if `tb`; a bias without elements is none. The matrices are of one
+    dtype. The elements of a row are contiguous, and rows may lie at any distance. `left` is a
+    multiple of lanes(c). `room` is scratch memory from `rooms`. This is for compiled code.
     """
     size = lanes(c)
     k = a.shape[0] if ta else a.shape[1]
@@ -113,7 +113,7 @@ def packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, room):
                         else:
                             onto = c, at, c_line if more else -1
                             multiply_onto(rows, panel, sums, onto, m, whole, steps)
-                        if whole < n:  # whole vectors would reach beyond the row
+                        if whole < n:  # in c a whole vector would reach beyond the row
                             panel, sums = (room, whole, panel_rows), (room, rest, size)
                             onto = room, rest, size if more else -1
                             multiply_onto(rows, panel, sums, onto, m, n - whole, steps)
@@ -129,7 +129,7 @@ def packed_gemm(ta, a, tb, b, bias, c, top, bottom, left, right, room):
 
 @inlined
 def _add_up(c, upper, m, west, east, sums, is_first, is_last):
-    """Add a block of c to its sums in float64, which are c in the end."""
+    """Add a block of c to its sums in float64, and write these to c if it is the last."""
     n = east - west
     for i in range(m):
         row, total = c[upper + i, west:east], sums[i * n : (i + 1) * n]
@@ -160,7 +160,7 @@ def _pack_tiles(ta, a, upper, m, begin, depth, room, at):
 
 @inlined
 def _pack(tb, b, first, steps, column, n, panel, line):
-    """panel[s * line + j] = op(b)[first + s, column + j], whole vectors of it."""
+    """panel[s * line + j] = op(b)[first + s, column + j] for j < n, then zeros up to a vector."""
     size, b_line = lanes(panel), b.strides[0] // b.itemsize
     if tb:
         for j in range(0, n, size):

@@ -1,13 +1,13 @@
 """Matrix products with a right factor that is packed once, in panels, and used for few rows.
 
 BLAS packs its factors in every call, which for a few rows costs more than the product. A factor
-(k, n) in panels has the shape (panels, k, width), with zeros beyond the last column.
+(k, n) packed in panels has the shape (panels, k, width), with zeros beyond its last column.
 """
 
 from ..machine.compile import jit
 from .tile import MOST_ROWS, PANEL, copy_most_rows, copy_panel_row, tile
 
-LONGEST = 256  # products that are added up one after the other: such sums are added to the result
+LONGEST = 256  # products that are added up one after the other, before their sum is added to c
 
 
 def panel_width(dtype):
@@ -22,9 +22,9 @@ def panels_for(columns, dtype):
 
 @jit
 def pack_columns(matrix, begin, end, panels, at, k_begin, k_end):
-    """Put the columns begin <= j < end in the panels, from their column `at` on.
+    """Copy the columns begin <= j < end of a matrix to the panels, from column `at` of these on.
 
-    Of all these only the rows k_begin <= k < k_end: several threads may share the work.
+    Only the rows k_begin <= k < k_end are copied, so that several threads may share the work.
     """
     width = panels.shape[2]
     while begin < end:
@@ -46,12 +46,11 @@ def pack_columns(matrix, begin, end, panels, at, k_begin, k_end):
 
 @jit
 def pack_rows(matrix, panels, k_begin, k_end, shift):
-    """Put all rows in the panels as columns, of each the numbers k_begin <= k < k_end.
-
-    Number k becomes row k + shift of the panels.
+    """Copy the rows of a matrix to the panels as columns, of each row the elements from k_begin
+    to k_end - 1. Element k goes to row k + shift of the panels.
     """
     width = panels.shape[2]
-    for first in range(k_begin, k_end, width):  # a piece at a time, which stays in the cache
+    for first in range(k_begin, k_end, width):  # pieces that stay in the cache
         for i in range(matrix.shape[0]):
             source = matrix[i, first : min(first + width, k_end)]
             at = first + shift
@@ -62,7 +61,7 @@ def pack_rows(matrix, panels, k_begin, k_end, shift):
 
 @jit
 def clear_beyond(columns, panels, k_begin, k_end):
-    """Put zeros beyond so many columns."""
+    """Clear all columns of the panels from number `columns` on, in rows k_begin to k_end - 1."""
     width = panels.shape[2]
     for k in range(k_begin, k_end):
         for j in range(columns, panels.shape[0] * width):
@@ -71,7 +70,7 @@ def clear_beyond(columns, panels, k_begin, k_end):
 
 @jit
 def multiply(a, panels, c, more):
-    """c = a @ the packed factor, plus what c was if `more`; c has all columns of all panels.
+    """c = a @ the packed factor, or c += that if `more`; c has all columns of all panels.
 
     The rows of a and c may lie at any distance.
     """
@@ -92,13 +91,13 @@ def multiply(a, panels, c, more):
 
 
 def row_blocks_for(rows):
-    """How many blocks of rows hold so many rows of a transposed left factor."""
+    """How many blocks hold `rows` rows of a transposed left factor."""
     return -(-rows // MOST_ROWS)
 
 
 @jit
 def put_row_blocks(row, k, blocks):
-    """Put row k of a left factor that is to be transposed in `blocks`, (blocks, k, MOST_ROWS)."""
+    """Copy row k of a factor a, for the product a^T @ b, to `blocks`, (blocks, k, MOST_ROWS)."""
     whole, rest = row.size // MOST_ROWS, row.size % MOST_ROWS
     zero = row.dtype.type(0)
     for block in range(whole):
@@ -111,7 +110,7 @@ def put_row_blocks(row, k, blocks):
 
 @jit
 def multiply_transposed(blocks, k, panel, c, more):
-    """c = a^T @ a panel of k rows, plus what c was if `more`; a (k, rows of c) lies in `blocks`."""
+    """c = a^T @ a panel of k rows, or c += that if `more`; a, (k, rows of c), lies in `blocks`."""
     rows = c.shape[0]
     for block in range(blocks.shape[0]):
         first = block * MOST_ROWS

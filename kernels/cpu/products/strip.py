@@ -1,14 +1,15 @@
-"""`strip`: a product whose left factor is numbers side by side in memory, with no copy of it.
+"""`strip`: a product whose left factor is read from overlapping stretches of memory, not copied.
 
     c[i, o] = before[i, o] + sum over k of a[i + steps[k]] * b[k, o]
 
-for some rows i that follow each other: the pixels of a line of an image, say, where steps[k] is the
-way from a pixel to what weight k meets. The numbers of b lie as they are read, in vectors of output
-channels, so each sum is a chain of multiply-adds of a vector by a number, all in registers, and the
-code is bound by these alone. `prepare_strip` compiles it.
+for some consecutive rows i. These are the pixels of a line of an image, say, and steps[k] is the
+distance from a pixel to the one that weight k is multiplied by. The elements of b lie in the order
+in which they are read, in vectors of output channels. So each sum is a chain of multiply-adds of a
+vector and a scalar, all in registers, and nothing else limits its speed. `prepare_strip` compiles
+the code.
 
-The chains are cut into pieces whose sums are added to c: the fewer numbers in a sum, the smaller
-its error.
+The chains are cut into pieces whose sums are added to c: the fewer terms in a sum, the smaller its
+error.
 """
 
 from numba import types
@@ -27,8 +28,11 @@ RUNS = types.UniTuple(i64, 5)
 
 
 def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row, c, c_row, runs):
-    """Generate the product of a few rows and vectors. runs: as `strip` takes them."""
-    number, distance, count, pieces, early, late = runs
+    """Generate the product of a few rows and vectors.
+
+    runs: those of `strip`, with the number of pieces of each run in the middle.
+    """
+    run_count, distance, count, pieces, early, late = runs
     sums = Block(builder, vector, rows, width)
 
     def add(first, count, some_rows):
@@ -50,12 +54,12 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
         add_products(builder, [sums], count, operands)
 
     def add_piece(run, first, some):
-        """Add up a piece of a run, `some` steps from `first` on."""
-        if width == 1:  # one vector is seldom left: not worth the code
+        """Add up a piece of a run, `some` steps from `first` on, without rows that meet zeros."""
+        if width == 1:  # a single vector is seldom left over: not worth the extra code
             add(first, some, range(rows))
             return
         is_early = builder.icmp_signed("<", run, early)
-        is_late = builder.icmp_signed(">=", run, builder.sub(number, late))
+        is_late = builder.icmp_signed(">=", run, builder.sub(run_count, late))
         with builder.if_else(is_early) as (then, otherwise):
             with then:
                 add(first, some, range(1, rows))
@@ -66,7 +70,7 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
                     add(first, some, range(rows))
 
     with (
-        cgutils.for_range(builder, number, intp=WORD) as run,
+        cgutils.for_range(builder, run_count, intp=WORD) as run,
         cgutils.for_range(builder, pieces, intp=WORD) as part,
     ):
         begin = builder.mul(part.index, WORD(LONGEST))
@@ -83,7 +87,7 @@ def _tile(builder, vector, rows, width, a, steps, b, b_next, before, before_row,
 
 @intrinsic(prefer_literal=True)
 def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c_row, n, runs):
-    """All n rows of some vectors of c; everything is given by addresses, and counted in numbers."""
+    """All n rows of `width` vectors of c. Arrays are addresses; distances count elements."""
     kind, vectors = Vector(like), width.literal_value
 
     def codegen(context, builder, sig, args):
@@ -93,7 +97,7 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
             builder.inttoptr(x, vector.element.as_pointer()) for x in (a, b, before, c)
         )
         steps = builder.inttoptr(steps, WORD.as_pointer())
-        number, distance, count, early, late = cgutils.unpack_tuple(builder, runs)
+        run_count, distance, count, early, late = cgutils.unpack_tuple(builder, runs)
         pieces = builder.udiv(builder.add(count, WORD(LONGEST - 1)), WORD(LONGEST))
         pieces = builder.select(cgutils.is_null(builder, pieces), WORD(1), pieces)
         parts = builder.udiv(builder.add(n, WORD(ROWS - 1)), WORD(ROWS))
@@ -104,20 +108,21 @@ def _strip(typingctx, like, width, a, steps, b, b_next, before, before_row, c, c
                 builder.select(builder.icmp_signed("==", one, other), count, WORD(0))
                 for one, other, count in ((first, WORD(0), early), (after, parts, late))
             )
-            given = (
+            operands = (
                 builder.gep(a, [first]), steps, b, b_next,
                 builder.gep(before, [builder.mul(first, before_row)]), before_row,
                 builder.gep(c, [builder.mul(first, c_row)]), c_row,
-                (number, distance, count, pieces, *ends),
+                (run_count, distance, count, pieces, *ends),
             )  # fmt: skip
             for rows in cases(builder, builder.sub(last, first), range(1, ROWS + 1)):
-                _tile(builder, vector, rows, vectors, *given)
+                _tile(builder, vector, rows, vectors, *operands)
         return context.get_dummy_value()
 
     return types.void(like, width, *(i64,) * 9, RUNS), codegen
 
 
 def _strips(like, size, a, steps, b, b_next, before, before_row, c, c_row, n, vectors, runs):
+    """All n rows of `vectors` vectors of c, WIDEST of them at a time."""
     while vectors:
         if vectors >= 2:
             width = 2
@@ -145,15 +150,15 @@ def strip(a, steps, b, before, c, n, vectors, runs):
         a = (array, i)              steps = (array, s)          b = (array, j, b_next)
         before = (array, p, before_row)                         c = (array, at, c_row)
 
-    before may be c. The k are given as
-    runs = (number, distance, count, early, late): of each run `count`, `distance` from one run to
-    the next. The first row may be left out of the first `early` runs, and the last row of the last
-    `late`: what these meet is zero. To be called from compiled code.
+    `before` may be c. The k come in runs = (number of runs, distance, count, early, late): each run
+    has `count` of them, and begins `distance` after the one before. The first row may be left out
+    of the first `early` runs, and the last row of the last `late`: there they meet only zeros.
+    `strip` is for compiled code.
     """
     (a, i), (steps, s), (b, j, b_next) = a, steps, b
     (before, p, before_row), (c, at, c_row) = before, c
     size = c.itemsize
-    given = (
+    args = (
         size,
         a.ctypes.data + i * size, steps.ctypes.data + s * steps.itemsize,
         b.ctypes.data + j * size, b_next,
@@ -161,4 +166,4 @@ def strip(a, steps, b, before, c, n, vectors, runs):
         c.ctypes.data + at * size, c_row,
         n, vectors, runs,
     )  # fmt: skip
-    _call(c.dtype.type(0), given)
+    _call(c.dtype.type(0), args)

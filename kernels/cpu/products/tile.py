@@ -1,7 +1,7 @@
-"""`tile`: the product of a few rows and a panel, with its sums in registers (micro_kernel.py).
+"""`tile`: the product of a few rows with a panel, with its sums in registers (micro_kernel.py).
 
-A panel is a block of columns of the right factor, two vectors wide, whose rows lie one after the
-other in memory.
+A panel is a block of columns of the right factor, two vectors wide, whose rows follow each other in
+memory without a gap.
 """
 
 from llvmlite import ir
@@ -23,15 +23,15 @@ from .micro_kernel import Block, add_products, places
 WIDTH = 2  # vectors in a row of a panel
 PANEL = WIDTH * REGISTER_BYTES  # bytes in a row of a panel
 MOST_ROWS = min(8, rows_in_registers(WIDTH))
-CHAINS = 8  # sums under way at once, to hide the time that each multiply-add takes
+CHAINS = 8  # independent sums at once, which hide the latency of a multiply-add
 
 
 @intrinsic
 def tile(typingctx, rows, k, a, a_row, a_step, b, c, c_row, more, zero):
-    """c[i] = sum over k of a[i, k] b[k], plus what c[i] was if `more`, for rows i <= MOST_ROWS.
+    """c[i] = the sum over k of a[i, k] b[k] for i < rows <= MOST_ROWS; added to c[i] if `more`.
 
     a, b and c are addresses, and all distances are counted in elements: a[i, k] lies at
-    a + i a_row + k a_step, c[i] at c + i c_row; b is a panel. `zero` is an element of the dtype.
+    a + i a_row + k a_step, c[i] at c + i c_row; b is a panel. `zero` is a scalar of the dtype.
     """
     kind = Vector(zero)
 
@@ -76,7 +76,10 @@ def _tile(builder, vector, rows, k, a, a_row, a_step, b, c, c_row, more):
 
 
 def _copying(count, doc):
-    """A function for compiled code that copies count(bytes of an element) elements at once."""
+    """A function for compiled code that copies some elements at once from one address to another.
+
+    count(size) returns how many, for elements of `size` bytes.
+    """
 
     @intrinsic
     def copy(typingctx, source, target, zero):
@@ -94,5 +97,5 @@ def _copying(count, doc):
     return copy
 
 
-copy_panel_row = _copying(lambda size: PANEL // size, "Copy a row of a panel, by addresses.")
+copy_panel_row = _copying(lambda size: PANEL // size, "Copy one row of a panel, by addresses.")
 copy_most_rows = _copying(lambda size: MOST_ROWS, "Copy MOST_ROWS elements, by addresses.")

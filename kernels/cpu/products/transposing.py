@@ -1,28 +1,31 @@
-"""Blocks of matrices, a vector wide and high at most, transposed in registers."""
+"""Transposing blocks in registers, of at most as many rows and columns as a vector has lanes."""
 
 from numba import types
 from numba.extending import intrinsic
 
 from ..machine.shared_code import shared_code
-from ..machine.simd import WORD, Vector, inlined, lanes, load_lanes, numbers, store_lanes
+from ..machine.simd import WORD, Vector, inlined, lane_indices, lanes, load_lanes, store_lanes
 
 i64 = types.int64
 
 
 def _transposed(builder, rows):
-    """As many vectors as a vector has lanes, as a matrix, transposed: zips of far-off rows."""
+    """The columns of a square matrix, of its rows as vectors: halves are zipped again and again."""
     lanes = len(rows)
-    low = numbers([lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
-    high = numbers([lanes // 2 + lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
+    low = lane_indices([lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
+    high = lane_indices([lanes // 2 + lane // 2 + (lane % 2) * lanes for lane in range(lanes)])
     for _ in range(lanes.bit_length() - 1):
         pairs = list(zip(rows[: lanes // 2], rows[lanes // 2 :], strict=True))
-        rows = [builder.shuffle_vector(*pair, how) for pair in pairs for how in (low, high)]
+        rows = [builder.shuffle_vector(*pair, order) for pair in pairs for order in (low, high)]
     return rows
 
 
 @intrinsic
 def _block(typingctx, like, x, x_row, rows, columns, y, y_row, width):
-    """y[column * y_row + row] = x[row * x_row + column], by addresses, and zeros up to `width`."""
+    """y[column * y_row + row] = x[row * x_row + column] in a block, then zeros up to `width`.
+
+    x and y are addresses.
+    """
     kind = Vector(like)
 
     def codegen(context, builder, sig, args):
@@ -45,6 +48,7 @@ def _block(typingctx, like, x, x_row, rows, columns, y, y_row, width):
 
 
 def _transpose(like, x, x_row, rows, columns, y, y_row, width):
+    """`_block` as a function that `shared_code` can compile."""
     _block(like, x, x_row, rows, columns, y, y_row, width)
 
 
@@ -55,8 +59,8 @@ prepare_transpose, _call = shared_code(*(i64,) * 7)(_transpose)
 def transpose(x, i, x_row, rows, columns, y, j, y_row):
     """y[j + column * y_row + row] = x[i + row * x_row + column] for rows and columns of a block.
 
-    There are at most lanes(x) of both. What is not in the block is not read from x; of y whole
-    vectors are written, filled up with zeros. To be called from compiled code.
+    There are at most lanes(x) of both. Nothing outside the block is read from x; to y whole vectors
+    are written, filled up with zeros. This is for compiled code.
     """
     source, target = x.ctypes.data + i * x.itemsize, y.ctypes.data + j * y.itemsize
     _call(x.dtype.type(0), (source, x_row, rows, columns, target, y_row, lanes(x)))
@@ -64,6 +68,6 @@ def transpose(x, i, x_row, rows, columns, y, j, y_row):
 
 @inlined
 def transpose_exactly(x, i, x_row, rows, columns, y, j, y_row):
-    """As transpose, but what is not in the block is not written either."""
+    """Like transpose, but nothing outside the block is written either."""
     source, target = x.ctypes.data + i * x.itemsize, y.ctypes.data + j * y.itemsize
     _call(x.dtype.type(0), (source, x_row, rows, columns, target, y_row, rows))

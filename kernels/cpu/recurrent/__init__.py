@@ -1,7 +1,7 @@
 """Recurrent layers over whole sequences: `kernels.py` has the kernels.
 
-arguments.py   what the compiled passes take
+arguments.py   the arguments of the compiled passes
 cells.py       one step of a cell, and its gradient
 forward.py     all steps of a layer
-backward.py    their gradients, from the last step to the first
+backward.py    the gradients, from the last step to the first
 """

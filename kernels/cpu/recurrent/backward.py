@@ -1,9 +1,9 @@
-"""Recurrent layers backward, compiled: step by step, then the gradients with respect to W, U, b and
-x at once.
+"""The backward pass of recurrent layers: step by step, then the gradients with respect to the
+weights, the bias and x for all steps at once.
 
-The gradients with respect to x W + h U + b lie in `da`, the rows of one step beside each other: a
-row for each step of each sequence, as `list_steps` has them. A GRU's blocks are n, r, z, s there,
-so that what belongs to x W and what belongs to h U is each one run of columns.
+`da` has the gradients with respect to x W + h U + b, a row for each step of each sequence, in the
+order of `list_steps`: the rows of one step are neighbours. A GRU's blocks of columns are n, r, z, s
+there, so that both those that belong to x W and those that belong to h U are neighbours.
 """
 
 from ..machine.compile import jit
@@ -20,23 +20,23 @@ from ..products.panels import (
 from .cells import GRU, LSTM, RNN_RELU, gru_gradient, lstm_gradient, rnn_gradient
 from .forward import group_of, list_steps, start_of, state_before
 
-ROWS_AT_ONCE = 32  # of dx
-SUMMED_AT_ONCE = 256  # of x, h and da for the weights
+ROWS_AT_ONCE = 32  # rows of dx
+SUMMED_AT_ONCE = 256  # rows of x, h and da, for the gradients of the weights
 LONGEST = 64 * SUMMED_AT_ONCE  # rows whose products are added up in the dtype of the weights
-PANELS_AT_ONCE = 4
+PANELS_AT_ONCE = 4  # panels of columns of da
 
 
 @body
 def _pack(task, tasks, kind, weight, recurrent, scratch):
-    """W^T, with the rows in the order of `da`, and U^T."""
+    """Pack W^T, its rows in the order of the columns of `da`, and U^T."""
     weight_panels, recurrent_panels = scratch.weight_panels, scratch.recurrent_panels
     features, columns = weight.shape
     size = recurrent.shape[0]
-    turned = 2 * size if kind == GRU else columns
-    begin, end = share(task, tasks, turned)
-    pack_rows(weight, weight_panels, begin, end, columns - turned)
-    begin, end = share(task, tasks, columns - turned)
-    pack_rows(weight, weight_panels, turned + begin, turned + end, -turned)
+    leading = 2 * size if kind == GRU else columns  # r and z, which come after n in `da`
+    begin, end = share(task, tasks, leading)
+    pack_rows(weight, weight_panels, begin, end, columns - leading)
+    begin, end = share(task, tasks, columns - leading)
+    pack_rows(weight, weight_panels, leading + begin, leading + end, -leading)
     begin, end = share(task, tasks, columns)
     clear_beyond(features, weight_panels, begin, end)
     parts = recurrent_panels.shape[0]
@@ -50,7 +50,7 @@ def _pack(task, tasks, kind, weight, recurrent, scratch):
 def _steps(task, tasks, begin, end, schedule, h0, c0, results, grads, panels):
     """Run the steps from end - 1 back to `begin` for the sequences and units of a task.
 
-    To finish with the gradient with respect to the first state, a last call has the step -1.
+    Step -1, if it is among them, computes the gradient with respect to the initial state.
     """
     kind, live, starts = schedule.kind, schedule.live, schedule.starts
     group, groups, part, parts = group_of(task, tasks, schedule.by_units)
@@ -59,11 +59,11 @@ def _steps(task, tasks, begin, end, schedule, h0, c0, results, grads, panels):
     units = share(part, parts, results.out.shape[1])
     steps, columns = live.shape[1], results.gates.shape[1]
     dh_rows = grads.dh[part, start:stop]
-    by_h = grads.da[:, columns - panels.shape[2] : columns]
+    da_of_h = grads.da[:, columns - panels.shape[2] : columns]  # the columns that belong to h U
     for s in range(end - 1, begin - 1, -1):
         if s + 1 < steps:
             first, count = starts[group, s + 1], live[group, s + 1]
-            multiply(by_h[first : first + count], panels[part], dh_rows, kind == GRU)
+            multiply(da_of_h[first : first + count], panels[part], dh_rows, kind == GRU)
         if s >= 0:
             _step(s, start, live[group, s], starts[group, s], units, schedule, h0, c0,
                   results, grads, dh_rows)  # fmt: skip
@@ -71,7 +71,7 @@ def _steps(task, tasks, begin, end, schedule, h0, c0, results, grads, panels):
 
 @body
 def _step(s, start, count, first, units, schedule, h0, c0, results, grads, dh_rows):
-    """The rows of `da` from `first` on: of step s of `count` sequences, from `start` in `order`."""
+    """Step s for `count` sequences, from `start` in `order` on: rows of `da` from `first` on."""
     kind, reverse, order = schedule.kind, schedule.reverse, schedule.order
     out, gates, cells = results
     dout, dc, da = grads.dout, grads.dc, grads.da
@@ -94,16 +94,16 @@ def _step(s, start, count, first, units, schedule, h0, c0, results, grads, dh_ro
 def _weights(task, tasks, blocks, schedule, x, h0, out, grads, scratch):
     """dweight = x^T da, drecurrent = (h before each step)^T da, dbias = the sums of da.
 
-    A row of `blocks` is a run of columns: where it begins in da, how many there are, and where it
-    begins in dweight, drecurrent and dbias (-1: nowhere). A task has its share of each.
+    A row of `blocks` describes some columns of da: the first one, how many there are, and the first
+    one in dweight, drecurrent and dbias (-1: nowhere). A task has its share of each.
     """
     x_blocks, h_blocks = scratch.x_blocks[task], scratch.h_blocks[task]
     panels, spare = scratch.panels[task], scratch.spare[task]
     at_once, _, width = panels.shape
     da, dweight, drecurrent, dbias = grads.da, grads.dweight, grads.drecurrent, grads.dbias
     features, size = x.shape[1], out.shape[1]
-    of_x, of_h = grads.whole[:features], grads.whole[features : features + size]
-    of_bias = grads.whole[features + size :]
+    whole_x, whole_h = grads.whole[:features], grads.whole[features : features + size]
+    whole_bias = grads.whole[features + size :]
     rows, is_long = schedule.rows.size, grads.whole.size > 0
     for first in range(0, rows, SUMMED_AT_ONCE):
         count = min(SUMMED_AT_ONCE, rows - first)
@@ -119,15 +119,15 @@ def _weights(task, tasks, blocks, schedule, x, h0, out, grads, scratch):
                 taken = panels[: (hi - lo + width - 1) // width]
                 pack_columns(da[first : first + count], start + lo, start + hi, taken, 0, 0, count)
                 clear_beyond(hi - lo, taken, 0, count)
-                how = count, taken, lo, hi, spare, more, full, last
-                _add_columns(scratch.ones, dbias, of_bias, at_bias, *how)
-                _add_columns(x_blocks, dweight, of_x, at_weight, *how)
-                _add_columns(h_blocks, drecurrent, of_h, at_recurrent, *how)
+                args = count, taken, lo, hi, spare, more, full, last
+                _add_columns(scratch.ones, dbias, whole_bias, at_bias, *args)
+                _add_columns(x_blocks, dweight, whole_x, at_weight, *args)
+                _add_columns(h_blocks, drecurrent, whole_h, at_recurrent, *args)
 
 
 @body
 def _put_rows(first, count, schedule, x, h0, out, x_blocks, h_blocks):
-    """Put some rows of x, and the states before them, in blocks of a transposed left factor."""
+    """Copy `count` rows of x, and the states before those steps, to blocks of left factors."""
     lengths, steps = schedule.lengths, out.shape[0] // max(schedule.lengths.size, 1)
     for k in range(count):
         row = schedule.rows[first + k]
@@ -139,9 +139,10 @@ def _put_rows(first, count, schedule, x, h0, out, x_blocks, h_blocks):
 
 @body
 def _add_columns(left, gradient, whole, at, count, panels, lo, hi, spare, more, full, last):
-    """Add left^T @ the panels to the columns of a gradient from at + lo to at + hi, if at >= 0.
+    """Add left^T @ the panels to the columns at + lo to at + hi - 1 of a gradient, if at >= 0.
 
-    They are moved to the sums in float64, `whole`, if `full`, and back if that is the `last` time.
+    With `more` unset the product replaces them. With `full` they are then added to the sums in
+    float64, `whole`, and these are written back the `last` time.
     """
     if at >= 0:
         columns = gradient[:, at + lo : at + hi]
@@ -152,7 +153,7 @@ def _add_columns(left, gradient, whole, at, count, panels, lo, hi, spare, more, 
 
 @body
 def _add_product(blocks, count, panels, c, spare, more):
-    """c = a^T @ the panels, plus what c was if `more`; c may end within the last panel."""
+    """c = a^T @ the panels, or c += that if `more`; c may end within the last panel."""
     width = panels.shape[2]
     for p in range(panels.shape[0]):
         to = c[:, p * width : (p + 1) * width]
@@ -168,7 +169,7 @@ def _add_product(blocks, count, panels, c, spare, more):
 
 @body
 def _add_to_whole(c, whole, last):
-    """whole += c, and at last c = whole."""
+    """whole += c, then c = whole if it is the last time."""
     for i in range(c.shape[0]):
         for j in range(c.shape[1]):
             whole[i, j] += c[i, j]
@@ -192,7 +193,7 @@ def _inputs(task, tasks, rows, da, panels, sums, dx):
 
 @jit
 def backward(pool, tasks, needs, blocks, schedule, inputs, results, grads, scratch):
-    """Fill in the gradients; the tuples are those of arguments.py, and `_weights` knows `blocks`.
+    """Fill in the gradients. The tuples are those of arguments.py; for `blocks` see `_weights`.
 
     needs: whether dx, any of dweight, drecurrent and dbias, and dh are needed.
     """
@@ -206,8 +207,8 @@ def backward(pool, tasks, needs, blocks, schedule, inputs, results, grads, scrat
     last = -1 if needs_h else 0
     for end in range(steps, last, -at_once):
         begin = max(end - at_once, last)
-        given = begin, end, schedule, h0, c0, results, grads, scratch.recurrent_panels
-        run(pool, _steps, given, tasks)
+        args = begin, end, schedule, h0, c0, results, grads, scratch.recurrent_panels
+        run(pool, _steps, args, tasks)
     if needs_weights:
         run(pool, _weights, (blocks, schedule, x, h0, results.out, grads, scratch), work)
     if needs_x:

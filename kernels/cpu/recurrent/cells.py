@@ -1,7 +1,9 @@
 """One step of one sequence in each recurrent cell, forward and backward, for compiled code.
 
-`sums` is x W + h U + b for the units from `lo` to `hi`, block beside block: those of a GRU are
-n, r, z, s there, of which n has no h U and s no x W. The formulas are those of the reference.
+`sums` is x W + h U + b, one block of columns for each gate. Those of a GRU are n, r, z, s, of which
+n has no h U and s no x W. A function computes the units lo <= j < hi: `sums`, and the `dh` of the
+gradients, have only these, the other arrays have all units. The formulas are those of the
+reference.
 """
 
 from ..machine.compile import jit
@@ -12,18 +14,18 @@ RNN_TANH, RNN_RELU, GRU, LSTM = range(4)
 
 @jit
 def rnn_cell(relu, sums, out, h, lo, hi):
-    """`out` and `h` get the new state."""
+    """Write the new state to `out` and `h`."""
     sums, out, h = sums[: hi - lo], out[lo:hi], h[lo:hi]
     for j in range(out.size):
         a = sums[j]
-        a = (a if a > 0 else sums.dtype.type(0)) if relu else tanh(a)
+        a = (sums.dtype.type(0) if a <= 0 else a) if relu else tanh(a)  # NaN stays NaN
         out[j] = a
         h[j] = a
 
 
 @jit
 def rnn_gradient(relu, out, dout, dh, da, lo, hi):
-    """`da` gets the gradient with respect to `sums`."""
+    """Write the gradient with respect to `sums` to `da`."""
     out, dout, dh, da = out[lo:hi], dout[lo:hi], dh[: hi - lo], da[lo:hi]
     zero, one = out.dtype.type(0), out.dtype.type(1)
     for j in range(out.size):
@@ -34,13 +36,13 @@ def rnn_gradient(relu, out, dout, dh, da, lo, hi):
 
 @jit
 def _block(x, k, size, lo, hi):
-    """Of the blocks of a row, so many units each, the units from lo to hi of block k."""
+    """The units lo <= j < hi of block k of a row, whose blocks have `size` units each."""
     return x[k * size + lo : k * size + hi]
 
 
 @jit
 def gru_cell(sums, before, gates, out, h, lo, hi):
-    """`gates` gets r, z, n, s; `out` and `h` the new state."""
+    """Write r, z, n, s to `gates`, and the new state to `out` and `h`."""
     size, n = out.size, hi - lo
     sum_n, sum_r, sum_z, sum_s = sums[:n], sums[n : 2 * n], sums[2 * n : 3 * n], sums[3 * n : 4 * n]
     gate_r, gate_z = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
@@ -57,7 +59,8 @@ def gru_cell(sums, before, gates, out, h, lo, hi):
 
 @jit
 def gru_gradient(gates, before, dout, dh, da, lo, hi):
-    """`da` gets the gradients with respect to `sums`, and `dh` what passes by them."""
+    """Write the gradients with respect to `sums` to `da`, and to `dh` the part of the gradient with
+    respect to `before` that does not pass through `sums`."""
     size = before.size
     gate_r, gate_z = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
     gate_n, gate_s = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)
@@ -78,7 +81,10 @@ def gru_gradient(gates, before, dout, dh, da, lo, hi):
 
 @jit
 def lstm_cell(sums, before, gates, cell, out, h, lo, hi):
-    """`gates` gets i, f, o, g, `cell` the c' that follows `before`, `out` and `h` the new state."""
+    """Write i, f, o, g to `gates`, the new c to `cell`, and the new state to `out` and `h`.
+
+    `before` is the c of the step before.
+    """
     size, n = out.size, hi - lo
     sum_i, sum_f, sum_o, sum_g = sums[:n], sums[n : 2 * n], sums[2 * n : 3 * n], sums[3 * n : 4 * n]
     gate_i, gate_f = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
@@ -97,8 +103,8 @@ def lstm_cell(sums, before, gates, cell, out, h, lo, hi):
 
 @jit
 def lstm_gradient(gates, before, cell, dout, dh, dc, da, lo, hi):
-    """`da` gets the gradients with respect to `sums`, and `dc` that with respect to
-    `before`."""
+    """Write the gradients with respect to `sums` to `da`, and that with respect to `before`, the c
+    of the step before, to `dc`."""
     size = cell.size
     gate_i, gate_f = _block(gates, 0, size, lo, hi), _block(gates, 1, size, lo, hi)
     gate_o, gate_g = _block(gates, 2, size, lo, hi), _block(gates, 3, size, lo, hi)

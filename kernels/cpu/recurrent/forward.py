@@ -1,7 +1,7 @@
-"""Recurrent layers forward, compiled: x W + b for some steps at once, then these step by step.
+"""The forward pass of recurrent layers: x W + b for some steps at once, then these step by step.
 
-Either each task runs whole sequences on its own, or, where these are few and the layer is wide, all
-tasks compute a step together, each its share of the units.
+Either each task runs whole sequences alone or, if the sequences are few and the layer is wide, all
+tasks compute each step together, each for its share of the units.
 """
 
 from ..machine.compile import jit
@@ -13,19 +13,22 @@ from .cells import GRU, LSTM, RNN_RELU, gru_cell, lstm_cell, rnn_cell
 
 @body
 def group_of(task, tasks, by_units):
-    """(group, groups, part, parts): the sequences and the units that are a task's."""
+    """(group, groups, part, parts): which group of sequences and part of the units a task has."""
     return (0, 1, task, tasks) if by_units else (task, tasks, 0, 1)
 
 
 @body
 def start_of(group, groups, count):
-    """Where a group of sequences begins: the first ones have one more where they are not even."""
+    """Where a group of `count` sequences begins; the first groups have one more if need be."""
     return group * (count // groups) + min(group, count % groups)
 
 
 @body
 def state_before(states, first, sequence, t, steps, length, reverse):
-    """The state that a step began with, of the states (N T, H) that the steps ended with."""
+    """The state before step t of a sequence.
+
+    `states`, (N T, H), are the states after each step, and `first`, (N, H), the initial ones.
+    """
     if reverse:
         return first[sequence] if t == length - 1 else states[sequence * steps + t + 1]
     return first[sequence] if t == 0 else states[sequence * steps + t - 1]
@@ -33,7 +36,7 @@ def state_before(states, first, sequence, t, steps, length, reverse):
 
 @body
 def list_steps(schedule):
-    """Fill in the rows n T + t of all steps: by groups, then in the order of time, of sequences."""
+    """Fill in `rows` with n T + t for all steps: by group, then by step, then by sequence."""
     order, live, rows = schedule.order, schedule.live, schedule.rows
     groups, steps = live.shape
     at = 0
@@ -48,7 +51,7 @@ def list_steps(schedule):
 
 @body
 def _pack(task, tasks, kind, weight, recurrent, bias, scratch):
-    """W with b as its last row, and U, each in the blocks that a part of the units has."""
+    """Pack W, with b as its last row, and U for each part of the units."""
     weight_panels, recurrent_panels = scratch.weight_panels, scratch.recurrent_panels
     features, columns = weight.shape
     parts, _, size, width = recurrent_panels.shape
@@ -76,7 +79,7 @@ def _pack(task, tasks, kind, weight, recurrent, bias, scratch):
 
 @body
 def _inputs(task, tasks, begin, end, schedule, x, bias, scratch):
-    """sums = x W + b for the steps from `begin` to `end` of the sequences and units of a task."""
+    """sums = x W + b for the steps begin <= s < end of the sequences and units of a task."""
     starts, rows = schedule.starts, schedule.rows
     group, _, part, parts = group_of(task, tasks, schedule.by_units)
     first = starts[group, begin]
@@ -96,7 +99,7 @@ def _inputs(task, tasks, begin, end, schedule, x, bias, scratch):
 
 @body
 def _step(task, tasks, begin, s, schedule, h0, c0, results, scratch):
-    """Step s for the sequences and units of a task, from `sums` that start with step `begin`."""
+    """Step s for the sequences and units of a task; the first step in `sums` is `begin`."""
     kind, order, lengths, reverse = (
         schedule.kind, schedule.order, schedule.lengths, schedule.reverse,
     )  # fmt: skip
@@ -128,7 +131,7 @@ def _step(task, tasks, begin, s, schedule, h0, c0, results, scratch):
 
 @body
 def _clear_row(row, lo, hi, results):
-    """Zeros for the units from lo to hi, at a step after the last one of a sequence."""
+    """Clear the results of a step after the last one of a sequence, for the units lo <= j < hi."""
     out, gates, cells = results
     size = out.shape[1]
     out[row, lo:hi] = 0

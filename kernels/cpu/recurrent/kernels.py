@@ -21,10 +21,10 @@ from .forward import forward
 
 RNN = {"tanh": RNN_TANH, "relu": RNN_RELU}
 
-# What a thread must have to do, in multiply-adds
-WORTH_A_THREAD = 1 << 16  # all in all
-WORTH_A_STEP = 1 << 15  # between two meetings of the threads
-ROWS_OF_A_THREAD = 8  # with fewer sequences for each thread, all run a step together
+# The multiply-adds for which a thread pays
+WORTH_A_THREAD = 1 << 16  # in all
+WORTH_A_STEP = 1 << 15  # in each step, after which the threads wait for each other
+ROWS_OF_A_THREAD = 8  # with fewer sequences for each thread, all threads run a step together
 
 
 @kernel("x weight recurrent bias h0?", others="lengths")
@@ -67,7 +67,7 @@ def lstm(x, weight, recurrent, bias, h0, c0, lengths, reverse):
     return _forward(LSTM, x, weight, recurrent, bias, h0, c0, lengths, reverse)
 
 
-@kernel("dout dh dc? x weight recurrent h0? c0? out gates cells", others="lengths")
+@kernel("dout dh dc x weight recurrent h0? c0? out gates cells", others="lengths")
 def lstm_backward(
     dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
 ):
@@ -81,11 +81,12 @@ def lstm_backward(
 class _Plan:
     """Which sequences run when, and how many threads share the work.
 
-    `tasks` run the steps: each its group of sequences or, if `by_units`, all together, in as many
-    `parts` of the units. `order` has the sequences group by group, the longest of a group first, so
-    that at each step those that are not over are the first of their group, live[group, step] of
-    them. `rows` is room for the steps of all sequences, of which the first for a step of a group is
-    starts[group, step]. `work` tasks do the rest.
+    `tasks` is the number of tasks that run the steps. Each has a group of sequences or, if
+    `by_units`, all sequences and one of as many `parts` of the units. `order` has the sequences
+    group by group, the longest of a group first, so that those that take part in a step are the
+    first live[group, step] of their group. `rows` has room for one entry for each step of each
+    sequence; those of a step of a group begin at starts[group, step]. `work` is the number of tasks
+    that share the other work.
     """
 
     def __init__(self, x, recurrent, lengths, reverse):
@@ -128,7 +129,7 @@ class _Plan:
 
 
 def _forward(kind, x, weight, recurrent, bias, h0, c0, lengths, reverse):
-    """(out, h, c, gates, cells), as far as the kind has them."""
+    """(out, h, c, gates, cells); what a kind of cell does not have is None or has no elements."""
     n, steps, features = x.shape
     size, columns = recurrent.shape
     dtype = x.dtype
@@ -168,7 +169,7 @@ def _forward(kind, x, weight, recurrent, bias, h0, c0, lengths, reverse):
 def _backward(
     kind, dout, dh, dc, x, weight, recurrent, h0, c0, out, gates, cells, lengths, reverse, needs
 ):
-    """(dx, dweight, drecurrent, dbias, dh0, dc0), None where it is not needed."""
+    """(dx, dweight, drecurrent, dbias, dh0, dc0), each None if it is not needed."""
     n, steps, features = x.shape
     size, columns = recurrent.shape
     dtype = x.dtype
@@ -194,38 +195,38 @@ def _backward(
         panels=(plan.work, PANELS_AT_ONCE, SUMMED_AT_ONCE, width),
         spare=(plan.work, max(features, size), width),
         dx_sums=(plan.work, ROWS_AT_ONCE, weight_panels * width),
-        by_h=(plan.parts, n, recurrent_panels * width),
+        dh=(plan.parts, n, recurrent_panels * width),
         da=(plan.rows.size, gate_columns + width),
     )
-    by_h, da = rooms.pop("by_h"), rooms.pop("da")
+    dh_parts, da = rooms.pop("dh"), rooms.pop("da")
     scratch = BackwardScratch(**rooms)
     scratch.ones.fill(1)
-    for part, units in zip(by_h, shares, strict=True):
+    for part, units in zip(dh_parts, shares, strict=True):
         part[:, : units.stop - units.start] = dh[plan.order, units]
-    by_c = _start(None, n, size, dtype) if dc is None else dc[plan.order]
+    dc = _start(None, n, size, dtype) if dc is None else dc[plan.order]  # only an LSTM has it
     inputs = Inputs(x.reshape(n * steps, features), weight, recurrent, h0, c0)
     gates = gates.reshape(len(gates) * steps, gate_columns)
     results = Results(out.reshape(n * steps, size), gates, cells.reshape(len(cells) * steps, size))
-    gradients = Gradients(dout.reshape(n * steps, size), by_h, by_c, da, *grads, whole)
+    gradients = Gradients(dout.reshape(n * steps, size), dh_parts, dc, da, *grads, whole)
     backward(
         pool(), plan.tasks, (needs[0], any(needs[1:4]), needs[4]),
         _column_blocks(kind, size, needs), plan.schedule(kind, reverse),
         inputs, results, gradients, scratch,
     )  # fmt: skip
     dh0, dc0 = (np.empty((n, size), dtype) for _ in range(2))
-    for part, units in zip(by_h, shares, strict=True):
+    for part, units in zip(dh_parts, shares, strict=True):
         dh0[plan.order, units] = part[:, : units.stop - units.start]
-    dc0[plan.order] = by_c
+    dc0[plan.order] = dc
     grads[0] = grads[0].reshape(n, steps, features) if needs[0] else None
     grads[3] = grads[3].reshape(-1)
     return tuple(d if need else None for d, need in zip((*grads, dh0, dc0), needs, strict=True))
 
 
 def _room_of_gradients(shapes, needs, rows, all_rows, dtype):
-    """Arrays for dx, dweight, drecurrent and dbias, without elements where they are not needed.
+    """Arrays for dx, dweight, drecurrent and dbias, without elements if they are not needed.
 
     Only `rows` of `all_rows` steps run. What the backward pass does not fill in is zero: the rows
-    of dx for the other steps, and everything where no step runs.
+    of dx for the other steps, and everything if no step runs.
     """
     grads = [
         memory.empty(shape if needed else (0,) * len(shape), dtype)
@@ -240,9 +241,10 @@ def _room_of_gradients(shapes, needs, rows, all_rows, dtype):
 
 
 def _column_blocks(kind, size, needs):
-    """For each run of columns of `da`: its start, its length, its start in dW, in dU and in db.
+    """`blocks` as backward.py takes them, a row for each run of columns of `da`.
 
-    -1 where it does not belong there, or is not needed.
+    Its columns are the run's start in da, its length, and its start in dweight, drecurrent and
+    dbias: -1 if it does not belong there, or that gradient is not needed.
     """
     if kind == GRU:
         blocks = [
@@ -258,25 +260,24 @@ def _column_blocks(kind, size, needs):
 
 
 def _start(state, n, size, dtype):
-    """The first state, by default zeros."""
+    """The initial state, by default zeros."""
     return np.zeros((n, size), dtype) if state is None else state
 
 
 def _last(states, first, lengths, reverse):
-    """The state after each sequence's last step, which is its first one if it has none."""
+    """The state after each sequence's last step, or its initial state if it has no steps."""
     n, steps, _ = states.shape
-    if lengths is None:
-        if steps == 0:
-            return first.copy()
-        return states[:, 0 if reverse else steps - 1].copy()
     if steps == 0:
         return first.copy()
+    if lengths is None:
+        return states[:, 0 if reverse else steps - 1].copy()
+    lengths = lengths.astype(np.int64)  # unsigned ones would wrap around below 0
     last = np.zeros_like(lengths) if reverse else lengths - 1
     return np.where((lengths > 0)[:, None], states[np.arange(n), last], first)
 
 
 def _rooms(dtype, **shapes):
-    """{name: scratch of that shape}: of any content, and each begins with a cache line."""
+    """{name: uninitialised scratch memory of that shape}, which begins at a cache line."""
     line = memory.LINE // dtype.itemsize
     sizes = [math.prod(shape) for shape in shapes.values()]
     flat = memory.empty((sum(sizes) + line * (len(sizes) + 1),), dtype)

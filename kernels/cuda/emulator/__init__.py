@@ -3,8 +3,8 @@
     with emulator.run(schedule=2, checked=True):
         kernels.cuda.softmax(emulator.xp.asarray(x))
 
-`xp` is the array module of the emulated device. A checked run also watches every access to memory:
-see README.md beside this file for what it finds and how it works.
+`xp` is the array module of the emulated device. A checked run also watches every access to memory.
+README.md in this folder says what it finds and how it works.
 """
 
 from .array import DeviceArray, xp

@@ -1,9 +1,9 @@
-"""The arrays of the emulated device: NumPy behind a wall, as strict as CuPy.
+"""The arrays of the emulated device: NumPy arrays that are as strict as CuPy's.
 
-A DeviceArray mixes with Python and NumPy scalars, never with NumPy arrays; it does not become a
-NumPy array unless asked to (`xp.asnumpy`); every reduction and every element is an array again; and
-NumPy's functions reach it by the same protocols as CuPy's arrays, which know no ufunc methods. New
-memory is not zero: what `empty` returns is filled with ones, bit by bit, NaN as a float.
+A DeviceArray mixes with Python and NumPy scalars, never with NumPy arrays, and becomes a NumPy
+array only through `xp.asnumpy`. Every reduction and every element is an array again. NumPy's
+functions reach it by the same protocols as CuPy's arrays, which have no ufunc methods. New memory
+is not zero: every bit of what `empty` returns is set, which is NaN in a float.
 """
 
 import types
@@ -23,7 +23,7 @@ class DeviceArray:
 
     @property
     def address(self):
-        """Where its first element is: NumPy takes a while to say so, and is asked once."""
+        """The address of its first element, kept because NumPy takes a while to find it."""
         if self._address is None:
             self._address = self._array.ctypes.data
         return self._address
@@ -53,7 +53,7 @@ class DeviceArray:
     def __getitem__(self, index):
         index = unwrapped(index)
         found = self._array[index]
-        if isinstance(found, np.generic):  # of NumPy a number; of CuPy a view of one element
+        if isinstance(found, np.generic):  # CuPy has a view of one element here
             found = self._array[(*index, ...) if isinstance(index, tuple) else (index, ...)]
         return wrapped(found)
 
@@ -63,9 +63,11 @@ class DeviceArray:
         self._array[unwrapped(index)] = unwrapped(value)
 
     def item(self, *args):
+        """One element as a Python scalar."""
         return self._array.item(*args)
 
     def tolist(self):
+        """The elements as nested lists of Python scalars."""
         return self._array.tolist()
 
     def __getattr__(self, name):
@@ -114,7 +116,7 @@ DeviceArray.__hash__ = None
 
 
 def unwrapped(x):
-    """What NumPy computes on; a NumPy array among it is refused."""
+    """The NumPy arrays inside x. Raises TypeError if x is or has a NumPy array itself."""
     if isinstance(x, DeviceArray):
         return x._array
     if isinstance(x, np.ndarray):
@@ -125,7 +127,7 @@ def unwrapped(x):
 
 
 def wrapped(x):
-    """What NumPy computed: every array and every element of one is a DeviceArray."""
+    """A result of NumPy, in which every array and every element of one becomes a DeviceArray."""
     if isinstance(x, (np.ndarray, np.generic)):
         return DeviceArray(np.asarray(x))
     if isinstance(x, tuple) and any(isinstance(v, (np.ndarray, np.generic)) for v in x):
@@ -136,7 +138,7 @@ def wrapped(x):
 
 
 def device_function(function):
-    """A NumPy function or method for DeviceArrays."""
+    """A NumPy function or method, made to take and return DeviceArrays."""
 
     def call(*args, **options):
         options = {k: unwrapped(v) for k, v in options.items()}
@@ -146,7 +148,7 @@ def device_function(function):
 
 
 def _poisoned(make):
-    """`np.empty` or `np.empty_like`, with memory that shows when it is read unwritten."""
+    """`np.empty` or `np.empty_like`, with memory of NaN: it shows if it is read before written."""
 
     def call(*args, **options):
         array = make(*args, **options)
@@ -199,7 +201,7 @@ xp.asnumpy = lambda array: array._array.copy()
 
 
 def _to_device(array, dtype=None, copy=None, order=None):
-    """As cupy.asarray and cupy.array, the door: a NumPy array may pass, and is copied."""
+    """As cupy.asarray and cupy.array: the one place where a NumPy array may enter, as a copy."""
     raw = array._array if isinstance(array, DeviceArray) else array
     if isinstance(array, DeviceArray) and not copy and dtype is None:
         return array

@@ -1,9 +1,10 @@
-// mbarriers, tensor copies (TMA) and the products of a warpgroup (wgmma): what goes on by itself.
+// mbarriers, tensor copies (TMA) and products of a warpgroup (wgmma): work beside the threads.
 //
-// A copy lands, and a product is formed, as late as is allowed, or at once in schedules with bit 3:
-// a copy when no thread can go on without it, a product when the warpgroup waits for it. Until then
-// the destination holds NaN. For the checker each mbarrier is an agent, whose clock is the number of
-// its phase, and so is each warp's part in the products, whose clock is the number of their group.
+// A copy lands, and a product is formed, as late as is allowed: a copy when no thread can go on
+// without it, a product when the warpgroup waits for it. In schedules with bit 3 copies land at
+// once. Until then the destination holds NaN. For the checker each mbarrier is an agent, whose
+// clock is the number of its phase, and so is each warp's part in the products, whose clock is the
+// number of their group.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -53,7 +54,7 @@ struct Issued {  // by one thread
     uint32_t committed = 0, in_group = 0;
     bool fenced = false;
     uint32_t agent = 0;  // of its warp
-    std::map<float*, std::vector<float>> saved;  // sums whose registers nobody may look at now
+    std::map<float*, std::vector<float>> saved;  // sums whose registers must not be read now
 };
 
 std::map<const void*, std::unique_ptr<Barrier>> barriers;
@@ -83,7 +84,7 @@ uint32_t swizzled(uint32_t address, bool swizzle) {
     return swizzle ? address ^ ((address >> 7 & 7) << 4) : address;
 }
 
-// f(destination, source or null, bytes) for every row of 16 bytes, or less, of a copy.
+// f(destination, source, bytes inside the tensor, bytes) for each piece of at most 16 bytes.
 template <class F> void each_piece(const TensorCopy& copy, F f) {
     const EmulatorTensorMap& map = *copy.map;
     const uint32_t start = emulator_shared_address(copy.to), row = map.box[0] * map.element;
@@ -116,7 +117,7 @@ void land(const TensorCopy& copy) {
     complete_if_all_came(*copy.barrier, copy.address);
 }
 
-// One operand of a product, its rows (of A, or columns of B) of 16 numbers along k, by a descriptor.
+// Reads an operand of a product by its descriptor: rows of A, or columns of B, 16 k of each.
 void gather(float (*into)[16], uint32_t rows, uint64_t descriptor, bool across,
             const WarpgroupProduct& product) {
     if (descriptor >> 62 != 1)
@@ -137,7 +138,7 @@ void gather(float (*into)[16], uint32_t rows, uint64_t descriptor, bool across,
         }
 }
 
-// The bytes that the rows of an operand cover, noted as read by a warp's part of the product.
+// Tells the checker that a warp's part of a product reads the bytes of these rows of an operand.
 void note_reads(uint32_t first, uint32_t rows, uint64_t descriptor, bool across,
                 const WarpgroupProduct& product, uint32_t agent, uint32_t clock) {
     const uint32_t start = (descriptor & 0x3FFF) << 4, leading = (descriptor >> 16 & 0x3FFF) << 4;

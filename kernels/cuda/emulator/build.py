@@ -33,11 +33,11 @@ CHECKED = [
 
 
 class EmulatorError(RuntimeError):
-    """A kernel that does not compile for the emulator, or what the emulator lacks."""
+    """A kernel that does not compile for the emulator, or a tool that the emulator lacks."""
 
 
 class KernelFault(EmulatorError):
-    """What a kernel did wrong: which kernel, block and thread, what, and in which line."""
+    """A fault of a kernel. The message has kernel, block and thread, the fault and its line."""
 
 
 def compiler():
@@ -137,10 +137,10 @@ def _compile(arguments, path, what):
     """Run g++ and put its output at `path`, whole or not at all."""
     handle, unfinished = tempfile.mkstemp(suffix=path.suffix, dir=path.parent)
     os.close(handle)
-    # Sanitizers that only call our functions: their libraries are not linked.
     headers = (f"-isystem{folder}" for folder in cuda_include())
     command = [compiler(), *arguments, "-o", unfinished, f"-I{HERE}", *headers]
     if "-shared" in arguments:
+        # The calls that the sanitizers put in are to our functions: their libraries are not linked.
         command += ["-nodefaultlibs", "-lstdc++", "-lm", "-lc", "-lgcc_s", "-lgcc"]
     done = subprocess.run(command, text=True, capture_output=True)
     if done.returncode:

@@ -1,15 +1,15 @@
-// What watches every load and store of a kernel: races, bounds, memory that nobody has written.
+// Watches every load and store of a kernel: for races, bounds, and reads of unwritten memory.
 //
 // A checked build is compiled with -fsanitize=thread, which puts a call before every access to
-// memory; the library behind those calls is not linked, they end here instead. Beside each byte of
-// shared memory and each element of the arrays stands a record of who wrote it and who read it.
-// Two accesses of different threads, one of them a write, must be ordered:
+// memory. The sanitizer's library is not linked: the calls end here instead. Each byte of shared
+// memory and each element of the arrays has a record of who wrote it and who read it. Two accesses
+// of different threads, one of them a write, must be ordered:
 //   in a block, by a barrier of the whole block between them (`epoch` counts these), or
-//   by a __syncwarp that both lanes took part in, or an mbarrier at which one arrived and for which
+//   by a __syncwarp in which both lanes took part, or an mbarrier at which one arrived and for which
 //   the other waited (`seen` holds vector clocks);
 //   between blocks nothing orders them.
-// What works beside the threads, a copy that completes at an mbarrier or a product of a warpgroup, is
-// an agent: a further slot in the vector clocks, that threads see when they have waited for it.
+// What runs beside the threads, a copy that completes at an mbarrier or a product of a warpgroup,
+// is an agent: a further slot in the vector clocks, which threads see when they have waited for it.
 // So a missing barrier is found in every schedule, whether or not the values came out right.
 #include <dlfcn.h>
 #include <link.h>
@@ -90,8 +90,8 @@ std::string name_of_author(const Access& access) {
                        : ", and nothing orders blocks"));
 }
 
-// The record of one access to one cell; fails if it conflicts with an earlier one.
-// shared: memory of this block, whose records from other blocks are void.
+// Records one access to one cell; fails if it conflicts with an earlier one.
+// shared: memory of this block, where the records of other blocks do not count.
 template <class Place>
 void touch(Cell& cell, const Access& self, bool write, bool shared, Place place) {
     const EmulatorThread& now = *emulator_thread;
@@ -120,7 +120,7 @@ void touch(Cell& cell, const Access& self, bool write, bool shared, Place place)
     }
     Access* slot = nullptr;
     for (Access& read : cell.reads) {
-        // Nothing is lost where the earlier one comes before this one.
+        // The record may replace one that it comes after, or one of its own thread or agent.
         if (!valid(read) || read.slot == self.slot || ordered(read, now)) {
             slot = &read;
             break;
@@ -156,7 +156,7 @@ size_t shared_room(const char* address) {  // bytes until the end of its part of
     return emulator_dynamic_shared + launch.dynamic_shared - address;
 }
 
-// The library's own data: tables of constants, which kernels may read.
+// The range of the library's own data: tables of constants, which kernels may read.
 struct Image { const char *start, *end; };
 
 int find_image(dl_phdr_info* info, size_t, void* result) {
@@ -263,13 +263,19 @@ void checker_begin_launch() {
     first_block = block_serial + 1;
     accesses = 0;
     shared_cells.assign(static_shared_end - static_shared + launch.dynamic_shared, Cell{});
-    for (auto& cells : buffer_cells) free(cells.first);
-    buffer_cells.clear();
     for (uint32_t i = 0; i < launch.buffer_count; ++i) {
         const size_t count = launch.buffers[i].bytes / launch.buffers[i].element;
         buffer_cells.emplace_back(static_cast<Cell*>(calloc(count + 1, sizeof(Cell))), count);
         if (!buffer_cells.back().first) abort();
     }
+}
+
+// Every kernel's library has records of its own: they are given back, as they are large.
+void checker_end_launch() {
+    for (auto& cells : buffer_cells) free(cells.first);
+    buffer_cells.clear();
+    std::vector<Cell>().swap(shared_cells);
+    std::vector<uint32_t>().swap(seen);
 }
 
 void checker_begin_block() {
@@ -281,7 +287,7 @@ void checker_begin_block() {
     seen.assign(fibers.size() * slots, 0);
 }
 
-// Among threads `epoch` does it; what was seen of agents is handed on.
+// `epoch` orders the threads; what each has seen of agents is passed on to all.
 void checker_barrier() {
     ++epoch;
     for (uint32_t agent = fibers.size(); agent < fibers.size() + agents.size(); ++agent) {
@@ -389,8 +395,8 @@ extern "C" void __tsan_func_entry(void*) {}
 extern "C" void __tsan_func_exit() {}
 extern "C" void __tsan_init() {}
 
-// The calls that -fsanitize=bounds-strict,signed-integer-overflow,integer-divide-by-zero make. Each gets
-// a record that begins with the place in the source.
+// The calls that -fsanitize=bounds-strict,signed-integer-overflow,integer-divide-by-zero make. Each
+// is given a record that begins with the place in the source.
 struct SourceLocation { const char* file; uint32_t line, column; };
 
 static void undefined(const SourceLocation* at, const char* what) {

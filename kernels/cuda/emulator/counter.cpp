@@ -1,8 +1,8 @@
 // Counts what a launch moves: global memory in sectors, shared memory in wavefronts.
 //
-// The lanes of a warp run one after the other here. Their accesses belong together if they come from
-// the same place in the code, and each lane has been there equally often; such a group is one request
-// of the warp. Groups are evaluated when a block ends.
+// The lanes of a warp run one after the other here. Their accesses belong together if they come
+// from the same place in the code, where each lane has been equally often; such a group is one
+// request of the warp. Groups are evaluated when a block ends.
 //   global  a request moves each sector of 32 bytes that it touches once
 //   shared  a wavefront serves one word of 4 bytes of each of 32 banks; accesses of 8 bytes go by half
 //           warps, of 16 by quarters. More wavefronts than that are bank conflicts.
@@ -82,7 +82,7 @@ void counter_begin_block() {
 void counter_access(uint64_t address, size_t bytes, bool write, bool shared, const void* site) {
     if (!launch.counters) return;
     const EmulatorThread& now = *emulator_thread;
-    // A copy reads and writes at one place in the code: the two are told apart.
+    // A copy reads and writes at one place in the code; this makes two places of it.
     const void* place = static_cast<const char*>(site) + (shared ? 1 : 0);
     Request& request = requests[Key{place, now.warp, times[now.number][place]++}];
     request.bytes = bytes;

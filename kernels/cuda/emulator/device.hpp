@@ -1,7 +1,7 @@
-// What CUDA C++ means on a CPU: compiled ahead of a .cu file by g++.
+// The meaning of CUDA C++ on a CPU: g++ compiles this file ahead of a .cu file.
 //
-// Qualifiers become nothing, threadIdx and its like read the running fiber, barriers, shuffles and
-// atomics call the runtime. NVIDIA's own headers give float4, __half and __nv_bfloat16 on the host.
+// Qualifiers are empty, threadIdx and its like read the running fiber, and barriers, shuffles and
+// atomics call the runtime. NVIDIA's own headers have float4, __half and __nv_bfloat16 for the host.
 #pragma once
 #include <cmath>
 #include <cstring>
@@ -94,7 +94,7 @@ template <class T> T __shfl_up_sync(unsigned mask, T value, unsigned delta, int 
     return emulator_shuffled(mask, value, source >= (lane & ~(width - 1)) ? source : lane);
 }
 
-// Atomics: threads run one at a time, so plain arithmetic is atomic once the checker knows of it.
+// Atomics: threads run one at a time, so plain arithmetic is atomic once the checker is told.
 template <class T, class F> EMULATOR_INSIDE T emulator_exchange(T* address, F next) {
     emulator_atomic(address, sizeof(T));
     const T old = *address;
@@ -163,7 +163,7 @@ inline void sincospi(double x, double* s, double* c) {
     *c = std::cos(M_PI * x);
 }
 
-// By value, as CUDA has them: std::max would load what it returns once more.
+// By value, as in CUDA: std::max returns a reference, and reading it would be one more load.
 template <class T> T max(T a, T b) { return a < b ? b : a; }
 template <class T> T min(T a, T b) { return b < a ? b : a; }
 

@@ -1,4 +1,4 @@
-// Fibers, the threads of a block: how they wait and are switched, what they report, their names.
+// Fibers, the threads of a block: how they wait and are switched, their reports and their names.
 #include <dlfcn.h>
 #include <sys/mman.h>
 
@@ -113,7 +113,7 @@ std::string site_text(const void* site) {
     char text[32];
     const bool found = dladdr(site, &library) != 0;
     const char* base = found ? static_cast<char*>(library.dli_fbase) : nullptr;
-    // One byte back, to lie within the call and not behind it.
+    // One byte back, so that it lies within the call and not after it.
     snprintf(text, sizeof text, "{%tx}", static_cast<const char*>(site) - base - 1);
     return text;
 }
@@ -129,7 +129,7 @@ void report(const EmulatorThread& thread, const std::string& what) {
 void fail(const std::string& what) {
     report(running()->thread, what);
     leave();
-    abort();  // a block that failed is not gone on with
+    abort();  // a block that failed does not continue
 }
 
 }  // namespace emulator

@@ -1,14 +1,14 @@
 // What compiled kernels and the emulator's runtime know of each other.
 //
-// The kernels of one .cu file are compiled into one library together with the runtime
-// (the other .cpp files). One launch runs at a time.
+// The kernels of one .cu file and the runtime, the .cpp files of this folder, are linked into one
+// library. One launch runs at a time.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 
 #define EMULATOR_API extern "C" __attribute__((visibility("default")))
 
-// An array that the kernel was given: nothing else in global memory may be touched.
+// An array among the kernel's arguments: nothing else in global memory may be touched.
 struct EmulatorBuffer {
     char* start;
     uint64_t bytes;
@@ -39,7 +39,7 @@ struct EmulatorLaunch {
 
 struct EmulatorIndex { uint32_t x, y, z; };
 
-// What a tensor map, 128 bytes that the driver encodes for a GPU, is here.
+// A tensor map of the emulated device. For a GPU it is 128 bytes that the driver encodes.
 struct EmulatorTensorMap {
     const char* base;
     uint64_t sizes[3], strides[3];  // elements, bytes; the innermost axis first
@@ -59,12 +59,12 @@ struct EmulatorThread {
 };
 
 extern "C" {
-extern EmulatorThread* emulator_thread;      // the one that runs
-extern EmulatorIndex emulator_block_index;   // and its block
+extern EmulatorThread* emulator_thread;      // the thread that runs
+extern EmulatorIndex emulator_block_index;   // its block
 extern EmulatorIndex emulator_block_size, emulator_grid_size;
 extern char* emulator_dynamic_shared;
 
-// The same, for kernels whose every load is checked: no load is needed to learn one's own place.
+// The same for checked kernels, by calls: a load of these variables would be checked too.
 EmulatorIndex emulator_own_index() __attribute__((const));
 EmulatorIndex emulator_own_block() __attribute__((const));
 EmulatorIndex emulator_own_block_size() __attribute__((const));
@@ -77,12 +77,12 @@ uint32_t emulator_ballot(uint32_t mask, int predicate);
 void emulator_atomic(void* address, size_t bytes);  // says that what follows is atomic
 int emulator_planted(int bug) __attribute__((const));  // 1 if that bug is active, else 0
 
-// Copies that land late: between issue and wait nobody may look at the destination.
+// Copies that land late: between issue and wait the destination must not be touched.
 void emulator_copy_async(void* to, const void* from, size_t bytes, size_t valid_bytes);
 void emulator_copy_commit();
 void emulator_copy_wait(unsigned groups_left);
 
-// Matrices in the registers of a warp: see ptx.cuh, whose functions these are the meaning of.
+// Matrices in the registers of a warp: the meaning of functions of ptx.cuh.
 enum EmulatorOperand { EMULATOR_FLOAT16, EMULATOR_BFLOAT16, EMULATOR_TF32 };
 void emulator_load_matrices(uint32_t* registers, const void* row, bool transposed);
 void emulator_multiply(float* const* sums, const uint32_t* a, const uint32_t* b, EmulatorOperand);

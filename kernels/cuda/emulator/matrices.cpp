@@ -1,8 +1,8 @@
-// ldmatrix and mma.sync: what a warp does with matrices that are spread over its registers.
+// ldmatrix and mma.sync: operations on matrices that are spread over the registers of a warp.
 //
 // The layouts are those of the PTX ISA, "Matrix fragments for mma.m16n8k16" and "ldmatrix". Lane l
-// has row l / 4 of a fragment of 8 rows, and in it the 32 bits number l % 4: two half-precision
-// numbers, or one of tf32.
+// has row l / 4 of a fragment of 8 rows, and in it the word l % 4, of 32 bits: two half-precision
+// elements, or one of tf32.
 #include <cmath>
 #include <cstring>
 
@@ -17,7 +17,7 @@ struct Load {
     bool transposed;
 };
 
-// Row r of matrix m is where lane 8 m + r says; lane l gets 32 bits of each matrix.
+// Lane 8 m + r says where row r of matrix m is; lane l gets 32 bits of each matrix.
 void load_matrices(const uint64_t* values) {
     const auto load = [&](uint32_t lane) { return reinterpret_cast<const Load*>(values[lane]); };
     for (uint32_t lane = 0; lane < WARP; ++lane)
@@ -39,7 +39,7 @@ struct Product {
     const void* site;
 };
 
-// sums (16, 8) += A (16, k) B (k, 8), k 16 or, of tf32, 8. Sums are float32, in the order of k.
+// sums (16, 8) += A (16, k) B (k, 8), k 16 or, for tf32, 8. Sums are float32, in the order of k.
 void multiply(const uint64_t* values) {
     const auto of = [&](uint32_t lane) { return reinterpret_cast<const Product*>(values[lane]); };
     const EmulatorOperand operand = of(0)->operand;

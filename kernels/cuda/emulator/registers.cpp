@@ -1,9 +1,10 @@
-// setmaxnreg: how many registers the threads of each warpgroup may hold, of those of their block.
+// setmaxnreg: how many of the block's registers the threads of each warpgroup may hold.
 //
-// What a block holds in all never grows. It begins with as many registers for each thread as a
-// multiprocessor that runs no other block can give: of its 65,536 an equal share, a multiple of 8, at
-// most 256. A warpgroup that decreases its count leaves the rest to the others; one that increases it
-// waits until there are enough. The GPU starts from what the kernel was compiled to, which may be less.
+// The number that a block holds in all never grows. At first each thread has an equal share of the
+// 65,536 registers of a multiprocessor that runs no other block: a multiple of 8, and at most 256.
+// A warpgroup that decreases its count leaves the rest to the others; one that increases it waits
+// until there are enough. A GPU starts from the count that the kernel was compiled to, which may be
+// less.
 #include <algorithm>
 
 #include "runtime.hpp"
@@ -21,7 +22,7 @@ struct Holder {
 };
 
 std::vector<Holder> holders;  // by warpgroup
-uint32_t left_over;           // registers for each thread of a warpgroup, that none holds
+uint32_t left_over;           // registers for each thread of a warpgroup that no warpgroup holds
 
 Holder& holder_of(const EmulatorThread& thread) { return holders[thread.number / WARPGROUP]; }
 

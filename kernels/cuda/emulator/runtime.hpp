@@ -1,7 +1,8 @@
 // What the files of the runtime know of each other, from the lowest floor to the highest.
 //
-// A file calls only what is declared above its own part: scheduler.cpp, which runs a launch, all of
-// them; checker.cpp fibers.cpp and counter.cpp alone. tests/test_layout.py holds that.
+// A file calls only what is declared above its own part. So checker.cpp calls only fibers.cpp and
+// counter.cpp, and scheduler.cpp, which runs a launch, may call all. tests/test_layout.py checks
+// this.
 #pragma once
 #include <string>
 #include <vector>
@@ -50,16 +51,16 @@ constexpr uint32_t WARP = 32, WARPGROUP = 128;
 // Fibers, the block that runs, and one message: fibers.cpp.
 inline Fiber* running() { return reinterpret_cast<Fiber*>(emulator_thread); }
 
-// Notes what went wrong, the first time, and leaves the running fiber for good.
-// A "{offset}" in the text, of code in the library, is replaced by file and line later.
+// Keeps the first report of what went wrong, and leaves the running fiber for good. An "{offset}"
+// in the text, of code in the library, is later replaced by file and line.
 [[noreturn]] void fail(const std::string& what);
-void report(const EmulatorThread&, const std::string& what);  // the same, and nobody leaves
+void report(const EmulatorThread&, const std::string& what);  // the same without leaving
 bool failed();
 void forget_failure();
 std::string name_of(const EmulatorThread&);
 std::string site_text(const void* site);
 
-// Sets a fiber on a stack on which its first `enter` "returns" into `main`.
+// Gives a fiber a stack from which the first `enter` "returns" into `main`.
 void prepare(Fiber&, void (*main)());
 void enter(Fiber&);  // by the scheduler: runs a fiber until it leaves
 void leave();        // by a fiber: back to the scheduler
@@ -75,14 +76,15 @@ void counter_end_block();
 
 // Every access, and what orders it: checker.cpp.
 void checker_begin_launch();
+void checker_end_launch();
 void checker_begin_block();
 void checker_barrier();                                // all threads of the block have met
 void checker_warp(uint32_t warp, uint32_t lanes);      // these lanes met at a barrier
 void checker_copy_issued(const AsyncCopy&);
 void checker_copy_landed(const AsyncCopy&);
 
-// Agents are what reads and writes shared memory beside the threads: the copies that complete at an
-// mbarrier, the products of a warpgroup. Each is a slot in the vector clocks.
+// Agents read and write shared memory beside the threads: the copies that complete at an mbarrier,
+// and the products of a warpgroup. Each has a slot in the vector clocks.
 constexpr uint32_t MAX_AGENTS = 96;
 typedef std::vector<uint32_t> Clocks;
 uint32_t checker_agent(const char* name);  // the number of a new one
@@ -100,10 +102,10 @@ void warps_begin_block();
 void with_whole_warp(WarpOperation, uint64_t value, const void* site,
                      void (*together)(const uint64_t* values));
 
-// The number that the lowest bits of a register hold: matrices.cpp.
+// The value of an operand in the lowest bits of a register: matrices.cpp.
 float operand_value(EmulatorOperand, uint32_t bits, const void* site);
 
-// What is in flight on its own: asynchronous.cpp.
+// What is in flight beside the threads: asynchronous.cpp.
 void asynchronous_begin_block();
 bool asynchronous_progress();  // lets one thing land; false if nothing is in flight
 void asynchronous_end_thread();

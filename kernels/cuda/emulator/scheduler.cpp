@@ -1,6 +1,6 @@
-// A launch: one block after the other, its threads by turns, their barriers and late copies.
+// A launch: one block after the other, its threads in turn, their barriers and late copies.
 //
-// A fiber runs until it waits. The schedule, a number, says who goes on:
+// A fiber runs until it waits. The schedule, a number, says which fiber runs next:
 //   bit 0  warps and lanes in falling order instead of rising
 //   bit 1  a warp runs ahead to its next block barrier before another one moves
 //   bit 2  whoever waits on what has just completed runs before the one that completed it
@@ -28,7 +28,7 @@ void fiber_main() {
     running()->state = State::DONE;
     --live;
     leave();
-    abort();  // nobody enters a fiber that is done
+    abort();  // a fiber that is done is never entered again
 }
 
 void order_warps() {
@@ -59,14 +59,14 @@ void check_barrier() {
     }
 }
 
-// How many fibers must come to where one waits: a warp, a warpgroup, or the whole block.
+// How many fibers must come to the place where one waits: a warp, a warpgroup, or the whole block.
 size_t companions(const Fiber& fiber) {
     if (fiber.state == State::AT_WARP_OPERATION) return WARP;
     const bool group = fiber.state == State::AT_WARPGROUP || fiber.state == State::AT_REGISTERS;
     return group ? WARPGROUP : fibers.size();
 }
 
-// Reports a fiber of those with the fewest companions: the others may wait for these.
+// Reports one of the fibers with the fewest companions, because the others may wait for these.
 void report_deadlock() {
     const Fiber* stuck = nullptr;
     for (const Fiber& fiber : fibers)
@@ -229,6 +229,7 @@ int emulator_launch(const EmulatorLaunch* given, void (*call)(void**), void** ar
                 emulator_block_index = {x, y, z};
                 run_block();
             }
+    if (launch.checked) checker_end_launch();
     free(dynamic);
     return failed();
 }

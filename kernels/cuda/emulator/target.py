@@ -1,4 +1,4 @@
-"""Launches on the emulated device: what `launcher` calls, and how a report gets its lines."""
+"""Launches on the emulated device, for `launcher`, and the lines of the source in its reports."""
 
 import ctypes
 import functools
@@ -22,7 +22,7 @@ class _Buffer(ctypes.Structure):
 
 
 class Counters(ctypes.Structure):
-    """What launches moved: give one to `run(checked=True, counters=...)`, it is added to.
+    """What launches moved: pass one to `run(checked=True, counters=...)`, which adds to it.
 
     `global_loads`, `global_stores`, `shared_loads` and `shared_stores` are requests of a warp,
     `load_sectors` and `store_sectors` the 32-byte sectors of global memory that they moved,
@@ -41,6 +41,7 @@ class Counters(ctypes.Structure):
         return f"Counters({', '.join(f'{k}={v}' for k, v in self.as_dict().items())})"
 
     def as_dict(self):
+        """{name: count}."""
         return {name: getattr(self, name) for name, _ in self._fields_}
 
 
@@ -83,7 +84,7 @@ class Mode(NamedTuple):
 
     schedule: int = 0
     checked: bool = False  # whether every access to memory is watched
-    replace: object = None  # from a launcher.Build to another text for it, or None
+    replace: object = None  # a function from a launcher.Build to another text for it, or to None
     planted: int = 0  # the number of the bug in such a text that is active
     counters: Counters | None = None  # of checked launches
     capability: int = 90  # what the emulated device says that it is
@@ -99,10 +100,10 @@ _one_launch = threading.Lock()
 
 
 class run(Undoing):
-    """Within it, launches of this Python thread run by this schedule (see scheduler.cpp).
+    """A context in which launches of this Python thread run by a schedule (see scheduler.cpp).
 
     With `checked` every access is watched, which costs a factor of ten. `further` are the other
-    fields of `Mode`: with them a test plants bugs in kernels, or emulates an older device.
+    fields of `Mode`; with them a test plants bugs in kernels, or emulates an older device.
     """
 
     def __init__(self, schedule=0, checked=False, **further):
@@ -142,7 +143,7 @@ TARGET = _Target()
 
 
 def _launch(kernel, grid, block, arguments, shared):
-    """Run one launch. Raises KernelFault with what went wrong, where, and in which thread."""
+    """Run one launch. Raises KernelFault, which says what went wrong, where and in which thread."""
     mode = _modes.mode
     text = mode.replace(kernel.build) if mode.replace else None
     loaded = load_library(kernel.build, mode.checked, text)
@@ -168,9 +169,9 @@ _shared_stacks = None
 
 
 def _stacks(loaded):
-    """Where the threads of a block have their stacks.
+    """The address of the stacks of a block's threads.
 
-    The same for all libraries: a process may hold only so many mappings, two for each stack.
+    All libraries share them: each stack takes two mappings, and their number is limited.
     """
     global _shared_stacks
     with _one_launch:
@@ -217,6 +218,6 @@ def _line_of(path, offset):
     except (OSError, subprocess.CalledProcessError):
         return f"{path}+0x{offset}"
     lines = [line.rpartition("/")[2].partition(" ")[0] for line in done.stdout.split("\n")]
-    # A function of ptx.cuh is one instruction: what matters is the line that it stands for.
+    # A function of ptx.cuh is one instruction: what matters is the line that calls it.
     ours = [line for line in lines if re.match(r"(?!ptx\.cuh:)[^:]*\.cuh?:", line)]
     return ours[0] if ours else lines[0]

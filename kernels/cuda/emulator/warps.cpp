@@ -1,4 +1,4 @@
-// Operations of a warp: its lanes meet, and the last one that comes completes them for all.
+// Operations of a warp: its lanes meet, and the last one to come completes the operation for all.
 #include "runtime.hpp"
 
 namespace emulator {

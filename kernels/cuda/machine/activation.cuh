@@ -1,4 +1,4 @@
-// The activations, for one number in acc_t: what elementwise.cu maps and products end with.
+// The activations, as functions of acc_t: elementwise.cu maps them, and products end with them.
 #pragma once
 #include "device.cuh"
 
@@ -11,13 +11,13 @@ __device__ __forceinline__ acc_t logistic(acc_t x) {  // exp never overflows
     return (x > 0 ? acc_t(1) : e) / (1 + e);
 }
 
-// What a product does to each of its numbers at the end; the codes are linalg.py's.
+// Which activation a product applies to its elements; the codes are those of linalg.py.
 enum Activation { NONE = 0, RELU = 1, GELU = 2, SILU = 3 };
 
 __device__ __forceinline__ acc_t activated(acc_t x, int activation) {
     switch (activation) {
         case RELU: return positive_part(x);
-        case GELU: return x * acc_t(normcdf(x));
+        case GELU: return (x < -40 ? acc_t(-40) : x) * acc_t(normcdf(x));  // which is 0 there
         case SILU: return x * logistic(x);
         default: return x;
     }

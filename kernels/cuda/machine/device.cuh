@@ -1,9 +1,9 @@
 // What every kernel file includes: storage and arithmetic types, vector loads, reductions.
 //
 // A kernel is compiled once for each dtype, with SCALAR defined by the launcher. Arrays hold
-// scalar_t; arithmetic is in acc_t: float, and double where arrays hold double.
-// No other header of the standard library or of CUDA is used: NVRTC has none of the former, and
-// the latter cost a second of compile time each.
+// scalar_t; arithmetic is in acc_t: float, and double where arrays hold double. No header of the
+// standard library is used, because NVRTC has none, and no other header of CUDA, because each costs
+// a second of compile time.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -17,12 +17,12 @@ template <> struct Accumulator<double> { typedef double type; };
 typedef SCALAR scalar_t;
 typedef Accumulator<scalar_t>::type acc_t;
 
-// Words about a kernel's parameter that the launcher reads; to the compiler they are nothing.
+// Marks on a kernel's parameter that the launcher reads; for the compiler they are empty.
 #define OPTIONAL   // the pointer may be null: None in Python
 #define ALIGNED16  // the pointer is read 16 bytes at a time
 #define MAY_BE_EMPTY  // the array may have no elements
 
-// Memory that the launch sizes: DYNAMIC_SHARED(float, tile) declares float* tile.
+// Shared memory whose size the launch gives: DYNAMIC_SHARED(float, tile) declares float* tile.
 #ifndef EMULATOR
 #define DYNAMIC_SHARED(type, name)                                  \
     extern __shared__ __align__(1024) unsigned char dynamic_shared[]; \
@@ -32,7 +32,7 @@ typedef Accumulator<scalar_t>::type acc_t;
 constexpr unsigned FULL_WARP = 0xffffffffu;
 constexpr int WARP = 32;
 
-// Storage to arithmetic and back; the way back rounds to nearest even.
+// From storage to arithmetic and back, which rounds to nearest even.
 
 __device__ __forceinline__ float widen(float x) { return x; }
 __device__ __forceinline__ double widen(double x) { return x; }
@@ -80,8 +80,8 @@ struct Max {  // NaN wins, as in NumPy
     static __device__ __forceinline__ acc_t start() { return -infinity(); }
 };
 
-// What one thread adds up, however much it is: 32 numbers in acc_t, then these in double. A float to
-// which a million others are added one by one would lose half of its digits.
+// The sum of one thread: runs of 32 elements are added up in acc_t, and then the runs in double. A
+// float to which a million others are added one by one would lose half of its digits.
 struct LongSum {
     acc_t part = 0;
     double whole = 0;
@@ -111,7 +111,7 @@ template <class Op, class T> __device__ __forceinline__ T warp_reduce(T value) {
 }
 
 // The reduction of a one-dimensional block of whole warps, in each of its threads.
-// scratch: shared memory for one number a warp, free again when the function returns.
+// scratch: shared memory with an element for each warp, free again when the function returns.
 template <class Op, class T> __device__ __forceinline__ T block_reduce(T value, T* scratch) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
     value = warp_reduce<Op>(value);
@@ -125,10 +125,10 @@ template <class Op, class T> __device__ __forceinline__ T block_reduce(T value, 
 
 struct Moments { double mean, squares; };
 
-// The mean of `count` numbers and the sum of the squared deviations from it. each(f) calls f(x) for
-// those of the thread; over(sum) adds up the sums of the threads that share them. Sums of float32 are
-// as good as exact in double, so that equal numbers deviate by exactly 0; the mean of doubles is
-// corrected by that of the deviations.
+// The mean of `count` elements and the sum of the squared deviations from it. each(f) calls f(x)
+// for the elements of the thread; over(sum) adds up the sums of the threads that share the work.
+// Sums of float32 are as good as exact in double, so that equal elements deviate by exactly 0; the
+// mean of doubles is corrected by the mean of the deviations.
 template <class Each, class Over>
 __device__ __forceinline__ Moments moments_of(long long count, Each each, Over over) {
     double sum = 0, squares = 0;

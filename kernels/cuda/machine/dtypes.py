@@ -7,7 +7,7 @@ import numpy as np
 
 from ...reference.precision import INEXACT
 
-# C types, and NumPy's names of them.
+# C types, and NumPy's names for them.
 DTYPES = {
     "bool": "bool",
     "unsigned char": "uint8",
@@ -29,20 +29,22 @@ SCALARS = {
 }
 FLOATS = tuple(SCALARS)
 ITEMSIZES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+# The dtype of arithmetic, `acc_t` in C, by the dtype of the arrays.
+WIDE = {name: np.dtype("float64" if name == "float64" else "float32") for name in FLOATS}
 
 
 @functools.cache
 def log_once(message, *what):
-    """Warn of a slower way that a kernel goes, the first time that it goes it."""
+    """Warn that something slower is computed instead, once for each message."""
     logging.getLogger(__name__).warning(message, *what)
 
 
-# The names of dtypes: NumPy puts one together each time that it is asked.
+# Names by dtype: NumPy builds a name each time that it is asked for one.
 _names = {np.dtype(name): name for name in DTYPES.values() if name != "bfloat16"}
 
 
 def dtype_name(dtype):
-    """`float32` of a dtype, a NumPy type or a name."""
+    """The name, as "float32", of a dtype, a NumPy type or a name."""
     name = _names.get(dtype)
     if name is None:
         name = _names[dtype] = dtype if isinstance(dtype, str) else np.dtype(dtype).name
@@ -54,22 +56,27 @@ def as_int64(index):
     return index if index.dtype == np.int64 else index.astype(np.int64)
 
 
-def common_dtype(*arrays, dtypes=FLOATS):
+def common_dtype(*arrays):
     """The name of the one dtype of all arrays (None is passed over); None if they differ.
 
-    None also for a dtype that is not among `dtypes`: what kernels do not take is the reference's.
+    None also for a dtype that no kernel takes, which is left to the reference.
     """
     names = {dtype_name(a.dtype) for a in arrays if a is not None}
     name = names.pop() if len(names) == 1 else None
-    return name if name in dtypes else None
+    return name if name in FLOATS else None
 
 
 def kernel_dtype(op, *arrays):
-    """`common_dtype`; where the reference has to do for real numbers, that is said once."""
+    """`common_dtype`; if it is None, warn as `log_refused` does."""
     name = common_dtype(*arrays)
     if name is None:
-        dtypes = [a.dtype for a in arrays if a is not None]
-        if any(dtype.kind in INEXACT for dtype in dtypes):
-            names = ", ".join(map(dtype_name, dtypes))
-            log_once("[%s] no kernel for %s: the array library's own way instead", op, names)
+        log_refused(op, [a for a in arrays if a is not None])
     return name
+
+
+def log_refused(op, arrays):
+    """Warn once that no kernel takes the dtypes of these arrays, unless all are integers."""
+    dtypes = [a.dtype for a in arrays]
+    if any(dtype.kind in INEXACT for dtype in dtypes):
+        names = ", ".join(map(dtype_name, dtypes))
+        log_once("[%s] no kernel for %s: computed by the array library instead", op, names)

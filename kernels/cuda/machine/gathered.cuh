@@ -1,15 +1,15 @@
-// Products on tensor cores whose operands are gathered, number by number: conv.cu.
+// Products on tensor cores whose operands are gathered, element by element: conv.cu.
 //
-// Tiles, fragments and `multiply_stage` are those of tensor_tile.cuh; its asynchronous copies are not
-// used. One takes 16 neighbouring bytes, and 4 at the least, while here each number, of 2 bytes, has an
-// address and a mask of its own. So the loop is that of gemm_tile.cuh, in whose stead it stands in
-// conv.cu, under the same name and with the same parameters: the numbers of a step go through
-// registers into shared memory, one step ahead of the arithmetic, and two stages are enough.
+// Tiles, fragments and `multiply_stage` are those of tensor_tile.cuh. Its asynchronous copies are
+// not used: each takes at least 4 neighbouring bytes, while here each element, of 2 bytes, has its
+// own address and mask. So the loop is like that of gemm_tile.cuh, which it replaces in conv.cu,
+// with the same name and parameters: the elements of a step go through registers into shared
+// memory, one step ahead of the arithmetic, and two stages are enough.
 #pragma once
 #include "tensor_tile.cuh"
 
-constexpr Order SPREAD = ACROSS;  // gemm_tile.cuh tells them apart
-constexpr int LOADED = CHUNK;     // numbers that a thread loads at a time
+constexpr Order SPREAD = ACROSS;  // these differ in gemm_tile.cuh
+constexpr int LOADED = CHUNK;     // elements that a thread loads at a time
 typedef acc_t Held[LOADED];
 // Two stages of an operand; as words, since an array of halves has a constructor.
 typedef unsigned SharedA[2][BM * BK * sizeof(scalar_t) / 4];
@@ -20,7 +20,7 @@ template <int SIZE, Order ORDER> struct Gathered : Tile<SIZE, ORDER> {
     static constexpr int EACH = Base::EACH, CHUNKS = Base::CHUNKS;
     Held held[EACH];
 
-    // The row and the k, within the tile, of number i of a thread's chunk q.
+    // The row and the k, within the tile, of element i of a thread's chunk q.
     static __device__ __forceinline__ int row(int q, int i) {
         const int chunk = threadIdx.x + q * THREADS;
         return ORDER == ALONG_K ? chunk / CHUNKS : chunk % CHUNKS * CHUNK + i;
@@ -30,7 +30,7 @@ template <int SIZE, Order ORDER> struct Gathered : Tile<SIZE, ORDER> {
         return ORDER == ALONG_K ? chunk % CHUNKS * CHUNK + i : chunk / CHUNKS;
     }
 
-    // f(q, held) fills the numbers of each chunk of the thread.
+    // f(q, held) fills in the elements of each chunk of the thread.
     template <class F> __device__ __forceinline__ void load(F f) {
 #pragma unroll
         for (int q = 0; q < EACH; ++q) f(q, held[q]);
@@ -48,7 +48,7 @@ template <int SIZE, Order ORDER> struct Gathered : Tile<SIZE, ORDER> {
 };
 
 // sums += A B over k from start to end; load_a(tile, k) and load_b(tile, k) fill the registers of a
-// step, with zeros outside of the matrices and beyond `end`.
+// step, with zeros outside the matrices and beyond `end`.
 template <class TileA, class TileB, class LoadA, class LoadB>
 __device__ __forceinline__ void multiply(Sums& sums, int start, int end, TileA& next_a,
                                          TileB& next_b, LoadA load_a, LoadB load_b,
@@ -62,7 +62,7 @@ __device__ __forceinline__ void multiply(Sums& sums, int start, int end, TileA& 
     for (int at = start; at < end; at += BK, stage ^= 1) {
         next_a.store(a(stage));
         next_b.store(b(stage));
-        __syncthreads();  // the other stage is free, too: all have left it
+        __syncthreads();  // all threads have left the other stage, which is free again
         if (at + BK < end) {
             load_a(next_a, at + BK);
             load_b(next_b, at + BK);

@@ -1,15 +1,15 @@
 // The main loop of a product of matrices, C += A B, for one tile of C: linalg.cu and conv.cu.
 //
-// The block walks along k in steps of BK. The steps' tiles of A and B go through registers into
-// shared memory, one step ahead of the arithmetic, so that the loads from global memory hide behind
-// it. In shared memory both lie k by k, so that a thread reads the numbers of its rows and columns
-// as vectors of four.
+// The block walks along k in steps of BK. The tiles of A and B of a step go through registers into
+// shared memory, one step ahead of the arithmetic, which hides the loads from global memory. In
+// shared memory both lie k by k, so that a thread reads the elements of its rows and columns as
+// vectors of four.
 //
-// A float to which many others are added one by one loses digits: after RUN steps along k the sums
-// of the run are added to those of the runs before, and begin anew.
+// A float to which many others are added one by one loses digits. So after RUN steps along k the
+// sums of the run are added to those of the runs before, and begin again from zero.
 //
-// A warp is 4 x 8 threads; a thread owns 4 x 4 numbers of C in ROWS x COLUMNS places, so a block of
-// WARPS_M x WARPS_N warps owns BM x BN of them.
+// A warp is 4 x 8 threads; a thread owns 4 x 4 elements of C in ROWS x COLUMNS places, so a block
+// of WARPS_M x WARPS_N warps owns BM x BN of them.
 #pragma once
 #include "activation.cuh"
 
@@ -22,16 +22,16 @@
 
 constexpr int BM = ROWS * WARPS_M * 16, BN = COLUMNS * WARPS_N * 32, BK = 8;
 constexpr int RUN = 64;                        // steps, of 512 k
-constexpr bool IN_RUNS = sizeof(acc_t) == 4;  // doubles have digits to lose
+constexpr bool IN_RUNS = sizeof(acc_t) == 4;  // doubles have digits to spare
 constexpr int THREADS = WARPS_M * WARPS_N * WARP;
 constexpr int MIN_BLOCKS = 256 / THREADS;  // on a multiprocessor; asking for more would spill
-constexpr int PAD = 4;  // a tile that is stored across, four k at a time, meets each bank once
+constexpr int PAD = 4;  // with it, storing a tile across, four k at a time, meets each bank once
 typedef Vector<acc_t, 4> Four;
-// A thread's numbers of C, and what it loads at a time.
+// A thread's elements of C, and how many elements it loads at a time.
 constexpr int OWN_ROWS = ROWS * 4, OWN_COLUMNS = COLUMNS * 4, LOADED = 4;
 typedef acc_t Held[LOADED];
 
-// How the four numbers that a thread loads at a time lie in a tile of SIZE rows (or columns) x BK.
+// How the four elements that a thread loads at a time lie in a tile of SIZE rows (or columns) x BK.
 enum Order {
     ALONG_K,  // in one row, at neighbouring k
     ACROSS,   // at one k, in neighbouring rows
@@ -43,7 +43,7 @@ template <int SIZE, Order ORDER> struct Tile {
     static_assert(EACH * THREADS * 4 == SIZE * BK, "each thread loads as much as the others");
     Held held[EACH];
 
-    // The row and the k, within the tile, of number i of a thread's quad q.
+    // The row and the k, within the tile, of element i of a thread's quad q.
     static __device__ __forceinline__ int row(int q, int i) {
         const int quad = threadIdx.x + q * THREADS;
         if (ORDER == ALONG_K) return quad / (BK / 4);
@@ -55,7 +55,7 @@ template <int SIZE, Order ORDER> struct Tile {
         return ORDER == ALONG_K ? quad % (BK / 4) * 4 + i : quad / (SIZE / 4);
     }
 
-    // f(q, held) fills the four numbers of each quad of the thread.
+    // f(q, held) fills in the four elements of each quad of the thread.
     template <class F> __device__ __forceinline__ void load(F f) {
 #pragma unroll
         for (int q = 0; q < EACH; ++q)
@@ -74,7 +74,7 @@ typedef acc_t SharedA[2][BK][BM + PAD];
 typedef acc_t SharedB[2][BK][BN + PAD];
 typedef acc_t Sums[ROWS * 4][COLUMNS * 4];
 
-// The first row and column, within the tile of C, of a thread's numbers.
+// The first row and column, within the tile of C, of a thread's elements.
 __device__ __forceinline__ int own_row() {
     return threadIdx.x / WARP / WARPS_N * 16 + threadIdx.x % WARP / 8 * 4;
 }
@@ -82,7 +82,7 @@ __device__ __forceinline__ int own_column() {
     return threadIdx.x / WARP % WARPS_N * 32 + threadIdx.x % 8 * 4;
 }
 
-// Where number (r, c) of a thread's sums stands in the tile.
+// The row and the column in the tile of element (r, c) of a thread's sums.
 __device__ __forceinline__ int row_of(int r) { return own_row() + r / 4 * (BM / ROWS) + r % 4; }
 __device__ __forceinline__ int column_of(int c) {
     return own_column() + c / 4 * (BN / COLUMNS) + c % 4;
@@ -108,7 +108,7 @@ __device__ __forceinline__ void multiply_stage(Sums& sums, acc_t (*a)[BM + PAD],
 }
 
 // sums = A B over k from start to end; load_a(tile, k) and load_b(tile, k) fill the registers of a
-// step, with zeros outside of the matrices and beyond `end`.
+// step, with zeros outside the matrices and beyond `end`.
 template <class TileA, class TileB, class LoadA, class LoadB>
 __device__ __forceinline__ void multiply(Sums& sums, int start, int end, TileA& next_a,
                                          TileB& next_b, LoadA load_a, LoadB load_b,

@@ -2,7 +2,7 @@
 
 Kernels are compiled by NVRTC at their first launch, and kept on disk by CuPy, whose key is the
 whole text, our headers spliced in. They run on the current stream of CuPy. CuPy compiles with
--ftz=true: what would be a subnormal float32 number is 0 on a GPU, and not in the emulator.
+-ftz=true: subnormal float32 values become 0 on a GPU, though not in the emulator.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import numpy as np
 from .dtypes import dtype_name
 from .signature import LaunchError
 
-STATIC_SHARED = 48 * 1024  # bytes a block that need no permission
+STATIC_SHARED = 48 * 1024  # bytes: a block that wants more must ask for it
 NUMPY_TYPES = {
     ctypes.c_bool: np.bool_,
     ctypes.c_uint8: np.uint8,
@@ -26,7 +26,7 @@ NUMPY_TYPES = {
     ctypes.c_double: np.float64,
 }
 NULL = np.uintp(0)
-# Of the driver's cuTensorMapEncodeTiled.
+# Constants of the driver's cuTensorMapEncodeTiled.
 TENSOR_TYPES = {"float16": 6, "float32": 7, "bfloat16": 9}
 NO_INTERLEAVE, SWIZZLE_128, PROMOTE_128, FILL_ZEROS = 0, 3, 2, 0
 
@@ -117,7 +117,7 @@ def _module(build):
 
 
 def _as_cupy(argument):
-    """What CuPy passes on as exactly the C value that was checked."""
+    """The argument in a form that CuPy passes on as exactly the C value that was checked."""
     value, array = argument
     if isinstance(value, ctypes.Array):  # a struct, or a tensor map
         return np.frombuffer(bytes(value), f"V{ctypes.sizeof(value)}")

@@ -1,22 +1,14 @@
 """The decorators that register the kernels of CUDA: see kernels/kernel.py."""
 
 from ...kernel import FLOAT16, REAL, Target
-from ...reference.precision import INEXACT
-from .dtypes import dtype_name, log_once
+from .dtypes import log_refused
 
 
-def _said_once(name, arrays):
-    """Say once for which real numbers there is no kernel."""
-    dtypes = [a.dtype for a in arrays]
-    if any(dtype.kind in INEXACT for dtype in dtypes):
-        names = ", ".join(map(dtype_name, dtypes))
-        log_once("[%s] no kernel for %s: the array library's own way instead", name, names)
+def contiguous(x):
+    """x, or a copy of it if it is not C-contiguous."""
+    return x if x.flags.c_contiguous else x.copy(order="C")
 
 
-def _contiguous(x):
-    return x.copy(order="C")
-
-
-TARGET = Target("c_contiguous", _contiguous, (*REAL, FLOAT16), ("bfloat16",), _said_once)
+TARGET = Target("c_contiguous", contiguous, (*REAL, FLOAT16), ("bfloat16",), log_refused)
 KERNELS = TARGET.kernels
 kernel, complete_kernel = TARGET.kernel, TARGET.complete_kernel

@@ -23,7 +23,7 @@ MAX_GRID = (2**31 - 1, 65535, 65535)
 MAX_BLOCK = (1024, 1024, 64)
 MAX_THREADS = 1024
 # KiB of shared memory that a block can have, by compute capability ("Technical specifications" in
-# the CUDA programming guide); of others, 99 from 8.0 on and 48 before, which all have.
+# the CUDA programming guide). For others it is what every GPU has: 99 from 8.0 on, 48 before.
 SHARED_KIB = {
     70: 96,
     75: 64,
@@ -54,7 +54,7 @@ class TensorView(NamedTuple):
     array: object
     sizes: tuple  # elements along each axis
     steps: tuple  # elements from one index to the next; that of the innermost axis is 1
-    box: tuple  # elements that are copied at a time
+    box: tuple  # elements that are copied at a time, along each axis
 
     def problem(self):
         """Why the hardware has no tensor map for it; None if it has one."""
@@ -79,11 +79,11 @@ SOURCES = {}  # every Source of the families by the name of its file
 class Source:
     """A `.cu` file of a family, by its name, or any other at an absolute path.
 
-    It is compiled, for a dtype and defines, when a kernel of it is first launched.
+    It is compiled for a dtype and defines when a kernel of it is first launched.
 
-    `variants` are all the sets of defines it may be compiled with: a committed table, that the
-    tests compile for each architecture; those `for_singles` leave float64 out, those `for_halves`
-    float32 too. `architecture` is the only one that the file is for, as "sm_90a"; None: any.
+    `variants` are all the sets of defines that it may be compiled with; the tests compile each for
+    each architecture. Those `for_singles` are not for float64, and those `for_halves` not for
+    float32 either. `architecture` is the only one that the file is for, as "sm_90a"; None: any.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Source:
         self.architecture = architecture
         self.path = FAMILIES / file
         self.dtypes, self.variants = tuple(dtypes), (*variants, *for_singles, *for_halves)
-        self._widest = (8, variants), (4, for_singles), (2, for_halves)  # bytes of a number
+        self._widest = (8, variants), (4, for_singles), (2, for_halves)  # itemsizes
         self._kernels = {}
         if self.path.parent == FAMILIES:
             SOURCES[file] = self
@@ -107,7 +107,7 @@ class Source:
         return f"Source({self.path.name!r})"
 
     def kernel(self, name, dtype, **defines):
-        """The kernel `name` for arrays of `dtype`; defines as one of `variants` has them."""
+        """The kernel `name` for arrays of `dtype`; the defines must be one of `variants`."""
         key = (name, dtype, *defines.items())
         found = self._kernels.get(key)
         if found is None:
@@ -160,7 +160,7 @@ class Build(NamedTuple):
 
     @property
     def label(self):
-        """`matmul float32 TILE=64`: how tables and messages name the build."""
+        """How tables and messages name the build: "attention float32 HEAD=64"."""
         defines = [f"{k}={v}" for k, v in self.defines]
         return " ".join([self.source.path.stem, self.scalar, *defines])
 
@@ -175,7 +175,7 @@ def builds(source):
 
 
 class Kernel:
-    """One kernel of one build. Call it to check all arguments and launch; `bound` does so later."""
+    """One kernel of one build. Call it to check all arguments and launch."""
 
     def __init__(self, source, name, build):
         self.name, self.build = name, build
@@ -195,7 +195,7 @@ class Kernel:
         self.bound(grid, block, *args, shared=shared)()
 
     def bound(self, grid, block, *args, shared=0):
-        """The launch as a function without arguments, all checked and compiled."""
+        """The launch as a function without arguments, which has been checked and compiled."""
         if len(args) != len(self._checks):
             raise LaunchError(
                 f"[{self.name}] got {len(args)} arguments, expected {len(self._checks)}: "
@@ -233,15 +233,17 @@ _TARGETS = {}
 
 
 def add_target(target):
-    """Launch kernels on arrays of `target.array_type` there from now on.
+    """From now on, launch kernels on arrays of `target.array_type` through this target.
 
-    A target has `raw(array)`: (address, dtype, whether C-contiguous, elements);
-    `capability()`: that of the device, 90 for 9.0; `tensor_map(view)`: the C value of a TensorView;
-    `problem`, None or a function that says why an array cannot be used now (or None);
-    `load(kernel)`: compiles, and returns a function of (grid, block, arguments, shared) that
-    returns the launch, a functools.partial; `is_whole`: whether a launch runs no Python, so that no
-    handler of a signal interrupts it. An argument is a pair: its C value, and for a pointer the
-    array, to be kept alive.
+    A target has these attributes:
+        raw(array): (address, dtype, whether C-contiguous, number of elements).
+        problem: None, or a function of an array that says why it cannot be used now, or None.
+        capability(): the compute capability of the device, 90 for 9.0.
+        tensor_map(view): the C value of a TensorView.
+        load(kernel): compiles it, and returns a function of (grid, block, arguments, shared) that
+            returns the launch, a functools.partial. An argument is a pair: its C value, and for a
+            pointer the array, to be kept alive.
+        is_whole: whether a launch runs no Python, so that no handler of a signal interrupts it.
     """
     _TARGETS[target.array_type] = target
 
@@ -284,7 +286,7 @@ def _check_of(parameter, kernel, scalar):
 def _check_array(where, parameter, dtype, arg, target):
     if arg is None and parameter.optional:
         return ctypes.c_void_p(0), None
-    if type(arg) is target.array_type:  # all is well, as a rule, and that is found out at once
+    if type(arg) is target.array_type:  # as a rule all is well, which is quick to find out
         address, found, contiguous, size = target.raw(arg)
         aligned = parameter.alignment == 0 or address % parameter.alignment == 0
         here = target.problem is None or target.problem(arg) is None
@@ -295,7 +297,7 @@ def _check_array(where, parameter, dtype, arg, target):
 
 
 def _refuse_array(where, parameter, dtype, arg, target):
-    """Raise LaunchError with what is wrong with an array."""
+    """Raise LaunchError, which says what is wrong with an array."""
     if arg is None:
         raise LaunchError(f"{where} is None, expected an array of {dtype}")
     if type(arg) is not target.array_type:

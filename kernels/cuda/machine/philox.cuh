@@ -1,5 +1,5 @@
-// Random numbers as a pure function of (seed, offset): Philox4x32-10, Salmon et al. 2011.
-// The same words as kernels/reference/random.py: block b enciphers the counter b under the seed.
+// Random numbers as a pure function of (seed, offset): Philox4x32-10, Salmon et al. 2011. The words
+// are those of kernels/reference/random.py: block b is the counter b enciphered under the seed.
 #pragma once
 #include "device.cuh"
 

@@ -1,13 +1,13 @@
-// PTX instructions that CUDA C++ has no function for, each once: the asm for the device, and its
-// meaning for the emulator. Asynchronous copies, ldmatrix and mma.sync need sm_80; mbarriers, tensor
-// copies and wgmma need sm_90a.
+// PTX instructions for which CUDA C++ has no function. Each is wrapped once, with the asm for the
+// device and a call for the emulator. Asynchronous copies, ldmatrix and mma.sync need sm_80;
+// mbarriers, tensor copies, wgmma and setmaxnreg need sm_90a.
 #pragma once
 #include "device.cuh"
 
 typedef unsigned long long Mbarrier;  // in shared memory
 struct __align__(64) TensorMap { unsigned long long opaque[16]; };
 
-// The address of shared memory that instructions take.
+// An address in shared memory, in the form that instructions take.
 __device__ __forceinline__ unsigned shared_address(const void* p) {
 #ifdef EMULATOR
     return emulator_shared_address(p);
@@ -16,9 +16,9 @@ __device__ __forceinline__ unsigned shared_address(const void* p) {
 #endif
 }
 
-// cp.async: 16 bytes from global to shared memory, past the registers, while the thread goes on.
-// Where `valid` is false zeros are written and `from` is not read. The bytes may be looked at
-// once this thread has waited for their group and, by other threads, a barrier has followed.
+// cp.async: copies 16 bytes from global to shared memory, past the registers, while the thread goes
+// on. If `valid` is false, zeros are written and `from` is not read. This thread may read the bytes
+// when it has waited for their group, and other threads after a barrier that follows.
 __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool valid) {
 #ifdef EMULATOR
     emulator_copy_async(to, from, 16, valid ? 16 : 0);
@@ -47,8 +47,8 @@ template <int LEFT> __device__ __forceinline__ void copy_async_wait() {
 #endif
 }
 
-// ldmatrix: four matrices of 8 rows of 16 bytes from shared memory. Lane 8 m + r says where row r of
-// matrix m is; lane l gets, of each matrix, the 32 bits number l % 4 of row l / 4.
+// ldmatrix: loads four matrices of 8 rows of 16 bytes from shared memory. Lane 8 m + r says where
+// row r of matrix m is; lane l gets from each matrix the word l % 4, of 32 bits, of row l / 4.
 __device__ __forceinline__ void load_matrices(unsigned (&registers)[4], const void* row) {
 #ifdef EMULATOR
     emulator_load_matrices(registers, row, false);
@@ -60,8 +60,8 @@ __device__ __forceinline__ void load_matrices(unsigned (&registers)[4], const vo
 #endif
 }
 
-// The same of matrices of 16-bit numbers, transposed on the way: lane l gets the numbers 2 (l % 4) and
-// the next of column l / 4.
+// The same for matrices of 16-bit elements, transposed on the way: lane l gets from column l / 4 of
+// each matrix the elements 2 (l % 4) and next.
 __device__ __forceinline__ void load_matrices_transposed(unsigned (&registers)[4], const void* row) {
 #ifdef EMULATOR
     emulator_load_matrices(registers, row, true);
@@ -73,9 +73,9 @@ __device__ __forceinline__ void load_matrices_transposed(unsigned (&registers)[4
 #endif
 }
 
-// mma.sync: (16, 8) float sums += A (16, k) B (k, 8) by a warp; k is 16, or of tf32 8. Lane l holds
-// the sums of row l / 4 (s0, s1) and l / 4 + 8 (s2, s3) in the columns 2 (l % 4) and the next; a and b
-// are what load_matrices gives.
+// mma.sync: (16, 8) float sums += A (16, k) B (k, 8) by a warp; k is 16, or 8 for tf32. Lane l holds
+// the sums of row l / 4 (s0, s1) and l / 4 + 8 (s2, s3) in the columns 2 (l % 4) and next; a and b
+// are the registers that load_matrices fills.
 #define MMA(shape, type)                                                                     \
     asm volatile("mma.sync.aligned." shape ".row.col.f32." type "." type                     \
                  ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"    \
@@ -119,8 +119,9 @@ __device__ __forceinline__ unsigned to_tf32(float x) {
 #endif
 }
 
-// mbarrier: a barrier in shared memory. A phase ends when `arrivals` threads have arrived and all the
-// bytes that they expect have come. One thread initialises it, fences, and a barrier follows.
+// mbarrier: a barrier in shared memory. A phase ends when `arrivals` threads have arrived and all
+// the bytes that they expect have come. One thread initialises it and fences; then a barrier must
+// follow.
 __device__ __forceinline__ void mbarrier_init(Mbarrier* barrier, unsigned arrivals) {
 #ifdef EMULATOR
     emulator_mbarrier_init((uint64_t*)barrier, arrivals);
@@ -165,8 +166,8 @@ __device__ __forceinline__ void mbarrier_wait(Mbarrier* barrier, unsigned parity
 #endif
 }
 
-// TMA: the box of a tensor of three axes that begins at (x, y, z), zeros outside of the tensor, into
-// shared memory. Its bytes arrive at the barrier.
+// TMA: copies the box of a tensor of three axes that begins at (x, y, z), with zeros outside the
+// tensor, into shared memory. Its bytes arrive at the barrier.
 __device__ __forceinline__ void tensor_load(void* to, const TensorMap* map, Mbarrier* barrier, int x,
                                             int y, int z) {
 #ifdef EMULATOR
@@ -180,8 +181,8 @@ __device__ __forceinline__ void tensor_load(void* to, const TensorMap* map, Mbar
 #endif
 }
 
-// wgmma: products of a warpgroup, which go on by themselves. Their sums may be looked at after a wait,
-// and are fenced before the first product that adds to them.
+// wgmma: products of a warpgroup, which run beside its threads. Their sums may be read after a
+// wait, and a fence must precede the first product that adds to them.
 __device__ __forceinline__ void wgmma_fence() {
 #ifdef EMULATOR
     emulator_wgmma_fence();
@@ -207,9 +208,10 @@ template <int LEFT> __device__ __forceinline__ void wgmma_wait() {
 #endif
 }
 
-// The descriptor of a tile in shared memory, 128-byte swizzled. Rows of 64 numbers along k lie one
-// below the other, each group of 8 `stride` bytes after the last; or, across, rows of 64 numbers along
-// m (or n), each group of 8 k `stride` and each 64 numbers `leading` bytes after the last.
+// The descriptor of a tile in shared memory, 128-byte swizzled. Along k it has rows of 64 elements,
+// one below the other, and each group of 8 rows lies `stride` bytes after the last. Across it has,
+// for each k, rows of 64 elements along m (or n); each group of 8 k lies `stride` bytes after the
+// last, and each 64 elements of m (or n) `leading` bytes.
 __device__ __forceinline__ unsigned long long wgmma_descriptor(const void* tile, unsigned leading,
                                                                unsigned stride) {
     return (unsigned long long)(shared_address(tile) >> 4 & 0x3FFF) |
@@ -217,8 +219,9 @@ __device__ __forceinline__ unsigned long long wgmma_descriptor(const void* tile,
            (unsigned long long)(stride >> 4 & 0x3FFF) << 32 | 1ull << 62;
 }
 
-// sums (64, 128) += A (64, 16) B (16, 128); ACROSS: the operand lies along m (or n). Thread t of the
-// warpgroup holds sums as in mma.sync, rows 16 (t / 32) on, 8 columns after 8 columns.
+// sums (64, 128) += A (64, 16) B (16, 128); ACROSS: the operand lies along m (or n). Thread t of
+// the warpgroup holds sums as in mma.sync, of the rows from 16 (t / 32) on, for 8 columns after 8
+// columns.
 template <class T, bool A_ACROSS, bool B_ACROSS>
 __device__ __forceinline__ void wgmma_128(float (&s)[64], unsigned long long a,
                                           unsigned long long b) {
@@ -245,8 +248,9 @@ __device__ __forceinline__ void wgmma_128(float (&s)[64], unsigned long long a,
 #endif
 }
 
-// setmaxnreg: registers of each thread of a warpgroup, given away or taken: a multiple of 8. All threads
-// of the warpgroup come to it, and an increase waits until others have given away enough.
+// setmaxnreg: how many registers each thread of a warpgroup has from now on, a multiple of 8. All
+// threads of the warpgroup come to it, and an increase waits until the others have given away
+// enough.
 template <int COUNT>
 constexpr bool IS_REGISTER_COUNT = COUNT % 8 == 0 && COUNT >= 24 && COUNT <= 256;
 

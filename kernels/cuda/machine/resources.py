@@ -1,4 +1,4 @@
-"""What each kernel takes of a multiprocessor: registers and shared memory, without a GPU.
+"""What each kernel needs of a multiprocessor, registers and shared memory, found without a GPU.
 
     python -m tinygrad_like.kernels.cuda.machine.resources [--write]
 
@@ -36,7 +36,7 @@ class CompileError(RuntimeError):
 
 
 class Resources(NamedTuple):
-    """Of one kernel: registers a thread, bytes of static shared memory, bytes spilled a thread."""
+    """Of one kernel: registers a thread, bytes of static shared memory, bytes a thread spills."""
 
     registers: int
     shared: int
@@ -56,7 +56,7 @@ def table():
 
 
 def compiler():
-    """What compiles here, `NVRTC 13.0`: another compiler or version takes other registers."""
+    """The compiler that is used here, as "NVRTC 13.0": others may assign other registers."""
     if _nvrtc():
         major, minor = ctypes.c_int(), ctypes.c_int()
         _nvrtc().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
@@ -68,7 +68,7 @@ def compiler():
 def measure(build, arch):
     """{kernel: Resources} of a `launcher.Build`. Raises CompileError with the compiler's log."""
     log, _ = _compiled(build, arch)
-    if "Potential Performance Loss" in log:  # as of wgmma, made to wait for each other
+    if "Potential Performance Loss" in log:  # as of wgmma that is serialised
         raise CompileError(f"{build.label}, {arch}: ptxas warns of a loss:\n{log}")
     found = {}
     for part in log.split("Compiling entry function")[1:]:
@@ -116,7 +116,8 @@ def _nvrtc():
     """The NVRTC library of the pip wheel; None without it."""
     for folder in package_directories():
         for path in sorted((folder / "nvidia").glob("*/lib/libnvrtc.so.*")):
-            for builtins in path.parent.glob("libnvrtc-builtins.so.*"):  # found once it is loaded
+            # NVRTC finds its builtins if they have been loaded before.
+            for builtins in path.parent.glob("libnvrtc-builtins.so.*"):
                 ctypes.CDLL(str(builtins), ctypes.RTLD_GLOBAL)
             return ctypes.CDLL(str(path))
     return None
@@ -186,6 +187,7 @@ def measure_all(sources=None):
 
 
 def main(arguments):
+    """Print the table, measured now; with `--write` in the arguments also write it."""
     found = measure_all()
     for label, archs in found.items():
         for arch, kernels in archs.items():

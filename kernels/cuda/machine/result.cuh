@@ -1,9 +1,9 @@
-// What a product on tensor cores does with its sums: activation(sum + bias) + residual, or, where k is
-// cut into parts, the bare sum into a workspace.
+// What a product on tensor cores does with its sums: it stores activation(sum + bias) + residual
+// or, where k is cut into parts, the sum itself in a workspace.
 #pragma once
 #include "activation.cuh"
 
-// Not inlined: a thread has up to 128 sums, each with its code.
+// Not inlined, because a thread has up to 128 sums, and each would have this code.
 __device__ __noinline__ float out_of_line(float x, int activation) {
     return activated(x, activation);
 }
@@ -14,10 +14,10 @@ struct Result {
     const scalar_t *bias, *residual;
     int m, n, activation;
     bool pairs;        // two neighbours of a row are aligned, and both inside or both outside
-    long long matrix;  // of the batch
-    long long part;    // of the workspace, all matrices of the batch for each part of k
+    long long matrix;  // its index in the batch
+    long long part;    // its index in the workspace: for each part of k, all matrices of the batch
 
-    // The sums of row i, columns j and j + 1, of which the row is inside.
+    // Stores the sums of columns j and j + 1 of row i, which must be inside.
     __device__ __forceinline__ void store(int i, int j, float first, float second) const {
         const long long size = (long long)m * n, at = (long long)i * n + j;
         const float sums[2] = {first, second};
@@ -41,9 +41,9 @@ struct Result {
     }
 };
 
-constexpr int GROUP = 8;  // rows of tiles whose blocks run at about the same time: they share B in L2
+constexpr int GROUP = 8;  // rows of tiles whose blocks run at about the same time, to share B in L2
 
-// The tile of a block: of which matrix of the batch, its first row and column.
+// The tile of a block: its matrix in the batch, its first row and column.
 struct Place {
     int batch, first_row, first_column;
 

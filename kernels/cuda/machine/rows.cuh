@@ -1,4 +1,4 @@
-// A row of numbers that a block works on: each thread keeps its first elements in registers.
+// A row that a block works on: each thread keeps its first elements in registers.
 #pragma once
 #include "device.cuh"
 

@@ -22,7 +22,7 @@ class Parameter(NamedTuple):
     optional: bool
     may_be_empty: bool
     alignment: int  # bytes; 0: that of the type
-    fields: tuple = ()  # of a struct of ints, which is passed by value
+    fields: tuple = ()  # names, if it is a struct of ints, which is passed by value
 
 
 def spliced(path, seen):

@@ -1,16 +1,18 @@
-// Products on tensor cores, C += A B, for one tile of C: linalg_tensor.cu and, by gathered.cuh, conv.cu.
+// Products on tensor cores, C += A B, for one tile of C: linalg_tensor.cu and, through
+// gathered.cuh, conv.cu.
 //
-// The block walks along k in steps of BK, 64 bytes. A warp reads fragments of 16 x 16 (of tf32 16 x 8)
-// of a step's tiles with ldmatrix, and multiplies them with mma.sync; sums are float32. A warp owns
-// ROWS x COLUMNS fragments of 16 x 8 numbers of C. All of this is shared: `Tile`, how a tile lies in
-// shared memory and is read, `multiply_stage`, and where a thread's sums stand.
+// The block walks along k in steps of BK, 64 bytes. A warp reads fragments of 16 x 16 (16 x 8 of
+// tf32) of a step's tiles with ldmatrix, and multiplies them with mma.sync; sums are float32. A
+// warp owns ROWS x COLUMNS fragments of 16 x 8 elements of C. All products share this: `Tile`,
+// which says how a tile lies in shared memory and is read, `multiply_stage`, and where a thread's
+// sums stand.
 //
-// How the tiles come there is not. In `multiply_pipelined`, for linalg_tensor.cu, asynchronous copies
-// of 16 neighbouring bytes bring them into a ring of STAGES stages, up to three steps ahead of the
-// arithmetic. What is gathered has no such neighbours, and takes the way of gathered.cuh.
+// They differ in how tiles come to shared memory. In `multiply_pipelined`, for linalg_tensor.cu,
+// asynchronous copies of 16 neighbouring bytes bring them into a ring of STAGES stages, up to three
+// steps ahead of the arithmetic. Gathered elements have no such neighbours: see gathered.cuh.
 //
-// Swizzle: the 16-byte chunks of a row are exchanged by an exclusive or with the number of the row, so
-// that the eight rows that an instruction reads at a time lie in different banks.
+// Swizzle: the 16-byte chunks of a row change places, by an exclusive or with the number of the
+// row, so that the eight rows that an instruction reads at a time lie in different banks.
 #pragma once
 #include "activation.cuh"
 #include "ptx.cuh"
@@ -23,14 +25,14 @@
 #endif
 
 constexpr int BM = WARPS_M * ROWS * 16, BN = WARPS_N * COLUMNS * 8;
-constexpr int CHUNK = 16 / sizeof(scalar_t);     // numbers in 16 bytes
+constexpr int CHUNK = 16 / sizeof(scalar_t);     // elements in 16 bytes
 constexpr int BK = 4 * CHUNK, DEPTH = 2 * CHUNK;  // of a step, of one mma
 constexpr int STAGES = 4, STAGE = (BM + BN) * BK;
 constexpr int THREADS = WARPS_M * WARPS_N * WARP;
 constexpr int MIN_BLOCKS = 256 / THREADS;  // on a multiprocessor; asking for more would spill
 constexpr bool TF32 = sizeof(scalar_t) == 4;
 
-constexpr int OWN_ROWS = ROWS * 2, OWN_COLUMNS = COLUMNS * 2;  // a thread's numbers of C
+constexpr int OWN_ROWS = ROWS * 2, OWN_COLUMNS = COLUMNS * 2;  // a thread's elements of C
 typedef float Sums[OWN_ROWS][OWN_COLUMNS];
 typedef unsigned Fragment[4];
 
@@ -51,8 +53,9 @@ template <int SIZE, Order ORDER> struct Tile {
         return (row * CHUNKS + (chunk ^ other)) * CHUNK;
     }
 
-    // The fragment of rows first to first + 15 at step `step` of the tile's k, ROWS_FIRST: registers
-    // in the order that mma.sync wants A in (8 rows more, then more k), or B (more k, then rows).
+    // Reads the fragment of rows first to first + 15 at step `step` of the tile's k. ROWS_FIRST
+    // says in which order registers follow each other: as mma.sync wants A (8 rows more, then more
+    // k), or else B (more k, then 8 rows more).
     template <bool ROWS_FIRST>
     static __device__ __forceinline__ void read(Fragment& to, const scalar_t* tile, int first,
                                                 int step) {
@@ -85,7 +88,8 @@ template <int SIZE, Order ORDER> struct Tile {
 __device__ __forceinline__ int warp_row() { return threadIdx.x / WARP / WARPS_N * ROWS * 16; }
 __device__ __forceinline__ int warp_column() { return threadIdx.x / WARP % WARPS_N * COLUMNS * 8; }
 
-// Where number (r, c) of a thread's sums stands in the tile; c and c + 1 are neighbours for even c.
+// The row and the column in the tile of element (r, c) of a thread's sums; for even c, c + 1 is the
+// next column.
 __device__ __forceinline__ int row_of(int r) {
     return warp_row() + r / 2 * 16 + r % 2 * 8 + threadIdx.x % WARP / 4;
 }
@@ -116,7 +120,7 @@ __device__ __forceinline__ void multiply_stage(Sums& sums, const scalar_t* a, co
 }
 
 // sums += A B over k from start to end; load_a(tile, k) and load_b(tile, k) begin the copies of a
-// step, zeros outside of the matrices and beyond `end`. shared: STAGES * STAGE numbers.
+// step, with zeros outside the matrices and beyond `end`. shared: STAGES * STAGE elements.
 template <class TileA, class TileB, class LoadA, class LoadB>
 __device__ __forceinline__ void multiply_pipelined(Sums& sums, int start, int end, scalar_t* shared,
                                                    LoadA load_a, LoadB load_b) {
@@ -124,8 +128,8 @@ __device__ __forceinline__ void multiply_pipelined(Sums& sums, int start, int en
 #pragma unroll 1
     for (int step = 1 - STAGES; step < steps; ++step) {  // the first ones only begin copies
         if (step >= 0) {
-            copy_async_wait<STAGES - 2>();  // this step's copies of this thread are here,
-            __syncthreads();                // of all threads; and all have left the stage before
+            copy_async_wait<STAGES - 2>();  // the copies of this step by this thread are here,
+            __syncthreads();  // and those by all threads; all have left the stage of the step before
         }
         const int next = step + STAGES - 1;
         if (next < steps) {

@@ -1,9 +1,9 @@
-"""Tiles of matrix products by shape: a committed table, tiles.json, and who reads it.
+"""Tiles of matrix products by shape: a committed table, tiles.json, and its reader and writer.
 
 `python -m bench tiles --device cuda --write` times the tiles on a GPU and writes the best ones with
-the GPU's name and compute capability, `timed_on`; the table is for GPUs of that capability. One
-that no GPU has timed says so (`timed_on` is null), holds what the rule of linalg.py says, and is
-not asked.
+the GPU's name and compute capability, `timed_on`; the table is for GPUs of that capability. A table
+that no GPU has timed, whose `timed_on` is null, holds the choices of linalg.py's rule and is not
+used.
 """
 
 import functools
@@ -17,8 +17,8 @@ TABLE = Path(__file__).with_name("tiles.json")
 class Shape(NamedTuple):
     """A product: which source multiplies, the dtype, (m, k) x (k, n), how many of them.
 
-    `layout` is "nn", "nt", "tn" or "tt": a t for each of the two operands that is transposed, whose
-    columns lie together in memory.
+    `layout` is "nn", "nt", "tn" or "tt": a t for each operand that is transposed, so that the
+    elements of a column are neighbours in memory.
     """
 
     source: str
@@ -31,14 +31,17 @@ class Shape(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """How it is computed: the defines of a tile, and the parts that k is cut into."""
+    """How a product is computed: the defines of a tile, and how many parts k is cut into."""
 
     tile: dict
     parts: int
 
 
 def read(path=TABLE):
-    """({"device": name, "capability": 90} of who timed it, or None, {Shape: Choice}) of a table."""
+    """(timed_on, {Shape: Choice}) of a table.
+
+    `timed_on` is {"device": name, "capability": 90} of the GPU that timed it, or None.
+    """
     saved = json.loads(path.read_text(encoding="utf-8"))
     found = {Shape(*shape): Choice(tile, parts) for *shape, tile, parts in saved["choices"]}
     return saved["timed_on"], found

@@ -1,11 +1,12 @@
-"""Attention of the CPU at its edges: blocks of queries that see nothing, masks of many numbers."""
+"""Attention of the CPU at its edges: blocks of queries that see nothing, large masks."""
 
 import importlib
 
 import numpy as np
 import pytest
+from cpu_threads import on_threads
 from tinygrad_like.kernels import reference
-from tinygrad_like.kernels.cpu.machine import memory, threads
+from tinygrad_like.kernels.cpu.machine import memory
 
 attention = importlib.import_module("tinygrad_like.kernels.cpu.attention.kernels")
 
@@ -62,7 +63,7 @@ def test_blocks_of_queries_that_see_no_key_are_zeros(poisoned, apart, mask):
 
 @pytest.mark.parametrize("most", [1, 40 * 24, 2 * 40 * 24])
 def test_the_gradient_of_a_mask_of_more_numbers_than_partial_sums_may_have(monkeypatch, most):
-    """One sum for each thread, as long as they fit into so many numbers; else one for all."""
+    """One sum for each thread if all fit into MOST_PARTS elements, else one for all threads."""
     monkeypatch.setattr(attention, "MOST_PARTS", most)
     t, s = 40, 24
     q, k, v = qkv(t, s)
@@ -82,11 +83,7 @@ def test_the_gradient_of_a_mask_of_more_numbers_than_partial_sums_may_have(monke
         out, sums = kernels.attention(q, k, v, *how)
         return kernels.attention_backward(g, q, k, v, out, sums, *how, (True,) * 4)
 
-    before = threads.num_threads()
-    threads.set_num_threads(2)
-    try:
+    with on_threads(2):
         for ours, expected in both(call):
             np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
-    finally:
-        threads.set_num_threads(before)
     assert parts == [2 if most == 2 * t * s else 1]

@@ -1,7 +1,10 @@
 """What is compiled, and kernels whose machine code cannot be kept on the disk."""
 
 import errno
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -36,6 +39,26 @@ def test_a_numba_without_the_undocumented_part(monkeypatch):
     """As with NUMBA_DISABLE_JIT, which leaves a function as it is."""
     monkeypatch.setattr(numba, "njit", lambda **_: lambda function: function)
     assert compiling.jit(plus_one)(1) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="this system has a folder for each user")
+def test_code_is_loaded_from_no_folder_that_others_can_write(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = compiling._private_folder("kernels")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert compiling._private_folder("kernels") == folder
+    folder.chmod(0o777)
+    other = compiling._private_folder("kernels")
+    assert other != folder
+    assert other.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="this system has a folder for each user")
+@pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_what_others_put_in_the_place_of_the_folder_is_left_alone(make, monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    make(tmp_path / f"kernels-{os.getuid()}")
+    assert compiling._private_folder("kernels").stat().st_mode & 0o077 == 0
 
 
 def compiled():

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from cpu_threads import on_threads
 from tinygrad_like.kernels import cpu, reference
-from tinygrad_like.kernels.cpu.machine import threads
 from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
 # x, weight, stride, padding, dilation, groups
@@ -67,9 +67,7 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
     geometry = conv_geometry(*case)
     rng = np.random.default_rng(0)
     x, w, bias = (rng.standard_normal(s).astype(dtype) for s in (x_shape, w_shape, w_shape[:1]))
-    before = threads.num_threads()
-    threads.set_num_threads(count)
-    try:
+    with on_threads(count):
         y = cpu.conv2d(x, w, geometry)
         g = rng.standard_normal(y.shape).astype(dtype)
         ours = (
@@ -78,8 +76,6 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
             cpu.conv2d_input_grad(g, w, geometry),
             cpu.conv2d_weight_grad(g, x, geometry),
         )
-    finally:
-        threads.set_num_threads(before)
     x, w, g, bias = (a.astype(np.float64) for a in (x, w, g, bias))
     exact = (
         reference.conv2d(x, w, geometry),
@@ -95,7 +91,7 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
 
 @pytest.mark.parametrize("depthwise", [False, True])
 @pytest.mark.parametrize("seed", range(60))
-def test_geometries_that_nobody_thought_of(seed, depthwise):
+def test_geometries_drawn_at_random(seed, depthwise):
     """To 32 epsilons of the largest element, on one to five threads."""
     rng = np.random.default_rng(seed)
     dtype = [np.float32, np.float64][seed % 2]
@@ -111,15 +107,11 @@ def test_geometries_that_nobody_thought_of(seed, depthwise):
     x = rng.standard_normal((images, groups * c_in, *extent)).astype(dtype)
     w = rng.standard_normal((groups * c_out, c_in, *kernel)).astype(dtype)
     geometry = conv_geometry(x.shape, w.shape, *options)
-    before = threads.num_threads()
-    threads.set_num_threads(1 + seed % 5)
-    try:
+    with on_threads(1 + seed % 5):
         y = cpu.conv2d(x, w, geometry)
         g = rng.standard_normal(y.shape).astype(dtype)
         dx = cpu.conv2d_input_grad(g, w, geometry)
         dw = cpu.conv2d_weight_grad(g, x, geometry)
-    finally:
-        threads.set_num_threads(before)
     x, w, g = (a.astype(np.float64) for a in (x, w, g))
     for name, ours, exact in (
         ("y", y, reference.conv2d(x, w, geometry)),

@@ -7,9 +7,9 @@ largest element of the exact result.
 
 import numpy as np
 import pytest
+from cpu_threads import on_threads
 from kernel_rows import ROWS, draw, k
 from tinygrad_like.kernels import cpu, reference
-from tinygrad_like.kernels.cpu.machine import threads
 
 import tinygrad_like as tg
 
@@ -133,15 +133,11 @@ CALLS = [
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call[0].__name__}-{call[1]}")
 def test_ragged_empty_and_large_shapes(call, dtype, count):
-    before = threads.num_threads()
-    threads.set_num_threads(count)
-    try:
+    with on_threads(count):
         for name, arguments in call[0](Normal(dtype), call[1]):
             ours = getattr(cpu, name)(*arguments)
             exact = getattr(reference, name)(*as_float64(arguments))
             compare(ours, exact, dtype, 40 if "norm_backward" in name else 16, name)
-    finally:
-        threads.set_num_threads(before)
 
 
 SHAPES = [
@@ -196,13 +192,10 @@ def test_products_are_the_same_bits_at_any_number_of_threads(shape, dtype):
     m, inner, n = shape
     normal = Normal(dtype)
     a, b, bias = normal(m, inner), normal(n, inner).T, normal(n)
-    before, results = threads.num_threads(), []
-    try:
-        for count in (1, 2, 3):
-            threads.set_num_threads(count)
+    results = []
+    for count in (1, 2, 3):
+        with on_threads(count):
             results.append((cpu.matmul(a, b), cpu.linear(a, b, bias)))
-    finally:
-        threads.set_num_threads(before)
     for product, sum_ in results[1:]:
         np.testing.assert_array_equal(product, results[0][0])
         np.testing.assert_array_equal(sum_, results[0][1])

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from cpu_threads import on_threads
 from tinygrad_like.kernels import cpu, reference
-from tinygrad_like.kernels.cpu.machine import threads
 
 LIKE = np.empty(0)
 
@@ -49,13 +49,9 @@ def test_half_normal_numbers_are_the_references():
 
 
 def test_normal_numbers_are_the_same_bits_at_any_number_of_threads():
-    before = threads.num_threads()
-    try:
-        drawn = []
-        for count in (1, 2, 3):
-            threads.set_num_threads(count)
+    drawn = []
+    for count in (1, 2, 3):
+        with on_threads(count):
             drawn.append(cpu.normal(1, 0, 200_001, np.float32, LIKE))
-    finally:
-        threads.set_num_threads(before)
     np.testing.assert_array_equal(drawn[0], drawn[1])
     np.testing.assert_array_equal(drawn[0], drawn[2])

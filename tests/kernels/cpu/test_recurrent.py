@@ -1,9 +1,9 @@
-"""The CPU's recurrent layers against the reference in float64: every way to share the work."""
+"""The CPU's recurrent layers against the reference in float64: on one, two and three threads."""
 
 import numpy as np
 import pytest
+from cpu_threads import on_threads
 from tinygrad_like.kernels import cpu, reference
-from tinygrad_like.kernels.cpu.machine import threads
 
 BLOCKS = {"rnn": (1, 1, 1), "gru": (3, 4, 1), "lstm": (4, 4, 2)}  # of weight, of bias; states
 SHAPES = [(1, 5, 7, 256), (2, 9, 30, 300), (33, 20, 17, 65), (5, 1, 8, 32), (70, 7, 64, 96)]
@@ -39,13 +39,9 @@ def test_layers_agree_with_the_reference(kind, shape, cut, dtype, count):
         arrays[k] /= np.sqrt(len(arrays[k])).astype(dtype)
     lengths = rng.integers(0, t + 1, n) if cut else None
     how = (cut, "tanh") if kind == "rnn" else (cut,)
-    before = threads.num_threads()
-    threads.set_num_threads(count)
-    try:
+    with on_threads(count):
         ours = run(cpu, kind, arrays, lengths, how)
         again = run(cpu, kind, arrays, lengths, how)
-    finally:
-        threads.set_num_threads(before)
     exact = run(reference, kind, [a.astype(np.float64) for a in arrays], lengths, how)
     for k, (a, b, c) in enumerate(zip(ours, exact, again, strict=True)):
         assert (a.dtype, a.shape) == (dtype, b.shape), k

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
-from tinygrad_like.kernels.cpu import reduce, reduce_views
+from tinygrad_like.kernels.cpu import reduce
+from tinygrad_like.kernels.cpu.machine.memory import lines_of
 from tinygrad_like.kernels.reference.reduce import describe_reduction, steps_of
 
 import tinygrad_like as tg
@@ -57,11 +58,11 @@ def test_rows_of_a_slice_are_read_where_they_lie():
         (X[:, ::2, :80], (6, 20, 180)),
         (X[:, :30], (6, 40, 90)),  # 30 rows of 40
     ):
-        lines = reduce_views.lines_of(view)
+        lines = lines_of(view)
         assert lines.shape == shape
         assert lines.ctypes.data == view.ctypes.data
         assert lines.flags.c_contiguous
-    assert reduce_views.lines_of(X[..., ::2]) is None
+    assert lines_of(X[..., ::2]) is None
 
 
 def test_axes_of_length_1_are_no_steps():

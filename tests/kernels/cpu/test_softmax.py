@@ -27,7 +27,7 @@ def loss_and_gradient(kernels, x, labels):
 
 @pytest.mark.parametrize("columns", [1, 10, 255, 256, 300, 1027])
 @pytest.mark.parametrize("peak", PEAKS)
-def test_losses_are_exact_to_an_epsilon_whatever_the_peak(peak, columns):
+def test_losses_are_exact_to_an_epsilon_at_any_peak(peak, columns):
     x, labels = logits(5, columns, peak)
     wide = x.astype(np.float64)
     losses, (peaks, totals) = cpu.cross_entropy(x, labels)
@@ -40,16 +40,21 @@ def test_losses_are_exact_to_an_epsilon_whatever_the_peak(peak, columns):
 
 
 @pytest.mark.parametrize("spread", [1, 50])
-@pytest.mark.parametrize("offset", [0, 1000, 1e4, 1e6, -1e8])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("dtype", "offset"),
+    [
+        (dtype, offset)
+        for dtype in (np.float16, np.float32, np.float64)
+        for offset in (0, 1000, 1e4, 1e6, -1e8)
+        if abs(offset) <= float(np.finfo(dtype).max)
+    ],
+)
 @pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
 def test_losses_and_gradients_are_exact_to_an_epsilon_wherever_logits_lie(
     kernels, dtype, offset, spread
 ):
-    """Peak + log(total), rounded to one number, lost digits of the gradient from 1000 on, and all
-    of them from 1e7 on."""
-    if abs(offset) > float(np.finfo(dtype).max):
-        pytest.skip(f"{np.dtype(dtype)} has no {offset:g}")
+    """Peak + log(total), rounded to one number, lost digits of the gradient from 1000 on, and from
+    1e7 on all of them."""
     rng = np.random.default_rng(0)
     x = (offset + spread * rng.standard_normal((40, 37))).astype(dtype)
     x[0, :3] = offset, -offset, 0  # far apart

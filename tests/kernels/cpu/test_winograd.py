@@ -1,13 +1,11 @@
-"""Winograd's convolutions: their error, what stays equal, and what is computed another way."""
-
-from contextlib import contextmanager
+"""Winograd's convolutions: their error, what stays equal, and what is computed directly."""
 
 import numpy as np
 import pytest
+from cpu_threads import on_threads
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.cpu.conv import direct as conv_direct
 from tinygrad_like.kernels.cpu.conv import winograd as conv_winograd
-from tinygrad_like.kernels.cpu.machine import threads
 from tinygrad_like.kernels.geometry import conv_geometry
 
 CHANNELS = [1, 2, 3, 5, 8, 15, 16, 17, 24, 32, 33, 40, 48, 64]
@@ -22,18 +20,8 @@ def normal(seed, shape, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
-@contextmanager
-def on_threads(count):
-    before = threads.num_threads()
-    threads.set_num_threads(count)
-    try:
-        yield
-    finally:
-        threads.set_num_threads(before)
-
-
 def forward(x, w, padding=(1, 1), groups=1, bias=None, count=2):
-    """(y, whether all of it is finite) by Winograd's way, whether it pays or not."""
+    """(y, whether all of it is finite) by Winograd, whether it pays or not."""
     s = conv_geometry(x.shape, w.shape, (1, 1), padding, (1, 1), groups)
     y = np.full(s.y_shape, np.nan, x.dtype)
     bias = np.empty(0, x.dtype) if bias is None else bias
@@ -42,7 +30,7 @@ def forward(x, w, padding=(1, 1), groups=1, bias=None, count=2):
 
 
 def input_grad(g, w, x_shape, padding, groups, count=2):
-    """dx by Winograd's way."""
+    """(dx, whether all of it is finite) by Winograd."""
     s = conv_geometry(x_shape, w.shape, (1, 1), padding, (1, 1), groups).inverse
     dx = np.full(x_shape, np.nan, g.dtype)
     with on_threads(count):
@@ -119,7 +107,7 @@ def test_where_an_image_does_not_change_outputs_do_not(axis, padding, dtype):
 
 
 def test_an_output_depends_on_its_own_patch_alone():
-    """Whatever is in the rest of the tile."""
+    """And not on the rest of the tile."""
     x, w = normal(0, (2, 16, 9, 10)), normal(1, (16, 16, 3, 3))
     before, _ = forward(x, w)
     for at in ((0, 3, 4, 5), (1, 5, 8, 9), (1, 0, 3, 4), (0, 15, 0, 0)):
@@ -157,8 +145,8 @@ def test_what_would_come_out_as_nan_is_computed_directly(value, count):
 @pytest.mark.parametrize("case", [
     ((64, 32, 14, 14), 64), ((32, 64, 32, 32), 64), ((16, 128, 16, 16), 256), ((2, 24, 41, 30), 48),
 ], ids=str)  # fmt: skip
-def test_kernels_take_this_way(case, monkeypatch):
-    """Where it pays, by the cost that `suits` knows; the outputs are Winograd's, bit for bit."""
+def test_convolutions_are_winograds_where_it_pays(case, monkeypatch):
+    """By the cost that `suits` knows; the outputs are the same, bit for bit."""
     shape, c_out = case
     x, w = normal(0, shape), normal(1, (c_out, shape[1], 3, 3))
     y, finite = forward(x, w)

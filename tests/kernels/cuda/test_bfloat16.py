@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from cuda_models import MODELS
 from device_calls import NAMES, derivatives
+from needed import imported
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, backend, nn
 from tinygrad_like.backend import installed
 
-ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes, which has the dtype, is missing")
+ml_dtypes = imported("ml_dtypes")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 EPSILON = 2.0**-7
 

@@ -336,7 +336,7 @@ def test_a_gpu_does_what_the_emulator_does(tmp_path, wrapper):
     if capability < 80 or (kind in HOPPER and capability // 10 != 9):
         pytest.skip(f"a GPU of compute capability {capability / 10} has no {wrapper}")
     if dtype == "bfloat16" and backend.get("cuda").bfloat16 is None:
-        pytest.skip("bfloat16 arrays need CuPy 14 and ml_dtypes")
+        pytest.skip("CuPy has no bfloat16 here: pip install -U cupy-cuda13x ml-dtypes")
     (folder := tmp_path / "gpu").mkdir()
     on_gpu, _ = computed(folder, wrapper, cupy)
     emulated, _ = computed(tmp_path, wrapper, emulator.xp)

@@ -35,7 +35,7 @@ def instructions(source, arch, **defines):
 def test_products_on_tensor_cores_are_instructions_of_these(arch):
     tile = {"ROWS": 2, "COLUMNS": 4, "WARPS_M": 2, "WARPS_N": 2}
     found = instructions("linalg_tensor.cu", arch, **tile)
-    assert found["HMMA"] == 4 * 2 * 2 * 4  # ways to lie, steps of k, rows, columns
+    assert found["HMMA"] == 4 * 2 * 2 * 4  # layouts of the operands, steps of k, rows, columns
     assert found["LDSM"] == 4 * 2 * (2 + 2)
     assert found["LDGSTS"] > 0
     assert instructions("attention_tensor.cu", arch, HEAD=64)["HMMA"] > 100
@@ -47,7 +47,7 @@ def test_products_on_tensor_cores_are_instructions_of_these(arch):
 def test_products_of_warpgroups_are_instructions_of_these():
     for blocks in (1, 2):
         found = instructions("linalg_wgmma.cu", "sm_90a", BLOCKS=blocks)
-        assert found["HGMMA"] == 4 * 4 * blocks  # ways to lie, steps of k
+        assert found["HGMMA"] == 4 * 4 * blocks  # layouts of the operands, steps of k
         assert found["UTMALDG"] > 0
         assert found["HMMA"] == found["LDSM"] == 0
 

@@ -5,6 +5,7 @@ Numbers of one sign, or beside an outlier, show what is lost; the true values ar
 
 import numpy as np
 import pytest
+from needed import imported
 from tinygrad_like.kernels import cuda, reference
 from tinygrad_like.kernels.cuda import conv, linalg, reduce
 from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
@@ -61,7 +62,7 @@ def test_batch_norm_of_a_channel_with_an_outlier():
 @pytest.mark.parametrize("dtype", [np.float16, "bfloat16"])
 def test_a_sum_over_two_groups_of_axes_is_rounded_once(dtype):
     """300 rows of 2 x 9 numbers: the sums over the last axis are beyond what 11 bits hold."""
-    dtype = np.dtype(dtype) if dtype != "bfloat16" else pytest.importorskip("ml_dtypes").bfloat16
+    dtype = np.dtype(dtype) if dtype != "bfloat16" else imported("ml_dtypes").bfloat16
     x = np.random.default_rng(0).random((300, 2, 9)).astype(dtype)
     (found,) = called(cuda, "sum_axes", x, (0, 2))
     np.testing.assert_array_equal(found, x.astype(np.float64).sum((0, 2)).astype(dtype))

@@ -8,9 +8,13 @@ import math
 import numpy as np
 import pytest
 from foreign_array import Foreign
-from kernel_rows import EPS, ROWS, draw, needs_torch, torch
+from kernel_rows import EPS, ROWS, draw
+from oracle import needs_torch, torch
 from tinygrad_like.kernels import reference as k
 from tinygrad_like.kernels.reference import precision
+
+import tinygrad_like as tg
+from tinygrad_like import backend
 
 
 def each(rows):
@@ -173,3 +177,31 @@ def test_the_dtype_of_a_result_takes_dtypes_and_their_types():
     assert precision.result_dtype(np.int8, np.int64) == np.int64
     assert precision.wide_dtype(np.float16, np.int64) == np.float32
     assert precision.wide_dtype(np.float16, np.float64) == np.float64
+
+
+@pytest.mark.parametrize("which", ["ours", "reference"])
+def test_a_product_and_its_bias_are_rounded_once(which):
+    """In float16 the product alone would be infinite."""
+    x, bias = np.full((1, 700), 10, np.float16), np.full(1, -20_000, np.float16)
+    with tg.use_kernels(which):
+        y = tg.linear(x, x.T.copy(), bias)
+        z = tg.conv2d(x.reshape(1, 1, 1, 700), x.reshape(1, 1, 1, 700), bias)
+    assert y.dtype == z.dtype == np.float16
+    assert y.item() == z.item() == np.float16(50_000)
+
+
+@pytest.mark.parametrize("which", ["ours", "reference"])
+def test_a_bias_of_another_length_is_no_bias(which):
+    table = backend.CPU.tables[which]
+    with pytest.raises(ValueError, match="broadcast"):
+        table.linear(np.ones((4, 600)), np.ones((600, 500)), np.ones(3))
+
+
+@pytest.mark.parametrize("which", ["ours", "reference"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint64])
+def test_lengths_may_be_unsigned(which, dtype):
+    x, w = np.ones((2, 3, 1), np.float32), np.ones((1, 1), np.float32)
+    with tg.use_kernels(which):
+        _, last = tg.rnn(x, w, w, w[0], lengths=np.array([0, 2], dtype))
+        _, expected = tg.rnn(x, w, w, w[0], lengths=np.array([0, 2]))
+    np.testing.assert_array_equal(last, expected)

@@ -2,12 +2,8 @@
 
 import numpy as np
 import pytest
+from oracle import needs_torch, torch
 from tinygrad_like.kernels import reference as k
-
-try:
-    import torch
-except ImportError:
-    torch = None
 
 STEPS = 5
 LR = 0.03
@@ -72,7 +68,7 @@ def run(step_, options, dtype):
     return param
 
 
-@pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
+@needs_torch
 @every_row
 def test_steps_are_torchs(step_, options, torch_name, torch_options):
     param, grads, _ = start(np.float64)

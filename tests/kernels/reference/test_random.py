@@ -42,7 +42,9 @@ def test_uniform_and_normal_have_their_moments(dtype):
     assert u.min() >= 0
     assert u.max() < 1
     moments = [a.astype(np.float64) for a in (u, u * u, z, z * z, z[1:] * z[:-1], z**4)]
-    np.testing.assert_allclose([m.mean() for m in moments], [1 / 2, 1 / 3, 0, 1, 0, 3], atol=0.08)
+    errors = np.abs([m.mean() for m in moments] - np.array([1 / 2, 1 / 3, 0, 1, 0, 3]))
+    # Five standard errors; of z^4, which has far outliers, two.
+    np.testing.assert_array_less(errors, [0.0075, 0.0075, 0.025, 0.036, 0.025, 0.1])
     np.testing.assert_array_equal(z[:7], k.normal(3, 0, 7, dtype, LIKE))
     assert k.uniform(3, 0, 0, dtype, LIKE).shape == k.normal(3, 0, 0, dtype, LIKE).shape == (0,)
 
