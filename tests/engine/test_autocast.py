@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 from tinygrad_like import nn
 from tinygrad_like.engine.autocast import rounded_to_bfloat16
-
-ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes, the oracle, is not installed")
 
 
 def normal(*shape):
@@ -89,6 +88,7 @@ def test_a_checkpointed_function_runs_again_in_the_precision_of_its_first_run(dt
 
 
 def test_the_product_is_that_of_the_rounded_numbers():
+    ml_dtypes = imported("ml_dtypes")
     a, b = tg.randn((5, 7)), tg.randn((7, 3))
     with tg.autocast("bfloat16"):
         y = (a @ b).numpy()
@@ -99,6 +99,7 @@ def test_the_product_is_that_of_the_rounded_numbers():
 
 
 def test_rounding_to_bfloat16_is_ml_dtypes():
+    ml_dtypes = imported("ml_dtypes")
     rng = np.random.default_rng(0)
     x = rng.integers(0, 2**32, 100_000, dtype=np.uint32).view(np.float32)
     ties = (np.arange(1 << 16, dtype=np.uint32) << 16 | 0x8000).view(np.float32)
@@ -273,3 +274,12 @@ def test_gradients_in_float16_survive_a_scale_that_float16_cannot_hold(device):
     scaler.unscale(optimizer)
     assert w.grad.dtype == np.float16
     assert w.grad.tolist() == [2.0**-10] * 2
+
+
+def test_gradients_to_differentiate_are_as_exact_as_others_inside_autocast():
+    x, w = (tg.randn((8, 8), requires_grad=True) for _ in "xw")
+    y = (x @ w).sum()
+    with tg.autocast("float16"):
+        (plain,) = tg.engine.walk.gradients([y], [x], retain_graph=True)
+        (recorded,) = tg.engine.walk.gradients([y], [x], create_graph=True)
+    np.testing.assert_array_equal(recorded.numpy(), plain.numpy())

@@ -4,16 +4,12 @@ import threading
 
 import numpy as np
 import pytest
-from op_calls import CALLS, leaves, outputs, scalar
+from op_calls import CALLS, leaf, leaves, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
 from tinygrad_like.engine import gradients
 from tinygrad_like.gradcheck import gradcheck
-
-
-def leaf(values, dtype=np.float64):
-    return Tensor(np.array(values, dtype), requires_grad=True)
 
 
 def assert_grad(t, expected):
@@ -187,7 +183,7 @@ def test_gradients_by_a_tensor_and_by_what_it_was_computed_from_are_both_whole()
     b = leaf([2.0])
     a = b * 2
     got = [g.item() for g in gradients([(a * 3).sum()], [a, b])]
-    assert got == [3, 6], f"by a and b: {got}, expected [3, 6]"
+    assert got == [3, 6], f"with respect to a and b: {got}, expected [3, 6]"
 
 
 def test_a_freed_tensor_in_the_middle_is_refused_where_its_own_inputs_are_asked_for():
@@ -248,6 +244,29 @@ def test_no_grad_decorates_functions_even_recursive_ones():
     assert (x * 2).requires_grad
 
 
+@pytest.mark.parametrize(
+    ("switch", "recorded"), [(tg.no_grad, False), (tg.enable_grad, True), (tg.debug, True)]
+)
+def test_a_switch_decorates_without_its_parentheses(switch, recorded):
+    @switch
+    def double(x):
+        """Twice x."""
+        return x * 2
+
+    assert double(tg.ones(2, requires_grad=True)).requires_grad is recorded
+    assert (double.__name__, double.__doc__) == ("double", "Twice x.")
+    with pytest.raises(TypeError, match=rf"\[{switch.__name__}\] takes no arguments"):
+        switch(False)
+
+
+def test_no_grad_refuses_to_decorate_an_async_function():
+    async def later():
+        return tg.ones(2)
+
+    with pytest.raises(TypeError, match=r"\[no_grad\] cannot decorate .* an async function"):
+        tg.no_grad()(later)
+
+
 def test_no_grad_refuses_to_decorate_a_generator():
     """Its body runs after the decorator has left: silently recorded, if it were allowed."""
     with pytest.raises(TypeError, match="generator"):
@@ -278,6 +297,7 @@ def test_threads_that_walk_one_graph_each_get_their_own_gradients():
         t.start()
     for t in threads:
         t.join()
+    assert len(results) == 100
     assert all(k == g for k, g in results)
 
 

@@ -209,7 +209,7 @@ def test_set_device_changes_nothing_if_refused():
     assert tg.zeros(1).device == "cpu"
 
 
-# Complex numbers, and values that take other ways
+# Complex numbers, and values that are written, filled in or drawn
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -5,17 +5,13 @@ import itertools
 
 import numpy as np
 import pytest
-from op_calls import CALLS, leaves, outputs
+from op_calls import CALLS, leaf, leaves, outputs
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
 from tinygrad_like.engine import gradients
 
 MODES = pytest.mark.parametrize("create_graph", [False, True])
-
-
-def leaf(values, dtype=np.float64):
-    return Tensor(np.array(values, dtype), requires_grad=True)
 
 
 # Hooks
@@ -40,6 +36,17 @@ def test_hooks_run_in_order_and_each_gets_what_the_one_before_returned(create_gr
     x.register_hook(lambda g: g * 2)
     (x * 5).sum().backward(create_graph=create_graph)
     assert (seen, x.grad.item()) == ([6], 12)
+
+
+def test_a_hook_that_is_registered_twice_is_removed_once_by_each_remover():
+    x, calls = leaf([1.0]), []
+    first, second = (x.register_hook(calls.append) for _ in range(2))
+    for remover, count in ((None, 2), (first, 1), (first, 1), (second, 0)):
+        if remover is not None:
+            remover()
+        calls.clear()
+        (x * 2).backward()
+        assert len(calls) == count
 
 
 def test_a_removed_hook_does_not_run_and_its_neighbours_do():
@@ -215,6 +222,7 @@ def test_a_gradient_that_was_kept_does_not_change_when_the_walk_goes_on():
     for t in (x, h):
         t.register_hook(lambda g: kept.append((g, g.numpy().copy())))
     (h + h * h + x + x * x + x).sum().backward()
+    assert len(kept) == 2
     for g, then in kept:
         np.testing.assert_array_equal(g.numpy(), then)
 
@@ -255,7 +263,7 @@ def test_what_a_hook_returns_or_keeps_is_not_given_away_as_the_gradient():
     x, y = leaf([1.0, 2.0]), leaf([1.0, 2.0])
     x.register_hook(lambda g: mine)
     y.register_hook(kept.append)
-    for _ in range(2):  # the sum of two contributions is an array of the walk's own
+    for _ in range(2):  # the sum of two contributions is an array that the walk made
         (x * 2 + x * 3 + y * 2 + y * 3).sum().backward()
     assert_apart({"x.grad": x.grad.data, "mine": mine.data})
     assert_apart({"y.grad": y.grad.data, "kept": kept[1].data})

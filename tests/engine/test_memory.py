@@ -7,7 +7,7 @@ import weakref
 
 import numpy as np
 import pytest
-from op_calls import CALLS, leaves, outputs, scalar
+from op_calls import CALLS, leaf, leaves, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, op
@@ -16,14 +16,10 @@ from tinygrad_like.engine import gradients
 
 @pytest.fixture
 def no_gc():
-    """The cyclic garbage collector off: what dies, dies by its reference count alone."""
+    """The cyclic garbage collector off: what is freed, is freed by its reference count alone."""
     gc.disable()
     yield
     gc.enable()
-
-
-def leaf(values, dtype=np.float64):
-    return Tensor(np.array(values, dtype), requires_grad=True)
 
 
 # Depth
@@ -79,11 +75,11 @@ def test_a_chain_of_2_000_ops_is_differentiated_twice():
     np.testing.assert_allclose(x.grad.numpy(), (slopes[0] - slopes[1]) / (2 * h), rtol=1e-6)
 
 
-# What dies with its last name
+# What is freed with its last name
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_a_graph_dies_with_its_output():
+def test_a_graph_is_freed_with_its_output():
     x = leaf(np.ones(4))
     h = x * 2
     y = (tg.gelu(h) * h).sum()
@@ -128,7 +124,7 @@ def test_a_failed_walk_leaves_no_cycle():
 
 
 @pytest.mark.usefixtures("no_gc")
-def test_a_tensor_dies_though_its_graph_lives():
+def test_a_tensor_is_freed_though_its_graph_lives():
     """Nodes link to nodes, never to Tensors; sum needs no array of what it summed."""
     x = leaf(np.ones(1000))
     h = x + 1
@@ -299,7 +295,7 @@ def _mlp_step(rng):
 
 
 def _growth(step, steps):
-    """Bytes that Python's allocators hold more after so many steps, well warmed up.
+    """Bytes that Python's allocators hold more after `steps` steps than before, well warmed up.
 
     CPython keeps up to 2,000 freed tuples of each length, which takes a while to level off.
     """
@@ -325,7 +321,7 @@ def test_training_steps_do_not_grow_memory():
 
 @pytest.mark.usefixtures("no_gc")
 def test_10_000_training_steps_do_not_grow_the_process():
-    """The mission's figure: less than 1 MB, of the whole process, not of Python alone."""
+    """By less than 1 MB: of the whole process, not of what Python allocates alone."""
     step = _mlp_step(np.random.default_rng(0))
     for _ in range(200):
         step()
@@ -342,7 +338,7 @@ def _resident():
         with open("/proc/self/statm") as f:
             return int(f.read().split()[1]) * 4096
     except OSError:
-        pytest.skip("no /proc here")
+        pytest.skip("the memory of the process is read from /proc, which this system lacks")
 
 
 @pytest.mark.usefixtures("no_gc")

@@ -4,16 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, losses
-
-try:
-    import torch
-except ImportError:
-    torch = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 # Numbers that float16 cannot hold, at all or exactly, where the result it can.
 BEYOND_HALF = {

@@ -11,16 +11,13 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.special
+from needed import imported, needs_emulator
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, losses, nn
 
-torch = pytest.importorskip("torch")
-
 EMULATOR = "cuda-emulator"
-needs_emulator = pytest.mark.skipif(
-    bool(tg.backend.emulator_problem()), reason="the CUDA emulator needs a compiler"
-)
 
 
 def leaf(values=(1.0, 2.0, 4.0)):
@@ -81,12 +78,16 @@ TAKES_VALUES = {
     "np.ma.getdata": np.ma.getdata,
     "masked > x": lambda x: np.ma.array(np.ones(3), mask=[1, 0, 0]) > x,
     "np.ma.array": np.ma.array,
-    "torch.from_dlpack": torch.from_dlpack,
+    "torch.from_dlpack": lambda x: torch.from_dlpack(x),
     "np.from_dlpack": np.from_dlpack,
 }
+EACH = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=needs_torch if n.startswith("torch") else ()) for n in TAKES_VALUES],
+)
 
 
-@pytest.mark.parametrize("name", TAKES_VALUES)
+@EACH
 def test_a_recorded_tensor_does_not_become_an_array_by_itself(name):
     for x in (leaf(), leaf() * 1.0):
         with pytest.raises((ValueError, TypeError)) as raised:
@@ -100,7 +101,7 @@ def test_a_recorded_tensor_does_not_become_an_array_by_itself(name):
             assert "detach" in str(error) or ".item()" in str(error)
 
 
-@pytest.mark.parametrize("name", TAKES_VALUES)
+@EACH
 def test_without_a_graph_the_values_are_given(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     f, raw = TAKES_VALUES[name], leaf().data
@@ -263,7 +264,7 @@ def test_numpy_files_take_tensors_and_state(tmp_path):
 
 
 def test_matplotlib_draws_values_and_names_the_cure_for_a_recorded_tensor():
-    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib = imported("matplotlib")
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -284,10 +285,9 @@ def test_matplotlib_draws_values_and_names_the_cure_for_a_recorded_tensor():
 
 
 def test_scikit_learn_takes_values():
-    sklearn = pytest.importorskip("sklearn")
+    imported("sklearn")
     from sklearn import linear_model, metrics, preprocessing
 
-    assert sklearn
     t = Tensor([0.0, 1.0, 1.0, 0.0])
     assert metrics.accuracy_score(t, t) == 1
     assert metrics.roc_auc_score(t, t) == 1

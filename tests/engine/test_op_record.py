@@ -2,17 +2,12 @@
 
 import numpy as np
 import pytest
-from op_calls import attempt
+from op_calls import attempt, leaf
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor, op
 from tinygrad_like.engine import gradients
 from tinygrad_like.gradcheck import gradcheck
-
-
-def leaf(values, dtype=np.float64):
-    return Tensor(np.array(values, dtype), requires_grad=True)
-
 
 X = np.array([[0.3, 0.8, 1.1], [0.5, 0.7, 0.2]])
 

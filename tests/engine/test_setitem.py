@@ -10,8 +10,6 @@ from tinygrad_like import Tensor
 
 NAN, INF = math.nan, math.inf
 DEVICES = ["cpu", "cuda-emulator"]
-if tg.backend.emulator_problem():
-    DEVICES.pop()
 
 # (dtype of the tensor, value, error)
 REFUSED = [

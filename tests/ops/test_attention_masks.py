@@ -1,6 +1,6 @@
 """Attention's gradients where scores are large: rows lowered by a finite mask, and large products.
 
-All numbers are such that each score, rounded once, is the same in whatever order it is added up:
+All numbers are such that each score, rounded once, is the same in any order of its additions:
 the true gradients are those of a softmax in float64 of just these scores. What a mask or a product
 adds to all scores of a query must not show in them, however many of the scores' digits it takes.
 """
@@ -8,7 +8,10 @@ adds to all scores of a query must not show in them, however many of the scores'
 import ml_dtypes
 import numpy as np
 import pytest
-from tinygrad_like.kernels import cpu, cuda, reference
+from needed import needs_emulator, needs_numba
+from tinygrad_like.kernels import cuda, reference
+
+from tinygrad_like import backend
 
 xp = cuda.emulator.xp
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -16,7 +19,12 @@ DTYPES = [np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16), BFLO
 T, S, D = 5, 70, 4  # keys of more than one tile
 
 every_table = pytest.mark.parametrize(
-    "kernels", [reference, cpu, cuda], ids=["reference", "cpu", "cuda"]
+    "kernels",
+    [
+        pytest.param(reference, id="reference"),
+        pytest.param(backend.CPU.tables["ours"], id="cpu", marks=needs_numba),
+        pytest.param(cuda, id="cuda", marks=needs_emulator),
+    ],
 )
 every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
@@ -123,6 +131,7 @@ def test_large_scores_that_differ_by_little(kernels, dtype, power):
     check(kernels, (g, q, k, v), None, 1.0, dtype)
 
 
+@needs_emulator
 @pytest.mark.parametrize("dtype", [np.dtype(np.float16), BFLOAT16], ids=str)
 def test_half_types_without_tensor_cores(dtype):
     with cuda.emulator.run(capability=75):

@@ -11,8 +11,10 @@ import warnings
 
 import numpy as np
 import pytest
-from case import several, torch
+from case import several
 from cases import CASES
+from needed import missing
+from oracle import torch
 
 import tinygrad_like as tg
 from tinygrad_like.engine import OPS, Tensor, gradients, wrap
@@ -98,7 +100,7 @@ def test_values_and_gradients_equal_the_oracle(case):
         assert_same(case(*map(wrap, arrays)), case.by_numpy(*arrays), 1e-12, "output")
         return
     if torch is None:
-        pytest.skip("torch, the oracle of this row, is not installed")
+        pytest.skip(missing("torch"))
     if not case.grad:
         expected = case.by_torch(*map(torch.tensor, arrays))
         assert_same(case(*map(wrap, arrays)), expected, 0, "output")
@@ -345,7 +347,7 @@ def test_fused_op_has_a_row(name):
 
 
 def code_that_runs(calls):
-    """(all code objects that run, those of them that run on a Tensor first) during `calls`."""
+    """(all code objects that run during `calls`, those whose first argument is a Tensor)."""
     seen, on_tensors = set(), set()
 
     def note(frame, event, _):

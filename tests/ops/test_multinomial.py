@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from needed import needs_emulator
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor
@@ -52,6 +53,7 @@ def test_shapes(shape, replacement):
     assert not tg.multinomial(tg.ones(shape, requires_grad=True), 1).requires_grad
 
 
+@needs_emulator
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("replacement", [False, True])
 def test_the_draws_repeat_from_the_seed_on_every_device(dtype, replacement):

@@ -154,7 +154,7 @@ def test_indexing(case, as_tensors):
 @examples
 @given(arrays_and_indices(), SEEDS)
 def test_second_order_of_indexing(case, seed):
-    """The gradient of the gradient by the cotangent reads at the index again."""
+    """The gradient of the gradient with respect to the cotangent reads at the index again."""
     x, index = case
     t = leaf(x)
     y = t[index]

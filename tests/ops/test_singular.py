@@ -5,16 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from oracle import F, needs_torch, torch
 
 import tinygrad_like as tg
-
-try:
-    import torch
-    import torch.nn.functional as F
-except ImportError:
-    torch = F = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 INF, NAN = math.inf, math.nan
 POINTS = np.array([-INF, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, INF, NAN])
@@ -194,3 +187,38 @@ def test_what_does_not_depend_on_its_input_is_0_where_that_is_infinite():
     x.zero_grad()
     (g * tg.Tensor([np.inf, 1.0])).sum().backward()
     assert x.grad.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+@pytest.mark.parametrize("which", ["ours", "reference"])
+def test_nan_passes_through_a_recurrent_layer_with_relu(device, which):
+    x, one = np.array([[[NAN], [2.0]]], np.float32), np.ones((1, 1), np.float32)
+    with tg.use_kernels(which):
+        inputs = (tg.Tensor(a, device=device) for a in (x, one, one, one[0]))
+        out, _ = tg.rnn(*inputs, nonlinearity="relu")
+    assert np.isnan(out.numpy()).all()
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+@pytest.mark.parametrize("which", ["ours", "reference"])
+def test_gelu_at_infinity_has_its_limits(device, which):
+    x = tg.Tensor([-INF, INF], device=device, requires_grad=True)
+    with tg.use_kernels(which):
+        y = tg.gelu(x)
+        y.sum().backward()
+    np.testing.assert_array_equal(y.numpy(), [0, INF])
+    np.testing.assert_array_equal(x.grad.numpy(), [0, 1])
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+def test_deviations_beyond_float16_do_not_overflow(device):
+    values = np.array([60_000, -60_000, -60_000, -60_000])
+    for name, scale in (("std", 1.0), ("var", 1e-4)):
+        grads = {}
+        for dtype in (np.float16, np.float64):
+            x = tg.Tensor(values, dtype=dtype, device=device, requires_grad=True)
+            with np.errstate(over="ignore"):  # the variance itself is infinite in float16
+                y = getattr(tg, name)(x)
+            y.backward(np.array(scale, dtype))
+            grads[dtype] = x.grad.numpy()
+        np.testing.assert_allclose(grads[np.float16], grads[np.float64], rtol=2e-3)

@@ -32,10 +32,10 @@ def test_nonzero_names_places_as_numpys():
         tg.nonzero(Tensor(1.0))
 
 
-def test_numbers_come_out_as_lists():
-    for device in ("cpu", "cuda-emulator"):
-        assert Tensor([[1, 2], [3, 4]], device=device).tolist() == [[1, 2], [3, 4]]
-        assert type(Tensor(1.5, device=device).tolist()) is float
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+def test_numbers_come_out_as_lists(device):
+    assert Tensor([[1, 2], [3, 4]], device=device).tolist() == [[1, 2], [3, 4]]
+    assert type(Tensor(1.5, device=device).tolist()) is float
     assert leaf([1.0]).tolist() == [1.0]
 
 

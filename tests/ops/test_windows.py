@@ -1,12 +1,13 @@
-"""Windows over images: integers and booleans, NumPy's integers as options, sizes of \"same\"."""
+"""Windows over images: integers and booleans, NumPy's integers as options, sizes of "same"."""
 
 import sys
 
 import numpy as np
 import pytest
+from needed import needs_numba
 
 import tinygrad_like as tg
-from tinygrad_like import Tensor, backend, nn
+from tinygrad_like import Tensor, nn
 from tinygrad_like.ops import window
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
@@ -21,7 +22,7 @@ def values(t):
     "dtype", [np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, bool, np.float16]
 )
 def test_padding_is_never_the_maximum(device, dtype):
-    """Whatever the type's least number is, of which there may be whole windows."""
+    """Not even in windows that hold the type's least number alone."""
     least = -np.inf if dtype is np.float16 else False if dtype is bool else np.iinfo(dtype).min
     for value in (least, dtype(1) if np.dtype(dtype).kind in "bu" else dtype(-5)):
         x = Tensor(np.full((1, 2, 3, 3), value, dtype), device=device)
@@ -118,7 +119,7 @@ def test_numpys_integers_are_integers(call):
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("dilation", [1, 2, 3])
 def test_same_gives_as_many_outputs_as_strides_fit(kernel, stride, dilation):
-    """And conv_transpose2d is the way back: its output is the transpose of the same matrix."""
+    """And conv_transpose2d multiplies by the transpose of the same matrix."""
     for n in range(1, 9):
         x, w = tg.randn((1, 1, n, 1)), tg.randn((1, 1, kernel, 1))
         options = {"stride": (stride, 1), "dilation": (dilation, 1), "padding": "same"}
@@ -195,7 +196,7 @@ def test_a_geometry_is_made_once():
     assert all(maker.cache_info().maxsize for maker in makers)
 
 
-def test_a_geometry_is_of_plain_integers_whatever_the_options_were():
+def test_a_geometry_is_of_plain_integers_for_all_options():
     """So the cache keeps no array alive, and compiled kernels see one type."""
     geometry, _ = window.convolution(
         X.shape, W.shape, window.pair("", "", (TWO, ONE), 1), window.edges("", ((ONE, TWO), 0)),
@@ -214,7 +215,7 @@ def python_calls(function):
     return len(calls) - 1  # that of the function itself
 
 
-@pytest.mark.skipif(backend.numba_problem() is not None, reason=str(backend.numba_problem()))
+@needs_numba
 def test_a_forward_of_small_layers_is_few_python_calls():
     """There were 77, and 49 of pooling, when each call derived its geometry anew."""
     x = tg.randn((16, 1, 28, 28))

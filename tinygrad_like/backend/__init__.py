@@ -7,7 +7,7 @@ dtypes.py     what arrays may hold, for all floors above
 table.py      the kernels of a target by name, loaded at first use
 choice.py     ours, or the array library's: `tg.use_kernels`
 installed.py  what can be used on this machine, and the fix where it cannot
-devices.py    `Backend`, and who is the one of an array or a name
+devices.py    `Backend`, and which one belongs to an array or a device name
 resources.py  memory and threads
 """
 
@@ -37,5 +37,7 @@ from tinygrad_like.backend.dtypes import (
 from tinygrad_like.backend.installed import cuda_problem, emulator_problem, numba_problem
 from tinygrad_like.backend.resources import memory, set_num_threads
 from tinygrad_like.backend.table import Kernels
-from tinygrad_like.kernels.reference.reduce import describe_reduction  # as is `Undoing`:
-from tinygrad_like.kernels.undo import Undoing  # for the floors above
+
+# What the floors above use of kernels/, passed on:
+from tinygrad_like.kernels.reference.reduce import describe_reduction
+from tinygrad_like.kernels.undo import Undoing

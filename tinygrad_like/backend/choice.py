@@ -14,25 +14,36 @@ _run_through: Any = deque(maxlen=0).extend
 
 
 def join(backend):
-    """Let a new backend compute by the kernels that are chosen, now and from now on."""
+    """Let a new backend use the kernels that are chosen, now and whenever that changes."""
     backend.k = backend.tables[_Choice.chosen]
     _BACKENDS.append(backend)
 
 
 class _Choice(Undoing):
-    """A choice between tables of kernels that was made, and can be left again."""
+    """A choice of kernels: made when the object is, taken back at the end of a `with` block.
+
+    A second block with the same object makes it again.
+    """
 
     chosen = "ours"
 
     def __init__(self, which):
-        before = _Choice.chosen
-        super().__init__(self._changes(which))
-        self.close()  # makes them
-        self._at_end(self._changes(before))
+        super().__init__()
+        self._which = which
+        self._before: str | None = _Choice.chosen
+        Undoing(self._changes(which)).close()  # makes them
+
+    def __enter__(self):
+        before = _Choice.chosen if self._before is None else self._before
+        self._before = None
+        # The same object may be entered again inside its block.
+        self._at_end([*self._changes(before), partial(setattr, self, "close", self.close)])
+        Undoing(self._changes(self._which)).close()
+        return self
 
     @staticmethod
     def _changes(which):
-        """What makes a choice, also for the devices that are made between now and then."""
+        """The changes that make a choice, for all backends that exist when they are made."""
         tables = map(itemgetter(which), map(attrgetter("tables"), _BACKENDS))
         return [
             partial(setattr, _Choice, "chosen", which),

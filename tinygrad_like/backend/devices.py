@@ -22,7 +22,7 @@ class Backend:
     __slots__ = ("array_type", "bfloat16", "device", "k", "tables", "xp")
 
     def __init__(self, device, xp, load_kernels, array_type, *, load_tf32=None, bfloat16=None):
-        """`bfloat16` is the dtype of arrays of such numbers, None where there are none."""
+        """`bfloat16` is the dtype of such arrays on this device, None where it has none."""
         self.device, self.xp, self.array_type = device, xp, array_type
         self.bfloat16 = bfloat16
         ours, plain = (Kernels(f, xp, array_type) for f in (load_kernels, lambda: reference))
@@ -63,7 +63,7 @@ class Backend:
     def check_index(self, name, index, size):
         """Raise IndexError unless all of an integer array lie from -size to size - 1.
 
-        NumPy would raise for itself; CuPy wraps around without a word.
+        NumPy would raise by itself; CuPy silently wraps around.
         """
         if index.size and (int(index.min()) < -size or int(index.max()) >= size):
             raise IndexError(
@@ -120,7 +120,7 @@ def is_device(name):
 
 
 def of(array):
-    """The backend of an array; None if the object is no array that a backend knows."""
+    """The backend of an array; None if the object is not an array of any backend."""
     found = BY_TYPE.get(type(array))
     if found is None and type(array).__module__.partition(".")[0] == "cupy":
         get("cuda")
@@ -129,7 +129,7 @@ def of(array):
 
 
 def set_device(device):
-    """Make `device` the place of tensors that are created without naming one (this thread)."""
+    """Make `device` the default of tensors that are created without one, in this thread."""
     if device is None:
         raise DeviceError("[device] device is None, expected 'cpu', 'cuda' or 'cuda-emulator'")
     _default.device = get(device).device

@@ -29,7 +29,7 @@ __all__ = [
 
 
 def checked_dtype(name, dtype, bfloat16=None):
-    """A dtype as NumPy's. `bfloat16` is the dtype of such arrays on the device, None without them.
+    """A dtype as NumPy's. `bfloat16` is the dtype of such arrays on the device, or None.
 
     Raises TypeError, in the name of an op, unless arrays of the device can have it.
     """

@@ -68,7 +68,7 @@ def emulator_problem():
 
 
 def bfloat16_of(cupy):
-    """`bfloat16()` if this CuPy has such arrays, and can cast, add and choose among them."""
+    """`bfloat16()` if this CuPy has such arrays, and can cast, add and select them; else None."""
     dtype = bfloat16()
     if dtype is None:
         return None
@@ -76,12 +76,12 @@ def bfloat16_of(cupy):
         ones = cupy.ones(2, np.float32).astype(dtype)
         sums = cupy.where(ones > 0, ones + ones, ones).astype(np.float32)
         return dtype if float(sums[1]) == 2 else None
-    except Exception:  # of many types, from CuPy, its compiler or NumPy: then autocast emulates it
+    except Exception:  # CuPy, its compiler and NumPy raise many types; autocast emulates it then
         return None
 
 
 def bfloat16():
-    """The dtype of bfloat16 in NumPy's sense, which the package ml_dtypes brings, or None."""
+    """NumPy's dtype for bfloat16, which the package ml_dtypes defines, or None without it."""
     try:
         import ml_dtypes
     except ImportError:

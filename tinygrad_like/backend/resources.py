@@ -1,4 +1,4 @@
-"""What a device has: the memory that its arrays take, the threads that compute."""
+"""What a device uses: the memory that its arrays take, the threads that compute."""
 
 import importlib
 import sys
@@ -12,9 +12,9 @@ from tinygrad_like.backend.installed import numba_problem
 def memory(device=None):
     """What the arrays of a device take, in bytes: `{"used": ..., "held": ..., "text": ...}`.
 
-    On a GPU `used` is in arrays, and `held` what CuPy's pool has taken of the GPU, to be used
-    again. On the CPU (and in the emulator) both are the peak of the process's memory so far.
-    `text` says it in words.
+    On a GPU `used` is what arrays take, and `held` what CuPy's pool has taken from the GPU, to use
+    it again. On the CPU (and in the emulator) both are the peak of the process's memory so far,
+    None where the system does not say. `text` says it in words.
     """
     found = get(device)
     if found.device == "cuda":

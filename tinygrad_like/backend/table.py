@@ -8,15 +8,15 @@ _loading = threading.RLock()
 class Kernels:
     """The kernels of the module that `load` returns at first use.
 
-    A kernel that takes arrays of any layout, as its attribute `any_layout` says, gets them as they
-    are; the others get C-contiguous arrays, as their contract asks.
+    A kernel whose attribute `any_layout` is true gets its arrays unchanged; the others get
+    C-contiguous arrays, as their contract asks.
     """
 
     def __init__(self, load, xp, array_type):
         self._load, self._xp, self._array_type = load, xp, array_type
 
     def __getattr__(self, name):
-        """The first kernel that is asked for brings them all: numba takes its time to load."""
+        """Load all kernels when the first one is asked for, since importing numba is slow."""
         with _loading:
             load = vars(self).get("_load")
             if load is not None:

@@ -6,25 +6,25 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     def multiply(be, a, b):
         return a * b
 
-    modes.py      what is on in this thread: no_grad, enable_grad, debug, autocast
+    modes.py      the modes of a thread: no_grad, enable_grad, debug, autocast
     methods.py    the operators and methods of Tensor that are ops
     tensor.py     Node and Tensor: an array, and the recorded call that made it
     plan.py       what is saved of a call, and which rules its backward runs
     call.py       a call of an op, the full path: unwrap, run, record
     short.py      the short paths, which most calls take
     definition.py op: how an op is defined, and what a rule may ask for
-    recompute.py  checkpoint: what a function saved is dropped, and made again when it is needed
-    accumulate.py what a walk found, added to .grad of the leaves
+    recompute.py  checkpoint: what a function saved is dropped, and computed again when needed
+    accumulate.py adds the gradients that a walk found to .grad of the leaves
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
-    autocast.py   products in half precision, and what must not be
-    errors.py     what is said when something does not fit
+    autocast.py   products in half precision, ops that need more in float32
+    errors.py     the error messages
     casts.py      casts that would not keep a value
     options.py    checks of options: flags, choices, numbers
-    changes.py    changes that are made all together, or not at all
+    changes.py    changes that are made either all together or not at all
 
 An ordinary backward runs the rules on raw arrays; with `create_graph=True` the same text runs on
 Tensors and is recorded in turn. Nodes link to the nodes of their inputs, never to Tensors, so
-there is no reference cycle, and memory falls as the walk goes.
+there is no reference cycle, and memory is freed as the walk goes.
 """
 
 from tinygrad_like.engine import errors

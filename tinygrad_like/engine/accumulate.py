@@ -29,7 +29,7 @@ _accumulating = threading.RLock()
 
 
 def _begin_again():
-    """In a forked child: a thread that does not exist there may have held the lock."""
+    """Make a new lock in a forked child, where the thread that held the old one is missing."""
     global _accumulating
     _accumulating = threading.RLock()
 

@@ -1,14 +1,14 @@
-"""autocast: products in half precision, sums of many numbers in float32, parameters as they are.
+"""autocast: products in half precision, long sums in float32, parameters unchanged.
 
-An op says at its definition which of the two it is: `@op(autocast=in_half)` for products, whose
-time is in multiplying, `@op(autocast=in_single)` for what loses too much in half precision. While
+An op says at its definition how it is cast: `@op(autocast=in_half)` is for products, which half
+precision makes faster, `@op(autocast=in_single)` for ops that lose too much precision in it. While
 `autocast` is on, the Tensors that go into such an op are cast first; the casts are recorded, so
-that gradients come back in the dtype of the parameters. Micikevicius et al. 2018, "Mixed precision
-training".
+that gradients come back in the dtype of the parameters. Source: Micikevicius et al. 2018, "Mixed
+precision training".
 
-NumPy has no bfloat16: on the CPU its arithmetic is emulated. float32 arrays hold numbers rounded
-to bfloat16's 8 bits, on the way into a product and on the way out of it, forward and backward. On
-a GPU arrays are of ml_dtypes' bfloat16, and the products are those of the tensor cores.
+NumPy has no bfloat16, so on the CPU its arithmetic is emulated: arrays stay float32, and their
+elements are rounded to the 8 bits of bfloat16 before and after each product, forward and backward.
+On a GPU arrays have the dtype bfloat16 of ml_dtypes, and products run on the tensor cores.
 """
 
 import functools
@@ -33,7 +33,7 @@ class autocast(Switch):
 
     Args:
         dtype: `"float16"` or `"bfloat16"`, or a dtype of that name.
-        enabled: False switches it off, inside a block that has it on, too.
+        enabled: False switches it off, also inside a block that has it on.
 
     Products (`matmul`, `linear`, convolutions, recurrent layers, attention) take float32 Tensors
     rounded to the half type, sum in float32 and give results of the half type. Softmax, norms,
@@ -60,7 +60,7 @@ class autocast(Switch):
 
 @op(x=lambda g: g)
 def rounded_to_bfloat16(be, x):
-    """float32 numbers rounded to the nearest bfloat16, ties to even."""
+    """float32 elements rounded to the nearest bfloat16, ties to even; a copy for other dtypes."""
     if x.dtype != SINGLE:
         return x.copy()
     bits = be.xp.ascontiguousarray(x).reshape(x.shape).view(np.uint32)
@@ -69,7 +69,7 @@ def rounded_to_bfloat16(be, x):
 
 
 def in_half(op, apply, args, attributes):
-    """A call of an op, `apply`, in the half type of `autocast`."""
+    """Call an op, `apply`, in the half type of `autocast`."""
     inputs, attributes = op.bind(args, attributes)
     half = mode.autocast if mode.autocast is not BFLOAT16 else _native_bfloat16(inputs)
     if half is not None:
@@ -79,13 +79,13 @@ def in_half(op, apply, args, attributes):
 
 
 def in_single(op, apply, args, attributes):
-    """A call of an op, `apply`, in float32 for half types."""
+    """Call an op, `apply`, with half types as float32."""
     inputs, attributes = op.bind(args, attributes)
     return _outside(apply, _cast(inputs, is_half, SINGLE), attributes)
 
 
 def with_numbers(apply, args, arrays, attributes):
-    """A call of an elementwise op, `apply`, of a half type and numbers that it would round.
+    """Call an elementwise op, `apply`, on a half type and Python numbers that it would round.
 
     0.01 * 65536 is 655 in float16, though 65536 is not: the op runs in float32, as in PyTorch, and
     its result is rounded. The casts are recorded, so that the gradients are right as well.
@@ -121,7 +121,7 @@ def _say_that_it_is_emulated():
 
 
 def _outside(apply, inputs, attributes):
-    """The call itself, with `autocast` off."""
+    """Make the call itself, with `autocast` off."""
     changed = mode.changed
     half = changed["autocast"]
     del changed["autocast"]
@@ -132,7 +132,7 @@ def _outside(apply, inputs, attributes):
 
 
 def _in_bfloat16(x):
-    """A float32 Tensor rounded, with a gradient that is rounded, too; what else it is, as it is."""
+    """A float32 Tensor rounded, as its gradient will be; anything else unchanged."""
     if type(x) is not Tensor or not _is_single(x.dtype):
         return x
     x = rounded_to_bfloat16(x)
@@ -146,5 +146,5 @@ def _is_single(dtype):
 
 
 def _cast(inputs, chosen, dtype):
-    """The inputs, those Tensors whose dtypes are `chosen` in another one."""
+    """The inputs, with those Tensors cast to `dtype` whose own dtype is `chosen`."""
     return [astype(x, dtype=dtype) if type(x) is Tensor and chosen(x.dtype) else x for x in inputs]

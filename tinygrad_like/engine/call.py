@@ -23,7 +23,7 @@ from tinygrad_like.engine.tensor import Node, Tensor, blank, new_node, next_seri
 BY_TYPE = backend.BY_TYPE
 NUMBERS = frozenset((int, float, bool, complex))
 NOT_ARRAYS = NUMBERS | {type(None)}  # None: an optional input left out
-# Errors of array modules, to be explained; OverflowError is a number that a dtype cannot hold.
+# Errors of array modules, to be explained; OverflowError: a Python number too large for a dtype.
 FAULTS = ValueError, TypeError, IndexError, AttributeError, OverflowError
 
 
@@ -88,7 +88,7 @@ def unwrap(op, args):
         arrays: raw arrays of one type, Python numbers, and None for inputs that are left out.
         parents: the node of each input, None for those that need no gradient.
         mask: a bit for each input with a node, the lowest one for the first input.
-        first: the first array, whose dtype results have as a rule; None if there are only numbers.
+        first: the first array, whose dtype the result usually has; None if there is no array.
         traced: whether a Tensor is among the inputs.
         weak: whether a Python number is among them.
     """
@@ -184,7 +184,7 @@ def without_promotion(out, arrays):
 
 
 def shares_memory(be, out, x):
-    """Whether an output may share memory with an input; the base of most views tells at once."""
+    """Whether an output may share memory with an input; of most views the base tells at once."""
     base = out.base
     return (
         out is x or (base is not None and (base is x or base is x.base)) or be.shares_memory(out, x)
@@ -255,7 +255,7 @@ def _bring_to_tensors(args, arrays):
 
 
 def _raw_attributes(op, attributes):
-    """Attributes, as arrays those that are Tensors; one with a gradient to compute is refused."""
+    """Attributes, with Tensors as raw arrays; a gradient to be recorded is refused."""
     for name, value in attributes.items():
         if type(value) is Tensor:
             if value.node is not None and mode.grad:

@@ -2,8 +2,8 @@
 
     floats to integers     NaN, infinities and what is out of range: ValueError
     integers to integers   what is out of range: ValueError
-    complex to real        TypeError, for the imaginary part would be lost
-    numbers and lists      those beyond a floating dtype, too: Tensor([1e300]) would be inf
+    complex to real        TypeError, since the imaginary part would be lost
+    numbers and lists      also what overflows a floating dtype: Tensor([1e300]) would be inf
     floats to floats       arrays overflow to inf with NumPy's warning, as in NumPy
 
 Fractions are cut off, as in NumPy and PyTorch.
@@ -11,13 +11,13 @@ Fractions are cut off, as in NumPy and PyTorch.
 
 import numpy as np
 
-MODEST = 65504.0  # the largest number of float16: below it all floating dtypes are finite
+LARGEST_HALF = 65504.0  # of float16: no floating dtype overflows below it
 
 
 def check_cast(owner, array, dtype):
     """Raise ValueError if an array has values that an integer dtype cannot hold.
 
-    Raises TypeError for complex numbers and a real dtype.
+    Raises TypeError for complex values and a real dtype.
     """
     if array.dtype.kind == "c" and dtype.kind not in "cb":
         raise TypeError(
@@ -32,7 +32,7 @@ def check_cast(owner, array, dtype):
     lowest, highest = array.min().item(), array.max().item()  # Python's numbers compare exactly
     if lowest > limits.min - 1 and highest < limits.max + 1:
         return
-    bad = highest if lowest > limits.min - 1 else lowest  # NaN is both
+    bad = highest if lowest > limits.min - 1 else lowest  # a NaN makes both NaN
     raise ValueError(
         f"[{owner}] {bad} does not fit into {dtype}, which holds {limits.min} to {limits.max}"
     )
@@ -45,8 +45,8 @@ def check_numbers(owner, array, dtype):
     if dtype.kind not in "fV" or array.dtype.kind not in "iuf" or dtype == array.dtype:
         return
     if dtype.kind == "f" and type(array) is np.ndarray:
-        if array.ndim == 0 and -MODEST < array.item() < MODEST:
-            return  # without the two microseconds of what follows
+        if array.ndim == 0 and -LARGEST_HALF < array.item() < LARGEST_HALF:
+            return  # the check below takes two microseconds
         try:
             with np.errstate(all="ignore", over="raise"):
                 array.astype(dtype)

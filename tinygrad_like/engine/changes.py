@@ -1,7 +1,7 @@
-"""commit: changes that are made all together, or not at all.
+"""commit: changes that are made either all together or not at all.
 
-Whatever can fail is done first and aside: room is made, values are checked and converted. The
-changes themselves become calls without arguments, which `commit` then makes in one go.
+Everything that can fail is done first, on the side: memory is allocated, values are checked and
+converted. The changes themselves become calls without arguments, which `commit` makes in one go.
 """
 
 from collections import deque
@@ -9,16 +9,16 @@ from functools import partial
 from itertools import islice
 from operator import length_hint
 
-ATTEMPTS = 10  # at a change that raises each time; it should not, so this is a defect
+ATTEMPTS = 10  # at a change that raises each time: it should never, so that is a defect
 
 _nothing: deque = deque(maxlen=0)
-run_through = _nothing.extend  # takes all that an iterator gives, and keeps none of it
+run_through = _nothing.extend  # consumes an iterator and keeps nothing of it
 
 _make = partial.__call__
 
 
 def commit(changes):
-    """Make all changes, a list of `functools.partial` objects, whatever is raised meanwhile.
+    """Make all changes, a list of `functools.partial` objects, even if something raises meanwhile.
 
     Python runs the handlers of signals, which may raise (Ctrl-C does), between its instructions.
     The loop is C code that takes no memory between two changes, and what the changes call is C
@@ -31,7 +31,7 @@ def commit(changes):
     >>> state
     {'step': 2, 'rate': 0.1}
     """
-    marks = iter(changes)  # goes one further after each change that is made
+    marks = iter(changes)  # advances by one after each change that is made
     left = len(changes)
     first = None
     attempts = 0
@@ -39,7 +39,7 @@ def commit(changes):
         while True:
             try:
                 todo = changes if first is None else islice(changes, len(changes) - left, None)
-                run_through(zip(map(_make, todo), marks))  # noqa: B905 (a keyword takes its time)
+                run_through(zip(map(_make, todo), marks))  # noqa: B905 (a keyword costs time)
                 break
             except BaseException as error:
                 first = first or error

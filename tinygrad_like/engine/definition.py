@@ -39,7 +39,7 @@ def op(
         view: whether the output can share memory with the first input.
         any_dtype: whether the output's dtype is free, instead of following the inputs'.
         floating: whether it is a function of real numbers: integers become float32 first.
-        autocast: `in_half` or `in_single`: what becomes of its inputs under `autocast`.
+        autocast: `in_half` or `in_single`: how its inputs are cast under `autocast`.
         numbers: `with_numbers` for elementwise ops whose inputs may be Python numbers: NumPy's
             0-d arrays count as such, and a half type beside them does not round them.
         copied: names of attributes that may be arrays: a recorded call keeps a copy, as the caller
@@ -87,7 +87,7 @@ class Op:
         self.name = forward.__name__.lstrip("_")
         self.saves, self.several, self.view = saves, several, view
         self.any_dtype, self.floating = any_dtype, floating
-        # Our rules return new arrays, views or g itself; those of others what they like.
+        # The library's rules return new arrays, views or g itself; a user's may return any array.
         self.is_ours = (forward.__module__ or "").startswith("tinygrad_like.")
         self._read_parameters(forward)
         self._check_rules(rules)
@@ -122,7 +122,7 @@ class Op:
             )
 
     def _wanted(self, rule):
-        """(kind, where) of everything that a rule's parameters name, `g` excepted."""
+        """(kind, where) of everything that a rule's parameters name, except `g`."""
         return [self._resolve(p) for p in list(inspect.signature(rule).parameters)[1:]]
 
     def _resolve(self, name):
@@ -167,7 +167,7 @@ class Op:
         return inputs, {**given, **attributes}
 
     def _with_missing(self, inputs, attributes):
-        """All inputs, those that are not in place by name or by default, and the attributes."""
+        """(all inputs, the attributes): inputs not given in place come by name or by default."""
         inputs, attributes = list(inputs), dict(attributes)
         missing = zip(self.inputs[len(inputs) :], self.defaults[len(inputs) :], strict=True)
         for name, default in missing:

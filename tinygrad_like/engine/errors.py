@@ -14,7 +14,7 @@ import numpy as np
 
 from tinygrad_like import backend
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
 
 
 class GraphError(ValueError, RuntimeError):
@@ -59,9 +59,9 @@ def explain(op, arrays, error):
 
 
 def composed(function):
-    """Make the errors of a public function of several ops name it, not the op inside it.
+    """Make the errors of a function composed of ops name the function, not the op inside it.
 
-    An argument that is no Tensor or array is named as in an op.
+    An argument that is not a Tensor, array or number is refused by its name, as in an op.
     """
     name = function.__name__
     signature = inspect.signature(function)
@@ -74,7 +74,7 @@ def composed(function):
             given, culprit = signature.bind(*args, **kwargs).arguments, error.obj
             first = args[0] if args else ""
             if culprit is None and not (hasattr(first, "shape") or isinstance(first, str)):
-                culprit = first  # None is the backend of what is no array
+                culprit = first  # the backend of an object that is not an array is None
             _refuse_shapeless(name, given, culprit)
             raise
         except (ValueError, TypeError, IndexError) as error:
@@ -87,7 +87,7 @@ def composed(function):
 
 
 def _refuse_shapeless(name, arguments, culprit):
-    """Raise TypeError if an argument, or a member of a list of them, is what had no shape."""
+    """Raise TypeError if `culprit`, an object without a shape, is or is in one of the arguments."""
     for parameter, value in arguments.items():
         if value is culprit and not hasattr(value, "shape"):
             raise TypeError(_NO_ARRAY.format(name, parameter, describe(value))) from None
@@ -116,7 +116,7 @@ def _broadcast_clash(names, arrays):
 
 
 def refuse_input(op, index, count, value):
-    """Raise TypeError for an input that is no Tensor, array or number."""
+    """Raise TypeError for an input that is not a Tensor, array or number."""
     name = input_names(op, count)[index]
     raise TypeError(_NO_ARRAY.format(op.name, name, describe(value))) from None
 
@@ -134,7 +134,7 @@ def refuse_subclass(op, index, count, value):
 
 
 def refuse_mixed_devices(op, arrays):
-    """Raise DeviceError for arrays of one call that live on different devices."""
+    """Raise DeviceError for the arrays of one call, which are on different devices."""
     names = input_names(op, len(arrays))
     places = [(n, backend.of(a)) for n, a in zip(names, arrays, strict=True)]
     where = ", ".join(f"{n} is on {p.device}" for n, p in places if p is not None)
@@ -173,7 +173,7 @@ def refuse_copy(node):
 
 
 def no_graph(tensor, recording):
-    """Why `backward` has nothing to differentiate."""
+    """The message of a `backward` that has nothing to differentiate."""
     reason = (
         "nothing that it was computed from requires a gradient: pass requires_grad=True to the "
         "leaves, and look for detach(), .numpy() or no_grad() on the way"
@@ -184,7 +184,7 @@ def no_graph(tensor, recording):
 
 
 def freed(node):
-    """A second walk through nodes whose saved arrays are gone."""
+    """The error of a second walk through nodes whose saved arrays are gone."""
     return GraphError(
         f"[{node.plan.op.name}] backward ran through this part of the graph before and freed it"
         f"{called_at(node)}. Compute the forward pass anew for each backward; if a state is "
@@ -194,7 +194,7 @@ def freed(node):
 
 
 def stale(node):
-    """A saved input or output was changed in place before its gradient rule could read it."""
+    """The error of a node whose saved input or output was changed before its rule could read it."""
     changed = ((name, at, counter[0]) for counter, at, name in node.versions if counter[0] != at)
     name, at, now = next(changed)
     return GraphError(
@@ -210,13 +210,13 @@ def called_at(node):
 
 
 def no_gradient_of(owner, what, dtype):
-    """What is said of a dtype that has no gradients."""
+    """The message for a dtype that has no gradients."""
     hint = "; take the real and the imaginary part as two real tensors" if dtype.kind == "c" else ""
     return f"[{owner}] {what} is {dtype}, expected a floating one{hint}"
 
 
 def no_gradient(op, index, value):
-    """A rule returned nothing, or no array."""
+    """The error of a rule that returned None, or something else that is not an array."""
     return TypeError(
         f"[{op.name}] the gradient rule for {op.inputs[index]} returned {describe(value)}, "
         "expected an array"
@@ -224,7 +224,7 @@ def no_gradient(op, index, value):
 
 
 def annotate(error, text):
-    """Add a line to an error's message (a note, where Python knows notes)."""
+    """Add a line to an error's message (as a note, which Python has from 3.11 on)."""
     if hasattr(error, "add_note"):
         error.add_note(text)
     else:
@@ -264,7 +264,7 @@ class Witness:
 
 
 def watched(op):
-    """In debug mode: an op's forward that is refused if it changes what it was given."""
+    """In debug mode: an op's forward, which is refused if it changes an array it was given."""
 
     def run(be, *arrays, **attributes):
         before = _checksums(arrays), _checksums(attributes.values())

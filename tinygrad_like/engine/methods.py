@@ -1,9 +1,9 @@
 """The operators and methods of Tensor that are ops: their names and arguments.
 
 Ops are made of Tensors, so their files import engine/tensor.py, and Tensor cannot import them. Here
-a reader, an editor and a type checker find what it has beside the methods in tensor.py; at the end
-of ops/__init__.py `complete` puts the functions in place. Each method does what the function of its
-name in `tg` does; those documented here have no such function.
+a reader, an editor and a type checker find what it has besides the methods in tensor.py; at the end
+of ops/__init__.py `complete` puts the functions in place. A method does what the function of its
+name in `tg` does; the others (`to`, `cpu`, `cuda`, `clone`, `T`) are defined there.
 """
 
 # mypy: disable-error-code="empty-body, override"
@@ -69,7 +69,7 @@ class Methods:
     def __ipow__(self, value: Operand) -> Tensor: ...
     def __setitem__(self, index: Any, value: Operand) -> None: ...
 
-    # As a number, and as a sequence.
+    # As a Python number, and as a sequence.
     def __float__(self) -> float: ...
     def __int__(self) -> int: ...
     def __getitem__(self, index: Any) -> Tensor: ...

@@ -1,4 +1,4 @@
-"""What is on in this thread: recording, debugging, autocast, a forward; and the switches of it."""
+"""The modes of a thread (recording, debug, autocast, a running forward), and their switches."""
 
 import inspect
 import threading
@@ -8,16 +8,21 @@ from typing import Any
 
 from tinygrad_like.backend import Undoing
 
-# What a mode is unless a switch says otherwise.
+# The value of each mode unless a switch changes it.
 USUAL: dict[str, Any] = {"grad": True, "debug": False, "autocast": None}
+RUN_LATER = (
+    *(inspect.isgeneratorfunction, inspect.iscoroutinefunction),
+    inspect.isasyncgenfunction,
+)
 NOT_RECORDED = {"grad": False}  # what is changed inside no_grad alone
 
 
 class _Mode(threading.local):
     """The modes of a thread.
 
-    Only those that are not as usual are kept, in `changed`. So a call asks one dictionary whether
-    anything is unusual, and a switch changes one entry of it, which no signal can interrupt.
+    Only modes with another value than the usual one are kept, in `changed`. So a call asks one
+    dictionary whether anything is unusual, and a switch changes one entry, which no signal can
+    interrupt.
     """
 
     recomputing = False  # whether a checkpointed function runs for the second time
@@ -53,10 +58,15 @@ class Switch(ContextDecorator, Undoing):
         return Switch(self.name, self.value)
 
     def __call__(self, function):
-        if inspect.isgeneratorfunction(function):
+        if not callable(function):
             raise TypeError(
-                f"[{type(self).__name__}] cannot decorate a generator, whose body runs later; "
-                "use a with block inside it"
+                f"[{type(self).__name__}] takes no arguments: use it in a with block, or as a "
+                "decorator of a function"
+            )
+        if any(runs_later(function) for runs_later in RUN_LATER):
+            raise TypeError(
+                f"[{type(self).__name__}] cannot decorate a generator or an async function, whose "
+                "body runs later; use a with block inside it"
             )
         return super().__call__(function)
 
@@ -75,21 +85,28 @@ class Switch(ContextDecorator, Undoing):
         return self
 
 
-class no_grad(Switch):
+class _Plain(Switch):
+    """A switch without arguments: as a decorator it may go without its parentheses."""
+
+    def __new__(cls, function=None):
+        return super().__new__(cls) if function is None else cls()(function)
+
+
+class no_grad(_Plain):
     """Inside this block, or function if used as a decorator, nothing is recorded."""
 
     def __init__(self):
         super().__init__("grad", False)
 
 
-class enable_grad(Switch):
+class enable_grad(_Plain):
     """Inside this block, or function if used as a decorator, calls are recorded again."""
 
     def __init__(self):
         super().__init__("grad", True)
 
 
-class debug(Switch):
+class debug(_Plain):
     """Inside this block every recorded call keeps its source line and checksums of what it saved.
 
     A backward pass then names the line of the forward call in its errors, and notices saved

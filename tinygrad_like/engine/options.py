@@ -1,8 +1,8 @@
 """Checks of options: `[gelu] approximate is 'yes', expected ...`.
 
-An option taken by its truth lets a wrong spelling through: `causal="no"` would be causal. What is
-of a wrong type is a TypeError, a wrong value of the right type a ValueError; and so is what is no
-flag or no choice, whatever its type.
+An option that is only tested for truth lets a wrong spelling through: `causal="no"` would be
+causal. A wrong type is a TypeError, a wrong value of the right type a ValueError. Flags and choices
+are the exception: anything wrong is a ValueError.
 """
 
 import sys
@@ -13,7 +13,7 @@ LARGEST = sys.float_info.max
 
 
 def check_flag(owner, name, value):
-    """`value` as a bool; ValueError unless it is True or False (NumPy's ones included)."""
+    """`value` as a bool; ValueError unless it is True or False (or NumPy's)."""
     if value is True or value is False:
         return value
     if isinstance(value, np.bool_):
@@ -48,10 +48,10 @@ def check_integer(owner, name, value, least=None, most=None, expected=None):
 
 
 def check_number(owner, name, value, least=-LARGEST, most=LARGEST, expected=None, *, below=None):
-    """`value` as a float from `least` to `most`, or to less than `below`; or an error as above.
+    """`value` as a float from `least` to `most`, and less than `below` if that is given.
 
-    A NumPy scalar or 0-d array counts as the number it holds; booleans do not. NaN lies in no
-    range, and an infinity only in one that is said to reach so far.
+    A NumPy scalar or 0-d array counts as the number it holds; booleans do not count. NaN lies in
+    no range, and an infinity only in one that ends there. TypeError or ValueError otherwise.
     """
     if type(value) is float and least <= value <= most and (below is None or value < below):
         return value
@@ -78,7 +78,7 @@ def _a_number(least, most, below):
 
 
 def check_real(owner, name, value):
-    """A number of any size, NaN included, or a Tensor or array of one, as a float.
+    """Any number, NaN included, or a Tensor or array with one element, as a float.
 
     Raises TypeError for anything else, ValueError for an integer that no float holds.
     """

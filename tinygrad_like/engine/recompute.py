@@ -1,7 +1,7 @@
-"""Recomputing instead of storing: what a checkpointed function saved is dropped, and made again.
+"""Recomputing instead of storing: what a checkpointed function saved is dropped and made again.
 
-A checkpointed function is recorded like any other; then what its nodes have saved is dropped. The
-walk that comes to such a node runs the function a second time, on the same inputs and random
+A checkpointed function is recorded like any other; then what its nodes have saved is dropped. When
+the walk comes to such a node, it runs the function a second time, on the same inputs and random
 numbers, and puts what the second run saves in its place. The graph that is walked stays that of
 the first run: all sums are made in the same order, so every gradient, of every order, has the
 same bits as without a checkpoint, and a parameter that the function closes over is a leaf like
@@ -16,7 +16,7 @@ from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.modes import Switch, enable_grad, mode
-from tinygrad_like.engine.tensor import Tensor, backend_of, next_serial
+from tinygrad_like.engine.tensor import backend_of, next_serial, tensors_in
 from tinygrad_like.generator import GENERATOR, get_rng_state, set_rng_state
 
 
@@ -33,7 +33,7 @@ def checkpoint(f, *inputs):
         inputs: Tensors, or anything else that `f` takes.
 
     Raises:
-        TypeError: if `f` is no function, or returns no Tensors.
+        TypeError: if `f` is not callable, or returns no Tensors.
         GraphError: if `f` changes an input in place. In the backward pass: if an input was
             changed in place since, or `f` does not repeat what it did.
 
@@ -61,19 +61,19 @@ class Dropped:
 
 
 class _Rerun:
-    """A checkpointed call: what its second run needs, and how it is known to be the same."""
+    """A checkpointed call: what its second run needs, and what shows that it was the same."""
 
     def __init__(self, f, inputs):
         self.f, self.inputs = f, inputs
-        self.tensors = _tensors(inputs)
+        self.tensors = tensors_in(inputs)
         self.versions = [x.version[0] for x in self.tensors]
         self.random, self.autocast = get_rng_state(), mode.autocast
-        self.saved: Any = None  # by the second run
+        self.saved: Any = None  # what the second run has saved, by place
 
     def first(self):
         """Run f, and drop what it has saved."""
         outputs, nodes = self._run()
-        if not _tensors(outputs):
+        if not tensors_in(outputs):
             raise TypeError(
                 f"[checkpoint] f returned {errors.describe(outputs)}, expected a Tensor, or a "
                 "tuple, list or dict of them"
@@ -86,17 +86,17 @@ class _Rerun:
         return outputs
 
     def take(self, place):
-        """What the second run has saved at a place; it is given away once."""
+        """What the second run has saved at a place, which can be taken only once."""
         if self.saved is None:
             self._run_again()
         saved, self.saved[place] = self.saved[place], None
         return saved
 
     def _run(self):
-        """f's outputs, and its nodes that lead to them and have saved anything, as called."""
+        """(f's outputs, the nodes below them that have saved anything, in the order of calls)."""
         start = next_serial()
         outputs = self.f(*self.inputs)
-        nodes = list(dict.fromkeys(t.node for t in _tensors(outputs)))
+        nodes = list(dict.fromkeys(t.node for t in tensors_in(outputs)))
         nodes = [node for node in nodes if node is not None and node.serial > start]
         seen = set(nodes)
         for node in nodes:  # grows while it is walked
@@ -136,24 +136,13 @@ class _Rerun:
                 )
 
 
-def _tensors(value):
-    """The Tensors in nested tuples, lists and dicts."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (tuple, list)):
-        return []
-    return [t for x in value for t in _tensors(x)]
-
-
 def _calls(nodes):
     """Which ops were called for which gradients, and the shapes of their outputs."""
     return [(node.plan, node.shape) for node in nodes]
 
 
 def _checksums(outputs):
-    return [backend_of(t).fingerprint(t.data) for t in _tensors(outputs)]
+    return [backend_of(t).fingerprint(t.data) for t in tensors_in(outputs)]
 
 
 def _not_the_same(what):

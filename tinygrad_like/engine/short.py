@@ -1,14 +1,14 @@
 """Short paths through an op, which most calls take: one Tensor, two of them, or raw arrays.
 
-The full path (call.py) asks of every input what it is. That takes about as long as a small op, and
+The full path (call.py) finds out what every input is. That takes about as long as a small op, and
 in most calls the answer is known: an operator or a method has one Tensor, and maybe another one or
-an array or a number; a gradient rule has raw arrays. The short paths ask only whether it is so, and
+an array or a number; a gradient rule has raw arrays. The short paths only check that it is so, and
 leave anything else to the full path: None, arrays of two devices, numbers beside half types,
-autocast and debug modes, arguments that the op does not have. What they take they must treat as the
-full path does: the same values and dtypes, nodes, version counters and errors.
-tests/engine/test_short_paths.py holds it, for every row of the op tests.
+autocast and debug modes, arguments that the op does not have. The calls that they do take must end
+as on the full path: with the same values and dtypes, nodes, version counters and errors.
+tests/engine/test_short_paths.py checks this for every row of the op tests.
 
-Their texts repeat each other, as a function in common would cost each op one more Python call.
+The paths repeat each other, since a shared function would cost each op one more Python call.
 """
 
 import inspect
@@ -30,12 +30,13 @@ from tinygrad_like.engine.tensor import Tensor, wrap
 
 BY_TYPE = backend.BY_TYPE
 NO_ATTRIBUTES: dict[str, Any] = {}
+ABSENT: Any = object()  # in place of an argument that is not given
 
 
 def function_of(op):
     """The public function of an op; its attribute `operator` serves as an operator or a method.
 
-    That is called with a Tensor first, and without attributes.
+    The latter is always called with a Tensor first, and without attributes.
     """
     in_full = full_path(op)
     simple = not (op.several or op.saves or op.any_dtype)
@@ -87,9 +88,8 @@ def _of_any_two(op, of_two, in_full):
     """Sorts the calls of an op of two inputs: a Tensor first, two arrays, all others."""
     forward, of_others = op.forward, _of_any(op, None, in_full)
 
-    def function(*args, **attributes):
-        if len(args) == 2 and not attributes:
-            a, b = args
+    def function(a=ABSENT, b=ABSENT, /, *more, **attributes):
+        if b is not ABSENT and not more and not attributes:
             kind = type(a)
             if kind is Tensor:
                 return of_two(a, b)
@@ -97,9 +97,9 @@ def _of_any_two(op, of_two, in_full):
                 try:
                     return forward(BY_TYPE[kind], a, b)
                 except FAULTS as error:
-                    errors.explain(op, args, error)
+                    errors.explain(op, (a, b), error)
                     raise
-        return of_others(*args, **attributes)
+        return of_others(*(x for x in (a, b, *more) if x is not ABSENT), **attributes)
 
     return function
 
@@ -145,7 +145,7 @@ def _of_a_tensor(op, in_full):
                     return in_full(a, **attributes)
         be = BY_TYPE[main]
         try:
-            out = forward(be, x, **attributes)
+            out = forward(be, x, **attributes) if attributes else forward(be, x)
         except FAULTS as error:
             errors.explain(op, (x,), error)
             raise
@@ -168,7 +168,7 @@ def _of_a_tensor(op, in_full):
 def _of_two(op, in_full):
     """The path of a Tensor, and another one or an array or a Python number, without attributes.
 
-    0-d arrays may count as numbers, and a half type may round a number: both go the full path.
+    0-d arrays may count as numbers, and a half type may round a number: both take the full path.
     """
     forward, differentiable = op.forward, op.differentiable
     plans: list[Any] = [None] * 4  # by the set of inputs with a node

@@ -19,7 +19,7 @@ blank = object.__new__  # blank(Tensor): without __init__, to be filled in
 
 
 class _Rare:
-    """What few nodes have: read from here, and written to the node's dictionary."""
+    """What few nodes have: the defaults stand here, values in the node's dictionary."""
 
     __slots__ = ()
     hooks: Any = None  # functions of the gradient
@@ -69,7 +69,7 @@ class Tensor(Methods):
             default device.
 
     Raises:
-        TypeError: for data that is no array of numbers.
+        TypeError: for data that cannot be made an array of numbers.
         ValueError: for values that the dtype cannot hold: 300 or NaN in uint8, 1e300 in float32.
         DeviceError: for a device that cannot be used.
     """
@@ -234,10 +234,11 @@ class Tensor(Methods):
         node = self.node
         if node is None:
             raise GraphError("[register_hook] this tensor does not require a gradient")
-        node.hooks = [*(node.hooks or ()), hook]
+        entry = partial(hook)  # of this call alone: a hook may be registered twice
+        node.hooks = [*(node.hooks or ()), entry]
 
         def remove():
-            node.hooks = [h for h in node.hooks or () if h is not hook] or None
+            node.hooks = [h for h in node.hooks or () if h is not entry] or None
 
         return remove
 
@@ -322,6 +323,17 @@ def mark_given(value, depth=4):
                 mark_given(x, depth - 1)
 
 
+def tensors_in(value):
+    """A list of the Tensors in nested tuples, lists and dicts, or of the one that `value` is."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (tuple, list)):
+        return []
+    return [t for x in value for t in tensors_in(x)]
+
+
 def was_given(t):
     """Whether a Tensor was an input of a Module, in whose list it is then no parameter."""
     return getattr(t, "_given", False)
@@ -330,7 +342,7 @@ def was_given(t):
 def moving(t, array, grad=None):
     """The changes, for `commit`, that give a tensor another array and gradient, and no graph.
 
-    The array may be of any device and dtype. Where the tensor has this array, nothing changes.
+    The array may be of any device and dtype. If the tensor has this array already, there are none.
     """
     if array is t._array:
         return []
@@ -359,7 +371,7 @@ def _rebuild(array, requires_grad, device, role, grad, dtype):
 
 
 def RETAIN(gradient):
-    """The hook of `retain_grad`: the walk knows it, and keeps the gradient on the node."""
+    """The hook of `retain_grad`: the walk recognises it, and keeps the gradient on the node."""
 
 
 def leaf(array):
@@ -415,6 +427,6 @@ def new_array(data, dtype=None, device=None):
     elif dtype is not have:
         check_cast("Tensor", data, dtype)
     copy = home.xp.array(data, dtype=dtype, order="C")
-    if copy.dtype is not dtype:  # an array out of a pickle has a dtype object to itself, and the
-        copy = copy.view(dtype)  # kernels know the common one
+    if copy.dtype is not dtype:  # an unpickled array has a dtype object of its own, but kernels
+        copy = copy.view(dtype)  # compare dtypes by identity
     return copy if to is home else to.from_host(home.to_host(copy))

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT, is_half, narrow, wide
+from tinygrad_like.backend import FLOATING, INEXACT, DeviceError, is_half, narrow, wide
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.definition import op
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.modes import enable_grad, mode
+from tinygrad_like.engine.modes import Switch, enable_grad, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
@@ -25,8 +25,8 @@ _serial = attrgetter("serial")
 def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     """Carry gradients from the outputs of a graph to its leaves.
 
-    All that each node takes is in one loop here, since a Python call per node would be felt; what
-    is done for few of them is in the functions below.
+    The work for every node is in one loop here, since a Python call per node would cost too much;
+    what only few nodes need is in the functions below.
 
     Args:
         seeds: (node, gradient) pairs to start from (gradients as Tensors under create_graph).
@@ -42,8 +42,8 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     nodes, useful = _reachable([node for node, _ in seeds], targets)
     ordinary = not create_graph and targets is None
     grads: dict[Node, Any] = {}
-    owned: set[Node] = set()  # whose gradient is an array of the walk's own
-    widened: set[Node] = set()  # of a half type, whose gradient is a sum in float32
+    owned: set[Node] = set()  # nodes whose gradient the walk alone holds, and may change
+    widened: set[Node] = set()  # nodes of a half type, whose gradients are added up in float32
     found = {}
     for node, g in seeds:
         grads[node] = _sum(grads[node], g, node, owned, widened) if node in grads else g
@@ -89,7 +89,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
                     grads[p] = _sum(have, gi, p, owned, widened)
                 else:
                     have += gi
-                    grads[p] = have  # += makes a new object of a NumPy scalar
+                    grads[p] = have  # a NumPy scalar does not change in place
         except Exception as error:
             if not hasattr(gi, "shape"):
                 raise errors.no_gradient(plan.op, i, gi) from None
@@ -131,7 +131,7 @@ def _ends_here(target, targets, useful):
 
 
 def _gradients(node, plan, saved, g, grads, useful, create_graph):
-    """Any other than the ordinary case: returns the plan to follow and gradients by input."""
+    """(the plan to follow, the gradients by input) in all but the ordinary case."""
     if type(plan) is OutputPlan:
         outputs = grads.setdefault(node.parents[0], [None] * len(node.parents[0].shape))
         k = plan.k
@@ -157,7 +157,7 @@ def _gradients(node, plan, saved, g, grads, useful, create_graph):
 
 
 def _say_where(error, node, plan):
-    """Add to an error of a gradient rule which op's it is."""
+    """Add to an error in a gradient rule which op the rule belongs to."""
     errors.annotate(error, f"(in the gradient of {plan.op.name}{errors.called_at(node)})")
 
 
@@ -212,7 +212,7 @@ def _through_composite(node, plan, saved, g):
     have = dict(zip(plan.saves, saved, strict=True))
     inputs = [have[INPUT, i] for i in range(len(node.parents))]
     active = [i for i, *_ in plan.steps]
-    for i in active:  # a node of its own: an input may occur twice, or have hooks
+    for i in active:  # each gets its own node: an input may occur twice, or have hooks
         inputs[i] = _itself(inputs[i])
     outs = plan.op.composite(*inputs, **{k: have[ATTRIBUTE, k] for k in plan.op.attributes})
     pairs = zip(outs, g, strict=True) if plan.op.several else [(outs, g)]
@@ -256,7 +256,7 @@ def _fit(g, node):
 
 
 def _is_fresh(plan, array, g, gs):
-    """Whether a plain rule made `array` anew, so that nothing else can see it change."""
+    """Whether a plain rule made a new `array`, so that nothing else can see it change."""
     return gs is None and plan.op.is_ours and array is not g and _owns_its_memory(array)
 
 
@@ -266,7 +266,7 @@ def _owns_its_memory(array):
 
 
 def _sum(have, more, node, owned, widened):
-    """A node's gradient so far and one more, as a new array; those of a half type in float32."""
+    """A node's gradient so far plus one more, as a new array; half types are added in float32."""
     if more.dtype.itemsize == 2:
         widened.add(node)
         have, more = astype(have, dtype=np.float32), astype(more, dtype=np.float32)
@@ -327,9 +327,10 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
 
 
 def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=False):
-    """The gradients of `outputs`, weighted by `seeds`, for each of `inputs`; no `.grad` changes.
+    """The gradients of `outputs`, weighted by `seeds`, with respect to each of `inputs`.
 
-    Inputs that the outputs do not depend on get zeros. Both are lists of Tensors.
+    Both are lists of Tensors. Inputs that the outputs do not depend on get zeros. No `.grad`
+    changes.
     """
     seeds = [None] * len(outputs) if seeds is None else seeds
     pairs = [
@@ -349,14 +350,14 @@ def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=F
 
 
 def nodes_below(output):
-    """The nodes that a Tensor was computed from, its own included, as a set."""
+    """The set of all nodes that a Tensor was computed from, including its own."""
     return set() if output.node is None else set(_reachable([output.node], None)[0])
 
 
 def _walk_in_mode(seeds, retain_graph, create_graph, targets=None):
     if not create_graph:
         return walk(seeds, retain_graph=retain_graph, targets=targets)
-    with enable_grad():
+    with Switch("autocast", None), enable_grad():  # gradients of arrays know no autocast either
         return walk(seeds, create_graph=True, targets=targets)
 
 
@@ -373,6 +374,11 @@ def _seed(tensor, gradient, create_graph):
         seed = be.xp.ones_like(array)
         return wrap(seed) if create_graph else seed
     seed = gradient if isinstance(gradient, Tensor) else Tensor(gradient, device=be.device)
+    if seed.device != be.device:
+        raise DeviceError(
+            f"[backward] gradient is on {seed.device}, expected {be.device}: pass "
+            f"gradient.to({be.device!r})"
+        )
     if seed.shape != array.shape:
         raise ValueError(f"[backward] gradient has shape {seed.shape}, expected {array.shape}")
     if seed.dtype != array.dtype:
@@ -401,11 +407,14 @@ def _itself(be, x):
 
 @op(x=lambda g, x_shape: broadcast_to(g, shape=x_shape))
 def sum_to(be, x, *, shape):
-    """Sum `x` down to `shape`: the inverse of broadcasting, in the sense of gradients."""
-    axes = _sum_axes(x.shape, tuple(shape))
+    """Sum `x` down to `shape`, which broadcasts to that of `x`: the gradient of broadcasting."""
+    shape = tuple(shape)
+    axes = _sum_axes(x.shape, shape)
     if is_half(x.dtype):
-        return narrow(be.k.sum_axes(wide(x), axes), x.dtype).reshape(shape)
-    return be.k.sum_copies(x, axes).reshape(shape)
+        y = narrow(be.k.sum_copies(wide(x), axes), x.dtype)
+    else:
+        y = be.k.sum_copies(x, axes)
+    return y if y.shape == shape != () else y.reshape(shape)  # a view would be copied in the end
 
 
 _sum_to = sum_to.op.forward  # of arrays, without the checks of a call
@@ -421,8 +430,8 @@ def broadcast_to(be, x, *, shape):
 def astype(be, x, *, dtype):
     """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`.
 
-    Raises ValueError for values that an integer dtype cannot hold: NaN, and what is out of range;
-    TypeError for complex numbers and a real dtype.
+    Raises ValueError for values that an integer dtype cannot hold (NaN, or out of range), TypeError
+    for complex values and a real dtype.
     """
     dtype = be.checked_dtype("astype", dtype)
     if dtype.kind in "iu" or x.dtype.kind == "c":

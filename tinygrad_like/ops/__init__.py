@@ -21,10 +21,12 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     max_pool2d of tied elements     all to the first in reading order
     sort, topk of equal elements    they keep their order (stable)
     power(x, 0)                     0, also at x = 0, infinity and NaN
-    power by the exponent           0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
+    power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
 """
+
+import functools
 
 import numpy as np
 
@@ -65,9 +67,21 @@ BINARY = {
     "or": compare.bitwise_or,
     "xor": compare.bitwise_xor,
 }
+
+
+def _unless_none(compare_with, answer):
+    """A comparison that answers for None at once, as PyTorch's: `t == None` is no mistake."""
+
+    @functools.wraps(compare_with)
+    def method(x, other):
+        return answer if other is None else compare_with(x, other)
+
+    return method
+
+
 OTHER = {
-    "eq": compare.equal,
-    "ne": compare.not_equal,
+    "eq": _unless_none(compare.equal, False),
+    "ne": _unless_none(compare.not_equal, True),
     "lt": compare.less,
     "le": compare.less_equal,
     "gt": compare.greater,
@@ -138,7 +152,7 @@ def _spread(function):
 def _functions():
     """The functions of Tensor's operators, methods and protocols, by name, see engine/methods.py.
 
-    Those that have no entry of their own are the op of the same name, as NumPy or PyTorch has them.
+    A name without an entry here is the op of the same name.
     """
     functions = {f"__{name}__": function for name, function in OTHER.items()}
     functions["__neg__"] = elementwise.negative.operator

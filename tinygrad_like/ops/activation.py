@@ -18,7 +18,7 @@ def sigmoid(be, x):
 
 @op(g=lambda h, y: relu_backward(h, y), y=lambda h: zeros_of(h))
 def relu_backward(be, g, y):
-    """The gradient of relu by its input, from its output y: g where y > 0, else 0."""
+    """The gradient of relu with respect to its input, from its output y: g where y > 0, else 0."""
     return be.k.relu_backward(g, y)
 
 
@@ -46,13 +46,13 @@ def elu(be, x, *, alpha=1.0):
     return be.xp.where(x > 0, x, narrow(below, x.dtype))
 
 
-def tanh_form(op, approximate):
+def tanh_form(name, approximate):
     """Whether gelu's option asks for the tanh form: a boolean, or PyTorch's "tanh" or "none"."""
     if approximate is False or approximate is True:
         return approximate
     if isinstance(approximate, str):
-        return check_choice(op, "approximate", approximate, ("none", "tanh")) == "tanh"
-    return check_flag(op, "approximate", approximate)
+        return check_choice(name, "approximate", approximate, ("none", "tanh")) == "tanh"
+    return check_flag(name, "approximate", approximate)
 
 
 def _gelu(x, approximate):
@@ -69,7 +69,7 @@ def _gelu(x, approximate):
     ],
 )
 def gelu(be, x, *, approximate=False):
-    """x Phi(x), Phi the normal distribution function; `approximate` takes the tanh form.
+    """x Phi(x), with the normal distribution function Phi; `approximate` takes the tanh form.
 
     PyTorch's names of the two, "none" and "tanh", are understood as well. Source: Hendrycks and
     Gimpel 2016, "Gaussian error linear units".

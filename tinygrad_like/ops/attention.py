@@ -1,6 +1,6 @@
 """Attention over sequences, and rotary positions for its queries and keys.
 
-A query that may look nowhere (a fully masked row) gets zeros and gives zero gradients, never NaN.
+A query that may look at no key (a fully masked row) gets zeros and gives zero gradients, never NaN.
 """
 
 import math
@@ -188,7 +188,7 @@ def _four_axes(mask, shape, query):
 
 @op(x=lambda g, cos, sin: _rotate(g, cos=cos, sin=-sin))
 def _rotate(be, x, *, cos, sin):
-    """Each pair (x[2i], x[2i + 1]) turned by an angle of its own."""
+    """Each pair (x[2i], x[2i + 1]) rotated by its own angle."""
     even, odd = x[..., 0::2], x[..., 1::2]
     return be.xp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
 
@@ -201,10 +201,10 @@ def angles(be, length, d, offset, base):
 
 @composed
 def rotary(x, *, offset=0, base=10000.0):
-    """`x` (..., T, d), each pair of features turned by its position times base^(-2i / d).
+    """`x` (..., T, d), each pair of features rotated by its position times base^(-2i / d).
 
     Pairs are (0, 1), (2, 3), ...; the first position is `offset`. The scores of queries and keys
-    turned this way depend on the distance of their positions alone.
+    rotated this way depend on the distance of their positions alone.
 
     Raises ValueError if d is odd, `offset` negative or `base` not positive, TypeError for an x
     that is not floating.
@@ -219,6 +219,6 @@ def rotary(x, *, offset=0, base=10000.0):
     least = np.finfo(np.float64).tiny
     base = check_number("rotary", "base", base, least, expected="a positive number")
     be = backend_of(x)
-    turn = angles(be, x.shape[-2], x.shape[-1], offset, base)
+    turns = angles(be, x.shape[-2], x.shape[-1], offset, base)
     dtype = np.empty(0, x.dtype).real.dtype
-    return _rotate(x, cos=be.xp.cos(turn).astype(dtype), sin=be.xp.sin(turn).astype(dtype))
+    return _rotate(x, cos=be.xp.cos(turns).astype(dtype), sin=be.xp.sin(turns).astype(dtype))

@@ -66,7 +66,7 @@ def logical_not(be, x):
 
 @op(any_dtype=True)
 def isnan(be, x):
-    """Where x is not a number, as booleans."""
+    """Where x is NaN, as booleans."""
     return be.xp.isnan(x)
 
 
@@ -84,25 +84,25 @@ def isinf(be, x):
 
 @op(any_dtype=True, numbers=with_numbers)
 def bitwise_and(be, a, b):
-    """Both bits (of integers, or booleans)."""
+    """The bits that both have (of integers, or booleans)."""
     return be.xp.bitwise_and(a, b)
 
 
 @op(any_dtype=True, numbers=with_numbers)
 def bitwise_or(be, a, b):
-    """Either bit (of integers, or booleans)."""
+    """The bits that either has (of integers, or booleans)."""
     return be.xp.bitwise_or(a, b)
 
 
 @op(any_dtype=True, numbers=with_numbers)
 def bitwise_xor(be, a, b):
-    """Exactly one bit (of integers, or booleans)."""
+    """The bits that exactly one has (of integers, or booleans)."""
     return be.xp.bitwise_xor(a, b)
 
 
 @op(any_dtype=True)
 def invert(be, x):
-    """Every bit turned (of integers, or booleans)."""
+    """Every bit flipped (of integers, or booleans)."""
     return be.xp.invert(x)
 
 

@@ -1,7 +1,7 @@
 """Convolution over images (N, C, H, W) and sequences (N, C, L).
 
 conv2d is linear in x and in weight. Its two gradients are ops of the same kind, and the three are
-each other's gradients: that is all there is to know for every order. They share one Geometry.
+each other's gradients, which gives derivatives of every order. They share one Geometry.
 """
 
 from tinygrad_like.engine import check_integer, composed, in_half, op
@@ -17,12 +17,12 @@ def _check_bias(name, bias, channels):
 
 
 def _check_numbers(x, weight):
-    """Raise TypeError for a product of booleans. What calls this op puts its own name in front."""
+    """Raise TypeError for a product of booleans; the public function puts its own name in front."""
     if x.dtype.kind == weight.dtype.kind == "b":
         raise TypeError("[conv2d] x and weight are booleans, expected numbers; cast one of them")
 
 
-# The three of them: each is the gradient of the other two.
+# Three ops, each of which is the gradient of the other two.
 
 
 @op(
@@ -127,12 +127,12 @@ def _of_one_axis(padding):
 def conv_transpose2d(
     x, weight, bias=None, *, stride=1, padding=0, output_padding=0, dilation=1, groups=1
 ):
-    """The gradient of conv2d by its input, as a layer: it enlarges images.
+    """The gradient of conv2d with respect to its input, as a layer, which enlarges images.
 
     Args:
         x: (N, C, H, W). weight: (C, C_out / groups, kh, kw). bias: (C_out,) or None.
-        padding: as conv2d's, of which this is the way back: so many rows and columns are cut off.
-            With `"same"` H_out = H stride.
+        padding: as conv2d's, which this op reverses: that many rows and columns are cut off. With
+            `"same"` H_out = H stride.
         output_padding: rows and columns added at one side of the output, fewer than the stride.
 
     Returns:

@@ -1,11 +1,19 @@
-"""New tensors from nothing: constants and ranges. No gradient passes here."""
+"""New tensors from nothing: constants and ranges, which have no gradient."""
 
 import math
 
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, backend_of, check_number, composed, wrap
+from tinygrad_like.engine import (
+    GraphError,
+    Tensor,
+    backend_of,
+    check_integer,
+    check_number,
+    composed,
+    wrap,
+)
 from tinygrad_like.engine.casts import check_numbers
 
 FLOAT = np.float32
@@ -96,8 +104,8 @@ def full_like(x, fill_value, *, dtype=None, requires_grad=False):
 def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=False):
     """The numbers of [start, stop) in steps of `step`: int64 for integers, else float32.
 
-    Raises TypeError for what is no number; ValueError for a step of 0, NaN, infinities, ends that
-    the dtype cannot hold, and fractions for an integer dtype.
+    Raises TypeError for arguments that are not numbers; ValueError for a step of 0, NaN and
+    infinities, ends that the dtype cannot hold, and fractions for an integer dtype.
     """
     if stop is None:
         start, stop = 0, start
@@ -122,7 +130,7 @@ def arange(start, stop=None, step=1, *, dtype=None, device=None, requires_grad=F
     if dtype.kind in "iu":
         start, step = int(start), int(step)
         return made(be.xp.arange(start, start + count * step, step, dtype=dtype), requires_grad)
-    # NumPy's steps are rounded to the dtype, so that the numbers drift away from start + i step.
+    # NumPy rounds the step to the dtype, so that its elements drift away from start + i step.
     return made((start + step * be.xp.arange(count, dtype=np.float64)).astype(dtype), requires_grad)
 
 
@@ -138,7 +146,7 @@ def linspace(start, stop, num=50, *, dtype=FLOAT, device=None, requires_grad=Fal
 
     Raises TypeError or ValueError for ends that are not finite numbers.
     """
-    shape_of("linspace", num)
+    num = check_integer("linspace", "num", num, 0)
     start, stop = _finite("linspace", "start", start), _finite("linspace", "stop", stop)
     be = backend.get(device)
     dtype = be.checked_dtype("linspace", dtype)

@@ -64,12 +64,12 @@ def divide(be, a, b):
 
 @op()
 def zeros_of(be, g):
-    """Zeros like a gradient, for what does not depend on its input, even where g is infinite."""
+    """Zeros like g: the gradient of an op that is constant in its input; 0 * inf would be NaN."""
     return be.xp.zeros_like(g)
 
 
 def _power_of_base(g, a, b):
-    """b a^(b-1), and 0 where b is 0, whatever a is: 0^-1 and infinity are kept out."""
+    """g b a^(b-1), and 0 where b is 0, also for an a of 0 or infinity."""
     if isinstance(b, (int, float)):
         return g * (b * a ** (b - 1)) if b else zeros_of(g)
     flat = equal(b, 0)
@@ -77,7 +77,7 @@ def _power_of_base(g, a, b):
 
 
 def _power_of_exponent(g, a, b, out):
-    """a^b log(a), and 0 where a^b is 0 for an a of at least 0, and at 0^0."""
+    """g a^b log(a), and 0 where a^b is 0 for an a of at least 0, and at 0^0."""
     if isinstance(a, (int, float)):
         if a and math.isfinite(a):
             return g * out * (math.log(a) if a > 0 else math.nan)
@@ -91,17 +91,17 @@ def _power_of_exponent(g, a, b, out):
 
 @op(autocast=in_single, numbers=with_numbers, a=_power_of_base, b=_power_of_exponent)
 def power(be, a, b):
-    """a ** b. By the exponent the gradient is 0 at 0 ** 0, and where the power is 0."""
-    # NumPy has fast paths for numbers as exponents, but takes a 0-d array for one as well.
+    """a ** b. The gradient for b is 0 at 0 ** 0, and where the power is 0."""
+    # `**` has fast paths for numbers as exponents, which would take a 0-d array for one as well.
     return a**b if isinstance(b, (int, float)) else be.xp.power(a, b)
 
 
-def _refuse_zero_divisor(op, a, b):
+def _refuse_zero_divisor(name, a, b):
     """Raise ValueError if integers are divided by 0, for which there is no integer."""
     if all(isinstance(x, int) or (hasattr(x, "dtype") and x.dtype.kind in "biu") for x in (a, b)):
         is_zero = b == 0
         if is_zero if isinstance(is_zero, bool) else is_zero.any():
-            raise ValueError(f"[{op}] integers are divided by 0; for inf and NaN use floats")
+            raise ValueError(f"[{name}] integers are divided by 0; for inf and NaN use floats")
 
 
 @op(numbers=with_numbers, a=lambda g: zeros_of(g), b=lambda g: zeros_of(g))
@@ -150,7 +150,7 @@ def ceil(be, x):
 
 @op(x=lambda g: zeros_of(g))
 def round(be, x, *, decimals=0):
-    """The nearest number of `decimals` decimals; halves go to the even one."""
+    """x rounded to `decimals` decimals; halves go to the even neighbour."""
     decimals = check_integer("round", "decimals", decimals)
     return narrow(be.xp.round(wide(x), decimals), x.dtype)  # x 10^decimals may overflow in float16
 
@@ -267,7 +267,7 @@ def tanh(be, x):
 
 
 def _erf_gradient(g, x):
-    with np.errstate(under="ignore"):  # the bell curve is 0 far out
+    with np.errstate(under="ignore"):  # far from 0 the bell curve rounds to 0
         return g * exp(-x * x) * (2 / math.sqrt(math.pi))
 
 
@@ -317,8 +317,8 @@ def clip(be, x, *, min=None, max=None):
     return x.copy() if low is None and high is None else be.xp.clip(x, low, high)
 
 
-def _limit(x, name, limit, none):
-    """A limit in a form that keeps x's dtype: None for an infinite one that limits nothing."""
+def _limit(x, name, limit, no_limit):
+    """A limit in a form that keeps the dtype of x; None if it is `no_limit`, an infinity."""
     if limit is None:
         return None
     if type(limit) is float and -math.inf < limit < math.inf and x.dtype.itemsize != 2:
@@ -333,7 +333,7 @@ def _limit(x, name, limit, none):
         raise ValueError(f"[clip] {name} is nan, expected a number, an array or None")
     if is_half(x.dtype) and not holds(x.dtype, limit, exactly=False):
         limit = math.copysign(math.inf, limit)
-    return None if limit == none else limit
+    return None if limit == no_limit else limit
 
 
 def _inside(x, min, max):
@@ -383,7 +383,7 @@ def where(be, condition, a, b):
 def masked_fill(x, mask, value):
     """`x` with `value` where the boolean `mask` holds, as PyTorch's; they broadcast.
 
-    Raises TypeError for a mask that is not of booleans.
+    Raises TypeError for a mask that is not boolean.
     """
     if getattr(getattr(mask, "dtype", None), "kind", None) != "b":
         got = getattr(mask, "dtype", type(mask).__name__)

@@ -1,6 +1,6 @@
 """Reading by index, and its adjoint, adding by index. Also sorting, which is reading by rank.
 
-Sorting is stable: among equal elements the gradient goes to the one that stood there.
+Sorting is stable: equal elements keep their order, and each gets the gradient of its new place.
 """
 
 import numpy as np
@@ -98,7 +98,10 @@ def _along(name, x, indices, axis):
 
 @composed
 def take_along_axis(x, indices, axis=-1):
-    """`x` read at `indices`, of as many axes, along one axis: the counterpart of argsort."""
+    """The elements of `x` at `indices` along one axis: the counterpart of argsort.
+
+    `indices` has as many axes as `x`, and is read in step with it along the other ones.
+    """
     return getitem(x, _along("take_along_axis", x, indices, axis))
 
 
@@ -179,7 +182,7 @@ def _one_hot(be, labels, *, num_classes, dtype):
 def one_hot(labels, num_classes, *, dtype=np.float32):
     """1 in the column of each label, 0 elsewhere: (*labels.shape, num_classes).
 
-    Raises TypeError for labels that are no integers, IndexError for labels out of range.
+    Raises TypeError for labels that are not integers, IndexError for labels out of range.
     """
     num_classes = check_integer("one_hot", "num_classes", num_classes, least=1)
     errors.refuse_masked("one_hot", "labels", labels)
@@ -226,7 +229,7 @@ def nonzero(x):
 
 @composed
 def argwhere(x):
-    """The places where `x` is not zero, one in each row: (how many, x.ndim)."""
+    """The places where `x` is not zero, one in each row: (their number, x.ndim)."""
     return stack(nonzero(x), axis=1)
 
 
@@ -234,8 +237,8 @@ def argwhere(x):
 def _argsort(be, x, *, axis, descending):
     if not descending:
         return be.xp.argsort(x, axis=axis, kind="stable")
-    turned = be.xp.flip(x, axis)
-    order = be.xp.flip(be.xp.argsort(turned, axis=axis, kind="stable"), axis)
+    flipped = be.xp.flip(x, axis)
+    order = be.xp.flip(be.xp.argsort(flipped, axis=axis, kind="stable"), axis)
     return x.shape[axis] - 1 - order
 
 

@@ -8,13 +8,11 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.engine import GraphError, Tensor, backend_of, mode
-from tinygrad_like.engine.casts import check_cast, check_numbers
+from tinygrad_like.engine.call import NUMBERS
+from tinygrad_like.engine.casts import LARGEST_HALF, check_cast, check_numbers
 from tinygrad_like.engine.errors import describe, refuse_tensors_within
 from tinygrad_like.ops.elementwise import add, divide, multiply, power, subtract
 from tinygrad_like.ops.index import raw_index
-
-NUMBERS = frozenset((bool, int, float, complex))
-LEAST_LIMIT = 65504  # of float16: every floating dtype holds smaller numbers
 
 
 def _is_recorded(*tensors):
@@ -26,8 +24,8 @@ def setitem(x, index, value):
 
     Raises:
         GraphError: where it would have to be recorded.
-        ValueError: for a value that the dtype of `x` does not keep, as 1.7 in integers.
-        TypeError: for what is no number and no array of numbers.
+        ValueError: for a value that the dtype of `x` cannot hold, as 1.7 in integers.
+        TypeError: for a value that is neither a number nor an array of numbers.
     """
     if _is_recorded(x, value):
         raise GraphError(
@@ -42,7 +40,7 @@ def setitem(x, index, value):
         _check_that_it_fits("setitem", x, raw)
     elif x._array.dtype.kind == "f":
         if type(raw) in (int, float):
-            if not abs(raw) <= LEAST_LIMIT:
+            if not abs(raw) <= LARGEST_HALF:  # NaN, too
                 check_numbers("setitem", np.asarray(raw), x.dtype)
         elif getattr(raw, "dtype", x.dtype).kind == "c":
             raise TypeError(f"[setitem] {x.dtype} cannot hold {raw.dtype}; write real numbers")

@@ -53,7 +53,7 @@ def matmul(be, a, b):
     integers have their dtype, and wrap around in it, as in NumPy: cast int8 to int64 first.
     """
     if not (type(a) is type(b) and a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]):
-        _check_product(a, b)  # all but the usual
+        _check_product(a, b)  # the usual products need no check
     return be.k.matmul(a, b)
 
 
@@ -109,7 +109,7 @@ def outer(a, b):
 def dot(a, b):
     """NumPy's dot: a sum over the last axis of `a` and the second last (or only) of `b`.
 
-    A number, or a tensor without axes, scales the other one.
+    A number or a 0-d tensor scales the other operand.
     """
     if any(isinstance(x, (int, float, complex, np.generic)) for x in (a, b)):
         return multiply(a, b)
@@ -167,7 +167,7 @@ def _einsum(be, *xs, subscripts):
 
 @functools.lru_cache(256)
 def _cheapest_order(subscripts, shapes):
-    """Which operands to multiply, step by step; the products are put behind the others."""
+    """Which operands to multiply, step by step; each product is appended to the operands."""
     stand_ins = [np.broadcast_to(np.float32(), shape) for shape in shapes]
     return np.einsum_path(subscripts, *stand_ins, optimize="greedy")[0][1:]
 
@@ -228,7 +228,7 @@ def _product(be, pair, needed):
 def einsum(subscripts, *operands):
     """Einstein's sum, as `np.einsum("ij,jk->ik", a, b)`: ellipsis and repeated indices too.
 
-    As in NumPy integers keep their dtype (where `sum` goes over to int64): cast int8 first.
+    As in NumPy, integers keep their dtype, while `sum` widens them to int64: cast int8 first.
 
     Raises ValueError for subscripts that do not fit the operands.
     """

@@ -8,7 +8,7 @@ group_norm   over groups of channels of each image  weight, bias: (C,)
 
 import math
 
-from tinygrad_like.engine import check_number, in_single, op
+from tinygrad_like.engine import check_integer, check_number, in_single, op
 from tinygrad_like.ops.elementwise import rsqrt
 from tinygrad_like.ops.reduce import mean, var
 from tinygrad_like.ops.shape import reshape
@@ -194,7 +194,8 @@ def _group_norm_backward(g, be, x, weight, groups, mean, rstd, needs):
 def group_norm(be, x, weight=None, bias=None, *, groups, eps=1e-5):
     """x (N, C, ...) normalised over each group of C / groups channels (Wu and He 2018)."""
     _check_channels("group_norm", x, weight, bias)
-    if groups < 1 or x.shape[1] % groups:
+    groups = check_integer("group_norm", "groups", groups, 1)
+    if x.shape[1] % groups:
         raise ValueError(
             f"[group_norm] {groups} groups do not divide {x.shape[1]} channels (x: {x.shape})"
         )

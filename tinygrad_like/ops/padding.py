@@ -1,4 +1,4 @@
-"""Padding: what is put before and after each axis of a tensor."""
+"""Padding: elements that are put before and after each axis of a tensor."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tinygrad_like.ops.index import take
 from tinygrad_like.ops.shape import concatenate
 from tinygrad_like.ops.window import is_integer
 
-# NumPy's names of the modes that repeat what is there, under those and PyTorch's.
+# The modes that repeat elements, by their names in NumPy and PyTorch, as NumPy calls them.
 REPEATING: dict[str, Any] = {
     "reflect": "reflect",
     "symmetric": "symmetric",
@@ -20,7 +20,7 @@ REPEATING: dict[str, Any] = {
 }
 
 MODES = ("constant", *REPEATING)
-MOST = int(np.finfo(np.float64).max)
+MOST = int(np.finfo(np.float64).max)  # the largest integer that a float can hold
 
 
 def _pad_width(pad_width, ndim):
@@ -39,7 +39,7 @@ def _pad_width(pad_width, ndim):
 
 
 def _check_value(value, dtype):
-    """Raise unless numbers of this dtype can hold `value`: no fraction or range is lost."""
+    """Raise unless this dtype can hold `value` without losing a fraction or overflowing."""
     problem = f"[pad] value is {value!r}, which {dtype}, the dtype of x, cannot hold"
     if isinstance(value, int):
         low, high = (0, 1) if dtype.kind == "b" else (-MOST, MOST)

@@ -1,7 +1,7 @@
-"""What an index names: its normal form, and the rows of a table that it reads or adds to.
+"""The places that an index names: its normal form, and the rows that it reads or adds to.
 
-`raw_index` turns whatever NumPy takes as an index into ints, slices, None, `...` and arrays of
-integers or booleans of the tensor's device. Only arrays of integers can name a place twice.
+`raw_index` turns everything that NumPy takes as an index into ints, slices, None, `...` and arrays
+of integers or booleans on the tensor's device. Only arrays of integers can name a place twice.
 """
 
 import math
@@ -21,8 +21,8 @@ WHOLE = slice(None)
 def raw_index(name, x, index):
     """An index of a Tensor or array `x` in normal form, checked; it shares no memory.
 
-    Sequences, Tensors and foreign arrays become arrays of the device of `x`, a single integer in
-    an array becomes an int. IndexError for what NumPy refuses.
+    Sequences, Tensors and foreign arrays become arrays on the device of `x`, a single integer in
+    an array becomes an int. Raises IndexError where NumPy would.
     """
     for p in index if type(index) is tuple else (index,):
         kind = type(p)
@@ -145,8 +145,8 @@ def add_at(be, out, index, updates):
     """A C-contiguous `out` with `updates` added at an index in normal form; repeats add up.
 
     Works in `out` where it can. The sums are those of the kernel scatter_add_: of half types in
-    float32, and the same bits each time. The index is brought to row numbers: axes that it leaves
-    whole are the columns, those in front of the others are moved behind them.
+    float32, and the same bits each time. The index becomes a list of row numbers. Axes that it
+    leaves whole are the columns; those in front of the others are first moved behind them.
     """
     index, last = _without_trailing(index, out.ndim)
     lead = _leading(index)
@@ -173,7 +173,7 @@ def _is_whole(p):
 
 
 def _without_trailing(index, ndim):
-    """An index without the whole axes at its end; and how many axes are left."""
+    """(an index without the whole axes at its end, how many axes are left)."""
     parts, popped = list(index), 0
     while parts and (_is_whole(parts[-1]) or parts[-1] is Ellipsis):
         popped += parts.pop() is not Ellipsis
@@ -183,19 +183,19 @@ def _without_trailing(index, ndim):
 
 
 def _without_leading_ellipsis(parts, last):
-    """`[..., i]` as `[:, :, i]`; elsewhere an ellipsis may part arrays, and stays."""
+    """`[..., i]` as `[:, :, i]`; elsewhere an ellipsis may separate arrays, and stays."""
     if parts[0] is not Ellipsis:
         return parts
     return [WHOLE] * (last - sum(map(_axes_of, parts))) + parts[1:]
 
 
 def _leading(parts):
-    """How many whole axes stand before the others, if those are read by numbers and arrays."""
+    """How many whole axes stand before the others, if those are read by integers and arrays."""
     lead = next(i for i, p in enumerate(parts) if not _is_whole(p))
-    return lead if all(_reads_by_number(p) for p in parts[lead:]) else 0
+    return lead if all(_is_integer_or_array(p) for p in parts[lead:]) else 0
 
 
-def _reads_by_number(p):
+def _is_integer_or_array(p):
     return type(p) is int or hasattr(p, "dtype")
 
 
@@ -203,8 +203,8 @@ def _row_numbers(be, table, index):
     """The numbers of the rows that an index reads, in the order in which it reads them."""
     xp = be.xp
     steps = [math.prod(table[i + 1 :]) for i in range(len(table))]
-    if not all(map(_reads_by_number, index)):
-        # Each axis's own positions, seen from all of the table, and read as the table would be.
+    if not all(map(_is_integer_or_array, index)):
+        # The positions along each axis, broadcast to the table, and read as the table would be.
         total = 0
         for axis, (n, step) in enumerate(zip(table, steps, strict=True)):
             line = xp.arange(n).reshape(n, *(1,) * (len(table) - axis - 1))

@@ -82,7 +82,7 @@ def _averages(x, windows, with_padding):
     s, ends, beyond = windows
     y = _avg_pool2d(x, geometry=s)
     if not beyond and (with_padding or ends == ((0, 0), (0, 0))):
-        return y  # all places of all windows count
+        return y  # every place of every window counts
     rows = _counts(s.h, s.ho, s.kh, s.sh, ends[0], with_padding)
     columns = _counts(s.w, s.wo, s.kw, s.sw, ends[1], with_padding)
     dtype = np.empty(0, x.dtype).real.dtype if x.dtype.kind == "c" else x.dtype
@@ -91,7 +91,7 @@ def _averages(x, windows, with_padding):
 
 
 def _counts(n, windows, size, stride, ends, with_padding):
-    """How many of the places of each window along an axis of length n count."""
+    """How many places of each window count, along an axis of length n."""
     before, after = ends
     first = np.arange(windows) * stride - before
     low, high = (-before, n + after) if with_padding else (0, n)

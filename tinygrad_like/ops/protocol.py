@@ -2,10 +2,10 @@
 
     np.exp(t)   np.concatenate([t, u])   np.sum(t, axis=0)   array * t
 
-They are differentiable. For everything else NumPy, SciPy and their friends need the values: a
-function without an op, an argument that the op does not know (`out`, `dtype`, `where`), np.asarray.
-They get them as NumPy arrays as long as no gradient is being recorded. A Tensor whose gradient is
-recorded is refused there, for the part of the gradient that NumPy computes would be missing.
+They are differentiable. For everything else NumPy, SciPy and others need the values: a function
+without an op, an argument that the op does not know (`out`, `dtype`, `where`), np.asarray. They get
+them as NumPy arrays as long as no gradient is being recorded. A Tensor whose gradient is recorded
+is refused there, since the part of the gradient that NumPy computes would be missing.
 """
 
 import functools
@@ -16,6 +16,7 @@ from opcode import opmap
 import numpy as np
 
 from tinygrad_like.engine import GraphError, Tensor, broadcast_to, mode
+from tinygrad_like.engine.tensor import tensors_in
 from tinygrad_like.ops import (
     activation,
     compare,
@@ -60,7 +61,7 @@ def find(name):
 
 
 def _vector_norm(x, ord=None, axis=None, keepdims=False):
-    """np.linalg.norm as far as it is a norm of vectors; there is no op for norms of matrices."""
+    """np.linalg.norm where it is a norm of vectors; there is no op for norms of matrices."""
     matrix = isinstance(axis, tuple) or (axis is None and x.ndim > 1)
     ours = ord is None or (isinstance(ord, (int, float)) and (ord > 0 or ord == -np.inf))
     if not ours or (ord is not None and matrix):
@@ -71,7 +72,7 @@ def _vector_norm(x, ord=None, axis=None, keepdims=False):
 
 
 def _pad(x, pad_width, mode="constant", value=0, **options):
-    """np.pad as far as there are modes of ours."""
+    """np.pad: the op, if it has the mode, else NumPy's function on the values."""
     if mode in padding.MODES and not options:
         return padding.pad(x, pad_width, mode, value)
     if mode == "constant":
@@ -104,7 +105,7 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
 }
 
 
-# Functions whose result depends on shapes, dtypes and addresses alone, or is there to be read.
+# Functions whose result depends on shapes, dtypes and addresses alone, or is text to read.
 WITHOUT_VALUES = {
     getattr(np, name)
     for name in (
@@ -134,13 +135,13 @@ def array(x, dtype=None, copy=None):
 
 
 def as_float(x):
-    """`float(t)`: the value of one element, as `item` gives it."""
+    """`float(t)`: the value of a tensor with one element, as `item` gives it."""
     _refuse_storing("float", x, sys._getframe(1))
     return float(x.item())
 
 
 def as_int(x):
-    """`int(t)`: the value of one element, without its fraction."""
+    """`int(t)`: the value of a tensor with one element, without its fraction."""
     _refuse_storing("int", x, sys._getframe(1))
     return int(x.item())
 
@@ -207,28 +208,17 @@ def _by_numpy(function, name, what, args, options):
 
     `what` says which of its uses this is, for the message.
     """
-    tensors = list(_tensors_in((args, options)))
-    if any(isinstance(out, Tensor) for out in _tensors_in(options.get("out"))):
+    if tensors_in(options.get("out")):
         raise TypeError(
             f"[{name}] out is a Tensor, expected an array; assign the result: t[...] = {name}(...)"
         )
-    if mode.grad and function not in WITHOUT_VALUES and any(t.node is not None for t in tensors):
+    recorded = any(t.node is not None for t in tensors_in((args, options)))
+    if recorded and mode.grad and function not in WITHOUT_VALUES:
         raise TypeError(
             f"[{name}]{what and ' ' + what} has no op for Tensors, and NumPy, which sees values "
             f"alone, would lose the gradient of one that is recorded; {CURE}"
         )
     return function(*_values_of(args), **_values_of(options))
-
-
-def _tensors_in(x):
-    """The Tensors in an argument: itself, or those in lists, tuples and dicts of it."""
-    if isinstance(x, Tensor):
-        yield x
-    elif isinstance(x, (list, tuple)):
-        for item in x:
-            yield from _tensors_in(item)
-    elif isinstance(x, dict):
-        yield from _tensors_in(tuple(x.values()))
 
 
 def _values_of(x):
@@ -260,7 +250,7 @@ def _signature(function):
 def _by_name(signature, args, options):
     """The first argument in its place, the others by name where they are not NumPy's defaults.
 
-    NumPy's and our orders of arguments differ behind the first few, their names do not.
+    NumPy's order of arguments differs from ours after the first few, their names do not.
     """
     given = signature.bind(*args, **options).arguments
     given |= given.pop("kwargs", {})

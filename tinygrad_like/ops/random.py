@@ -24,7 +24,7 @@ from tinygrad_like.ops.elementwise import where
 
 
 def _draw(kernel, name, shape, dtype, device, requires_grad):
-    """`shape` numbers of a kernel of `reference.random`, from the next counter values."""
+    """A Tensor drawn by a kernel of `reference.random` from the next values of the counter."""
     be = backend.get(device)
     shape, dtype = shape_of(name, *shape), be.checked_dtype(name, dtype)
     if dtype.kind not in FLOATING:
@@ -48,8 +48,8 @@ def randn(*shape, dtype=FLOAT, device=None, requires_grad=False):
 def randint(low, high, shape, *, dtype=np.int64, device=None):
     """Random integers in [low, high).
 
-    Raises TypeError for bounds that are no integers; ValueError if no integer lies between them,
-    or the dtype cannot hold those that do.
+    Raises TypeError for bounds that are not integers; ValueError if no integer lies between them,
+    or the dtype cannot hold all that do.
     """
     low, high = check_integer("randint", "low", low), check_integer("randint", "high", high)
     if high <= low:
@@ -71,11 +71,11 @@ def _limits(dtype):
 
 
 def _below(span, shape, device):
-    """A raw array of uint64, all of the numbers below `span` equally likely."""
+    """A raw array of uint64 in [0, span), all equally likely."""
     if span <= 1 << 53:
         uniform = rand(shape, dtype=np.float64, device=device).data
         return backend.get(device).xp.asarray(uniform * span // 1, np.uint64)
-    numbers = np.full(shape, span - 1, np.uint64)  # drawn anew until all of them are below
+    numbers = np.full(shape, span - 1, np.uint64)  # drawn again until all are below span
     missing = np.ones(shape, bool)
     mask = np.uint64((1 << (span - 1).bit_length()) - 1)
     while count := np.count_nonzero(missing):
@@ -114,9 +114,9 @@ def multinomial(probabilities, num_samples, replacement=False):
     Args:
         probabilities: (..., n), floating, at least 0; they need not add up to 1.
         num_samples: how many are drawn from each distribution.
-        replacement: whether an index may be drawn again. Without, the draws follow each other:
-            each is from what the ones before it left (Efraimidis and Spirakis 2006, "Weighted
-            random sampling with a reservoir").
+        replacement: whether an index may be drawn again. If not, each draw is from the indices
+            that the draws before it left (Efraimidis and Spirakis 2006, "Weighted random sampling
+            with a reservoir").
 
     Returns:
         (..., num_samples) int64, in the order of the draws.
@@ -154,7 +154,7 @@ def multinomial(probabilities, num_samples, replacement=False):
 
 
 def _draw_again(p, count):
-    """(..., n) probabilities -> (..., count) indices, each drawn from all: by inverting the sum."""
+    """(..., n) probabilities -> (..., count) indices, each from all, by inverting running sums."""
     rows = p.reshape(-1, p.shape[-1])
     uniform = rand((len(rows), count), dtype=np.float64, device="cpu").data
     drawn = np.empty(uniform.shape, np.int64)
@@ -166,7 +166,7 @@ def _draw_again(p, count):
 
 
 def _draw_once(p, count):
-    """(..., n) probabilities -> (..., count) different indices: who waits least, at rate p."""
+    """(..., n) probabilities -> (..., count) different indices: the shortest waits, at rates p."""
     uniform = rand(p.shape, dtype=np.float64, device="cpu").data
     with np.errstate(divide="ignore", invalid="ignore"):
         waits = np.log(-np.log1p(-uniform)) - np.log(p)  # as logarithms: a tiny p would overflow
@@ -182,8 +182,8 @@ def _dropout(be, x, *, p, seed, offset):
 def dropout(x, p=0.5, *, training=True):
     """`x` with each element zeroed with probability `p`, the rest scaled by 1 / (1 - p).
 
-    Source: Srivastava et al. 2014. Outside training `x` itself. The mask is a function of the
-    random stream's state; backward computes it again instead of storing it.
+    Outside training it is `x` itself. The mask is a function of the random stream's state; backward
+    computes it again instead of storing it. Source: Srivastava et al. 2014, "Dropout".
 
     Raises TypeError for an x that is not floating.
     """

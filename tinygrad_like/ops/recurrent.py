@@ -6,7 +6,7 @@ x is (N, T, D), a state is (N, H). The gates stand side by side, in blocks of H 
     gru    weight (D, 3 H)    recurrent (H, 3 H)    bias (4 H,)    r, z, n; and n's recurrent bias
     lstm   weight (D, 4 H)    recurrent (H, 4 H)    bias (4 H,)    i, f, o, g
 
-Each is one fused op. Its composite, a loop over the steps in plain ops, is what the formulas say.
+Each is one fused op. Its composite, a loop over the steps in plain ops, spells out the formulas.
 """
 
 import numpy as np
@@ -89,7 +89,7 @@ def rnn(x, weight, recurrent, bias, h0=None, *, lengths=None, reverse=False, non
         x: (N, T, D). weight W: (D, H). recurrent U: (H, H). bias b: (H,).
         h0: the first state, (N, H); None: zeros.
         lengths: (N,) integers from 0 to T, or None: the number of steps of each sequence. Steps
-            beyond it leave the state unchanged, have output 0, and their x counts for nothing.
+            beyond it leave the state unchanged, have output 0, and their x is ignored.
         reverse: run from each sequence's last step to its first; outputs stay in their places.
         nonlinearity: `"tanh"` or `"relu"`.
 
@@ -98,7 +98,7 @@ def rnn(x, weight, recurrent, bias, h0=None, *, lengths=None, reverse=False, non
 
     Raises:
         ValueError: for shapes, lengths or a nonlinearity that do not fit. TypeError: for an x
-            that is not floating, and lengths that are no integers.
+            that is not floating, and lengths that are not integers.
     """
     check_choice("rnn", "nonlinearity", nonlinearity, NONLINEARITIES)
     reverse = check_flag("rnn", "reverse", reverse)
@@ -219,7 +219,7 @@ def lstm(x, weight, recurrent, bias, h0=None, c0=None, *, lengths=None, reverse=
 
 
 def _check(name, x, weight, recurrent, bias, gates, biases, **states):
-    """Raise unless shapes fit together, for so many blocks in the weights and in the bias."""
+    """Raise unless the shapes fit, with `gates` blocks in the weights and `biases` in the bias."""
     if x.ndim != 3:
         hint = "; give token ids to an Embedding first" if x.dtype.kind in "iu" else ""
         raise ValueError(f"[{name}] x is {x.shape}, expected (N, T, D){hint}")
@@ -249,7 +249,7 @@ def _check(name, x, weight, recurrent, bias, gates, biases, **states):
 
 
 def _cut_to_length(name, x, lengths):
-    """(x with zeros beyond `lengths`, lengths as an array of its own beside x)."""
+    """(x with zeros beyond `lengths`, a copy of lengths as an array on the device of x)."""
     if lengths is None:
         return x, None
     errors.refuse_masked(name, "lengths", lengths)

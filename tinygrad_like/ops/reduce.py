@@ -1,8 +1,8 @@
 """Reductions along axes, with NumPy's `axis` and `keepdims`.
 
-Sums are pairwise or better whatever the layout, and add up half types in float32 at least, integers
-in int64, their means in float64. Where several elements tie for the maximum or minimum, they share
-the gradient equally.
+Sums are pairwise or more exact, for every layout of the array. Half types are added up in float32
+at least, integers in int64, and in float64 for their means. Where several elements tie for the
+maximum or minimum, they share the gradient equally.
 """
 
 import functools
@@ -10,25 +10,25 @@ import math
 
 import numpy as np
 
-from tinygrad_like.backend import describe_reduction, is_half, wide
-from tinygrad_like.engine import Tensor, astype, check_flag, composed, in_single, op
+from tinygrad_like.backend import describe_reduction, is_half, narrow, wide
+from tinygrad_like.engine import astype, check_flag, composed, in_single, op
 from tinygrad_like.ops.compare import equal, logical_or, not_equal
 from tinygrad_like.ops.elementwise import abs, power, sign, where
 from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
 
 
 def reduction_of(name, shape, axis):
-    """What the kernels know a reduction by, with the axis checked in the name of an op.
+    """A reduction as kernels take it; a wrong axis raises in the name of the op.
 
-    (the axes, the shape that keeps them as 1, how many elements are reduced to one, whether these
-    are neighbours in a C-contiguous array).
+    Returns (the axes, the shape that keeps them as 1, how many elements are reduced to one, whether
+    these are neighbours in a C-contiguous array).
     """
     if axis is None or type(axis) is int or (type(axis) is tuple and {*map(type, axis)} <= INTEGER):
         return _known_reduction(name, shape, axis)
     return _known_reduction.__wrapped__(name, shape, axis)
 
 
-INTEGER = {int}  # 1.0 equals 1, so that a cache would take it for an axis
+INTEGER = {int}  # 1.0 == 1 == True, so the cache would accept them as axes
 
 
 @functools.lru_cache(1024)
@@ -106,7 +106,7 @@ def _variance(name, be, x, axis, keepdims, ddof):
 
 
 def _above_least(be, x, axes):
-    """How far integers are above the least of them, as float64: exact beyond 2^53 too."""
+    """Integers less the least of them, as float64: so those beyond 2^53 keep their differences."""
     if not x.size:
         return x.astype(np.float64)
     x = x if x.dtype == np.uint64 else x.astype(np.int64)
@@ -119,16 +119,30 @@ def _single(x):
     return astype(x, dtype=np.float32) if is_half(x.dtype) else x
 
 
-def _centred(x, axis):
-    """x less its mean; half types in float32."""
-    x = _single(x)
-    return x - mean(x, axis=axis, keepdims=True)
+def _centred(be, x, axis):
+    """An array less its mean; half types in float32."""
+    x, reduction = wide(x), reduction_of("mean", x.shape, axis)
+    return x - be.k.divide_by(be.k.sum_in_pairs(x, reduction, True), reduction[2])
 
 
-def _var_rule(g, be, x, axis, ddof):
-    factor = 2 / _degrees("var", x, axis, ddof)[2]
-    g = g if type(g) is Tensor else _single(g)  # what is recorded stays in the dtype of x
-    return spread_over(be, g * factor, x.shape, axis) * _centred(x, axis)
+@op(x=lambda g, axis: _deviation(g, axis=axis))
+def _deviation(be, x, *, axis):
+    """x less its mean."""
+    return narrow(_centred(be, x, axis), x.dtype)
+
+
+@op(
+    g=lambda h, x, axis, factor: _along_deviation(h, x, axis=axis, factor=factor),
+    x=lambda h, g, axis, factor: _deviation(h * g * factor, axis=axis),
+)
+def _along_deviation(be, g, x, *, axis, factor):
+    """g (x - mean(x)) factor; half types in float32, rounded once."""
+    return narrow(wide(g) * factor * _centred(be, x, axis), g.dtype)
+
+
+def _var_rule(g, x, axis, ddof):
+    _, kept, n = _degrees("var", x, axis, ddof)
+    return _along_deviation(reshape(g, kept), x, axis=axis, factor=2 / n)
 
 
 @op(autocast=in_single, x=_var_rule)
@@ -154,19 +168,26 @@ def _direction(be, x, norm):
     return be.xp.where(at_0, 0, x / be.xp.where(at_0, 1, norm))
 
 
-def _std_rule(g, be, x, out, axis, ddof):
+@op(
+    g=lambda h, x, root, axis, factor: _along_direction(h, x, root, axis=axis, factor=factor),
+    x=lambda h, g, root, axis, factor: _deviation(h * g * factor / _or_nan(root), axis=axis),
+    root=lambda h, root, out: -(h * out) / _or_nan(root),
+)
+def _along_direction(be, g, x, root, *, axis, factor):
+    """g (x - mean(x)) factor / root, and 0 where the root is 0: see `_direction`."""
+    at_0, root = root == 0, wide(root)
+    slope = wide(g) * factor * _centred(be, x, axis) / be.xp.where(at_0, 1, root)
+    return narrow(be.xp.where(at_0, 0, slope), g.dtype)
+
+
+def _std_rule(g, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
-    centred, root = _centred(x, axis), reshape(out, kept)
-    if type(g) is Tensor:  # what is recorded stays in the dtype of x
-        centred = astype(centred, dtype=x.dtype)
-    else:
-        g, root = _single(g), _single(root)
-    return spread_over(be, _divided(be, g, n), x.shape, axis) * _direction(centred, root)
+    return _along_direction(reshape(g, kept), x, reshape(out, kept), axis=axis, factor=1 / n)
 
 
 @op(autocast=in_single, x=_std_rule)
 def std(be, x, *, axis=None, keepdims=False, ddof=0):
-    """The standard deviation, the root of `var`; its gradient for equal numbers is 0."""
+    """The standard deviation, the root of `var`; its gradient for equal elements is 0."""
     if keepdims is not False:
         keepdims = check_flag("std", "keepdims", keepdims)
     y, dtype = _variance("std", be, x, axis, keepdims, ddof)
@@ -174,7 +195,7 @@ def std(be, x, *, axis=None, keepdims=False, ddof=0):
 
 
 def _extreme_rule(g, x, out, axis):
-    """The gradient for the elements equal to the extreme, in equal shares; to NaN if that is it."""
+    """The gradient in equal shares for the elements equal to the extreme, NaN ones if it is NaN."""
     kept, dtype = reduction_of("reduce", x.shape, axis)[1], g.dtype
     ties = logical_or(equal(x, reshape(out, kept)), not_equal(x, x))
     g = _single(g)
@@ -225,7 +246,7 @@ def prod(be, x, *, axis=None, keepdims=False):
 
 
 def _running(x):
-    """The dtype in which one number after the other is added or multiplied."""
+    """The dtype of sums and products that are made element by element, so that errors add up."""
     return {"f": np.float64, "V": np.float64, "c": np.complex128}.get(x.dtype.kind)
 
 

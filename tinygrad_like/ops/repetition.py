@@ -2,33 +2,26 @@
 
 import numpy as np
 
-from tinygrad_like.backend import is_half
-from tinygrad_like.engine import Tensor, astype, composed, errors, op
+from tinygrad_like.backend import narrow, wide
+from tinygrad_like.engine import Tensor, broadcast_to, composed, errors, op
 from tinygrad_like.ops.index import take
-from tinygrad_like.ops.reduce import sum as sum_over
-from tinygrad_like.ops.shape import integers, normal_axis, reshape, unbind
-
-FEW = 16  # copies that are added slice by slice: a sum over so short an axis takes far longer
+from tinygrad_like.ops.shape import integers, normal_axis, reshape
 
 
-def _sum_copies(g, axes):
-    """`g` summed over some axes, the last one first: pairwise, half types in float32."""
-    if is_half(g.dtype):
-        return astype(_sum_copies(astype(g, dtype=np.float32), axes), dtype=g.dtype)
-    for axis in axes:
-        if not 0 < g.shape[axis] <= FEW:
-            g = sum_over(g, axis)
-            continue
-        parts = unbind(g, axis)
-        while len(parts) > 1:
-            pairs = [a + b for a, b in zip(parts[::2], parts[1::2], strict=False)]
-            parts = pairs + list(parts[len(pairs) * 2 :])
-        g = parts[0]
-    return g
+def _spread_over_copies(g, x_shape, axes):
+    kept = tuple(1 if axis in axes else n for axis, n in enumerate(x_shape))
+    return broadcast_to(reshape(g, kept), shape=x_shape)
+
+
+@op(x=_spread_over_copies)
+def _sum_copies(be, x, *, axes):
+    """The sum over axes along which there are copies."""
+    return narrow(be.k.sum_copies(wide(x), axes), x.dtype)
 
 
 def _unrepeat(g, x_shape, count, axis):
-    return _sum_copies(reshape(g, (*x_shape[: axis + 1], count, *x_shape[axis + 1 :])), [axis + 1])
+    copies = reshape(g, (*x_shape[: axis + 1], count, *x_shape[axis + 1 :]))
+    return _sum_copies(copies, axes=(axis + 1,))
 
 
 @op(x=_unrepeat)
@@ -38,7 +31,7 @@ def _repeat(be, x, *, count, axis):
 
 @composed
 def repeat(x, repeats, axis=None):
-    """Each element (or slice along an axis) repeated, `repeats` times or so many times each."""
+    """Each element (or slice along an axis) repeated, all equally often or each its own number."""
     if axis is None:
         x, axis = reshape(x, -1), 0
     axis = normal_axis("repeat", axis, x.ndim)
@@ -59,7 +52,7 @@ def repeat(x, repeats, axis=None):
 def _untile(g, x_shape, reps):
     lengths = (1,) * (len(reps) - len(x_shape)) + tuple(x_shape)
     copies = reshape(g, tuple(n for pair in zip(reps, lengths, strict=True) for n in pair))
-    return reshape(_sum_copies(copies, range(2 * len(reps) - 2, -1, -2)), x_shape)
+    return reshape(_sum_copies(copies, axes=tuple(range(0, 2 * len(reps), 2))), x_shape)
 
 
 @op(x=_untile)

@@ -1,4 +1,4 @@
-"""Ops that move elements about without changing them. Most outputs are views of the input."""
+"""Ops that move elements without changing them. Most outputs are views of the input."""
 
 import math
 
@@ -6,7 +6,6 @@ import numpy as np
 
 from tinygrad_like.backend import in_one_dtype
 from tinygrad_like.engine import check_integer, composed, op
-from tinygrad_like.engine import sum_to as sum_to
 
 
 def normal_axes(name, axis, ndim):
@@ -48,7 +47,7 @@ def integers(name, what, values):
 
 @op(x=lambda g: g)
 def copy(be, x):
-    """`x` in memory of its own; the gradient flows through, unlike that of `Tensor(x)`."""
+    """A copy of `x` through which the gradient flows, unlike through `Tensor(x)`."""
     return x.copy()
 
 
@@ -168,7 +167,7 @@ def slice_at(axis, start, stop):
 
 @op(backward=_cut)
 def concatenate(be, *xs, axis=0):
-    """The tensors of a list joined along an axis that they have."""
+    """The tensors of a list joined along an existing axis."""
     axis = normal_axis("concatenate", axis, xs[0].ndim)
     for i, x in enumerate(xs):
         if x.shape[:axis] != xs[0].shape[:axis] or x.shape[axis + 1 :] != xs[0].shape[axis + 1 :]:
@@ -211,7 +210,7 @@ def unbind(x, axis=0):
 
 @composed
 def split(x, indices_or_sections, axis=0):
-    """`x` cut along an axis into a tuple: so many equal sections, or before these indices."""
+    """`x` cut along an axis, as a tuple: into a number of equal sections, or before each index."""
     axis = normal_axis("split", axis, x.ndim)
     n = x.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):

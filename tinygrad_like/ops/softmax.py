@@ -44,7 +44,7 @@ def softmax(be, x, *, axis=-1):
     ),
 )
 def softmax_backward(be, dy, y, *, axis=-1):
-    """The gradient of softmax by its input: y (dy - sum(dy y)), y being the softmax."""
+    """softmax's gradient with respect to its input, for its output y: y (dy - sum(dy y))."""
     return _along_last("softmax_backward", be.k.softmax_backward, axis, dy, y)
 
 
@@ -63,7 +63,7 @@ def log_softmax(be, x, *, axis=-1):
     y=lambda g, dy, y, axis: -g * exp(y) * sum(dy, axis=axis, keepdims=True),
 )
 def log_softmax_backward(be, dy, y, *, axis=-1):
-    """The gradient of log_softmax by its input: dy - exp(y) sum(dy), y being the log_softmax."""
+    """log_softmax's gradient with respect to its input, for its output y: dy - exp(y) sum(dy)."""
     return _along_last("log_softmax_backward", be.k.log_softmax_backward, axis, dy, y)
 
 
@@ -83,11 +83,11 @@ def _softmax_over(x, axes):
 
 @op(autocast=in_single, floating=True, x=_logsumexp_rule)
 def _logsumexp(be, x, *, axis, keepdims=False):
-    xp, numbers = be.xp, wide(x)
-    top = numbers.max(axis=axis, keepdims=True)
+    xp, logits = be.xp, wide(x)
+    top = logits.max(axis=axis, keepdims=True)
     decided = ~xp.isfinite(top)  # -inf everywhere, an inf or a NaN: that is the result
     with np.errstate(under="ignore"):  # terms that are too small to matter
-        terms = xp.exp(numbers - xp.where(decided, 0, top))
+        terms = xp.exp(logits - xp.where(decided, 0, top))
     total = be.k.sum_in_pairs(terms, reduction_of("logsumexp", x.shape, axis), True)
     total = narrow(xp.where(decided, top, xp.log(xp.where(decided, 1, total)) + top), x.dtype)
     return total if keepdims else total.squeeze(axis)
@@ -128,7 +128,7 @@ def _softmax_cross_entropy(be, logits, labels):
 def softmax_cross_entropy(logits, labels):
     """-log softmax(logits)[label] for each row: (n, c) logits, (n,) integer labels -> (n,).
 
-    Raises ValueError for shapes that do not fit, TypeError for labels that are no integers,
+    Raises ValueError for shapes that do not fit, TypeError for labels that are not integers,
     IndexError for labels out of range.
     """
     if logits.ndim != 2 or tuple(labels.shape) != tuple(logits.shape[:1]):

@@ -1,7 +1,7 @@
 """Windows that slide over images: a user's options, checked, and the Geometry of a call.
 
-What the options are is checked at each call, and gives tuples of plain integers. What follows from
-them and from the shapes is worked out once and kept: these functions see no arrays.
+The options are checked at each call, and become tuples of plain integers. What follows from them
+and from the shapes is computed once and cached: these functions see no arrays.
 """
 
 import functools
@@ -10,11 +10,11 @@ import numpy as np
 
 from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
-KEPT = 1024  # of the latest geometries of each kind
+KEPT = 1024  # geometries of each kind, the latest
 
 
 def is_integer(value, least):
-    """Whether a value is an integer from `least` to 2^31 - 1, or NumPy's; a bool is none."""
+    """Whether a value is an integer (or one of NumPy's, but no bool) from `least` to 2^31 - 1."""
     integer = isinstance(value, (int, np.integer)) and type(value) is not bool
     return integer and least <= value < 1 << 31
 
@@ -66,7 +66,7 @@ def ends_of_axis(padding):
 
 
 def _edges_of(padding, size, kernel, stride, dilation=(1, 1)):
-    """What `edges` returns, with the numbers for an image of this size in place of "same".
+    """What `edges` returned, but for "same" the padding of an image of this size.
 
     Then the output has the input's size divided by the stride, rounded up. An odd number of rows
     or columns has the greater half at the end, as in PyTorch and TensorFlow.
@@ -82,9 +82,9 @@ def _same(n, kernel, stride, dilation):
 
 
 def _split(ends):
-    """(the padding (ph, pw) that both ends of each axis have, what is left at each end).
+    """(the padding (ph, pw) that both ends of an axis have in common, what is left at each end).
 
-    Kernels pad both ends of an axis alike; what is left, None if it is nothing, is up to the op.
+    Kernels pad both ends of an axis alike; the op must add what is left (None if that is nothing).
     """
     common = tuple(map(min, ends))
     left = tuple((before - p, after - p) for (before, after), p in zip(ends, common, strict=True))
@@ -92,7 +92,7 @@ def _split(ends):
 
 
 def _check_kernel(name, kernel):
-    """Raise ValueError for a window without a place in it."""
+    """Raise ValueError for an empty window."""
     if min(kernel) < 1:
         raise ValueError(f"[{name}] the kernel is {tuple(kernel)}, expected no length of 0")
 
@@ -130,7 +130,7 @@ def check_conv(name, x_shape, weight_shape, groups, axes=("H, W", "kh, kw")):
 
 
 # The geometries. All arguments are tuples of plain integers, as the functions above return them:
-# True and 1.0, which count as equal to 1 when they are looked up, were refused before.
+# True and 1.0, which a cache takes for 1, have been refused before.
 
 
 @functools.lru_cache(KEPT)
