@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m bench NAME`. Each opponent runs in a process of its own."""
+"""Benchmarks: `python -m bench NAME`. Each opponent runs in its own process."""

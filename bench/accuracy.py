@@ -1,4 +1,4 @@
-"""How many digits long sums lose, beside PyTorch and NumPy: `python -m bench accuracy [--size N]`.
+"""What long sums lose by rounding, beside PyTorch and NumPy: `python -m bench accuracy [--size N]`.
 
 Each row is a function of a matrix, once of the library and once of PyTorch, which also gives the
 true value, in float64. The error is the largest of all elements of the result, in units in the last
@@ -18,7 +18,7 @@ from bench.accuracy_layers import layer_rows
 from tinygrad_like import losses
 
 LAYOUTS = ("C", "transposed", "slice", "flipped", "broadcast")
-# Of equal numbers, as in a broadcast view, the true result of these is 0: there is no error to see.
+# Of equal elements, as in a broadcast view, the true result of these is 0: no scale for an error.
 NORMS = ("batch_norm", "layer_norm", "gradient: batch_norm", "gradient: layer_norm")
 
 
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 def _gradient(shape, loss):
-    """The gradient of a loss(p, x) with respect to ones of a shape, a function of x's."""
+    """The gradients of a loss(p, x) with respect to p, ones of shape(*x.shape): ours, PyTorch's."""
 
     def ours(x):
         p = tg.Tensor(np.ones(shape(*x.shape), x.dtype), requires_grad=True, device=x.device)
@@ -91,7 +91,7 @@ def _bias_behind(p, x):
 
 
 def _tall(x):
-    """A matrix of more rows than columns: few numbers, close together, have no exact deviation."""
+    """x or x.T, whichever has more rows: the deviation of few, close values would be inexact."""
     return x if x.shape[0] >= x.shape[1] else x.T
 
 
@@ -100,7 +100,7 @@ def _wide(x):
 
 
 def _square(x):
-    """The products of all pairs of columns (or rows, where they are fewer)."""
+    """The products of all pairs of columns (or rows, if they are fewer)."""
     return _wide(x) @ _tall(x)
 
 
@@ -196,9 +196,9 @@ ROWS = [
 
 
 def matrix(shape, dtype, layout, seed=0):
-    """(base, view): numbers in [0, 1), and the function that makes the view of the base.
+    """(base, view): an array of values in [0, 1), and the function that makes the view of it.
 
-    Numbers of float16 are smaller by a power of two, so that no sum of them is beyond its range.
+    In float16 they are smaller by a power of two, so that no sum of them leaves its range.
     """
     rows, columns = shape
     rng = np.random.default_rng(seed)
@@ -242,7 +242,7 @@ def errors(row, shape, dtype, layout, device="cpu", opponents=True):
 
 
 def bound(count):
-    """4 units, and what adding up so many numbers in pairs may lose."""
+    """4 units, and what the pairwise sum of `count` elements may lose."""
     return 4 + math.log2(max(2, count)) / 2
 
 
@@ -250,7 +250,7 @@ def main():
     """Print the table for matrices of some size, tall and wide."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=float, default=3e7, help="elements of a matrix")
-    parser.add_argument("--row", default="", help="only rows whose names begin so")
+    parser.add_argument("--row", default="", help="only rows whose names begin with it")
     parser.add_argument("--layout", choices=LAYOUTS, action="append")
     options = parser.parse_args()
     size = int(options.size)

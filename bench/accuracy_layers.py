@@ -1,6 +1,6 @@
-"""Rows for bench/accuracy.py of layers: each number of a result is a sum over a batch or a window.
+"""Rows for bench/accuracy.py of layers: each element of a result sums over a batch or a window.
 
-The numbers of the matrix become images, sequences, keys or queries. What is left over is left out.
+The elements of the matrix become images, sequences, keys or queries; the remainder is left out.
 """
 
 import torch
@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 import tinygrad_like as tg
 
-STEPS, SEQUENCES = 32, 30_000  # at most: every step is kept, of all gates
+STEPS, SEQUENCES = 32, 30_000  # at most: the gates of every step are kept
 WINDOWS = 1024  # that overlap, in the gradient of average pooling
 
 
@@ -49,7 +49,7 @@ def _always(shape):
 
 
 def _cut(x, *shape):
-    """As many arrays of a shape as the matrix is enough for."""
+    """As many arrays of this shape as the elements of x fill."""
     flat, each = x.reshape(-1), 1
     for n in shape:
         each *= n
@@ -103,7 +103,7 @@ def _theirs(q, k, v, mask=None):
 
 
 def _of_one_query(attention):
-    """A query, to which the rows of a matrix are keys and values."""
+    """The attention of one query to the rows of a matrix, as keys and values."""
 
     def mixed(x):
         x = _cut(x, 4)
@@ -125,7 +125,7 @@ def _of_mask(attention):
 
 
 def _of_lstm(states):
-    """Of an LSTM of 4 units, the gradients by all its weights and by its bias."""
+    """A loss of an LSTM of 4 units: the rows of p are all its weights and its bias."""
 
     def loss(p, x):
         x = _cut(x, STEPS, 1)[:SEQUENCES]
@@ -140,7 +140,7 @@ def _our_states(x, weight, recurrent, bias):
 
 
 def _their_states(x, weight, recurrent, bias):
-    """The same by PyTorch, whose gates follow each other in another order."""
+    """The same in PyTorch, whose gates are in another order."""
     weight, recurrent, bias = (
         w.reshape(-1, 4, 4)[:, [0, 1, 3, 2]].reshape(-1, 16) for w in (weight, recurrent, bias)
     )

@@ -1,4 +1,4 @@
-"""A fair race: each opponent in a process of its own, with its own defaults, taking turns.
+"""A fair race: each opponent in its own process, with its own defaults, taking turns.
 
 Spinning threads of one library slow another in the same process, and a shared machine's speed
 drifts: so the opponents alternate in short bouts, and only ratios of bouts that lie side by side
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class OpponentError(RuntimeError):
-    """There is no figure: what it would say is wrong, or an opponent failed."""
+    """There is no figure: it would be wrong, or an opponent failed."""
 
 
 class Disagreement(OpponentError):
@@ -82,7 +82,7 @@ class Opponent:
 
 @contextlib.contextmanager
 def opponents(module, names):
-    """{name: Opponent} for a while."""
+    """{name: Opponent}: their processes end with the `with` block."""
     with contextlib.ExitStack() as stack:
         entered = {}
         for name in names:
@@ -153,13 +153,13 @@ def main():
     """The worker's side: `python -m bench.arena MODULE NAME` answers requests, line by line."""
     module, name = sys.argv[1:]
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # what a library prints is not an answer
     step, steps = None, 0
     for line in sys.stdin:
         what, workload = json.loads(line)
         try:
             if what == "prepare":
-                step = None  # what the last workload holds is let go first
+                step = None  # frees what the last workload holds
                 step, value = importlib.import_module(module).prepare(name, workload)
                 steps = _steps_in_a_bout(step)
             else:
@@ -186,9 +186,9 @@ def _steps_in_a_bout(step):
 
 
 def _busy_seconds():
-    """How long the processors of this machine have been at work; to be compared with a later one.
+    """How long the processors of this machine have been at work: only differences have a meaning.
 
-    Linux tells it; elsewhere it is 0 all the time.
+    Always 0 where the system is not Linux.
     """
     try:
         with open("/proc/stat", encoding="ascii") as file:

@@ -1,4 +1,4 @@
-"""Whether tinygrad_like leaves others alone: their time after it has trained in the same process.
+"""Whether tinygrad_like slows others: their time after it has trained in the same process.
 
 PyTorch and NumPy work first alone, then, 30 ms after each training step of ours, again. The
 control does the same with a sleep in place of our step, and shows how far the machine drifts.
@@ -71,7 +71,7 @@ def _our_training():
 
 
 def _bout_after(before, subject, steps):
-    """Seconds of a step of the subject, a moment after something else."""
+    """Seconds of a step of the subject, a moment after `before()`."""
     tries = []
     while len(tries) < TRIES and (not tries or tries[-1][1] > QUIET):
         before()

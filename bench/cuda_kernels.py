@@ -19,7 +19,7 @@ import numpy as np
 
 from bench import limits, report
 from bench.arena import check_agreement
-from bench.kernel_figures import HEAD, Places, refusing, samples_of, text_of
+from bench.kernel_figures import HEAD, Places, figures_of, refusing, samples_of, text_of
 from bench.kernel_rows import ROWS
 from bench.kernel_rows.products import attention_rows, conv_rows, matmul_rows
 from bench.kernel_rows.row import by_autograd, in_half, in_tf32
@@ -31,9 +31,9 @@ BATCH_MS = 20.0  # of launches between two events
 
 
 def rows(bfloat16):
-    """{name: Row} of what is measured on a GPU: that of the CPU, and larger products.
+    """{name: Row} of what is measured on a GPU: those of the CPU, and larger products.
 
-    `bfloat16` is the dtype of its arrays, None where there are none.
+    `bfloat16` is the dtype of the GPU's arrays, None if it has none.
     """
     large = [row for sizes in LARGE_MATMULS for row in matmul_rows(*sizes)]
     large += [row for shape, channels in LARGE_CONVS for row in conv_rows(shape, channels)]
@@ -44,7 +44,7 @@ def rows(bfloat16):
         halves += [in_half(row, bfloat16) for row in (*products, *heads)]
     rounded = map(in_tf32, products)
     every = {row.name: row for row in (*large, *halves, *rounded, *ROWS.values())}
-    for name, row in every.items():  # of which PyTorch's step is an operator of its CPU
+    for name, row in every.items():  # PyTorch has some operators for a CPU only
         if name.startswith("attention_backward"):
             every[name] = row._replace(torch=_attention_backward)
         elif name.startswith("attention"):
@@ -53,7 +53,7 @@ def rows(bfloat16):
 
 
 def bfloat16_of(device):
-    """The dtype of bfloat16 on a device; None, and said, where its arrays have none."""
+    """The dtype of bfloat16 on a device; None, with a message, where arrays cannot have it."""
     from tinygrad_like import backend
 
     found = backend.get(device).bfloat16
@@ -92,7 +92,7 @@ class Card:
         return self.xp.asnumpy(array)
 
     def milliseconds(self, step, repeats):
-        """Of `repeats` calls in a row, by the clock of the GPU."""
+        """The time of `repeats` calls in a row, by the clock of the GPU."""
         start, stop = self.xp.cuda.Event(), self.xp.cuda.Event()
         start.record()
         for _ in range(repeats):
@@ -115,7 +115,7 @@ def time_of(card, steps, bouts):
 
 
 def sets_of(card, held):
-    """How many sets of inputs fill the cache twice, if a step holds so many bytes; at most 16."""
+    """How many sets of inputs fill the cache twice, if a step holds `held` bytes; at most 16."""
     return max(1, min(16, -(-2 * card.cache_bytes // held)))
 
 
@@ -144,7 +144,7 @@ def _tensor(torch, array):
 
 
 def samples(card, library, result):
-    """Some numbers of what a step computed, to be compared."""
+    """Some elements of what a step computed, to be compared."""
     outputs = result if isinstance(result, tuple | list) else (result,)
     if library == "torch":
         return samples_of(None if y is None else y.cpu().double().numpy() for y in outputs)
@@ -159,24 +159,15 @@ def measure(card, row, libraries, rates, bouts):
         checks.pop("torch", None)
     check_agreement(row.name, checks, row.tolerance)
     times = {library: time_of(card, turns, bouts) for library, turns in steps.items()}
-    medians = {library: statistics.median(ms) / 1e3 for library, ms in times.items()}
-    for library, seconds in medians.items():
+    for library, ms in times.items():
+        seconds = statistics.median(ms) / 1e3
         limits.refuse_the_impossible(f"{row.name} by {library}", seconds, row.work, rates)
     at_limit = row.work.seconds(rates)
-    amount = row.work.flops or row.work.read + row.work.written
-    return {
-        "name": row.name,
-        "ms": {library: report.summary(ms) for library, ms in times.items()},
-        "ratio": report.ratios(times["ours"], times["torch"]),
-        "ratio_numpy": medians["ours"] / medians["numpy"],
-        "rate": amount / medians["ours"] / 1e9,
-        "unit": "GFLOP/s" if row.work.flops else "GB/s",
-        "limits": {kind: rate / 1e9 for kind, rate in rates.items()},
-        "of_limit": {
-            library: report.summary([1e3 * at_limit / each for each in ms])
-            for library, ms in times.items()
-        },
+    of_limit = {
+        library: report.summary([1e3 * at_limit / each for each in ms])
+        for library, ms in times.items()
     }
+    return figures_of(row, times, rates, of_limit)
 
 
 def rates_of(card, torch):
@@ -207,7 +198,7 @@ def rates_of(card, torch):
 
 
 def main(args):
-    """Measure the rows that `args.names` begin; `args` as `python -m bench kernels` has them."""
+    """Measure the rows whose names begin with `args.names`; `args` are of bench/kernels.py."""
     from tinygrad_like import backend
 
     problem = backend.cuda_problem()

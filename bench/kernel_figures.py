@@ -1,15 +1,16 @@
 """What the benchmarks of kernels on a CPU and on a GPU share: names, samples, rows of a table."""
 
+import statistics
 from contextlib import contextmanager
 
 from bench import report
 from bench.arena import OpponentError
 
-SAMPLES = 500  # numbers of an output that are compared, and their mean
+SAMPLES = 500  # about how many elements of an output are compared
 
 
 class Places:
-    """Names found in the first of some places that has them."""
+    """Attributes, each from the first of some places that has it."""
 
     def __init__(self, *places):
         self._places = places
@@ -23,7 +24,7 @@ class Places:
 
 
 def samples_of(outputs):
-    """For each output some of its numbers, and their mean."""
+    """For each output some of its elements, and the mean of the absolute values of all."""
     import numpy as np
 
     samples = []
@@ -37,12 +38,34 @@ def samples_of(outputs):
 
 @contextmanager
 def refusing(name, refused):
-    """Say and note that a row has no figure, instead of stopping the others."""
+    """Print and note that a row has no figure, instead of stopping the others."""
     try:
         yield
     except OpponentError as error:
         refused.append(name)
         print(f"REFUSED {error}", flush=True)
+
+
+def figures_of(row, ms, rates, of_limit):
+    """What is shown and saved of a row.
+
+    Args:
+        ms: {library: the milliseconds of each bout}.
+        rates: {kind of limit: work per second}.
+        of_limit: {library: the summary of the share of the limit, or None}.
+    """
+    medians = {library: statistics.median(each) for library, each in ms.items()}
+    amount = row.work.flops or row.work.read + row.work.written
+    return {
+        "name": row.name,
+        "ms": {library: report.summary(each) for library, each in ms.items()},
+        "ratio": report.ratios(ms["ours"], ms["torch"]),
+        "ratio_numpy": medians["ours"] / medians["numpy"],
+        "rate": amount / medians["ours"] / 1e6,
+        "unit": "GFLOP/s" if row.work.flops else "GB/s",
+        "limits": {kind: rate / 1e9 for kind, rate in rates.items()},
+        "of_limit": of_limit,
+    }
 
 
 HEAD = ["kernel", "ours ms", "torch ms", "numpy ms", "ours/torch", "/numpy", "rate", "% of limit"]

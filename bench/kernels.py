@@ -1,9 +1,9 @@
 """Each kernel against NumPy, PyTorch and the limit of the machine.
 
 NumPy is `kernels.reference`. The limit is the rate of a large matrix product, or the bandwidth of
-copying (for what is only read or only written: of reading or filling), measured in the same race
-by the faster of NumPy and PyTorch; the share of it is that of bouts side by side, as the ratio is.
-It does not bind what may lie in a cache: "cache" in the table.
+copying (or, for what is only read or only written, of reading or filling). The faster of NumPy and
+PyTorch gives it, in the same race; shares of it, like ratios, are of bouts that lie side by side.
+It does not hold for what may lie in a cache: "cache" in the table.
 Convolutions count the products of the direct algorithm, of which Winograd's needs fewer.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import limits, report
 from bench.arena import check_agreement, opponents, race
-from bench.kernel_figures import HEAD, Places, refusing, samples_of, text_of
+from bench.kernel_figures import HEAD, Places, figures_of, refusing, samples_of, text_of
 from bench.kernel_rows import ROWS
 
 NAMES = "numpy", "ours", "torch"
@@ -51,6 +51,7 @@ def prepare(name, workload):
 
 
 def _as_a_result(array):
+    """A copy in memory of the kind that our results get."""
     from tinygrad_like.kernels.cpu.machine import memory
 
     result = memory.empty(array.shape, array.dtype)
@@ -84,27 +85,18 @@ def measure(row, libraries, machine, bouts):
     kinds = kinds_of(row)
     times = race(libraries | machine.entrants(kinds), bouts, seldom=("numpy",))
     rates = machine.rates(times)
-    medians = {library: statistics.median(times[library]) for library in NAMES}
     if kinds:
-        for library, seconds in medians.items():
-            what = f"{row.name} by {library}"
-            cache = last_level_cache()
+        cache = last_level_cache()
+        for library in NAMES:
+            what, seconds = f"{row.name} by {library}", statistics.median(times[library])
             limits.refuse_the_impossible(what, seconds, row.work, machine.best, cache)
     at_limit = machine.seconds(row.work, times) if kinds else []
-    amount = row.work.flops or row.work.read + row.work.written
-    return {
-        "name": row.name,
-        "ms": {library: report.summary([1e3 * s for s in times[library]]) for library in NAMES},
-        "ratio": report.ratios(times["ours"], times["torch"]),
-        "ratio_numpy": medians["ours"] / medians["numpy"],
-        "rate": amount / medians["ours"] / 1e9,
-        "unit": "GFLOP/s" if row.work.flops else "GB/s",
-        "limits": {kind: rate / 1e9 for kind, rate in rates.items()},
-        "of_limit": {
-            library: report.ratios(at_limit, times[library]) if kinds else None
-            for library in ("ours", "torch")
-        },
+    of_limit = {
+        library: report.ratios(at_limit, times[library]) if kinds else None
+        for library in ("ours", "torch")
     }
+    ms = {library: [1e3 * seconds for seconds in times[library]] for library in NAMES}
+    return figures_of(row, ms, rates, of_limit)
 
 
 def main():

@@ -1,7 +1,7 @@
 """What a launch of a CUDA kernel costs before the driver is called: checks and packing, no GPU.
 
 The launch itself is left out: what is timed is `Kernel.__call__` on arrays of the emulated device,
-with eight arguments, six of them arrays. It is to stay under 10 us.
+with eight arguments, six of them arrays. The aim is less than 10 us.
 """
 
 import argparse
@@ -13,7 +13,7 @@ CALLS = 2000
 
 
 def microseconds(bouts):
-    """{median, low, high} of a launch, by bouts of many."""
+    """{median, low, high} of a launch, over bouts of many launches."""
     import numpy as np
     from tinygrad_like.kernels.cuda import emulator, norm
     from tinygrad_like.kernels.cuda.machine import launcher

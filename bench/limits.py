@@ -18,8 +18,8 @@ from bench.arena import OpponentError, opponents, race
 GEMM_SIZE = 2048
 STREAM_ELEMENTS = 1 << 25  # 128 MB of float32
 WORK = {"gemm": 2 * GEMM_SIZE**3} | {
-    kind: copies * 4 * STREAM_ELEMENTS
-    for kind, copies in (("copy", 2), ("update", 2), ("read", 1), ("fill", 1))
+    kind: times * 4 * STREAM_ELEMENTS
+    for kind, times in (("copy", 2), ("update", 2), ("read", 1), ("fill", 1))
 }
 LIBRARIES = "numpy", "torch"
 
@@ -77,7 +77,7 @@ class Work(NamedTuple):
     def shortest(self, rates, cache=0):
         """The time below which a figure is impossible.
 
-        Of what is moved, so many bytes may still be in a cache since the last time.
+        `cache` bytes of what is moved may still be in a cache since the last step.
         """
         least = self.seconds(rates)
         if self.fewest_flops is not None:
@@ -88,7 +88,7 @@ class Work(NamedTuple):
 
 
 def refuse_the_impossible(what, seconds, work, rates, cache=0):
-    """Raise ImpossibleFigure if `seconds` for this work are fewer than the machine needs."""
+    """Raise ImpossibleFigure if the machine needs more than `seconds` for this work."""
     shortest = work.shortest(rates, cache)
     if seconds < shortest:
         listed = ", ".join(f"{kind} {rate / 1e9:.1f} G/s" for kind, rate in rates.items())
@@ -113,7 +113,7 @@ class Limits:
             print(f"limit: {kind:<5} {self.best[kind] / 1e9:6.1f} G/s", flush=True)
 
     def _keep_the_fast(self, kind, times):
-        """Let go who is far from the best."""
+        """Close the libraries that are far from the best."""
         rates = {library: WORK[kind] / min(seconds) for library, seconds in times.items()}
         self.best[kind] = max(rates.values())
         for library, rate in rates.items():

@@ -1,9 +1,9 @@
 """Peak memory of the five training steps against PyTorch's, and what 2,000 steps add (Linux).
 
-Each in a process of its own, in which a batch of four samples has first loaded all code and
-compiled all kernels (fewer rows are multiplied by other code), and then been forgotten. "at the
-start" are model, optimizer and batches, and all code; "growth" is the peak above it in the first
-steps: gradients, optimizer state, activations, buffers.
+Each runs in its own process, in which a batch of four samples first loads all code and compiles all
+kernels (fewer rows are multiplied by other code), and is then freed. "start" is the memory of the
+model, the optimizer, the batches and all code; "growth" is the peak above it in the first steps:
+gradients, optimizer state, activations, buffers.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def prepare(name, workload):
     step = build(name, workload)
     _return_what_is_free(name)
     start = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is now's
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
     for _ in range(STEPS):
         step()
     growth, added = _memory("VmHWM") - start, 0.0
@@ -49,7 +49,7 @@ def prepare(name, workload):
 
 
 def _return_what_is_free(name):
-    """Give back to the system what was freed, so that it is not found again unnoticed."""
+    """Give freed memory back to the system, so that using it again counts as growth."""
     gc.collect()
     if name == "ours":
         importlib.import_module("tinygrad_like.kernels.cpu.machine.memory").release()

@@ -18,9 +18,9 @@ NAMES = "ours", "torch"
 
 
 class Chain(NamedTuple):
-    """h = pair(h, x, w), from h = x on; w has a value around which gradients neither grow nor die.
+    """h = pair(h, x, w), from h = x on; with w near a value at which gradients keep their size.
 
-    Values that died would pass through subnormal numbers, which take a processor many times longer.
+    Vanishing ones would become subnormal numbers, which take a processor many times longer.
     """
 
     pair: object  # the same text for both libraries
@@ -63,7 +63,7 @@ def prepare(name, workload):
 
 
 def row_of(workload, times):
-    """The microseconds per op of both, and the ratio ours by theirs."""
+    """The microseconds per op of both, and the ratio of ours to theirs."""
     per_op = {name: [1e6 * s / (2 * PAIRS) for s in seconds] for name, seconds in times.items()}
     us = {name: report.summary(numbers) for name, numbers in per_op.items()}
     ratio = report.ratios(per_op["ours"], per_op["torch"])

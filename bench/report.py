@@ -18,7 +18,7 @@ def summary(numbers):
 
 
 def ratios(times, others):
-    """The summary of the ratios of bouts that lie side by side."""
+    """The summary of the ratios of bouts side by side."""
     return summary([a / b for a, b in zip(times, others, strict=True)])
 
 
@@ -79,8 +79,8 @@ def _cpu_name():
 def save(name, rows, title):
     """Write NAME.json, and NAME.png with a bar for each row that has a ratio.
 
-    A row is a dict with a "name". Rows that were saved before stay, unless their name is measured
-    anew, or the machine is another.
+    A row is a dict with a "name". Rows that were saved before stay, unless a new row has their
+    name, or they were measured on another machine.
     """
     RESULTS.mkdir(exist_ok=True)
     path, here = RESULTS / f"{name}.json", machine()

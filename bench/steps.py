@@ -1,8 +1,8 @@
 """Training steps against PyTorch (eager, torch.compile) and JAX, on the CPU or on a GPU.
 
 Whole steps: forward, backward, AdamW, and the loss read back. The losses of the first steps must
-agree before anything is timed. "of GEMM" is the rate of the step's matrix products alone over the
-whole step's time, by the rate of a large product measured in the same race; on the CPU only. gpt2,
+agree before anything is timed. "of GEMM" is the rate of the step's matrix products over the whole
+step's time, as a share of a large product's rate in the same race; on the CPU only. gpt2,
 124 million parameters in bfloat16 autocast, is measured on a GPU, or where it is named.
 """
 
@@ -21,8 +21,8 @@ HALF_TOLERANCE = 2e-3  # of those in bfloat16, whose products are rounded to 8 b
 def compare(workload, device, names, machine, bouts, heats):
     """{name: seconds of each bout} of opponents and limits, in `heats` sets of new processes.
 
-    A process keeps what it was dealt at its start (where its buffers lie, say), so that three heats
-    say more than one of three times the length.
+    A process keeps what chance decided at its start (where its buffers lie, say), so that three
+    heats say more than one of three times the length.
     """
     times = {}
     for _ in range(heats):
@@ -43,7 +43,7 @@ def runs(name, workload):
 
 
 def rows_of(workload, times, machine):
-    """One row for each opponent; ratios are ours by theirs."""
+    """One row for each opponent; ratios are of ours to theirs."""
     flops, convolutions = workloads.gemm_flops(workload)
     fewest = flops - convolutions + convolutions // 4  # Winograd's F(4x4, 3x3)
     work = limits.Work(flops=flops, fewest_flops=fewest)

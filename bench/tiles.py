@@ -24,7 +24,7 @@ from bench.workloads import GPTS
 
 SQUARES = 1024, 2048, 4096, 8192
 PARTS = 1, 2, 4, 8
-# Of the largest number of a product, by source and dtype: linalg.cu alone does not round float32.
+# Of the largest element of a product, by source and dtype: linalg.cu alone does not round float32.
 TOLERANCES = {
     ("linalg", "float32"): 2e-5,
     ("linalg_tensor", "float32"): 4e-3,
@@ -63,7 +63,7 @@ def _shape(xp, dtype, tf32, layout, m, n, k):
     from tinygrad_like.kernels.cuda import linalg
     from tinygrad_like.kernels.cuda.machine.tiles import Shape
 
-    aligned = xp.empty(1, dtype)  # stands for a whole operand: the choice asks for no numbers
+    aligned = xp.empty(1, dtype)  # stands for a whole operand: the choice reads no elements
     left = linalg.Operand(aligned, m, k, 0, layout[0] == "t")
     right = linalg.Operand(aligned, n, k, 0, layout[1] == "n")
     core = linalg.choose_core(left, right, dtype.name, tf32)
@@ -82,7 +82,7 @@ def candidates(shape):
 
 
 def operands(card, shape):
-    """[(a, b)] that lie as the shape says: as many pairs as fill the cache twice."""
+    """[(a, b)] in the layout of the shape: as many pairs as fill the cache twice."""
     import ml_dtypes
 
     dtype = np.dtype(ml_dtypes.bfloat16 if shape.dtype == "bfloat16" else shape.dtype)
@@ -105,15 +105,15 @@ def fastest(card, shape, bouts):
     from tinygrad_like.kernels.cuda import linalg
 
     tried, pairs, core = candidates(shape), operands(card, shape), linalg.CORES[shape.source]
-    ways = [partial(linalg.gemm, core=core, tile=tile, parts=parts) for tile, parts in tried]
+    gemms = [partial(linalg.gemm, core=core, tile=tile, parts=parts) for tile, parts in tried]
     wide = (x.astype(np.float32) for x in pairs[0])
     results = {"the vendor": samples_of([card.to_host(reference.matmul(*wide))])}
-    for choice, way in zip(tried, ways, strict=True):
-        results[text_of(choice)] = samples_of([card.to_host(way(*pairs[0]))])
+    for choice, gemm in zip(tried, gemms, strict=True):
+        results[text_of(choice)] = samples_of([card.to_host(gemm(*pairs[0]))])
     check_agreement(text_of(shape), results, TOLERANCES[shape.source, shape.dtype])
     times = [
-        statistics.median(time_of(card, [partial(way, *pair) for pair in pairs], bouts))
-        for way in ways
+        statistics.median(time_of(card, [partial(gemm, *pair) for pair in pairs], bouts))
+        for gemm in gemms
     ]
     best = min(range(len(times)), key=times.__getitem__)
     return tried[best], times[best], times[0]

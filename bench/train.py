@@ -35,7 +35,7 @@ from tinygrad_like import nn
 from tinygrad_like.interchange import to_torch
 
 LANGUAGE = "--context 64 --iters 2000 --warmup 100 --weight-decay 0.1 --clip 1"
-TASKS = {  # the options that fix a training, what is measured at the end
+TASKS = {  # the options that fix a training, and what is measured at its end
     "gpt": (f"--layers 4 --width 128 --heads 4 --batch 12 --lr 1e-3 {LANGUAGE}", "validation loss"),
     "lstm": (f"--layers 2 --width 256 --batch 32 --lr 2e-3 {LANGUAGE}", "validation loss"),
     "cnn": ("--epochs 2 --batch 64 --lr 1e-3", "test accuracy"),
@@ -56,7 +56,7 @@ class Side(NamedTuple):
 
 
 def settings(task, options=()):
-    """The numbers that fix a training, some of them by further options."""
+    """The settings of a training: those of its task, and further options."""
     parser = argparse.ArgumentParser()
     for name in ("layers", "width", "heads", "batch", "context", "iters", "warmup", "epochs"):
         parser.add_argument(f"--{name}", type=int)
@@ -75,7 +75,7 @@ def our_side(task, options, start):
 
 def our_classifier(args, start):
     """The training of examples/mnist.py --model cnn."""
-    train, test = digits()
+    train, test = normalised_mnist()
     model = nn.Sequential(
         *(nn.Conv2D(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2D(2)),
         *(nn.Conv2D(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2D(2)),
@@ -139,7 +139,7 @@ def our_language_model(task, args, start):
     return Side(model, args.iters, step, evaluate)
 
 
-def digits():
+def normalised_mnist():
     """MNIST with mean 0 and deviation 1."""
     train, test = tg.data.mnist()
     mean, std = train.arrays[0].mean(), train.arrays[0].std()
@@ -183,7 +183,7 @@ def torch_side(task, options, start):
 
 
 def torch_gpt(args, vocabulary):
-    """The GPT as it is usually written in PyTorch, its parameters under the names of to_torch."""
+    """The GPT as usually written in PyTorch, its parameters under the names of to_torch."""
     import torch
     from torch import nn
     from torch.nn import functional as f
@@ -227,7 +227,7 @@ def torch_gpt(args, vocabulary):
 
 
 def torch_lstm(args, vocabulary):
-    """Embedding, LSTM, Linear; of the LSTM's two biases the second rests at 0, as we have one."""
+    """Embedding, LSTM, Linear; of the LSTM's two biases the second stays 0, as ours has one."""
     from torch import nn
 
     class Model(nn.Module):
@@ -304,7 +304,7 @@ def torch_classifier(args, model):
     """The training of examples/mnist.py."""
     import torch
 
-    train, test = digits()
+    train, test = normalised_mnist()
     loader = tg.data.DataLoader(train, args.batch, shuffle=True, seed=args.seed)
     batches = endless(loader)
     optimizer = torch.optim.Adam(model.parameters(), args.lr)
@@ -334,7 +334,7 @@ SIDES = {"ours": our_side, "torch": torch_side}
 
 
 def work(name, task, options, start, iters):
-    """A worker: train, and print what came of it as JSON."""
+    """A worker: train, and print the report as JSON."""
     side = SIDES[name](task, options, start)
     steps = side.steps if iters is None else min(iters, side.steps)
     begin = time.perf_counter()
@@ -351,7 +351,7 @@ def work(name, task, options, start, iters):
 
 
 def run(name, task, start, args):
-    """What a worker in a process of its own reports."""
+    """Train in a worker process; returns its report."""
     command = [sys.executable, "-m", "bench.train", task, "--worker", name, str(start)]
     command += [f"--seed={args.seed}", *([f"--iters={args.iters}"] if args.iters else [])]
     found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
@@ -386,6 +386,7 @@ def compare(task, args):
 
 
 def show(task, row):
+    """Print both results of a task, and what they differ by."""
     for name in SIDES:
         report = row[name]
         print(
@@ -401,7 +402,7 @@ def show(task, row):
 
 
 def save(rows):
-    """Add rows to the file of results, in the place of older ones of the same tasks."""
+    """Add rows to the file of results; they replace older ones of the same tasks."""
     older = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     versions = {name: importlib.metadata.version(name) for name in ("numpy", "torch")}
     machine = {"cores": os.cpu_count(), "date": str(datetime.date.today()), **versions}
@@ -413,7 +414,7 @@ def save(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=f"of {', '.join(TASKS)}; all")
-    parser.add_argument("--iters", type=int, help="stop after so many steps")
+    parser.add_argument("--iters", type=int, help="stop after this many steps")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and the batches")
     parser.add_argument("--save", action="store_true", help=f"write {RESULTS.name}")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)

@@ -113,7 +113,7 @@ def _gpt_shapes(sizes):
 def batches(name, size=None):
     """[(inputs, labels)]: images and classes, or tokens and the tokens to predict, all random.
 
-    `size` is how many images or sequences a batch has, if not the workload's own number.
+    `size` is how many images or sequences a batch has, if not as many as the workload says.
     """
     rng = np.random.default_rng(1)
     if name in ("mlp", "cnn"):
@@ -130,10 +130,10 @@ def batches(name, size=None):
 
 
 def gemm_flops(name):
-    """(flops, of them in 3x3 convolutions) that the matrix products of a step take at least.
+    """(flops, those in 3x3 convolutions) that the matrix products of a step take at least.
 
-    A layer costs its forward product twice more in the backward pass, once more where its inputs
-    need no gradient; attention's two forward products have four in the backward pass.
+    Beside its forward product a layer takes two in the backward pass, or one where its inputs need
+    no gradient; beside its two forward products attention takes four in the backward pass.
     """
     if name in GPTS:
         blocks, d, _, t, n, vocabulary, _ = GPTS[name]

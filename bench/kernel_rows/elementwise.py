@@ -131,7 +131,7 @@ def _random(shape):
 
 
 def _optimizers(n):
-    """Steps on flat parameters: all that they read they write, but the gradient."""
+    """Steps on flat parameters: all that is read is written as well, except the gradient."""
 
     def row(name, optimizer, states, ours, **options):
         def kernel(k, param, grad):

@@ -32,7 +32,7 @@ def rows():
 
 
 def matmul_rows(m, k, n):
-    """(m, k) x (k, n), and the two gradients: of the left by B^T, of the right by A^T."""
+    """(m, k) x (k, n), and its two gradients: g B^T for the left factor, A^T g for the right."""
     work = Work(flops=2 * m * k * n)
     products = {"": ((m, k), (k, n)), "^T ": ((m, n), (k, n)), "T^ ": ((m, k), (m, n))}
     for how, (a, b) in products.items():
@@ -107,7 +107,7 @@ def attention_rows(shape):
 
     def torch_forward(torch, q, k, v, g):
         forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        return lambda: forward(q, k, v, 0.0, True)[0]  # beside it one number a query, ours are two
+        return lambda: forward(q, k, v, 0.0, True)[0]  # statistics: one value per query, ours two
 
     def torch_backward(torch, q, k, v, g):
         forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
@@ -133,7 +133,7 @@ def attention_rows(shape):
 
 
 def _recurrent(kind):
-    """A layer over whole sequences from a state of zeros; the backward gives all gradients."""
+    """A layer over whole sequences from a state of zeros; the backward computes all gradients."""
     n, t, d, h = LAYER
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[kind]
     states = 2 if kind == "lstm" else 1
@@ -192,6 +192,6 @@ def _torch_layer(torch, kind, d, h, weight, recurrent, bias):
         layer.weight_hh_l0.copy_(blocks(recurrent))
         layer.bias_ih_l0.copy_(blocks(bias))
         layer.bias_hh_l0.zero_()
-        if kind == "gru":  # its new gate's recurrent bias is a block of its own
+        if kind == "gru":  # the recurrent bias of its new gate is a separate block
             layer.bias_hh_l0[2 * h :] = bias[3 * h :]
     return layer

@@ -15,10 +15,10 @@ FLOAT = 4  # bytes
 class Row(NamedTuple):
     """One computation: `kernel` and `torch` take a library and the arrays, and return a step.
 
-    What a step needs from elsewhere (a forward's statistics, say) they compute beforehand; calling
-    the step returns an array or a tuple of them, to be compared as far as both have them. `k` has
-    our kernels and, where there is none, our op (for NumPy: `kernels.reference`, and NumPy).
-    PyTorch's step is what its autograd would call.
+    They compute beforehand what a step needs from elsewhere (a forward's statistics, say). The step
+    returns an array or a tuple of arrays, which are compared as far as both libraries have them.
+    `k` has our kernels and, where there is none, our op (for NumPy: `kernels.reference`, and
+    NumPy). PyTorch's step is what its autograd would call.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Row(NamedTuple):
     torch: Callable  # torch, *tensors -> step
     work: Work
     same_numbers: bool = True  # False where PyTorch draws other random numbers
-    tolerance: float = 2e-5  # of the largest number in an output
+    tolerance: float = 2e-5  # of the largest element of an output
     tf32: bool = False  # whether products round float32 numbers to 11 bits
 
 
@@ -54,7 +54,7 @@ def in_tf32(row):
 
 
 def moved(shape, read, written):
-    """The work of reading and writing so many arrays of a shape."""
+    """The work of reading and writing these numbers of arrays of a shape."""
     size = FLOAT * math.prod(shape)
     return Work(read=read * size, written=written * size)
 

@@ -1,4 +1,4 @@
-"""Rows of kernels that move things: pooling, and rows of a table by number."""
+"""Rows of kernels that move elements: pooling, and rows of a table by their index."""
 
 from functools import partial
 
@@ -48,7 +48,7 @@ def _max_pool2d(shape):
         arrays,
         lambda k, x, g: partial(k.max_pool2d, x, geometry),
         torch_forward,
-        Work(read=FLOAT * whole, written=FLOAT * part),  # how wide an index is is free
+        Work(read=FLOAT * whole, written=FLOAT * part),  # an index may have any width
     )
     yield Row(
         f"max_pool2d_backward {by_x(shape)}",

@@ -11,20 +11,24 @@ from bench import workloads
 
 
 def dense(p, path, x):
+    """x W + b, with the W and b at a path of the weights `p`."""
     return x @ p[f"{path}.weight"] + p[f"{path}.bias"]
 
 
 def layer_norm(p, path, x):
+    """The layer norm at a path of the weights `p`, over the last axis."""
     centred = x - x.mean(-1, keepdims=True)
     rstd = lax.rsqrt((centred * centred).mean(-1, keepdims=True) + 1e-5)
     return centred * rstd * p[f"{path}.weight"] + p[f"{path}.bias"]
 
 
 def mlp(p, x):
+    """Logits (N, 10) of images (N, 784)."""
     return dense(p, "4", jax.nn.relu(dense(p, "2", jax.nn.relu(dense(p, "0", x)))))
 
 
 def cnn(p, x):
+    """Logits (N, 10) of images (N, 1, 28, 28)."""
     x = x.transpose(0, 2, 3, 1)  # channels last is what XLA likes best
     for path in ("0", "3"):
         layout = ("NHWC", "OIHW", "NHWC")
@@ -38,6 +42,7 @@ def cnn(p, x):
 
 
 def lstm(p, ids):
+    """Logits of the next token: ids (N, T) -> (N, T, vocabulary)."""
     x = p["embedding.weight"][ids.T]  # time first, as scan wants it
     for k in range(len(workloads.LSTM_WIDTHS) - 1):
         layer = f"lstm.layers.{k}.forward"
@@ -56,6 +61,7 @@ def lstm(p, ids):
 
 
 def gpt(sizes, p, ids):
+    """Logits of the next token: ids (N, T) -> (N, T, vocabulary)."""
     n, t = ids.shape
     x = p["token.weight"][ids] + p["position.weight"][:t]
     for k in range(sizes.blocks):
@@ -82,6 +88,7 @@ def adamw(p, m, v, steps, gradient):
 
 
 def build(name, workload, batch_size, device):
+    """The step of a workload, compiled by its first call."""
     jax.config.update("jax_platforms", device)
     if workload in workloads.GPTS:
         logits_of = functools.partial(gpt, workloads.GPTS[workload])

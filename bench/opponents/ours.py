@@ -22,6 +22,7 @@ class CharLSTM(nn.Module):
 
 
 def cnn():
+    """Images (N, 1, 28, 28) -> logits (N, 10)."""
     return nn.Sequential(
         nn.Conv2D(1, 32, 3, padding=1),
         nn.ReLU(),
@@ -37,17 +38,18 @@ def cnn():
 
 
 def mlp():
+    """Images (N, 784) -> logits (N, 10)."""
     a, b, c, d = workloads.MLP_SIZES
     return nn.Sequential(nn.Dense(a, b), nn.ReLU(), nn.Dense(b, c), nn.ReLU(), nn.Dense(c, d))
 
 
 def gpt(sizes):
-    return nn.GPT(
-        sizes.vocabulary, sizes.context, sizes.width, sizes.blocks, sizes.heads
-    )  # of tanh's GELU
+    """The GPT of these sizes; its GELU is the tanh form, as in the other libraries."""
+    return nn.GPT(sizes.vocabulary, sizes.context, sizes.width, sizes.blocks, sizes.heads)
 
 
 def build(name, workload, batch_size, device):
+    """The step of a workload on a device."""
     if workload in workloads.GPTS:
         model = gpt(workloads.GPTS[workload])
     else:

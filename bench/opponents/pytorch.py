@@ -61,6 +61,7 @@ class GPT(nn.Module):
 
 
 def cnn():
+    """Images (N, 1, 28, 28) -> logits (N, 10)."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
         nn.ReLU(),
@@ -76,6 +77,7 @@ def cnn():
 
 
 def mlp():
+    """Images (N, 784) -> logits (N, 10)."""
     a, b, c, d = workloads.MLP_SIZES
     return nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Linear(b, c), nn.ReLU(), nn.Linear(c, d))
 
@@ -103,6 +105,7 @@ def load(model, weights):
 
 
 def build(name, workload, batch_size, device):
+    """The step of a workload on a device; `name` is torch, torch-fused or compile."""
     if workload in workloads.GPTS:
         model = GPT(workloads.GPTS[workload])
     else:
@@ -110,7 +113,7 @@ def build(name, workload, batch_size, device):
     load(model, workloads.weights(workload))
     model.to(device)
     for path, parameter in model.named_parameters():
-        if "bias_hh" in path:  # the second of two biases that are added: trained, it would double
+        if "bias_hh" in path:  # the second of two biases that are added; training it would double
             parameter.requires_grad_(False)  # the step of the first
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad],

@@ -1,4 +1,4 @@
-"""Sums lose no digits, whatever their layout: the table of bench/accuracy.py on small matrices.
+"""Sums lose no digits in any layout: the table of bench/accuracy.py on small matrices.
 
 Each error is at most 4 units in the last place and half a unit for each doubling of the count,
 which is what adding in pairs may lose.
@@ -8,14 +8,13 @@ import math
 
 import numpy as np
 import pytest
+from needed import missing, needs_emulator
 
 import tinygrad_like as tg
-from tinygrad_like import backend
 
-pytest.importorskip("torch", reason="torch, which computes the true values, is not installed")
+pytest.importorskip("torch", reason=missing("torch"))  # it computes the true values
 from bench.accuracy import LAYERS, LAYOUTS, NORMS, ROWS, bound, errors
 
-EMULATOR = backend.emulator_problem()
 SUMS = [row for row in ROWS if row not in LAYERS]
 # Along the long axis of a broadcast matrix its numbers differ: norms have a true result.
 ON_EMULATOR = [
@@ -51,7 +50,7 @@ def test_errors_of_layers(row):
 
 
 @pytest.mark.long
-@pytest.mark.skipif(EMULATOR is not None, reason=str(EMULATOR))
+@needs_emulator
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("row", SUMS, ids=lambda row: row.name)
 def test_errors_of_the_cuda_kernels(row, dtype):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needed import imported
 from tinygrad_like.kernels import reference
-from tinygrad_like.kernels.cuda import emulator
 
 from bench import arena, limits, report, steps, workloads
 from bench.kernel_rows import ROWS
@@ -18,7 +18,7 @@ from bench.opponents import build
 ROOT = Path(__file__).resolve().parents[2]
 RATES = {"gemm": 100e9, "copy": 10e9, "update": 50e9, "read": 20e9, "fill": 5e9}
 
-# An opponent that notes when it runs, and one for each way to fail
+# An opponent that notes when it runs, and one for each kind of failure
 RUNNER = """
 import os, time
 LOG = os.path.join(os.path.dirname(__file__), "log")
@@ -132,7 +132,7 @@ def test_an_algorithm_with_fewer_products_may_pass_the_rate_but_not_by_more():
 
 @pytest.mark.parametrize("workload", workloads.NAMES)
 def test_our_step_is_pytorchs(workload):
-    pytest.importorskip("torch")
+    imported("torch")
     losses = {}
     for name in ("ours", "torch"):
         step = build(name, workload, batch_size=2)
@@ -142,9 +142,7 @@ def test_our_step_is_pytorchs(workload):
 
 @pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
 def test_our_step_in_bfloat16_is_pytorchs(device):
-    pytest.importorskip("torch")
-    if device == "cuda-emulator" and emulator.problem():
-        pytest.skip(emulator.problem())
+    imported("torch")
     place = {"ours": f"gpt2-tiny@{device}", "torch": "gpt2-tiny"}
     losses = {}
     for name, workload in place.items():
@@ -178,7 +176,7 @@ SMALL = [
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_kernel_row_computes_the_same_in_each_library(name):
-    torch = pytest.importorskip("torch")
+    torch = imported("torch")
     from bench import kernels
 
     with torch.no_grad():
@@ -202,7 +200,7 @@ def test_every_kernel_has_a_row():
 
 
 def test_results_are_saved_as_json_and_a_chart(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
+    imported("matplotlib")
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     ratios = report.ratios([1.0, 2.0, 3.0], [2.0, 2.0, 2.0])
     assert ratios == {"median": 1.0, "low": 0.5, "high": 1.5}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from emulated_card import EmulatedCard
+from needed import imported
 from tinygrad_like.kernels import cuda, reference
 from tinygrad_like.kernels.cuda import tf32
 
@@ -14,8 +15,8 @@ from bench.kernel_rows.row import in_half, in_tf32, normal
 from bench.limits import ImpossibleFigure
 from tinygrad_like import backend
 
-ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes, which has bfloat16, is missing")
-torch = pytest.importorskip("torch", reason="torch, the opponent, is not installed")
+ml_dtypes = imported("ml_dtypes")
+torch = imported("torch")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 RATES = dict.fromkeys(("gemm", "half", "tf32", "copy", "update", "read", "fill"), 1e15)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 from tinygrad_like.interchange import load_torch
@@ -28,7 +29,7 @@ def bench(monkeypatch):
 
 
 def both_sides(bench, task, tmp_path, *options):
-    pytest.importorskip("torch", reason="torch, the opponent, is not installed")
+    imported("torch")
     start = tmp_path / "start.safetensors"
     return [side(task, options, start) for side in (bench.our_side, bench.torch_side)]
 
@@ -45,7 +46,7 @@ def test_ten_steps_of_both_sides_have_the_same_losses_in_float32(bench, task, tm
 @LANGUAGE_MODELS
 def test_gradients_of_both_sides_are_the_same_in_float64(bench, task, tmp_path):
     ours, theirs = (side.model for side in both_sides(bench, task, tmp_path))
-    torch = pytest.importorskip("torch")
+    torch = imported("torch")
     ours.to(np.float64)
     theirs.double()
     ids, labels = np.random.default_rng(0).integers(0, 50, (2, 4, 64))
@@ -96,7 +97,7 @@ def test_trainings_may_part_later(bench, monkeypatch):
 
 
 def test_saved_results_leave_those_of_other_tasks(bench, monkeypatch, tmp_path):
-    pytest.importorskip("torch", reason="torch, the opponent, is not installed")
+    imported("torch")
     monkeypatch.setattr(bench, "RESULTS", tmp_path / "results" / "train.json")
     for rows in ({"gpt": {"steps": 1}, "cnn": {"steps": 2}}, {"gpt": {"steps": 3}}):
         bench.save(rows)

@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+from needed import imported
 
 from tinygrad_like import data
 from tinygrad_like.data import DataError, DataUnavailable, fetch, images
@@ -27,7 +28,7 @@ def idx(array):
 
 @pytest.fixture
 def files(monkeypatch, tmp_path):
-    """A small MNIST of 6 + 4 samples, its checksums in place, and no way to any other."""
+    """A small MNIST of 6 + 4 samples, with its checksums; no other MNIST can be reached."""
     rng = np.random.default_rng(0)
     contents = {}
     for name, n in zip(NAMES, (6, 6, 4, 4), strict=True):
@@ -63,7 +64,7 @@ def loopback():
         try:
             socket.create_connection(server.getsockname(), timeout=5).close()
         except OSError as error:
-            pytest.skip(f"no connection to 127.0.0.1 on this machine: {error}")
+            pytest.skip(f"this machine lets no program connect to 127.0.0.1: {error}")
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_digits_are_the_published_ones():
 
 
 def test_digits_are_scikit_learns():
-    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is the origin")
+    datasets = imported("sklearn.datasets")
     images, labels = datasets.load_digits(return_X_y=True)
     found = [
         np.concatenate(arrays) for arrays in zip(*(d.arrays for d in data.digits()), strict=True)
@@ -147,7 +148,7 @@ def test_digits_are_scikit_learns():
 
 @pytest.mark.skipif(
     not os.environ.get("TINYGRAD_LIKE_DATA"),
-    reason="TINYGRAD_LIKE_DATA, a folder of MNIST, is not set",
+    reason="TINYGRAD_LIKE_DATA is not set: set it to a folder with MNIST's four files",
 )
 def test_the_real_mnist_is_read():
     train, test = data.mnist()

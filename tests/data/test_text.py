@@ -27,7 +27,7 @@ PLAY = "First Citizen:\nBefore we proceed any further, hear me speak.\n"
 
 @pytest.fixture
 def play(monkeypatch, tmp_path):
-    """A small text in the place of Shakespeare's, and no way to any other."""
+    """A small text in the place of Shakespeare's; no other can be reached."""
     digest = hashlib.sha256(PLAY.encode()).hexdigest()
     monkeypatch.setattr(text, "SHAKESPEARE", replace(text.SHAKESPEARE, digest=digest, mirrors=()))
     monkeypatch.delenv("TINYGRAD_LIKE_DATA", raising=False)
@@ -75,7 +75,7 @@ def test_a_text_that_cannot_be_had_says_where_it_was_looked_for(play, tmp_path):
 
 @pytest.mark.skipif(
     not os.environ.get("TINYGRAD_LIKE_DATA"),
-    reason="TINYGRAD_LIKE_DATA, a folder of data, is not set",
+    reason="TINYGRAD_LIKE_DATA is not set: set it to a folder with tinyshakespeare/input.txt",
 )
 def test_the_real_tiny_shakespeare_is_read():
     found = tiny_shakespeare()

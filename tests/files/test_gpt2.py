@@ -2,17 +2,18 @@
 
 import numpy as np
 import pytest
+from needed import imported
 
 from tinygrad_like import nn
 from tinygrad_like.interchange import load_gpt2
 from tinygrad_like.nn import StateError
 
-torch = pytest.importorskip("torch", reason="torch, the other side, is not installed")
+torch = imported("torch")
 
 
 def small_gpt2():
     """A random GPT-2 of Hugging Face's, and ours of the same sizes."""
-    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    transformers = imported("transformers")
     sizes = {"vocab_size": 31, "n_positions": 16, "n_embd": 12, "n_layer": 2, "n_head": 3}
     torch.manual_seed(0)
     config = transformers.GPT2Config(**sizes)

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, interchange, nn
 from tinygrad_like.interchange import LINKS, load_torch, to_torch
 from tinygrad_like.nn import StateError
 
-torch = pytest.importorskip("torch", reason="torch, the other side, is not installed")
+torch = imported("torch")
 T = torch.nn
 
 SAID = {"activation": "relu", "norm_first": False}  # PyTorch's defaults, as in the layers below

@@ -9,6 +9,7 @@ from io import FileIO
 
 import numpy as np
 import pytest
+from needed import imported
 
 from tinygrad_like import files, io
 
@@ -144,7 +145,7 @@ def test_a_flat_dict_of_arrays_is_a_plain_safetensors_file(path):
 
 
 def test_torch_reads_a_saved_file(path):
-    pytest.importorskip("torch", reason="torch is an oracle, not a dependency")
+    imported("torch")
     from safetensors.torch import load_file
 
     io.save(path, {"weight": np.arange(6, dtype=np.float32).reshape(2, 3)})
@@ -337,7 +338,7 @@ def test_bfloat16_becomes_float32_of_the_same_values(path):
 
 
 def test_arrays_of_bfloat16_are_saved_as_such(path):
-    ml_dtypes = pytest.importorskip("ml_dtypes", reason="NumPy's bfloat16 is in ml_dtypes")
+    ml_dtypes = imported("ml_dtypes")
     values = np.array([[1.5, -2.0], [np.inf, 3e38]]).astype(ml_dtypes.bfloat16)
     state = {"w": values, "rest": {"empty": values[:0], "step": 3}}
     found = round_trip(path, state)

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 from tinygrad_like import nn
 from tinygrad_like.interchange import load_torch, to_torch
 
-torch = pytest.importorskip("torch", reason="torch, the other side, is not installed")
+torch = imported("torch")
 
 
 @pytest.fixture

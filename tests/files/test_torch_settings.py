@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 from tinygrad_like import nn
@@ -9,7 +10,7 @@ from tinygrad_like.interchange import load_torch, to_torch
 from tinygrad_like.nn import StateError
 from tinygrad_like.torch_settings import COUNTERPARTS
 
-torch = pytest.importorskip("torch", reason="torch, the other side, is not installed")
+torch = imported("torch")
 T = torch.nn
 
 

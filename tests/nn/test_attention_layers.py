@@ -5,18 +5,12 @@ import re
 
 import numpy as np
 import pytest
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, nn
 from tinygrad_like.engine import gradients
 from tinygrad_like.interchange import load_torch
-
-try:
-    import torch
-except ImportError:
-    torch = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 
 def normal(*shape, seed=0, dtype=np.float64):

@@ -117,6 +117,13 @@ def test_generate_refuses_what_means_nothing_and_leaves_each_mode_as_it_was(opti
     assert not model.blocks.training
 
 
+def test_attention_maps_are_those_of_evaluation_and_leave_the_mode():
+    model = nn.GPT(11, 8, 16, 3, 2, dropout=0.5)
+    first, second = (model.attention_maps(np.arange(6)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert all(module.training for _, module in model.named_modules())
+
+
 def test_attention_maps_are_causal_weights():
     maps = nn.GPT(11, 8, 16, 3, 2).eval().attention_maps(np.arange(6))
     assert maps.shape == (3, 2, 6, 6)

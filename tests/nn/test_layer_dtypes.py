@@ -1,4 +1,4 @@
-"""The dtype of a layer is its parameters', whatever the input's; and what is said about it."""
+"""The dtype of a layer is its parameters', for inputs of any dtype; and what is said about it."""
 
 import warnings
 
@@ -134,8 +134,8 @@ def test_autocast_is_left_alone():
             assert model[0](x).dtype == np.float16
             assert model[1](model[0](x)).dtype == np.float32
             between = model[2](model[1](model[0](x)))
-            plan = model[3](between).node.parents[0]
-            assert plan is between.node  # half goes from product to product without a cast
+            (parent, *_) = model[3](between).node.parents
+            assert parent is between.node  # half goes from product to product without a cast
     rule._say_that_digits_are_lost.cache_clear()
     with tg.autocast("float16"), pytest.warns(UserWarning, match="got float64"):
         assert model(x.astype(np.float64)).dtype == np.float16

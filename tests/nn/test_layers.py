@@ -4,16 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-
-try:
-    import torch
-except ImportError:
-    torch = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 
 def padded(layer, *ends):

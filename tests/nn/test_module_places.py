@@ -1,22 +1,11 @@
 """Which Tensors on a Module are state is decided by their place: attributes, lists, forwards."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
+from module_walk import COPIES, paths
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-
-COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
-
-
-def paths(module):
-    return sorted(path for path, _ in module.named_parameters()), sorted(
-        path for path, _ in module.named_buffers()
-    )
-
 
 # What a forward keeps
 

@@ -1,23 +1,12 @@
 """What a Module's Tensors are: parameters, frozen or not, buffers, and what a forward keeps."""
 
-import copy
-import pickle
-
 import numpy as np
 import pytest
+from module_walk import COPIES, paths
 
 import tinygrad_like as tg
 from tinygrad_like import nn, optim
 from tinygrad_like.engine import mode
-
-COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda x: pickle.loads(pickle.dumps(x))}
-
-
-def paths(module):
-    return sorted(path for path, _ in module.named_parameters()), sorted(
-        path for path, _ in module.named_buffers()
-    )
-
 
 # Freezing
 
@@ -109,8 +98,7 @@ def test_copies_keep_roles_and_gradients(duplicate):
         np.testing.assert_array_equal(ours.grad.numpy(), theirs.grad.numpy())
         assert ours.grad is not theirs.grad
     x = tg.Tensor([3.0], requires_grad=True)
-    (g,) = [tg.grad(lambda x: (x * x).sum())(x)]
-    x.grad = g
+    x.grad = tg.grad(lambda x: (x * x).sum())(x)
     assert duplicate(x).grad.item() == 6
     y = x * x * x
     y.backward(create_graph=True)

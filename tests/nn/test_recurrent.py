@@ -7,18 +7,12 @@ import re
 import numpy as np
 import pytest
 from case import several
+from oracle import needs_torch, torch
 from tinygrad_like.kernels import reference as k
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor, nn
 from tinygrad_like.interchange import load_torch
-
-try:
-    import torch
-except ImportError:
-    torch = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 KINDS = (nn.RNN, nn.GRU, nn.LSTM)
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
@@ -214,7 +208,7 @@ def test_either_part_of_an_lstm_state_may_be_left_out():
 
 @each_kind
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_each_sequence_ends_at_its_length_whatever_stands_behind(kind, bidirectional):
+def test_each_sequence_ends_at_its_length(kind, bidirectional):
     """As if it were run alone and cut; NaN in the padding reaches neither values nor gradients."""
     layer = kind(D, H, 2, bidirectional=bidirectional).to(np.float64)
     lengths = [4, 6, 0, 3]

@@ -16,7 +16,9 @@ MODELS = {
     "lstm": lambda vocabulary: nn.RecurrentLM("lstm", vocabulary, 8, 1, 0.1),
 }
 
-needs_proc = pytest.mark.skipif(not STATUS.exists(), reason="there is no /proc here")
+needs_proc = pytest.mark.skipif(
+    not STATUS.exists(), reason="memory is read from /proc, which this system lacks"
+)
 
 LONG = """
 import numpy as np

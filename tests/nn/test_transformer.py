@@ -8,18 +8,12 @@ import re
 
 import numpy as np
 import pytest
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, nn
 from tinygrad_like.interchange import load_torch
 from tinygrad_like.torch_settings import activation
-
-try:
-    import torch
-except ImportError:
-    torch = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 NORMS = pytest.mark.parametrize("norm_first", [True, False], ids=["pre-norm", "post-norm"])
 D_MODEL, HEADS, D_FF = 12, 3, 20
@@ -98,10 +92,10 @@ def test_an_encoder_layer_is_torchs(norm_first, activation, mode):
     ours, theirs = with_equal_weights(ours, torch_layer("Encoder", norm_first, activation))
     mine, yours = {
         "plain": ({}, {}),
-        "causal": ({"causal": True}, {"src_mask": hidden(5)} if torch else {}),
+        "causal": ({"causal": True}, {"src_mask": hidden(5)}),
         "padding": (
             {"key_padding_mask": ~PADDING},
-            {"src_key_padding_mask": torch.tensor(~PADDING)} if torch else {},
+            {"src_key_padding_mask": torch.tensor(~PADDING)},
         ),
     }[mode]
     compare(ours, theirs, [normal(2, 5, D_MODEL)], mine, yours)

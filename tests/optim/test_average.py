@@ -1,11 +1,17 @@
 """tg.optim.Average: the formula, PyTorch's AveragedModel, and weights that come back."""
 
 import contextlib
-import signal
 
 import numpy as np
 import pytest
-from interruptions import Alarms, Interruption, frozen, interrupted_at_every_line
+from interruptions import (
+    Alarms,
+    Interruption,
+    frozen,
+    interrupted_at_every_line,
+    needs_timers,
+)
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import nn
@@ -60,8 +66,8 @@ def test_it_is_the_moving_average_of_weights_and_buffers(trained):
     assert average.updates == 5
 
 
+@needs_torch
 def test_it_is_pytorchs_averaged_model():
-    torch = pytest.importorskip("torch", reason="torch, the oracle, is not installed")
     module = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
     theirs = torch.optim.swa_utils.AveragedModel(
         module, avg_fn=torch.optim.swa_utils.get_ema_avg_fn(DECAY), use_buffers=True
@@ -126,7 +132,7 @@ def test_it_costs_the_training_nothing(trained):
     assert plain == looking
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers")
+@needs_timers
 def test_no_alarm_leaves_the_averages_in_the_model():
     model = make_model()
     average = tg.optim.Average(model, DECAY)

@@ -4,18 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from optimizer_runs import ROWS, every_row, in_bytes, make, make_grads, make_params, train
+from interruptions import frozen
+from optimizer_runs import ROWS, every_row, make, make_grads, make_params, train
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import io, losses, optim
 from tinygrad_like.engine import commit, leaf, moving
-
-try:
-    import torch
-except ImportError:
-    torch = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 
 @needs_torch
@@ -75,7 +70,7 @@ def test_a_saved_state_continues_byte_by_byte(name, settings, dtype, tmp_path):
     for p, q in zip(params, expected, strict=True):
         assert p.dtype == dtype
         assert p.numpy().tobytes() == q.numpy().tobytes()
-    assert in_bytes(second.state_dict()) == in_bytes(whole.state_dict())
+    assert frozen(second.state_dict()) == frozen(whole.state_dict())
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -108,7 +103,7 @@ def test_a_state_that_was_loaded_can_be_saved_before_the_next_step():
     train(optimizer, params, range(2))
     fresh, _ = make("Adam", {})
     fresh.load_state_dict(optimizer.state_dict())
-    assert in_bytes(fresh.state_dict()) == in_bytes(optimizer.state_dict())
+    assert frozen(fresh.state_dict()) == frozen(optimizer.state_dict())
 
 
 def adam_state(**changes):
@@ -156,10 +151,10 @@ def other_settings(**changes):
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, words):
     optimizer, params = make("Adam", {})
     train(optimizer, params, range(2))
-    before = in_bytes(optimizer.state_dict())
+    before = frozen(optimizer.state_dict())
     with pytest.raises(ValueError, match=words):
         optimizer.load_state_dict(state)
-    assert in_bytes(optimizer.state_dict()) == before
+    assert frozen(optimizer.state_dict()) == before
 
 
 def test_a_buffer_that_was_never_needed_may_be_missing():
@@ -173,7 +168,7 @@ def test_a_buffer_that_was_never_needed_may_be_missing():
         optimizer.param_groups[0].update(switch)
         again, _ = make(name, settings)
         again.load_state_dict(optimizer.state_dict())
-        assert in_bytes(again.state_dict()) == in_bytes(optimizer.state_dict())
+        assert frozen(again.state_dict()) == frozen(optimizer.state_dict())
 
 
 @every_row

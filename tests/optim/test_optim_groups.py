@@ -1,12 +1,14 @@
 """Optimizers whose groups change, that are copied, or that are called with nonsense."""
 
-import copy
 import operator
 import pickle
 
 import numpy as np
 import pytest
-from optimizer_runs import every_row, in_bytes, make, make_grads, make_params, train
+from interruptions import frozen
+from module_walk import COPIES
+from needed import needs_emulator
+from optimizer_runs import every_row, make, make_grads, make_params, train
 
 import tinygrad_like as tg
 from tinygrad_like import backend, optim
@@ -45,10 +47,10 @@ def test_a_group_that_is_added_is_trained_with_its_own_settings():
 )
 def test_a_group_that_cannot_be_added_changes_nothing(error, words, group):
     optimizer, params = make("Adam", {})
-    before = in_bytes(optimizer.state_dict())
+    before = frozen(optimizer.state_dict())
     with pytest.raises(error, match=words):
         optimizer.add_param_group(group(params[0]))
-    assert in_bytes(optimizer.state_dict()) == before
+    assert frozen(optimizer.state_dict()) == before
     assert len(optimizer.param_groups) == 1
 
 
@@ -158,19 +160,18 @@ def test_the_rate_need_not_be_the_first_setting():
 
 
 @every_row
-@pytest.mark.parametrize("way", ["deepcopy", "pickle"])
-def test_a_copy_with_its_parameters_goes_on_as_the_original(name, settings, way):
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_a_copy_with_its_parameters_goes_on_as_the_original(name, settings, duplicate):
     optimizer, params = make(name, settings)
     train(optimizer, params, range(3))
-    pair = optimizer, params
-    copied, others = copy.deepcopy(pair) if way == "deepcopy" else pickle.loads(pickle.dumps(pair))
+    copied, others = duplicate((optimizer, params))
     assert all(map(operator.is_, copied.param_groups[0]["params"], others))
     before = [p.numpy().copy() for p in params]
     train(copied, others, range(3, 6))
     for p, value in zip(params, before, strict=True):
         np.testing.assert_array_equal(p.numpy(), value)
     train(optimizer, params, range(3, 6))
-    assert in_bytes(copied.state_dict()) == in_bytes(optimizer.state_dict())
+    assert frozen(copied.state_dict()) == frozen(optimizer.state_dict())
     for p, q in zip(params, others, strict=True):
         assert p.numpy().tobytes() == q.numpy().tobytes()
 
@@ -184,7 +185,7 @@ def test_schedules_and_scalers_are_copied_with_their_optimizer():
     copied = pickle.loads(pickle.dumps((*schedules, scaler, optimizer)))
     assert copied[0].optimizer is copied[1].optimizer is copied[3]
     states = [
-        [in_bytes(x.state_dict()) for x in xs] for xs in (copied, (*schedules, scaler, optimizer))
+        [frozen(x.state_dict()) for x in xs] for xs in (copied, (*schedules, scaler, optimizer))
     ]
     assert states[0] == states[1]
     copied[0].step()
@@ -202,10 +203,8 @@ def test_gradients_of_another_dtype_are_converted():
         np.testing.assert_array_equal(p.numpy(), value)
 
 
+@needs_emulator
 def test_a_gradient_on_another_device_is_refused_before_anything_is_changed():
-    problem = backend.emulator_problem()
-    if problem:
-        pytest.skip(problem)
     a, b = (tg.Tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
     a.grad = tg.ones(2)
     b.grad = tg.ones(2)
@@ -217,7 +216,7 @@ def test_a_gradient_on_another_device_is_refused_before_anything_is_changed():
 
 
 def test_clipping_and_unscaling_take_parameters_that_were_frozen_after_backward():
-    """PyTorch's way: what has a gradient is clipped with the others."""
+    """As in PyTorch: what has a gradient is clipped with the others."""
     a, b = (tg.Tensor([3.0, 4.0], requires_grad=True) for _ in range(2))
     optimizer = optim.SGD([a, b], lr=1.0)
     scaler = optim.GradScaler(4.0)
@@ -310,3 +309,17 @@ def test_a_step_uses_the_kernels_that_are_chosen_now(monkeypatch):
     assert called == ["sgd_", "sgd_"]  # for no elements, and for these
     optimizer.step()
     np.testing.assert_allclose(p.numpy(), 0.7, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "decays"),
+    [
+        (tg.nn.Dense(2, 3), [0.1, 0.0]),
+        (tg.nn.Dense(2, 3, bias=False), [0.1]),
+        (tg.nn.RMSNorm(4), [0.0]),
+    ],
+    ids=lambda value: repr(value).split("(")[0],
+)
+def test_decay_groups_has_no_empty_group(model, decays):
+    optimizer = optim.AdamW(optim.decay_groups(model, 0.1))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == decays

@@ -7,21 +7,21 @@ import numpy as np
 from tinygrad_like.engine import check_integer
 from tinygrad_like.generator import GENERATOR
 
-DRAWN = object()  # stands for a seed that is not given
+DRAWN = object()  # in place of a seed: none is given
 
 
 def positive(owner, name, value):
-    """A positive integer, of as many bits as an index may have."""
+    """A positive integer that can be an index."""
     return check_integer(owner, name, value, 1, sys.maxsize, "a positive integer")
 
 
 def count(owner, name, value):
-    """An integer of 0 or more, of 64 bits."""
+    """An integer of 0 or more that fits in 64 bits."""
     return check_integer(owner, name, value, 0, 2**64 - 1, "an integer of 0 or more")
 
 
 def seed(owner, value):
-    """A seed: an integer of 64 bits; DRAWN: the next one of the stream that `tg.seed` begins."""
+    """A seed of 64 bits; for DRAWN the next one of the stream that `tg.seed` begins."""
     if value is DRAWN:
         key = np.array(GENERATOR.reserve(1), dtype=np.uint64)
         return int(np.random.Philox(key=key).random_raw())

@@ -20,15 +20,15 @@ class DataError(ValueError):
 
 
 class DataUnavailable(DataError):
-    """Data that lies nowhere on this machine and cannot be downloaded."""
+    """Data that is not on this machine and cannot be downloaded."""
 
 
 @dataclass(frozen=True)
 class File:
     """A file that can be had: what it is called, what is in it, and where on the web it is."""
 
-    dataset: str  # the function that wants it, for messages
-    folder: str  # in which it is looked for, and kept in the cache
+    dataset: str  # the function that reads it, for messages
+    folder: str  # where it is looked for, and kept in the cache
     name: str  # its name on the web; a `.gz` also lies on disk unpacked
     algorithm: str  # of hashlib
     digest: str  # of the unpacked contents
@@ -42,8 +42,8 @@ def find(file, root, progress):
     The places are `root`, `$TINYGRAD_LIKE_DATA` (each time the file's folder there, then the place
     itself), the user's cache folder, and the mirrors; a download is kept in the cache.
 
-    Raises DataError for a damaged file of the user's, which is left as it is (one in the cache is
-    downloaded again, with a warning); DataUnavailable where there is none and no mirror serves it.
+    Raises DataError for a damaged file of the user's, which is left unchanged (one in the cache is
+    downloaded again, with a warning); DataUnavailable if there is none and no mirror serves it.
     """
     progress = check_flag(file.dataset, "progress", progress)
     places = [
@@ -144,7 +144,7 @@ def _open(url):
     """The response of a URL's server, or an OSError after ten seconds at most.
 
     urllib's own timeout holds for each of a server's addresses in turn, and not for looking up its
-    name, so a machine behind a silent firewall would wait for minutes. The thread bounds the sum.
+    name, so a machine behind a silent firewall would wait for minutes. The thread limits the total.
     """
     import queue
     import threading

@@ -61,8 +61,8 @@ def mnist(root=None, *, progress=True):
     `mnist` there, then in the folder itself), then in the user's cache folder. A file found in none
     of them is downloaded into the cache. Every file is checked against its published md5.
 
-    Raises DataError for a damaged file in `root` or `$TINYGRAD_LIKE_DATA`, which is left as it is
-    (a damaged file in the cache is downloaded again, with a warning); DataUnavailable where a file
+    Raises DataError for a damaged file in `root` or `$TINYGRAD_LIKE_DATA`, which is left unchanged
+    (a damaged file in the cache is downloaded again, with a warning); DataUnavailable if a file
     can be neither found nor downloaded.
 
     Source: Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", 1998.

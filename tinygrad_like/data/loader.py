@@ -1,5 +1,9 @@
-"""DataLoader: a Dataset cut into batches, in an order that can be repeated and resumed."""
+"""DataLoader: a Dataset cut into batches, in an order that can be repeated and resumed.
 
+Batches is what it shares with the TextBatches of text.py.
+"""
+
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,18 +19,57 @@ from tinygrad_like.engine import check_flag, check_integer, commit
 class _Position:
     """Where a loop stands: its epoch, how many batches it has handed out, whether it runs.
 
-    They are one attribute, so that an interruption finds them as they belong together.
+    They are one attribute, so that an interruption never finds some of them old and some new.
     """
 
     at: tuple[int, int, bool] = (0, 0, False)
 
 
-class DataLoader:
+class Batches(ABC):
+    """Batches that depend on a seed and a position alone, and can be resumed from a state."""
+
+    seed: int
+    _is_drawn: bool  # whether the seed was drawn: then a state brings its own
+    _kind: str  # in messages
+
+    @abstractmethod
+    def state_dict(self):
+        """The position and the settings that give it meaning, plain integers."""
+
+    @abstractmethod
+    def _settings(self):
+        """The part of the state that has to be the same where it is loaded."""
+
+    @abstractmethod
+    def _moving(self, state):
+        """The changes, for `commit`, that move to the position in a state."""
+
+    def load_state_dict(self, state):
+        """Stand where `state` was taken; raises ValueError if it fits other batches only."""
+        commit(self._loading(state))
+
+    def _loading(self, state):
+        """The changes, for `commit`, that `load_state_dict(state)` makes."""
+        owner, settings = type(self).__name__, self._settings()
+        if self._is_drawn:
+            del settings["seed"]
+        arguments.same_settings(owner, self._kind, state, self.state_dict().keys(), settings)
+        moves = self._moving(state)
+        seed = arguments.seed(owner, state["seed"])
+        return [partial(setattr, self, "seed", seed), *moves]
+
+    def _random(self, number):
+        """The random numbers of the epoch, or the batch, of this number."""
+        key = np.array([self.seed, number], dtype=np.uint64)
+        return np.random.Generator(np.random.Philox(key=key))
+
+
+class DataLoader(Batches):
     """Batches of a Dataset: each `for` loop over it is one epoch of tuples of NumPy arrays.
 
     Every batch is a fresh copy. With `shuffle`, the order of an epoch depends on `seed` and the
     epoch's number alone, so a run can be repeated and resumed. A loader that is given no seed draws
-    one from the stream that `tg.seed` begins: two loaders, or one that is made anew for each epoch,
+    one from the stream that `tg.seed` begins: two loaders, or one that is made again each epoch,
     differ, and a run that begins with `tg.seed(0)` can still be repeated. The last batch may be
     smaller; `drop_last` leaves it out.
 
@@ -42,6 +85,8 @@ class DataLoader:
     >>> [batch.tolist() for (batch,) in loader]
     [[0, 1], [2, 3], [4]]
     """
+
+    _kind = "a loader"
 
     def __init__(self, dataset, batch_size=32, *, shuffle=False, seed=DRAWN, drop_last=False):
         if not isinstance(dataset, Dataset):
@@ -94,8 +139,7 @@ class DataLoader:
         """The indices of all samples in the order of one epoch."""
         if not self.shuffle:
             return np.arange(len(self.dataset))
-        key = np.array([self.seed, epoch], dtype=np.uint64)
-        return np.random.Generator(np.random.Philox(key=key)).permutation(len(self.dataset))
+        return self._random(epoch).permutation(len(self.dataset))
 
     def state_dict(self):
         """The position (`epoch`, `batch`) and the settings that give it meaning, plain integers."""
@@ -111,19 +155,7 @@ class DataLoader:
             "drop_last": int(self.drop_last),
         }
 
-    def load_state_dict(self, state):
-        """Stand where `state` was taken; raises ValueError if it fits another loader only."""
-        commit(self._loading(state))
-
-    def _loading(self, state):
-        """The changes, for `commit`, that `load_state_dict(state)` makes."""
-        settings = self._settings()
-        if self._is_drawn:
-            del settings["seed"]
-        expected = self.state_dict().keys()
-        arguments.same_settings("DataLoader", "a loader", state, expected, settings)
+    def _moving(self, state):
         epoch = arguments.count("DataLoader", "state's epoch", state["epoch"])
         batch = check_integer("DataLoader", "state's batch", state["batch"], 0, len(self))
-        seed = arguments.seed("DataLoader", state["seed"])
-        position = _Position((epoch, batch, False))
-        return [partial(setattr, self, "seed", seed), partial(setattr, self, "_position", position)]
+        return [partial(setattr, self, "_position", _Position((epoch, batch, False)))]

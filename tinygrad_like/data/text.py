@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from tinygrad_like.data import arguments
 from tinygrad_like.data.arguments import DRAWN
 from tinygrad_like.data.fetch import DataUnavailable, File, find
-from tinygrad_like.engine import commit
+from tinygrad_like.data.loader import Batches
 
 SHAKESPEARE = File(
     dataset="tiny_shakespeare",
@@ -34,8 +34,8 @@ def tiny_shakespeare(root=None, *, progress=True):
     `tinyshakespeare` there, then in the folder itself), then in the user's cache folder; found in
     none of them, it is downloaded into the cache. It is checked against its sha256.
 
-    Raises DataError for a damaged file in `root` or `$TINYGRAD_LIKE_DATA`, which is left as it is
-    (a damaged file in the cache is downloaded again, with a warning); DataUnavailable where it can
+    Raises DataError for a damaged file in `root` or `$TINYGRAD_LIKE_DATA`, which is left unchanged
+    (a damaged file in the cache is downloaded again, with a warning); DataUnavailable if it can
     be neither found nor downloaded.
 
     Source: A. Karpathy, char-rnn, 2015; the text is in the public domain.
@@ -66,7 +66,7 @@ class Vocabulary:
 
     `characters` is the string of them: `Vocabulary(vocabulary.characters)` is the same vocabulary.
 
-    Raises TypeError for what is no string; ValueError for a text without two distinct characters.
+    Raises TypeError if `text` is not a string; ValueError if it lacks two distinct characters.
 
     >>> vocabulary = Vocabulary("hello")
     >>> vocabulary.characters, len(vocabulary)
@@ -84,7 +84,7 @@ class Vocabulary:
             raise ValueError(f"[Vocabulary] the text {what}: there is nothing to predict")
         self.characters = _text(codes)
         self._codes = codes
-        self._ids = np.full(codes[-1] + 1, -1)  # of each code point, -1 where it is not known
+        self._ids = np.full(codes[-1] + 1, -1)  # by code point; -1 for one that is not known
         self._ids[codes] = np.arange(len(codes))
 
     def __len__(self):
@@ -96,7 +96,7 @@ class Vocabulary:
     def encode(self, text):
         """The number of each character of a string: int64 (len(text),).
 
-        Raises ValueError that names the characters that the vocabulary lacks.
+        Raises ValueError, naming them, for characters that the vocabulary lacks.
         """
         codes = _codes("encode", text)
         ids = self._ids[np.minimum(codes, len(self._ids) - 1)]
@@ -113,7 +113,7 @@ class Vocabulary:
     def decode(self, ids):
         """The string of characters with these numbers, (N,) or a single one.
 
-        Raises TypeError for what is no integers, IndexError for one that is out of range.
+        Raises TypeError if `ids` are not integers, IndexError if one is out of range.
         """
         ids = np.asarray(ids)
         if ids.size == 0:
@@ -142,15 +142,15 @@ def _text(codes):
     return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-class TextBatches:
-    """Random crops of a text without end: `(x, y)`, both (batch_size, context), y one id further.
+class TextBatches(Batches):
+    """Endless random crops of a text: `(x, y)`, both (batch_size, context), y one id further.
 
     `x[i]` starts at a random place of `ids` (N,), and `y[i]` at the next: `y[i, t]` follows
     `x[i, t]`. A batch is a function of `seed` and `step`, its number, alone; so the run can be
-    resumed from `state_dict()`. Without a seed one is drawn from the stream that `tg.seed` begins,
-    and loaded with a state. Every batch is a fresh copy.
+    resumed from `state_dict()`. A seed that is not given is drawn from the stream that `tg.seed`
+    begins, and loaded with a state. Every batch is a fresh copy.
 
-    Raises TypeError for ids that are no integers; ValueError for ids that are not (N,), or fewer
+    Raises TypeError for ids that are not integers; ValueError for ids that are not (N,), or fewer
     than context + 1, a context or batch size below 1, a seed outside 0..2**64 - 1.
 
     >>> batches = TextBatches(np.arange(100), context=3, batch_size=2)
@@ -158,6 +158,8 @@ class TextBatches:
     >>> x.shape, (y == x + 1).all(), batches.step
     ((2, 3), True, 1)
     """
+
+    _kind = "batches"
 
     def __init__(self, ids, context, batch_size, *, seed=DRAWN):
         self.ids = np.asarray(ids)
@@ -181,9 +183,8 @@ class TextBatches:
         return self
 
     def __next__(self):
-        key = np.array([self.seed, self.step], dtype=np.uint64)
-        rng = np.random.Generator(np.random.Philox(key=key))
-        starts = rng.integers(len(self.ids) - self.context, size=self.batch_size)
+        places = len(self.ids) - self.context
+        starts = self._random(self.step).integers(places, size=self.batch_size)
         batch = self._crops[starts], self._crops[starts + 1]
         self.step += 1
         return batch
@@ -200,17 +201,6 @@ class TextBatches:
             "batch_size": self.batch_size,
         }
 
-    def load_state_dict(self, state):
-        """Stand where `state` was taken; raises ValueError if it fits other batches only."""
-        commit(self._loading(state))
-
-    def _loading(self, state):
-        """The changes, for `commit`, that `load_state_dict(state)` makes."""
-        settings = self._settings()
-        if self._is_drawn:
-            del settings["seed"]
-        expected = self.state_dict().keys()
-        arguments.same_settings("TextBatches", "batches", state, expected, settings)
+    def _moving(self, state):
         step = arguments.count("TextBatches", "state's step", state["step"])
-        seed = arguments.seed("TextBatches", state["seed"])
-        return [partial(setattr, self, "seed", seed), partial(setattr, self, "step", step)]
+        return [partial(setattr, self, "step", step)]

@@ -1,11 +1,11 @@
-"""Checks of the arguments of layers' constructors: `[Dense] n_in is 0, expected ...`."""
+"""Checks of the arguments of layers: `[Dense] n_in is 0, expected ...`."""
 
 from typing import Any
 
-from tinygrad_like.engine import check_flag, check_integer, check_number
+from tinygrad_like.engine import check_choice, check_flag, check_integer, check_number
 from tinygrad_like.ops import window
 
-flag, number = check_flag, check_number
+flag, number, choice = check_flag, check_number, check_choice
 
 
 def integer(layer: str, name: str, value: Any, least: int = 1) -> int:
@@ -14,7 +14,7 @@ def integer(layer: str, name: str, value: Any, least: int = 1) -> int:
 
 
 def pair(layer: str, name: str, value: Any, least: int = 1) -> int | tuple[int, int]:
-    """An integer, or a pair of them for height and width."""
+    """An int of at least `least`, or a pair of them (height, width); else ValueError."""
     both = window.pair(layer, name, value, least)
     return both if isinstance(value, (tuple, list)) else both[0]
 
@@ -22,7 +22,8 @@ def pair(layer: str, name: str, value: Any, least: int = 1) -> int | tuple[int, 
 def padding(layer: str, value: Any, axes: int = 2) -> Any:
     """The padding of windows: `"same"`, `"valid"`, an integer, or a pair for height and width.
 
-    Both may be pairs (before, after). Along one axis that is `((before, after),)`.
+    The members of the pair may be pairs (before, after). Along one axis that is
+    `((before, after),)`. Raises ValueError for anything else.
     """
     if isinstance(value, str) and value in ("same", "valid"):
         return value
@@ -44,7 +45,7 @@ def padding(layer: str, value: Any, axes: int = 2) -> Any:
 
 
 def axes(layer: str, value: Any) -> tuple[int, ...]:
-    """The lengths of the last axes of an input: an integer or a tuple of them, as a tuple."""
+    """The lengths of the last axes of an input, as a tuple: from a tuple, or a single integer."""
     lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     if not lengths or not all(window.is_integer(n, 1) for n in lengths):
         raise ValueError(
@@ -54,15 +55,15 @@ def axes(layer: str, value: Any) -> tuple[int, ...]:
 
 
 def tensor(layer: str, name: str, value: Any) -> None:
-    """Raise TypeError for what is neither a Tensor nor an array, such as a list."""
+    """Raise TypeError if `value` is neither a Tensor nor an array, but a list, say."""
     if not hasattr(value, "ndim"):
         raise TypeError(
             f"[{layer}] {name} is a {type(value).__name__}, expected a Tensor or an array"
         )
 
 
-def divides(layer: str, groups: int, **channels: int) -> None:
-    """Raise ValueError unless `groups` divides each of the numbers of channels."""
-    if any(n % groups for n in channels.values()):
-        given = " and ".join(f"{name}={n}" for name, n in channels.items())
-        raise ValueError(f"[{layer}] groups is {groups}, expected a divisor of {given}")
+def divides(layer: str, name: str, divisor: int, **sizes: int) -> None:
+    """Raise ValueError unless the argument `name`, `divisor`, divides each of the sizes."""
+    if any(size % divisor for size in sizes.values()):
+        given = " and ".join(f"{of}={size}" for of, size in sizes.items())
+        raise ValueError(f"[{layer}] {name} is {divisor}, expected a divisor of {given}")

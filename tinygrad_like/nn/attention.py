@@ -2,8 +2,8 @@
 
 A `mask` says where a query may look: booleans, True = may look (in torch's MultiheadAttention
 True means the opposite), or floats that are added to the scores. A `key_padding_mask` (N, S) says
-which keys of each sequence are padding, that no query may look at: True = padding, as in torch. A
-query that may look nowhere gets zeros from the attention, and gives it no gradient.
+which keys of each sequence are padding, at which no query may look: True = padding, as in torch.
+A query that may look nowhere has an attention of zero, and gets no gradient from it.
 """
 
 from typing import Any
@@ -42,11 +42,11 @@ class KeyValueCache:
 
     @property
     def length(self) -> int:
-        """How many positions were seen, which is the position of the next one."""
+        """The number of positions seen, which is the position of the next one."""
         return max((key.shape[2] for key, _ in self._seen.values()), default=0)
 
     def length_of(self, layer: Module) -> int:
-        """How many positions a layer has seen: in the middle of a step not all are equal."""
+        """The number of positions that a layer has seen: within a step, layers differ in it."""
         return self._seen[layer][0].shape[2] if layer in self._seen else 0
 
     def extend(self, layer: Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,15 +101,8 @@ class MultiHeadAttention(Module):
         self.num_kv_heads = arguments.integer(name, "num_kv_heads", kv_heads)
         self.dropout = arguments.number(name, "dropout", dropout, 0, 1)
         self.rotary = arguments.flag(name, "rotary", rotary)
-        if self.d_model % self.num_heads:
-            raise ValueError(
-                f"[{name}] num_heads is {num_heads}, expected a divisor of d_model={d_model}"
-            )
-        if self.num_heads % self.num_kv_heads:
-            raise ValueError(
-                f"[{name}] num_kv_heads is {num_kv_heads}, expected a divisor of "
-                f"num_heads={num_heads}"
-            )
+        arguments.divides(name, "num_heads", self.num_heads, d_model=self.d_model)
+        arguments.divides(name, "num_kv_heads", self.num_kv_heads, num_heads=self.num_heads)
         d_head = self.d_model // self.num_heads
         if self.rotary and d_head % 2:
             raise ValueError(f"[{name}] rotary needs heads of even width, got {d_head}")
@@ -147,8 +140,8 @@ class MultiHeadAttention(Module):
             ValueError: for shapes that do not fit.
 
         Warns:
-            UserWarning: of a mask (T, S) where N is T, as it could be meant as a padding mask
-                (N, S); `mask[None, None]` says that it is not.
+            UserWarning: if a mask (T, S) is given and N is T, as a padding mask (N, S) could be
+                meant; `mask[None, None]` says that it is not.
         """
         arguments.flag("MultiHeadAttention", "return_weights", return_weights)
         crossing = not (key is None or key is query) or not (value is None or value is query)
@@ -209,7 +202,7 @@ class MultiHeadAttention(Module):
 
 def _check_two_axes(layer, mask, n, t, as_padding, as_mask):
     """Refuse a padding mask (N, S) in the place of a mask (T, S); warn where it may be one."""
-    if 1 in mask.shape or getattr(mask, "requires_grad", False):  # no question, or a learned bias
+    if 1 in mask.shape or getattr(mask, "requires_grad", False):  # unambiguous, or a learned bias
         return
     if mask.shape[0] == n != t:
         raise ValueError(
@@ -225,7 +218,7 @@ def _check_two_axes(layer, mask, n, t, as_padding, as_mask):
 
 
 def _without_padding(mask, padding, shape):
-    """A mask of four axes that hides the keys which are padding, and what `mask` hides."""
+    """A mask of four axes that hides the keys which are padding, and those that `mask` hides."""
     if getattr(getattr(padding, "dtype", None), "kind", "") != "b":
         got = getattr(padding, "dtype", type(padding).__name__)
         raise TypeError(
@@ -249,8 +242,8 @@ class AdditiveAttention(Module):
 
     query (N, d_query) or (N, T, d_query), keys (N, S, d_key), values (N, S, d), by default the
     keys -> context (N, d) or (N, T, d), weights (N, S) or (N, T, S). `mask` broadcasts to the
-    weights: booleans, True where the query may look, or floats to add to the scores. As a mask
-    (T, S) with N = T could be meant as a padding mask (N, S), it is said how to write either.
+    weights: booleans, True where the query may look, or floats to add to the scores. A mask (T, S)
+    with N = T could be meant as a padding mask (N, S): a UserWarning says how to write either.
 
     Source: Bahdanau et al. 2015, "Neural machine translation by jointly learning to align and
     translate", appendix A.1.2.

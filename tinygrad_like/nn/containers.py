@@ -8,9 +8,9 @@ from tinygrad_like.nn.module import Module
 
 
 class _Layers(Module, list):
-    """A list of Modules that is a Module: its paths are the indices. A slice is of its kind."""
+    """A list of Modules that is a Module: its paths are the indices. A slice has its class."""
 
-    # As a module it is equal to itself only, and can be a key.
+    # As a module it equals only itself, and can be a dictionary key.
     __eq__, __ne__ = object.__eq__, object.__ne__
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -59,7 +59,7 @@ class ModuleList(_Layers):
 
 
 class Sequential(_Layers):
-    """y = layer_n(... layer_1(x)): the layers, one after the other, or one list of them.
+    """y = layer_n(... layer_1(x)): given as several layers, or as one list of them.
 
     >>> from tinygrad_like import nn
     >>> model = nn.Sequential(nn.Dense(784, 64), nn.ReLU(), nn.Dense(64, 10))

@@ -6,6 +6,8 @@ H_out = H / stride, rounded up, with the greater half of an odd number of rows a
 Weights and biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in PyTorch.
 """
 
+from typing import Any
+
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.dtype import like
@@ -19,13 +21,59 @@ Pair = int | tuple[int, int]
 Padding = Pair | tuple[Pair, Pair] | str
 
 
-class Conv1D(Module):
+class _Convolution(Module):
+    """What the convolution layers share: checked settings, and the starting weight and bias."""
+
+    _axes = 2  # that a window has
+
+    c_in: int
+    c_out: int
+    groups: int
+    weight: Tensor
+    bias: Tensor | None
+
+    def _set(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel_size: Any,
+        stride: Any,
+        padding: Any,
+        dilation: Any,
+        groups: int,
+    ) -> None:
+        """Check the settings and keep them as attributes."""
+        name = type(self).__name__
+        of_window: Any = arguments.pair if self._axes == 2 else arguments.integer
+        self.c_in = arguments.integer(name, "c_in", c_in)
+        self.c_out = arguments.integer(name, "c_out", c_out)
+        self.kernel_size = of_window(name, "kernel_size", kernel_size)
+        self.stride = of_window(name, "stride", stride)
+        self.padding = arguments.padding(name, padding, self._axes)
+        self.dilation = of_window(name, "dilation", dilation)
+        self.groups = arguments.integer(name, "groups", groups)
+
+    def _draw(self, first: int, second: int, bias: bool) -> None:
+        """Draw `weight` (first, second / groups, *kernel), and `bias` (c_out,) if it is wanted."""
+        name = type(self).__name__
+        arguments.divides(name, "groups", self.groups, c_in=self.c_in, c_out=self.c_out)
+        has_bias = arguments.flag(name, "bias", bias)
+        kernel = self.kernel_size
+        window = kernel if isinstance(kernel, tuple) else (kernel,) * self._axes
+        self.weight = init.fan_in_uniform((first, second // self.groups, *window))
+        fan_in, _ = init.fans(self.weight.shape)
+        self.bias = init.fan_in_uniform(self.c_out, fan_in) if has_bias else None
+
+
+class Conv1D(_Convolution):
     """y[o, i] = b[o] + sum_c,k W[o, c, k] x[c, i stride + k dilation - padding].
 
     (N, c_in, L) -> (N, c_out, L_out), L_out = (L + 2 padding - dilation (k - 1) - 1) // stride + 1.
     `weight` is (c_out, c_in / groups, k), `bias` (c_out,) or None. An uneven padding is
     `((before, after),)`: a causal convolution has `((k - 1, 0),)`.
     """
+
+    _axes = 1
 
     def __init__(
         self,
@@ -38,17 +86,8 @@ class Conv1D(Module):
         groups: int = 1,
         bias: bool = True,
     ):
-        self.c_in = arguments.integer("Conv1D", "c_in", c_in)
-        self.c_out = arguments.integer("Conv1D", "c_out", c_out)
-        self.kernel_size = arguments.integer("Conv1D", "kernel_size", kernel_size)
-        self.stride = arguments.integer("Conv1D", "stride", stride)
-        self.padding = arguments.padding("Conv1D", padding, axes=1)
-        self.dilation = arguments.integer("Conv1D", "dilation", dilation)
-        self.groups = arguments.integer("Conv1D", "groups", groups)
-        arguments.divides("Conv1D", self.groups, c_in=self.c_in, c_out=self.c_out)
-        self.weight = init.fan_in_uniform((self.c_out, self.c_in // self.groups, self.kernel_size))
-        has_bias = arguments.flag("Conv1D", "bias", bias)
-        self.bias = _bias(self.c_out, self.weight) if has_bias else None
+        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
+        self._draw(self.c_out, self.c_in, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return conv1d(
@@ -62,7 +101,7 @@ class Conv1D(Module):
         )
 
 
-class Conv2D(Module):
+class Conv2D(_Convolution):
     """y[o, i, j] = b[o] + sum_c,k,l W[o, c, k, l] x[c, i stride + k dilation - padding, j ...].
 
     (N, c_in, H, W) -> (N, c_out, H_out, W_out),
@@ -81,19 +120,8 @@ class Conv2D(Module):
         groups: int = 1,
         bias: bool = True,
     ):
-        self.c_in = arguments.integer("Conv2D", "c_in", c_in)
-        self.c_out = arguments.integer("Conv2D", "c_out", c_out)
-        self.kernel_size = arguments.pair("Conv2D", "kernel_size", kernel_size)
-        self.stride = arguments.pair("Conv2D", "stride", stride)
-        self.padding = arguments.padding("Conv2D", padding)
-        self.dilation = arguments.pair("Conv2D", "dilation", dilation)
-        self.groups = arguments.integer("Conv2D", "groups", groups)
-        arguments.divides("Conv2D", self.groups, c_in=self.c_in, c_out=self.c_out)
-        self.weight = init.fan_in_uniform(
-            (self.c_out, self.c_in // self.groups, *_window(self.kernel_size))
-        )
-        has_bias = arguments.flag("Conv2D", "bias", bias)
-        self.bias = _bias(self.c_out, self.weight) if has_bias else None
+        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
+        self._draw(self.c_out, self.c_in, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(
@@ -107,8 +135,8 @@ class Conv2D(Module):
         )
 
 
-class ConvTranspose2D(Module):
-    """The gradient of Conv2D by its input, as a layer that enlarges images.
+class ConvTranspose2D(_Convolution):
+    """The gradient of Conv2D with respect to its input, as a layer that enlarges images.
 
     (N, c_in, H, W) -> (N, c_out, H_out, W_out),
     H_out = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
@@ -127,21 +155,10 @@ class ConvTranspose2D(Module):
         bias: bool = True,
         output_padding: Pair = 0,
     ):
-        name = "ConvTranspose2D"
-        self.c_in = arguments.integer(name, "c_in", c_in)
-        self.c_out = arguments.integer(name, "c_out", c_out)
-        self.kernel_size = arguments.pair(name, "kernel_size", kernel_size)
-        self.stride = arguments.pair(name, "stride", stride)
-        self.padding = arguments.padding(name, padding)
-        self.dilation = arguments.pair(name, "dilation", dilation)
-        self.groups = arguments.integer(name, "groups", groups)
+        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
+        name = type(self).__name__
         self.output_padding = arguments.pair(name, "output_padding", output_padding, 0)
-        arguments.divides(name, self.groups, c_in=self.c_in, c_out=self.c_out)
-        self.weight = init.fan_in_uniform(
-            (self.c_in, self.c_out // self.groups, *_window(self.kernel_size))
-        )
-        has_bias = arguments.flag(name, "bias", bias)
-        self.bias = _bias(self.c_out, self.weight) if has_bias else None
+        self._draw(self.c_in, self.c_out, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return conv_transpose2d(
@@ -154,14 +171,6 @@ class ConvTranspose2D(Module):
             dilation=self.dilation,
             groups=self.groups,
         )
-
-
-def _window(kernel_size: Pair) -> tuple[int, int]:
-    return kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
-
-
-def _bias(channels: int, weight: Tensor) -> Tensor:
-    return init.fan_in_uniform(channels, init.fans(weight.shape)[0])
 
 
 class MaxPool2D(Module):

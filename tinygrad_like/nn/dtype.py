@@ -13,8 +13,9 @@ def like(x: Any, weight: Tensor) -> Any:
     """The input `x` of a layer in the dtype of its `weight`, so that the output has it, too.
 
     Integers and floats are cast; the cast is recorded, so a gradient returns in the dtype of `x`.
-    Where digits are lost, as of float64 images in a float32 model, it is said once in a process.
-    Under `autocast` half types stay: there products have them. All else is left for the op to see.
+    A warning, once in a process, tells of lost digits, as of float64 images in a float32 model.
+    Under `autocast` half types stay, as products have them there. Anything else is returned as
+    given, for the op to accept or refuse.
     """
     if type(x) is Tensor and x._array.dtype is weight._array.dtype:
         return x

@@ -12,8 +12,8 @@ class Embedding(Module):
     """y = W[ids]: integers of any shape (...) from 0 to num - 1 -> (..., dim).
 
     `weight` W is (num, dim) and starts as N(0, 1). The vector of the symbol `padding_idx`, counted
-    from the end if negative, starts as 0 and gets no gradient of its own: steps leave it at 0. One
-    that is not 0, as after a load, is still moved by weight decay, which needs no gradient.
+    from the end if negative, starts as 0 and gets no gradient: steps leave it at 0. If it is not 0,
+    as after a load, weight decay still moves it, since that needs no gradient.
     """
 
     def __init__(self, num: int, dim: int, padding_idx: int | None = None):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import Tensor, no_grad
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.attention import KeyValueCache
@@ -14,6 +15,7 @@ from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.norm import Dropout, LayerNorm
 from tinygrad_like.nn.position import LearnedPositions
 from tinygrad_like.nn.transformer import TransformerEncoderLayer
+from tinygrad_like.nn.undone import attributes_back
 from tinygrad_like.ops.linalg import matmul
 
 
@@ -27,8 +29,8 @@ class GPT(Module):
         dropout: on embeddings, attention weights and the output of each sublayer.
         activation: of the feed-forward, of width 4 d_model; GPT-2's is "gelu_tanh".
 
-    The token embedding serves at both ends. Weights start as N(0, 0.02^2), those that write into
-    the residual stream smaller by sqrt(2 num_layers), biases at 0.
+    The token embedding serves at both ends. Weights start as N(0, 0.02^2), with the deviation
+    divided by sqrt(2 num_layers) where they write into the residual stream; biases start at 0.
 
     Source: Radford et al. 2019, "Language models are unsupervised multitask learners".
     """
@@ -58,7 +60,7 @@ class GPT(Module):
         self._start()
 
     def _start(self) -> None:
-        """Set the starting weights, over those that the layers have chosen."""
+        """Replace the layers' own starting weights by those of a GPT."""
         into_residual = 0.02 / math.sqrt(2 * len(self.blocks))
         with no_grad():
             for path, p in self.named_parameters():
@@ -74,7 +76,7 @@ class GPT(Module):
         With a cache, `ids` are the tokens after those that the cache has seen.
 
         Raises ValueError for more tokens than the context, IndexError for ids out of range,
-        TypeError for ids that are no integers.
+        TypeError for ids that are not integers.
         """
         arguments.tensor("GPT", "ids", ids)
         if ids.ndim != 2:
@@ -93,9 +95,9 @@ class GPT(Module):
     def continued(self, ids: Any, state: Any = None) -> tuple[Tensor, Any]:
         """The logits of the token after a text, (vocabulary,), and a state to go on from.
 
-        `ids` (T,) are what is new of the text; `state` is None, or what the call before returned.
-        A text may be longer than the context: when the cache is full, the last half of the context
-        is read anew.
+        `ids` (T,) are the new part of the text; `state` is None, or what the previous call
+        returned. A text may be longer than the context: when the cache is full, the last half of
+        the context is read again.
 
         >>> from tinygrad_like.nn import GPT
         >>> gpt = GPT(11, context=8, d_model=16, num_layers=1, num_heads=2)
@@ -113,10 +115,15 @@ class GPT(Module):
         return self(ids[None], cache=cache)[0, -1], (seen, cache)
 
     def attention_maps(self, ids: Any) -> np.ndarray:
-        """What each head of each block looks at in a text `ids` (T,): (blocks, heads, T, T)."""
-        x, maps = self.position(self.token(ids[None])), []
-        for block in self.blocks:
-            _, weights = block.attention(block.norm1(x), causal=True, return_weights=True)
-            maps.append(weights.numpy()[0])
-            x = block(x, causal=True)
-        return np.stack(maps)
+        """What each head of each block looks at in a text `ids` (T,): (blocks, heads, T, T).
+
+        Computed as in evaluation: without dropout, and nothing is recorded.
+        """
+        with Undoing(attributes_back(self, "training")), no_grad():
+            self.eval()
+            x, maps = self.position(self.token(ids[None])), []
+            for block in self.blocks:
+                _, weights = block.attention(block.norm1(x), causal=True, return_weights=True)
+                maps.append(weights.numpy()[0])
+                x = block(x, causal=True)
+            return np.stack(maps)

@@ -1,18 +1,18 @@
 """Holder: what a Module holds, and which of it is state.
 
-There is no registration: what `vars(module)` holds when one asks, also inside lists, tuples and
-dicts, is what it has. A path such as `layers.0.weight` names attributes, list indices and dict
-keys. What occurs twice (tied weights) counts once, at its first path. Of the Tensors
+Nothing needs to be registered: a Module has what `vars(module)` holds at the time of asking, also
+inside lists, tuples and dicts. A path such as `layers.0.weight` names attributes, list indices and
+dict keys. A Tensor that occurs twice (tied weights) counts once, at its first path. Of the Tensors
 
-- a parameter is a leaf on which `requires_grad` was ever set: freezing one changes no list;
+- a parameter is a leaf on which `requires_grad` was ever set: a frozen one is still a parameter;
 - a buffer is another Tensor at a place of state;
 - what a forward keeps for itself (a hidden state, a logged loss) is neither.
 
-A place, an attribute or a path in a list, is one of state if the Module was given a Tensor there
-before its first call, or outside a forward. After the first call a list is assigned anew to hold
-more buffers, since a forward may have appended what it has; parameters and Modules count wherever
-they are put. A forward that finds no state at an attribute keeps what it assigns for itself,
-unless that is a parameter which it has made.
+A place is an attribute, or a path in a list. It is a place of state if the Module was given a
+Tensor there before its first call, or outside a forward. A list gets further buffers after the
+first call only if a new list is assigned, since a forward may have appended to the old one;
+parameters and Modules count wherever they are put. What a forward assigns to an attribute that
+holds no state is its own, and not state, unless it is a parameter that the forward has made.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,15 +23,15 @@ from tinygrad_like.nn import arguments
 from tinygrad_like.nn.state import in_place_of, made_again, out_of_place, recorded, refuse_loss
 
 CONTAINERS = (list, tuple, dict)
-OURS = frozenset(("_transient", "_noted", "_registered"))  # our own notes, in vars(module)
+OURS = frozenset(("_transient", "_noted", "_registered"))  # notes of this file, in vars(module)
 
 
 class Holder:
-    """The base class of Module: its attributes, and what of them is state."""
+    """The base class of Module: its attributes, and which of them are state."""
 
-    _transient: frozenset[str] | None = None  # attributes of a forward; None until the first call
-    _noted: Mapping[str, bool] = {}  # the places of state in containers: whether of a parameter
-    _registered: Mapping[str, bool] = {}  # buffers by register_buffer: whether they are saved
+    _transient: frozenset[str] | None = None  # a forward's own; None until the first call
+    _noted: Mapping[str, bool] = {}  # {place of state in a container: whether of a parameter}
+    _registered: Mapping[str, bool] = {}  # {buffer of register_buffer: whether it is saved}
 
     def __setattr__(self, name: str, value: Any) -> None:
         held = vars(self).get(name)
@@ -40,7 +40,7 @@ class Holder:
         object.__setattr__(self, name, value)
 
     def _admitted(self, name: str, held: Any, value: Any) -> Any:
-        """What `self.name = value` assigns: it is checked where it is, or replaces, state."""
+        """The value that `self.name = value` assigns, checked if it is state or replaces state."""
         layer = f"[{type(self).__name__}]"
         state = [x for _, x in _state_in(self, name, held)] if isinstance(held, HELD) else []
         parameters = [x for x in state if type(x) is Tensor and is_parameter(x)]
@@ -53,7 +53,7 @@ class Holder:
         new = [(path, x) for path, x in _within(value, name, {}) if type(x) is Tensor]
         transient = self._transient or frozenset()
         start = mode.running[0] if self._transient is not None and mode.running else None
-        if start is not None or name in transient:  # by a forward, or in place of what it kept
+        if start is not None or name in transient:  # by a forward, or over what one kept
             made = any(_is_parameter_since(start, x) for _, x in new)
             if start is not None and made and parameters:
                 raise made_again(f"{layer} {name}", name)
@@ -69,27 +69,27 @@ class Holder:
         return value
 
     def _note(self, name: str, places: dict[str, bool]) -> None:
-        """Note the places of state in the container that is an attribute."""
+        """Note the places of state in the container at the attribute `name`."""
         others = {p: role for p, role in self._noted.items() if p.partition(".")[0] != name}
         if places or len(others) < len(self._noted):
             vars(self)["_noted"] = others | places
 
     def _begin(self) -> None:
-        """Before the first call: what is held by now is state, what lists get later may not be."""
+        """Before the first call, note the state: what lists get later may not be state."""
         for _ in self._named_leaves():
-            pass  # all are checked, and noted
+            pass  # the walk itself checks and notes them
         for _, module in self._named_holders():
             if module._transient is None:
                 vars(module)["_transient"] = frozenset()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Set an attribute that is a buffer whatever a forward does with it.
+        """Set an attribute that stays a buffer even if a forward assigns to it.
 
         `self.name = tensor` is enough for most. Without `persistent` the buffer is moved by `to`,
-        but is no part of the `state_dict`.
+        but is not in the `state_dict`.
 
-        Raises ValueError for a name that is no attribute's or is taken, TypeError for what is no
-        Tensor, or is a parameter.
+        Raises ValueError if the name cannot be an attribute's or is taken, TypeError if `tensor`
+        is not a Tensor, is a parameter or was computed.
         """
         persistent = arguments.flag("register_buffer", "persistent", persistent)
         held = vars(self).get(name) if isinstance(name, str) else None
@@ -132,8 +132,8 @@ class Holder:
     def parameters(self) -> list[Tensor]:
         """All parameters, for an optimizer, frozen ones included (it skips those).
 
-        Raises GraphError for a Tensor in a list that was meant as one, but was computed by an op,
-        StateError for a place in a list that held one and now holds other values.
+        Raises GraphError if a Tensor in a list was meant as a parameter, but was computed by an op,
+        StateError if a place in a list held a parameter and now holds other values.
         """
         return [p for _, p in self.named_parameters()]
 
@@ -142,7 +142,7 @@ class Holder:
         return sum(p.size for p in self.parameters())
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: what a forward computed and kept, without its history."""
+        """For copies and pickles: Tensors that a forward kept lose their history."""
         if self._transient is None:
             return vars(self)
         made: dict[int, Any] = {}
@@ -153,7 +153,7 @@ HELD = (Tensor, Holder, *CONTAINERS)
 
 
 def held(module: Holder) -> list[tuple[str, Any]]:
-    """[(path, x)] of a Module's own state and Modules, also in its containers."""
+    """[(path, x)] of the state and the Modules that a Module itself holds, also in containers."""
     found: list[tuple[str, Any]] = []
     for name, value in _members(module):
         if isinstance(value, HELD) and name not in OURS:
@@ -178,7 +178,7 @@ def _state_in(module: Holder, name: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def _checked(module: Holder) -> list[tuple[str, Any]]:
-    """What `held` finds, if all of it can be state; its places are noted."""
+    """What `held` finds, checked that it can be state, and its places noted."""
     found, begun, places = held(module), module._transient is not None, {}
     for path, x in found:
         if type(x) is Tensor:
@@ -195,8 +195,8 @@ def _checked(module: Holder) -> list[tuple[str, Any]]:
 
 
 def _walk(module: Holder, own: Any, path: str = "", seen: Any = None) -> Iterator[tuple[str, Any]]:
-    """(path, x) of a module and of what `own` gives of it and of all Modules below, each once."""
-    seen = {} if seen is None else seen  # it holds the objects, so that no id is given anew
+    """(path, x) of a module, and of what `own` returns for it and all Modules below, each once."""
+    seen = {} if seen is None else seen  # it holds the objects, so that no id is reused
     seen[id(module)] = module
     yield path, module
     for name, x in own(module):
@@ -211,7 +211,7 @@ def _walk(module: Holder, own: Any, path: str = "", seen: Any = None) -> Iterato
 
 
 def _within(value: Any, path: str, seen: dict) -> Iterator[tuple[str, Any]]:
-    """(path, x) of a value, or, if it is a container, of all that is in it, however deep."""
+    """(path, x) of a value or, if it is a container, of everything in it, at any depth."""
     if not isinstance(value, CONTAINERS) or isinstance(value, Holder):
         yield path, value
     elif id(value) not in seen:  # a container that holds itself ends there
@@ -233,7 +233,7 @@ def _members(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _at(module: Holder, path: str) -> Any:
-    """What a path leads to in the containers of a Module; None if it ends before."""
+    """What a path leads to in the containers of a Module; None if nothing is there."""
     value: Any = module
     for step in path.split("."):
         value = next((x for name, x in _members(value) if str(name) == step), None)
@@ -241,14 +241,14 @@ def _at(module: Holder, path: str) -> Any:
 
 
 def _is_parameter_since(start: int | None, x: Tensor) -> bool:
-    """Whether x is a parameter that the forward that began at `start` made, not a mere input."""
+    """Whether x is a parameter made by the forward that began at `start`, not an input of it."""
     if not is_parameter(x):
         return False
     return start is None or (x.node is not None and x.node.serial > start)
 
 
 def _without_history(value: Any, made: dict[int, Any]) -> Any:
-    """A value, in which computed Tensors, also in containers, are replaced by their values."""
+    """The value, with computed Tensors, also those in containers, detached from their history."""
     if type(value) is Tensor:
         return value if value.is_leaf else value.detach()
     if id(value) in made:

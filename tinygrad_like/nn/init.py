@@ -97,11 +97,11 @@ def kaiming_normal(shape: Shape, gain: float = RELU_GAIN) -> Tensor:
 
 
 def orthogonal(shape: Shape, gain: float = 1.0) -> Tensor:
-    """A random orthogonal matrix times `gain`: the first axis by all others.
+    """A random orthogonal matrix times `gain`: rows along the first axis, columns along the others.
 
-    Its rows are orthonormal where it has no more rows than columns, else its columns.
+    Its rows are orthonormal if there are no more rows than columns, else its columns are.
     """
-    fans(shape)  # refuses what is no matrix
+    fans(shape)  # refuses fewer than two axes
     gaussian = random.randn(shape).data
     tall = gaussian.reshape(gaussian.shape[0], -1)
     wide = tall.shape[0] < tall.shape[1]

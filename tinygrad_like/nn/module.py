@@ -39,6 +39,7 @@ class Module(Holder):
     training: bool = True
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What a call returns: every subclass defines it."""
         name = type(self).__name__
         raise TypeError(f"[{name}] has no forward: define `def forward(self, x)` in class {name}")
 
@@ -64,7 +65,7 @@ class Module(Holder):
             if outermost:
                 running.clear()
 
-    # What it holds: parameters and buffers are named in holder.py
+    # What it holds; for parameters and buffers see holder.py
 
     def named_modules(self) -> Iterator[tuple[str, "Module"]]:
         """(path, module) of this module, whose path is "", and of all below it."""
@@ -136,7 +137,7 @@ class Module(Holder):
     def requires_grad_(self: Self, wanted: bool = True) -> Self:
         """Set `requires_grad` of all parameters: False freezes them, and an optimizer skips them.
 
-        They are still parameters. A part is frozen by itself: `model.encoder.freeze()`.
+        They stay parameters. To freeze only a part: `model.encoder.freeze()`.
         """
         for p in self.parameters():
             p.requires_grad = wanted
@@ -158,14 +159,14 @@ class Module(Holder):
     def to(self: Self, device_or_dtype: Any) -> Self:
         """Move parameters, buffers and gradients to a device, or cast floating ones to a dtype.
 
-        In place: the Tensors stay the same objects, so an optimizer that has them goes on. All are
-        moved, or, if there is no room for them or Ctrl-C comes, none.
+        In place: the Tensors stay the same objects, so an optimizer that has them goes on. If
+        memory runs out or Ctrl-C interrupts, none is moved.
 
-        Raises DeviceError for what is no device that can be used and no dtype, TypeError for a
-        dtype that is not floating.
+        Raises DeviceError if the argument is neither a usable device nor a dtype, TypeError if it
+        is a dtype that is not floating.
         """
         leaves = [x for _, x in self._named_leaves()]
-        for device in {x.device for x in leaves} or {"cpu"}:  # refuses before anything is changed
+        for device in {x.device for x in leaves} or {"cpu"}:  # errors come before any change
             target = Tensor(0.0, device=device).to(device_or_dtype)
             if target.dtype.kind not in FLOATING:
                 raise TypeError(f"[to] dtype is {target.dtype}, expected a floating one")
@@ -201,8 +202,8 @@ class Module(Holder):
 def _locate(error: Exception, caller: Module) -> None:
     """Write the path of the innermost module that an error came through into its message.
 
-    Each caller on the error's way up rewrites the message that was there at first, so the last,
-    the outermost, counts as "model".
+    Each caller on the error's way up writes anew what it adds to the first message, so that the
+    last one, the outermost module, counts as "model".
     """
     if len(error.args) > 1 or not all(isinstance(a, str) for a in error.args):
         return
@@ -210,7 +211,7 @@ def _locate(error: Exception, caller: Module) -> None:
     message, inner, path = getattr(error, "_came_through", first)
     if inner is not None:
         found = (p for p, m in caller.named_modules() if m is inner)
-        step = next(found, type(inner).__name__)  # a module that the walk does not see
+        step = next(found, type(inner).__name__)  # a module that named_modules does not find
         path = ".".join(filter(None, [step, path]))
     error._came_through = message, caller, path  # type: ignore[attr-defined]
     where = f"in model.{path}" if path else f"in {type(caller).__name__}"

@@ -1,4 +1,4 @@
-"""Normalisation, and dropout: layers that keep the scale of signals, and noise, in check."""
+"""Normalisation and dropout."""
 
 import numpy as np
 
@@ -57,7 +57,7 @@ class BatchNorm(Module):
         var = var * (count / (count - 1))
         pairs = (self.running_mean, mean), (self.running_var, var)
         rest = 1 - self.momentum
-        with np.errstate(over="ignore"):  # what float16 cannot hold is infinite
+        with np.errstate(over="ignore"):  # beyond float16's range they are infinite
             moved = [
                 astype(own * rest + new * self.momentum, dtype=own.dtype) for own, new in pairs
             ]
@@ -113,7 +113,7 @@ class GroupNorm(Module):
         self.groups = arguments.integer("GroupNorm", "groups", groups)
         self.channels = arguments.integer("GroupNorm", "channels", channels)
         self.eps = arguments.number("GroupNorm", "eps", eps, 0)
-        arguments.divides("GroupNorm", self.groups, channels=self.channels)
+        arguments.divides("GroupNorm", "groups", self.groups, channels=self.channels)
         self.weight = init.ones(self.channels)
         self.bias = init.zeros(self.channels)
 
@@ -123,7 +123,7 @@ class GroupNorm(Module):
 
 
 class Dropout(Module):
-    """In training y = x m / (1 - p), each m being 0 with probability p, else 1; then y = x.
+    """In training y = x m / (1 - p), each m 0 with probability p, else 1; in evaluation y = x.
 
     Source: Srivastava et al. 2014, "Dropout".
     """

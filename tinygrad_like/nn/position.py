@@ -1,6 +1,6 @@
-"""Positions, for attention, which sees none by itself: added to embeddings (N, T, d_model).
+"""Positions added to embeddings (N, T, d_model): attention by itself does not know the order.
 
-`offset` is the position of the first vector: `cache.length` where a key-value cache goes on.
+`offset` is the position of the first vector: `cache.length` to go on from a key-value cache.
 Rotary positions (Su et al. 2021) are an option of MultiHeadAttention.
 """
 

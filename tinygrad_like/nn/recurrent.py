@@ -55,7 +55,7 @@ class Recurrent(Module):
     def _run(
         self, op: Callable, x: Tensor, states: tuple, lengths: Any, **attributes: Any
     ) -> tuple[Tensor, list[Tensor]]:
-        """(out, last states) of all layers: each reads what the one below gives."""
+        """(out, last states) of all layers: each reads the outputs of the one below."""
         arguments.tensor(type(self).__name__, "x", x)
         for what, state in zip("hc", states, strict=False):
             self._check_state(what, state, x)
@@ -110,12 +110,12 @@ class RNN(Recurrent):
         num_layers: each further layer reads the outputs of the one below.
         bidirectional: whether another set of parameters runs from the last step to the first;
             the outputs are (N, T, 2 H) then, those of the first direction on the left.
-        dropout: of what a layer reads from the one below, in training.
+        dropout: of the outputs that a layer reads from the one below, in training.
         nonlinearity: `"tanh"` or `"relu"`.
 
     Call it with x, the first state (None: zeros) and, as `lengths=`, the number of steps of each
     sequence, (N,). A state is (num_layers * directions, N, H). To carry it on to the next piece
-    of a long text, cut it off from its past: `detach_state(h)`.
+    of a long text, drop its history: `detach_state(h)`.
 
     All parameters start as U(-1/sqrt(H), 1/sqrt(H)), as in PyTorch.
     """
@@ -132,8 +132,7 @@ class RNN(Recurrent):
         dropout: float = 0.0,
         nonlinearity: str = "tanh",
     ):
-        if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"[RNN] nonlinearity is {nonlinearity!r}, expected 'tanh' or 'relu'")
+        arguments.choice("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))
         super().__init__(n_in, n_hidden, num_layers, bidirectional, dropout)
         self.nonlinearity = nonlinearity
 
@@ -174,8 +173,8 @@ class LSTM(Recurrent):
     """Long short-term memory: (N, T, n_in) -> ((N, T, H), (h, c)), see `tg.lstm`.
 
     Arguments, states and starting values are those of `RNN`, but the state is the pair (h, c),
-    and `forget_bias` is added to the biases of the forget gates at the start: with 1 the cells
-    remember at first (Jozefowicz et al. 2015).
+    and `forget_bias` is added to the starting biases of the forget gates: with 1 the cells begin
+    by remembering (Jozefowicz et al. 2015).
 
     >>> import tinygrad_like as tg
     >>> from tinygrad_like import nn

@@ -1,4 +1,4 @@
-"""States of Modules: how one differs from what is expected, and how values take others' place."""
+"""States of Modules: how one differs from what is expected, and how values are replaced."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ class StateReport:
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     misshaped: dict[str, tuple[tuple, tuple]] = field(default_factory=dict)  # (got, expected)
-    mistyped: dict[str, str] = field(default_factory=dict)  # what it is, and what was expected
-    settings: dict[str, str] = field(default_factory=dict)  # what a layer has, and another has
+    mistyped: dict[str, str] = field(default_factory=dict)  # what it is, and what is expected
+    settings: dict[str, str] = field(default_factory=dict)  # ours, and its counterpart's
 
     def __bool__(self) -> bool:
         return any(vars(self).values())
@@ -49,7 +49,7 @@ class StateError(ValueError):
 
 
 def mistyped(value: Any, own: Tensor) -> str | None:
-    """What is wrong with the type of a value that is to be loaded into `own`, if anything is."""
+    """What is wrong with the type of a value for `own`, or None if nothing is."""
     kind = type(value)
     raw = value.data if isinstance(value, Tensor) else value
     if backend.of(raw) is None and not isinstance(raw, (np.ndarray, np.generic)):
@@ -91,7 +91,7 @@ def transposed(report: StateReport) -> str:
 def refuse_torch_layout(state: Mapping[str, Any]) -> None:
     """Raise StateError for a state in PyTorch's layout, where a Dense weight is transposed.
 
-    It is known by its file, which `tg.io.save` did not write, or by PyTorch's own tensors.
+    It is recognised by its file, which `tg.io.save` did not write, or by PyTorch's own tensors.
     """
     layout = getattr(state, "layout", None)
     if layout is not None:
@@ -153,16 +153,16 @@ def overwriting(pairs: Iterable[tuple[Tensor, Any]]) -> list[partial]:
 
 
 def overwrite(pairs: Iterable[tuple[Tensor, Any]]) -> None:
-    """Copy each array into its Tensor; if one cannot be written, or Ctrl-C comes, none is."""
+    """Copy each array into its Tensor; none if one is read-only or Ctrl-C interrupts."""
     commit(overwriting(pairs))
 
 
 def in_place_of(own: Tensor, value: Any, place: str, name: str) -> Any:
-    """What the attribute `name` that holds the parameter or buffer `own` holds after `= value`.
+    """What the attribute `name`, a parameter or buffer `own`, is after `= value`.
 
-    Values of a plain Tensor go into a parameter, which stays the same object: optimizers go on.
-    Another parameter takes its place if it is of its shape and dtype. In the place of a buffer a
-    floating Tensor is cast to the dtype of the buffer.
+    The values of a plain Tensor are put into a parameter, which stays the same object, so that
+    optimizers go on. Another parameter replaces it if it has the same shape and dtype. A floating
+    Tensor that replaces a buffer is cast to the dtype of the buffer.
     """
     if value is None:
         return None
@@ -209,7 +209,7 @@ def out_of_place(place: str, name: str, own: Any, value: Any) -> TypeError:
 
 
 def made_again(place: str, name: str) -> StateError:
-    """The error of a forward that makes a parameter anew where it made one before."""
+    """The error of a forward that replaces a parameter which it made before."""
     return StateError(
         f"{place} is a parameter, and a forward made another in its place, which no optimizer "
         f"would have: make it once, `if self.{name} is None`; an input that requires a gradient is "
@@ -223,14 +223,14 @@ def refuse_loss(place: str, x: Any) -> None:
         raise StateError(
             f"{place} held a parameter and now holds {describe(x)} that no optimizer could update; "
             "copy values into the parameter with `.data = values`, put a Tensor with "
-            "requires_grad=True in its place, or, if it is meant, assign the whole list anew"
+            "requires_grad=True in its place, or, if this is intended, assign a new list"
         )
 
 
 def recorded(place: str, t: Any) -> GraphError:
     """The error of a Tensor that an op computed where a parameter was meant."""
     return GraphError(
-        f"{place} was computed by {t.node.plan.op.name} and requires a gradient, so it is no "
-        f"parameter that an optimizer could update; make it a leaf: nn.init.normal({t.shape}, "
+        f"{place} was computed by {t.node.plan.op.name} and requires a gradient, so it is not "
+        f"a parameter that an optimizer could update; make it a leaf: nn.init.normal({t.shape}, "
         "std=0.02), or Tensor(values, requires_grad=True); to keep only its values, detach() it"
     )

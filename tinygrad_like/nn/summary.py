@@ -1,4 +1,4 @@
-"""Modules to look at: the line of one, and the table of a model."""
+"""What a Module shows of itself: one line, and the table of a model."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ ACTIVATIONS = {
 
 
 class FeedForward(Module):
-    """y = activation(x W_1 + b_1) W_2 + b_2: (..., d_model) -> same, by way of width d_ff."""
+    """y = activation(x W_1 + b_1) W_2 + b_2: (..., d_model) -> (..., d_ff) -> (..., d_model)."""
 
     def __init__(self, d_model: int, d_ff: int, dropout: float = 0.0, activation: str = "gelu"):
         if not isinstance(activation, str) or activation not in ACTIVATIONS:
@@ -162,18 +162,26 @@ class TransformerDecoderLayer(Module):
         return self.norm3(x + feed_forward(x))
 
 
-class TransformerEncoder(Module):
+class _Stack(Module):
+    """What the stacks share: layers in a row and, with pre-norm, LayerNorm at the end."""
+
+    _layer: Any  # the class of the layers
+
+    def __init__(self, d_model: int, num_heads: int, d_ff: int, num_layers: int, **options: Any):
+        count = arguments.integer(type(self).__name__, "num_layers", num_layers)
+        self.layers = ModuleList(
+            self._layer(d_model, num_heads, d_ff, **options) for _ in range(count)
+        )
+        self.norm = LayerNorm(d_model) if self.layers[0].norm_first else None
+
+
+class TransformerEncoder(_Stack):
     """`num_layers` encoder layers, one after the other; with pre-norm, LayerNorm at the end.
 
     Options and call are those of TransformerEncoderLayer.
     """
 
-    def __init__(self, d_model: int, num_heads: int, d_ff: int, num_layers: int, **options: Any):
-        count = arguments.integer("TransformerEncoder", "num_layers", num_layers)
-        self.layers = ModuleList(
-            TransformerEncoderLayer(d_model, num_heads, d_ff, **options) for _ in range(count)
-        )
-        self.norm = LayerNorm(d_model) if self.layers[0].norm_first else None
+    _layer = TransformerEncoderLayer
 
     def forward(
         self,
@@ -189,18 +197,13 @@ class TransformerEncoder(Module):
         return x if self.norm is None else self.norm(x)
 
 
-class TransformerDecoder(Module):
+class TransformerDecoder(_Stack):
     """`num_layers` decoder layers, one after the other; with pre-norm, LayerNorm at the end.
 
     Options and call are those of TransformerDecoderLayer.
     """
 
-    def __init__(self, d_model: int, num_heads: int, d_ff: int, num_layers: int, **options: Any):
-        count = arguments.integer("TransformerDecoder", "num_layers", num_layers)
-        self.layers = ModuleList(
-            TransformerDecoderLayer(d_model, num_heads, d_ff, **options) for _ in range(count)
-        )
-        self.norm = LayerNorm(d_model) if self.layers[0].norm_first else None
+    _layer = TransformerDecoderLayer
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""What is done to a model's modules for a while, such as evaluation mode, and then taken back."""
+"""Changes to a model's modules, such as evaluation mode, that are undone after a while."""
 
 from functools import partial
 from typing import Any

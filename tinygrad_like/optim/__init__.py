@@ -10,14 +10,14 @@ for x, labels in batches:
     schedule.step()
 
 optimizers.py   SGD, Adam, AdamW, RMSprop, Adagrad; a step is one kernel call per parameter
-states.py       what an optimizer keeps beside a parameter, saved, loaded and copied
+states.py       what an optimizer keeps for each parameter, saved, loaded and copied
 parameters.py   checks of parameters and of settings
 schedules.py    the learning rate as a function of the step; ReduceOnPlateau, of a metric
 scaling.py      GradScaler: for gradients in float16
 clipping.py     gradients scaled to a norm, or cut to a range
 average.py      Average: a moving average of the weights, swapped in for evaluation
 rates.py        find_learning_rate: the loss at rising rates
-exchange.py     other arrays in the place of a model's own, for a while
+exchange.py     other arrays in place of a model's own, for a while
 """
 
 from tinygrad_like.optim.average import Average

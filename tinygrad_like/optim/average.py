@@ -12,7 +12,7 @@ from tinygrad_like.optim.exchange import exchange, leaves, restoring
 
 
 class _Averaged(NamedTuple):
-    """How many updates were made, and the averages by path: one attribute, so one assignment."""
+    """The number of updates, and the averages by path: one attribute, so one assignment."""
 
     updates: int
     values: dict[str, Any]
@@ -32,15 +32,16 @@ class Average(Undoing):
     The first update copies the model. Buffers that hold integers are copied by every update;
     buffers that are not saved are left alone. Averages are in float32 at least.
 
-    In the block the Tensors of the model have other arrays, which may be changed there: neither the
-    averages nor the model's own values are. At its end the model has its own values again, to the
-    last bit, whatever is raised meanwhile. Modes are left alone: call `model.eval()`.
+    In the block the Tensors of the model hold copies of the averages: changes to them reach neither
+    the averages nor the model's own values. At its end, also by an error, the model has its own
+    values again, to the last bit. Modes are left alone: call `model.eval()`.
 
     Args:
-        model: a Module. decay: from 0 to less than 1; 1 / (1 - decay) steps count, about.
+        model: a Module. decay: from 0 to less than 1; about 1 / (1 - decay) steps count.
 
-    Raises TypeError if `model` is no Module; ValueError for a decay out of range; to enter before
-    the first update, or twice; and to update or save while the averages are in the model.
+    Raises TypeError if `model` is not a Module; ValueError if the decay is out of range, if the
+    block is entered before the first update or twice, and if the average is updated, saved or
+    loaded inside the block.
     Source: Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging".
     """
 
@@ -54,11 +55,11 @@ class Average(Undoing):
 
     @property
     def updates(self) -> int:
-        """How many updates were made."""
+        """The number of updates so far."""
         return self._averaged.updates
 
     def update(self) -> None:
-        """Take the model's values into the average: all of them or, if anything is raised, none."""
+        """Take the model's values into the average; after an error, none of them is taken."""
         self._check_outside("update")
         updates, values = self._averaged
         self._averaged = _Averaged(
@@ -72,14 +73,14 @@ class Average(Undoing):
         if array.dtype.kind not in FLOATING or not values:
             return be.xp.array(wide(array))
         if path not in values:
-            raise ValueError(f"[Average] the model has got a parameter or buffer {path!r} since")
+            raise ValueError(f"[Average] the model has a new parameter or buffer {path!r}")
         average = values[path]
         if average.shape != array.shape:
             raise ValueError(
                 f"[Average] {path} has shape {array.shape}, its average {average.shape}"
             )
         average = _beside(average, be)
-        # Python's numbers, so that the dtype is that of the arrays.
+        # With Python floats as factors the dtype is that of the arrays.
         return average * self.decay + wide(array) * (1 - self.decay)
 
     def __enter__(self) -> "Average":
@@ -90,7 +91,7 @@ class Average(Undoing):
         pairs = []
         for path, t in leaves(self.model).items():
             if path not in values:
-                raise ValueError(f"[Average] there is no average of {path!r} in it: call update()")
+                raise ValueError(f"[Average] there is no average of {path!r} yet: call update()")
             be = backend.of(t.data)
             pairs.append((t, be.xp.array(narrow(_beside(values[path], be), t.data.dtype))))
         self._at_end([*restoring(self.model), partial(self._entered.clear)])

@@ -7,10 +7,7 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import wide
 from tinygrad_like.engine import check_flag, check_real, commit
-from tinygrad_like.optim.parameters import (
-    as_list,
-    check_tensors,
-)
+from tinygrad_like.optim.parameters import as_list, check_tensors
 from tinygrad_like.optim.states import set_gradients
 
 
@@ -19,7 +16,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
 
     Args:
         params: an iterable of Tensors; those without a gradient are skipped, those that were
-            frozen after the backward pass are not, as in PyTorch.
+            frozen after the backward pass are included, as in PyTorch.
         max_norm: the largest norm that is left alone.
         norm: the order of the norm, a positive number or inf.
         error_if_nonfinite: raise ValueError, and change nothing, if the norm is inf or NaN. If
@@ -36,7 +33,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
             f"[{name}] max_norm is {max_norm!r} and norm is {norm!r}, expected positive numbers"
         )
     params = _with_gradient(name, params)
-    with np.errstate(all="ignore"):  # overflow is met below, inf times 0 is documented
+    with np.errstate(all="ignore"):  # inf and NaN are handled below, or documented above
         total = _norm(np.array([_norm(p.grad.data, norm) for p in params]), norm)
         if error_if_nonfinite and not math.isfinite(total):
             raise ValueError(f"[{name}] the norm of the gradients is {total}; nothing was changed")
@@ -47,7 +44,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
 
 
 def clip_grad_value(params, limit):
-    """Cut every element of the gradients to the range from -limit to limit."""
+    """Clip every element of the gradients to the range from -limit to limit."""
     name = "clip_grad_value"
     limit = check_real(name, "limit", limit)
     if not limit >= 0:
@@ -63,7 +60,7 @@ def _with_gradient(name, params):
 
 
 def _norm(x, order):
-    """The norm of all elements, a float: no square of an element over- or underflows."""
+    """The norm of all elements, a float, without over- or underflow of their powers."""
     if x.size == 0:
         return 0.0
     be, x = backend.of(x), wide(x)

@@ -1,7 +1,7 @@
-"""Other arrays in the place of a model's own, until a `with` block ends or whatever is raised.
+"""Other arrays in place of a model's own, until a `with` block ends, also by an error.
 
-A Tensor stays the same object and gets another raw array; its own is not written to, so what comes
-back is the same to the last bit, and so is what an optimizer knows of it.
+A Tensor stays the same object and gets another raw array. Its own array is not written to, so it
+comes back the same to the last bit, and the state that an optimizer has for it still fits.
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ def leaves(model: Any) -> dict[str, Tensor]:
 
 
 def restoring(model: Any) -> list[partial]:
-    """The changes that put the Tensors of a model, and their arrays, back where they stand now."""
+    """The changes that put the present Tensors of a model, and their arrays, back in place."""
     changes = []
     for _, module in model.named_modules():
         own = vars(module)

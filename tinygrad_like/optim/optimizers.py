@@ -1,7 +1,7 @@
 """Optimizers: what a step does to each parameter, given its gradient.
 
 A step is one kernel call per parameter, in place, on flat arrays: one compiled kernel serves every
-shape. It is planned first, and then made for all parameters or for none, see engine/changes.py.
+shape. It is planned first, and then made for all parameters or for none: see engine/changes.py.
 """
 
 from abc import ABC, abstractmethod
@@ -29,17 +29,17 @@ class Optimizer(ABC):
 
     Args:
         params: Tensors that require a gradient; or groups of them, dicts with "params" and
-            settings of their own: `[{"params": [w], "weight_decay": 0.1}, {"params": [b]}]`.
-        settings: those of the groups that do not set their own.
+            their own settings: `[{"params": [w], "weight_decay": 0.1}, {"params": [b]}]`.
+        settings: for the groups that do not set their own.
 
     The groups are in `param_groups`, as in PyTorch. Their settings and their lists of parameters
-    can be changed at any time: the next step checks them. A parameter keeps its state wherever
-    it stands; one that is new begins without.
+    can be changed at any time: the next step checks them. A parameter keeps its state when it
+    moves to another group; a new one starts without.
 
     Raises:
         TypeError: if params is not an iterable of Tensors, or a setting is not a number.
-        ValueError: if there are no parameters, if one is no leaf, requires no gradient or is given
-            twice, and if a setting is out of range.
+        ValueError: if there are no parameters, if one is not a leaf, does not require a gradient or
+            is given twice, and if a setting is out of range.
     """
 
     kernel: str  # the name of the kernel that makes a step
@@ -54,7 +54,7 @@ class Optimizer(ABC):
         params = [p for group in self.param_groups for p in group["params"]]
         check_trainable(owner, params)
         self._slots = [[Slot(p) for p in group["params"]] for group in self.param_groups]
-        # Of each group what it held at the last step, its values' types, and its checked settings.
+        # For each group: what it held at the last step, the types of that, the checked settings.
         self._checked: list[tuple[dict, list, dict]] = [({}, [], {}) for _ in self.param_groups]
 
     def _group(self, group):
@@ -79,7 +79,7 @@ class Optimizer(ABC):
     def step(self):
         """Update every parameter that has a gradient and requires one.
 
-        All of them or, if anything is raised meanwhile (no memory, Ctrl-C), either all or none.
+        If anything is raised meanwhile (no memory, Ctrl-C), either all are updated or none.
 
         Raises:
             TypeError, ValueError: if a group's settings or parameters were changed to invalid ones.
@@ -90,7 +90,7 @@ class Optimizer(ABC):
     def _plan(self, replaced=None):
         """The changes that make a step, for `commit`: nothing is changed here.
 
-        `replaced`, from nodes to raw arrays, has gradients to use instead of theirs.
+        `replaced`, {node: raw array}, has gradients to use instead of the nodes' own.
         """
         if len(self._slots) != len(self.param_groups):
             self._match()
@@ -137,21 +137,21 @@ class Optimizer(ABC):
         return changes
 
     def _try(self, slot, settings):
-        """Run the kernel on no elements, so that no compiler runs later, between two parameters."""
+        """Run the kernel on empty arrays, so that it is not compiled between two parameters."""
         none = slot.array.ravel()[:0]
         beside = [None if a is None else a[:0] for a in slot.beside]
         commit(slot.be.k.planner(self.kernel, none, *beside)(none, settings))
 
     def _options(self, k, group):
-        """The settings of a group as plain values, checked if they are not those of the last step.
+        """The settings of a group as plain values, checked if they differ from the last step's.
 
-        1 is not taken for True, though they are equal.
+        Types are compared too: 1 equals True, but is not taken for it.
         """
         known, types, options = self._checked[k]
         try:
             if group == known and list(map(type, group.values())) == types:
                 return options
-        except ValueError:  # of an array among them: whether it is equal is no single answer
+        except ValueError:  # of an array among them: its == has no single answer
             pass
         owner, before, known, options = type(self).__name__, known, {**group}, {**options}
         if group.keys() != self._keys:
@@ -164,7 +164,7 @@ class Optimizer(ABC):
             if name == "params" or (name in before and value is before[name]):
                 continue
             options[name] = checked_setting(owner, name, value)
-            if type(value) is list:  # it can change, and stay the same object
+            if type(value) is list:  # it may change in place: check it at every step
                 known[name] = None
         check_together(owner, options)
         self._checked[k] = known, list(map(type, group.values())), options
@@ -177,7 +177,7 @@ class Optimizer(ABC):
         return [self._options(k, group) for k, group in enumerate(self.param_groups)]
 
     def _match(self):
-        """Give the parameters that stand in the groups now the state that they had, if they had."""
+        """Find the state of each parameter that is in the groups now; a new one starts without."""
         owner = type(self).__name__
         slots = {id(slot.param): slot for slots in self._slots for slot in slots}
         lists = []
@@ -205,7 +205,7 @@ class Optimizer(ABC):
         )
 
     def add_param_group(self, group):
-        """Add a group: a dict with "params" and, if they are not the optimizer's, settings.
+        """Add a group: a dict with "params" and the settings that differ from the optimizer's.
 
         Raises as the constructor does, also for a parameter that the optimizer has already; nothing
         is changed then.
@@ -267,15 +267,15 @@ class Optimizer(ABC):
 
         Buffers are converted to the device and dtype that their parameter has now.
 
-        Raises ValueError, and changes nothing, for the state of another class of optimizer, or for
-        parameters of another number or other shapes.
+        Raises ValueError, and changes nothing, if the state is of another class of optimizer, or
+        of parameters of another number or other shapes.
         """
         commit(self._loading(state))
 
     def _loading(self, state):
         """The changes, for `commit`, that `load_state_dict(state)` makes."""
         self._matched()
-        always = self._kept(dict.fromkeys(self._defaults, 0))  # whatever is switched on
+        always = self._kept(dict.fromkeys(self._defaults, 0))  # with every option switched off
         settings, slots = states.loaded(
             *(type(self).__name__, self.buffers, always, self.param_groups, state)
         )
@@ -284,6 +284,12 @@ class Optimizer(ABC):
             *(partial(group.update, loaded) for group, loaded in groups),
             partial(setattr, self, "_slots", slots),
         ]
+
+
+def check_optimizer(owner, optimizer):
+    """Raise TypeError for anything but an Optimizer."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"[{owner}] optimizer is {describe(optimizer)}, expected an Optimizer")
 
 
 class SGD(Optimizer):
@@ -310,11 +316,11 @@ class SGD(Optimizer):
 
 
 class _Adam(Optimizer):
-    """What Adam and AdamW share: all but the way of the weight decay."""
+    """What Adam and AdamW share: everything but the kind of weight decay."""
 
     kernel = "adam_"
     buffers = ("m", "v", "largest")
-    decoupled: bool  # whether the weight decay shrinks the parameter, rather than add to g
+    decoupled: bool  # whether weight decay shrinks the parameter, instead of being added to g
 
     def _kept(self, group):
         return self.buffers if group["amsgrad"] else self.buffers[:2]

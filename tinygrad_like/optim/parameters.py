@@ -1,4 +1,4 @@
-"""What may be given as parameters, and as their settings: the checks of optimizers and clipping."""
+"""Checks of parameters and of their settings, for optimizers and clipping."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor, check_flag, check_number, is_parameter
 from tinygrad_like.engine.errors import describe
 
-# Settings lie from 0 up to, not including, these limits; the others are finite.
+# Settings lie in [0, limit); those that are not here are finite and at least 0.
 LIMITS = {"momentum": 1, "alpha": 1, "betas": 1}
 
 
@@ -46,7 +46,7 @@ def check_tensors(owner, params):
 
 
 def check_trainable(owner, params):
-    """Raise unless all are floating leaves that require a gradient or are frozen, each once."""
+    """Raise unless all are floating leaves that require a gradient or are frozen, and differ."""
     check_tensors(owner, params)
     for i, p in enumerate(params):
         what = f"[{owner}] params[{i}] {p.shape}"
@@ -101,7 +101,9 @@ def checked_number(owner, name, value):
 
 
 def decay_groups(model, weight_decay):
-    """Two groups for an optimizer: matrices decay; biases and the scales of norms do not.
+    """Groups for an optimizer: matrices decay; biases and the scales of norms do not.
+
+    A model without one or the other makes one group.
 
     >>> import tinygrad_like as tg
     >>> model = tg.nn.Dense(2, 3)
@@ -111,7 +113,5 @@ def decay_groups(model, weight_decay):
     """
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    groups = (matrices, weight_decay), (others, 0.0)
+    return [{"params": params, "weight_decay": decay} for params, decay in groups if params]

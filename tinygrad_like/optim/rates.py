@@ -15,7 +15,7 @@ from tinygrad_like.engine import Tensor, check_integer, check_number, enable_gra
 from tinygrad_like.generator import GENERATOR
 from tinygrad_like.optim.exchange import exchange, restoring
 
-DIVERGED = 4.0  # times the least smoothed loss, where the search ends
+DIVERGED = 4.0  # times the least smoothed loss: there the search ends
 SMOOTHING = 0.9  # of the moving average of the losses
 
 
@@ -61,23 +61,24 @@ def find_learning_rate(
     last: float = 1.0,
     steps: int = 100,
 ) -> Rates:
-    """Train for some steps at learning rates that rise exponentially, and take all of it back.
+    """Train for some steps at learning rates that rise exponentially, and undo all of it.
 
     The search ends early when the smoothed loss is 4 times its least value (of a negative one,
     when it has risen by 3 times its size), or is not finite. Model, optimizer and all that it
-    trains, gradients, the place of `batches` and the random numbers are then as they were, to the
-    last bit, whatever is raised meanwhile.
+    trains, gradients, the place of `batches` and the random numbers are then as before, to the
+    last bit, also after an error.
 
     Args:
         loss: called with a batch; returns a Tensor with a single element. A batch that is a tuple
             is passed as several arguments.
         model, optimizer: what the loss is computed by, and what makes the steps. All groups of the
             optimizer get the same rate.
-        batches: a DataLoader, TextBatches, or a list. What ends is begun again.
+        batches: a DataLoader, TextBatches, or a list. After their end they begin again.
         first, last: learning rates. steps: how many are tried, at least 2.
 
-    Raises ValueError for rates that do not rise from above 0, and for batches that are empty;
-    TypeError for batches that can be walked through only once.
+    Raises ValueError for rates that do not rise from above 0, for batches that are empty, and for a
+    loss that is not finite within two steps; TypeError for batches that can be walked through
+    only once.
     Source: Smith 2017, "Cyclical learning rates for training neural networks", section 3.3.
 
     >>> import tinygrad_like as tg
@@ -119,10 +120,10 @@ def find_learning_rate(
         for rate in rates:
             optimizer.lr = float(rate)
             batch = next(following)
-            found = loss(*batch) if isinstance(batch, (tuple, list)) else loss(batch)
+            scalar = loss(*batch) if isinstance(batch, (tuple, list)) else loss(batch)
             optimizer.zero_grad()
-            found.backward()
-            value = found.item()
+            scalar.backward()
+            value = scalar.item()
             if not math.isfinite(value):
                 break
             optimizer.step()

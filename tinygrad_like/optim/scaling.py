@@ -9,7 +9,7 @@ from tinygrad_like import backend
 from tinygrad_like.backend import is_half, narrow, wide
 from tinygrad_like.engine import Tensor, astype, check_flag, check_integer, commit, wrap
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.optim.optimizers import Optimizer
+from tinygrad_like.optim.optimizers import Optimizer, check_optimizer
 from tinygrad_like.optim.parameters import checked_number
 from tinygrad_like.optim.states import set_gradients
 
@@ -26,8 +26,8 @@ class GradScaler:
 
     A step whose gradients hold an infinity or NaN is skipped and counted, and the scale is
     multiplied by `backoff`; after `interval` good steps in a row it is multiplied by `growth`.
-    Several optimizers can share the gradients of one loss: all of them step before the next one is
-    scaled, and count as one step.
+    Several optimizers can share the gradients of one loss: all of them step before the next loss is
+    scaled, and this counts as one step.
     With a scale of 1 and `growth=1` (bfloat16, float32) it only skips bad steps; with
     `enabled=False` it leaves loss and gradients alone and makes every step.
 
@@ -38,14 +38,14 @@ class GradScaler:
     Attributes:
         skipped: how many steps were skipped so far.
 
-    Raises TypeError and ValueError for settings that are no such numbers.
+    Raises TypeError or ValueError for settings of another type or range.
     Source: Micikevicius et al. 2018, "Mixed precision training", section 3.2.
     """
 
     _scale: float  # of the step that is under way
     _good: int  # how many good steps in a row came before it
     _next: tuple[float, int]  # the same of the step after it
-    _stepped: dict[Optimizer, bool]  # those that have stepped: whether gradients were finite
+    _stepped: dict[Optimizer, bool]  # that have stepped: whether their gradients were finite
     skipped: int
 
     def __init__(self, scale=2.0**16, *, growth=2.0, backoff=0.5, interval=2000, enabled=True):
@@ -63,7 +63,7 @@ class GradScaler:
         commit(self._start(float(scale), 0))
 
     def _start(self, scale, good):
-        """The changes that begin a step with this scale, after so many good ones."""
+        """The changes that begin a step with this scale, after `good` good steps in a row."""
         return [
             partial(setattr, self, "_scale", scale),
             partial(setattr, self, "_good", good),
@@ -91,7 +91,7 @@ class GradScaler:
 
         Raises ValueError if that was done since the last step.
         """
-        _check_optimizer(optimizer)
+        check_optimizer("GradScaler", optimizer)
         if optimizer in self._unscaled:
             raise ValueError("[GradScaler] the gradients were unscaled already; call step first")
         if not self._enabled:
@@ -106,11 +106,12 @@ class GradScaler:
     def step(self, optimizer):
         """Unscale, if that was not done; step, unless a gradient is not finite; adapt the scale.
 
-        All of it or, if anything is raised meanwhile, either all or nothing, as `optimizer.step`.
+        If anything is raised meanwhile, either all of this is done or nothing, as in
+        `optimizer.step`.
 
         Returns whether the step was done.
         """
-        _check_optimizer(optimizer)
+        check_optimizer("GradScaler", optimizer)
         if not self._enabled:
             optimizer.step()
             return True
@@ -148,7 +149,7 @@ class GradScaler:
         return {"scale": scale, "good": good, "skipped": self.skipped}
 
     def load_state_dict(self, state):
-        """Go on from a state. Raises ValueError, changing nothing, for what is none."""
+        """Go on from `state`. Raises ValueError, and changes nothing, if it is invalid."""
         commit(self._loading(state))
 
     def _loading(self, state):
@@ -168,11 +169,6 @@ class GradScaler:
         return [*changes, *self._start(scale, good)]
 
 
-def _check_optimizer(optimizer):
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"[GradScaler] optimizer is {describe(optimizer)}, expected an Optimizer")
-
-
 def _unscaled(optimizer, scale):
     """Pairs of parameters and their gradients divided by `scale`; and whether all are finite."""
     pairs, answers = [], []
@@ -184,4 +180,4 @@ def _unscaled(optimizer, scale):
                 grad = xp.asarray(narrow(wide(grad) / scale, grad.dtype))  # float16 ends at 65504
                 pairs.append((p, wrap(grad)))
                 answers.append(xp.isfinite(grad).all())
-    return pairs, all(map(bool, answers))  # a GPU is waited for when all of them are asked
+    return pairs, all(map(bool, answers))  # only here is a GPU waited for

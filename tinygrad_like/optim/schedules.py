@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from functools import partial
 
 from tinygrad_like.engine import check_choice, check_integer, check_number, check_real, commit
-from tinygrad_like.optim.optimizers import Optimizer
+from tinygrad_like.optim.optimizers import check_optimizer
 from tinygrad_like.optim.parameters import checked_number
 
 
@@ -25,7 +25,7 @@ class Schedule(ABC):
     """
 
     def __init__(self, optimizer):
-        _check_optimizer(self, optimizer)
+        check_optimizer(type(self).__name__, optimizer)
         self.optimizer = optimizer
         self.base_lrs = _rates(optimizer)
         self.steps = 0
@@ -183,7 +183,7 @@ class ReduceOnPlateau:
         self, optimizer, factor=0.1, patience=10, *, mode="min", threshold=1e-4, min_lr=0.0
     ):
         name = type(self).__name__
-        _check_optimizer(self, optimizer)
+        check_optimizer(name, optimizer)
         factor = check_number(name, "factor", factor, 0, below=1)
         check_choice(name, "mode", mode, ("min", "max"))
         self.optimizer, self.factor, self.mode = optimizer, factor, mode
@@ -198,7 +198,7 @@ class ReduceOnPlateau:
         return _rates(self.optimizer)
 
     def step(self, metric):
-        """Take the value of the metric, a number, into account. NaN is no improvement."""
+        """Take a value of the metric into account. NaN is not an improvement."""
         metric = check_real(type(self).__name__, "metric", metric)
         best, waited, rates = self.best, self.waited + 1, self.last_lr
         if self._is_better(metric):
@@ -252,14 +252,6 @@ def _rates(optimizer):
     return [options["lr"] for options in optimizer._all_options()]
 
 
-def _check_optimizer(schedule, optimizer):
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"[{type(schedule).__name__}] optimizer is a {type(optimizer).__name__}, expected an "
-            "Optimizer"
-        )
-
-
 def _set_rates(optimizer, rates):
     """The changes that give the groups their rates."""
     pairs = zip(optimizer.param_groups, rates, strict=True)
@@ -286,7 +278,7 @@ def _checked_state(schedule, state, rates, others):
 
 
 def _from_state(schedule, check, name, *value):
-    """A checked entry of a state. Whatever is wrong with it, it is the state's value."""
+    """A checked entry of a state: a ValueError for any fault, also for a wrong type."""
     try:
         return check(type(schedule).__name__, name, *value)
     except TypeError as error:

@@ -1,7 +1,6 @@
-"""What an optimizer keeps beside a parameter, and how that is saved, loaded and copied; gradients.
+"""What an optimizer keeps for each parameter: saved, loaded and copied. How gradients are set.
 
-What is kept of a parameter (its running means) belongs to the Tensor, and is float32 for half
-types.
+What is kept (running means, for instance) belongs to the Tensor, and is float32 for half types.
 """
 
 from functools import partial
@@ -36,8 +35,8 @@ class Slot:
     def fitted(self, kernel, known, names):
         """A slot for the array that the parameter has now, for a step that needs buffers `names`.
 
-        Of the buffers `known` to the kernel the others are None. Buffers are brought to the device
-        and the dtype of the array; those that are missing begin as zeros.
+        Of the buffers `known` to the kernel the others are None. Buffers are moved to the device of
+        the array and cast to its dtype, half types to float32; missing ones start as zeros.
         """
         new = Slot(self.param, self.steps)
         new.names = names
@@ -99,9 +98,9 @@ class Misfit(Exception):
 
 
 def loaded(owner, names, always, groups, state):
-    """The settings and the slots of all groups, from the state of an optimizer of that class.
+    """The settings and the slots of all groups, from the state of an optimizer of class `owner`.
 
-    Its buffers are among `names`; those in `always` a parameter has after its first step.
+    Its buffers are among `names`; after its first step a parameter has those in `always`.
 
     Raises ValueError with the reason if the state does not fit.
     """
