@@ -11,17 +11,16 @@ Without tiny Shakespeare and without a network it trains on the documentation of
 Everything it writes lies in `--out`: checkpoint.safetensors, history.jsonl, report.png.
 """
 
-import argparse
-import math
-import sys
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from corpus import load_text, pieces
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import panels
+from tinygrad_like.training import at_least, command_line, panels, run_program
 
 SIZES = ("model", "layers", "width", "heads", "context", "dropout")  # all that a model is made by
 DEFAULTS = {
@@ -37,34 +36,6 @@ def make_model(args, vocabulary):
     return nn.RecurrentLM(args.model, vocabulary, args.width, args.layers, args.dropout)
 
 
-def load_text(path):
-    """(name, text) of a file, of tiny Shakespeare, or of Python's documentation."""
-    if path:
-        try:
-            return Path(path).name, Path(path).read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"[char_lm] {path} is no text in UTF-8: {error}") from None
-    try:
-        return "tiny Shakespeare", tg.data.tiny_shakespeare()
-    except tg.data.DataUnavailable as error:
-        print(f"{error}\nTraining on tg.data.text_corpus() instead: Python's own documentation.")
-        return "Python's documentation", tg.data.text_corpus()
-
-
-def evaluate(model, ids, context):
-    """The mean loss over all of a text, cut into pieces of the context's length."""
-    pieces, size = (len(ids) - 1) // context, max(1, 8192 // context)
-    inputs, labels = (ids[k : k + pieces * context].reshape(pieces, context) for k in (0, 1))
-    model.eval()
-    total = 0.0
-    with tg.no_grad():
-        for k in range(0, pieces, size):
-            logits, y = model(tg.Tensor(inputs[k : k + size])), tg.Tensor(labels[k : k + size])
-            total += tg.losses.cross_entropy(logits, y, reduction="sum").item()
-    model.train()
-    return total / inputs.size
-
-
 def write(model, vocabulary, prompt, count, args):
     """`prompt` and `count` characters that the model adds to it."""
     options = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "seed")}
@@ -75,17 +46,14 @@ def write(model, vocabulary, prompt, count, args):
 def draw_attention(figure, model, ids, text):
     """What the heads of a GPT look at in a text."""
     figure.suptitle("Attention from row to column (its square root)")
-    with tg.no_grad():
-        maps = model.eval().attention_maps(ids)
+    maps = model.attention_maps(ids)
     blocks, heads = (range(1, count + 1) for count in maps.shape[:2])
     titles = [[f"block {i}, head {j}" for j in heads] for i in blocks]
     panels.attention(figure, maps, text, text, titles)
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__, out="runs/char_lm")
     add = parser.add_argument
     add("--model", choices=("lstm", "gru", "gpt"), default="gpt")
     add("--layers", type=int, help="4 for gpt, else 2")
@@ -93,33 +61,22 @@ def parse(arguments=None):
     add("--heads", type=int, default=4)
     add("--context", type=int, default=64)
     add("--batch", type=int, help="12 for gpt, else 32")
-    add("--iters", type=int, default=2000)
+    add("--iters", type=at_least(1), default=2000)
     add("--lr", type=float, help="1e-3 for gpt, else 2e-3")
     add("--warmup", type=int, help="steps to the full learning rate: 100, or half of a short run")
     add("--weight-decay", type=float, default=0.1)
-    add("--clip", type=float, default=1.0, help="largest norm of the gradient")
+    add("--clip", type=at_least(0, float), default=1.0, help="largest norm of the gradient")
     add("--dropout", type=float, default=0.0)
     add("--autocast", choices=("float16", "bfloat16"), help="compute products in this type")
-    add("--seed", type=int, default=0)
-    add("--device", default="cpu", help="cpu or cuda")
     add("--text", help="a text file to learn from")
-    add("--eval-every", type=int, default=500, help="steps")
-    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
+    add("--eval-every", type=at_least(1), default=500, help="steps")
     add("--sample", metavar="TEXT", help="go on with TEXT by the checkpoint in --out")
-    add("--length", type=int, default=500, help="characters to write")
-    add("--temperature", type=float, default=0.8)
-    add("--top-k", type=int, help="draw from the k likeliest characters only")
-    add("--top-p", type=float, default=1.0, help="draw from the likeliest of this total only")
-    add("--out", default="runs/char_lm", help="folder for what it writes")
-    add("--resume", action="store_true", help="go on from the checkpoint in --out")
+    add("--length", type=at_least(0), default=500, help="characters to write")
+    add("--temperature", type=at_least(0, float), default=0.8)
+    add("--top-k", type=at_least(1), help="draw from the k likeliest characters only")
+    share = at_least(0, float, most=1)
+    add("--top-p", type=share, default=1.0, help="draw from the likeliest of this total only")
     args = parser.parse_args(arguments)
-    at_least = {"iters": 1, "eval_every": 1, "save_every": 0, "clip": 0}
-    at_least |= {"length": 0, "temperature": 0, "top_k": 1, "top_p": 0}
-    for name, low in at_least.items():
-        value, high = getattr(args, name), 1 if name == "top_p" else math.inf
-        if value is not None and not low <= value <= high:
-            limits = f"{low} to {high}" if high == 1 else f"at least {low}"
-            parser.error(f"--{name.replace('_', '-')} is {value}, expected {limits}")
     defaults = DEFAULTS["gpt" if args.model == "gpt" else "recurrent"]
     for name, value in {**defaults, "warmup": min(100, args.iters // 2)}.items():
         if getattr(args, name) is None:
@@ -141,34 +98,16 @@ def sample(args):
     print(write(model, vocabulary, args.sample, args.length, args))
 
 
-def report(run, model, vocabulary, seen, args):
-    """The curves as a picture; of a GPT beside them, where each head looks in the text `seen`."""
-    if args.model != "gpt":
-        run.plot("report.png", size=(8, 6))
-        return
-    size = (8 + 2 * args.heads, max(4, 2 * args.layers))
-    run.plot(
-        "report.png",
-        lambda figure: draw_attention(figure, model, seen, vocabulary.decode(seen)),
-        size=size,
-    )
-
-
 def main():
     args = parse()
     tg.set_device(args.device)
     if args.sample is not None:
-        sample(args)
-        return 0
+        return sample(args)
     name, text = load_text(args.text)
     vocabulary = tg.data.Vocabulary(text)
     ids = vocabulary.encode(text)
     train, held_out = np.split(ids, [int(0.9 * len(ids))])
-    if len(held_out) <= args.context:
-        raise ValueError(
-            f"[char_lm] a tenth of {name} is held out, {len(held_out)} characters: "
-            f"expected more than the context, {args.context}"
-        )
+    test = pieces(held_out, args.context, name)
     tg.seed(args.seed)
     model = make_model(args, len(vocabulary))
     groups = tg.optim.decay_groups(model, args.weight_decay)
@@ -205,18 +144,21 @@ def main():
         run.log(loss=loss)
         if step % args.eval_every == 0 or step == args.iters:
             with autocast:
-                run.log(validation_loss=evaluate(model, held_out, args.context))
+                loss = tg.training.evaluate(model, *test, max(1, 8192 // args.context))
+            run.log(validation_loss=loss)
             run.print(f"    {write(model, vocabulary, text[0], 100, args).strip()!r}")
 
     print(write(model, vocabulary, text[0], args.length, args))
-    report(run, model, vocabulary, held_out[: min(20, args.context)], args)
+    seen = held_out[: min(20, args.context)]
+    heads = partial(draw_attention, model=model, ids=seen, text=vocabulary.decode(seen))
+    if args.model == "gpt":
+        run.plot("report.png", heads, size=(8 + 2 * args.heads, max(4, 2 * args.layers)))
+    else:
+        run.plot("report.png", size=(8, 6))
     if args.autocast == "float16":
         print(f"{scaler.skipped} of {run.step} steps overflowed, skipped")
     return run.finish(f"validation loss {run.history['validation_loss'].values[-1]:.4f}")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, FloatingPointError) as error:  # the message says it all
-        sys.exit(str(error))
+    run_program(main)

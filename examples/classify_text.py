@@ -7,69 +7,22 @@
 
 The texts are the docstrings of the Python that runs this: nothing is downloaded. The names of the
 modules are taken out of all of them, and the paragraphs of a docstring are all in the training set
-or all in the test set. A bag of words with logistic regression (scikit-learn) is the baseline.
+or all in the test set, as --seed draws it. A bag of words with logistic regression (scikit-learn)
+is the baseline.
 Everything it writes lies in `--out`: checkpoint.safetensors, history.jsonl, report.png.
 """
 
-import argparse
 import platform
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 from baseline import compare, draw_scores
-from docstrings import MODULES, PADDING, UNKNOWN, collect, cut, encode, known_words
+from classifier import ENCODERS, Classifier
+from docstrings import MODULES, UNKNOWN, collect, cut, encode, known_words
 
 import tinygrad_like as tg
-from tinygrad_like import nn
-from tinygrad_like.training import panels
-
-
-class BidirectionalLSTM(nn.Module):
-    """LSTMs from the first word to the last and back, side by side: (N, T, D) -> (N, T, D)."""
-
-    def __init__(self, args):
-        self.lstm = nn.LSTM(args.width, args.width // 2, args.layers, bidirectional=True)
-
-    def forward(self, x, real):
-        return self.lstm(x, lengths=real.sum(axis=1))[0]
-
-
-class Transformer(nn.Module):
-    """Self attention among the words that are there: (N, T, D) -> (N, T, D)."""
-
-    def __init__(self, args):
-        self.position = nn.LearnedPositions(args.length, args.width)
-        self.encoder = nn.TransformerEncoder(
-            args.width, args.heads, 2 * args.width, args.layers, dropout=args.dropout
-        )
-
-    def forward(self, x, real):
-        return self.encoder(self.position(x), mask=real[:, None, None])
-
-
-MODELS = {"lstm": BidirectionalLSTM, "transformer": Transformer}
-
-
-class Classifier(nn.Module):
-    """logits = Dense(mean over words of encoder(Embedding(ids))): ids (N, T) -> (N, classes)."""
-
-    def __init__(self, args, vocabulary, classes):
-        self.embedding = nn.Embedding(vocabulary, args.width)
-        self.embedding.weight.data *= 0.1  # a rare word says little, from the start
-        self.encoder = MODELS[args.model](args)
-        self.dropout = nn.Dropout(args.dropout)
-        self.head = nn.Dense(args.width, classes)
-
-    def forward(self, ids):
-        ids = ids[:, : int((ids != PADDING).sum(axis=1).max())]  # as the longest text among them
-        real = ids != PADDING
-        kept = self.dropout(tg.ones(ids.shape, device=ids.device))  # whole words go, or stay
-        x = self.encoder(self.embedding(ids) * kept[..., None], real)
-        share = real / real.sum(axis=1, keepdims=True)
-        mean = (x * share[..., None]).sum(axis=1)
-        return self.head(self.dropout(mean))
+from tinygrad_like.training import at_least, command_line, panels, run_program
 
 
 def predict(model, ids):
@@ -101,30 +54,21 @@ def classify(args):
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__, out="runs/classify_text")
     add = parser.add_argument
-    add("--model", choices=MODELS, default="lstm")
+    add("--model", choices=ENCODERS, default="lstm")
     add("--layers", type=int, default=1)
     add("--width", type=int, help="128 for lstm, 64 for transformer")
     add("--heads", type=int, default=4, help="of the transformer")
     add("--length", type=int, default=32, help="words in a piece, at most")
-    add("--epochs", type=int, default=16)
+    add("--epochs", type=at_least(1), default=16)
     add("--batch", type=int, default=32)
     add("--lr", type=float, help="learning rate: 4e-3 for lstm, 3e-3 for transformer")
     add("--weight-decay", type=float, default=0.1)
     add("--dropout", type=float, default=0.4)
-    add("--seed", type=int, default=0, help="of the split, too")
-    add("--device", default="cpu", help="cpu or cuda")
     add("--threads", type=int, default=1, help="matrices as small as these gain from no more")
     add("--text", help="classify this text by the checkpoint in --out")
-    add("--out", default="runs/classify_text", help="folder for what it writes")
-    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
-    add("--resume", action="store_true", help="go on from the checkpoint in --out")
     args = parser.parse_args(arguments)
-    if args.epochs < 1:
-        parser.error(f"--epochs is {args.epochs}, expected at least 1")
     width, lr = {"lstm": (128, 4e-3), "transformer": (64, 3e-3)}[args.model]
     args.width = width if args.width is None else args.width
     args.lr = lr if args.lr is None else args.lr
@@ -194,7 +138,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, FloatingPointError) as error:  # the message says it all
-        sys.exit(str(error))
+    run_program(main)

@@ -10,15 +10,13 @@ Everything it writes lies in `--out`: checkpoint.safetensors, history.jsonl, mod
 report.png.
 """
 
-import argparse
 import itertools
-import sys
 
 import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import panels
+from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, panels, run_program
 
 
 def mlp(image_shape, hidden, classes):
@@ -102,26 +100,16 @@ def draw_mistakes(figure, test, logits):
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__, out="runs/mnist")
     add = parser.add_argument
     add("--model", choices=MODELS, default="mlp")
     add("--hidden", type=int, nargs="+", default=[128, 64], help="widths of the mlp's layers")
-    add("--epochs", type=int, help="3 by default, 30 for the few digits of the package")
+    add("--epochs", type=at_least(1), help="3 by default, 30 for the few digits of the package")
     add("--batch-size", type=int, default=128)
     add("--optimizer", choices=OPTIMIZERS, default="adam")
     add("--lr", type=float, default=1e-3, help="learning rate")
     add("--autocast", choices=("float16", "bfloat16"), help="compute products in this type")
-    add("--seed", type=int, default=0)
-    add("--device", default="cpu", help="cpu or cuda")
-    add("--out", default="runs/mnist", help="folder for what it writes")
-    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
-    add("--resume", action="store_true", help="go on from the checkpoint in --out")
-    args = parser.parse_args(arguments)
-    if args.epochs is not None and args.epochs < 1:
-        parser.error(f"--epochs is {args.epochs}, expected at least 1")
-    return args
+    return parser.parse_args(arguments)
 
 
 def main():
@@ -138,7 +126,7 @@ def main():
     run = tg.Run(
         args.out,
         settings={"data": train.name, **vars(args)},
-        may_differ=("epochs", "device", "out", "save_every", "resume"),
+        may_differ=("epochs", *RUN_OPTIONS),
         resume=args.resume,
         save_every=args.save_every,
         **{"model": model, "optimizer": optimizer, "loader": loader, "scaler": scaler},
@@ -171,7 +159,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, FloatingPointError) as error:  # the message says it all
-        sys.exit(str(error))
+    run_program(main)

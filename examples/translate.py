@@ -12,96 +12,18 @@ training pair. Everything it writes lies in `--out`: checkpoint.safetensors, his
 report.png.
 """
 
-import argparse
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from dates import ISO, LENGTH, PADDING, WRITTEN, encode, make_data
+from dates import ISO, LENGTH, PADDING, encode, make_data
+from translators import MODELS, START
 
 import tinygrad_like as tg
-from tinygrad_like import nn
-from tinygrad_like.training import panels
+from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, panels, run_program
 
-START = len(ISO)  # stands before the first character of an ISO date
 TASK = "dates"  # by which a checkpoint is known to be of this example
 EXAMPLES = ("the 3rd of March, 2017", "03/04/17", "Tue 7 Feb 1984", "NOVEMBER 11TH '09")
-
-
-class RecurrentTranslator(nn.Module):
-    """keys = both LSTMs(written), h = LSTM(iso), logits = Dense(tanh(Dense([h, attention]))).
-
-    The decoder starts from zeros: all that it knows of the date comes through the attention.
-    """
-
-    def __init__(self, width, layers, dropout):
-        self.written = nn.Embedding(1 + len(WRITTEN), width)
-        self.iso = nn.Embedding(len(ISO) + 1, width)
-        self.encoder = nn.LSTM(width, width // 2, layers, bidirectional=True, dropout=dropout)
-        self.decoder = nn.LSTM(width, width, layers, dropout=dropout)
-        self.attention = nn.AdditiveAttention(width, width, width)
-        self.mix = nn.Dense(2 * width, width)
-        self.head = nn.Dense(width, len(ISO))
-        self.dropout = nn.Dropout(dropout)
-
-    def encode(self, written):
-        """(memory (N, S, width), which of it is no padding (N, S))."""
-        seen = written != PADDING
-        keys, _ = self.encoder(self.dropout(self.written(written)), lengths=seen.sum(axis=1))
-        return keys, seen
-
-    def decode(self, before, memory, seen, state=None):
-        """The logits after each of the characters `before`, and the state to go on from."""
-        h, state = self.decoder(self.iso(before), state)
-        context, _ = self.attention(h, memory, mask=seen[:, None])
-        mixed = tg.tanh(self.mix(tg.concatenate([h, context], axis=-1)))
-        return self.head(self.dropout(mixed)), state
-
-    def alignment(self, before, memory, seen):
-        """Where each step of the decoder looks: (N, T, S)."""
-        h, _ = self.decoder(self.iso(before))
-        return self.attention(h, memory, mask=seen[:, None])[1]
-
-
-class TransformerTranslator(nn.Module):
-    """logits = Dense(decoder(iso + position, encoder(written + position)))."""
-
-    def __init__(self, width, layers, dropout):
-        self.written = nn.Embedding(1 + len(WRITTEN), width)
-        self.iso = nn.Embedding(len(ISO) + 1, width)
-        self.position = nn.PositionalEncoding(width)
-        options = {"dropout": dropout, "activation": "relu"}
-        self.encoder = nn.TransformerEncoder(width, 4, 2 * width, layers, **options)
-        self.decoder = nn.TransformerDecoder(width, 4, 2 * width, layers, **options)
-        self.head = nn.Dense(width, len(ISO))
-        self.dropout = nn.Dropout(dropout)
-
-    def encode(self, written):
-        """(memory (N, S, width), which of it is no padding (N, S))."""
-        seen = written != PADDING
-        x = self.dropout(self.position(self.written(written)))
-        return self.encoder(x, mask=seen[:, None, None]), seen
-
-    def decode(self, before, memory, seen, state=None):
-        """The logits after each of the characters `before`, and the state to go on from."""
-        cache = state or nn.KeyValueCache()
-        x = self.dropout(self.position(self.iso(before), offset=cache.length))
-        x = self.decoder(x, memory, memory_mask=seen[:, None, None], cache=cache)
-        return self.head(x), cache
-
-    def alignment(self, before, memory, seen):
-        """Where the heads of the last decoder layer look, on average: (N, T, S)."""
-        mask = seen[:, None, None]
-        x = self.position(self.iso(before))
-        *below, last = self.decoder.layers
-        for layer in below:
-            x = layer(x, memory, memory_mask=mask)
-        x = x + last.attention(last.norm1(x), causal=True)
-        _, weights = last.cross_attention(last.norm2(x), memory, mask=mask, return_weights=True)
-        return weights.mean(axis=1)
-
-
-MODELS = {"lstm": RecurrentTranslator, "transformer": TransformerTranslator}
 
 
 def shorter(written):
@@ -150,33 +72,22 @@ def draw_attention(figure, model):
 
 
 def parse(arguments=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__, out="runs/translate")
     add = parser.add_argument
     add("--model", choices=MODELS, default="transformer")
     add("--width", type=int, default=64, help="a multiple of 4")
     add("--layers", type=int, default=1, help="of the encoder, and of the decoder")
     add("--dropout", type=float, default=0.0)
-    add("--examples", type=int, default=40_000, help="pairs to learn from")
-    add("--test-examples", type=int, default=2000)
-    add("--epochs", type=int, default=5)
+    add("--examples", type=at_least(1), default=40_000, help="pairs to learn from")
+    add("--test-examples", type=at_least(1), default=2000)
+    add("--epochs", type=at_least(1), default=5)
     add("--batch", type=int, default=64)
     add("--lr", type=float, default=2e-3)
     add("--clip", type=float, default=1.0, help="largest norm of the gradient")
-    add("--seed", type=int, default=0)
-    add("--device", default="cpu", help="cpu or cuda")
     add("--date", metavar="TEXT", help="translate TEXT by the checkpoint in --out")
-    add("--out", default="runs/translate", help="folder for what it writes")
-    add("--save-every", type=float, default=30, help="seconds: what a killed run may lose")
-    add("--resume", action="store_true", help="go on from the checkpoint in --out")
     args = parser.parse_args(arguments)
     if args.width < 4 or args.width % 4:
         parser.error(f"--width is {args.width}, expected a multiple of 4: heads and directions")
-    for name in ("examples", "test_examples", "epochs"):
-        if getattr(args, name) < 1:
-            option = name.replace("_", "-")
-            parser.error(f"--{option} is {getattr(args, name)}, expected at least 1")
     return args
 
 
@@ -208,7 +119,7 @@ def main():
     run = tg.Run(
         args.out,
         settings={"task": TASK, **vars(args)},
-        may_differ=("date", "device", "out", "save_every", "resume"),
+        may_differ=("date", *RUN_OPTIONS),
         resume=args.resume,
         save_every=args.save_every,
         **{"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader},
@@ -229,14 +140,9 @@ def main():
             run.log(exact_matches=exact_matches(model, test))
 
     matches = run.history["exact_matches"].values[-1]
-    run.plot(
-        "report.png", lambda figure: draw_attention(figure, model), size=(15, 8), widths=(1, 2)
-    )
+    run.plot("report.png", partial(draw_attention, model=model), size=(15, 8), widths=(1, 2))
     return run.finish(f"exact matches on held-out dates {matches:.2%}")
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, OSError, FloatingPointError) as error:  # the message says it all
-        sys.exit(str(error))
+    run_program(main)

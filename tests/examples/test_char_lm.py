@@ -1,10 +1,9 @@
 """The character language model as a user runs it, and the GPT inside it."""
 
-import importlib.util
+import importlib
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ctrl_c import needs_ctrl_c, stop_by_ctrl_c
 
 import tinygrad_like as tg
 
@@ -24,10 +24,10 @@ TINY = "--layers 1 --width 8 --heads 2 --context 8 --batch 4 --eval-every 20 --w
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("char_lm_example", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The example as a module, beside its data."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPT.parent))
+        yield importlib.import_module("char_lm")
 
 
 @pytest.fixture
@@ -72,24 +72,14 @@ def test_it_trains_in_mixed_precision_and_writes_from_float32_weights(dtype, tex
     assert len(run("--sample", "to be", "--out", tmp_path, "--length", 20).stdout) == 26
 
 
+@needs_ctrl_c
 @pytest.mark.parametrize("precision", [(), ("--autocast", "float16")])
 def test_stopped_by_ctrl_c_it_resumes_to_the_same_bytes(precision, text, tmp_path):
     options = ("--text", text, "--iters", 600, "--dropout", 0.1, *TINY[:-4], "--eval-every", 100)
     options += precision
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run(*options, "--out", whole).returncode == 0
-    log = tmp_path / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command(*options, "--out", parts),
-            stdout=file,
-            stderr=file,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-        )
-    while "step 100:" not in log.read_text() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, log.read_text()
+    stop_by_ctrl_c(command(*options, "--out", parts), tmp_path / "log", after="step 100:")
     assert 100 <= tg.io.load(parts / NAME)["step"] < 600
     assert run(*options, "--out", parts, "--resume").returncode == 0
     assert (whole / NAME).read_bytes() == (parts / NAME).read_bytes()
@@ -166,7 +156,9 @@ def assert_refused(options, message):
 def test_options_out_of_range_are_refused(example, capsys, option, value, expected):
     with pytest.raises(SystemExit):
         example.parse([f"{option}={value}"])
-    assert f"error: {option} is {value}, expected {expected}\n" in capsys.readouterr().err
+    assert (
+        f"error: argument {option}: got {value}, expected {expected}\n" in capsys.readouterr().err
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,14 @@
 """examples/classify_text.py as a user runs it, and the data that it learns from."""
 
 import importlib
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ctrl_c import needs_ctrl_c, stop_by_ctrl_c
+from needed import imported
 
 import tinygrad_like as tg
 
@@ -79,7 +78,7 @@ def test_a_text_without_words_is_refused(trained, text):
 def test_no_epochs_are_refused(example, capsys):
     with pytest.raises(SystemExit):
         example.parse(["--epochs", "0"])
-    assert "error: --epochs is 0, expected at least 1" in capsys.readouterr().err
+    assert "error: argument --epochs: got 0, expected at least 1" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path):
@@ -94,17 +93,10 @@ def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path):
     assert "is of another model" in foreign.stderr
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process")
+@needs_ctrl_c
 def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_bytes(trained, tmp_path):
-    log = tmp_path / "log"
     options = (*SMALL, "--model", "transformer", "--out", str(tmp_path))
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with log.open("w") as file:
-        process = subprocess.Popen(command(*options), stdout=file, stderr=file, env=environment)
-    while "epoch 1/2:" not in log.read_text() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, log.read_text()
+    stop_by_ctrl_c(command(*options), tmp_path / "log", after="epoch 1/2:")
     state = tg.io.load(tmp_path / "checkpoint.safetensors")
     assert state["epoch"] == 1, "it stopped outside the second epoch"
     assert run(*options, "--resume").returncode == 0
@@ -141,7 +133,7 @@ def test_no_piece_names_a_module(example):
 
 
 def test_the_scores_are_those_of_scikit_learn(example):
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = imported("sklearn.metrics")
     random = np.random.default_rng(0)
     labels, predicted = random.integers(0, 10, (2, 200))  # two classes never occur
     labels[:150] = predicted[:150]
@@ -158,7 +150,7 @@ def test_the_scores_are_those_of_scikit_learn(example):
 def test_padding_changes_nothing(example):
     """Neither model sees what lies beyond the last word."""
     names = "model width layers heads length dropout"
-    for model in example.MODELS:
+    for model in example.ENCODERS:
         values = dict(zip(names.split(), (model, 8, 1, 2, 9, 0.0), strict=True))
         classifier = example.Classifier(type("Arguments", (), values), 20, 3).eval()
         ids = np.array([[4, 5, 6, 7]])

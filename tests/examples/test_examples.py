@@ -2,14 +2,13 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ctrl_c import needs_ctrl_c, stop_by_ctrl_c
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
@@ -60,7 +59,7 @@ def test_mnist_trains_in_mixed_precision_and_keeps_float32_weights(model, dtype,
     assert {array.dtype for array in weights} == {np.dtype(np.float32)}
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process")
+@needs_ctrl_c
 @pytest.mark.parametrize("precision", [(), ("--autocast", "float16")])
 def test_mnist_stopped_by_ctrl_c_resumes_to_the_same_bytes(precision, offline):
     options = ("--model", "cnn", "--epochs", "2", "--batch-size", "8", *precision)
@@ -68,16 +67,7 @@ def test_mnist_stopped_by_ctrl_c_resumes_to_the_same_bytes(precision, offline):
     assert run(*options, "--out", str(whole)).returncode == 0
 
     parts.mkdir()
-    log = parts / "log"
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            command(*options, "--out", str(parts)), stdout=file, stderr=file, env=environment
-        )
-    while "epoch 1/2:" not in log.read_text() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, log.read_text()
+    stop_by_ctrl_c(command(*options, "--out", str(parts)), parts / "log", after="epoch 1/2:")
     state = tg.io.load(parts / "checkpoint.safetensors")
     assert state["epoch"] == 1, "it stopped outside the second epoch"
     assert 0 < state["loader"]["batch"] < 180, "it stopped at no batch within the epoch"
@@ -100,7 +90,7 @@ def test_mnist_refuses_to_resume_another_model(offline):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--epochs", "0"), "--epochs is 0, expected at least 1"),
+        (("--epochs", "0"), "argument --epochs: got 0, expected at least 1"),
         (("--batch-size", "0"), "[DataLoader] batch_size is 0, expected a positive integer"),
         (("--lr", "-1"), "[Adam] lr is -1.0"),
         (("--device", "tpu"), "tpu"),

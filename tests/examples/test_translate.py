@@ -2,17 +2,15 @@
 
 import datetime
 import importlib
-import os
 import random
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ctrl_c import needs_ctrl_c, stop_by_ctrl_c
 
 import tinygrad_like as tg
 
@@ -141,16 +139,11 @@ def test_it_trains_draws_and_translates(trained, model):
     assert re.fullmatch(r"[\d-]{10}\n", result.stdout), result
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows cannot send Ctrl-C to one process")
+@needs_ctrl_c
 def test_stopped_by_ctrl_c_it_resumes_to_the_same_bytes(trained, tmp_path):
     whole, _ = trained["transformer"]
-    log, options = tmp_path / "log", ("--model", "transformer", *SMALL, "--out", str(tmp_path))
-    with log.open("w") as file:
-        process = subprocess.Popen(command(*options), stdout=file, stderr=file)
-    while "epoch 1/2:" not in log.read_text() and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 130, log.read_text()
+    options = ("--model", "transformer", *SMALL, "--out", str(tmp_path))
+    stop_by_ctrl_c(command(*options), tmp_path / "log", after="epoch 1/2:")
     name = "checkpoint.safetensors"
     assert 80 < tg.io.load(tmp_path / name)["step"] < 160, "it stopped between epochs"
 
@@ -196,7 +189,7 @@ def test_a_checkpoint_of_another_model_is_refused(trained, tmp_path):
 def test_nothing_to_do_is_refused(example, capsys, option):
     with pytest.raises(SystemExit):
         example.parse([option, "0"])
-    assert f"error: {option} is 0, expected at least 1" in capsys.readouterr().err
+    assert f"error: argument {option}: got 0, expected at least 1" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_stops_it(tmp_path):

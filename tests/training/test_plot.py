@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 from tinygrad_like import nn
@@ -20,8 +21,12 @@ def run(tmp_path):
     return run
 
 
-def test_the_losses_share_a_plot_and_each_other_metric_has_its_own(run):
-    figure = pytest.importorskip("matplotlib.figure").Figure()
+@pytest.fixture
+def figure():
+    return imported("matplotlib.figure").Figure()
+
+
+def test_the_losses_share_a_plot_and_each_other_metric_has_its_own(run, figure):
     plot.draw_curves(figure, run.history, run.best)
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "lr", "accuracy"]
     losses, _, accuracy = figure.axes
@@ -78,8 +83,7 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_older_one(run, tmp_path):
     assert (tmp_path / "report.png").read_bytes() == b"older"
 
 
-def test_a_confusion_matrix_counts_pairs():
-    figure = pytest.importorskip("matplotlib.figure").Figure()
+def test_a_confusion_matrix_counts_pairs(figure):
     counts = panels.count_pairs([0, 0, 1, 2, 2, 2], [0, 1, 1, 2, 2, 0], 3)
     assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
     panels.confusion(figure, counts, ("cat", "dog", "cow"))
@@ -89,8 +93,7 @@ def test_a_confusion_matrix_counts_pairs():
     assert [text.get_text() for text in axes.get_xticklabels()] == ["cat", "dog", "cow"]
 
 
-def test_attention_maps_have_their_characters_beside_them():
-    figure = pytest.importorskip("matplotlib.figure").Figure()
+def test_attention_maps_have_their_characters_beside_them(figure):
     maps = np.full((1, 2, 2, 3), 0.25)
     panels.attention(figure, maps, "ab", "a \n", [["one", "two"]])
     first, second = figure.axes

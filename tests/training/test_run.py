@@ -1,59 +1,17 @@
-"""tg.Run: what it logs, when it stops, and that no way out of the loop leaves anything behind."""
+"""tg.Run: its loop, its log and best value, the files that it writes, and misuse."""
 
-import contextlib
 import errno
-import json
-import signal
-import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import trained_digits
+from needed import imported
+from small_run import BATCHES, CHECKPOINT, Training, interrupt, lines
 
 import tinygrad_like as tg
 from tinygrad_like import files, nn
 from tinygrad_like.training import tensorboard
-
-CHECKPOINT, LINES = "checkpoint.safetensors", "history.jsonl"
-BATCHES = 3
-SETTINGS = {"lr": 0.1, "seed": 3}
-
-
-class Training:
-    """A tiny model: BATCHES steps to an epoch, dropout, and data of two classes."""
-
-    def __init__(self, folder, settings=SETTINGS, **options):
-        tg.seed(3)
-        data = np.random.default_rng(0).standard_normal((BATCHES * 4, 2)).astype(np.float32)
-        labels = (data.sum(axis=1) > 0).astype(np.int64)
-        self.model = nn.Sequential(nn.Dense(2, 4), nn.Dropout(0.2), nn.Dense(4, 2))
-        self.optimizer = tg.optim.Adam(self.model.parameters(), 0.1)
-        self.loader = tg.data.DataLoader(tg.data.Dataset(data, labels), 4, shuffle=True, seed=1)
-        parts = {"model": self.model, "optimizer": self.optimizer, "loader": self.loader}
-        self.run = tg.Run(folder, settings=settings, **parts, **options)
-
-    def train(self, epochs, after=lambda run: None):
-        """Train; `after(run)` is called at the end of each step's body."""
-        for x, labels in self.run.epochs(self.loader, epochs):
-            loss = tg.losses.cross_entropy(self.model(tg.Tensor(x)), labels)
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            self.run.log(loss=loss)
-            if self.run.epoch_ended:
-                self.run.log(accuracy=0.5 + 0.01 * self.run.epoch)
-            after(self.run)
-        return self
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / LINES).read_text().splitlines()]
-
-
-def contents(folder):
-    return {name: (folder / name).read_bytes() for name in (CHECKPOINT, LINES)}
-
 
 # The loop, as it is written
 
@@ -133,152 +91,6 @@ def test_steps_are_counted_for_programs_without_epochs(tmp_path, capsys):
     assert list(again.steps(22)) == [21, 22]
 
 
-# Stopping
-
-
-def interrupt(step):
-    """What presses Ctrl-C in the body of a step."""
-
-    def press(run):
-        if run.step == step:
-            signal.raise_signal(signal.SIGINT)
-
-    return press
-
-
-@pytest.mark.parametrize("step", range(1, 3 * BATCHES + 1))
-def test_ctrl_c_ends_the_step_saves_and_leaves_to_the_same_bytes(tmp_path, step, capsys):
-    """In the middle of an epoch, in its first and last step, and in the last step of all."""
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Training(whole).train(3)
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(tg.training.Interrupted) as caught:
-        Training(parts).train(3, interrupt(step))
-    assert caught.value.code == 130
-    assert signal.getsignal(signal.SIGINT) is before
-    said = capsys.readouterr()
-    assert f"stopped at step {step}; to go on, resume from {parts / CHECKPOINT}" in said.out
-    assert "finishing this step" in said.err
-    state = tg.io.load(parts / CHECKPOINT)
-    assert (state["step"], state["epoch"]) == (step, step // BATCHES)
-    tg.seed(99)
-    resumed = Training(parts, resume=True)
-    tg.rand((5,))  # a program may draw numbers before its loop
-    resumed.train(3)
-    assert contents(parts) == contents(whole)
-
-
-def test_a_loop_that_was_left_goes_on_within_its_epoch_in_the_same_process(tmp_path):
-    """As in a notebook, whose cell is run again."""
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Training(whole).train(3)
-    training = Training(parts)
-    for step in (2, 6, 7):
-        with pytest.raises(tg.training.Interrupted):
-            training.train(3, interrupt(step))
-    training.train(3)
-    assert contents(parts) == contents(whole)
-
-
-def test_a_second_ctrl_c_leaves_at_once(tmp_path):
-    before = signal.getsignal(signal.SIGINT)
-
-    def press_twice(run):
-        if run.step == 5:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
-            pytest.fail("the step went on")
-
-    training = Training(tmp_path)
-    with pytest.raises(KeyboardInterrupt):
-        training.train(3, press_twice)
-    assert signal.getsignal(signal.SIGINT) is before
-    assert tg.io.load(tmp_path / CHECKPOINT)["step"] == 3, "the checkpoint is as it was"
-    Training(tmp_path, resume=True).train(3)
-    Training(tmp_path / "whole").train(3)
-    assert contents(tmp_path) == contents(tmp_path / "whole")
-
-
-def leave_by_break(training):
-    for _ in training.run.epochs(training.loader, 3):
-        if training.run.step == 4:
-            break
-
-
-def leave_by_error(training):
-    with contextlib.suppress(ZeroDivisionError):
-        for _ in training.run.epochs(training.loader, 3):
-            if training.run.step == 4:
-                raise ZeroDivisionError
-
-
-def leave_by_loss(training):
-    with contextlib.suppress(FloatingPointError):
-        for _ in training.run.epochs(training.loader, 3):
-            training.run.log(loss=float("nan"))
-
-
-def leave_by_the_end(training):
-    training.train(2)
-
-
-@pytest.mark.parametrize("leave", [leave_by_break, leave_by_error, leave_by_loss, leave_by_the_end])
-def test_no_handler_and_no_bar_stays_whatever_way_the_loop_is_left(tmp_path, leave):
-    from tqdm import tqdm
-
-    before = signal.getsignal(signal.SIGINT)
-    training = Training(tmp_path)
-    leave(training)
-    assert signal.getsignal(signal.SIGINT) is before
-    assert not list(getattr(tqdm, "_instances", ()))
-    training.train(4)  # and the run can go on
-    assert training.run.epoch == 4
-
-
-def test_a_handler_that_is_ignored_stays_so(tmp_path):
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        Training(tmp_path).train(2, interrupt(2))
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_it_trains_in_another_thread_and_sets_no_handler_there(tmp_path):
-    handlers, errors = [], []
-
-    def work():
-        try:
-            Training(tmp_path).train(2, lambda run: handlers.append(signal.getsignal(2)))
-        except BaseException as error:
-            errors.append(error)
-
-    before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join(60)
-    assert not errors
-    assert len(handlers) == 6
-    assert set(handlers) == {before}
-    assert len(lines(tmp_path)) == 6
-
-
-@pytest.mark.parametrize(("value", "name"), [(np.nan, "loss"), (np.inf, "validation_loss")])
-def test_a_loss_that_is_not_finite_stops_it_with_the_reason(tmp_path, value, name):
-    training = Training(tmp_path)
-
-    def log(run):
-        if run.step == 5:
-            run.log(**{name: tg.Tensor([value])})
-
-    message = rf"^\[Run\] at step 5 the {name} is {value}: lower the learning rate, or look for NaN"
-    with pytest.raises(FloatingPointError, match=message.replace("Run", "log")):
-        training.train(3, log)
-    state = tg.io.load(tmp_path / CHECKPOINT)
-    assert state["step"] == 3
-    assert np.isfinite(state["history"]["metrics"]["loss"]["values"]).all()
-
-
 def test_other_metrics_may_be_infinite_and_are_null_in_the_lines(tmp_path):
     Training(tmp_path).train(1, lambda run: run.log(norm=np.inf))
     assert [row["norm"] for row in lines(tmp_path)] == [None] * 3
@@ -288,7 +100,7 @@ def test_other_metrics_may_be_infinite_and_are_null_in_the_lines(tmp_path):
 
 
 def stopping(folder, values, **options):
-    """A run that logs these values as accuracies, one each epoch; its number of epochs."""
+    """A run that has logged these values as accuracies, one each epoch, until it stopped."""
     training = Training(folder, **options)
     for _ in training.run.epochs(training.loader, len(values)):
         training.run.log(loss=1.0)
@@ -328,88 +140,6 @@ def test_the_name_of_a_metric_says_which_value_is_better(tmp_path):
     with pytest.raises(ValueError, match="patience needs a metric: give monitor='accuracy', too"):
         tg.Run(tmp_path / "patience", patience=3)
     assert not (tmp_path / "patience").exists()
-
-
-# Resuming
-
-
-def test_a_new_run_sets_the_files_of_an_older_one_aside(tmp_path, capsys):
-    Training(tmp_path).train(1)
-    older = contents(tmp_path)
-    for count in (1, 2):
-        training = Training(tmp_path)
-        assert contents(tmp_path) == older, "nothing is moved before the loop begins"
-        training.train(1)
-        aside = f"checkpoint-{count}.safetensors", f"history-{count}.jsonl"
-        assert f"holds an older run, which is now {', '.join(aside)}" in capsys.readouterr().out
-        assert [(tmp_path / name).read_bytes() for name in aside] == list(older.values())
-
-
-def test_to_resume_without_a_checkpoint_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="No such file or directory: no run can be resumed"):
-        Training(tmp_path / "none", resume=True)
-    assert not (tmp_path / "none").exists()
-
-
-def test_a_run_with_other_settings_is_refused_by_their_names(tmp_path):
-    Training(tmp_path).train(1)
-    with pytest.raises(ValueError, match=r"of a run with {'lr': 0.1}, this one has {'lr': 0.2}"):
-        Training(tmp_path, SETTINGS | {"lr": 0.2}, resume=True)
-    Training(tmp_path, SETTINGS | {"lr": 0.1, "resume": True}, resume=True)
-
-
-def test_settings_that_may_differ_are_not_compared(tmp_path):
-    options = {"may_differ": ("epochs", "out")}
-    Training(tmp_path, {"epochs": 1, "out": tmp_path, "lr": 1}, **options).train(1)
-    run = Training(tmp_path, {"epochs": 2, "out": None, "lr": 1}, resume=True, **options).train(2)
-    assert run.run.step == 6
-    assert tg.io.load(tmp_path / CHECKPOINT)["settings"] == {"lr": 1}
-
-
-def test_a_damaged_file_is_refused(tmp_path):
-    Training(tmp_path).train(1)
-    path = tmp_path / CHECKPOINT
-    path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(tg.io.FileError, match="truncated, altered or not a safetensors file"):
-        Training(tmp_path, resume=True)
-
-
-def test_a_checkpoint_of_something_else_is_refused(tmp_path):
-    training = Training(tmp_path)
-    tg.io.Checkpoint(tmp_path / CHECKPOINT, SETTINGS, **training.run.checkpoint.parts).save(step=1)
-    with pytest.raises(tg.io.FileError, match=r"is of no Run: it lacks \['epoch', 'reported', 'h"):
-        Training(tmp_path, resume=True)
-
-
-def test_lines_after_the_checkpoint_and_half_lines_are_gone_after_resuming(tmp_path):
-    """A killed run leaves lines of steps that its checkpoint lacks; they are made again."""
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    Training(whole).train(3)
-    training = Training(parts)
-    for step, _ in enumerate(training.run.epochs(training.loader, 3), 1):
-        training.run.log(loss=1.0)
-        if step == BATCHES + 2:
-            break  # without a save, as if it were killed
-    Training(parts).train(1)
-    with (parts / LINES).open("a") as file:
-        file.write('{"step": 4, "loss": 9.0}\n{"step": 5, "lo')
-    Training(parts, resume=True).train(3)
-    assert contents(parts) == contents(whole)
-
-
-def test_the_checkpoint_is_written_by_its_age(tmp_path):
-    saved = []
-
-    def look(run):
-        path = tmp_path / CHECKPOINT
-        saved.append(tg.io.load(path)["step"] if path.exists() else 0)
-
-    Training(tmp_path, save_every=0).train(2, look)
-    assert saved == [0, 1, 2, 3, 4, 5], "after each step"
-    saved.clear()
-    (tmp_path / CHECKPOINT).unlink()
-    Training(tmp_path, save_every=3600).train(2, look)
-    assert saved == [0, 0, 0, 3, 3, 3], "at the end of an epoch"
 
 
 # Files
@@ -478,7 +208,7 @@ def test_the_checksum_of_an_event_is_a_masked_crc32c():
 
 
 def test_event_files_are_read_by_tensorboard_s_own_messages(tmp_path, monkeypatch):
-    proto = pytest.importorskip("tensorboardX.proto.event_pb2", reason="no tensorboardX here")
+    proto = imported("tensorboardX.proto.event_pb2")
     monkeypatch.setattr(tensorboard, "is_installed", lambda: True)
     run = Training(tmp_path).train(1).run
     Training(tmp_path, resume=True).train(2)
@@ -524,8 +254,16 @@ def test_misuse_is_refused_with_the_cure(tmp_path):
 
 def test_a_second_value_of_a_step_replaces_the_first_also_after_the_loop(tmp_path):
     run = Training(tmp_path).train(1).run
-    for value in (0.1, 0.2):
+    for value in (0.9, 0.1, 0.2):
         run.log(accuracy=value)
     assert run.history["accuracy"].values == [0.2]
     assert [row.get("accuracy") for row in lines(tmp_path)] == [None, None, 0.2]
     assert run.best.value == 0.2
+
+
+def test_a_best_value_that_is_replaced_is_best_no_longer(tmp_path):
+    run = tg.Run(tmp_path, monitor="accuracy")
+    for step in run.steps(3):
+        run.log(accuracy=[0.5, 0.7, 0.9][step - 1])
+        run.log(accuracy=[0.5, 0.7, 0.6][step - 1])
+    assert run.best[1:] == (0.7, 2)

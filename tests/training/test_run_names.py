@@ -1,20 +1,14 @@
 """tg.Run: names and options that could not be saved or understood are refused, and named."""
 
-import json
 import struct
 
 import numpy as np
 import pytest
+from small_run import lines
 
 import tinygrad_like as tg
 from tinygrad_like import nn
 from tinygrad_like.training import tensorboard
-
-CHECKPOINT, LINES = "checkpoint.safetensors", "history.jsonl"
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / LINES).read_text().splitlines()]
 
 
 @pytest.mark.parametrize("name", ["train/loss", "top 5%", "a%2Fb", "/", "__metadata__"])
@@ -128,3 +122,10 @@ def test_a_value_beyond_float32_is_infinite_in_an_event_file(tmp_path, monkeypat
     (path,) = (tmp_path / "tensorboard").iterdir()
     assert b"perplexity\x15" + struct.pack("<f", np.inf) in path.read_bytes()
     assert lines(tmp_path) == [{"step": 1, "perplexity": 1e300}]
+
+
+def test_options_that_may_differ_can_be_any_iterable(tmp_path):
+    for resume, names in ((False, ["epochs"]), (True, (name for name in ["epochs"]))):
+        settings = {"epochs": 1 + resume, "lr": 0.1}
+        run = tg.Run(tmp_path, settings=settings, may_differ=names, resume=resume)
+        run.save()

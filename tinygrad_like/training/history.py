@@ -42,9 +42,11 @@ class Series:
     def add(self, step: int, value: float) -> None:
         """Note the value of a step; a second value of the same step replaces the first."""
         if self.steps and self.steps[-1] == step:
-            self.values[-1] = value
-            self._best = {}
-            for i in range(len(self.values)):
+            last = len(self.values) - 1
+            self.values[last] = value
+            again = range(len(self.values)) if last in self._best.values() else [last]
+            self._best = {mode: i for mode, i in self._best.items() if i != last}
+            for i in again:
                 self._compare(i)
             return
         self.steps.append(step)

@@ -36,6 +36,7 @@ def check_settings(settings: Any, may_differ: Any) -> dict[str, Any]:
         raise TypeError(
             f"[Run] settings is {describe(settings)}, expected a dict: settings=vars(args)"
         )
+    may_differ = may_differ if isinstance(may_differ, str) else tuple(may_differ)
     if isinstance(may_differ, str) or not all(isinstance(name, str) for name in may_differ):
         raise TypeError(
             f"[Run] may_differ is {may_differ!r}, expected a tuple of names: ('resume', 'epochs')"

@@ -384,8 +384,8 @@ class Run:
 
     def _leave(self) -> None:
         path = self.checkpoint.path
-        unsaved = path in self._files.failed
-        say(f"stopped at step {self.step}; " + ("" if unsaved else f"to go on, resume from {path}"))
+        saved = "" if path in self._files.failed else f"; to go on, resume from {path}"
+        say(f"stopped at step {self.step}{saved}")
         raise Interrupted
 
     def _open_events(self, path: Any) -> None:
