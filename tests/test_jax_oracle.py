@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 
-jax = pytest.importorskip("jax", reason="jax, the oracle, is not installed")
+jax = imported("jax")
 jax.config.update("jax_enable_x64", True)
 
 RNG = np.random.default_rng(0)

@@ -4,17 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from oracle import F, needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import losses
-
-try:
-    import torch
-    import torch.nn.functional as F
-except ImportError:
-    torch = F = None
-
-needs_torch = pytest.mark.skipif(torch is None, reason="torch, the oracle, is not installed")
 
 RNG = np.random.default_rng(0)
 N, C = 6, 5
@@ -63,7 +56,10 @@ every_row = pytest.mark.parametrize(
 
 
 def run(name, prediction, target, reduction="mean", **options):
-    """The loss and its gradient by the prediction, as arrays; "none" is weighted by 1, 2, 3..."""
+    """The loss and its gradient with respect to the prediction, as arrays.
+
+    The elements of a loss with reduction="none" are weighted by 1, 2, 3...
+    """
     x = tg.Tensor(prediction, requires_grad=True)
     loss = getattr(losses, name)(x, target, reduction=reduction, **options)
     loss.backward(np.arange(1, loss.size + 1, dtype=loss.dtype).reshape(loss.shape))

@@ -6,18 +6,17 @@ disturbed.
 """
 
 import contextlib
-import signal
 
 import numpy as np
 import pytest
-from interruptions import Alarms, Interruption
+from interruptions import Alarms, Interruption, needs_timers
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
 from tinygrad_like import nn
 from tinygrad_like.engine import mode
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no timers")
+pytestmark = needs_timers
 
 INTERRUPTIONS = 60
 MOST_STEPS = 400  # for one interruption: it was lost if there are more
@@ -131,7 +130,7 @@ SWITCHES = {
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_a_switch_is_off_after_its_block_whatever_is_raised(name):
+def test_a_switch_is_off_after_its_block_whenever_an_alarm_rings(name):
     switch = SWITCHES[name]
 
     def modes():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 
@@ -33,7 +34,7 @@ def batches():
         yield images[part], labels[part]
 
 
-def torch_model(torch, kind):
+def torch_model(kind):
     layers = {
         "mlp": lambda nn: [
             *(nn.Flatten(), nn.Linear(784, 128), nn.ReLU()),
@@ -58,13 +59,13 @@ def give_weights(ours, theirs):
         b.bias.data.copy_(b.bias.data.new_tensor(a.bias.data.copy()))
 
 
+@needs_torch
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
 @pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "SGD"])
 def test_losses_follow_pytorch_for_ten_steps_in_float32(mnist_example, kind, optimizer):
-    torch = pytest.importorskip("torch", reason="torch, the oracle, is not installed")
     tg.seed(0)
     ours = mnist_example.MODELS[kind]((1, 28, 28), [128, 64], 10)
-    theirs = torch_model(torch, kind)
+    theirs = torch_model(kind)
     give_weights(ours, theirs)
     options = {"lr": 1e-3} if optimizer != "SGD" else {"lr": 0.05, "momentum": 0.9}
     our_optimizer = getattr(tg.optim, optimizer)(ours.parameters(), **options)

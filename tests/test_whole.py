@@ -2,13 +2,19 @@
 
 import copy
 import itertools
-import signal
 from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import pytest
-from interruptions import Alarms, Interruption, frozen, interrupted_at_every_line
+from interruptions import (
+    Alarms,
+    Interruption,
+    frozen,
+    interrupted_at_every_line,
+    needs_timers,
+)
+from needed import needs_emulator
 
 import tinygrad_like as tg
 from tinygrad_like import backend, nn, optim
@@ -76,11 +82,8 @@ def test_a_step_that_is_interrupted_is_made_whole_or_not_at_all(name, settings, 
     assert min(counts.values()) > 0, counts
 
 
+@needs_emulator
 def test_a_step_on_the_emulated_device_is_made_whole_or_not_at_all():
-    problem = backend.emulator_problem()
-    if problem:
-        pytest.skip(problem)
-
     def start():
         optimizer, params = make("Adam", {}, device="cuda-emulator", steps=1)
         return optimizer.step, partial(whole, optimizer, params)
@@ -88,7 +91,7 @@ def test_a_step_on_the_emulated_device_is_made_whole_or_not_at_all():
     interrupted_at_every_line(start, within=["changes.py", "emulator/array.py"])
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Windows has no timers of this kind")
+@needs_timers
 @every_optimizer
 def test_signals_at_random_moments_leave_no_half_step(name, settings):
     steps = 300
@@ -185,7 +188,7 @@ def test_a_step_of_the_scaler_that_is_interrupted_is_whole(unscaled, skips):
         "add_param_group",
     ],
 )
-def test_whatever_else_is_interrupted_is_whole(act):
+def test_any_other_change_that_is_interrupted_is_whole(act):
     def start():
         optimizer, params = make("Adam", {})
         return partial(act, optimizer, params), partial(whole, optimizer, params)
@@ -296,7 +299,7 @@ def test_a_change_that_fails_each_time_is_reported():
 
 def test_no_change_is_made_twice_wherever_memory_runs_out():
     """Changes that cannot be made twice, such as a kernel in place, are C code."""
-    memory = pytest.importorskip("_testcapi", reason="this Python has no tests of its own")
+    memory = pytest.importorskip("_testcapi", reason="this Python was built without _testcapi")
     outcomes = set()
     for request in range(40):
         counters = [itertools.count() for _ in range(60)]

@@ -1,4 +1,4 @@
-"""What the tests of checkpoint share: a way without one, a block, and how bits are compared."""
+"""What the tests of checkpoint share: running without one, a block, and how bits are compared."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Exceptions raised at any moment of an action: what it has changed is whole, or nothing."""
+"""Exceptions raised at any moment of an action, and states before and after it, to be compared."""
 
 import gc
 import inspect
@@ -6,6 +6,11 @@ import signal
 import sys
 
 import numpy as np
+import pytest
+
+needs_timers = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="this system, as Windows, has no signal.setitimer"
+)
 
 
 class Interruption(BaseException):
@@ -49,6 +54,7 @@ def interrupted_at_every_line(make, within=OURS):
         assert frozen(look()) == before
         line += 1
         if not _interrupted_at(line, act, within):
+            assert line > 1, f"the action runs no line of {within}"
             return counts
         found = frozen(look())
         assert found in (before, after), f"a half of it was done when line {line} was interrupted"

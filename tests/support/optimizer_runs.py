@@ -50,12 +50,3 @@ def train(optimizer, params, steps):
 def make(name, settings, dtype=np.float64):
     params = make_params(dtype)
     return getattr(optim, name)(params, **settings), params
-
-
-def in_bytes(tree):
-    """A state with the bytes of its arrays, to be compared."""
-    if isinstance(tree, dict):
-        return {key: in_bytes(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [in_bytes(value) for value in tree]
-    return (tree.dtype, tree.shape, tree.tobytes()) if isinstance(tree, np.ndarray) else tree

@@ -182,7 +182,7 @@ def _lines_of_docstring(function):
 
 
 def circle(edges_of, start):
-    """The first way from a node back to one that it came by, as a list; None if there is none."""
+    """The first cycle that is met, a list that begins and ends with one node; None without one."""
     done = set()
 
     def visit(node, path):
