@@ -93,9 +93,13 @@ def _of_any_two(op, of_two, in_full):
             kind = type(a)
             if kind is Tensor:
                 return of_two(a, b)
-            if kind is type(b) and kind in BY_TYPE:
+            if kind is type(b):
                 try:
-                    return forward(BY_TYPE[kind], a, b)
+                    be = BY_TYPE[kind]
+                except KeyError:
+                    return of_others(a, b)
+                try:
+                    return forward(be, a, b)
                 except FAULTS as error:
                     errors.explain(op, (a, b), error)
                     raise
@@ -133,7 +137,11 @@ def _of_a_tensor(op, in_full):
         nonlocal plan_of_it
         x = a._array
         main, recorded = type(x), not mode.changed
-        if main not in BY_TYPE or (floating and x.dtype.kind in "biu"):
+        try:
+            be = BY_TYPE[main]
+        except KeyError:
+            return in_full(a, **attributes)
+        if floating and x.dtype.kind in "biu":
             return in_full(a, **attributes)
         if not recorded and mode.changed != NOT_RECORDED:
             return in_full(a, **attributes)
@@ -143,7 +151,6 @@ def _of_a_tensor(op, in_full):
             for name, value in attributes.items():
                 if type(value) is Tensor or name not in known:
                     return in_full(a, **attributes)
-        be = BY_TYPE[main]
         try:
             out = forward(be, x, **attributes) if attributes else forward(be, x)
         except FAULTS as error:
@@ -184,9 +191,12 @@ def _of_two(op, in_full):
             y, q = b, None
         else:
             return in_full(a, b)
-        if main not in BY_TYPE or not (recorded or mode.changed == NOT_RECORDED):
+        if not recorded and mode.changed != NOT_RECORDED:
             return in_full(a, b)
-        be = BY_TYPE[main]
+        try:
+            be = BY_TYPE[main]
+        except KeyError:
+            return in_full(a, b)
         try:
             out = forward(be, x, y)
         except FAULTS as error:
