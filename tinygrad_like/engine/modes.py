@@ -10,10 +10,6 @@ from tinygrad_like.backend import Undoing
 
 # The value of each mode unless a switch changes it.
 USUAL: dict[str, Any] = {"grad": True, "debug": False, "autocast": None}
-RUN_LATER = (
-    *(inspect.isgeneratorfunction, inspect.iscoroutinefunction),
-    inspect.isasyncgenfunction,
-)
 NOT_RECORDED = {"grad": False}  # what is changed inside no_grad alone
 
 
@@ -63,7 +59,11 @@ class Switch(ContextDecorator, Undoing):
                 f"[{type(self).__name__}] takes no arguments: use it in a with block, or as a "
                 "decorator of a function"
             )
-        if any(runs_later(function) for runs_later in RUN_LATER):
+        if (
+            inspect.isgeneratorfunction(function)
+            or inspect.iscoroutinefunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
             raise TypeError(
                 f"[{type(self).__name__}] cannot decorate a generator or an async function, whose "
                 "body runs later; use a with block inside it"

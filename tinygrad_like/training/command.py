@@ -1,10 +1,14 @@
 """The command line of a program that trains: the options that all have, and how it ends."""
 
-import argparse
+from __future__ import annotations
+
 import math
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
 
 RUN_OPTIONS = "device", "out", "save_every", "resume"  # a run that goes on may have other ones
 
@@ -19,6 +23,8 @@ def command_line(description: str | None, out: str) -> argparse.ArgumentParser:
     >>> command_line("Train.", "runs/mine").parse_args(["--seed", "3"]).out
     'runs/mine'
     """
+    import argparse  # here, as no other part of the library needs it
+
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,7 +49,9 @@ def at_least(low: float, kind: Callable[[str], Any] = int, *, most: float = math
         value = kind(text)
         if not low <= value <= most:
             limits = f"at least {low}" if most == math.inf else f"{low} to {most}"
-            raise argparse.ArgumentTypeError(f"got {value}, expected {limits}")
+            from argparse import ArgumentTypeError
+
+            raise ArgumentTypeError(f"got {value}, expected {limits}")
         return value
 
     number.__name__ = kind.__name__  # argparse names it where a text is no number

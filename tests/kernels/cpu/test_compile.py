@@ -36,7 +36,7 @@ def test_a_full_disk_is_no_error_but_others_are(number, monkeypatch, tmp_path):
 
 
 def test_a_numba_without_the_undocumented_part(monkeypatch):
-    """As with NUMBA_DISABLE_JIT, which leaves a function as it is."""
+    """With NUMBA_DISABLE_JIT, too, `njit` returns the function that it is given."""
     monkeypatch.setattr(numba, "njit", lambda **_: lambda function: function)
     assert compiling.jit(plus_one)(1) == 2
 
