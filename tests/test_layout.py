@@ -55,7 +55,8 @@ MAY_IMPORT = {
     "nn.state": ["backend", "engine"],
     "nn.undone": [],
     "nn.summary": ["backend", "engine", "nn.undone"],
-    "nn.holder": ["engine", "nn.arguments", "nn.state"],
+    "nn.patterns": [],
+    "nn.holder": ["engine", "nn.arguments", "nn.patterns", "nn.state"],
     "nn.module": [
         *("backend", "engine", "nn.arguments", "nn.holder", "nn.state", "nn.summary"),
     ],

@@ -248,7 +248,18 @@ def links_of(module: Module, above: tuple[Module, ...] = ()) -> list[Link]:
 
 def _all_links(name: str, module: Module) -> list[Link]:
     """The Links of a module; TypeError unless they are of all its Tensors."""
-    links = links_of(module)
+    return _checked(name, module, links_of(module))
+
+
+def _checked(name: str, module: Module, links: list[Link]) -> list[Link]:
+    """The Links, if they are of all Tensors of a module; TypeError otherwise."""
+    computing = [path for path, x in module.named_modules() if isinstance(x, nn.Parametrization)]
+    if computing:
+        raise TypeError(
+            f"[{name}] {', '.join(computing)} of {type(module).__name__} are computed by "
+            "nn.parametrize, which has no counterpart in PyTorch's weights; use this function "
+            "before it, or after nn.unparametrize"
+        )
     linked = {id(x) for link in links for x in link.ours}
     unknown = [path for path, x in module._leaves_by_path().items() if id(x) not in linked]
     if unknown:
@@ -282,7 +293,8 @@ def load_gpt2(model: nn.GPT, weights: Any) -> None:
     state = _read_state("load_gpt2", weights)
     passed = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
     state = {k.removeprefix("transformer."): v for k, v in state.items() if not k.endswith(passed)}
-    _load("load_gpt2", model, _gpt2_links(model), state, StateReport())
+    links = _checked("load_gpt2", model, _gpt2_links(model))
+    _load("load_gpt2", model, links, state, StateReport())
 
 
 def _gpt2_links(model: nn.GPT) -> list[Link]:

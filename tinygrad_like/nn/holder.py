@@ -20,6 +20,7 @@ from typing import Any
 
 from tinygrad_like.engine import Tensor, is_parameter, mode, was_given
 from tinygrad_like.nn import arguments
+from tinygrad_like.nn.patterns import named
 from tinygrad_like.nn.state import in_place_of, made_again, out_of_place, recorded, refuse_loss
 
 CONTAINERS = (list, tuple, dict)
@@ -129,13 +130,35 @@ class Holder:
     def _named_leaves(self) -> Iterator[tuple[str, Tensor]]:
         return ((path, x) for path, x in _walk(self, _checked) if type(x) is Tensor)
 
-    def parameters(self) -> list[Tensor]:
+    def parameters(self, *patterns: str) -> list[Tensor]:
         """All parameters, for an optimizer, frozen ones included (it skips those).
 
-        Raises GraphError if a Tensor in a list was meant as a parameter, but was computed by an op,
-        StateError if a place in a list held a parameter and now holds other values.
+        Args:
+            patterns: if given, only parameters whose path, or the path of something that holds
+                them, fits one of these. `*` stands for any text, dots included, `?` for one
+                character, `[0-3]` for one of several. A tied weight has several paths.
+
+        Raises:
+            GraphError: if a Tensor in a list was meant as a parameter, but was computed by an op.
+            StateError: if a place in a list held a parameter and now holds other values.
+            ValueError: if a pattern names no parameter; the message has similar paths.
+
+        >>> from tinygrad_like import nn
+        >>> model = nn.Sequential(nn.Dense(2, 3), nn.Dense(3, 1))
+        >>> [p.shape for p in model.parameters("0", "*.bias")]
+        [(2, 3), (3,), (1,)]
         """
+        if patterns:
+            return self._named_by("parameters", patterns)
         return [p for _, p in self.named_parameters()]
+
+    def _named_by(self, function: str, patterns: tuple[str, ...]) -> list[Tensor]:
+        """The parameters that one of the patterns names; `function` is named in errors."""
+        everything = self.parameters()  # this checks, too, that all of them can be state
+        places = [(path, x) for path, _, _, x in places_in(self) if type(x) is Tensor]
+        places = [(path, x) for path, x in places if is_parameter(x)]
+        chosen = {id(x) for p in patterns for _, x in named(function, p, places)}
+        return [p for p in everything if id(p) in chosen]
 
     def num_parameters(self) -> int:
         """The number of elements of all parameters."""
@@ -208,6 +231,23 @@ def _walk(module: Holder, own: Any, path: str = "", seen: Any = None) -> Iterato
         else:
             seen[id(x)] = x
             yield here, x
+
+
+def places_in(
+    module: Holder, path: str = "", above: tuple[Holder, ...] = ()
+) -> Iterator[tuple[str, Holder, str, Any]]:
+    """(path, owner, name, x) of all state and Modules below a module, at all their paths.
+
+    `owner` is the Module that holds x itself, `name` the path there. Other than `_walk`, this comes
+    to what is tied or shared once for each path; only a Module that holds itself is not entered
+    again.
+    """
+    above = (*above, module)
+    for name, x in held(module):
+        here = f"{path}.{name}" if path else name
+        yield here, module, name, x
+        if isinstance(x, Holder) and not any(x is one for one in above):
+            yield from places_in(x, here, above)
 
 
 def _within(value: Any, path: str, seen: dict) -> Iterator[tuple[str, Any]]:

@@ -137,19 +137,35 @@ class Module(Holder):
     def requires_grad_(self: Self, wanted: bool = True) -> Self:
         """Set `requires_grad` of all parameters: False freezes them, and an optimizer skips them.
 
-        They stay parameters. To freeze only a part: `model.encoder.freeze()`.
+        They stay parameters. To freeze only a part: `model.freeze("encoder")`.
         """
         for p in self.parameters():
             p.requires_grad = wanted
         return self
 
-    def freeze(self: Self) -> Self:
-        """`requires_grad_(False)`."""
-        return self.requires_grad_(False)
+    def freeze(self: Self, *patterns: str) -> Self:
+        """Set `requires_grad` to False for all parameters, or those that the patterns name.
 
-    def unfreeze(self: Self) -> Self:
-        """`requires_grad_(True)`."""
-        return self.requires_grad_(True)
+        Patterns are those of `parameters`: paths of parameters, or of what holds them. Raises
+        ValueError, and freezes nothing, if one of them names no parameter.
+
+        >>> from tinygrad_like import nn
+        >>> model = nn.Sequential(nn.Dense(2, 3), nn.ReLU(), nn.Dense(3, 1))
+        >>> [p.requires_grad for p in model.freeze("0", "*.bias").parameters()]
+        [False, False, True, False]
+        """
+        for p in self._named_by("freeze", patterns) if patterns else self.parameters():
+            p.requires_grad = False
+        return self
+
+    def unfreeze(self: Self, *patterns: str) -> Self:
+        """Set `requires_grad` to True for all parameters, or those that the patterns name.
+
+        The inverse of `freeze`, with the same patterns and errors.
+        """
+        for p in self._named_by("unfreeze", patterns) if patterns else self.parameters():
+            p.requires_grad = True
+        return self
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters, frozen ones included."""

@@ -7,6 +7,7 @@ from typing import Any
 from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
+from tinygrad_like.nn.computed import Weights
 from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
 from tinygrad_like.ops.random import dropout
@@ -37,16 +38,16 @@ class Recurrent(Module):
         widths = [n_in] + [n_hidden * len(names)] * (num_layers - 1)
         self.layers = [{d: self._parameters(width) for d in names} for width in widths]
 
-    def _parameters(self, n_in: int) -> dict[str, Tensor]:
+    def _parameters(self, n_in: int) -> Weights:
         h = self.n_hidden
         bound = 1 / math.sqrt(h)
-        return {
-            "weight": init.uniform((n_in, self.gates * h), -bound, bound),
-            "recurrent": init.uniform((h, self.gates * h), -bound, bound),
-            "bias": init.uniform(self.biases * h, -bound, bound),
-        }
+        return Weights(
+            weight=init.uniform((n_in, self.gates * h), -bound, bound),
+            recurrent=init.uniform((h, self.gates * h), -bound, bound),
+            bias=init.uniform(self.biases * h, -bound, bound),
+        )
 
-    def directions(self) -> Iterator[tuple[int, str, dict[str, Tensor]]]:
+    def directions(self) -> Iterator[tuple[int, str, Weights]]:
         """(layer, "forward" or "reverse", parameters), in the order of the states."""
         for k, layer in enumerate(self.layers):
             for direction, parameters in layer.items():

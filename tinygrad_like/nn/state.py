@@ -88,6 +88,25 @@ def transposed(report: StateReport) -> str:
     )
 
 
+def parametrized(report: StateReport) -> str:
+    """A line on weights that nn.parametrize has in only one of the state and the model."""
+    missing, unexpected = report.missing, report.unexpected
+    ours = [p for p in unexpected if any(q.startswith(f"{p}.") for q in missing)]
+    theirs = [p for p in missing if any(q.startswith(f"{p}.") for q in unexpected)]
+    text = ""
+    if ours:
+        text += (
+            f"\n{', '.join(ours)}: the model computes this by nn.parametrize, and the state is of "
+            "one without; load it before nn.parametrize, or after nn.unparametrize"
+        )
+    if theirs:
+        text += (
+            f"\n{', '.join(theirs)}: the state is of a model that computes this by nn.parametrize; "
+            "call that for this model, too, before the state is loaded"
+        )
+    return text
+
+
 def refuse_torch_layout(state: Mapping[str, Any]) -> None:
     """Raise StateError for a state in PyTorch's layout, where a Dense weight is transposed.
 
@@ -132,7 +151,7 @@ def loading(
     if strict and report:
         raise StateError(
             f"[load_state_dict] the state does not fit {owner}; nothing was changed:\n"
-            f"{indent(str(report), '  ')}{transposed(report)}",
+            f"{indent(str(report), '  ')}{transposed(report)}{parametrized(report)}",
             report,
         )
     return report, overwriting((leaves[path], value.data) for path, value in values.items())

@@ -11,7 +11,7 @@ for x, labels in batches:
 
 optimizers.py   SGD, Adam, AdamW, RMSprop, Adagrad; a step is one kernel call per parameter
 states.py       what an optimizer keeps for each parameter, saved, loaded and copied
-parameters.py   checks of parameters and of settings
+parameters.py   checks of parameters and of settings; groups by shape and by pattern
 schedules.py    the learning rate as a function of the step; ReduceOnPlateau, of a metric
 scaling.py      GradScaler: for gradients in float16
 clipping.py     gradients scaled to a norm, or cut to a range
@@ -23,7 +23,7 @@ exchange.py     other arrays in place of a model's own, for a while
 from tinygrad_like.optim.average import Average
 from tinygrad_like.optim.clipping import clip_grad_norm, clip_grad_value
 from tinygrad_like.optim.optimizers import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
-from tinygrad_like.optim.parameters import decay_groups
+from tinygrad_like.optim.parameters import decay_groups, pattern_groups
 from tinygrad_like.optim.rates import Rates, find_learning_rate
 from tinygrad_like.optim.scaling import GradScaler
 from tinygrad_like.optim.schedules import (
@@ -59,4 +59,5 @@ __all__ = [
     "clip_grad_value",
     "decay_groups",
     "find_learning_rate",
+    "pattern_groups",
 ]

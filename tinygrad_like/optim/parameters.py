@@ -115,3 +115,52 @@ def decay_groups(model, weight_decay):
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = (matrices, weight_decay), (others, 0.0)
     return [{"params": params, "weight_decay": decay} for params, decay in groups if params]
+
+
+def pattern_groups(model, settings, **rest):
+    """Groups for an optimizer, by patterns of paths: each parameter is in exactly one group.
+
+    Args:
+        model: a Module.
+        settings: {pattern: the settings of its group}. A parameter belongs to the first pattern
+            that names it; patterns are those of `Module.parameters`. A tied weight counts once,
+            and any of its paths will do.
+        rest: the settings of the last group, of all other parameters; it is left out if there are
+            none.
+
+    Returns:
+        A list of dicts with "params" and the settings, in the order of the patterns.
+
+    Raises:
+        TypeError: if `model` is not a Module, or `settings` is not a dict of dicts.
+        ValueError: if a pattern names no parameter, or only such as earlier patterns name.
+
+    >>> import tinygrad_like as tg
+    >>> model = tg.nn.Sequential(tg.nn.Dense(2, 3), tg.nn.Dense(3, 1))
+    >>> groups = pattern_groups(model, {"*.bias": {"weight_decay": 0.0}, "0": {"lr": 1e-4}})
+    >>> optimizer = tg.optim.AdamW(groups, lr=1e-3)
+    >>> [(len(g["params"]), g["lr"], g["weight_decay"]) for g in optimizer.param_groups]
+    [(2, 0.001, 0.0), (1, 0.0001, 0.01), (1, 0.001, 0.01)]
+    """
+    if not hasattr(model, "named_parameters"):
+        raise TypeError(f"[pattern_groups] model is {describe(model)}, expected a Module")
+    is_table = isinstance(settings, dict)
+    wrong = settings if not is_table else [s for s in settings.values() if not isinstance(s, dict)]
+    if not is_table or wrong:
+        raise TypeError(
+            f"[pattern_groups] settings is {describe(settings)}"
+            f"{f' with the value {wrong[0]!r}' if is_table else ''}, expected "
+            '{pattern: dict of settings}, such as {"*.bias": {"weight_decay": 0.0}}'
+        )
+    left = {id(p): p for p in model.parameters()}
+    groups = []
+    for pattern, own in settings.items():
+        named = model._named_by("pattern_groups", (pattern,))
+        params = [left.pop(id(p)) for p in named if id(p) in left]
+        if not params:
+            raise ValueError(
+                f"[pattern_groups] all that {pattern!r} names belongs to patterns before it: put "
+                "it before them, or leave it out"
+            )
+        groups.append({"params": params, **own})
+    return [*groups, {"params": [*left.values()], **rest}] if left else groups
