@@ -167,7 +167,7 @@ class LowRank(Parametrization):
         rank: at most the smaller side of the matrix.
         alpha: by default the rank.
 
-    To train these alone: `nn.parametrize(model.freeze(), "blocks.*.weight", nn.LowRank(8))`.
+    To train these alone: `nn.parametrize(gpt.freeze(), "*.attention.*.weight", nn.LowRank(8))`.
 
     Source: Hu et al. 2021, "LoRA: Low-rank adaptation of large language models", section 4.1.
     """

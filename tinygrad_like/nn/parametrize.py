@@ -218,8 +218,12 @@ def _store(
 ) -> None:
     """Store in `new` what it computes `weight` from; `below` computes the first of it, if given."""
     names = stored_names(new)
-    with no_grad():
-        initial = new.initial(weight)
+    try:
+        with no_grad():
+            initial = new.initial(weight)
+    except (TypeError, ValueError) as error:
+        error.args = (f"{error} (for {path})",)
+        raise
     stored = initial if isinstance(initial, tuple) else (initial,)
     if len(stored) != len(names) or not all(isinstance(x, Tensor) for x in stored):
         raise TypeError(
