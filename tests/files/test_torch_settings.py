@@ -226,6 +226,7 @@ def test_layers_without_a_counterpart_are_known():
         *("Module", "ModuleList", "Sequential"),
         *("TransformerEncoder", "TransformerDecoder", "FeedForward", "GPT"),
         *("PositionalEncoding", "AdditiveAttention", "RecurrentLM"),
+        *("Parametrization", "WeightNorm", "SpectralNorm", "Orthogonal", "LowRank"),
     }
 
 

@@ -81,6 +81,17 @@ def test_a_parametrized_module_is_what_it_was():
     assert nn.unparametrize(layer, "weight").__class__ is nn.Dense
 
 
+def test_a_hook_for_subclasses_is_not_told():
+    told = []
+
+    class Registered(nn.Dense):
+        def __init_subclass__(cls):
+            told.append(cls)
+
+    nn.parametrize(Registered(4, 2), "weight", nn.WeightNorm())
+    assert told == []
+
+
 def test_the_weight_is_computed_once_in_a_forward_and_elsewhere_when_it_is_read():
     layer = nn.parametrize(nn.Dense(4, 2, bias=False), "weight", Counting())
     stored, Counting.calls = vars(layer)["weight"].original, 0
@@ -294,6 +305,13 @@ def test_several_are_stacked_and_the_last_is_applied_last():
     np.testing.assert_array_equal(layer.weight.numpy(), before)
 
 
+def test_what_a_frozen_value_is_computed_from_is_frozen():
+    layer = nn.parametrize(nn.Dense(4, 2), "weight", nn.WeightNorm())
+    nn.parametrize(layer, "weight", nn.LowRank(1))
+    trained = [path for path, p in layer.named_parameters() if p.requires_grad]
+    assert trained == ["weight.down", "weight.up", "bias"]
+
+
 def test_what_is_below_starts_anew_where_the_upper_one_stores_another_value():
     layer = nn.Dense(4, 2)
     w = np.abs(layer.weight.numpy()) + 0.1
@@ -442,6 +460,20 @@ def test_a_frozen_weight_stays_so_and_training_mode_is_kept():
     assert vars(net.train()[0])["weight"].training
     nn.unparametrize(net, "*")
     assert [p.requires_grad for p in net.parameters()] == [False, False, True, True]
+
+
+def test_an_average_is_one_of_what_is_stored():
+    net = model(nn.WeightNorm())
+    average, stored = optim.Average(net), vars(net[0])["weight"].length
+    average.update()
+    before, weight = stored.numpy().copy(), net[0].weight.numpy().copy()
+    stored.data = before * 3
+    average.update()
+    with average:
+        factor = (stored.numpy() / before).mean()
+        np.testing.assert_allclose(net[0].weight.numpy(), weight * factor, rtol=1e-5)
+    assert 1 < factor < 2.9
+    np.testing.assert_allclose(net[0].weight.numpy(), weight * 3, rtol=1e-5)
 
 
 def test_second_derivatives_go_through():

@@ -168,6 +168,9 @@ class _Computing:
     _plain_class: type
     _computed_names: tuple[str, ...]
 
+    def __init_subclass__(cls) -> None:
+        """Nothing: a hook of the layer's own class is not told of a class that is no other."""
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         around = _forward.values
         try:

@@ -258,7 +258,7 @@ def _exponential(a: Tensor) -> Tensor:
     section 2. For a skew-symmetric A the approximant is orthogonal, whatever its error.
     """
     largest = float(np.abs(a.numpy()).sum(axis=0).max())
-    squarings = max(0, math.ceil(math.log2(largest / PADE_RADIUS))) if largest else 0
+    squarings = max(0, math.ceil(math.log2(largest / PADE_RADIUS))) if 0 < largest < math.inf else 0
     a = a * 0.5**squarings
     even, odd, power = _identity(a), _identity(a) * PADE[1], _identity(a)
     for i in (2, 4, 6):

@@ -210,6 +210,8 @@ def _started(new: Parametrization, path: str, source: Any) -> list[partial]:
         if vars(new)[name] is weight:  # then the weight itself goes on as a parameter
             vars(new)[name] = source
             changes.append(partial(source.requires_grad_, trained and name not in new.frozen))
+        elif name in new.frozen and isinstance(vars(new)[name], Parametrization):
+            changes.append(partial(vars(new)[name].freeze))
     return changes
 
 
