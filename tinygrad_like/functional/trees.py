@@ -79,8 +79,6 @@ class Structure:
             for key, child in zip(self.keys, self.children, strict=True)
         )
 
-    __hash__ = None
-
     def leaves_of(self, tree, owner="tree", name="tree"):
         """The leaves of another tree of this structure, in the order of this one.
 
