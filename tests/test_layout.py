@@ -92,7 +92,7 @@ LEFT_TO_RIGHT = {
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
         "window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
-    "functional": "trees derivatives".split(),
+    "functional": "trees evaluation derivatives forward jacobian".split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (
         "command history interrupt progress jsonlines tensorboard predict panels plot names place "

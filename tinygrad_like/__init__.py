@@ -31,7 +31,16 @@ from tinygrad_like.engine import (
     no_grad,
     op,
 )
-from tinygrad_like.functional import grad, hessian, hvp, jacobian, value_and_grad, vjp
+from tinygrad_like.functional import (
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+)
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
 from tinygrad_like.ops.activation import (
