@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "ops.window": ["kernels.geometry"],
     "doctor": ["backend", "kernels"],
     "functional": ["backend", "engine", "ops", "functional"],
+    "functional.call": ["backend", "engine", "functional", "nn"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
@@ -92,7 +93,7 @@ LEFT_TO_RIGHT = {
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
         "window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
-    "functional": "trees evaluation derivatives forward jacobian".split(),
+    "functional": ("trees evaluation derivatives forward jacobian custom call implicit").split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (
         "command history interrupt progress jsonlines tensorboard predict panels plot names place "

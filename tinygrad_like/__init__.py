@@ -32,12 +32,17 @@ from tinygrad_like.engine import (
     op,
 )
 from tinygrad_like.functional import (
+    custom_gradient,
+    functional_call,
     grad,
     hessian,
     hvp,
+    implicit,
     jacobian,
     jvp,
     linearize,
+    stop_gradient,
+    straight_through,
     value_and_grad,
     vjp,
 )

@@ -180,9 +180,11 @@ class Evaluation:
             except TypeError as error:
                 if hasattr(x, "dtype"):
                     raise
+                cure = "; to differentiate by a Module's parameters, see tg.functional_call"
                 raise TypeError(
                     f"[{self.owner}] {_path(place, i, build)} is {errors.describe(x)}, expected a "
                     "Tensor, an array or a number, or a dict, list, tuple or dataclass of these"
+                    + (cure if callable(x) else "")
                 ) from error
         if t.dtype.kind not in FLOATING:
             name = _path(place, i, build)
@@ -218,7 +220,7 @@ class Evaluation:
         return self.build.paths("value")[i]
 
     def _below(self, tensors):
-        below = set()
+        below: set = set()
         for y in tensors:
             below = nodes_below(y) if not below else below | nodes_below(y)
         return below
