@@ -195,6 +195,16 @@ def test_a_freed_tensor_in_the_middle_is_refused_where_its_own_inputs_are_asked_
     assert gradients([(h * 3).sum()], [h])[0].item() == 3
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_partial_gradients_stop_at_the_inputs(create_graph):
+    b = tg.Tensor(2.0, requires_grad=True)
+    a = b * b
+    found = gradients([a * 3 + b], [a, b], create_graph=create_graph, partial=True)
+    assert [g.item() for g in found] == [3, 1]
+    whole = gradients([a * 3 + b], [a, b], create_graph=create_graph)
+    assert [g.item() for g in whole] == [3, 13]
+
+
 def test_gradients_leave_grad_alone_and_are_zero_where_nothing_depends():
     x, unused = leaf([2.0]), leaf([[1.0, 2.0]])
     gx, gu = gradients([(x * x).sum()], [x, unused])

@@ -23,6 +23,12 @@ class Layer:
         object.__setattr__(self, "fan_in", len(self.weight))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Slotted:
+    a: object
+    b: object
+
+
 ARRAY = np.ones((2, 3))
 TREES = {
     "leaf": (ARRAY, [ARRAY]),
@@ -34,6 +40,7 @@ TREES = {
     "ordered": (OrderedDict(b=1, a=2), [1, 2]),
     "named": (Point(1, Point(2, 3)), [1, 2, 3]),
     "dataclass": (Layer([1, 2], {"x": 3}), [1, 2, 3]),
+    "slotted": (Slotted(1, [2]), [1, 2]),
     "strings": (("relu", 1.5), ["relu", 1.5]),
 }
 

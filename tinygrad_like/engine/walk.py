@@ -22,7 +22,7 @@ from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, new_no
 _serial = attrgetter("serial")
 
 
-def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
+def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial=False):
     """Carry gradients from the outputs of a graph to its leaves.
 
     The work for every node is in one loop here, since a Python call per node would cost too much;
@@ -34,12 +34,14 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         create_graph: run the rules on Tensors and record them (implies retain_graph).
         targets: nodes whose gradients are wanted; only what leads to them is computed.
             None: the leaves.
+        partial: whether the walk stops at a target, so that its gradient does not count again
+            in those of the targets below it.
 
     Returns:
         {node: gradient} for the leaves or targets that were reached: raw arrays that nothing
         else holds, or Tensors under create_graph.
     """
-    nodes, useful = _reachable([node for node, _ in seeds], targets)
+    nodes, useful = _reachable([node for node, _ in seeds], targets, partial)
     ordinary = not create_graph and targets is None
     grads: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose gradient the walk alone holds, and may change
@@ -60,7 +62,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
         plan = node.plan
         if plan is None or (targets is not None and node in targets):
             found[node] = g if node in owned else _copy(g)
-            if plan is None or _ends_here(node, targets, useful):
+            if plan is None or partial or _ends_here(node, targets, useful):
                 continue
         saved, parents = node.saved, node.parents
         if saved is None:
@@ -100,13 +102,16 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None):
     return found
 
 
-def _reachable(roots, targets):
-    """The nodes below `roots` by rising serial, and those that lead to `targets` (None: all)."""
+def _reachable(roots, targets, partial=False):
+    """The nodes below `roots` by rising serial, and those that lead to `targets` (None: all).
+
+    With `partial` nothing is below a target.
+    """
     seen, nodes = set(roots), list(dict.fromkeys(roots))
     # Parents are older than their children: nothing below the oldest target can lead to one.
     oldest = min((node.serial for node in targets), default=-1) if targets is not None else -1
     for node in nodes:  # grows while it is walked
-        if node.serial <= oldest:
+        if node.serial <= oldest or (partial and node in targets):
             continue
         for p in node.parents:
             if p is not None and p not in seen:
@@ -326,11 +331,14 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
     accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
 
 
-def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=False):
+def gradients(
+    outputs, inputs, seeds=None, *, create_graph=False, retain_graph=False, partial=False
+):
     """The gradients of `outputs`, weighted by `seeds`, with respect to each of `inputs`.
 
-    Both are lists of Tensors. Inputs that the outputs do not depend on get zeros. No `.grad`
-    changes.
+    Both are lists of Tensors. Inputs that the outputs do not depend on get zeros. If an input was
+    computed from another one, the gradient of that one counts both ways, unless `partial` is set.
+    No `.grad` changes.
     """
     seeds = [None] * len(outputs) if seeds is None else seeds
     pairs = [
@@ -339,7 +347,7 @@ def gradients(outputs, inputs, seeds=None, *, create_graph=False, retain_graph=F
         if y.node is not None
     ]
     targets = {x.node for x in inputs if x.node is not None}
-    found = _walk_in_mode(pairs, retain_graph, create_graph, targets)
+    found = _walk_in_mode(pairs, retain_graph, create_graph, targets, partial)
     results = []
     for x in inputs:
         xp, g = backend_of(x).xp, found.get(x.node)
@@ -354,11 +362,11 @@ def nodes_below(output):
     return set() if output.node is None else set(_reachable([output.node], None)[0])
 
 
-def _walk_in_mode(seeds, retain_graph, create_graph, targets=None):
+def _walk_in_mode(seeds, retain_graph, create_graph, targets=None, partial=False):
     if not create_graph:
-        return walk(seeds, retain_graph=retain_graph, targets=targets)
+        return walk(seeds, retain_graph=retain_graph, targets=targets, partial=partial)
     with Switch("autocast", None), enable_grad():  # gradients of arrays know no autocast either
-        return walk(seeds, create_graph=True, targets=targets)
+        return walk(seeds, create_graph=True, targets=targets, partial=partial)
 
 
 def _seed(tensor, gradient, create_graph):

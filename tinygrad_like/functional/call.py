@@ -14,7 +14,9 @@ from tinygrad_like.nn.state import mistyped
 def functional_call(model, parameters, *args, **kwargs):
     """`model(*args, **kwargs)`, computed with the given Tensors instead of the model's own.
 
-    Derivatives of all orders then come by a dict of parameters: see the example.
+    Derivatives of all orders then come by a dict of parameters: see the example. There they are
+    recorded in turn, as the model's own parameters require a gradient; those at `state_dict()`, or
+    at `tg.stop_gradient(dict(model.named_parameters()))`, are not, and cost less.
 
     Args:
         model: an nn.Module.

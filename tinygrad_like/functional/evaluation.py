@@ -138,16 +138,17 @@ class Evaluation:
         self.structures = []  # of each chosen argument
         args = list(args)
         for place in places:
-            group = args if place.__class__ is not str else kwargs
+            group = kwargs if type(place) is str else args
             leaves, build = flatten(group[place])
+            self.structures.append(build)
+            self.given += leaves
             if build is ONE_LEAF:
-                fresh = [self._fresh(leaves[0], place, 0)]
+                group[place] = fresh = self._fresh(leaves[0], place, 0)
+                self.inputs.append(fresh)
             else:
                 fresh = [self._fresh(x, place, i, build) for i, x in enumerate(leaves)]
-            group[place] = build(fresh)
-            self.given += leaves
-            self.inputs += fresh
-            self.structures.append(build)
+                group[place] = build(fresh)
+                self.inputs += fresh
         _nesting.derived = False
         try:
             with enable_grad():
@@ -211,19 +212,19 @@ class Evaluation:
         self.outputs, self.build = flatten(result)
         for i, y in enumerate(self.outputs):
             if not isinstance(y, Tensor):
-                where = "" if self.build is ONE_LEAF else f" as {self._path_of_output(i)}"
-                raise TypeError(f"[{self.owner}] f returned {_kind(y)}{where}, expected one Tensor")
+                where, hint = "", ""
+                if self.build is not ONE_LEAF:
+                    where = f" as {self.build.paths('value')[i]}"
+                    hint = "; what is only passed on is the second of a pair, with has_aux=True"
+                raise TypeError(
+                    f"[{self.owner}] f returned {_kind(y)}{where}, expected one Tensor{hint}"
+                )
             if y.dtype.kind == "c":
                 raise TypeError(errors.no_gradient_of(self.owner, "what f returned", y.dtype))
 
-    def _path_of_output(self, i):
-        return self.build.paths("value")[i]
-
     def _below(self, tensors):
-        below: set = set()
-        for y in tensors:
-            below = nodes_below(y) if not below else below | nodes_below(y)
-        return below
+        first, *others = map(nodes_below, tensors) if tensors else [set()]
+        return first.union(*others) if others else first
 
     def _refuse_unused(self, below):
         """Raise GraphError for an input that no output depends on.
@@ -247,9 +248,8 @@ class Evaluation:
 
     def value(self):
         """f's value; outside the graph, unless something around this call is recorded."""
-        if self.create_graph:
-            return self.build(self.outputs)
-        return self.build([y.detach() for y in self.outputs])
+        outputs = self.outputs if self.create_graph else [y.detach() for y in self.outputs]
+        return self.build(outputs)
 
     def aux(self):
         """The second member of f's result, its Tensors detached as those of the value are."""
@@ -277,11 +277,16 @@ class Evaluation:
 
         Where an array was given, an array comes back.
         """
-        found = iter(
+        leaves = [
             d.data if backend.of(x) is not None and not d.requires_grad else d
             for x, d in zip(self.given, found, strict=True)
-        )
-        return [build([next(found) for _ in range(build.count)]) for build in self.structures]
+        ]
+        trees, start = [], 0
+        for build in self.structures:
+            end = start + build.count
+            trees.append(leaves[start] if build is ONE_LEAF else build(leaves[start:end]))
+            start = end
+        return trees
 
     def leaves_like(self, like, build, tree, name):
         """The leaves of a tree as Tensors of the shapes of `like`, a list of Tensors."""

@@ -15,6 +15,7 @@ Source: Blondel et al. 2022, "Efficient and Modular Implicit Differentiation".
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,18 +23,22 @@ import numpy as np
 from tinygrad_like.engine import (
     Tensor,
     astype,
+    broadcast_to,
     check_choice,
     check_integer,
     check_number,
+    enable_grad,
     errors,
+    gradients,
     mode,
+    next_serial,
     no_grad,
 )
 from tinygrad_like.functional.custom import custom_gradient
 from tinygrad_like.functional.derivatives import grad, vjp
 from tinygrad_like.functional.evaluation import function
 from tinygrad_like.functional.trees import flatten
-from tinygrad_like.ops.create import zeros_like
+from tinygrad_like.ops.create import zeros, zeros_like
 from tinygrad_like.ops.shape import concatenate, reshape, stack
 
 MEMORY = 5  # how many earlier steps Anderson's method combines
@@ -214,47 +219,89 @@ def _norm(v):
 
 
 def _dot(a, b):
-    return (a * b).sum().item()
+    with np.errstate(over="ignore", invalid="ignore"):  # the solvers look for what is not finite
+        return (a * b).sum().item()
 
 
 # Solutions with their gradients
 
 
 def _fixed_vector(step, start, options):
-    """The vector z = step(z), recorded if step's result is."""
+    """The vector z = step(z)."""
     with no_grad():
         z = _solve(step, start, options)
-    if not mode.grad or not (after := step(z)).requires_grad:
-        return z
 
-    def pull_back(g):
-        at = _fixed_vector(step, z, options) if mode.grad else z
-        _, transpose = vjp(step, at, allow_unused=True)
-        return _fixed_vector(lambda u: g + transpose(u)[0], g.detach(), options)
+    def adjoint(transpose, g):  # of step(z) - z: u + transpose(u) is step's own part
+        return _fixed_vector(lambda u: g + u + transpose(u), g.detach(), options)
 
-    return custom_gradient(lambda after: (z, pull_back))(after)
+    return _recorded(lambda z: step(z) - z, z, adjoint)
 
 
 def _stationary(slope, z, options):
-    """The vector z, where `slope` is zero and symmetric, recorded if slope's value is."""
-    if not mode.grad or not (residual := slope(z)).requires_grad:
-        return z
-
-    def pull_back(g):
-        at = _stationary(slope, z, options) if mode.grad else z
-        _, times = vjp(slope, at, allow_unused=True)
-        return -_solution(lambda v: times(v)[0], g, options)
-
-    return custom_gradient(lambda residual: (z, pull_back))(residual)
+    """The vector z, where the gradient `slope` is zero."""
+    return _recorded(slope, z, lambda transpose, g: -_solution(transpose, g, options))
 
 
 def _solution(times, b, options):
-    """The vector x with times(x) = b, for a symmetric positive definite map, recorded if b is."""
+    """The vector x with times(x) = b, for a symmetric positive definite map."""
     with no_grad():
         x = _conjugate_gradients(times, b.detach(), options.tolerance, options)
-    if not mode.grad or not (residual := times(x) - b).requires_grad:
-        return x
-    return custom_gradient(lambda residual: (x, lambda g: -_solution(times, g, options)))(residual)
+    adjoint = lambda transpose, g: -_solution(transpose, g, options)  # noqa: E731
+    return _recorded(lambda x: times(x) - b, x, adjoint)
+
+
+def _recorded(equation, z, adjoint):
+    """The vector z, with its gradient with respect to all that the equation depends on.
+
+    Args:
+        equation: a function that is zero at z.
+        z: the solution, outside the graph.
+        adjoint: adjoint(transpose, g) returns the u with transpose(u) = -g, where transpose
+            is the vjp of the equation at z.
+    """
+    if not mode.grad:
+        return z
+    start = next_serial()
+    inputs = _older(equation(z), start)
+    if not inputs:
+        return z
+
+    def pull_back(g):
+        if mode.grad:  # to be differentiated once more: in z as well, which depends on the inputs
+            at = reshape(_recorded(equation, z, adjoint), z.shape)
+        else:
+            at = z.detach().requires_grad_()
+        with enable_grad():
+            value = equation(at)
+        again = partial(gradients, [value], retain_graph=True, partial=True)
+
+        def transpose(u):
+            return again([at], [u], create_graph=mode.grad)[0]
+
+        u = adjoint(transpose, g)
+        return tuple(again([*inputs, at], [u], create_graph=mode.grad)[:-1])
+
+    return custom_gradient(lambda *inputs: (z, pull_back))(*inputs)
+
+
+def _older(value, start):
+    """What a value was computed from, and was there before `start`: Tensors of zeros at its nodes.
+
+    These are the arguments of the function that computed it, and what it closes over.
+    """
+    found, nodes = [], [] if value.node is None else [value.node]
+    seen = set(nodes)
+    for node in nodes:  # grows while it is walked
+        if node.serial < start:
+            zero = broadcast_to(zeros((), dtype=node.dtype, device=value.device), shape=node.shape)
+            zero.node = node
+            found.append(zero)
+            continue
+        for parent in node.parents:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                nodes.append(parent)
+    return found
 
 
 # Solvers, which run outside the graph
@@ -269,10 +316,10 @@ def _solve(step, z, options):
         after = step(z)
         residual = after - z
         size, enough = _norm(residual), options.tolerance * (1 + _norm(z))
-        if size <= enough:
-            return z
         if not math.isfinite(size):
             raise _stopped(options.owner, "the values are no longer finite", size, enough, count)
+        if size <= enough:
+            return z
         if options.solver == "anderson":
             if before is not None:
                 moves = [*moves[-MEMORY + 1 :], after - before[0]]

@@ -40,8 +40,7 @@ class Structure:
         self.count = 1 if kind is LEAF else sum(child.count for child in children)
 
     def __call__(self, leaves):
-        """The tree of this structure with these leaves, as many as `count`."""
-        leaves = list(leaves)
+        """The tree of this structure with these leaves, a list of as many as `count`."""
         if len(leaves) != self.count:
             raise ValueError(f"[build] got {len(leaves)} leaves, expected {self.count}")
         return leaves[0] if self.kind is LEAF else self._built(iter(leaves))
