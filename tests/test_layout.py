@@ -86,14 +86,16 @@ MAY_IMPORT = {
 LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
     "engine": (
-        "changes errors options casts modes methods tensor plan call short definition recompute "
-        "accumulate walk autocast"
+        "changes errors options casts modes methods tensor plan call short definition batching fit "
+        "recompute accumulate walk batched level autocast"
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
         "window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
-    "functional": ("trees evaluation derivatives forward jacobian custom call implicit").split(),
+    "functional": (
+        "trees evaluation derivatives forward jacobian vmap custom call implicit"
+    ).split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (
         "command history interrupt progress jsonlines tensorboard predict panels plot names place "

@@ -45,6 +45,7 @@ from tinygrad_like.functional import (
     straight_through,
     value_and_grad,
     vjp,
+    vmap,
 )
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck

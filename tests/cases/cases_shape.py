@@ -7,7 +7,7 @@ import tinygrad_like as tg
 from tinygrad_like import ops
 from tinygrad_like.engine import backend_of, sum_to
 from tinygrad_like.engine.autocast import rounded_to_bfloat16
-from tinygrad_like.engine.walk import _itself
+from tinygrad_like.engine.fit import itself
 from tinygrad_like.ops.index import _put, _scatter_rows, getitem
 from tinygrad_like.ops.repetition import _sum_copies
 
@@ -150,7 +150,7 @@ SHAPE = [
 ]  # fmt: skip
 
 ENGINE = [
-    Case(_itself, N(2, 3), torch=lambda x: x),
+    Case(itself, N(2, 3), torch=lambda x: x),
     Case(lambda x: rounded_to_bfloat16(x), Values([0.5, -1.25, 3, 0, 96]), torch=lambda x: x,
          name="rounded_to_bfloat16"),  # all of these are bfloat16's already: see test_autocast.py
     Case(lambda x: tg.astype(x, dtype=x.dtype), N(2, 3), torch=lambda x: x, name="astype"),

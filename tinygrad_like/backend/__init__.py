@@ -16,6 +16,7 @@ from tinygrad_like.backend.devices import (
     BY_DEVICE,
     BY_TYPE,
     CPU,
+    STAND_INS,
     Backend,
     DeviceError,
     get,

@@ -71,6 +71,10 @@ class Backend:
                 f"out of range for an axis of length {size}"
             )
 
+    def holds_anywhere(self, condition):
+        """Whether any element of an array or Tensor of booleans is true, as a Python bool."""
+        return bool(condition.any())
+
     def shares_memory(self, a, b):
         """Whether two arrays of this device may overlap in memory (cheap, by their bounds)."""
         return bool(self.xp.may_share_memory(a, b))
@@ -85,6 +89,9 @@ CPU = Backend("cpu", np, installed.cpu_kernels, np.ndarray)
 # The backend of an array, by its exact type; CuPy's joins on first use.
 BY_TYPE: dict[type, Backend] = {np.ndarray: CPU}
 BY_DEVICE: dict[str, Backend] = {"cpu": CPU}
+
+# By type: what gives the backend of an object that stands for an array, as those inside vmap do.
+STAND_INS: dict[type, Any] = {}
 choice.join(CPU)
 
 
@@ -125,6 +132,8 @@ def of(array):
     if found is None and type(array).__module__.partition(".")[0] == "cupy":
         get("cuda")
         found = BY_TYPE.get(type(array))
+    if found is None and type(array) in STAND_INS:
+        found = STAND_INS[type(array)](array)
     return found
 
 

@@ -13,9 +13,13 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     call.py       a call of an op, the full path: unwrap, run, record
     short.py      the short paths, which most calls take
     definition.py op: how an op is defined, and what a rule may ask for
+    batching.py   the rules by which vmap applies ops, where many share one
+    fit.py        the ops with which gradients are fitted to their inputs
     recompute.py  checkpoint: what a function saved is dropped, and computed again when needed
     accumulate.py adds the gradients that a walk found to .grad of the leaves
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
+    batched.py    what a Tensor holds inside vmap: one example that stands for all
+    level.py      a vmap that runs, and the calls of ops on all of its examples
     autocast.py   products in half precision, ops that need more in float32
     errors.py     the error messages
     casts.py      casts that would not keep a value
@@ -29,9 +33,13 @@ there is no reference cycle, and memory is freed as the walk goes.
 
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
+from tinygrad_like.engine.batched import Batched, Operators, all_examples
+from tinygrad_like.engine.batching import by_element, by_kernel, by_matrix, elementwise_op
 from tinygrad_like.engine.changes import commit, run_through
 from tinygrad_like.engine.definition import OPS, op
 from tinygrad_like.engine.errors import GraphError, composed
+from tinygrad_like.engine.fit import astype, broadcast_to, sum_to
+from tinygrad_like.engine.level import Level, copies, inside, separate
 from tinygrad_like.engine.methods import METHODS, complete
 from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
 from tinygrad_like.engine.options import (
@@ -53,25 +61,25 @@ from tinygrad_like.engine.tensor import (
     was_given,
     wrap,
 )
-from tinygrad_like.engine.walk import (
-    astype,
-    backward,
-    broadcast_to,
-    gradients,
-    nodes_below,
-    sum_to,
-)
+from tinygrad_like.engine.walk import backward, gradients, nodes_below
 
 __all__ = [
     "METHODS",
     "OPS",
+    "Batched",
     "GraphError",
+    "Level",
+    "Operators",
     "Tensor",
+    "all_examples",
     "astype",
     "autocast",
     "backend_of",
     "backward",
     "broadcast_to",
+    "by_element",
+    "by_kernel",
+    "by_matrix",
     "check_choice",
     "check_flag",
     "check_integer",
@@ -81,12 +89,15 @@ __all__ = [
     "commit",
     "complete",
     "composed",
+    "copies",
     "debug",
+    "elementwise_op",
     "enable_grad",
     "errors",
     "gradients",
     "in_half",
     "in_single",
+    "inside",
     "is_parameter",
     "leaf",
     "mark_given",
@@ -97,6 +108,7 @@ __all__ = [
     "nodes_below",
     "op",
     "run_through",
+    "separate",
     "sum_to",
     "was_given",
     "with_numbers",

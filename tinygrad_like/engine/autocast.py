@@ -18,11 +18,11 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half
-from tinygrad_like.engine.definition import op
+from tinygrad_like.engine.batching import elementwise_op
+from tinygrad_like.engine.fit import astype
 from tinygrad_like.engine.modes import Switch, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.tensor import Tensor
-from tinygrad_like.engine.walk import astype
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 BFLOAT16 = "bfloat16"
@@ -58,7 +58,7 @@ class autocast(Switch):
         super().__init__("autocast", half if enabled else None)
 
 
-@op(x=lambda g: g)
+@elementwise_op(x=lambda g: g)
 def rounded_to_bfloat16(be, x):
     """float32 elements rounded to the nearest bfloat16, ties to even; a copy for other dtypes."""
     if x.dtype != SINGLE:

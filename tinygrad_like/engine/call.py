@@ -27,8 +27,11 @@ NOT_ARRAYS = NUMBERS | {type(None)}  # None: an optional input left out
 FAULTS = ValueError, TypeError, IndexError, AttributeError, OverflowError
 
 
-def full_path(op):
-    """The function of an op that takes any call; see short.py for the public one."""
+def full_path(op, with_extra=False):
+    """The function of an op that takes any call; see short.py for the public one.
+
+    `with_extra`: it returns a pair, the output and what the forward saves for its backward.
+    """
     forward, count, known, plans = op.forward, op.count, op.attributes.keys(), op.plans
     view, any_dtype, floating, saves = op.view, op.any_dtype, op.floating, op.saves
     several, differentiable, autocast = op.several, op.differentiable, op.autocast
@@ -41,6 +44,10 @@ def full_path(op):
             args, attributes = op.bind(args, attributes)
         if attributes:
             attributes = _raw_attributes(op, attributes)
+        if changed and "vmap" in changed:
+            of_all = changed["vmap"].call(op, args, attributes, with_extra)
+            if of_all is not NotImplemented:
+                return of_all
         arrays, parents, mask, first, traced, weak = unwrap(op, args)
         if first is None:  # Python numbers alone: the first one as a Tensor
             return op.function(Tensor(args[0]), *args[1:], **attributes)
@@ -58,11 +65,12 @@ def full_path(op):
             raise
         out, extra = out if saves else (out, None)
         if not traced:
-            return out
+            return (out, extra) if with_extra else out
         if "grad" in changed or not differentiable:
             mask = 0
         if several:
-            return _record_outputs(op, mask, parents, args, arrays, attributes, out, be, extra)
+            t = record_outputs(op, mask, parents, args, arrays, attributes, out, be, extra)
+            return (t, extra) if with_extra else t
         if type(out) not in BY_TYPE:
             out = be.xp.asarray(out)
         if out.dtype is not first.dtype and not any_dtype:
@@ -71,12 +79,13 @@ def full_path(op):
         if view or out is first or out is arrays[-1]:
             version = _shared_version(be, out, args, arrays)
         if not mask or out.dtype.kind not in INEXACT:
-            return wrap(out, None, version)
+            t = wrap(out, None, version)
+            return (t, extra) if with_extra else t
         plan = plans.get((mask, len(arrays))) or op.plan(mask, len(arrays))
         t = record(plan, parents, args, arrays, attributes, out, version, be, extra)
         if "debug" in changed and plan.saves:
             t.node.debug = errors.Witness(t.node.saved)
-        return t
+        return (t, extra) if with_extra else t
 
     return call
 
@@ -148,7 +157,7 @@ def record(plan, parents, args, arrays, attributes, out, version, be, extra=None
     return t
 
 
-def _record_outputs(op, mask, parents, args, arrays, attributes, outs, be, extra):
+def record_outputs(op, mask, parents, args, arrays, attributes, outs, be, extra):
     """Record a call with several outputs: one node for the call, and one for each output.
 
     Outputs that are not floating (indices, signs of integers) carry no gradient.
@@ -216,7 +225,7 @@ def _settle(op, args, arrays, traced):
         elif isinstance(a, np.ndarray) and type(a) not in BY_TYPE:
             errors.refuse_subclass(op, i, len(arrays), a)
             arrays[i] = np.asarray(a)
-        elif backend.of(a) is None:
+        elif backend.of(a) is None or type(a) not in BY_TYPE:
             errors.refuse_input(op, i, len(arrays), a)
     if traced:
         _bring_to_tensors(args, arrays)

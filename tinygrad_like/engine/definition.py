@@ -1,8 +1,10 @@
 """How an op is defined: its forward, its gradient rules, and what a rule may ask for."""
 
+import functools
 import inspect
 from typing import Any
 
+from tinygrad_like.engine.call import full_path
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, BACKEND, EXTRA, INPUT, NEEDS, OUT, SHAPE, Plan
 from tinygrad_like.engine.short import function_of
@@ -24,6 +26,8 @@ def op(
     autocast=None,
     numbers=None,
     copied=(),
+    batch=None,
+    batch_backward=None,
     **rules,
 ):
     """Make an op of a forward `f(be, <inputs>, *, <attributes>)`; returns a function of Tensors.
@@ -44,6 +48,9 @@ def op(
             0-d arrays count as such, and a half type beside them does not round them.
         copied: names of attributes that may be arrays: a recorded call keeps a copy, as the caller
             may write into theirs before the backward pass.
+        batch: how `vmap` applies it to many examples at once: a function of a Call, the inputs and
+            the attributes, see engine/batched.py. Without one it applies the op in a loop.
+        batch_backward: the same for a `backward` that calls kernels.
     """
     flags = {"several": several, "view": view, "any_dtype": any_dtype, "floating": floating}
     for name, value in flags.items():
@@ -52,6 +59,7 @@ def op(
     def make(forward):
         made = Op(forward, rules, backward, composite, saves, **flags)
         made.autocast, made.numbers, made.copied = autocast, numbers, copied
+        made.batch, made.batch_backward = batch, batch_backward
         made.function = function_of(made)
         OPS[made.name] = made
         return made.function
@@ -79,6 +87,8 @@ class Op:
     copied: tuple[str, ...] = ()  # attributes of which a recorded call keeps a copy
     numbers: Any = None  # what calls it if a half type would round its Python numbers
     function: Any = None  # the public function, which short.py makes
+    batch: Any = None  # what applies it to many examples at once, inside `vmap`
+    batch_backward: Any = None  # the same for a fused `backward`
 
     def __init__(
         self, forward, rules, backward, composite, saves, several, view, any_dtype, floating
@@ -95,6 +105,11 @@ class Op:
         self.wants = {name: self._wanted(rule) for name, rule in rules.items()}
         self.backward_wants = self._wanted(backward) if backward else []
         self.plans: dict[tuple[int, int], Plan] = {}
+
+    @functools.cached_property
+    def with_extra(self):
+        """The public function, which returns also what the forward saves for its backward."""
+        return full_path(self, with_extra=True)
 
     def _read_parameters(self, forward):
         """Learn the names of inputs and attributes from the forward's signature."""

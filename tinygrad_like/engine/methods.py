@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Methods:
-    """What Tensor inherits, and `complete` fills in."""
+    """What Tensor, and a Batched inside vmap, inherit and `complete` fills in."""
 
     __slots__ = ()
 
@@ -182,9 +182,9 @@ METHODS = tuple(
 )
 
 
-def complete(tensor, functions):
-    """Give the class Tensor the functions, by name, that Methods declares: these and no others."""
+def complete(cls, functions):
+    """Give a class the functions, by name, that Methods declares: these and no others."""
     if functions.keys() != set(METHODS):
         raise TypeError(f"[Tensor] undeclared or missing: {functions.keys() ^ set(METHODS)}")
     for name, function in functions.items():
-        setattr(tensor, name, function)
+        setattr(cls, name, function)

@@ -9,7 +9,7 @@ from typing import Any
 from tinygrad_like.backend import Undoing
 
 # The value of each mode unless a switch changes it.
-USUAL: dict[str, Any] = {"grad": True, "debug": False, "autocast": None}
+USUAL: dict[str, Any] = {"grad": True, "debug": False, "autocast": None, "vmap": None}
 NOT_RECORDED = {"grad": False}  # what is changed inside no_grad alone
 
 
@@ -38,6 +38,11 @@ class _Mode(threading.local):
     def autocast(self):
         """The half type that products are computed in, or None."""
         return self.changed.get("autocast")
+
+    @property
+    def vmap(self):
+        """The innermost vmap that runs, an engine.Level, or None."""
+        return self.changed.get("vmap")
 
 
 mode = _Mode()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING
+from tinygrad_like.backend import BY_TYPE, FLOATING
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import GraphError
@@ -97,7 +97,8 @@ class Tensor(Methods):
         The values may be an array or a Tensor of the same shape. The dtype and the device of
         this tensor stay: float64 values do not make a float32 parameter compute in float64.
         """
-        return self._array
+        array = self._array
+        return array if type(array) in BY_TYPE else array.detached()  # the latter inside vmap
 
     @data.setter
     def data(self, values):
@@ -201,7 +202,7 @@ class Tensor(Methods):
 
     def detach(self):
         """The same array without its history (memory and version counter are shared)."""
-        return wrap(self._array, None, self.version)
+        return wrap(self.data, None, self.version)
 
     def numpy(self):
         """The values as a NumPy array, outside the graph.
@@ -252,9 +253,11 @@ class Tensor(Methods):
             node.hooks = [*(node.hooks or ()), RETAIN]
 
     def __repr__(self):
-        values = np.array2string(
-            backend.of(self._array).to_host(self._array), separator=", ", prefix="Tensor("
-        )
+        if type(self._array) in BY_TYPE:
+            array = backend.of(self._array).to_host(self._array)
+            values = np.array2string(array, separator=", ", prefix="Tensor(")
+        else:
+            values = repr(self._array)
         notes = f", dtype={self.dtype}"
         if self.device != "cpu":
             notes += f", device={self.device!r}"

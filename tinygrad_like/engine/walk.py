@@ -1,23 +1,21 @@
 """The backward walk: nodes by falling serial number, each node's rules, gradients summed."""
 
-import functools
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT, DeviceError, is_half, narrow, wide
+from tinygrad_like.backend import FLOATING, INEXACT, DeviceError
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
-from tinygrad_like.engine.casts import check_cast
-from tinygrad_like.engine.definition import op
 from tinygrad_like.engine.errors import GraphError
+from tinygrad_like.engine.fit import astype, fit, itself
 from tinygrad_like.engine.modes import Switch, enable_grad, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
-from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, new_node, wrap
+from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, leaf, new_node, wrap
 
 _serial = attrgetter("serial")
 
@@ -81,7 +79,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial
                 gi = rule(g, *read(saved)) if gs is None else gs[i]
                 p = parents[i]
                 if gi.shape != p.shape or gi.dtype is not p.dtype:
-                    gi = _fit(gi, p)
+                    gi = fit(gi, p)
                 have = grads.get(p)
                 if have is None:
                     grads[p] = gi
@@ -152,8 +150,12 @@ def _gradients(node, plan, saved, g, grads, useful, create_graph):
         if useful is not None:
             plan, saved = _narrow(node, plan, saved, useful)
         if create_graph and plan.op.composite:
-            return plan, _through_composite(node, plan, saved, g)
+            return plan, _through_composite(plan, saved, g)
         if plan.backward is not None:
+            if plan.op.composite and "vmap" in mode.changed:
+                found = mode.changed["vmap"].backward(plan, saved, g)
+                if found is not NotImplemented:
+                    return plan, found
             return plan, plan.backward(g, *plan.read(saved))
         return plan, {i: rule(g, *read(saved)) for i, rule, read in plan.steps}
     except Exception as error:
@@ -212,52 +214,62 @@ def _narrow(node, plan, saved, useful):
     return narrow, [have[what] for what in narrow.saves]
 
 
-def _through_composite(node, plan, saved, g):
+def _through_composite(plan, saved, g):
     """The gradients of a fused op as Tensors: run its definition, and walk back through that."""
+    inputs, found = _by_composite(plan, saved, g, itself, create_graph=True)
+    return {
+        i: found[x.node] if x.node in found else wrap(backend_of(x).xp.zeros_like(x._array))
+        for i, x in inputs.items()
+    }
+
+
+def gradients_of_composite(plan, saved, g):
+    """The gradients of a fused op by input, as arrays, from its definition instead of a kernel."""
+    with enable_grad():
+        inputs, found = _by_composite(plan, saved, g, _leaf_of, create_graph=False)
+    return {
+        i: found[x.node] if x.node in found else backend_of(x).xp.zeros_like(x._array)
+        for i, x in inputs.items()
+    }
+
+
+def _leaf_of(x):
+    return leaf(x._array)
+
+
+def _by_composite(plan, saved, g, start, create_graph):
+    """({input: the Tensor that stands for it}, what a walk through the composite has found).
+
+    Each differentiated input gets its own node by `start`: it may occur twice, or have hooks.
+    """
     have = dict(zip(plan.saves, saved, strict=True))
-    inputs = [have[INPUT, i] for i in range(len(node.parents))]
-    active = [i for i, *_ in plan.steps]
-    for i in active:  # each gets its own node: an input may occur twice, or have hooks
-        inputs[i] = _itself(inputs[i])
+    inputs = [have[INPUT, i] for i in range(len(plan.needs))]
+    if not create_graph:
+        inputs = [x if backend.of(x) is None else wrap(x) for x in inputs]
+    active = {i: start(inputs[i]) for i, *_ in plan.steps}
+    for i, x in active.items():
+        inputs[i] = x
     outs = plan.op.composite(*inputs, **{k: have[ATTRIBUTE, k] for k in plan.op.attributes})
     pairs = zip(outs, g, strict=True) if plan.op.several else [(outs, g)]
     seeds = [(out.node, grad) for out, grad in pairs if out.node is not None]
-    found = walk(seeds, create_graph=True, targets={inputs[i].node for i in active})
-    return {
-        i: found[x.node] if x.node in found else wrap(backend_of(x).xp.zeros_like(x._array))
-        for i, x in ((i, inputs[i]) for i in active)
-    }
+    targets = {x.node for x in active.values()}
+    return active, walk(seeds, create_graph=create_graph, targets=targets)
 
 
 def _fill_outputs(node, g):
     """The gradients of all outputs of a call, zeros for those that nothing depends on."""
     some = next(x for x in g if x is not None)
     tensors = type(some) is Tensor
-    like = some._array if tensors else some
+    xp = np if isinstance(some, np.generic) else backend_of(some).xp
 
     def zeros(shape, dtype):
-        array = np.zeros_like(like, shape=shape, dtype=dtype)
+        array = xp.zeros(shape, dtype)
         return wrap(array) if tensors else array
 
     return tuple(
         zeros(shape, dtype) if x is None else x
         for x, shape, dtype in zip(g, node.shape, node.dtype, strict=True)
     )
-
-
-def _fit(g, node):
-    """Undo broadcasting and promotion: a gradient in the shape and dtype of its node."""
-    if g.shape != node.shape:
-        be = backend.BY_TYPE.get(type(g))  # None for Tensors
-        g = sum_to(g, shape=node.shape) if be is None else _sum_to(be, g, shape=node.shape)
-    if g.dtype == node.dtype:
-        return g
-    if g.dtype.kind == "c":
-        raise TypeError(
-            "[backward] a complex result was computed from a real tensor: gradients do not pass "
-            "through complex numbers; take the real and the imaginary part as two real tensors"
-        )
-    return astype(g, dtype=node.dtype)
 
 
 def _is_fresh(plan, array, g, gs):
@@ -278,7 +290,9 @@ def _sum(have, more, node, owned, widened):
     else:
         owned.add(node)
     be = backend.BY_TYPE.get(type(more))  # None for Tensors, and for NumPy's scalars
-    return have + more if be is None else be.k.add(have, more)
+    if be is None or type(have) is not type(more):
+        return have + more
+    return be.k.add(have, more)
 
 
 def _copy(g):
@@ -302,7 +316,7 @@ def _run_hooks(node, g):
                     f"[register_hook] the hook returned {errors.describe(changed)}, "
                     f"expected a Tensor of shape {node.shape}"
                 )
-            t = _fit(changed, node)
+            t = fit(changed, node)
     return t._array if raw else t
 
 
@@ -325,6 +339,11 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
         create_graph = check_flag("backward", "create_graph", create_graph)
     if self.node is None:
         raise GraphError(errors.no_graph(self, mode.grad))
+    if type(self._array) not in backend.BY_TYPE:
+        raise GraphError(
+            "[backward] runs inside vmap, where each example would have a gradient of its own; "
+            "return gradients from f, as tg.grad gives them"
+        )
     if self._array.dtype.kind not in FLOATING:
         raise TypeError(errors.no_gradient_of("backward", "the dtype of this tensor", self.dtype))
     seed = _seed(self, gradient, create_graph)
@@ -392,56 +411,3 @@ def _seed(tensor, gradient, create_graph):
     if seed.dtype != array.dtype:
         seed = astype(seed, dtype=array.dtype)
     return seed if create_graph else seed._array
-
-
-# The ops that the walk itself needs; the others are in ops/.
-
-
-@functools.lru_cache(1024)
-def _sum_axes(have, want):
-    """The axes along which an array was broadcast from shape `want` to `have`."""
-    lead = len(have) - len(want)
-    if lead < 0 or any(n not in (1, m) for n, m in zip(want, have[lead:], strict=True)):
-        raise ValueError(f"[sum_to] shape {want} does not broadcast to the shape of x, {have}")
-    return tuple(range(lead)) + tuple(
-        lead + i for i, n in enumerate(want) if n == 1 and have[lead + i] != 1
-    )
-
-
-@op(view=True, x=lambda g: g)
-def _itself(be, x):
-    return x
-
-
-@op(x=lambda g, x_shape: broadcast_to(g, shape=x_shape))
-def sum_to(be, x, *, shape):
-    """Sum `x` down to `shape`, which broadcasts to that of `x`: the gradient of broadcasting."""
-    shape = tuple(shape)
-    axes = _sum_axes(x.shape, shape)
-    if is_half(x.dtype):
-        y = narrow(be.k.sum_copies(wide(x), axes), x.dtype)
-    else:
-        y = be.k.sum_copies(x, axes)
-    return y if y.shape == shape != () else y.reshape(shape)  # a view would be copied in the end
-
-
-_sum_to = sum_to.op.forward  # of arrays, without the checks of a call
-
-
-@op(view=True, x=lambda g, x_shape: sum_to(g, shape=x_shape))
-def broadcast_to(be, x, *, shape):
-    """`x` repeated along new axes and axes of length 1 to fill `shape` (a read-only view)."""
-    return be.xp.broadcast_to(x, shape)
-
-
-@op(any_dtype=True, x=lambda g: g)
-def astype(be, x, *, dtype):
-    """A copy of `x` with elements of another dtype; the gradient returns to the dtype of `x`.
-
-    Raises ValueError for values that an integer dtype cannot hold (NaN, or out of range), TypeError
-    for complex values and a real dtype.
-    """
-    dtype = be.checked_dtype("astype", dtype)
-    if dtype.kind in "iu" or x.dtype.kind == "c":
-        check_cast("astype", x, dtype)
-    return x.astype(dtype)

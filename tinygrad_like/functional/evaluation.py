@@ -16,8 +16,10 @@ from tinygrad_like.engine import (
     enable_grad,
     errors,
     gradients,
+    inside,
     mode,
     nodes_below,
+    wrap,
 )
 from tinygrad_like.functional.trees import ONE_LEAF, flatten, map_tree
 from tinygrad_like.ops.shape import reshape
@@ -172,12 +174,13 @@ class Evaluation:
     def _fresh(self, x, place, i, build=ONE_LEAF):
         """An input that the walk can stop at: a leaf, or a new node above a recorded tensor."""
         if isinstance(x, Tensor):
-            if x.node is not None and mode.grad:
+            x = inside(x if mode.grad else x.detach())
+            if x.node is not None:
                 return reshape(x, x.shape)
-            t = x.detach()
+            t = wrap(x._array, None, x.version)
         else:
             try:
-                t = Tensor(x)
+                t = inside(Tensor(x))
             except TypeError as error:
                 if hasattr(x, "dtype"):
                     raise

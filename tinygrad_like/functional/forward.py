@@ -7,7 +7,12 @@ makes the pull-back of u a graph, and a walk through that graph, from the pulled
 u, is the derivative along a direction: exact, for every op that can be differentiated twice.
 """
 
-from tinygrad_like.engine import check_flag, errors, gradients
+from tinygrad_like.engine import (
+    check_flag,
+    errors,
+    gradients,
+    inside,
+)
 from tinygrad_like.functional.evaluation import Evaluation, function
 from tinygrad_like.ops.create import zeros_like
 
@@ -131,7 +136,7 @@ class Push:
 
 def _weight(y):
     """Zeros like an output, which the walk can come to."""
-    weight = zeros_like(y)
+    weight = inside(zeros_like(y))
     if y.node is not None:
         weight.requires_grad = True
     return weight

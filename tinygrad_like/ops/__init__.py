@@ -31,7 +31,17 @@ import functools
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import METHODS, Tensor, astype, backward, broadcast_to, complete, op
+from tinygrad_like.engine import (
+    METHODS,
+    Operators,
+    Tensor,
+    astype,
+    backward,
+    broadcast_to,
+    by_element,
+    complete,
+    op,
+)
 from tinygrad_like.ops import (
     activation,
     attention,
@@ -103,7 +113,11 @@ OTHER = {
 }
 
 
-@op(any_dtype=True, x=lambda g, device, source: to_device(g, device=source, source=device))
+@op(
+    any_dtype=True,
+    batch=by_element,
+    x=lambda g, device, source: to_device(g, device=source, source=device),
+)
 def to_device(be, x, *, device, source):
     """A copy of `x` on another device; the gradient goes back to the device of `x`."""
     moved = backend.get(device).from_host(be.to_host(x))
@@ -178,4 +192,6 @@ def _functions():
     return functions | {name: _method(protocol.find(name)) for name in same}
 
 
-complete(Tensor, _functions())
+functions = _functions()
+for cls in (Tensor, Operators):
+    complete(cls, functions)

@@ -6,36 +6,43 @@ What the gradient is at kinks: see the table in ops/__init__.py.
 import math
 
 from tinygrad_like.backend import narrow, wide
-from tinygrad_like.engine import check_choice, check_flag, check_number, in_single, op
+from tinygrad_like.engine import (
+    by_kernel,
+    check_choice,
+    check_flag,
+    check_number,
+    elementwise_op,
+    in_single,
+)
 from tinygrad_like.ops.elementwise import add, erf, multiply, tanh, where, zeros_of
 
 
-@op(floating=True, x=lambda g, out: g * out * (1 - out))
+@elementwise_op(floating=True, x=lambda g, out: g * out * (1 - out))
 def sigmoid(be, x):
     """1 / (1 + exp(-x)), without overflow."""
     return be.k.sigmoid(x)
 
 
-@op(g=lambda h, y: relu_backward(h, y), y=lambda h: zeros_of(h))
+@elementwise_op(g=lambda h, y: relu_backward(h, y), y=lambda h: zeros_of(h))
 def relu_backward(be, g, y):
     """The gradient of relu with respect to its input, from its output y: g where y > 0, else 0."""
     return be.k.relu_backward(g, y)
 
 
-@op(x=lambda g, out: relu_backward(g, out))
+@elementwise_op(x=lambda g, out: relu_backward(g, out))
 def relu(be, x):
     """max(x, 0)."""
     return be.k.relu(x)
 
 
-@op(x=lambda g, x, slope: where(x > 0, g, multiply(g, slope)))
+@elementwise_op(x=lambda g, x, slope: where(x > 0, g, multiply(g, slope)))
 def leaky_relu(be, x, *, slope=0.01):
     """x above 0, slope x below (Maas et al. 2013)."""
     slope = check_number("leaky_relu", "slope", slope)
     return be.xp.where(x > 0, x, narrow(wide(x) * slope, x.dtype))
 
 
-@op(
+@elementwise_op(
     floating=True,
     x=lambda g, x, out, alpha: where(x > 0, g, multiply(g, add(out, alpha))),
 )
@@ -61,12 +68,13 @@ def _gelu(x, approximate):
     return x * 0.5 * (1 + erf(x * math.sqrt(0.5)))
 
 
-@op(
+@elementwise_op(
     floating=True,
     composite=_gelu,
     backward=lambda g, be, x, approximate: [
         be.k.gelu_backward(g, x, tanh_form("gelu", approximate))
     ],
+    batch_backward=by_kernel,
 )
 def gelu(be, x, *, approximate=False):
     """x Phi(x), with the normal distribution function Phi; `approximate` takes the tanh form.
@@ -77,17 +85,18 @@ def gelu(be, x, *, approximate=False):
     return be.k.gelu(x, tanh_form("gelu", approximate))
 
 
-@op(
+@elementwise_op(
     floating=True,
     composite=lambda x: x * sigmoid(x),
     backward=lambda g, be, x: [be.k.silu_backward(g, x)],
+    batch_backward=by_kernel,
 )
 def silu(be, x):
     """x sigmoid(x), also called swish (Ramachandran et al. 2017)."""
     return be.k.silu(x)
 
 
-@op(autocast=in_single, floating=True, x=lambda g, x: g * sigmoid(x))
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g * sigmoid(x))
 def softplus(be, x):
     """log(1 + exp(x)), without overflow."""
     return be.k.softplus(x)

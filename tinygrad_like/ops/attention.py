@@ -11,12 +11,16 @@ from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
     astype,
     backend_of,
+    broadcast_to,
+    by_element,
     check_flag,
     check_integer,
     check_number,
     composed,
+    copies,
     in_half,
     op,
+    separate,
 )
 from tinygrad_like.generator import GENERATOR
 from tinygrad_like.ops.elementwise import where
@@ -50,15 +54,26 @@ def _weights(query, key, mask, causal, scale):
     return softmax(_masked(scores, mask, causal))
 
 
+@op(batch=lambda call, arrays, attributes: _kept_weights_of_all(call, arrays, attributes))
+def _kept_weights(be, query, *, lengths, p, seed, offset):
+    """The factors by which dropout scales the weights (N, *lengths) of N queries."""
+    like = be.xp.empty(0, query.dtype)
+    return be.k.attention_dropout((len(query), *lengths), p, seed, offset, like)
+
+
+def _kept_weights_of_all(call, arrays, attributes):
+    (query,) = arrays
+    if call.level.alike:
+        return call.full(call(call.separate(query.full()[0]), **attributes))
+    return call.unfolded(call(call.folded(query), **attributes))
+
+
 def _attention(query, key, value, mask, causal, scale, p, seed, offset):
     weights = _weights(query, key, mask, causal, scale)
     shape = (*query.shape[:3], key.shape[2])
     if p:
-        be = backend_of(query)
-        like = be.xp.empty(0, weights.dtype)
-        weights = weights * be.k.attention_dropout(shape, p, seed, offset, like).reshape(
-            weights.shape
-        )
+        kept = _kept_weights(query, lengths=shape[1:], p=p, seed=seed, offset=offset)
+        weights = weights * reshape(kept, weights.shape)
     return reshape(matmul(weights, expand_dims(value, 2)), (*shape[:3], value.shape[3]))
 
 
@@ -70,7 +85,47 @@ def _attention_backward(
     )
 
 
-@op(autocast=in_half, composite=_attention, backward=_attention_backward, saves=("sums",))
+def _attention_of_all(call, arrays, attributes):
+    *projections, mask = arrays
+    if attributes["p"] and call.level.alike:
+        return call.by_definition(arrays, attributes)
+    mask = _mask_of_all(call, mask, projections[0].shape[0])
+    out = call(*map(call.folded, projections), mask, **attributes)
+    call.unfold_extra(axis=1)
+    return call.unfolded(out)
+
+
+def _mask_of_all(call, mask, n):
+    """A mask (n, heads, T, S), whose axes may have length 1, for the batches of all examples."""
+    if mask is None:
+        return None
+    if mask.shape[0] == 1 and not mask.mapped:
+        return mask.inner
+    return call.folded(broadcast_to(mask, shape=(n, *mask.shape[1:])))
+
+
+def _attention_backward_of_all(call, g, be, *saved):
+    *arrays, sums, mask, causal, scale, p, seed, offset, needs = saved
+    if needs[3]:
+        return NotImplemented
+    mask = _mask_of_all(call, mask, len(arrays[0]))
+    mask = mask if mask is None else mask._array
+    g, *arrays = map(call.raw_folded, (g, *arrays))
+    sums = call.raw_folded(sums, axis=1)
+    grads = _attention_backward(
+        g, be.be, *arrays, sums, mask, causal, scale, p, seed, offset, needs
+    )
+    return call.gradients(map(call.unfolded, grads))
+
+
+@op(
+    autocast=in_half,
+    batch=_attention_of_all,
+    batch_backward=_attention_backward_of_all,
+    composite=_attention,
+    backward=_attention_backward,
+    saves=("sums",),
+)
 def _scaled_dot_product_attention(
     be, query, key, value, mask=None, *, causal, scale, p, seed, offset
 ):
@@ -119,8 +174,9 @@ def scaled_dot_product_attention(
     mask = None if mask is None else _four_axes(mask, (n, heads, t, s), query)
     scale, seed, offset = _scale(scale, d), 0, 0
     if p:
+        query = separate(query)
         be = backend_of(query)
-        seed, offset = GENERATOR.reserve(n * heads * t * be.k.blocks(s))
+        seed, offset = GENERATOR.reserve(copies() * n * heads * t * be.k.blocks(s))
     return _scaled_dot_product_attention(
         query, key, value, mask, causal=causal, scale=scale, p=p, seed=seed, offset=offset
     )
@@ -186,7 +242,7 @@ def _four_axes(mask, shape, query):
     return mask if as_is else astype(mask, dtype=query.dtype)
 
 
-@op(x=lambda g, cos, sin: _rotate(g, cos=cos, sin=-sin))
+@op(batch=by_element, x=lambda g, cos, sin: _rotate(g, cos=cos, sin=-sin))
 def _rotate(be, x, *, cos, sin):
     """Each pair (x[2i], x[2i + 1]) rotated by its own angle."""
     even, odd = x[..., 0::2], x[..., 1::2]

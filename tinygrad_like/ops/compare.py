@@ -1,106 +1,106 @@
 """Comparisons and logic: booleans (or bits), without gradient. Inputs broadcast as in NumPy."""
 
 from tinygrad_like.backend import wide
-from tinygrad_like.engine import check_flag, check_number, op, with_numbers
+from tinygrad_like.engine import check_flag, check_number, elementwise_op, with_numbers
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def equal(be, a, b):
     """Where a == b, as booleans."""
     return be.xp.equal(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def not_equal(be, a, b):
     """Where a != b, as booleans."""
     return be.xp.not_equal(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def less(be, a, b):
     """Where a < b, as booleans."""
     return be.xp.less(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def less_equal(be, a, b):
     """Where a <= b, as booleans."""
     return be.xp.less_equal(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def greater(be, a, b):
     """Where a > b, as booleans."""
     return be.xp.greater(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def greater_equal(be, a, b):
     """Where a >= b, as booleans."""
     return be.xp.greater_equal(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def logical_and(be, a, b):
     """Where both are true (nonzero), as booleans."""
     return be.xp.logical_and(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def logical_or(be, a, b):
     """Where either is true (nonzero), as booleans."""
     return be.xp.logical_or(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def logical_xor(be, a, b):
     """Where exactly one is true (nonzero), as booleans."""
     return be.xp.logical_xor(a, b)
 
 
-@op(any_dtype=True)
+@elementwise_op(any_dtype=True)
 def logical_not(be, x):
     """Where x is false (zero), as booleans."""
     return be.xp.logical_not(x)
 
 
-@op(any_dtype=True)
+@elementwise_op(any_dtype=True)
 def isnan(be, x):
     """Where x is NaN, as booleans."""
     return be.xp.isnan(x)
 
 
-@op(any_dtype=True)
+@elementwise_op(any_dtype=True)
 def isfinite(be, x):
     """Where x is neither infinite nor NaN, as booleans."""
     return be.xp.isfinite(x)
 
 
-@op(any_dtype=True)
+@elementwise_op(any_dtype=True)
 def isinf(be, x):
     """Where x is infinite, as booleans."""
     return be.xp.isinf(x)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def bitwise_and(be, a, b):
     """The bits that both have (of integers, or booleans)."""
     return be.xp.bitwise_and(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def bitwise_or(be, a, b):
     """The bits that either has (of integers, or booleans)."""
     return be.xp.bitwise_or(a, b)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def bitwise_xor(be, a, b):
     """The bits that exactly one has (of integers, or booleans)."""
     return be.xp.bitwise_xor(a, b)
 
 
-@op(any_dtype=True)
+@elementwise_op(any_dtype=True)
 def invert(be, x):
     """Every bit flipped (of integers, or booleans)."""
     return be.xp.invert(x)
@@ -113,7 +113,7 @@ def _subtractable(x):
     return x.astype("float64") if x.dtype.kind in "biu" else wide(x)
 
 
-@op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(any_dtype=True, numbers=with_numbers)
 def isclose(be, a, b, *, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Where |a - b| <= atol + rtol |b|, as booleans; infinities are close to their equals.
 

@@ -4,11 +4,17 @@ conv2d is linear in x and in weight. Its two gradients are ops of the same kind,
 each other's gradients, which gives derivatives of every order. They share one Geometry.
 """
 
-from tinygrad_like.engine import check_integer, composed, in_half, op
+from tinygrad_like.engine import (
+    check_integer,
+    composed,
+    in_half,
+    op,
+    wrap,
+)
 from tinygrad_like.ops import window
 from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import expand_dims, squeeze
+from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape, squeeze
 
 
 def _check_bias(name, bias, channels):
@@ -22,11 +28,54 @@ def _check_numbers(x, weight):
         raise TypeError("[conv2d] x and weight are booleans, expected numbers; cast one of them")
 
 
-# Three ops, each of which is the gradient of the other two.
+# Three ops, each of which is the gradient of the other two. Under vmap, examples that share their
+# filters are so many more images; where each has its own, they are groups of channels.
+
+
+def _conv_all(call, arrays, attributes):
+    (x, weight, bias), s = arrays, attributes["geometry"]
+    if bias is not None and bias.mapped:
+        y = call.full(_conv2d(wrap(x), wrap(weight), geometry=s))
+        return y + reshape(bias.inner, (call.size, 1, -1, 1, 1))
+    if not weight.mapped:
+        more = s._replace(images=call.size * s.images)
+        y = call(call.folded(x), weight.inner, None if bias is None else bias.inner, geometry=more)
+        return call.unfolded(y)
+    s = s._replace(groups=call.size * s.groups)
+    bias = None if bias is None else reshape(bias.full(), (-1,))
+    return _of_each(call, call(_as_groups(x), call.folded(weight), bias, geometry=s))
+
+
+def _as_groups(x):
+    """The images (N, C, H, W) of all examples, or gradients, as (N, size C, H, W)."""
+    images = moveaxis(x.full(), 0, 1)
+    return reshape(images, (images.shape[0], -1, *images.shape[3:]))
+
+
+def _of_each(call, y):
+    """The opposite of `_as_groups`: (size, N, C, H, W)."""
+    n, channels, *size = y.shape
+    return moveaxis(reshape(y, (n, call.size, channels // call.size, *size)), 1, 0)
+
+
+def _input_grad_all(call, arrays, attributes):
+    (dy, weight), s = arrays, attributes["geometry"]
+    if not weight.mapped:
+        more = s._replace(images=call.size * s.images)
+        return call.unfolded(call(call.folded(dy), weight.inner, geometry=more))
+    s = s._replace(groups=call.size * s.groups)
+    return _of_each(call, call(_as_groups(dy), call.folded(weight), geometry=s))
+
+
+def _weight_grad_all(call, arrays, attributes):
+    s = attributes["geometry"]
+    s = s._replace(groups=call.size * s.groups)
+    return call.unfolded(call(*map(_as_groups, arrays), geometry=s))
 
 
 @op(
     autocast=in_half,
+    batch=_conv_all,
     x=lambda g, weight, geometry: conv2d_input_grad(g, weight, geometry=geometry),
     weight=lambda g, x, geometry: conv2d_weight_grad(g, x, geometry=geometry),
     bias=lambda g: sum(g, axis=(0, 2, 3)),
@@ -37,6 +86,7 @@ def _conv2d(be, x, weight, bias=None, *, geometry):
 
 
 @op(
+    batch=_input_grad_all,
     dy=lambda g, weight, geometry: _conv2d(g, weight, geometry=geometry),
     weight=lambda g, dy, geometry: conv2d_weight_grad(dy, g, geometry=geometry),
 )
@@ -47,6 +97,7 @@ def conv2d_input_grad(be, dy, weight, *, geometry):
 
 
 @op(
+    batch=_weight_grad_all,
     dy=lambda g, x, geometry: _conv2d(x, g, geometry=geometry),
     x=lambda g, dy, geometry: conv2d_input_grad(dy, g, geometry=geometry),
 )

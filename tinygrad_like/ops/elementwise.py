@@ -19,9 +19,9 @@ from tinygrad_like.engine import (
     astype,
     check_integer,
     composed,
+    elementwise_op,
     errors,
     in_single,
-    op,
     with_numbers,
 )
 from tinygrad_like.engine.casts import check_numbers
@@ -38,31 +38,31 @@ from tinygrad_like.ops.compare import (
 # Arithmetic
 
 
-@op(numbers=with_numbers, a=lambda g: g, b=lambda g: g)
+@elementwise_op(numbers=with_numbers, a=lambda g: g, b=lambda g: g)
 def add(be, a, b):
     """a + b."""
     return be.k.add(a, b)
 
 
-@op(numbers=with_numbers, a=lambda g: g, b=lambda g: -g)
+@elementwise_op(numbers=with_numbers, a=lambda g: g, b=lambda g: -g)
 def subtract(be, a, b):
     """a - b."""
     return a - b
 
 
-@op(numbers=with_numbers, a=lambda g, b: g * b, b=lambda g, a: g * a)
+@elementwise_op(numbers=with_numbers, a=lambda g, b: g * b, b=lambda g, a: g * a)
 def multiply(be, a, b):
     """a * b."""
     return a * b
 
 
-@op(numbers=with_numbers, a=lambda g, b: g / b, b=lambda g, out, b: -g * out / b)
+@elementwise_op(numbers=with_numbers, a=lambda g, b: g / b, b=lambda g, out, b: -g * out / b)
 def divide(be, a, b):
     """a / b (true division: integers give float32)."""
     return a / b
 
 
-@op()
+@elementwise_op()
 def zeros_of(be, g):
     """Zeros like g: the gradient of an op that is constant in its input; 0 * inf would be NaN."""
     return be.xp.zeros_like(g)
@@ -89,7 +89,7 @@ def _power_of_exponent(g, a, b, out):
     return g * where(flat, 0, out) * log(where(flat, 1, a))
 
 
-@op(autocast=in_single, numbers=with_numbers, a=_power_of_base, b=_power_of_exponent)
+@elementwise_op(autocast=in_single, numbers=with_numbers, a=_power_of_base, b=_power_of_exponent)
 def power(be, a, b):
     """a ** b. The gradient for b is 0 at 0 ** 0, and where the power is 0."""
     # `**` has fast paths for numbers as exponents, which would take a 0-d array for one as well.
@@ -104,51 +104,51 @@ def _refuse_zero_divisor(name, a, b):
             raise ValueError(f"[{name}] integers are divided by 0; for inf and NaN use floats")
 
 
-@op(numbers=with_numbers, a=lambda g: zeros_of(g), b=lambda g: zeros_of(g))
+@elementwise_op(numbers=with_numbers, a=lambda g: zeros_of(g), b=lambda g: zeros_of(g))
 def floor_divide(be, a, b):
     """a // b, rounded towards minus infinity. ValueError for integers divided by 0."""
     _refuse_zero_divisor("floor_divide", a, b)
     return a // b
 
 
-@op(numbers=with_numbers, a=lambda g: g, b=lambda g, a, b: -g * floor_divide(a, b))
+@elementwise_op(numbers=with_numbers, a=lambda g: g, b=lambda g, a, b: -g * floor_divide(a, b))
 def remainder(be, a, b):
     """a % b, with the sign of b. ValueError for integers divided by 0."""
     _refuse_zero_divisor("remainder", a, b)
     return a % b
 
 
-@op(a=lambda g: -g)
+@elementwise_op(a=lambda g: -g)
 def negative(be, a):
     """-a."""
     return -a
 
 
-@op(x=lambda g, x: g * sign(x))
+@elementwise_op(x=lambda g, x: g * sign(x))
 def abs(be, x):
     """The absolute value."""
     return be.xp.abs(x)
 
 
-@op(x=lambda g: zeros_of(g))
+@elementwise_op(x=lambda g: zeros_of(g))
 def sign(be, x):
     """-1, 0 or 1."""
     return be.xp.sign(x)
 
 
-@op(x=lambda g: zeros_of(g))
+@elementwise_op(x=lambda g: zeros_of(g))
 def floor(be, x):
     """The largest integer not above x."""
     return be.xp.floor(x)
 
 
-@op(x=lambda g: zeros_of(g))
+@elementwise_op(x=lambda g: zeros_of(g))
 def ceil(be, x):
     """The smallest integer not below x."""
     return be.xp.ceil(x)
 
 
-@op(x=lambda g: zeros_of(g))
+@elementwise_op(x=lambda g: zeros_of(g))
 def round(be, x, *, decimals=0):
     """x rounded to `decimals` decimals; halves go to the even neighbour."""
     decimals = check_integer("round", "decimals", decimals)
@@ -158,109 +158,109 @@ def round(be, x, *, decimals=0):
 # Exponentials, roots and trigonometry
 
 
-@op(autocast=in_single, floating=True, x=lambda g, out: g * out)
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, out: g * out)
 def exp(be, x):
     """e ** x."""
     return be.xp.exp(x)
 
 
-@op(autocast=in_single, floating=True, x=lambda g, out: g * (out + 1))
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, out: g * (out + 1))
 def expm1(be, x):
     """e ** x - 1, exact near 0."""
     return be.xp.expm1(x)
 
 
-@op(autocast=in_single, floating=True, x=lambda g, x: g / x)
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / x)
 def log(be, x):
     """The natural logarithm."""
     return be.xp.log(x)
 
 
-@op(autocast=in_single, floating=True, x=lambda g, x: g / (1 + x))
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / (1 + x))
 def log1p(be, x):
     """log(1 + x), exact near 0."""
     return be.xp.log1p(x)
 
 
-@op(autocast=in_single, floating=True, x=lambda g, x: g / (x * math.log(2)))
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / (x * math.log(2)))
 def log2(be, x):
     """The logarithm to base 2."""
     return be.xp.log2(x)
 
 
-@op(floating=True, x=lambda g, out: g * 0.5 / out)
+@elementwise_op(floating=True, x=lambda g, out: g * 0.5 / out)
 def sqrt(be, x):
     """The square root."""
     return be.xp.sqrt(x)
 
 
-@op(autocast=in_single, floating=True, x=lambda g, out: g * -0.5 * (out * out * out))
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, out: g * -0.5 * (out * out * out))
 def rsqrt(be, x):
     """1 / sqrt(x)."""
     return 1 / be.xp.sqrt(x)
 
 
-@op(autocast=in_single, x=lambda g, x: g * (2 * x))
+@elementwise_op(autocast=in_single, x=lambda g, x: g * (2 * x))
 def square(be, x):
     """x * x."""
     return x * x
 
 
-@op(floating=True, x=lambda g, x: g * cos(x))
+@elementwise_op(floating=True, x=lambda g, x: g * cos(x))
 def sin(be, x):
     """The sine of x in radians."""
     return be.xp.sin(x)
 
 
-@op(floating=True, x=lambda g, x: -g * sin(x))
+@elementwise_op(floating=True, x=lambda g, x: -g * sin(x))
 def cos(be, x):
     """The cosine of x in radians."""
     return be.xp.cos(x)
 
 
-@op(floating=True, x=lambda g, out: g * (1 + out * out))
+@elementwise_op(floating=True, x=lambda g, out: g * (1 + out * out))
 def tan(be, x):
     """The tangent of x in radians."""
     return be.xp.tan(x)
 
 
-@op(floating=True, x=lambda g, x: g * rsqrt(1 - x * x))
+@elementwise_op(floating=True, x=lambda g, x: g * rsqrt(1 - x * x))
 def arcsin(be, x):
     """The inverse sine, in radians."""
     return be.xp.arcsin(x)
 
 
-@op(floating=True, x=lambda g, x: -g * rsqrt(1 - x * x))
+@elementwise_op(floating=True, x=lambda g, x: -g * rsqrt(1 - x * x))
 def arccos(be, x):
     """The inverse cosine, in radians."""
     return be.xp.arccos(x)
 
 
-@op(floating=True, x=lambda g, x: g / (1 + x * x))
+@elementwise_op(floating=True, x=lambda g, x: g / (1 + x * x))
 def arctan(be, x):
     """The inverse tangent, in radians."""
     return be.xp.arctan(x)
 
 
-@op(floating=True, x=lambda g, x: g * cosh(x))
+@elementwise_op(floating=True, x=lambda g, x: g * cosh(x))
 def sinh(be, x):
     """The hyperbolic sine."""
     return be.xp.sinh(x)
 
 
-@op(floating=True, x=lambda g, x: g * sinh(x))
+@elementwise_op(floating=True, x=lambda g, x: g * sinh(x))
 def cosh(be, x):
     """The hyperbolic cosine."""
     return be.xp.cosh(x)
 
 
-@op(g=lambda h, y: tanh_backward(h, y), y=lambda h, g, y: -2 * (h * g * y))
+@elementwise_op(g=lambda h, y: tanh_backward(h, y), y=lambda h, g, y: -2 * (h * g * y))
 def tanh_backward(be, g, y):
     """The gradient of tanh with respect to its input, from its output y: g (1 - y^2)."""
     return be.k.tanh_backward(g, y)
 
 
-@op(floating=True, x=lambda g, out: tanh_backward(g, out))
+@elementwise_op(floating=True, x=lambda g, out: tanh_backward(g, out))
 def tanh(be, x):
     """The hyperbolic tangent."""
     return be.xp.tanh(x)
@@ -271,7 +271,7 @@ def _erf_gradient(g, x):
         return g * exp(-x * x) * (2 / math.sqrt(math.pi))
 
 
-@op(floating=True, x=_erf_gradient)
+@elementwise_op(floating=True, x=_erf_gradient)
 def erf(be, x):
     """The error function."""
     return be.k.erf(x)
@@ -280,7 +280,7 @@ def erf(be, x):
 # Choice
 
 
-@op(
+@elementwise_op(
     numbers=with_numbers,
     a=lambda g, a, b: _share(g, a, b, less),
     b=lambda g, a, b: _share(g, b, a, less),
@@ -290,7 +290,7 @@ def maximum(be, a, b):
     return be.xp.maximum(a, b)
 
 
-@op(
+@elementwise_op(
     numbers=with_numbers,
     a=lambda g, a, b: _share(g, a, b, greater),
     b=lambda g, a, b: _share(g, b, a, greater),
@@ -305,7 +305,7 @@ def _share(g, a, b, loses):
     return where(loses(a, b), 0, where(equal(a, b), g * 0.5, g))
 
 
-@op(copied=("min", "max"), x=lambda g, x, min, max: where(_inside(x, min, max), g, 0))
+@elementwise_op(copied=("min", "max"), x=lambda g, x, min, max: where(_inside(x, min, max), g, 0))
 def clip(be, x, *, min=None, max=None):
     """x limited to the range from `min` to `max` (numbers or arrays; None: no limit).
 
@@ -361,7 +361,7 @@ def _where_with_numbers(apply, args, arrays, attributes):
     return with_numbers(apply, args, arrays, attributes)
 
 
-@op(
+@elementwise_op(
     numbers=_where_with_numbers,
     a=lambda g, condition: where(condition, g, 0),
     b=lambda g, condition: where(condition, 0, g),

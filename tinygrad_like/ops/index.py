@@ -6,8 +6,13 @@ Sorting is stable: equal elements keep their order, and each gets the gradient o
 import numpy as np
 
 from tinygrad_like.engine import (
+    Batched,
+    GraphError,
     Tensor,
+    all_examples,
     backend_of,
+    by_element,
+    by_matrix,
     check_flag,
     check_integer,
     composed,
@@ -17,11 +22,17 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.ops.places import add_at, host_array, may_repeat, raw_index
-from tinygrad_like.ops.shape import normal_axis, slice_at, stack, unbind
+from tinygrad_like.ops.places import AllPlaces, add_at, host_array, may_repeat, raw_index
+from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, slice_at, stack, unbind
 
 
-@op(view=True, x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index))
+def _read_all(call, arrays, attributes):
+    (x,) = arrays
+    places = AllPlaces(call, x.shape, attributes["index"])
+    return places.first(call(x.full(), index=places.index))
+
+
+@op(view=True, batch=_read_all, x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index))
 def _getitem(be, x, *, index):
     y = x[index]
     if type(y) is be.array_type:
@@ -29,7 +40,13 @@ def _getitem(be, x, *, index):
     return x[(*index, ...) if isinstance(index, tuple) else (index, ...)]  # a view of one element
 
 
-@op(g=lambda g, index: _getitem(g, index=index))
+def _put_all(call, arrays, attributes):
+    (g,), shape = arrays, attributes["shape"]
+    places = AllPlaces(call, shape, attributes["index"])
+    return call(places.as_read(g.full()), shape=(call.size, *shape), index=places.index)
+
+
+@op(batch=_put_all, g=lambda g, index: _getitem(g, index=index))
 def _put(be, g, *, shape, index):
     """Zeros of `shape` with `g` added at `index`; places named twice get the sum."""
     out = be.xp.zeros(shape, g.dtype)
@@ -70,7 +87,7 @@ def take(x, indices, axis=None):
 def _integers(name, what, values, be, error=TypeError):
     """Integers given as a Tensor, an array or a sequence, as a raw array of a backend."""
     raw = values._array if isinstance(values, Tensor) else values
-    if type(raw) is not be.array_type:
+    if type(raw) not in (be.array_type, Batched):
         raw = be.from_host(host_array(name, be, raw))
     if raw.dtype.kind not in "iu":
         raise error(f"[{name}] {what} have dtype {raw.dtype}, expected integers")
@@ -105,7 +122,13 @@ def take_along_axis(x, indices, axis=-1):
     return getitem(x, _along("take_along_axis", x, indices, axis))
 
 
-@op(x=lambda g: g, updates=lambda g, index: _getitem(g, index=index))
+def _add_at_all(call, arrays, attributes):
+    x, updates = arrays
+    places = AllPlaces(call, x.shape, attributes["index"])
+    return call(x.full(), places.as_read(updates.full()), index=places.index)
+
+
+@op(batch=_add_at_all, x=lambda g: g, updates=lambda g, index: _getitem(g, index=index))
 def _add_at(be, x, updates, *, index):
     return add_at(be, x.copy(), index, updates)
 
@@ -120,7 +143,8 @@ def scatter_add(x, indices, updates, axis=0):
         raise TypeError(
             f"[scatter_add] updates is {describe(updates)}, expected a Tensor or an array"
         )
-    check_cast("scatter_add", updates.data if isinstance(updates, Tensor) else updates, x.dtype)
+    raw = all_examples(updates.data if isinstance(updates, Tensor) else updates)
+    check_cast("scatter_add", raw, x.dtype)
     index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
     axis = normal_axis("scatter_add", axis, x.ndim)
     shape = index[axis].shape
@@ -133,13 +157,37 @@ def scatter_add(x, indices, updates, axis=0):
     return _add_at(x, updates, index=index)
 
 
-@op(weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]))
+def _embed_all(call, arrays, attributes):
+    weight, ids = arrays
+    if not weight.mapped:
+        return call(weight.inner, ids.inner)
+    count = weight.shape[0]
+    table = reshape(weight.inner, (call.size * count, *weight.shape[1:]))
+    return call(table, _rows_of_each(call, ids, count))
+
+
+def _rows_of_each(call, ids, count):
+    """Where each example's rows stand in a table of all examples' tables, `count` rows each."""
+    starts = backend_of(ids.inner).xp.arange(call.size) * count
+    return ids.full() + starts.reshape(-1, *(1,) * ids.ndim)
+
+
+@op(
+    batch=_embed_all,
+    weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]),
+)
 def _embedding(be, weight, ids):
     rows = be.k.gather_rows(weight, ids.reshape(-1))
     return rows.reshape(*ids.shape, *weight.shape[1:])
 
 
-@op(g=lambda h, ids: _embedding(h, ids))
+def _scatter_all(call, arrays, attributes):
+    (g, ids), count = arrays, attributes["count"]
+    rows = call(g.full(), _rows_of_each(call, ids, count), count=call.size * count)
+    return call.unfolded(rows)
+
+
+@op(batch=_scatter_all, g=lambda h, ids: _embedding(h, ids))
 def _scatter_rows(be, g, ids, *, count):
     """The adjoint of embedding: rows of `g` added up in a table of `count` rows."""
     row = g.shape[ids.ndim :]
@@ -167,13 +215,13 @@ def embedding(weight, ids):
 
 def check_labels(name, what, labels, count):
     """Raise IndexError unless all of an integer array or Tensor lie from 0 to count - 1."""
-    labels = labels.data if isinstance(labels, Tensor) else labels
+    labels = all_examples(labels.data if isinstance(labels, Tensor) else labels)
     if labels.size and (int(labels.min()) < 0 or int(labels.max()) >= count):
         bad = int(labels.max()) if int(labels.max()) >= count else int(labels.min())
         raise IndexError(f"[{name}] {what} contain {bad}, expected 0 to {count - 1}")
 
 
-@op(any_dtype=True)
+@op(any_dtype=True, batch=by_element)
 def _one_hot(be, labels, *, num_classes, dtype):
     return (labels[..., None] == be.xp.arange(num_classes)).astype(dtype)
 
@@ -199,19 +247,26 @@ def _diagonal(name, x, k):
     return check_integer(name, "k", k)
 
 
-@op(x=lambda g, k: tril(g, k=k))
+@op(batch=by_matrix, x=lambda g, k: tril(g, k=k))
 def tril(be, x, *, k=0):
     """The lower triangle of matrices (..., n, m): zeros above the k-th diagonal."""
     return be.xp.tril(x, _diagonal("tril", x, k))
 
 
-@op(x=lambda g, k: triu(g, k=k))
+@op(batch=by_matrix, x=lambda g, k: triu(g, k=k))
 def triu(be, x, *, k=0):
     """The upper triangle of matrices (..., n, m): zeros below the k-th diagonal."""
     return be.xp.triu(x, _diagonal("triu", x, k))
 
 
-@op(several=True, any_dtype=True)
+def _refuse_nonzero(call, arrays, attributes):
+    raise GraphError(
+        "[nonzero] examples may have different numbers of places that are not zero, so that vmap "
+        "cannot join them; use where(), or call it outside vmap"
+    )
+
+
+@op(several=True, any_dtype=True, batch=_refuse_nonzero)
 def _nonzero(be, x):
     return be.xp.nonzero(x)
 
@@ -233,7 +288,7 @@ def argwhere(x):
     return stack(nonzero(x), axis=1)
 
 
-@op(any_dtype=True)
+@op(any_dtype=True, batch=along_axes)
 def _argsort(be, x, *, axis, descending):
     if not descending:
         return be.xp.argsort(x, axis=axis, kind="stable")

@@ -7,7 +7,15 @@ import string
 import numpy as np
 
 from tinygrad_like.backend import narrow, result_dtype, wide, wide_dtype
-from tinygrad_like.engine import backend_of, broadcast_to, composed, in_half, op
+from tinygrad_like.engine import (
+    backend_of,
+    broadcast_to,
+    by_matrix,
+    composed,
+    in_half,
+    op,
+    wrap,
+)
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import reduction_of, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
@@ -45,7 +53,28 @@ def _matmul_b(g, a, b_shape):
     return matmul(_t(a), g)
 
 
-@op(autocast=in_half, a=_matmul_a, b=_matmul_b)
+def _matmul_all(call, arrays, attributes):
+    a, b = arrays
+    if not a.ndim or not b.ndim:
+        return call.of_one(arrays, attributes)
+    if (not b.mapped and b.ndim <= 2) or (not a.mapped and a.ndim <= 2 and b.ndim == 2):
+        return call(a.inner, b.inner)  # examples are rows, or matrices, of one product
+    if not a.mapped and b.ndim == 1 and a.ndim == 2:
+        return call(b.inner, a.inner.T)
+    ndim = max((a.ndim, b.ndim, 2))
+    rows = a.aligned(ndim) if a.ndim > 1 else _aligned_row(call, a, ndim)
+    columns = b.aligned(ndim) if b.ndim > 1 else expand_dims(_aligned_row(call, b, ndim - 1), -1)
+    y = call(rows, columns)
+    y = y if b.ndim > 1 else y[..., 0]
+    return y if a.ndim > 1 else y[..., 0, :] if b.ndim > 1 else y[..., 0]
+
+
+def _aligned_row(call, x, ndim):
+    """The vectors (size, n) of all examples, or the one they share, as (size, 1, ..., n)."""
+    return reshape(x.inner, (call.size if x.mapped else 1, *(1,) * (ndim - 1), x.shape[0]))
+
+
+@op(autocast=in_half, batch=_matmul_all, a=_matmul_a, b=_matmul_b)
 def matmul(be, a, b):
     """The matrix product of `a` (..., n, k) and `b` (..., k, m): (..., n, m).
 
@@ -77,8 +106,21 @@ def _check_product(a, b):
             )
 
 
+def _linear_all(call, arrays, attributes):
+    x, weight, bias = arrays
+    if not x.ndim or weight.ndim != 2 or x.shape[-1] != weight.shape[0]:
+        return call.of_one(arrays, attributes)
+    if bias is not None and bias.shape != weight.shape[1:]:
+        return call.of_one(arrays, attributes)
+    if not weight.mapped and (bias is None or not bias.mapped):
+        return call(x.inner, weight.inner, None if bias is None else bias.inner)
+    y = matmul(wrap(x), wrap(weight))
+    return call.full(y if bias is None else y + wrap(bias))
+
+
 @op(
     autocast=in_half,
+    batch=_linear_all,
     x=lambda g, weight: matmul(g, weight.T),
     weight=lambda g, x: matmul(_rows(x).T, _rows(g)),
     bias=lambda g: g,
@@ -150,7 +192,17 @@ def _einsum_rule(g, xs, subscripts, needs):
     return grads
 
 
-@op(view=True, backward=_einsum_rule)
+def _einsum_all(call, arrays, attributes):
+    sources, target = attributes["subscripts"].split("->")
+    axis = next(c for c in string.ascii_letters if c not in sources)
+    terms = [
+        axis + term if x.mapped else term
+        for x, term in zip(arrays, sources.split(","), strict=True)
+    ]
+    return call(*(x.inner for x in arrays), subscripts=f"{','.join(terms)}->{axis}{target}")
+
+
+@op(view=True, batch=_einsum_all, backward=_einsum_rule)
 def _einsum(be, *xs, subscripts):
     dtype = result_dtype(*(x.dtype for x in xs))
     sources, target = subscripts.split("->")
@@ -307,14 +359,18 @@ def _inv_rule(g, out):
     return -(_t(out) @ g @ _t(out))
 
 
-@op(x=_inv_rule)
+@op(batch=by_matrix, x=_inv_rule)
 def inv(be, x):
     """The inverse of square matrices (..., n, n); ValueError if one is singular."""
     _check_square("inv", x)
     return be.xp.linalg.inv(x)
 
 
-@op(a=lambda g, a, out: -(solve(_t(a), g) @ _t(out)), b=lambda g, a: solve(_t(a), g))
+@op(
+    batch=by_matrix,
+    a=lambda g, a, out: -(solve(_t(a), g) @ _t(out)),
+    b=lambda g, a: solve(_t(a), g),
+)
 def solve(be, a, b):
     """The `x` (..., n, k) with a @ x = b, for `a` (..., n, n) and `b` (..., n, k)."""
     _check_square("solve", a)
@@ -333,7 +389,7 @@ def _cholesky_rule(g, be, out):
     return (right + _t(right)) * 0.5
 
 
-@op(x=_cholesky_rule)
+@op(batch=by_matrix, x=_cholesky_rule)
 def cholesky(be, x):
     """The lower triangular L with L @ L.T = x, for symmetric positive definite (..., n, n).
 
@@ -344,7 +400,7 @@ def cholesky(be, x):
     return be.xp.linalg.cholesky(x)
 
 
-@op(several=True, x=lambda g, x: g[1][..., None, None] * _t(inv(x)))
+@op(several=True, batch=by_matrix, x=lambda g, x: g[1][..., None, None] * _t(inv(x)))
 def slogdet(be, x):
     """(sign, log of the absolute value) of the determinants of (..., n, n)."""
     _check_square("slogdet", x)

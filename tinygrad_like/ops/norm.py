@@ -8,10 +8,10 @@ group_norm   over groups of channels of each image  weight, bias: (C,)
 
 import math
 
-from tinygrad_like.engine import check_integer, check_number, in_single, op
+from tinygrad_like.engine import astype, check_integer, check_number, in_single, op
 from tinygrad_like.ops.elementwise import rsqrt
-from tinygrad_like.ops.reduce import mean, var
-from tinygrad_like.ops.shape import reshape
+from tinygrad_like.ops.reduce import mean, sum, var
+from tinygrad_like.ops.shape import moveaxis, reshape
 
 
 def _affine(y, weight, bias):
@@ -62,9 +62,52 @@ def _layer_norm_backward(g, be, x, weight, bias, mean, rstd, needs):
     return [_unflat(d, s) for d, s in zip(grads, (x.shape, shape, shape), strict=True)]
 
 
+def _norm_rows_of_all(call, arrays, attributes):
+    """The rule of vmap for norms of rows: examples have so many more rows."""
+    x, *parameters = arrays
+    if any(p is not None and p.mapped for p in parameters):
+        return call.by_definition(arrays, attributes)
+    _normed_shape(call.op.name, *arrays)
+    y = call(x.inner, *(None if p is None else p.inner for p in parameters), **attributes)
+    call.unfold_extra()
+    return y
+
+
+def _layer_norm_backward_of_all(call, g, be, x, weight, bias, mean, rstd, needs):
+    if _is_mapped(weight):
+        return NotImplemented
+    shape = _normed_shape("layer_norm", x, weight, bias)
+    g, x, weight = call.raw(g), call.raw(x), call.shared(weight)
+    mean, rstd = (call.raw(s).reshape(-1) for s in (mean, rstd))
+    only_x = needs[0], False, False
+    dx, _, _ = _layer_norm_backward(g, be.be, x, weight, None, mean, rstd, only_x)
+    grads = _gradients_of_each(g, x, mean, rstd, shape, needs[1:])
+    return call.gradients([dx, *grads])
+
+
+def _is_mapped(parameter):
+    return parameter is not None and getattr(parameter, "mapped", False)
+
+
+def _gradients_of_each(g, x, mean, rstd, shape, needs):
+    """The gradients of each example's weight and bias, (size, *shape), from arrays of rows."""
+    size, width = len(x), math.prod(shape)
+    rows = g.reshape(size, -1, width)
+    dweight = dbias = None
+    if needs[0]:
+        normed = x.reshape(-1, width) - (0 if mean is None else mean[:, None])
+        normed = (normed * rstd[:, None]).reshape(rows.shape)
+        dweight = astype(sum(rows * normed, axis=1), dtype=g.dtype).reshape(size, *shape)
+    if needs[1]:
+        dbias = sum(rows, axis=1).reshape(size, *shape)
+    return dweight, dbias
+
+
 @op(
     floating=True,
     autocast=in_single,
+    batch=_norm_rows_of_all,
+    batch_backward=_layer_norm_backward_of_all,
     composite=_layer_norm,
     backward=_layer_norm_backward,
     saves=("mean", "rstd"),
@@ -90,9 +133,21 @@ def _rms_norm_backward(g, be, x, weight, rstd, needs):
     return [_unflat(d, s) for d, s in zip(grads, (x.shape, shape), strict=True)]
 
 
+def _rms_norm_backward_of_all(call, g, be, x, weight, rstd, needs):
+    if _is_mapped(weight):
+        return NotImplemented
+    shape = _normed_shape("rms_norm", x, weight)
+    g, x, rstd = call.raw(g), call.raw(x), call.raw(rstd).reshape(-1)
+    dx, _ = _rms_norm_backward(g, be.be, x, call.shared(weight), rstd, (needs[0], False))
+    dweight, _ = _gradients_of_each(g, x, None, rstd, shape, (needs[1], False))
+    return call.gradients([dx, dweight])
+
+
 @op(
     floating=True,
     autocast=in_single,
+    batch=_norm_rows_of_all,
+    batch_backward=_rms_norm_backward_of_all,
     composite=_rms_norm,
     backward=_rms_norm_backward,
     saves=("rstd",),
@@ -147,10 +202,54 @@ def _batch_norm_backward(g, be, x, weight, out, eps, needs):
     return [dx, dweight, dbias]
 
 
+def _as_channels(x):
+    """(size, N, C, ...) as (N, size C, ...), so that examples are so many more channels."""
+    x = moveaxis(x, 0, 1)
+    return reshape(x, (x.shape[0], -1, *x.shape[3:]))
+
+
+def _from_channels(call, x):
+    """The opposite of `_as_channels`."""
+    if x is None:
+        return None
+    return moveaxis(reshape(x, (x.shape[0], call.size, -1, *x.shape[2:])), 1, 0)
+
+
+def _flat_parameter(call, p):
+    return None if p is None else reshape(call.full(p), (-1,))
+
+
+def _batch_norm_of_all(call, arrays, attributes):
+    x, *parameters = arrays
+    if x.ndim < 2:
+        return call.of_one(arrays, attributes)
+    _check_channels("batch_norm", *arrays)
+    parameters = [_flat_parameter(call, p) for p in parameters]
+    y, mean, var = call(_as_channels(x.full()), *parameters, **attributes)
+    return _from_channels(call, y), call.unfolded(mean), call.unfolded(var)
+
+
+def _batch_norm_backward_of_all(call, g, be, x, weight, out, eps, needs):
+    (dy, *others), (y, *statistics) = call.raw(g), call.raw(out)
+    dx, dweight, dbias = _batch_norm_backward(
+        (_as_channels(dy), *(d.reshape(-1) for d in others)),
+        be.be,
+        _as_channels(call.raw(x)),
+        None if weight is None else call.raw(weight).reshape(-1),
+        (_as_channels(y), *(s.reshape(-1) for s in statistics)),
+        eps,
+        needs,
+    )
+    grads = _from_channels(call, dx), call.unfolded(dweight), call.unfolded(dbias)
+    return call.gradients(grads)
+
+
 @op(
     floating=True,
     autocast=in_single,
     several=True,
+    batch=_batch_norm_of_all,
+    batch_backward=_batch_norm_backward_of_all,
     composite=_batch_norm,
     backward=_batch_norm_backward,
 )
@@ -184,9 +283,41 @@ def _group_norm_backward(g, be, x, weight, groups, mean, rstd, needs):
     return [_unflat(dx, x.shape), dweight, dbias]
 
 
+def _group_norm_of_all(call, arrays, attributes):
+    x, *parameters = arrays
+    if x.ndim < 2:
+        return call.of_one(arrays, attributes)
+    _check_channels("group_norm", *arrays)
+    groups = check_integer("group_norm", "groups", attributes["groups"], 1)
+    if x.shape[1] % groups:
+        return call.of_one(arrays, attributes)
+    parameters = [_flat_parameter(call, p) for p in parameters]
+    more = {**attributes, "groups": call.size * groups}
+    y = call(_as_channels(x.full()), *parameters, **more)
+    call.extra = [_from_channels(call, s) for s in call.extra]
+    return _from_channels(call, y)
+
+
+def _group_norm_backward_of_all(call, g, be, x, weight, groups, mean, rstd, needs):
+    dx, dweight, dbias = _group_norm_backward(
+        _as_channels(call.raw(g)),
+        be.be,
+        _as_channels(call.raw(x)),
+        None if weight is None else call.raw(weight).reshape(-1),
+        call.size * groups,
+        _as_channels(call.raw(mean)),
+        _as_channels(call.raw(rstd)),
+        needs,
+    )
+    grads = _from_channels(call, dx), call.unfolded(dweight), call.unfolded(dbias)
+    return call.gradients(grads)
+
+
 @op(
     floating=True,
     autocast=in_single,
+    batch=_group_norm_of_all,
+    batch_backward=_group_norm_backward_of_all,
     composite=_group_norm,
     backward=_group_norm_backward,
     saves=("mean", "rstd"),

@@ -10,8 +10,9 @@ import operator
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, backend_of
+from tinygrad_like.engine import Batched, GraphError, Tensor, all_examples, backend_of
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.ops.shape import moveaxis
 
 PLAIN = frozenset((int, type(None), type(Ellipsis)))  # parts of an index that stay as they are
 BOUNDS = frozenset((int, type(None)))  # what the parts of a plain slice are
@@ -57,7 +58,7 @@ def _checked(name, x, index):
                     f"{x.shape[axis : axis + count]} (x: {x.shape})"
                 )
         elif hasattr(p, "dtype"):
-            be.check_index(name, p, x.shape[axis])
+            backend.of(p).check_index(name, p, x.shape[axis])
         axis += count
     return tuple(parts)
 
@@ -70,6 +71,8 @@ def _part(name, be, p):
         return slice(*(b if b is None else _bound(name, b) for b in (p.start, p.stop, p.step)))
     if isinstance(p, Tensor):
         p = p._array
+    if type(p) is Batched:
+        return p
     array = p.copy() if type(p) is be.array_type else be.from_host(host_array(name, be, p))
     if array.dtype.kind == "O" and array.ndim == 0 and hasattr(p, "__index__"):
         return operator.index(p)
@@ -122,6 +125,71 @@ def _speaks_dlpack_only(p):
     return hasattr(p, "__dlpack__") and not (
         hasattr(p, "__array__") or hasattr(p, "__array_interface__")
     )
+
+
+class AllPlaces:
+    """Inside vmap: the places that an index of one example names in all examples.
+
+    Attributes:
+        index: of a tensor (size, *shape), in normal form.
+
+    NumPy puts the axes that arrays make either in their place or in front of all others, and so
+    the axis of examples may not come first in what is read.
+    """
+
+    def __init__(self, call, shape, index):
+        parts = _one_for_each_axis(len(shape), index if isinstance(index, tuple) else (index,))
+        arrays = [p for p in parts if hasattr(p, "dtype")]
+        self.arrays_ndim = max((p.ndim or int(is_mask(p)) for p in arrays), default=0)
+        at = [i for i, p in enumerate(parts) if _is_integer_or_array(p)]
+        self.in_place = not arrays or at == list(range(at[0], at[-1] + 1))
+        self.before = at[0] if arrays and self.in_place else 0  # axes in front of the arrays'
+        self.differs = any(type(p) is Batched and p.mapped for p in parts)
+        first = WHOLE
+        if self.differs:
+            count = backend_of(next(p for p in parts if type(p) is Batched).inner).xp.arange
+            first = count(call.size).reshape(-1, *(1,) * self.arrays_ndim)
+        self.index = (first, *(self._of_all(p) for p in parts))
+
+    def _of_all(self, p):
+        return p.aligned(self.arrays_ndim)._array if type(p) is Batched else p
+
+    def _moves(self):
+        """(source, destination) axes that bring what is read to (size, *one example's)."""
+        n = self.arrays_ndim
+        if self.differs:  # (size, the arrays' axes, the others)
+            return tuple(range(1, n + 1)), tuple(range(self.before + 1, self.before + n + 1))
+        return ((0,), (0,)) if self.in_place else ((n,), (0,))
+
+    def first(self, y):
+        """What was read, with the axis of examples first."""
+        source, destination = self._moves()
+        return y if source == destination else moveaxis(y, source, destination)
+
+    def as_read(self, g):
+        """The opposite of `first`."""
+        source, destination = self._moves()
+        return g if source == destination else moveaxis(g, destination, source)
+
+
+def _one_for_each_axis(ndim, index):
+    """An index with whole axes for `...`, and arrays of integers for masks."""
+    rest = ndim - sum(map(_axes_of, index))
+    parts: list = []
+    for p in index:
+        if p is Ellipsis:
+            parts += [WHOLE] * rest
+        elif is_mask(p) and p.ndim:
+            if type(p) is Batched and p.mapped:
+                raise GraphError(
+                    "[getitem] a boolean index may choose another number of elements in each "
+                    "example, so that vmap cannot join them; use where()"
+                )
+            raw = all_examples(p)
+            parts += backend.of(raw).xp.nonzero(raw)
+        else:
+            parts.append(p)
+    return parts
 
 
 def is_mask(p):

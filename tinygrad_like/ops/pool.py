@@ -7,8 +7,21 @@ from tinygrad_like.ops import window
 from tinygrad_like.ops.elementwise import multiply
 
 
+def _pool_all(call, arrays, attributes):
+    """The rule by which vmap pools all examples: they are so many more images."""
+    s = attributes["geometry"]
+    attributes = {**attributes, "geometry": s._replace(images=call.size * s.images)}
+    if "index" in attributes:
+        attributes["index"] = call.folded(attributes["index"])
+    y = call(*map(call.folded, arrays), **attributes)
+    if call.extra is not None:
+        call.unfold_extra()
+    return call.unfolded(y)
+
+
 @op(
     saves=("index",),
+    batch=_pool_all,
     x=lambda g, index, geometry: _max_pool2d_backward(g, index=index, geometry=geometry),
 )
 def _max_pool2d(be, x, *, geometry):
@@ -16,12 +29,18 @@ def _max_pool2d(be, x, *, geometry):
     return y, (index,)
 
 
-@op(g=lambda h, index, geometry: _max_pool2d_gather(h, index=index, geometry=geometry))
+@op(
+    batch=_pool_all,
+    g=lambda h, index, geometry: _max_pool2d_gather(h, index=index, geometry=geometry),
+)
 def _max_pool2d_backward(be, g, *, index, geometry):
     return be.k.max_pool2d_backward(g, index, geometry)
 
 
-@op(x=lambda g, index, geometry: _max_pool2d_backward(g, index=index, geometry=geometry))
+@op(
+    batch=_pool_all,
+    x=lambda g, index, geometry: _max_pool2d_backward(g, index=index, geometry=geometry),
+)
 def _max_pool2d_gather(be, x, *, index, geometry):
     return be.k.max_pool2d_gather(x, index)
 
@@ -52,12 +71,12 @@ def max_pool2d(x, size, *, stride=None, padding=0, ceil_mode=False):
     return _max_pool2d(x, geometry=geometry)
 
 
-@op(x=lambda g, geometry: _avg_pool2d_backward(g, geometry=geometry))
+@op(batch=_pool_all, x=lambda g, geometry: _avg_pool2d_backward(g, geometry=geometry))
 def _avg_pool2d(be, x, *, geometry):
     return be.k.avg_pool2d(x, geometry)
 
 
-@op(g=lambda h, geometry: _avg_pool2d(h, geometry=geometry))
+@op(batch=_pool_all, g=lambda h, geometry: _avg_pool2d(h, geometry=geometry))
 def _avg_pool2d_backward(be, g, *, geometry):
     return be.k.avg_pool2d_backward(g, geometry)
 

@@ -10,29 +10,46 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, INEXACT, holds, wide_dtype
 from tinygrad_like.engine import (
+    Batched,
     Tensor,
     backend_of,
     check_flag,
     check_integer,
     check_number,
     composed,
+    copies,
+    mode,
     op,
+    separate,
+    wrap,
 )
 from tinygrad_like.generator import GENERATOR
-from tinygrad_like.ops.create import FLOAT, made, shape_of
+from tinygrad_like.ops.create import FLOAT, made, ones_like, shape_of
 from tinygrad_like.ops.elementwise import where
+from tinygrad_like.ops.index import argsort
 
 
 def _draw(kernel, name, shape, dtype, device, requires_grad):
     """A Tensor drawn by a kernel of `reference.random` from the next values of the counter."""
+    shape, level = shape_of(name, *shape), mode.vmap
+    if level is not None:
+        drawn = _for_all(level, lambda *n: _draw(kernel, name, (*n, *shape), dtype, device, False))
+        return made(drawn.data, requires_grad)
     be = backend.get(device)
-    shape, dtype = shape_of(name, *shape), be.checked_dtype(name, dtype)
+    dtype = be.checked_dtype(name, dtype)
     if dtype.kind not in FLOATING:
         raise TypeError(f"[{name}] dtype is {dtype}, expected a floating one")
     n, drawn = math.prod(shape), wide_dtype(dtype) if dtype.kind == "V" else dtype
     seed, first = GENERATOR.reserve(be.k.blocks(be.k.words_used(kernel, n, drawn)))
     numbers = getattr(be.k, kernel)(seed, first, n, drawn, be.xp.empty(0))
     return made(numbers.reshape(shape).astype(dtype, copy=False), requires_grad)
+
+
+def _for_all(level, draw):
+    """What `draw(*lead)` draws for all examples of a vmap: `lead` is the length of their axis."""
+    with level.outside():
+        drawn = draw() if level.alike else draw(level.size)
+    return wrap(Batched(drawn, level, mapped=not level.alike))
 
 
 def rand(*shape, dtype=FLOAT, device=None, requires_grad=False):
@@ -54,12 +71,17 @@ def randint(low, high, shape, *, dtype=np.int64, device=None):
     low, high = check_integer("randint", "low", low), check_integer("randint", "high", high)
     if high <= low:
         raise ValueError(f"[randint] high is {high}, expected more than low, {low}")
+    level, shape = mode.vmap, shape_of("randint", shape)
+    if level is not None:
+        return _for_all(
+            level, lambda *n: randint(low, high, (*n, *shape), dtype=dtype, device=device)
+        )
     dtype = backend.get(device).checked_dtype("randint", dtype)
     least, most = (-(1 << 63), 1 << 64) if dtype.kind not in "iu" else _limits(dtype)
     holds_all = low >= least and high <= most and (low >= 0 or high <= 1 << 63)
     if not holds_all or not all(holds(dtype, n, exactly=False) for n in (low, high - 1)):
         raise ValueError(f"[randint] {low} to {high - 1} does not fit into {dtype}")
-    numbers = _below(high - low, shape_of("randint", shape), device)
+    numbers = _below(high - low, shape, device)
     numbers += np.uint64(low % (1 << 64))  # modulo 2^64, which two's complement undoes
     numbers = numbers if high > 1 << 63 else numbers.view(np.int64)
     return Tensor(numbers, dtype=dtype, device=device)
@@ -105,7 +127,7 @@ def randn_like(x, *, dtype=None, requires_grad=False):
 def permutation(n):
     """The integers 0 to n - 1 in random order, as a tensor."""
     n = check_integer("permutation", "n", n, least=0)
-    return Tensor(np.argsort(rand(n, dtype=np.float64, device="cpu").numpy(), kind="stable"))
+    return argsort(rand(n, dtype=np.float64, device="cpu")).to(backend.get().device)
 
 
 def multinomial(probabilities, num_samples, replacement=False):
@@ -132,6 +154,9 @@ def multinomial(probabilities, num_samples, replacement=False):
     name = "multinomial"
     count = check_integer(name, "num_samples", num_samples, least=1)
     replacement = check_flag(name, "replacement", replacement)
+    if mode.vmap is not None:
+        given = separate(probabilities).data
+        return _for_all(given.level, lambda *_: multinomial(given.inner, count, replacement))
     raw = probabilities.data if isinstance(probabilities, Tensor) else probabilities
     be = backend.of(raw)
     if be is None or raw.dtype.kind not in FLOATING:
@@ -173,7 +198,15 @@ def _draw_once(p, count):
     return np.argsort(waits, axis=-1, kind="stable")[..., :count]
 
 
-@op(x=lambda g, p, seed, offset: _dropout(g, p=p, seed=seed, offset=offset))
+def _drop_all(call, arrays, attributes):
+    (x,) = arrays
+    if not call.level.alike:
+        return call(x.full(), **attributes)
+    factors = call(call.separate(ones_like(x.full()[0])), **attributes)  # the same for each example
+    return where(factors == 0, 0, x.full() * factors)
+
+
+@op(batch=_drop_all, x=lambda g, p, seed, offset: _dropout(g, p=p, seed=seed, offset=offset))
 def _dropout(be, x, *, p, seed, offset):
     return be.k.dropout(x, p, seed, offset)
 
@@ -195,6 +228,7 @@ def dropout(x, p=0.5, *, training=True):
         return x
     if p == 1:  # a product with 0 would be NaN where x is infinite
         return where(False, x, 0)
+    x = separate(x)
     be = backend.of(x.data if isinstance(x, Tensor) else x)
-    seed, offset = GENERATOR.reserve(be.k.blocks(x.size))
+    seed, offset = GENERATOR.reserve(be.k.blocks(copies() * x.size))
     return _dropout(x, p=p, seed=seed, offset=offset)

@@ -9,6 +9,8 @@ x is (N, T, D), a state is (N, H). The gates stand side by side, in blocks of H 
 Each is one fused op. Its composite, a loop over the steps in plain ops, spells out the formulas.
 """
 
+import inspect
+
 import numpy as np
 
 from tinygrad_like import backend
@@ -26,8 +28,9 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops.activation import relu, sigmoid
 from tinygrad_like.ops.create import zeros
 from tinygrad_like.ops.elementwise import tanh, where
-from tinygrad_like.ops.linalg import linear
-from tinygrad_like.ops.shape import split, stack
+from tinygrad_like.ops.linalg import linear, matmul
+from tinygrad_like.ops.reduce import sum
+from tinygrad_like.ops.shape import concatenate, split, stack
 
 NONLINEARITIES = {"tanh": tanh, "relu": relu}
 
@@ -70,13 +73,92 @@ def _rnn_unrolled(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity
     return _unrolled(step, linear(x, weight, bias), start, lengths, reverse)
 
 
+def _layer_of_all(call, arrays, attributes):
+    """The rule by which vmap runs a layer on all examples: they are so many more sequences."""
+    x, *weights = arrays[:4]
+    if any(w.mapped for w in weights):
+        return call.by_definition(arrays, attributes)
+    lengths = _lengths_of_all(call, attributes["lengths"])
+    shared = (w.inner for w in weights)
+    states = map(call.folded, arrays[4:])
+    out = call(call.folded(x), *shared, *states, **{**attributes, "lengths": lengths})
+    if call.extra is not None:
+        call.unfold_extra()
+    return tuple(map(call.unfolded, out))
+
+
+def _lengths_of_all(call, lengths):
+    return None if lengths is None else backend.of(lengths).xp.tile(lengths, call.size)
+
+
+def _layer_backward_of_all(call, g, be, *saved):
+    """The rule by which vmap differentiates a layer whose weights all examples share.
+
+    As if the gates' sums were the layer's input, and its weight the identity, the kernel gives
+    their gradients. Those of each example's weights are products with them.
+    """
+    kernel = call.op.backward
+    names = list(inspect.signature(kernel).parameters)[2:]
+    have = dict(zip(names, saved, strict=True))
+    x, weight, recurrent, h0 = (have[name] for name in ("x", "weight", "recurrent", "h0"))
+    reverse, lengths, needs = have["reverse"], have["lengths"], have["needs"]
+    unknown = reverse and lengths is not None and h0 is not None  # where a sequence begins
+    if weight.mapped or recurrent.mapped or unknown or not x.shape[1]:
+        return NotImplemented
+    raw = {name: call.raw_folded(value) for name, value in have.items()}
+    x, weight, xp = raw["x"], call.shared(weight), be.be.xp
+    gates = weight.shape[1]
+    raw |= {
+        "x": xp.zeros((*x.shape[:2], gates), x.dtype),
+        "weight": xp.eye(gates, dtype=x.dtype),
+        "recurrent": call.shared(recurrent),
+        "lengths": _lengths_of_all(call, lengths),
+        "needs": (True, False, False, False, *needs[4:]),
+    }
+    da, _, _, _, *dstates = kernel(call.raw_folded(g), be.be, *raw.values())
+    at_hidden = at_bias = da
+    if call.op is _gru.op:
+        r, (first, second, n) = raw["gates"][..., : gates // 3], split(da, 3, axis=-1)
+        at_hidden = concatenate([first, second, n * r], axis=-1)
+        at_bias = concatenate([da, n * r], axis=-1)
+    before = _states_before(raw["out"][0], raw["h0"], reverse)
+
+    def rows(a):
+        return a.reshape(call.size, -1, a.shape[-1])
+
+    return call.gradients(
+        [
+            call.unfolded(matmul(da, weight.T)) if needs[0] else None,
+            matmul(rows(x).swapaxes(1, 2), rows(da)) if needs[1] else None,
+            matmul(rows(before).swapaxes(1, 2), rows(at_hidden)) if needs[2] else None,
+            sum(rows(at_bias), axis=1) if needs[3] else None,
+            *map(call.unfolded, dstates),
+        ]
+    )
+
+
+def _states_before(states, first, reverse):
+    """The state (N, T, H) before each step, from those after the steps."""
+    begin = states[:, :1] * 0 if first is None else first[:, None]
+    if reverse:
+        return concatenate([states[:, 1:], begin], axis=1)
+    return concatenate([begin, states[:, :-1]], axis=1)
+
+
 def _rnn_backward(g, be, x, weight, recurrent, h0, out, lengths, reverse, nonlinearity, needs):
     return be.k.rnn_backward(
         *g, x, weight, recurrent, h0, out[0], lengths, reverse, nonlinearity, needs
     )
 
 
-@op(autocast=in_half, several=True, composite=_rnn_unrolled, backward=_rnn_backward)
+@op(
+    autocast=in_half,
+    several=True,
+    batch=_layer_of_all,
+    batch_backward=_layer_backward_of_all,
+    composite=_rnn_unrolled,
+    backward=_rnn_backward,
+)
 def _rnn(be, x, weight, recurrent, bias, h0=None, *, lengths, reverse, nonlinearity):
     return be.k.rnn(x, weight, recurrent, bias, h0, lengths, reverse, nonlinearity)
 
@@ -129,6 +211,8 @@ def _gru_backward(g, be, x, weight, recurrent, h0, out, gates, lengths, reverse,
 @op(
     autocast=in_half,
     several=True,
+    batch=_layer_of_all,
+    batch_backward=_layer_backward_of_all,
     composite=_gru_unrolled,
     backward=_gru_backward,
     saves=("gates",),
@@ -184,6 +268,8 @@ def _lstm_backward(g, be, x, weight, recurrent, h0, c0, out, gates, cells, lengt
 @op(
     autocast=in_half,
     several=True,
+    batch=_layer_of_all,
+    batch_backward=_layer_backward_of_all,
     composite=_lstm_unrolled,
     backward=_lstm_backward,
     saves=("gates", "cells"),

@@ -11,10 +11,18 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import describe_reduction, is_half, narrow, wide
-from tinygrad_like.engine import astype, check_flag, composed, in_single, op
+from tinygrad_like.engine import astype, by_element, check_flag, composed, in_single, op
 from tinygrad_like.ops.compare import equal, logical_or, not_equal
 from tinygrad_like.ops.elementwise import abs, power, sign, where
-from tinygrad_like.ops.shape import expand_dims, flip, moveaxis, normal_axes, normal_axis, reshape
+from tinygrad_like.ops.shape import (
+    along_axes,
+    expand_dims,
+    flip,
+    moveaxis,
+    normal_axes,
+    normal_axis,
+    reshape,
+)
 
 
 def reduction_of(name, shape, axis):
@@ -58,7 +66,11 @@ def _axes(name, x, axis):
     return None if axis is None else normal_axes(name, axis, x.ndim)
 
 
-@op(autocast=in_single, x=lambda g, be, x_shape, axis: spread_over(be, g, x_shape, axis))
+@op(
+    autocast=in_single,
+    batch=along_axes,
+    x=lambda g, be, x_shape, axis: spread_over(be, g, x_shape, axis),
+)
 def sum(be, x, *, axis=None, keepdims=False):
     """The sum along an axis, several, or all."""
     if keepdims is not False:
@@ -66,7 +78,7 @@ def sum(be, x, *, axis=None, keepdims=False):
     return be.k.sum_in_pairs(x, reduction_of("sum", x.shape, axis), keepdims)
 
 
-@op(autocast=in_single, x=_mean_rule)
+@op(autocast=in_single, batch=along_axes, x=_mean_rule)
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
     if keepdims is not False:
@@ -125,13 +137,14 @@ def _centred(be, x, axis):
     return x - be.k.divide_by(be.k.sum_in_pairs(x, reduction, True), reduction[2])
 
 
-@op(x=lambda g, axis: _deviation(g, axis=axis))
+@op(batch=along_axes, x=lambda g, axis: _deviation(g, axis=axis))
 def _deviation(be, x, *, axis):
     """x less its mean."""
     return narrow(_centred(be, x, axis), x.dtype)
 
 
 @op(
+    batch=along_axes,
     g=lambda h, x, axis, factor: _along_deviation(h, x, axis=axis, factor=factor),
     x=lambda h, g, axis, factor: _deviation(h * g * factor, axis=axis),
 )
@@ -145,7 +158,7 @@ def _var_rule(g, x, axis, ddof):
     return _along_deviation(reshape(g, kept), x, axis=axis, factor=2 / n)
 
 
-@op(autocast=in_single, x=_var_rule)
+@op(autocast=in_single, batch=along_axes, x=_var_rule)
 def var(be, x, *, axis=None, keepdims=False, ddof=0):
     """The variance: squared deviations over n - ddof."""
     if keepdims is not False:
@@ -159,6 +172,7 @@ def _or_nan(norm):
 
 
 @op(
+    batch=by_element,
     x=lambda g, norm: g / _or_nan(norm),
     norm=lambda g, norm, out: -(g * out) / _or_nan(norm),
 )
@@ -169,6 +183,7 @@ def _direction(be, x, norm):
 
 
 @op(
+    batch=along_axes,
     g=lambda h, x, root, axis, factor: _along_direction(h, x, root, axis=axis, factor=factor),
     x=lambda h, g, root, axis, factor: _deviation(h * g * factor / _or_nan(root), axis=axis),
     root=lambda h, root, out: -(h * out) / _or_nan(root),
@@ -185,7 +200,7 @@ def _std_rule(g, x, out, axis, ddof):
     return _along_direction(reshape(g, kept), x, reshape(out, kept), axis=axis, factor=1 / n)
 
 
-@op(autocast=in_single, x=_std_rule)
+@op(autocast=in_single, batch=along_axes, x=_std_rule)
 def std(be, x, *, axis=None, keepdims=False, ddof=0):
     """The standard deviation, the root of `var`; its gradient for equal elements is 0."""
     if keepdims is not False:
@@ -203,7 +218,7 @@ def _extreme_rule(g, x, out, axis):
     return astype(where(ties, reshape(g, kept) / count, 0), dtype=dtype)
 
 
-@op(x=_extreme_rule)
+@op(batch=along_axes, x=_extreme_rule)
 def max(be, x, *, axis=None, keepdims=False):
     """The maximum along an axis, several, or all; NaN if there is one."""
     if keepdims is not False:
@@ -211,7 +226,7 @@ def max(be, x, *, axis=None, keepdims=False):
     return x.max(axis=_axes("max", x, axis), keepdims=keepdims)
 
 
-@op(x=_extreme_rule)
+@op(batch=along_axes, x=_extreme_rule)
 def min(be, x, *, axis=None, keepdims=False):
     """The minimum along an axis, several, or all; NaN if there is one."""
     if keepdims is not False:
@@ -222,7 +237,7 @@ def min(be, x, *, axis=None, keepdims=False):
 def _prod_rule(g, be, x, out, axis):
     """The product of the other elements: out / x, unless an element is zero."""
     shape = x.shape
-    if not (x == 0).any():
+    if not be.holds_anywhere(x == 0):
         return spread_over(be, g * out, shape, axis) / x
     axes = normal_axes("prod", axis, len(shape))
     last = tuple(range(len(shape) - len(axes), len(shape)))
@@ -234,7 +249,7 @@ def _prod_rule(g, be, x, out, axis):
     return spread_over(be, g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
 
 
-@op(autocast=in_single, x=_prod_rule)
+@op(autocast=in_single, batch=along_axes, x=_prod_rule)
 def prod(be, x, *, axis=None, keepdims=False):
     """The product along an axis, several, or all."""
     if keepdims is not False:
@@ -250,7 +265,11 @@ def _running(x):
     return {"f": np.float64, "V": np.float64, "c": np.complex128}.get(x.dtype.kind)
 
 
-@op(autocast=in_single, x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis))
+@op(
+    autocast=in_single,
+    batch=along_axes,
+    x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis),
+)
 def _cumsum(be, x, *, axis):
     axis = normal_axis("cumsum", axis, x.ndim)
     if x.dtype.kind not in "fcV":
@@ -269,7 +288,7 @@ def _norm_rule(g, be, x, out, axis):
     return spread_over(be, g, x.shape, axis) * _direction(x, reshape(out, kept))
 
 
-@op(autocast=in_single, x=_norm_rule)
+@op(autocast=in_single, batch=along_axes, x=_norm_rule)
 def _norm(be, x, *, axis=None, keepdims=False):
     axes, kept, _, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
@@ -291,7 +310,7 @@ def _norm_of_order_rule(g, be, x, out, axis, p):
     return spread_over(be, g, x.shape, axis) * sign(x) * power(abs(direction), p - 1)
 
 
-@op(autocast=in_single, x=_norm_of_order_rule)
+@op(autocast=in_single, batch=along_axes, x=_norm_of_order_rule)
 def _norm_of_order(be, x, *, p, axis=None, keepdims=False):
     axes, kept, _, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
@@ -336,11 +355,19 @@ def norm(x, ord=2, axis=None, keepdims=False):
 # Positions and truth: integers and booleans, without gradient
 
 
+def _position_in_all(call, arrays, attributes):
+    (x,), keepdims = arrays, attributes["keepdims"]
+    if attributes["axis"] is not None:
+        return along_axes(call, arrays, attributes)
+    y = call(x.full().reshape((call.size, x.size)), axis=1, keepdims=False)
+    return y.reshape((call.size, *(1,) * x.ndim)) if keepdims is True else y
+
+
 def _one_axis(name, x, axis):
     return None if axis is None else normal_axis(name, axis, x.ndim)
 
 
-@op(any_dtype=True)
+@op(any_dtype=True, batch=_position_in_all)
 def argmax(be, x, *, axis=None, keepdims=False):
     """The index of the (first) maximum along an axis, or in the flattened tensor."""
     if keepdims is not False:
@@ -348,7 +375,7 @@ def argmax(be, x, *, axis=None, keepdims=False):
     return x.argmax(axis=_one_axis("argmax", x, axis), keepdims=keepdims)
 
 
-@op(any_dtype=True)
+@op(any_dtype=True, batch=_position_in_all)
 def argmin(be, x, *, axis=None, keepdims=False):
     """The index of the (first) minimum along an axis, or in the flattened tensor."""
     if keepdims is not False:
@@ -356,7 +383,7 @@ def argmin(be, x, *, axis=None, keepdims=False):
     return x.argmin(axis=_one_axis("argmin", x, axis), keepdims=keepdims)
 
 
-@op(any_dtype=True)
+@op(any_dtype=True, batch=along_axes)
 def any(be, x, *, axis=None, keepdims=False):
     """Whether any element along an axis, several, or all is true (nonzero)."""
     if keepdims is not False:
@@ -364,7 +391,7 @@ def any(be, x, *, axis=None, keepdims=False):
     return x.any(axis=_axes("any", x, axis), keepdims=keepdims)
 
 
-@op(any_dtype=True)
+@op(any_dtype=True, batch=along_axes)
 def all(be, x, *, axis=None, keepdims=False):
     """Whether all elements along an axis, several, or all are true (nonzero)."""
     if keepdims is not False:

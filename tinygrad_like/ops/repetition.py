@@ -5,7 +5,7 @@ import numpy as np
 from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import Tensor, broadcast_to, composed, errors, op
 from tinygrad_like.ops.index import take
-from tinygrad_like.ops.shape import integers, normal_axis, reshape
+from tinygrad_like.ops.shape import along_axes, integers, normal_axis, reshape
 
 
 def _spread_over_copies(g, x_shape, axes):
@@ -13,7 +13,7 @@ def _spread_over_copies(g, x_shape, axes):
     return broadcast_to(reshape(g, kept), shape=x_shape)
 
 
-@op(x=_spread_over_copies)
+@op(batch=along_axes, x=_spread_over_copies)
 def _sum_copies(be, x, *, axes):
     """The sum over axes along which there are copies."""
     return narrow(be.k.sum_copies(wide(x), axes), x.dtype)
@@ -24,7 +24,7 @@ def _unrepeat(g, x_shape, count, axis):
     return _sum_copies(copies, axes=(axis + 1,))
 
 
-@op(x=_unrepeat)
+@op(batch=along_axes, x=_unrepeat)
 def _repeat(be, x, *, count, axis):
     return be.xp.repeat(x, count, axis)
 
@@ -55,7 +55,12 @@ def _untile(g, x_shape, reps):
     return reshape(_sum_copies(copies, axes=tuple(range(0, 2 * len(reps), 2))), x_shape)
 
 
-@op(x=_untile)
+def _tile_all(call, arrays, attributes):
+    (x,), reps = arrays, attributes["reps"]
+    return call(x.aligned(len(reps)), reps=(1, *reps))
+
+
+@op(batch=_tile_all, x=_untile)
 def _tile(be, x, *, reps):
     return be.xp.tile(x, reps)
 

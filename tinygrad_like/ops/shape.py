@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import in_one_dtype
-from tinygrad_like.engine import check_integer, composed, op
+from tinygrad_like.engine import by_element, check_integer, composed, op
 
 
 def normal_axes(name, axis, ndim):
@@ -45,13 +45,35 @@ def integers(name, what, values):
     return tuple(check_integer(name, what, value) for value in several)
 
 
-@op(x=lambda g: g)
+def along_axes(call, arrays, attributes):
+    """The rule by which vmap applies an op along `axis` or `axes`: they are one further on.
+
+    All inputs have as many axes.
+    """
+    name = "axis" if "axis" in attributes else "axes"
+    axes = normal_axes(call.op.name, attributes[name], arrays[0].ndim)
+    one = isinstance(attributes[name], (int, np.integer))
+    moved = axes[0] + 1 if one else tuple(a + 1 for a in axes)
+    return call(*(x.full() for x in arrays), **{**attributes, name: moved})
+
+
+@op(batch=by_element, x=lambda g: g)
 def copy(be, x):
     """A copy of `x` through which the gradient flows, unlike through `Tensor(x)`."""
     return x.copy()
 
 
-@op(view=True, x=lambda g, x_shape: reshape(g, shape=x_shape))
+def _reshape_all(call, arrays, attributes):
+    (x,), shape = arrays, attributes["shape"]
+    shape = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    rest = math.prod(n for n in shape if n != -1)
+    if shape.count(-1) > 1 or x.size % max(rest, 1) or (-1 not in shape and rest != x.size):
+        return call.of_one(arrays, attributes)
+    shape = tuple(x.size // max(rest, 1) if n == -1 else n for n in shape)
+    return call(x.full(), shape=(call.size, *shape))
+
+
+@op(view=True, batch=_reshape_all, x=lambda g, x_shape: reshape(g, shape=x_shape))
 def reshape(be, x, *, shape):
     """`x` with its elements in another shape, in the same order; one length may be -1."""
     shape = shape if isinstance(shape, (tuple, list)) else (shape,)
@@ -73,7 +95,13 @@ def _transpose_rule(g, axes):
     return _transpose(g, axes=tuple(np.argsort(axes).tolist()))
 
 
-@op(view=True, x=_transpose_rule)
+def _transpose_all(call, arrays, attributes):
+    (x,), axes = arrays, attributes["axes"]
+    axes = range(x.ndim)[::-1] if axes is None else axes
+    return call(x.full(), axes=(0, *(a + 1 for a in axes)))
+
+
+@op(view=True, batch=_transpose_all, x=_transpose_rule)
 def _transpose(be, x, *, axes=None):
     return x.transpose(axes)
 
@@ -165,7 +193,7 @@ def slice_at(axis, start, stop):
     return (*(slice(None),) * axis, slice(start, stop))
 
 
-@op(backward=_cut)
+@op(batch=along_axes, backward=_cut)
 def concatenate(be, *xs, axis=0):
     """The tensors of a list joined along an existing axis."""
     axis = normal_axis("concatenate", axis, xs[0].ndim)
@@ -189,13 +217,13 @@ def stack(xs, axis=0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
 
 
-@op(several=True, view=True, x=lambda g, axis: concatenate(g, axis=axis))
+@op(several=True, view=True, batch=along_axes, x=lambda g, axis: concatenate(g, axis=axis))
 def _split(be, x, *, stops, axis):
     starts, ends = [0, *stops], [*stops, x.shape[axis]]
     return tuple(x[slice_at(axis, *part)] for part in zip(starts, ends, strict=True))
 
 
-@op(several=True, view=True, x=lambda g, axis: stack(g, axis))
+@op(several=True, view=True, batch=along_axes, x=lambda g, axis: stack(g, axis))
 def _unbind(be, x, *, axis):
     slices = be.xp.moveaxis(x, axis, 0)
     return tuple(slices[i, ...] for i in range(len(slices)))
@@ -228,13 +256,23 @@ def split(x, indices_or_sections, axis=0):
     return _split(x, stops=tuple(stops), axis=axis)
 
 
-@op(view=True, x=lambda g, axis: flip(g, axis=axis))
+@op(view=True, batch=along_axes, x=lambda g, axis: flip(g, axis=axis))
 def flip(be, x, *, axis=None):
     """`x` with the order along an axis (or several, by default all) reversed."""
     return be.xp.flip(x, normal_axes("flip", axis, x.ndim))
 
 
-@op(x=lambda g, shift, axis: roll(g, _negated(shift), axis))
+def _roll_all(call, arrays, attributes):
+    (x,), shift = arrays, attributes["shift"]
+    if attributes["axis"] is None and len(integers("roll", "shift", shift)) == 1:
+        rows = call(x.full().reshape((call.size, x.size)), shift=shift, axis=1)
+        return rows.reshape((call.size, *x.shape))
+    axes = integers("roll", "axis", attributes["axis"])
+    moved = tuple(normal_axis("roll", a, x.ndim) + 1 for a in axes)
+    return call(x.full(), shift=shift, axis=moved)
+
+
+@op(batch=_roll_all, x=lambda g, shift, axis: roll(g, _negated(shift), axis))
 def roll(be, x, *, shift, axis=None):
     """`x` moved by `shift` places along an axis; what leaves at the end enters at the start.
 

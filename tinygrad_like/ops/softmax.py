@@ -11,6 +11,7 @@ from tinygrad_like.ops.elementwise import exp
 from tinygrad_like.ops.index import check_labels, take_along_axis
 from tinygrad_like.ops.reduce import reduction_of, spread_over, sum
 from tinygrad_like.ops.shape import (
+    along_axes,
     expand_dims,
     moveaxis,
     normal_axes,
@@ -31,13 +32,19 @@ def _along_last(name, kernel, axis, *arrays):
     return kernel(*(a.swapaxes(axis, -1) for a in arrays)).swapaxes(axis, -1)
 
 
-@op(autocast=in_single, floating=True, x=lambda g, out, axis: softmax_backward(g, out, axis=axis))
+@op(
+    autocast=in_single,
+    floating=True,
+    batch=along_axes,
+    x=lambda g, out, axis: softmax_backward(g, out, axis=axis),
+)
 def softmax(be, x, *, axis=-1):
     """exp(x) / sum(exp(x)) along an axis."""
     return _along_last("softmax", be.k.softmax, axis, x)
 
 
 @op(
+    batch=along_axes,
     dy=lambda g, y, axis: softmax_backward(g, y, axis=axis),
     y=lambda g, dy, y, axis: (
         g * (dy - sum(dy * y, axis=axis, keepdims=True)) - dy * sum(g * y, axis=axis, keepdims=True)
@@ -51,6 +58,7 @@ def softmax_backward(be, dy, y, *, axis=-1):
 @op(
     autocast=in_single,
     floating=True,
+    batch=along_axes,
     x=lambda g, out, axis: log_softmax_backward(g, out, axis=axis),
 )
 def log_softmax(be, x, *, axis=-1):
@@ -59,6 +67,7 @@ def log_softmax(be, x, *, axis=-1):
 
 
 @op(
+    batch=along_axes,
     dy=lambda g, y, axis: g - sum(g * exp(y), axis=axis, keepdims=True),
     y=lambda g, dy, y, axis: -g * exp(y) * sum(dy, axis=axis, keepdims=True),
 )
@@ -81,7 +90,7 @@ def _softmax_over(x, axes):
     return moveaxis(reshape(rows, moved.shape), last, axes)
 
 
-@op(autocast=in_single, floating=True, x=_logsumexp_rule)
+@op(autocast=in_single, floating=True, batch=along_axes, x=_logsumexp_rule)
 def _logsumexp(be, x, *, axis, keepdims=False):
     xp, logits = be.xp, wide(x)
     top = logits.max(axis=axis, keepdims=True)
@@ -111,9 +120,23 @@ def _nll(logits, labels):
     return -squeeze(chosen, -1)
 
 
+def _cross_entropies_of_all(call, arrays, attributes):
+    losses = call(*map(call.folded, arrays))
+    call.unfold_extra(axis=1)
+    return call.unfolded(losses)
+
+
+def _cross_entropies_backward(call, g, be, logits, labels, sums):
+    rows = map(call.raw_folded, (g, be, logits, labels))
+    dlogits, _ = call.op.backward(*rows, call.raw_folded(sums, axis=1))
+    return call.gradients([call.unfolded(dlogits), None])
+
+
 @op(
     autocast=in_single,
     saves=("sums",),
+    batch=_cross_entropies_of_all,
+    batch_backward=_cross_entropies_backward,
     composite=_nll,
     backward=lambda g, be, logits, labels, sums: [
         be.k.cross_entropy_backward(g, logits, labels, sums),
