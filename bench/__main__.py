@@ -15,6 +15,7 @@ BENCHMARKS = {
     "tiles": "which tile of our CUDA matrix products is the fastest, by shape",
     "memory": "the peak of memory of the five steps against PyTorch's",
     "coexist": "PyTorch and NumPy in a process in which tinygrad_like has trained",
+    "per_example": "a gradient for each example by vmap, against a backward pass and PyTorch's",
     "coldstart": "seconds to the first step, with and without compiled kernels on disk",
 }
 
@@ -23,7 +24,7 @@ def main():
     """Run the benchmark that the command line names; list them if it names none."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name not in BENCHMARKS:
-        listed = "\n".join(f"  {name:<10} {what}" for name, what in BENCHMARKS.items())
+        listed = "\n".join(f"  {name:<11} {what}" for name, what in BENCHMARKS.items())
         print(f"python -m bench NAME [--help], where NAME is one of\n{listed}")
         sys.exit(0 if name in ("-h", "--help") else f"there is no benchmark {name!r}")
     del sys.argv[1]

@@ -48,8 +48,8 @@ def gpt(sizes):
     return nn.GPT(sizes.vocabulary, sizes.context, sizes.width, sizes.blocks, sizes.heads)
 
 
-def build(name, workload, batch_size, device):
-    """The step of a workload on a device."""
+def model_of(workload):
+    """The model of a workload, with its starting weights."""
     if workload in workloads.GPTS:
         model = gpt(workloads.GPTS[workload])
     else:
@@ -58,7 +58,32 @@ def build(name, workload, batch_size, device):
     for path, parameter in model.named_parameters():
         parameter.data[...] = weights.pop(path)
     assert not weights, f"no parameters of {workload}: {list(weights)}"
-    model.to(device)
+    return model
+
+
+def per_example(name, workload):
+    """(a function to time, the norm of each example's gradient): see bench/per_example.py."""
+    model = model_of(workload)
+    state = model.state_dict()
+    x, labels = map(tg.Tensor, workloads.batches(workload)[0])
+
+    def loss(state, x, labels):
+        return tg.losses.cross_entropy(tg.functional_call(model, state, x[None]), labels[None])
+
+    each = tg.vmap(tg.grad(loss), in_axes=(None, 0, 0))
+    squares = sum((g * g).reshape(len(x), -1).sum(axis=1) for g in each(state, x, labels).values())
+
+    def backward():
+        model.zero_grad()
+        tg.losses.cross_entropy(model(x), labels).backward()
+
+    step = backward if name == "backward" else lambda: each(state, x, labels)
+    return step, [squares.numpy().tolist()]
+
+
+def build(name, workload, batch_size, device):
+    """The step of a workload on a device."""
+    model = model_of(workload).to(device)
     optimizer = tg.optim.AdamW(
         model.parameters(),
         lr=workloads.LEARNING_RATE,

@@ -104,14 +104,35 @@ def load(model, weights):
     model.load_state_dict(state)
 
 
-def build(name, workload, batch_size, device):
-    """The step of a workload on a device; `name` is torch, torch-fused or compile."""
+def model_of(workload):
+    """The model of a workload, with its starting weights."""
     if workload in workloads.GPTS:
         model = GPT(workloads.GPTS[workload])
     else:
         model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM}[workload]()
     load(model, workloads.weights(workload))
-    model.to(device)
+    return model
+
+
+def per_example(name, workload):
+    """(a function to time, the norm of each example's gradient): see bench/per_example.py."""
+    model = model_of(workload)
+    state = {path: p.detach() for path, p in model.named_parameters()}
+    x, labels = map(torch.from_numpy, workloads.batches(workload)[0])
+
+    def loss(state, x, labels):
+        logits = torch.func.functional_call(model, state, (x[None],))
+        return F.cross_entropy(logits.flatten(0, -2), labels[None].flatten())
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    grads = each(state, x, labels)
+    squares = sum((g * g).flatten(1).sum(1) for path, g in grads.items() if "bias_hh" not in path)
+    return lambda: each(state, x, labels), [squares.tolist()]
+
+
+def build(name, workload, batch_size, device):
+    """The step of a workload on a device; `name` is torch, torch-fused or compile."""
+    model = model_of(workload).to(device)
     for path, parameter in model.named_parameters():
         if "bias_hh" in path:  # the second of two biases that are added; training it would double
             parameter.requires_grad_(False)  # the step of the first

@@ -49,7 +49,7 @@ def op(
         copied: names of attributes that may be arrays: a recorded call keeps a copy, as the caller
             may write into theirs before the backward pass.
         batch: how `vmap` applies it to many examples at once: a function of a Call, the inputs and
-            the attributes, see engine/batched.py. Without one it applies the op in a loop.
+            the attributes, see engine/batching.py. Without one it applies the op in a loop.
         batch_backward: the same for a `backward` that calls kernels.
     """
     flags = {"several": several, "view": view, "any_dtype": any_dtype, "floating": floating}
