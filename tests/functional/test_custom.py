@@ -96,6 +96,14 @@ def test_a_rule_may_take_derivatives_itself():
         np.testing.assert_allclose(np.einsum("iii->i", second), 6 * X, rtol=1e-12)
 
 
+def test_inside_a_checkpoint():
+    x = tg.Tensor(X, requires_grad=True)
+    tg.checkpoint(lambda x: log1pexp(x * x), x).sum().backward()
+    expected = tg.grad(lambda x: log1pexp(x * x).sum())(X)
+    np.testing.assert_array_equal(x.grad.numpy(), expected)
+    assert "op=custom_gradient" in repr(log1pexp(x))
+
+
 def test_under_autocast_the_rule_runs_as_it_is():
     w = tg.ones((3, 3), requires_grad=True)
     f = tg.custom_gradient(lambda w: (w * 1.0, lambda g: g @ (g * 1.0001)))

@@ -19,7 +19,7 @@ from tinygrad_like.engine.plan import OutputPlan
 from tinygrad_like.engine.tensor import new_node
 from tinygrad_like.functional.evaluation import function
 from tinygrad_like.functional.trees import flatten, map_tree
-from tinygrad_like.ops.create import zeros_like
+from tinygrad_like.ops.create import zeros
 
 
 def custom_gradient(f):
@@ -181,8 +181,8 @@ class _Rule:
     """How a call's pull_back becomes a gradient for each leaf of the arguments."""
 
     def __init__(self, leaves, build, of_value, pull_back):
-        # What the checks need to know of the leaves: they themselves would keep the graph alive.
-        self.like = [x.detach() if isinstance(x, Tensor) else None for x in leaves]
+        # Not the leaves themselves, which pull_back may not need any more.
+        self.like = [(x.shape, x.dtype, x.device) if isinstance(x, Tensor) else () for x in leaves]
         self.build, self.of_value, self.pull_back = build, of_value, pull_back
 
     def __call__(self, gs, needs):
@@ -218,14 +218,14 @@ class _Rule:
 
     def _checked(self, g, i):
         """A gradient as a Tensor of its leaf's shape."""
-        like = self.like[i]
+        shape, dtype, device = self.like[i]
         if g is None:
-            return zeros_like(like)
-        g = g if isinstance(g, Tensor) else Tensor(g, dtype=like.dtype, device=like.device)
-        if g.shape != like.shape:
+            return zeros(shape, dtype=dtype, device=device)
+        g = g if isinstance(g, Tensor) else Tensor(g, dtype=dtype, device=device)
+        if g.shape != shape:
             raise ValueError(
                 f"[custom_gradient] the gradient of {self.build.paths('args')[i]} has shape "
-                f"{g.shape}, expected {like.shape}"
+                f"{g.shape}, expected {shape}"
             )
         return g
 
@@ -234,14 +234,14 @@ def _name(f):
     return getattr(f, "__name__", type(f).__name__)
 
 
-def custom_gradient_call(be, *inputs):
+def _custom_gradient(be, *inputs):
     """The forward of a call that is already computed; it is never run."""
     raise NotImplementedError
 
 
 # Not in OPS: it is no op that a program can call.
 _CALL = Op(
-    custom_gradient_call,
+    _custom_gradient,
     {},
     lambda gs, rule, needs: rule(gs, needs),
     None,
