@@ -43,6 +43,16 @@ def jvp(f, primals, tangents, *, allow_unused=False, has_aux=False):
         >>> value, tangent = jvp(lambda x, y: x * y, (3.0, 4.0), (1.0, 10.0))
         >>> value.item(), tangent.item()
         (12.0, 34.0)
+
+    The product of a Gauss-Newton matrix J^T H J with v, for J of the model and H of the loss:
+
+        >>> import numpy as np, tinygrad_like as tg
+        >>> def gauss_newton_product(f, loss, x, v):
+        ...     y, along = tg.jvp(f, (x,), (v,))
+        ...     return tg.vjp(f, x)[1](tg.hvp(loss, y, along))[0]
+        >>> square = lambda y: (y * y).sum()
+        >>> gauss_newton_product(tg.exp, square, np.zeros(2), np.array([1.0, 3.0]))
+        array([2., 6.])
     """
     allow_unused = check_flag("jvp", "allow_unused", allow_unused)
     has_aux = check_flag("jvp", "has_aux", has_aux)
@@ -72,6 +82,16 @@ def linearize(f, *primals, allow_unused=False, has_aux=False):
         >>> value, push = linearize(lambda x: x**3, 2.0)
         >>> push(1.0).item(), push(10.0).item()
         (12.0, 120.0)
+
+    The Laplacian of a function, and an estimate of it by random signs v, the mean of v H v:
+
+        >>> import numpy as np, tinygrad_like as tg
+        >>> _, push = tg.linearize(tg.grad(lambda x: (x**3).sum()), np.array([1.0, 2.0]))
+        >>> sum(push(e)[i] for i, e in enumerate(np.eye(2))).item()  # 6 + 12
+        18.0
+        >>> signs = np.random.default_rng(0).choice([-1.0, 1.0], (10, 2))
+        >>> np.mean([(v * push(v)).sum().item() for v in signs]).item()  # exact for a diagonal H
+        18.0
     """
     allow_unused = check_flag("linearize", "allow_unused", allow_unused)
     has_aux = check_flag("linearize", "has_aux", has_aux)
