@@ -42,6 +42,8 @@ CALLS = {
     **dict.fromkeys(("argmax", "argmin", "any", "all"), (X,)),
     **dict.fromkeys(("grad", "value_and_grad", "jacobian", "hessian"), (tg.sum,)),
     "vjp": (tg.sum, X),
+    "jvp": (tg.sum, (X,), (X,)),
+    "linearize": (tg.sum, X),
     "hvp": (tg.sum, X, X),
     "gelu": (X,),
     "attention_weights": (HEADS, HEADS),
