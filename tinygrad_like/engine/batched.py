@@ -20,7 +20,7 @@ from tinygrad_like import backend
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.fit import broadcast_to
 from tinygrad_like.engine.methods import Methods
-from tinygrad_like.engine.tensor import wrap
+from tinygrad_like.engine.tensor import new_array, wrap
 
 
 class Operators(Methods):
@@ -84,6 +84,10 @@ class Batched(Operators):
         """The same values without any history, that of the inner Tensor included."""
         return Batched(self.inner.detach(), self.level, self.mapped)
 
+    def converted(self, dtype, device):
+        """A copy without history, as `Tensor(x, dtype=dtype, device=device)` has it."""
+        return Batched(wrap(new_array(self.inner, dtype, device)), self.level, self.mapped)
+
     def copy(self):
         """Itself: nothing can write into it."""
         return self
@@ -106,15 +110,15 @@ class Batched(Operators):
         """A new one, where gradients are added up in place."""
         return self + other
 
-    def item(self, *_):
+    def item(self, *_, **__):
         refuse_values()
 
     tolist = __bool__ = __int__ = __float__ = __index__ = __array__ = __dlpack__ = item
 
     def __setitem__(self, index, value):
         raise GraphError(
-            "[vmap] a Tensor cannot be changed in place inside vmap; use where(), scatter_add() "
-            "or concatenate(), and let f return what it computes"
+            "[vmap] a Tensor cannot be changed in place inside vmap: write `x = x + 1` for "
+            "`x += 1`, and where(), scatter_add() or concatenate() for `x[i] = v`"
         )
 
     __hash__ = object.__hash__
@@ -181,6 +185,11 @@ class _ArraysOfBatches:
         return x if type(x) is Batched else self._xp.asarray(x, *args, **options)
 
     array = asarray
+
+    def full(self, shape, value, dtype):
+        if type(value) is Batched:  # of this dtype already
+            return broadcast_to(value, shape=shape)
+        return self._xp.full(shape, value, dtype)
 
     def zeros_like(self, x):
         return Batched(wrap(self._xp.zeros(x.shape, x.dtype)), x.level, mapped=False)

@@ -118,7 +118,17 @@ def _broadcast_clash(names, arrays):
 def refuse_input(op, index, count, value):
     """Raise TypeError for an input that is not a Tensor, array or number."""
     name = input_names(op, count)[index]
+    if type(value) in backend.STAND_INS:
+        refuse_escaped(op.name, name)
     raise TypeError(_NO_ARRAY.format(op.name, name, describe(value))) from None
+
+
+def refuse_escaped(owner, name):
+    """Raise GraphError for a Tensor from inside vmap that is used elsewhere."""
+    raise GraphError(
+        f"[{owner}] {name} is a Tensor from inside a vmap that has returned, or runs in another "
+        "thread: it stands for one example, and has no value of its own. Let f return it"
+    ) from None
 
 
 def refuse_subclass(op, index, count, value):

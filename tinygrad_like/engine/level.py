@@ -7,6 +7,7 @@ such a rule is applied to one example after the other, which is logged once.
 
 import functools
 import logging
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,21 @@ class Level:
         """A `with` block in which this is the innermost vmap."""
         return Switch("vmap", self)
 
+    @contextmanager
+    def again(self):
+        """A `with` block in which this is the innermost vmap once more, within the present one.
+
+        It is for rules that f has left for a backward pass outside.
+        """
+        around, depth = self.around, self.depth
+        self.around = mode.vmap
+        self.depth = 0 if mode.vmap is None else mode.vmap.depth + 1
+        try:
+            with self.running():
+                yield
+        finally:
+            self.around, self.depth = around, depth
+
     def outside(self):
         """A `with` block in which this vmap does not run, but those around it do."""
         return Switch("vmap", self.around)
@@ -58,16 +74,34 @@ class Level:
             x = np.asarray(x)
         return Batched(_alias(x) if type(x) is Tensor else wrap(x), self, mapped=False)
 
+    def _lifted_attribute(self, x):
+        """The same for an attribute, where only what belongs to a vmap is lifted."""
+        if type(x) in (tuple, list):
+            return type(x)(map(self._lifted_attribute, x))
+        return self.lifted(x) if type(x) is Batched else x
+
     def call(self, op, args, attributes, with_extra):
         """Apply an op to all examples; NotImplemented where nothing that it is given is Batched."""
         level = _deepest([*args, *attributes.values()])
-        return NotImplemented if level is None else level._apply(op, args, attributes, with_extra)
+        if level is None:
+            return NotImplemented
+        if not self._is_within(level):
+            errors.refuse_escaped(op.name, "an input")
+        return level._apply(op, args, attributes, with_extra)
+
+    def _is_within(self, level):
+        """Whether a vmap is this one or one of those around it."""
+        inner = self
+        while inner is not None and inner is not level:
+            inner = inner.around
+        return inner is level
 
     def _apply(self, op, args, attributes, with_extra):
         arrays = [self.lifted(x) for x in _plain(op, args)]
+        every = {k: self._lifted_attribute(v) for k, v in (op.attributes | attributes).items()}
         call = Call(self, op)
         try:
-            out = call.of_all(arrays, {**op.attributes, **attributes})
+            out = call.of_all(arrays, every)
         except (ValueError, TypeError, IndexError) as error:
             errors.annotate(error, f"(inside vmap over {self.size} examples)")
             raise
@@ -139,10 +173,10 @@ class Call:
 
     def of_all(self, arrays, attributes):
         """The output, or a tuple of outputs, as Batched ones of this level."""
-        mapped = any(type(x) is Batched and x.mapped for x in arrays)
-        mapped = mapped or _deepest(attributes.values()) is self.level
+        mapped = self._differs((*arrays, *attributes.values()))
         if not mapped:
-            out = self(*(x.inner if type(x) is Batched else x for x in arrays), **attributes)
+            shared = [_of_example(x, 0) for x in arrays]
+            out = self(*shared, **{k: _of_example(v, 0) for k, v in attributes.items()})
         elif self.op.batch is None:
             out = one_by_one(self, arrays, attributes)
         else:
@@ -151,6 +185,12 @@ class Call:
         if self.extra is not None:
             self.extra = tuple(map(lift, self.extra))
         return tuple(map(lift, out)) if self.op.several else lift(out)
+
+    def _differs(self, x):
+        """Whether anything in a call's arguments differs from example to example."""
+        if type(x) in (tuple, list):
+            return any(map(self._differs, x))
+        return type(x) is Batched and x.mapped
 
     def _lift(self, x, mapped):
         """An output of the op, or what it saved, as a Batched."""
@@ -247,6 +287,13 @@ def one_by_one(call, arrays, attributes):
 
 
 def _of_example(x, i):
+    """An input or an attribute of example i, or what all examples share, as the op itself takes it.
+
+    Arrays within a tuple, as of an index, are raw ones.
+    """
+    if type(x) in (tuple, list):
+        rows = (_of_example(v, i) for v in x)
+        return type(x)(row._array if type(row) is Tensor else row for row in rows)
     if type(x) is not Batched:
         return x
     return x.inner[i] if x.mapped else x.inner

@@ -408,6 +408,8 @@ def new_array(data, dtype=None, device=None):
     to = None if device is None else backend.get(device)
     if isinstance(data, Tensor):
         data = data._array
+    if type(data) in backend.STAND_INS:
+        return data.converted(dtype, device)
     home, numbers = backend.of(data), False
     if home is None:
         errors.refuse_tensors_within(data, Tensor)

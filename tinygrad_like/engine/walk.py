@@ -337,13 +337,13 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
         retain_graph = check_flag("backward", "retain_graph", retain_graph)
     if create_graph is not False:
         create_graph = check_flag("backward", "create_graph", create_graph)
-    if self.node is None:
-        raise GraphError(errors.no_graph(self, mode.grad))
-    if type(self._array) not in backend.BY_TYPE:
+    if type(self._array) in backend.STAND_INS:
         raise GraphError(
             "[backward] runs inside vmap, where each example would have a gradient of its own; "
-            "return gradients from f, as tg.grad gives them"
+            "let f return gradients, as tg.grad gives them, or call backward() outside vmap"
         )
+    if self.node is None:
+        raise GraphError(errors.no_graph(self, mode.grad))
     if self._array.dtype.kind not in FLOATING:
         raise TypeError(errors.no_gradient_of("backward", "the dtype of this tensor", self.dtype))
     seed = _seed(self, gradient, create_graph)
@@ -370,8 +370,10 @@ def gradients(
     results = []
     for x in inputs:
         xp, g = backend_of(x).xp, found.get(x.node)
-        if type(g) is not Tensor:
-            g = wrap(xp.zeros_like(x._array) if g is None else xp.array(g))
+        if g is None:
+            g = wrap(xp.zeros_like(x._array))
+        elif type(g) is not Tensor:
+            g = wrap((backend.of(g) or backend_of(x)).xp.array(g))
         results.append(g)
     return results
 

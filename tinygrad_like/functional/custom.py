@@ -5,6 +5,7 @@ from functools import wraps
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
+    Batched,
     GraphError,
     Tensor,
     astype,
@@ -61,9 +62,10 @@ def custom_gradient(f):
     def with_its_gradient(*args, **kwargs):
         leaves, build = flatten(args)
         value, pull_back = _called(f, args, kwargs)
-        if not mode.grad or not any(isinstance(x, Tensor) and x.node is not None for x in leaves):
+        if not mode.grad or not any(map(_is_recorded, leaves)):
             return value
-        return _attached(leaves, build, value, pull_back)
+        outputs, of_value = _outputs(value)
+        return of_value(_attached(leaves, outputs, _Rule(leaves, build, of_value, pull_back)))
 
     return with_its_gradient
 
@@ -130,11 +132,16 @@ def _called(f, args, kwargs):
     return result
 
 
-def _attached(leaves, build, value, pull_back):
-    """The value as outputs of one recorded call, whose rule is pull_back.
+def _is_recorded(x):
+    """Whether x is a Tensor with a history, inside vmap also that of all examples."""
+    if not isinstance(x, Tensor):
+        return False
+    array = x._array
+    return x.node is not None or (type(array) is Batched and _is_recorded(array.inner))
 
-    The node is made here and not by a call of an op, since there is nothing to compute.
-    """
+
+def _outputs(value):
+    """(the Tensors of the value, what builds a tree like it of others)."""
     outputs, of_value = flatten(value)
     outputs = [wrap(y) if backend.of(y) is not None else y for y in outputs]  # of raw arguments
     for y in outputs:
@@ -143,21 +150,45 @@ def _attached(leaves, build, value, pull_back):
                 f"[custom_gradient] the value is {errors.describe(y)}, expected a Tensor or a tree "
                 "of Tensors"
             )
+    return outputs, of_value
+
+
+def _attached(leaves, outputs, rule):
+    """The outputs as those of one recorded call, whose gradients `rule` returns.
+
+    The node is made here and not by a call of an op, since there is nothing to compute. Inside
+    vmap there is a second one, for derivatives that are taken outside it.
+    """
+    level = mode.vmap
+    if level is None:
+        attached = [y.detach() for y in outputs]
+    else:
+        attached = _attached_outside(level, leaves, outputs, rule)
     nodes = [x.node if isinstance(x, Tensor) else None for x in leaves]
+    if not any(node is not None for node in nodes):
+        return attached
     _refuse_others(nodes, outputs)
     mask = sum(1 << i for i, node in enumerate(nodes) if node is not None)
     plan = _CALL.plan(mask, len(nodes))
-    rule = _Rule(leaves, build, of_value, pull_back)
     node = new_node(plan, nodes, outputs[0] if outputs else leaves[0])
     node.shape, node.dtype = tuple(y.shape for y in outputs), tuple(y.dtype for y in outputs)
     node.saved, node.versions = plan.save((), (), {}, (), (), (rule,), None)
-    attached = []
-    for k, y in enumerate(outputs):
-        t = y.detach()
+    for k, t in enumerate(attached):
         if t.dtype.kind in INEXACT:
             t.node = new_node(OutputPlan(_CALL, k), [node], t)
-        attached.append(t)
-    return of_value(attached)
+    return attached
+
+
+def _attached_outside(level, leaves, outputs, rule):
+    """The outputs inside a vmap, with the history that they have outside it alone."""
+    leaves = [level.lifted(x) if isinstance(x, Tensor) else None for x in leaves]
+    outputs = [level.lifted(y) for y in outputs]
+    differ = any(x is not None and x.mapped for x in (*leaves, *outputs))
+    rule = _RuleOfAll(rule, level, leaves, differ)
+    with level.outside():
+        leaves = [None if x is None else x.inner for x in leaves]
+        attached = _attached(leaves, [y.full() if differ else y.inner for y in outputs], rule)
+    return [wrap(Batched(y, level, differ)) for y in attached]
 
 
 def _refuse_others(nodes, outputs):
@@ -178,20 +209,12 @@ def _refuse_others(nodes, outputs):
 
 
 class _Rule:
-    """How a call's pull_back becomes a gradient for each leaf of the arguments."""
+    """How a call's pull_back becomes a gradient for each leaf of the arguments, all as Tensors."""
 
     def __init__(self, leaves, build, of_value, pull_back):
         # Not the leaves themselves, which pull_back may not need any more.
         self.like = [(x.shape, x.dtype, x.device) if isinstance(x, Tensor) else () for x in leaves]
         self.build, self.of_value, self.pull_back = build, of_value, pull_back
-
-    def __call__(self, gs, needs):
-        """The gradients, a list, on raw arrays or on Tensors as the walk goes."""
-        if isinstance(gs[0], Tensor):
-            return self.gradients(gs, needs)
-        with no_grad(), Switch("autocast", None):  # as for the rules of ops
-            found = self.gradients([wrap(g) for g in gs], needs)
-        return [None if g is None else g.data for g in found]
 
     def gradients(self, gs, needs):
         parts = self.pull_back(self.of_value(gs))
@@ -230,6 +253,49 @@ class _Rule:
         return g
 
 
+class _RuleOfAll:
+    """The rule of a call inside a vmap, for all examples.
+
+    Args:
+        rule: the rule for one example.
+        level: the vmap.
+        leaves: what one example sees of the arguments, Batched ones or None.
+        differ: whether the outputs have an axis of examples.
+    """
+
+    def __init__(self, rule, level, leaves, differ):
+        self.rule, self.level, self.differ = rule, level, differ
+        self.mapped = [x is not None and x.mapped for x in leaves]
+
+    def gradients(self, gs, needs):
+        with self.level.again():
+            gs = [wrap(Batched(g, self.level, self.differ)) for g in gs]
+            found = self.rule.gradients(gs, needs)
+            pairs = zip(found, self.mapped, strict=True)
+            return [None if g is None else self._of_all(g, mapped) for g, mapped in pairs]
+
+    def _of_all(self, g, mapped):
+        """A leaf's gradient outside the vmap; that of a leaf which examples share is their sum."""
+        g = self.level.lifted(g)
+        with self.level.outside():
+            if not self.differ:
+                return g.inner
+            return g.full() if mapped else g.full().sum(axis=0)
+
+
+def _gradients(gs, rule, needs):
+    """The gradients of a call by leaf: on Tensors, or on arrays where nothing is recorded.
+
+    What stands for an array inside vmap may have a history, which stays.
+    """
+    if isinstance(gs[0], Tensor):
+        return rule.gradients(gs, needs)
+    is_recorded = mode.grad and type(gs[0]) is Batched
+    with Switch("grad", is_recorded), Switch("autocast", None):  # as for the rules of ops
+        found = rule.gradients([wrap(g) for g in gs], needs)
+    return [None if g is None else g._array for g in found]
+
+
 def _name(f):
     return getattr(f, "__name__", type(f).__name__)
 
@@ -243,7 +309,7 @@ def _custom_gradient(be, *inputs):
 _CALL = Op(
     _custom_gradient,
     {},
-    lambda gs, rule, needs: rule(gs, needs),
+    _gradients,
     None,
     saves=("rule",),
     several=True,

@@ -63,9 +63,9 @@ def full(shape, fill_value, *, dtype=None, device=None, requires_grad=False):
     if isinstance(fill_value, Tensor) and fill_value.requires_grad:
         raise GraphError("[full] fill_value would lose its gradient; use broadcast_to, or detach()")
     value = Tensor(fill_value, dtype=dtype, device=device)
-    xp, shape = backend.get(value.device).xp, shape_of("full", shape)
+    be, shape = backend_of(value), shape_of("full", shape)
     try:
-        filled = xp.full(shape, value.data, value.dtype)
+        filled = be.xp.full(shape, value.data, value.dtype)
     except ValueError:
         raise ValueError(
             f"[full] fill_value is {value.shape}, which does not broadcast to shape {shape}"

@@ -7,7 +7,7 @@ graph: there `t += v` means `t = t + v`, and `t[i] = v` raises.
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import GraphError, Tensor, backend_of, mode
+from tinygrad_like.engine import Batched, GraphError, Tensor, backend_of, mode
 from tinygrad_like.engine.call import NUMBERS
 from tinygrad_like.engine.casts import LARGEST_HALF, check_cast, check_numbers
 from tinygrad_like.engine.errors import describe, refuse_tensors_within
@@ -61,6 +61,11 @@ def _brought_to(x, value):
     """
     be = backend_of(x)
     if isinstance(value, Tensor):
+        if type(value._array) is Batched:
+            raise GraphError(
+                "[setitem] what f computes inside vmap cannot be written into a Tensor from "
+                "outside; let f return it"
+            )
         raise backend.DeviceError(
             f"[setitem] x is on {x.device}, the value on {value.device}; bring them together with "
             ".to(device)"
