@@ -94,7 +94,7 @@ LEFT_TO_RIGHT = {
         "window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
     "functional": (
-        "trees evaluation derivatives forward jacobian vmap custom call implicit"
+        "trees evaluation derivatives forward vmap jacobian custom call implicit"
     ).split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (

@@ -142,6 +142,24 @@ def check_outside(case, each, stacked, axes, tolerance, f=None):
         assert_close(y.numpy(), whole, tolerance)
 
 
+def check_pull_back(case, each, stacked, axes, tolerance):
+    """Many gradients of one point: what was saved is shared, and only g differs."""
+    inputs, places = each[0], floating(case)
+
+    def outputs(*given):
+        tg.seed(3)
+        mine = iter(given)
+        every = [next(mine) if i in places else x for i, x in enumerate(inputs)]
+        return [y for y in case(*every) if y.dtype.kind == "f"]
+
+    value, pull_back = tg.vjp(outputs, *[inputs[i] for i in places], allow_unused=True)
+    rng = np.random.default_rng(0)
+    gs = [tg.Tensor(rng.standard_normal((EXAMPLES, *y.shape)), dtype=y.dtype) for y in value]
+    found = tg.vmap(pull_back)(gs)
+    expected = [pull_back([g[i] for g in gs]) for i in range(EXAMPLES)]
+    assert_same(found, expected, tolerance)
+
+
 def seeded(f):
     @functools.wraps(f)
     def call(*inputs):
@@ -164,6 +182,15 @@ def test_gradients_of_each_example_are_those_of_the_loop(label):
 @rows(grad=True)
 def test_the_gradient_of_vmap_is_that_of_the_loop(label):
     check_rows(label, check_outside, 1e-10, grad=True)
+
+
+@rows(grad=True)
+def test_many_gradients_are_pulled_back_as_in_a_loop(label):
+    def check(case, *arguments):
+        if arguments[2][:1] != (None,):  # once for each row
+            check_pull_back(case, *arguments)
+
+    check_rows(label, check, 1e-10, grad=True)
 
 
 @pytest.mark.long

@@ -19,6 +19,7 @@ from tinygrad_like.engine.batched import BackendOfBatches, Batched
 from tinygrad_like.engine.call import NUMBERS, record, record_outputs
 from tinygrad_like.engine.definition import OPS
 from tinygrad_like.engine.modes import Switch, mode
+from tinygrad_like.engine.plan import EXTRA, INPUT, OUT
 from tinygrad_like.engine.tensor import Tensor, backend_of, wrap
 from tinygrad_like.engine.walk import gradients_of_composite
 
@@ -141,11 +142,21 @@ class Level:
         level = _deepest(values)
         if level is None:
             return NotImplemented
-        if plan.op.batch_backward is not None and all(map(level._is_plain, values)):
-            found = plan.op.batch_backward(Call(level, plan.op), g, *plan.read(saved))
+        rule = plan.op.batch_backward
+        if rule is not None and all(map(level._is_plain, values)):
+            kinds = (kind for kind, _ in plan.saves)
+            lifted = [
+                level._lifted_arrays(x) if kind in (INPUT, OUT, EXTRA) else x
+                for kind, x in zip(kinds, saved, strict=True)
+            ]
+            found = rule(Call(level, plan.op), level._lifted_arrays(g), *plan.read(lifted))
             if found is not NotImplemented:
                 return found
         return gradients_of_composite(plan, saved, g)
+
+    def _lifted_arrays(self, x):
+        """An array, or a tuple of them, as Batched ones of this level."""
+        return tuple(map(self.lifted, x)) if type(x) is tuple else self.lifted(x)
 
     def _is_plain(self, x):
         """Whether a kernel can take the values of x and nothing is lost."""

@@ -113,7 +113,7 @@ def _attention_backward_of_all(call, g, be, *saved):
     g, *arrays = map(call.raw_folded, (g, *arrays))
     sums = call.raw_folded(sums, axis=1)
     grads = _attention_backward(
-        g, be.be, *arrays, sums, mask, causal, scale, p, seed, offset, needs
+        g, call.raw(be), *arrays, sums, mask, causal, scale, p, seed, offset, needs
     )
     return call.gradients(map(call.unfolded, grads))
 

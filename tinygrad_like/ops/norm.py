@@ -80,7 +80,7 @@ def _layer_norm_backward_of_all(call, g, be, x, weight, bias, mean, rstd, needs)
     g, x, weight = call.raw(g), call.raw(x), call.shared(weight)
     mean, rstd = (call.raw(s).reshape(-1) for s in (mean, rstd))
     only_x = needs[0], False, False
-    dx, _, _ = _layer_norm_backward(g, be.be, x, weight, None, mean, rstd, only_x)
+    dx, _, _ = _layer_norm_backward(g, call.raw(be), x, weight, None, mean, rstd, only_x)
     grads = _gradients_of_each(g, x, mean, rstd, shape, needs[1:])
     return call.gradients([dx, *grads])
 
@@ -138,7 +138,7 @@ def _rms_norm_backward_of_all(call, g, be, x, weight, rstd, needs):
         return NotImplemented
     shape = _normed_shape("rms_norm", x, weight)
     g, x, rstd = call.raw(g), call.raw(x), call.raw(rstd).reshape(-1)
-    dx, _ = _rms_norm_backward(g, be.be, x, call.shared(weight), rstd, (needs[0], False))
+    dx, _ = _rms_norm_backward(g, call.raw(be), x, call.shared(weight), rstd, (needs[0], False))
     dweight, _ = _gradients_of_each(g, x, None, rstd, shape, (needs[1], False))
     return call.gradients([dx, dweight])
 
@@ -233,7 +233,7 @@ def _batch_norm_backward_of_all(call, g, be, x, weight, out, eps, needs):
     (dy, *others), (y, *statistics) = call.raw(g), call.raw(out)
     dx, dweight, dbias = _batch_norm_backward(
         (_as_channels(dy), *(d.reshape(-1) for d in others)),
-        be.be,
+        call.raw(be),
         _as_channels(call.raw(x)),
         None if weight is None else call.raw(weight).reshape(-1),
         (_as_channels(y), *(s.reshape(-1) for s in statistics)),
@@ -301,7 +301,7 @@ def _group_norm_of_all(call, arrays, attributes):
 def _group_norm_backward_of_all(call, g, be, x, weight, groups, mean, rstd, needs):
     dx, dweight, dbias = _group_norm_backward(
         _as_channels(call.raw(g)),
-        be.be,
+        call.raw(be),
         _as_channels(call.raw(x)),
         None if weight is None else call.raw(weight).reshape(-1),
         call.size * groups,

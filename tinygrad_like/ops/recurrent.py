@@ -106,7 +106,7 @@ def _layer_backward_of_all(call, g, be, *saved):
     if weight.mapped or recurrent.mapped or unknown or not x.shape[1]:
         return NotImplemented
     raw = {name: call.raw_folded(value) for name, value in have.items()}
-    x, weight, xp = raw["x"], call.shared(weight), be.be.xp
+    x, weight, xp = raw["x"], call.shared(weight), call.raw(be).xp
     gates = weight.shape[1]
     raw |= {
         "x": xp.zeros((*x.shape[:2], gates), x.dtype),
@@ -115,7 +115,7 @@ def _layer_backward_of_all(call, g, be, *saved):
         "lengths": _lengths_of_all(call, lengths),
         "needs": (True, False, False, False, *needs[4:]),
     }
-    da, _, _, _, *dstates = kernel(call.raw_folded(g), be.be, *raw.values())
+    da, _, _, _, *dstates = kernel(call.raw_folded(g), call.raw(be), *raw.values())
     at_hidden = at_bias = da
     if call.op is _gru.op:
         r, (first, second, n) = raw["gates"][..., : gates // 3], split(da, 3, axis=-1)
