@@ -1,8 +1,8 @@
 """The gradient of each example of a batch, by vmap(grad), on the CPU.
 
 Three things are timed on one batch of a workload: an ordinary forward and backward pass, which
-gives the gradient of the mean; our vmap(grad), which gives one gradient for each example; and PyTorch's
-torch.func.vmap(torch.func.grad). Before that, the norms of the gradients must agree.
+gives the gradient of the mean; our vmap(grad), which gives one gradient for each example; and
+PyTorch's torch.func.vmap(torch.func.grad). Before that, the norms of the gradients must agree.
 
 Writing the gradients alone takes time: "MB" is what they are for all examples.
 """

@@ -39,7 +39,7 @@ from tinygrad_like.engine.changes import commit, run_through
 from tinygrad_like.engine.definition import OPS, op
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.fit import astype, broadcast_to, sum_to
-from tinygrad_like.engine.level import Level, copies, inside, separate
+from tinygrad_like.engine.level import Level, drawing, inside, separate
 from tinygrad_like.engine.methods import METHODS, complete
 from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
 from tinygrad_like.engine.options import (
@@ -89,8 +89,8 @@ __all__ = [
     "commit",
     "complete",
     "composed",
-    "copies",
     "debug",
+    "drawing",
     "elementwise_op",
     "enable_grad",
     "errors",

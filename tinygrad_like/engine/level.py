@@ -84,6 +84,9 @@ class Level:
     def call(self, op, args, attributes, with_extra):
         """Apply an op to all examples; NotImplemented where nothing that it is given is Batched."""
         level = _deepest([*args, *attributes.values()])
+        for drawing in attributes.get("levels", ()):
+            if self._is_within(drawing) and (level is None or drawing.depth > level.depth):
+                level = drawing
         if level is None:
             return NotImplemented
         if not self._is_within(level):
@@ -184,7 +187,7 @@ class Call:
 
     def of_all(self, arrays, attributes):
         """The output, or a tuple of outputs, as Batched ones of this level."""
-        mapped = self._differs((*arrays, *attributes.values()))
+        mapped = self.draws(attributes) or self._differs((*arrays, *attributes.values()))
         if not mapped:
             shared = [_of_example(x, 0) for x in arrays]
             out = self(*shared, **{k: _of_example(v, 0) for k, v in attributes.items()})
@@ -213,6 +216,12 @@ class Call:
         """Apply the op itself to inner Tensors, numbers or None."""
         op = self.op
         args = ([*inputs],) if op.variadic else inputs
+        if attributes.get("levels"):  # numbers are drawn for this vmap here, and not once more
+            with self.level.outside():
+                return self._applied(op, args, attributes)
+        return self._applied(op, args, attributes)
+
+    def _applied(self, op, args, attributes):
         if not op.saves:
             return op.function(*args, **attributes)
         out, self.extra = op.with_extra(*args, **attributes)
@@ -230,9 +239,13 @@ class Call:
         full = self.full
         return tuple(map(full, out)) if self.op.several else full(out)
 
-    def separate(self, x):
-        """A Tensor with a value of its own for each example of the vmaps around this one."""
-        return _separate(x, self.level.around)
+    def draws(self, attributes):
+        """Whether an op that draws at random does so for each example anew."""
+        return self.level in attributes.get("levels", ())
+
+    def separate(self, x, levels):
+        """`separate` a Tensor of all examples for the vmaps around this one."""
+        return _separate(x, levels, self.level.around)
 
     def full(self, x):
         """The Tensor of all examples of anything that an op takes: (size, *shape)."""
@@ -382,27 +395,29 @@ def inside(x):
     return wrap(level.lifted(x))
 
 
-def separate(x):
-    """A Tensor x with a value of its own for each example, for an op that draws at random.
+def drawing():
+    """The vmaps that run and whose examples draw random numbers of their own, the innermost first.
 
-    It has its history still. Outside vmap, and where examples draw the same numbers, it is x.
+    An op that draws keeps them as its attribute `levels`: its gradient draws the same numbers once
+    more, and other vmaps may run then.
     """
-    return _separate(x, mode.vmap)
+    level, found = mode.vmap, []
+    while level is not None:
+        if not level.alike:
+            found.append(level)
+        level = level.around
+    return tuple(found)
 
 
-def _separate(x, level):
-    if level is None:
+def separate(x, levels):
+    """A Tensor x, its history included, with a value of its own for each example of some vmaps."""
+    return _separate(x, levels, mode.vmap)
+
+
+def _separate(x, levels, level):
+    if level is None or not levels:
         return x
     array = level.lifted(x)
-    mapped = array.mapped or not level.alike
-    inner = _separate(array.full() if mapped else array.inner, level.around)
+    mapped = array.mapped or level in levels
+    inner = _separate(array.full() if mapped else array.inner, levels, level.around)
     return wrap(Batched(inner, level, mapped), x.node if array is x._array else None)
-
-
-def copies():
-    """How many examples draw random numbers of their own, in all vmaps that run."""
-    level, count = mode.vmap, 1
-    while level is not None:
-        count *= 1 if level.alike else level.size
-        level = level.around
-    return count

@@ -17,7 +17,7 @@ from tinygrad_like.engine import (
     check_integer,
     check_number,
     composed,
-    copies,
+    drawing,
     in_half,
     op,
     separate,
@@ -54,31 +54,33 @@ def _weights(query, key, mask, causal, scale):
     return softmax(_masked(scores, mask, causal))
 
 
-@op(batch=lambda call, arrays, attributes: _kept_weights_of_all(call, arrays, attributes))
-def _kept_weights(be, query, *, lengths, p, seed, offset):
+def _kept_weights_of_all(call, arrays, attributes):
+    query, levels = arrays[0].full(), attributes["levels"]
+    if call.draws(attributes):
+        return call.unfolded(call(call.separate(call.folded(query), levels), **attributes))
+    kept = call(call.separate(query[0], levels), **attributes)  # which all examples share
+    return call.full(kept)
+
+
+@op(batch=_kept_weights_of_all)
+def _kept_weights(be, query, *, lengths, p, seed, offset, levels=()):
     """The factors by which dropout scales the weights (N, *lengths) of N queries."""
     like = be.xp.empty(0, query.dtype)
     return be.k.attention_dropout((len(query), *lengths), p, seed, offset, like)
 
 
-def _kept_weights_of_all(call, arrays, attributes):
-    (query,) = arrays
-    if call.level.alike:
-        return call.full(call(call.separate(query.full()[0]), **attributes))
-    return call.unfolded(call(call.folded(query), **attributes))
-
-
-def _attention(query, key, value, mask, causal, scale, p, seed, offset):
+def _attention(query, key, value, mask, causal, scale, p, seed, offset, levels):
     weights = _weights(query, key, mask, causal, scale)
     shape = (*query.shape[:3], key.shape[2])
     if p:
-        kept = _kept_weights(query, lengths=shape[1:], p=p, seed=seed, offset=offset)
+        drawn = {"p": p, "seed": seed, "offset": offset, "levels": levels}
+        kept = _kept_weights(query, lengths=shape[1:], **drawn)
         weights = weights * reshape(kept, weights.shape)
     return reshape(matmul(weights, expand_dims(value, 2)), (*shape[:3], value.shape[3]))
 
 
 def _attention_backward(
-    g, be, query, key, value, out, sums, mask, causal, scale, p, seed, offset, needs
+    g, be, query, key, value, out, sums, mask, causal, scale, p, seed, offset, levels, needs
 ):
     return be.k.attention_backward(
         g, query, key, value, out, sums, mask, causal, scale, p, seed, offset, needs
@@ -87,7 +89,7 @@ def _attention_backward(
 
 def _attention_of_all(call, arrays, attributes):
     *projections, mask = arrays
-    if attributes["p"] and call.level.alike:
+    if attributes["p"] and not call.draws(attributes):
         return call.by_definition(arrays, attributes)
     mask = _mask_of_all(call, mask, projections[0].shape[0])
     out = call(*map(call.folded, projections), mask, **attributes)
@@ -105,15 +107,15 @@ def _mask_of_all(call, mask, n):
 
 
 def _attention_backward_of_all(call, g, be, *saved):
-    *arrays, sums, mask, causal, scale, p, seed, offset, needs = saved
-    if needs[3]:
+    *arrays, sums, mask, causal, scale, p, seed, offset, levels, needs = saved
+    if needs[3] or (p and call.level not in levels):
         return NotImplemented
     mask = _mask_of_all(call, mask, len(arrays[0]))
     mask = mask if mask is None else mask._array
     g, *arrays = map(call.raw_folded, (g, *arrays))
     sums = call.raw_folded(sums, axis=1)
     grads = _attention_backward(
-        g, call.raw(be), *arrays, sums, mask, causal, scale, p, seed, offset, needs
+        g, call.raw(be), *arrays, sums, mask, causal, scale, p, seed, offset, levels, needs
     )
     return call.gradients(map(call.unfolded, grads))
 
@@ -127,7 +129,7 @@ def _attention_backward_of_all(call, g, be, *saved):
     saves=("sums",),
 )
 def _scaled_dot_product_attention(
-    be, query, key, value, mask=None, *, causal, scale, p, seed, offset
+    be, query, key, value, mask=None, *, causal, scale, p, seed, offset, levels=()
 ):
     out, sums = be.k.attention(query, key, value, mask, causal, scale, p, seed, offset)
     return out, (sums,)
@@ -172,13 +174,23 @@ def scaled_dot_product_attention(
     n, heads, t, d = query.shape
     s = key.shape[2]
     mask = None if mask is None else _four_axes(mask, (n, heads, t, s), query)
-    scale, seed, offset = _scale(scale, d), 0, 0
+    scale, seed, offset, levels = _scale(scale, d), 0, 0, ()
     if p:
-        query = separate(query)
-        be = backend_of(query)
-        seed, offset = GENERATOR.reserve(copies() * n * heads * t * be.k.blocks(s))
+        levels = drawing()
+        query = separate(query, levels)
+        count = math.prod(level.size for level in levels) * n * heads * t
+        seed, offset = GENERATOR.reserve(count * backend_of(query).k.blocks(s))
     return _scaled_dot_product_attention(
-        query, key, value, mask, causal=causal, scale=scale, p=p, seed=seed, offset=offset
+        query,
+        key,
+        value,
+        mask,
+        causal=causal,
+        scale=scale,
+        p=p,
+        seed=seed,
+        offset=offset,
+        levels=levels,
     )
 
 

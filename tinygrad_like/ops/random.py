@@ -11,13 +11,14 @@ from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, INEXACT, holds, wide_dtype
 from tinygrad_like.engine import (
     Batched,
+    GraphError,
     Tensor,
     backend_of,
     check_flag,
     check_integer,
     check_number,
     composed,
-    copies,
+    drawing,
     mode,
     op,
     separate,
@@ -155,8 +156,7 @@ def multinomial(probabilities, num_samples, replacement=False):
     count = check_integer(name, "num_samples", num_samples, least=1)
     replacement = check_flag(name, "replacement", replacement)
     if mode.vmap is not None:
-        given = separate(probabilities).data
-        return _for_all(given.level, lambda *_: multinomial(given.inner, count, replacement))
+        return _draw_from_all(mode.vmap, probabilities, count, replacement)
     raw = probabilities.data if isinstance(probabilities, Tensor) else probabilities
     be = backend.of(raw)
     if be is None or raw.dtype.kind not in FLOATING:
@@ -176,6 +176,19 @@ def multinomial(probabilities, num_samples, replacement=False):
         )
     drawn = _draw_again(p, count) if replacement else _draw_once(p, count)
     return Tensor(drawn, device=be.device)
+
+
+def _draw_from_all(level, probabilities, count, replacement):
+    """`multinomial` inside vmap, whose examples have distributions of their own or share them."""
+    p = level.lifted(probabilities)
+    if level.alike and p.mapped:
+        raise GraphError(
+            "[multinomial] draws from the distributions of all examples in one go, which are not "
+            "alike: vmap with randomness='different'"
+        )
+    with level.outside():
+        drawn = multinomial(p.inner if level.alike else p.full(), count, replacement)
+    return wrap(Batched(drawn, level, mapped=not level.alike))
 
 
 def _draw_again(p, count):
@@ -199,15 +212,20 @@ def _draw_once(p, count):
 
 
 def _drop_all(call, arrays, attributes):
-    (x,) = arrays
-    if not call.level.alike:
-        return call(x.full(), **attributes)
-    factors = call(call.separate(ones_like(x.full()[0])), **attributes)  # the same for each example
-    return where(factors == 0, 0, x.full() * factors)
+    x, levels = arrays[0].full(), attributes["levels"]
+    if call.draws(attributes):
+        return call(call.separate(x, levels), **attributes)
+    ones = call.separate(ones_like(x[0]), levels)
+    factors = call(ones, **attributes)  # which all examples share
+    return where(factors == 0, 0, x * factors)
 
 
-@op(batch=_drop_all, x=lambda g, p, seed, offset: _dropout(g, p=p, seed=seed, offset=offset))
-def _dropout(be, x, *, p, seed, offset):
+def _dropout_rule(g, p, seed, offset, levels):
+    return _dropout(g, p=p, seed=seed, offset=offset, levels=levels)
+
+
+@op(batch=_drop_all, x=_dropout_rule)
+def _dropout(be, x, *, p, seed, offset, levels=()):
     return be.k.dropout(x, p, seed, offset)
 
 
@@ -228,7 +246,9 @@ def dropout(x, p=0.5, *, training=True):
         return x
     if p == 1:  # a product with 0 would be NaN where x is infinite
         return where(False, x, 0)
-    x = separate(x)
+    levels = drawing()
+    x = separate(x, levels)
     be = backend.of(x.data if isinstance(x, Tensor) else x)
-    seed, offset = GENERATOR.reserve(be.k.blocks(copies() * x.size))
-    return _dropout(x, p=p, seed=seed, offset=offset)
+    count = math.prod(level.size for level in levels) * x.size
+    seed, offset = GENERATOR.reserve(be.k.blocks(count))
+    return _dropout(x, p=p, seed=seed, offset=offset, levels=levels)
