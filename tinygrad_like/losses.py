@@ -18,7 +18,14 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, is_half
-from tinygrad_like.engine import Tensor, astype, check_integer, check_number
+from tinygrad_like.engine import (
+    Batched,
+    Tensor,
+    all_examples,
+    astype,
+    check_integer,
+    check_number,
+)
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.activation import softplus
 from tinygrad_like.ops.compare import equal, logical_and
@@ -165,7 +172,7 @@ def kl_divergence(log_q, p, *, reduction="mean"):
     """
     name = "kl_divergence"
     p = _matched(name, "log_q", log_q, "p", p)
-    lowest = _raw(p).min() if p.size else 0
+    lowest = all_examples(_raw(p)).min() if p.size else 0
     if lowest < 0:
         raise ValueError(f"[{name}] p contains {lowest}, expected probabilities (not logarithms)")
     absent = equal(p, 0)
@@ -202,22 +209,23 @@ def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
     rows = scores if scores.ndim == 2 else reshape(scores, (count, scores.shape[-1]))
     labels = reshape(labels, (-1,)) if labels.ndim != 1 else labels
     kept = None if ignore_index is None else labels != ignore_index
-    if kept is None or kept.all():
-        losses = formula(rows, labels)
-    else:
-        count = int(kept.sum())
+    some_ignored = kept is not None and not all_examples(_raw(kept)).all()
+    if some_ignored:
         # Replaced, not multiplied by 0: what is ignored may be NaN.
         losses = formula(where(kept[:, None], rows, 0), where(kept, labels, 0))
         losses = where(kept, losses, 0)
+    else:
+        losses = formula(rows, labels)
     if reduction == "none":
         return reshape(losses, shape)
-    if reduction == "mean" and labels.size and count < labels.size:
-        if count == 0:
+    if reduction == "mean" and some_ignored:
+        count = _raw(kept).sum()  # inside vmap each example has its own
+        if not all_examples(count).all():
             raise ValueError(
                 f"[{name}] all {labels.size} labels are ignore_index={ignore_index}: there is no "
                 "mean over no rows; skip the batch, or use reduction='sum'"
             )
-        return _sum_over(losses, count)
+        return _sum_over(losses, count if type(count) is Batched else int(count))
     return _reduced(name, losses, reduction)
 
 
@@ -273,7 +281,7 @@ def _without_ones(shape):
 
 def _check_probabilities(name, what, x, slack=1e-3, hint=""):
     """Raise ValueError for values outside 0 to 1; `slack` forgives the rounding of a mixture."""
-    x = _raw(x)
+    x = all_examples(_raw(x))
     lowest, highest = (x.min(), x.max()) if x.size else (0, 0)
     if lowest < -slack or highest > 1 + slack:
         bad = lowest if lowest < -slack else highest

@@ -20,6 +20,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
     batched.py    what a Tensor holds inside vmap: one example that stands for all
     level.py      a vmap that runs, and the calls of ops on all of its examples
+    loop.py       ops without a rule for many examples: one after the other
     autocast.py   products in half precision, ops that need more in float32
     errors.py     the error messages
     casts.py      casts that would not keep a value

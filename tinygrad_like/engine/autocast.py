@@ -58,9 +58,12 @@ class autocast(Switch):
         super().__init__("autocast", half if enabled else None)
 
 
-@elementwise_op(x=lambda g: g)
+@elementwise_op(x=lambda g: rounded_to_bfloat16(g))
 def rounded_to_bfloat16(be, x):
-    """float32 elements rounded to the nearest bfloat16, ties to even; a copy for other dtypes."""
+    """float32 elements rounded to the nearest bfloat16, ties to even; a copy for other dtypes.
+
+    The gradient is rounded, too.
+    """
     if x.dtype != SINGLE:
         return x.copy()
     bits = be.xp.ascontiguousarray(x).reshape(x.shape).view(np.uint32)
@@ -133,12 +136,7 @@ def _outside(apply, inputs, attributes):
 
 def _in_bfloat16(x):
     """A float32 Tensor rounded, as its gradient will be; anything else unchanged."""
-    if type(x) is not Tensor or not _is_single(x.dtype):
-        return x
-    x = rounded_to_bfloat16(x)
-    if x.node is not None:
-        x.register_hook(rounded_to_bfloat16)
-    return x
+    return rounded_to_bfloat16(x) if type(x) is Tensor and _is_single(x.dtype) else x
 
 
 def _is_single(dtype):

@@ -6,7 +6,6 @@ such a rule is applied to one example after the other, which is logged once.
 """
 
 import functools
-import logging
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +16,13 @@ from tinygrad_like.backend import BY_TYPE, INEXACT
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.batched import BackendOfBatches, Batched
 from tinygrad_like.engine.call import NUMBERS, record, record_outputs
-from tinygrad_like.engine.definition import OPS
+from tinygrad_like.engine.loop import (
+    UNKNOWN,
+    apply_to_one,
+    gradients_one_by_one,
+    one_by_one,
+    with_known_history,
+)
 from tinygrad_like.engine.modes import Switch, mode
 from tinygrad_like.engine.plan import EXTRA, INPUT, OUT
 from tinygrad_like.engine.tensor import Tensor, backend_of, wrap
@@ -136,15 +141,21 @@ class Level:
         return x.node if is_within else None
 
     def backward(self, plan, saved, g):
-        """The gradients of a fused op by input; NotImplemented where nothing is Batched.
+        """The gradients of an op by input, by array; NotImplemented where its rules will do.
 
-        The op's `batch_backward` runs its kernels on all examples. Where there is none, or the
-        kernels would lose the history of an inner Tensor, the op's composite is differentiated.
+        They do where nothing is Batched, and for ops that are written in other ops. The
+        `batch_backward` of a fused op runs its kernels on all examples. Where there is none, or
+        the kernels would lose the history of an inner Tensor, its composite is differentiated.
+        The rules of an op without `batch`, which may be any program, see one example at a time.
         """
+        if plan.op.batch is not None and not plan.op.composite:
+            return NotImplemented
         values = [*saved, *(g if type(g) is tuple else (g,))]
         level = _deepest(values)
         if level is None:
             return NotImplemented
+        if not plan.op.composite:
+            return gradients_one_by_one(level, plan, saved, g)
         rule = plan.op.batch_backward
         if rule is not None and all(map(level._is_plain, values)):
             kinds = (kind for kind, _ in plan.saves)
@@ -175,9 +186,6 @@ def _alias(x):
     return wrap(x._array, x.node, x.version)
 
 
-UNKNOWN: Any = object()  # in place of what a forward saves, where its composite ran instead
-
-
 class Call:
     """One op applied to all examples: what its `batch` works with."""
 
@@ -189,15 +197,14 @@ class Call:
         """The output, or a tuple of outputs, as Batched ones of this level."""
         mapped = self.draws(attributes) or self._differs((*arrays, *attributes.values()))
         if not mapped:
-            shared = [_of_example(x, 0) for x in arrays]
-            out = self(*shared, **{k: _of_example(v, 0) for k, v in attributes.items()})
+            out = apply_to_one(self, arrays, attributes)
         elif self.op.batch is None:
             out = one_by_one(self, arrays, attributes)
         else:
             out = self.op.batch(self, arrays, attributes)
         lift = functools.partial(self._lift, mapped=mapped)
         if self.extra is not None:
-            self.extra = tuple(map(lift, self.extra))
+            self.extra = tuple(map(lift, with_known_history(self.op, out, self.extra)))
         return tuple(map(lift, out)) if self.op.several else lift(out)
 
     def _differs(self, x):
@@ -229,7 +236,7 @@ class Call:
 
     def of_one(self, arrays, attributes):
         """Apply the op to the first example, for an error that the op has words for."""
-        return self(*(_of_example(x, 0) for x in arrays), **attributes)
+        return apply_to_one(self, arrays, attributes)
 
     def by_definition(self, arrays, attributes):
         """Apply the op's composite to one example, instead of its kernel to all of them."""
@@ -297,55 +304,12 @@ class Call:
         self.extra = [self.unfolded(x, axis) for x in self.extra]
 
 
-def one_by_one(call, arrays, attributes):
-    """Apply an op to one example after the other: the `batch` of an op that has none."""
-    _say_that_it_loops(call.op.name)
-    outs, extras = [], []
-    for i in range(call.size):
-        inputs = [_of_example(x, i) for x in arrays]
-        outs.append(call(*inputs, **{k: _of_example(v, i) for k, v in attributes.items()}))
-        extras.append(call.extra)
-    if call.op.saves:
-        call.extra = [_joined(parts) for parts in zip(*extras, strict=True)]
-    return list(map(_joined, zip(*outs, strict=True))) if call.op.several else _joined(outs)
-
-
-def _of_example(x, i):
-    """An input or an attribute of example i, or what all examples share, as the op itself takes it.
-
-    Arrays within a tuple, as of an index, are raw ones.
-    """
-    if type(x) in (tuple, list):
-        rows = (_of_example(v, i) for v in x)
-        return type(x)(row._array if type(row) is Tensor else row for row in rows)
-    if type(x) is not Batched:
-        return x
-    return x.inner[i] if x.mapped else x.inner
-
-
 def _folded(x, axis=0):
     if axis:
         x = x.transpose((*range(1, axis + 1), 0, *range(axis + 1, len(x.shape))))
     shape = list(x.shape)
     shape[axis : axis + 2] = [shape[axis] * shape[axis + 1]]
     return x.reshape(tuple(shape))
-
-
-def _joined(parts):
-    """Tensors or arrays of one shape, with a new first axis; anything else as the first one."""
-    if not hasattr(parts[0], "shape"):
-        return parts[0]
-    rows = [x.reshape((1, *x.shape)) for x in parts]
-    return OPS["concatenate"].function(rows)
-
-
-@functools.cache
-def _say_that_it_loops(name):
-    """Log, once for each op, that vmap applies it to one example after the other."""
-    logging.getLogger(__name__).warning(
-        "[vmap] %s has no rule for many examples at once, and is applied to one after the other",
-        name,
-    )
 
 
 def _deepest(values):

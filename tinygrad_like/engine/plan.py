@@ -47,6 +47,12 @@ class Plan:
         self.read = _reader(self.saves, op.backward_wants) if op.backward else None
         self.steps = tuple((i, rule, _reader(self.saves, wants)) for i, rule, wants in rules)
 
+    def gradients(self, saved, g):
+        """What the rules return for a gradient of the output, in a sequence or a dict by input."""
+        if self.backward is not None:
+            return self.backward(g, *self.read(saved))
+        return {i: rule(g, *read(saved)) for i, rule, read in self.steps}
+
 
 _NO_COUNTER = [0]
 

@@ -151,13 +151,11 @@ def _gradients(node, plan, saved, g, grads, useful, create_graph):
             plan, saved = _narrow(node, plan, saved, useful)
         if create_graph and plan.op.composite:
             return plan, _through_composite(plan, saved, g)
-        if plan.backward is not None:
-            if plan.op.composite and "vmap" in mode.changed:
-                found = mode.changed["vmap"].backward(plan, saved, g)
-                if found is not NotImplemented:
-                    return plan, found
-            return plan, plan.backward(g, *plan.read(saved))
-        return plan, {i: rule(g, *read(saved)) for i, rule, read in plan.steps}
+        if not create_graph and "vmap" in mode.changed:
+            found = mode.changed["vmap"].backward(plan, saved, g)
+            if found is not NotImplemented:
+                return plan, found
+        return plan, plan.gradients(saved, g)
     except Exception as error:
         _say_where(error, node, plan)
         raise
@@ -184,7 +182,7 @@ def _as_tensors(node, plan, saved):
         elif kind == OUT:
             x = wrap(x, node, next(counters))
         elif kind == EXTRA and not plan.op.composite and getattr(x, "dtype", None) is not None:
-            _refuse_floating_extra(plan, where, x)
+            refuse_floating_extra(plan, where, x)
         tensors.append(x)
     return tensors
 
@@ -193,7 +191,7 @@ def _tensor(x, node, counter):
     return x if backend.of(x) is None else wrap(x, node, counter)
 
 
-def _refuse_floating_extra(plan, where, x):
+def refuse_floating_extra(plan, where, x):
     if x.dtype.kind in INEXACT:
         raise GraphError(
             f"[{plan.op.name}] has no second derivative: its rule reads {plan.op.saves[where]!r}, "

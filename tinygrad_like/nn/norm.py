@@ -21,6 +21,9 @@ class BatchNorm(Module):
     In evaluation they are the buffers `running_mean` and `running_var`, (C,), at first 0 and 1.
     `weight` and `bias`, (C,), start as 1 and 0; with `affine=False` they are None.
 
+    Inside `tg.vmap` each example is a batch of its own, and the buffers could not follow all of
+    them: in training that raises GraphError. Call `eval()` first, or use GroupNorm.
+
     Source: Ioffe and Szegedy 2015, "Batch normalization".
     """
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, autocast, mode, no_grad
+from tinygrad_like import backend
+from tinygrad_like.engine import Tensor, all_examples, autocast, mode, no_grad
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.computed import Parametrization
 from tinygrad_like.nn.state import overwrite
@@ -257,7 +258,8 @@ def _exponential(a: Tensor) -> Tensor:
     Source: Higham 2005, "The scaling and squaring method for the matrix exponential revisited",
     section 2. For a skew-symmetric A the approximant is orthogonal, whatever its error.
     """
-    largest = float(np.abs(a.numpy()).sum(axis=0).max())
+    raw = all_examples(a.data)
+    largest = float(np.abs(backend.of(raw).to_host(raw)).sum(axis=-2).max())
     squarings = max(0, math.ceil(math.log2(largest / PADE_RADIUS))) if 0 < largest < math.inf else 0
     a = a * 0.5**squarings
     even, odd, power = _identity(a), _identity(a) * PADE[1], _identity(a)

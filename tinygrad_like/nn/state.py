@@ -10,7 +10,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import GraphError, Tensor, astype, commit, is_parameter
+from tinygrad_like.engine import Batched, GraphError, Tensor, astype, commit, is_parameter
 from tinygrad_like.engine.errors import describe
 
 NUMBERS = (np.generic, bool, int, float, complex)
@@ -160,10 +160,17 @@ def loading(
 def overwriting(pairs: Iterable[tuple[Tensor, Any]]) -> list[partial]:
     """The changes, for `commit`, that copy each array into its Tensor.
 
-    Raises ValueError for a Tensor that cannot be written.
+    Raises ValueError for a Tensor that cannot be written, GraphError inside vmap for an array of
+    which each example has another.
     """
     changes: list[partial] = []
     for own, array in pairs:
+        if Batched in (type(own.data), type(array)):
+            raise GraphError(
+                "[vmap] each example would change a buffer of the model: running estimates of "
+                "BatchNorm, or vectors of SpectralNorm, in training. Call model.eval() first; a "
+                "model that is to be trained so needs GroupNorm or LayerNorm instead"
+            )
         if not getattr(own.data.flags, "writeable", True):
             raise ValueError(f"[load] the array of a parameter {own.shape} is read-only")
         changes.append(partial(own.data.__setitem__, ..., array))

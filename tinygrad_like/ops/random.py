@@ -11,7 +11,6 @@ from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, INEXACT, holds, wide_dtype
 from tinygrad_like.engine import (
     Batched,
-    GraphError,
     Tensor,
     backend_of,
     check_flag,
@@ -155,8 +154,21 @@ def multinomial(probabilities, num_samples, replacement=False):
     name = "multinomial"
     count = check_integer(name, "num_samples", num_samples, least=1)
     replacement = check_flag(name, "replacement", replacement)
-    if mode.vmap is not None:
-        return _draw_from_all(mode.vmap, probabilities, count, replacement)
+    return _multinomial(probabilities, count, replacement, ())
+
+
+def _multinomial(probabilities, count, replacement, alike):
+    """`alike`: the leading axes, counted from the end, along which the same numbers are drawn."""
+    name, level = "multinomial", mode.vmap
+    if level is not None:
+        given = level.lifted(probabilities)
+        mapped = given.mapped or not level.alike
+        if mapped and level.alike:
+            alike = (*alike, -1 - given.ndim)
+        with level.outside():
+            inner = given.full() if mapped else given.inner
+            drawn = _multinomial(inner, count, replacement, alike)
+        return wrap(Batched(drawn, level, mapped))
     raw = probabilities.data if isinstance(probabilities, Tensor) else probabilities
     be = backend.of(raw)
     if be is None or raw.dtype.kind not in FLOATING:
@@ -174,41 +186,30 @@ def multinomial(probabilities, num_samples, replacement=False):
             f"[{name}] a distribution has {positive} positive probabilities, expected at least "
             f"{wanted}" + ("" if replacement else "; pass replacement=True to draw them again")
         )
-    drawn = _draw_again(p, count) if replacement else _draw_once(p, count)
+    lead = tuple(1 if i - p.ndim in alike else n for i, n in enumerate(p.shape[:-1]))
+    width = count if replacement else p.shape[-1]
+    uniform = rand((*lead, width), dtype=np.float64, device="cpu").data
+    uniform = np.broadcast_to(uniform, (*p.shape[:-1], width))
+    drawn = _draw_again(p, uniform) if replacement else _draw_once(p, uniform)[..., :count]
     return Tensor(drawn, device=be.device)
 
 
-def _draw_from_all(level, probabilities, count, replacement):
-    """`multinomial` inside vmap, whose examples have distributions of their own or share them."""
-    p = level.lifted(probabilities)
-    if level.alike and p.mapped:
-        raise GraphError(
-            "[multinomial] draws from the distributions of all examples in one go, which are not "
-            "alike: vmap with randomness='different'"
-        )
-    with level.outside():
-        drawn = multinomial(p.inner if level.alike else p.full(), count, replacement)
-    return wrap(Batched(drawn, level, mapped=not level.alike))
-
-
-def _draw_again(p, count):
+def _draw_again(p, uniform):
     """(..., n) probabilities -> (..., count) indices, each from all, by inverting running sums."""
-    rows = p.reshape(-1, p.shape[-1])
-    uniform = rand((len(rows), count), dtype=np.float64, device="cpu").data
+    rows, uniform = p.reshape(-1, p.shape[-1]), uniform.reshape(-1, uniform.shape[-1])
     drawn = np.empty(uniform.shape, np.int64)
     for row, u, out in zip(rows, uniform, drawn, strict=True):
         below = np.cumsum(row / row.max())
         out[:] = np.searchsorted(below, u * below[-1], side="right")
         np.minimum(out, np.flatnonzero(row)[-1], out=out)  # u * below[-1] may round up
-    return drawn.reshape(*p.shape[:-1], count)
+    return drawn.reshape(*p.shape[:-1], -1)
 
 
-def _draw_once(p, count):
-    """(..., n) probabilities -> (..., count) different indices: the shortest waits, at rates p."""
-    uniform = rand(p.shape, dtype=np.float64, device="cpu").data
+def _draw_once(p, uniform):
+    """(..., n) probabilities -> all indices by rising waits, at rates p: the first are drawn."""
     with np.errstate(divide="ignore", invalid="ignore"):
         waits = np.log(-np.log1p(-uniform)) - np.log(p)  # as logarithms: a tiny p would overflow
-    return np.argsort(waits, axis=-1, kind="stable")[..., :count]
+    return np.argsort(waits, axis=-1, kind="stable")
 
 
 def _drop_all(call, arrays, attributes):

@@ -16,7 +16,9 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
+    Batched,
     Tensor,
+    all_examples,
     backend_of,
     check_choice,
     check_flag,
@@ -88,6 +90,9 @@ def _layer_of_all(call, arrays, attributes):
 
 
 def _lengths_of_all(call, lengths):
+    """The lengths (N,) of one example's sequences as those of all, (size N,)."""
+    if type(lengths) is Batched:
+        return call.raw_folded(lengths)
     return None if lengths is None else backend.of(lengths).xp.tile(lengths, call.size)
 
 
@@ -339,20 +344,23 @@ def _cut_to_length(name, x, lengths):
     if lengths is None:
         return x, None
     errors.refuse_masked(name, "lengths", lengths)
-    raw = lengths.data if isinstance(lengths, Tensor) else lengths
-    be = backend.of(raw)
-    raw = np.asarray(raw) if be is None else be.to_host(raw)
+    lengths = lengths.data if isinstance(lengths, Tensor) else lengths
+    if backend.of(lengths) is None:
+        lengths = np.asarray(lengths)
     n, count = x.shape[:2]
-    if raw.dtype.kind not in "iu" and raw.size:
-        raise TypeError(f"[{name}] lengths have dtype {raw.dtype}, expected integers")
-    if raw.shape != (n,):
-        raise ValueError(f"[{name}] lengths are {raw.shape}, expected ({n},) (x: {x.shape})")
+    if lengths.dtype.kind not in "iu" and lengths.size:
+        raise TypeError(f"[{name}] lengths have dtype {lengths.dtype}, expected integers")
+    if lengths.shape != (n,):
+        raise ValueError(f"[{name}] lengths are {lengths.shape}, expected ({n},) (x: {x.shape})")
+    raw = all_examples(lengths)
     if raw.size and (raw.min() < 0 or raw.max() > count):
         raise ValueError(
             f"[{name}] lengths are from {raw.min()} to {raw.max()}, expected 0 to {count} "
             f"(x: {x.shape})"
         )
     be = backend_of(x)
-    lengths = be.from_host(raw.astype(np.int64))
+    if type(lengths) is not Batched:
+        lengths = backend.of(lengths).to_host(lengths)
+    lengths = be.from_host(lengths.astype(np.int64))
     live = be.from_host(np.arange(count)) < lengths[:, None]
     return where(live[:, :, None], x, 0), lengths
