@@ -10,6 +10,7 @@ BENCHMARKS = {
     "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
     "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
     "accuracy": "what long sums lose, against PyTorch and NumPy",
+    "fuse": "fused functions against kernels written by hand",
     "overhead": "what an op costs beside its arithmetic",
     "launch": "what checks and packing cost a launch of a CUDA kernel",
     "tiles": "which tile of our CUDA matrix products is the fastest, by shape",

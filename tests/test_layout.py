@@ -26,14 +26,16 @@ from source_tree import (
 MAY_IMPORT = {
     "kernels.undo": [],
     "kernels.geometry": [],
-    "kernels.reference": ["kernels.reference", "kernels.geometry"],
+    "kernels.loop": [],
+    "kernels.reference": ["kernels.reference", "kernels.geometry", "kernels.loop"],
     "kernels.kernel": ["kernels.reference"],
     "kernels.cpu": [
         *("kernels.cpu", "kernels.kernel", "kernels.reference", "kernels.geometry", "kernels.undo"),
+        "kernels.loop",
     ],
     "kernels.cuda": [
         *("kernels.cuda", "kernels.kernel", "kernels.reference", "kernels.geometry"),
-        "kernels.undo",
+        *("kernels.loop", "kernels.undo"),
     ],
     "kernels.numba_cuda": ["kernels.numba_cuda", "kernels.reference", "kernels.geometry"],
     "kernels": [],
@@ -45,6 +47,7 @@ MAY_IMPORT = {
     "doctor": ["backend", "kernels"],
     "functional": ["backend", "engine", "ops", "functional"],
     "functional.call": ["backend", "engine", "functional", "nn"],
+    "fusion": ["backend", "engine", "fusion", "generator", "kernels.loop", "kernels.reference"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
@@ -67,8 +70,8 @@ MAY_IMPORT = {
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
-        "backend engine generator ops functional gradcheck losses optim data io interchange nn "
-        "doctor training warmup kernels"
+        "backend engine fusion generator ops functional gradcheck losses optim data io interchange "
+        "nn doctor training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples": ["", "nn", "training", "examples"],
@@ -87,7 +90,7 @@ LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
     "engine": (
         "changes errors options casts modes methods tensor plan call short definition batching fit "
-        "recompute accumulate walk batched level autocast"
+        "recompute accumulate walk batched loop level autocast"
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
@@ -96,6 +99,7 @@ LEFT_TO_RIGHT = {
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"
     ).split(),
+    "fusion": "terms traced program watched decorator".split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (
         "command history interrupt progress jsonlines tensorboard predict panels plot names place "
@@ -114,7 +118,6 @@ FLOORS = {
 FAMILIES_USE = {
     "kernels.cpu.attention": ["random"],  # its dropout
     "kernels.cpu.norm": ["reduce"],
-    "kernels.cpu.small_sums": ["reduce"],
     "kernels.cuda.attention": ["linalg"],  # which knows what has tensor cores
     "kernels.cuda.conv": ["linalg", "reduce"],  # its tiles, and the sum of a bias
     "kernels.cuda.norm": ["reduce"],

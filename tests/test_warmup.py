@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from tinygrad_like.kernels.cpu import reduce
 from tinygrad_like.kernels.cpu.products import linalg
+from tinygrad_like.kernels.cpu.reduce import kernels as reduce
 
 import tinygrad_like as tg
 from tinygrad_like import backend

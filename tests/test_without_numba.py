@@ -92,3 +92,18 @@ def test_it_is_said_once_with_the_remedy():
 def test_the_doctor_says_it():
     out, _ = run_without_numba("import tinygrad_like as tg\ntg.doctor()")
     assert "by NumPy alone, slowly: numba cannot be imported" in out
+
+
+def test_a_fused_function_runs_step_by_step():
+    out, _ = run_without_numba(
+        "import tinygrad_like as tg, sys\n"
+        "f = tg.fuse(lambda x: tg.sum(tg.exp(x) * 2, axis=-1))\n"
+        "x = tg.ones((2, 3), requires_grad=True)\n"
+        "y = f(x)\n"
+        "y.backward(tg.ones(2))\n"
+        "print(y.node.plan.op.name, *y.tolist(), *x.grad.tolist()[0])\n"
+        "assert 'numba' not in sys.modules\n"
+    )
+    name, *values = out.split()
+    assert "lambda" in name
+    np.testing.assert_allclose([*map(float, values)], [6 * np.e] * 2 + [2 * np.e] * 3, rtol=1e-6)

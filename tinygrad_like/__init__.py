@@ -47,6 +47,7 @@ from tinygrad_like.functional import (
     vjp,
     vmap,
 )
+from tinygrad_like.fusion import fuse
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
 from tinygrad_like.ops.activation import (

@@ -3,18 +3,22 @@
 machine/     SIMD, threads, memory, compiling: what every kernel stands on
 math/        elementary functions and random words, of vectors
 products/    products of matrices
-conv/ recurrent/ attention/     families of several files
-elementwise index norm optim pool random reduce small_sums softmax     families of one file
+conv/ recurrent/ attention/ reduce/     families of several files
+fused/       loops that are written for a function of the user's
+elementwise index norm optim pool random softmax     families of one file
 
 Each kernel declares the arrays that it takes (machine/kernel.py). Calls with others, of other or of
 mixed dtypes, go to the reference, which also has the kernels that are missing here.
 """
 
-from . import elementwise, index, norm, optim, pool, random, reduce, small_sums, softmax
+from . import elementwise, index, norm, optim, pool, random, softmax
 from .attention import kernels as _attention
 from .conv import kernels as _conv
+from .fused import kernels as _fused
 from .machine.kernel import KERNELS
 from .products import linalg as _linalg
 from .recurrent import kernels as _recurrent
+from .reduce import kernels as _reduce
+from .reduce import small_sums as _small_sums
 
 globals().update(KERNELS)

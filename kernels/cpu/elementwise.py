@@ -5,34 +5,21 @@ functions, with a code for each loop: one without exponentials, which compiles q
 exponentials, of one array and of two.
 """
 
-import math
-
 from numpy import ndarray
 
 from .machine.compile import jit, ufunc
 from .machine.kernel import REAL, complete_kernel, kernel
 from .machine.memory import empty
-from .machine.simd import fma
 from .machine.threads import pool, run, share, tasks_for
+from .math import activations
 from .math.each import each_of_one, each_of_two
 from .math.vector_math import erf as erf_of
-from .math.vector_math import (
-    exp,
-    is_negative,
-    is_positive,
-    log1p_of_part,
-    mirrored,
-    normal_tail,
-    positive,
-)
+from .math.vector_math import exp, is_negative, is_positive, log1p_of_part
 from .math.vector_math import sigmoid as sigmoid_of
 
 TASK = 1 << 14  # elements that are worth a thread
 FEW = 1 << 11  # elements up to which a ufunc is faster to call than a kernel
 LARGE = 1 << 15  # elements from which on threads and recycled memory beat NumPy's sum
-
-RATE, CUBIC = 2 * math.sqrt(2 / math.pi), 0.044715  # of gelu's tanh form
-BELL = 1 / math.sqrt(2 * math.pi)  # the normal density at 0
 
 ADD, RELU, RELU_BACKWARD, SIGMOID_BACKWARD, TANH_BACKWARD = range(5)  # codes of _plain
 ERF, SIGMOID, SILU, SOFTPLUS, GELU, GELU_TANH = range(6)  # of _unary and _binary
@@ -161,66 +148,15 @@ def _of_two(loop, code, a, b):
     return y
 
 
-# Formulas with exponentials
-
-
-def _silu(real):
-    return lambda x: x * sigmoid_of(x)
-
-
-def _silu_backward(real):
-    one = real(1)
-
-    def gradient(g, x):
-        s = sigmoid_of(x)
-        return g * (s * fma(x, one - s, one))
-
-    return gradient
-
-
-def _gelu(real):
-    """max(x, 0) - t Phi(-t), t = |x|."""
-
-    def gelu(x):
-        t, tail, _ = normal_tail(x)
-        return fma(-t, tail, positive(x))
-
-    return gelu
-
-
-def _gelu_backward(real):
-    """Phi(x) + x Phi'(x) at -|x|; its value at |x| is 1 minus that."""
-    bell = real(BELL)
-
-    def gradient(g, x):
-        t, tail, density = normal_tail(x)
-        return g * mirrored(fma(t * -bell, density, tail), x)
-
-    return gradient
-
-
-def _gelu_tanh(real):
-    """x sigmoid(2 z), with z as in the tanh form."""
-    rate, cubic = real(RATE), real(RATE * CUBIC)
-    return lambda x: x * sigmoid_of(x * fma(x * x, cubic, rate))
-
-
-def _gelu_tanh_backward(real):
-    one, rate, cubic, cubic3 = real(1), real(RATE), real(RATE * CUBIC), real(3 * RATE * CUBIC)
-
-    def gradient(g, x):
-        square = x * x
-        s = sigmoid_of(x * fma(square, cubic, rate))
-        return g * fma(x * (s * (one - s)), fma(square, cubic3, rate), s)
-
-    return gradient
-
+# Loops over the formulas of math/activations.py
 
 _sigmoids = each_of_one(lambda real: lambda x: sigmoid_of(x))
-_silus, _silu_gradients = each_of_one(_silu), each_of_two(_silu_backward)
+_silus = each_of_one(activations.silu)
+_silu_gradients = each_of_two(activations.silu_backward)
 _softplus_gradients = each_of_two(lambda real: lambda g, x: g * sigmoid_of(x))
-_gelus, _gelu_gradients = each_of_one(_gelu), each_of_two(_gelu_backward)
-_gelus_tanh, _gelu_tanh_gradients = each_of_one(_gelu_tanh), each_of_two(_gelu_tanh_backward)
+_gelus, _gelu_gradients = each_of_one(activations.gelu), each_of_two(activations.gelu_backward)
+_gelus_tanh = each_of_one(activations.gelu_tanh)
+_gelu_tanh_gradients = each_of_two(activations.gelu_tanh_backward)
 
 
 @jit

@@ -14,7 +14,7 @@ from .machine.memory import empty
 from .machine.simd import fma, full, inside, lanes, load_some, store_some, total
 from .machine.threads import pool, run, share, tasks_for, threads_of
 from .math.sums import RUN, sum_of_row
-from .reduce import moments, sum_axes
+from .reduce.kernels import moments, sum_axes
 
 TASK = 1 << 13  # elements that are worth a thread
 APART = 32  # elements between the sums of different tasks, which must not share a cache line

@@ -13,6 +13,7 @@ from . import (  # each registers its kernels
     conv,
     elementwise,
     emulator,
+    fused,
     index,
     linalg,
     norm,

@@ -34,14 +34,6 @@ template <class F> __device__ __forceinline__ void map(scalar_t* y, const scalar
         y[i] = narrow(f(widen(a[i]), widen(b[i])));
 }
 
-// The normal distribution function, and its approximation by tanh as a logistic function: both
-// keep their relative precision for x << 0.
-constexpr acc_t RATE = acc_t(1.5957691216057308);  // 2 sqrt(2 / pi)
-constexpr acc_t CUBIC = acc_t(0.044715);
-constexpr acc_t DENSITY = acc_t(0.3989422804014327);  // 1 / sqrt(2 pi)
-
-__device__ __forceinline__ acc_t tanh_cdf(acc_t x) { return logistic(RATE * (x + CUBIC * x * x * x)); }
-
 extern "C" __global__ void add(scalar_t* y, const scalar_t* a, const scalar_t* b, long long n,
                                long long packs) {
     map(y, a, b, n, packs, [](acc_t a, acc_t b) { return a + b; });
@@ -103,10 +95,7 @@ extern "C" __global__ void gelu(scalar_t* y, const scalar_t* x, long long n, lon
 
 extern "C" __global__ void gelu_backward(scalar_t* dx, const scalar_t* g, const scalar_t* x,
                                          long long n, long long packs) {
-    map(dx, g, x, n, packs, [](acc_t g, acc_t x) {
-        const acc_t finite = isinf(x) ? acc_t(0) : x;  // so that its product with 0 is 0
-        return g * (acc_t(normcdf(x)) + finite * DENSITY * acc_t(exp(acc_t(-0.5) * x * x)));
-    });
+    map(dx, g, x, n, packs, [](acc_t g, acc_t x) { return g * gelu_slope(x); });
 }
 
 extern "C" __global__ void gelu_tanh(scalar_t* y, const scalar_t* x, long long n, long long packs) {
@@ -115,8 +104,5 @@ extern "C" __global__ void gelu_tanh(scalar_t* y, const scalar_t* x, long long n
 
 extern "C" __global__ void gelu_tanh_backward(scalar_t* dx, const scalar_t* g, const scalar_t* x,
                                               long long n, long long packs) {
-    map(dx, g, x, n, packs, [](acc_t g, acc_t x) {
-        const acc_t cdf = tanh_cdf(x);
-        return g * (cdf + x * cdf * (1 - cdf) * RATE * (1 + 3 * CUBIC * x * x));
-    });
+    map(dx, g, x, n, packs, [](acc_t g, acc_t x) { return g * gelu_tanh_slope(x); });
 }

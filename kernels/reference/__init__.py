@@ -12,6 +12,7 @@ from . import (  # each registers its kernels
     attention,
     conv,
     elementwise,
+    fused,
     index,
     linalg,
     norm,

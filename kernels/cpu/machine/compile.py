@@ -13,7 +13,9 @@ import inspect
 import itertools
 import os
 import stat
+import sys
 import tempfile
+import types
 from pathlib import Path
 
 import numba
@@ -95,6 +97,30 @@ def _unless_full(save):
                 raise
 
     return save_if_possible
+
+
+def jit_text(text, scope):
+    """A module made of a text, whose global names are those of `scope`, and `jit`.
+
+    The text is put in a file beside the machine code, named after a hash of the text. There numba,
+    a debugger and a reader find it. It does not end in .py, as it is none of our sources. Where the
+    disk is full, the text is compiled without a file, and machine code is not kept.
+    """
+    name = f"generated_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    path = Path(_CACHE) / f"{name}.txt"
+    module = types.ModuleType(f"{__package__}.{name}")
+    sys.modules[module.__name__] = module  # machine code from the disk asks for it by its name
+    vars(module).update(scope, jit=jit)
+    try:
+        if not path.exists():
+            handle, unfinished = tempfile.mkstemp(dir=_CACHE)
+            with open(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(unfinished, path)
+    except OSError:
+        vars(module).update(jit=numba.njit(**OPTIONS))
+    exec(compile(text, str(path), "exec"), vars(module))
+    return module
 
 
 def ufunc(function):

@@ -123,7 +123,7 @@ def multiply_add(builder, a, b, c):
     return function_on(builder, "llvm.fmuladd.{}", a.type, a.type, [a, b, c])
 
 
-def _lanes(builder, count, first, last):
+def lane_mask(builder, count, first, last):
     """The mask that selects the lanes first <= lane < last of `count`."""
     first, last = builder.trunc(first, INT), builder.trunc(last, INT)
     lane = lane_indices(range(count))
@@ -134,7 +134,7 @@ def _lanes(builder, count, first, last):
 def load_lanes(builder, at, vector, first, last, others=None):
     """The lanes first <= lane < last of the vector at an address; the others of `others`, or 0."""
     at = builder.bitcast(at, vector.as_pointer())
-    mask = _lanes(builder, vector.count, first, last)
+    mask = lane_mask(builder, vector.count, first, last)
     args = [at, INT(size_of(vector)), mask, others or ir.Constant(vector, None)]
     return function_on(builder, "llvm.masked.load.{}.p0", vector, vector, args)
 
@@ -143,7 +143,7 @@ def store_lanes(builder, value, at, first, last):
     """Write the lanes first <= lane < last of a vector to an address."""
     vector = value.type
     at = builder.bitcast(at, vector.as_pointer())
-    mask = _lanes(builder, vector.count, first, last)
+    mask = lane_mask(builder, vector.count, first, last)
     args = [value, at, INT(size_of(vector)), mask]
     function_on(builder, "llvm.masked.store.{}.p0", vector, ir.VoidType(), args)
 
@@ -235,7 +235,7 @@ def first_lanes(typingctx, v, count):
 
     def codegen(context, builder, sig, args):
         vector = args[0].type
-        mask = _lanes(builder, vector.count, WORD(0), args[1])
+        mask = lane_mask(builder, vector.count, WORD(0), args[1])
         return builder.select(mask, args[0], ir.Constant(vector, None))
 
     return v(v, i64), codegen
@@ -284,7 +284,7 @@ def _spread_scalars(builder, kind, values):
     ]
 
 
-def _over_lanes(builder, v, combine):
+def over_lanes(builder, v, combine):
     """Combine all lanes of a vector into one, halving their count at each step."""
     count = v.type.count
     while count > 1:
@@ -306,7 +306,7 @@ def _greater(builder, a, b):
 @intrinsic
 def total(typingctx, v):
     """The sum of all lanes: halves are added to each other until one lane is left."""
-    return v.dtype(v), lambda context, builder, sig, args: _over_lanes(builder, *args, _sum)
+    return v.dtype(v), lambda context, builder, sig, args: over_lanes(builder, *args, _sum)
 
 
 @intrinsic
@@ -345,7 +345,7 @@ def where_less(typingctx, a, b, yes, no):
 @intrinsic
 def greatest(typingctx, v):
     """The greatest of all lanes, if none is NaN."""
-    return v.dtype(v), lambda context, builder, sig, args: _over_lanes(builder, *args, _greater)
+    return v.dtype(v), lambda context, builder, sig, args: over_lanes(builder, *args, _greater)
 
 
 @intrinsic

@@ -18,7 +18,7 @@ from .vector_math import by_dtype, exactly
 
 def each_of_one(formula):
     """A function for compiled code: y[i] = f(x[i])."""
-    f = _function(formula)
+    f = function_of(formula)
 
     @body
     def scalars(x, y):
@@ -40,7 +40,7 @@ def each_of_one(formula):
 
 def each_of_two(formula):
     """A function for compiled code: y[i] = f(g[i], x[i])."""
-    f = _function(formula)
+    f = function_of(formula)
 
     @body
     def scalars(g, x, y):
@@ -86,6 +86,7 @@ def by_array(scalars, vectors):
     return scope["loop"]
 
 
-def _function(formula):
+def function_of(formula):
+    """A formula as a function for compiled code, of scalars and of vectors of float32."""
     single, double = exactly(formula(np.float32)), exactly(formula(np.float64))
     return by_dtype("formula", single, double, formula.__doc__, single)

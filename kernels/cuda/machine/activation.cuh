@@ -1,4 +1,5 @@
-// The activations, as functions of acc_t: elementwise.cu maps them, and products end with them.
+// The activations, as functions of acc_t: elementwise.cu maps them, products end with them, and
+// fused loops (steps.cuh) have them as steps.
 #pragma once
 #include "device.cuh"
 
@@ -21,4 +22,22 @@ __device__ __forceinline__ acc_t activated(acc_t x, int activation) {
         case SILU: return x * logistic(x);
         default: return x;
     }
+}
+
+// The normal distribution function, and its approximation by tanh as a logistic function: both
+// keep their relative precision for x << 0.
+constexpr acc_t RATE = acc_t(1.5957691216057308);  // 2 sqrt(2 / pi)
+constexpr acc_t CUBIC = acc_t(0.044715);
+constexpr acc_t DENSITY = acc_t(0.3989422804014327);  // 1 / sqrt(2 pi)
+
+__device__ __forceinline__ acc_t tanh_cdf(acc_t x) { return logistic(RATE * (x + CUBIC * x * x * x)); }
+
+__device__ __forceinline__ acc_t gelu_slope(acc_t x) {
+    const acc_t finite = isinf(x) ? acc_t(0) : x;  // so that its product with 0 is 0
+    return acc_t(normcdf(x)) + finite * DENSITY * acc_t(exp(acc_t(-0.5) * x * x));
+}
+
+__device__ __forceinline__ acc_t gelu_tanh_slope(acc_t x) {
+    const acc_t cdf = tanh_cdf(x);
+    return cdf + x * cdf * (1 - cdf) * RATE * (1 + 3 * CUBIC * x * x);
 }

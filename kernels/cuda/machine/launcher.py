@@ -79,6 +79,8 @@ SOURCES = {}  # every Source of the families by the name of its file
 class Source:
     """A `.cu` file of a family, by its name, or any other at an absolute path.
 
+    With `text` there is no such file: the text was written by a program (fused.py).
+
     It is compiled for a dtype and defines when a kernel of it is first launched.
 
     `variants` are all the sets of defines that it may be compiled with; the tests compile each for
@@ -94,8 +96,9 @@ class Source:
         for_singles=(),
         for_halves=(),
         architecture=None,
+        text=None,
     ):
-        self.architecture = architecture
+        self.architecture, self._text = architecture, text
         self.path = FAMILIES / file
         self.dtypes, self.variants = tuple(dtypes), (*variants, *for_singles, *for_halves)
         self._widest = (8, variants), (4, for_singles), (2, for_halves)  # itemsizes
@@ -138,7 +141,7 @@ class Source:
     @functools.cached_property
     def text(self):
         """The whole text, headers of ours spliced in: what is compiled, and what caches hash."""
-        return spliced(self.path, set())
+        return spliced(self.path, set(), self._text)
 
     @functools.cached_property
     def signatures(self):

@@ -25,10 +25,13 @@ class Parameter(NamedTuple):
     fields: tuple = ()  # names, if it is a struct of ints, which is passed by value
 
 
-def spliced(path, seen):
-    """The text of a file in which `#include "ours.cuh"` is replaced by that file, once each."""
-    lines = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+def spliced(path, seen, text=None):
+    """The text of a file in which `#include "ours.cuh"` is replaced by that file, once each.
+
+    `text` is that of a file which exists only by name.
+    """
+    lines, text = [], path.read_text(encoding="utf-8") if text is None else text
+    for number, line in enumerate(text.splitlines(), 1):
         included = re.match(r'#include "([^"]+)"', line)
         if included is None:
             lines.append(line)

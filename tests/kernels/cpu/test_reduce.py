@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu, reference
-from tinygrad_like.kernels.cpu import reduce
 from tinygrad_like.kernels.cpu.machine.memory import lines_of
+from tinygrad_like.kernels.cpu.reduce import kernels as reduce
 from tinygrad_like.kernels.reference.reduce import describe_reduction, steps_of
 
 import tinygrad_like as tg

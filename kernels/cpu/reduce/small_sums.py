@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from ..reference.reduce import FEW, describe_reduction, sum_by
-from .machine.kernel import complete_kernel
-from .reduce import sum_axes
+from ...reference.reduce import FEW, describe_reduction, sum_by
+from ..machine.kernel import complete_kernel
+from .kernels import sum_axes
 
 LARGE = 1 << 16  # elements from which on a kernel sums faster than NumPy
 SLOW = 1 << 13  # elements from which on a kernel sums few copies faster than NumPy

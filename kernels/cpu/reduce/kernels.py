@@ -13,11 +13,11 @@ shape, the strides and the number of threads.
 
 import numpy as np
 
-from ..reference.reduce import in_memory_order, in_order, steps_of
-from .machine.compile import jit
-from .machine.kernel import kernel
-from .machine.memory import empty, lines_of, writable
-from .machine.threads import pool, run, share, tasks_for
+from ...reference.reduce import in_memory_order, in_order, steps_of
+from ..machine.compile import jit
+from ..machine.kernel import kernel
+from ..machine.memory import empty, lines_of, writable
+from ..machine.threads import pool, run, share, tasks_for
 
 TASK = 1 << 14  # elements that are worth a thread
 TREE = 8  # rows that are added as a tree
