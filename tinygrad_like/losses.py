@@ -209,8 +209,9 @@ def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
     rows = scores if scores.ndim == 2 else reshape(scores, (count, scores.shape[-1]))
     labels = reshape(labels, (-1,)) if labels.ndim != 1 else labels
     kept = None if ignore_index is None else labels != ignore_index
-    some_ignored = kept is not None and not all_examples(_raw(kept)).all()
-    if some_ignored:
+    if kept is not None and all_examples(_raw(kept)).all():
+        kept = None
+    if kept is not None:
         # Replaced, not multiplied by 0: what is ignored may be NaN.
         losses = formula(where(kept[:, None], rows, 0), where(kept, labels, 0))
         losses = where(kept, losses, 0)
@@ -218,7 +219,7 @@ def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
         losses = formula(rows, labels)
     if reduction == "none":
         return reshape(losses, shape)
-    if reduction == "mean" and some_ignored:
+    if reduction == "mean" and kept is not None:
         count = _raw(kept).sum()  # inside vmap each example has its own
         if not all_examples(count).all():
             raise ValueError(

@@ -49,7 +49,7 @@ class Plan:
 
     def gradients(self, saved, g):
         """What the rules return for a gradient of the output, in a sequence or a dict by input."""
-        if self.backward is not None:
+        if self.read is not None:  # one function for all inputs
             return self.backward(g, *self.read(saved))
         return {i: rule(g, *read(saved)) for i, rule, read in self.steps}
 

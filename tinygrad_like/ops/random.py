@@ -202,7 +202,7 @@ def _draw_again(p, uniform):
         below = np.cumsum(row / row.max())
         out[:] = np.searchsorted(below, u * below[-1], side="right")
         np.minimum(out, np.flatnonzero(row)[-1], out=out)  # u * below[-1] may round up
-    return drawn.reshape(*p.shape[:-1], -1)
+    return drawn.reshape(*p.shape[:-1], uniform.shape[-1])
 
 
 def _draw_once(p, uniform):
