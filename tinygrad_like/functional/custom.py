@@ -317,3 +317,4 @@ _CALL = Op(
     any_dtype=True,
     floating=False,
 )
+_CALL.batch = _custom_gradient  # its rule is written in ops: vmap need not show it single examples

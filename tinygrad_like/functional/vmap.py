@@ -26,6 +26,9 @@ def vmap(f, in_axes=0, out_axes=0, *, randomness="different"):
     costs if it is written for batches by hand. vmaps nest, and they may be mixed with `grad` and
     its relatives at will: `vmap(grad(f))` gives a gradient for each example.
 
+    Every op of the library has a rule for many examples. Ops of your own (`tg.op`) without one
+    are applied to one example after the other, which is logged once.
+
     Args:
         f: a function of trees (see `grad`), which returns a tree of Tensors.
         in_axes: the axis of the examples in each argument: an integer for all arguments, or a
@@ -43,8 +46,8 @@ def vmap(f, in_axes=0, out_axes=0, *, randomness="different"):
 
     Raises:
         TypeError: if f is no function, or an argument with an axis holds what is not an array.
-        ValueError: if an array has no such axis, the arguments have different numbers of examples,
-            or none has any.
+        IndexError: if an array has no such axis.
+        ValueError: if the arguments have different numbers of examples, or none has any.
         GraphError: where f asks for the value of an example (`if x > 0`, `.item()`), changes a
             Tensor in place, or an output's shape would depend on the values.
 
