@@ -143,12 +143,11 @@ def all_examples(array):
 class BackendOfBatches:
     """What gradient rules and checks ask of a backend, for Batched arrays on its device."""
 
-    array_type = Batched
 
     def __init__(self, be):
         self.be, self.xp, self.k = be, _ArraysOfBatches(be.xp), _KernelsOfBatches(be)
         self.device, self.bfloat16 = be.device, be.bfloat16
-        self.checked_dtype = be.checked_dtype
+        self.checked_dtype, self.array_type = be.checked_dtype, be.array_type
 
     def from_host(self, array):
         return array if type(array) is Batched else self.be.from_host(array)
