@@ -95,7 +95,8 @@ def test_trees_of_outputs():
         return {"a": x, "b": (x.sum(), None, [x[:2]]), "c": Pair(x, 2.0), "d": Point(x * 2)}
 
     found = tg.vmap(f)(T(X))
-    assert found["b"][1] is None and type(found["c"]) is Pair and type(found["d"]) is Point
+    assert found["b"][1] is None
+    assert (type(found["c"]), type(found["d"])) == (Pair, Point)
     np.testing.assert_array_equal(found["a"].numpy(), X)
     np.testing.assert_allclose(found["b"][0].numpy(), X.sum(1), rtol=1e-14)
     np.testing.assert_array_equal(found["b"][2][0].numpy(), X[:, :2])

@@ -1,4 +1,4 @@
-"""Random numbers inside vmap: who draws which, and gradients that use the numbers of the forward."""
+"""Random numbers inside vmap: who draws which, and gradients with the numbers of the forward."""
 
 import numpy as np
 import pytest

@@ -143,7 +143,6 @@ def all_examples(array):
 class BackendOfBatches:
     """What gradient rules and checks ask of a backend, for Batched arrays on its device."""
 
-
     def __init__(self, be):
         self.be, self.xp, self.k = be, _ArraysOfBatches(be.xp), _KernelsOfBatches(be)
         self.device, self.bfloat16 = be.device, be.bfloat16

@@ -12,8 +12,6 @@ on Tensors that have this axis, too:
 Rules that only one family of ops needs stand beside these ops.
 """
 
-import functools
-
 from tinygrad_like.engine.definition import op
 
 
@@ -28,7 +26,9 @@ def by_element(call, arrays, attributes):
     return call(*map(aligned, arrays), **{k: aligned(v) for k, v in attributes.items()})
 
 
-elementwise_op = functools.partial(op, batch=by_element)
+def elementwise_op(**options):
+    """`op` for an elementwise op."""
+    return op(batch=by_element, **options)
 
 
 def by_matrix(call, arrays, attributes):

@@ -106,17 +106,15 @@ def _mask_of_all(call, mask, n):
     return call.folded(broadcast_to(mask, shape=(n, *mask.shape[1:])))
 
 
-def _attention_backward_of_all(call, g, be, *saved):
-    *arrays, sums, mask, causal, scale, p, seed, offset, levels, needs = saved
+def _attention_backward_of_all(call, g, be, query, key, value, out, sums, mask, *attributes):
+    _, _, p, _, _, levels, needs = attributes
     if needs[3] or (p and call.level not in levels):
         return NotImplemented
-    mask = _mask_of_all(call, mask, len(arrays[0]))
+    mask = _mask_of_all(call, mask, len(query))
     mask = mask if mask is None else mask._array
-    g, *arrays = map(call.raw_folded, (g, *arrays))
+    g, query, key, value, out = map(call.raw_folded, (g, query, key, value, out))
     sums = call.raw_folded(sums, axis=1)
-    grads = _attention_backward(
-        g, call.raw(be), *arrays, sums, mask, causal, scale, p, seed, offset, levels, needs
-    )
+    grads = _attention_backward(g, call.raw(be), query, key, value, out, sums, mask, *attributes)
     return call.gradients(map(call.unfolded, grads))
 
 
