@@ -1,5 +1,6 @@
 """What every test gets: a registry of ops as it was, a random stream from the start."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -7,16 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from needed import NO_EMULATOR
 
 import tinygrad_like as tg
+from tinygrad_like import backend
 from tinygrad_like.engine import OPS, mode
 from tinygrad_like.nn import dtype
+from tinygrad_like.warmup import KINDS
 
 TESTS = Path(__file__).parent
 
 # Where all tests run kernels in the CUDA emulator, which needs a compiler and CUDA's headers.
 EMULATED = "kernels/cuda/", "bench/test_cuda.py", "examples/test_learn_cuda.py"
+
+
+# Gives the system back what was freed, which malloc would keep; only glibc has it.
+TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def pytest_xdist_auto_num_workers():
@@ -27,19 +33,25 @@ def pytest_xdist_auto_num_workers():
 def pytest_sessionstart(session):
     """Before all tests: compile the CPU's kernels once, in processes that give their memory back.
 
-    Otherwise each of the processes that share the tests would compile nearly all of them.
+    Otherwise each of the processes that share the tests would compile nearly all of them, and keep
+    the compiler's memory. Two compile at a time, for one kind of models or for the rows of the op
+    tests: for all of these they would take 1.5 GB.
     """
     config = session.config
     is_whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS
     if hasattr(config, "workerinput") or not is_whole or config.option.collectonly:
         return
     config.get_terminal_writer().line("compiling the CPU's kernels, unless they are on disk ...")
-    compilers = [
-        subprocess.Popen([sys.executable, "-c", f"import tinygrad_like as tg; tg.warmup('{real}')"])
-        for real in ("float32", "float64")
-    ]
-    for compiler in compilers:
-        compiler.wait()
+    warmup = "import sys, tinygrad_like as tg; tg.warmup(sys.argv[2], [sys.argv[1]])"
+    programs = [["-c", warmup, kind] for kind in KINDS] + [[TESTS / "cases" / "compile_rows.py"]]
+    variables = {**os.environ, "PYTHONPATH": str(TESTS / "support")}
+    for program in programs:
+        compilers = [
+            subprocess.Popen([sys.executable, *program, real], env=variables)
+            for real in ("float32", "float64")
+        ]
+        for compiler in compilers:
+            compiler.wait()
 
 
 def pytest_configure():
@@ -50,9 +62,18 @@ def pytest_configure():
 
 def pytest_collection_modifyitems(items):
     """Skip, with the reason, what needs the emulator where it cannot be used."""
-    for item in items if NO_EMULATOR else ():
+    problem = backend.emulator_problem()
+    for item in items if problem is not None else ():
         if uses_the_emulator(item):
-            item.add_marker(pytest.mark.skip(reason=NO_EMULATOR))
+            item.add_marker(pytest.mark.skip(reason=problem))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Reports without keywords, which nobody reads: all reports are kept until the summary."""
+    report = yield
+    report.keywords = {}
+    return report
 
 
 def uses_the_emulator(item):
@@ -100,3 +121,5 @@ def no_memory_in_wait():
     pool = sys.modules.get("tinygrad_like.kernels.cpu.machine.memory")
     if pool is not None:
         pool.release()
+    if TRIM is not None:
+        TRIM(0)

@@ -7,13 +7,16 @@ import subprocess
 import sys
 
 import pytest
+from grouped import grouped
 from source_tree import (
     FILES,
     LIBRARY,
     ROOT,
     TG,
     circle,
+    each_file,
     edges,
+    folder,
     imports,
     imports_of,
     longest,
@@ -165,7 +168,7 @@ def test_the_files_are_found():
     assert {"bench.kernels", "bench.opponents.ours", "examples.mnist"} <= FILES.keys()
 
 
-@pytest.mark.parametrize("module", FILES)
+@each_file
 def test_a_file_imports_only_from_the_floors_below_it(module):
     place = longest(MAY_IMPORT, module)
     assert place or not module, f"{module} stands on no floor: add it to MAY_IMPORT"
@@ -195,7 +198,7 @@ def room_of(module, target):
     return module[len(target) + 1 :].partition(".")[0]
 
 
-@pytest.mark.parametrize("module", [m for m in FILES if any(within(m, t) for t in FLOORS)])
+@grouped("module", [m for m in FILES if any(within(m, t) for t in FLOORS)], by=folder)
 def test_a_room_of_a_kernel_target_uses_the_rooms_below_it(module):
     (target,) = (t for t in FLOORS if within(module, t))
     floors, room = FLOORS[target], room_of(module, target)
@@ -306,7 +309,7 @@ def test_there_are_no_circles():
     assert found is None, " -> ".join(found)
 
 
-@pytest.mark.parametrize("module", FILES)
+@each_file
 def test_a_name_that_only_a_run_knows_is_imported_where_it_has_to_be(module):
     unknown = [each.line for each in imports(module) if each.name is None]
     if module in NAMED_BY_A_RUN:
@@ -330,7 +333,7 @@ def test_imports_that_wait_are_those_that_have_a_reason():
     assert used == LAZY.keys(), f"nothing waits any more: {LAZY.keys() - used}"
 
 
-@pytest.mark.parametrize("module", FILES)
+@each_file
 def test_third_party_packages_load_where_the_floors_say(module):
     kernel = within(module, "kernels")
     allowed = THIRD_PARTY[longest(THIRD_PARTY, module)]
@@ -358,13 +361,13 @@ def test_nobody_imports_kernels_by_its_folder(folder):
                 assert name.split(".")[0] != "kernels", f"{path}:{node.lineno}"
 
 
-@pytest.mark.parametrize("module", [m for m in FILES if within(m, "kernels")])
+@grouped("module", [m for m in FILES if within(m, "kernels")], by=folder)
 def test_kernels_know_nothing_of_the_library_above(module):
     for name in ours(module):
         assert within(name, "kernels"), f"{module} imports {TG}.{name}"
 
 
-@pytest.mark.parametrize("module", [m for m in FILES if within(m, "examples")])
+@grouped("module", [m for m in FILES if within(m, "examples")], by=folder)
 def test_examples_use_public_names(module):
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") not in ("self", "cls"):
@@ -378,7 +381,7 @@ def test_examples_use_public_names(module):
 # Files
 
 
-@pytest.mark.parametrize("module", [m for m in FILES if FILES[m].stat().st_size])
+@grouped("module", [m for m in FILES if FILES[m].stat().st_size], by=folder)
 def test_a_file_begins_by_saying_what_is_in_it(module):
     assert ast.get_docstring(tree(module))
 

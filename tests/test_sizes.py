@@ -1,14 +1,14 @@
 """Files and functions fit the eye: how long each may be, and how many parameters it may have."""
 
 import pytest
-from source_tree import FILES, functions
+from source_tree import FILES, each_file, functions
 
 FILE_LINES, COLUMNS = 450, 100
 LINES = 60  # of a function without its docstring: what an editor shows at once
 PARAMETERS = 15  # of a function, more than which no caller keeps apart
 
 
-@pytest.mark.parametrize("module", FILES)
+@each_file
 def test_a_file_has_one_subject_and_fits_the_eye(module):
     path = FILES[module]
     assert not {"utils", "util", "helpers", "common", "misc"} & set(module.split("."))

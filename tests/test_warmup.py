@@ -32,6 +32,18 @@ def test_the_kernels_are_called_and_the_random_stream_stays(dtype, monkeypatch):
     assert called == {"matmul", "linear", "attention_backward", "lstm_backward", "gru"} | optimizers
 
 
+def test_some_kinds_do_without_the_others(monkeypatch):
+    def not_called(*_):
+        raise AssertionError("compiled for what nobody asked for")
+
+    for name in ("conv2d", "gru", "lstm"):
+        monkeypatch.setattr(backend.CPU.k, name, not_called)
+    tg.warmup(kinds=["language", "rows"])
+    for kinds in (["images", "text"], "rows"):
+        with pytest.raises(ValueError, match=r"^\[warmup\] kinds is .*, expected some of"):
+            tg.warmup(kinds=kinds)
+
+
 def test_a_layer_of_many_rows_is_compiled_for():
     kernels = linalg._narrow, reduce._sum_rows, reduce._sum_runs, reduce._power_runs
     tg.warmup()

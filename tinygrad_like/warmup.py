@@ -7,23 +7,36 @@ from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import Tensor
 from tinygrad_like.generator import GENERATOR
 
+KINDS = "images", "language", "sequences", "rows"
 
-def warmup(dtype=np.float32):
+
+def warmup(dtype=np.float32, kinds=KINDS):
     """Train small models of every kind for a step, so that no later step waits for a compiler.
 
     What is compiled stays on disk: the next process loads it in about a second, warmed up or not.
     Random numbers are as if nothing had happened. `dtype` is float32 or float64.
+
+    A compiler's memory comes back only when its process ends, and all kinds take some 700 MB: where
+    that is too much, compile for some of `kinds` in one process, and for the others in the next.
     """
-    images, rows, tokens = np.zeros((5, 3, 16, 16)), np.zeros((200, 3)), np.zeros((2, 8), np.int64)
+    if not set(kinds) <= set(KINDS):
+        raise ValueError(f"[warmup] kinds is {kinds!r}, expected some of {KINDS}")
     with Undoing([GENERATOR.back()]):
-        for model, x in (
-            (_images_to_classes(), Tensor(images, dtype=dtype)),
-            (nn.GPT(16, 8, 128, 1, 2, dropout=0.1), Tensor(tokens)),
-            (_Recurrent(), Tensor(tokens)),
-            # Of more rows than NumPy adds up, and with sums that are long for so few results.
-            (nn.Sequential(nn.Dense(3, 8), nn.Dense(8, 1)), Tensor(rows, dtype=dtype)),
-        ):
-            _train(model.to(dtype), x)
+        for kind in kinds:
+            model, x = _model_and_input(kind)
+            _train(model.to(dtype), Tensor(x, dtype=dtype if x.dtype.kind == "f" else None))
+
+
+def _model_and_input(kind):
+    tokens = np.zeros((2, 8), np.int64)
+    if kind == "images":
+        return _images_to_classes(), np.zeros((5, 3, 16, 16))
+    if kind == "language":
+        return nn.GPT(16, 8, 128, 1, 2, dropout=0.1), tokens
+    if kind == "sequences":
+        return _Recurrent(), tokens
+    # More rows than NumPy adds up, and sums that are long for so few results.
+    return nn.Sequential(nn.Dense(3, 8), nn.Dense(8, 1)), np.zeros((200, 3))
 
 
 def _images_to_classes():

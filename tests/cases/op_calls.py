@@ -2,6 +2,7 @@
 
 import numpy as np
 from cases import CASES
+from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
@@ -9,6 +10,14 @@ from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import gradients
 
 CALLS = {case.name: case for case in CASES if case.grad}
+
+
+def op_of(name, *_):
+    """The op of a call, by which tests of all calls are grouped."""
+    return CALLS[name].label
+
+
+each_call = grouped("name", CALLS, by=op_of)
 
 
 def leaf(values, dtype=np.float64):

@@ -4,7 +4,8 @@ import threading
 
 import numpy as np
 import pytest
-from op_calls import CALLS, leaf, leaves, outputs, scalar
+from grouped import grouped
+from op_calls import CALLS, each_call, leaf, leaves, op_of, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
@@ -163,7 +164,7 @@ def test_without_create_graph_a_gradient_has_no_graph():
     assert not x.grad.requires_grad
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_the_walk_on_arrays_and_the_walk_on_tensors_agree_at_order_2(name):
     results = []
     for create_graph in (False, True):
@@ -353,7 +354,7 @@ def test_linear_promotes_by_its_bias_as_the_sum_does():
     assert tg.linear(x, w, b).dtype == (x @ w + b).dtype
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "astype"])
+@grouped("name", [name for name in CALLS if name != "astype"], by=op_of)
 def test_float32_stays_float32_in_every_gradient(name):
     xs = leaves(name, lambda a: Tensor(a, dtype=np.float32 if a.dtype.kind == "f" else None))
     active = [x for x in xs if x.requires_grad]

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from checkpointed import Block, assert_same, backward_of_a_block, data
-from op_calls import CALLS, attempt, leaves, outputs, scalar
+from op_calls import attempt, each_call, leaves, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, checkpoint, nn
@@ -14,7 +14,7 @@ from tinygrad_like.engine import gradients
 # The same bits
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_every_op_has_the_same_gradients_of_orders_1_and_2(name):
     def run(way):
         xs = leaves(name)

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from op_calls import CALLS, assert_changes_are_noticed, leaf, leaves, outputs
+from op_calls import assert_changes_are_noticed, each_call, leaf, leaves, outputs
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
 from tinygrad_like.engine import gradients
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_debug_mode_notices_every_saved_array_that_is_changed_by_numpy(name):
     def change(x):
         x.data[...] = x.data + 0.5 if x.dtype.kind == "f" else np.flip(x.data).copy()
@@ -75,7 +75,7 @@ def test_debug_mode_refuses_a_forward_that_changes_what_it_was_given():
             summed(x, 2.0, weights=weights)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_no_op_of_ours_changes_what_it_was_given(name):
     with tg.debug():
         outputs(name, leaves(name))

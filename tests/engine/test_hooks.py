@@ -5,7 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from op_calls import CALLS, leaf, leaves, outputs
+from op_calls import each_call, leaf, leaves, outputs
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
@@ -103,7 +103,7 @@ def test_retain_grad_keeps_the_gradient_of_a_non_leaf_and_accumulates(create_gra
     assert h.grad.item() == 24
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_hooks_and_retained_gradients_are_the_same_in_both_walks(name):
     """Above all for fused ops, whose definition is walked within the walk."""
     results = []
@@ -184,7 +184,7 @@ def test_gradients_share_no_memory_with_each_other_nor_with_the_gradient_argumen
     np.testing.assert_array_equal(given.numpy(), gradient)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_no_gradient_shares_memory_with_anything_that_the_op_saw(name):
     xs = leaves(name)
     active = [x for x in xs if x.requires_grad]
@@ -197,7 +197,7 @@ def test_no_gradient_shares_memory_with_anything_that_the_op_saw(name):
             assert not np.shares_memory(g.data, x.data), f"gradient {i} shares with array {j}"
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_backward_changes_neither_inputs_nor_outputs_nor_its_argument(name):
     xs = leaves(name)
     ys = [y for y in outputs(name, xs) if y.requires_grad]

@@ -1,13 +1,15 @@
 """What the engine keeps, and for how long: no recursion, no need of the cyclic collector."""
 
 import gc
+import itertools
 import time
 import tracemalloc
 import weakref
 
 import numpy as np
 import pytest
-from op_calls import CALLS, leaf, leaves, outputs, scalar
+from grouped import grouped
+from op_calls import CALLS, leaf, leaves, op_of, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, op
@@ -88,8 +90,7 @@ def test_a_graph_is_freed_with_its_output():
     assert [r() for r in refs] == [None] * 4
 
 
-@pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("create_graph", [False, True])
+@grouped("name create_graph", itertools.product(CALLS, [False, True]), by=op_of)
 @pytest.mark.usefixtures("no_gc")
 def test_nothing_survives_a_backward_but_leaves_and_their_gradients(name, create_graph):
     warm = leaves(name)

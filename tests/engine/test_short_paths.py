@@ -9,7 +9,8 @@ import re
 
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, op_of
+from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor
@@ -26,7 +27,7 @@ SHORT = [
     and op.count in (1, 2)
     and not (op.several or op.saves or op.any_dtype)
 ]
-ROWS = pytest.mark.parametrize("case", CASES, ids=repr)
+DTYPES = np.float64, np.float16, np.int32
 
 
 @pytest.fixture
@@ -120,8 +121,7 @@ def attempted(f):
             return type(error), re.sub(r"0x[0-9a-f]+", "", str(error))
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32])
-@ROWS
+@grouped("case dtype", itertools.product(CASES, DTYPES), by=op_of)
 def test_every_row_gives_the_same_by_both_paths(case, dtype, full):
     """Recorded, not recorded, and on raw arrays."""
     arrays = case.arrays()

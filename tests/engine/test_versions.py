@@ -6,6 +6,7 @@ from op_calls import (
     CALLS,
     assert_changes_are_noticed,
     attempt,
+    each_call,
     leaf,
     leaves,
     outputs,
@@ -154,7 +155,7 @@ def test_a_change_after_backward_is_fine():
         x.zero_grad()
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_second_derivatives_notice_a_change_of_any_input(name):
     """A change between the recorded backward and the next: refused, or it made no difference."""
     results = []
@@ -180,7 +181,7 @@ def test_second_derivatives_notice_a_change_of_any_input(name):
         np.testing.assert_array_equal(now, kept)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_first_derivatives_notice_a_change_of_any_input_constants_included(name):
     def change(x):
         with tg.no_grad():
@@ -221,7 +222,7 @@ def test_an_index_changed_before_backward_does_not_move_the_gradient(name):
 # Views share a counter
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each_call
 def test_what_shares_memory_shares_a_version_counter(name):
     for recorded in (False, True):
         xs = leaves(name) if recorded else [Tensor(a) for a in CALLS[name].arrays()]

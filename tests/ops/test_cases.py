@@ -6,24 +6,26 @@ no op, no gradient rule and no public function is without a row.
 """
 
 import inspect
+import itertools
 import sys
 import warnings
 
 import numpy as np
 import pytest
 from case import several
-from cases import CASES
+from cases import CASES, op_of
+from grouped import grouped
 from needed import missing
 from oracle import torch
+from views import VIEWS
 
 import tinygrad_like as tg
 from tinygrad_like.engine import OPS, Tensor, gradients, wrap
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, Plan
 from tinygrad_like.ops import METHODS, protocol
 
-ROWS = pytest.mark.parametrize("case", CASES, ids=repr)
+each_row = grouped("case", CASES, by=op_of)
 DIFFERENTIABLE = [c for c in CASES if c.grad]
-GRAD_ROWS = pytest.mark.parametrize("case", DIFFERENTIABLE, ids=repr)
 TOLERANCE = {np.float16: 4e-3, np.float32: 1e-5}
 
 
@@ -92,7 +94,7 @@ def assert_same(actual, expected, rtol, what):
         np.testing.assert_allclose(a, e, rtol=rtol, atol=rtol * scale, err_msg=f"{what} {i}")
 
 
-@ROWS
+@each_row
 def test_values_and_gradients_equal_the_oracle(case):
     """In float64, to 1e-12 of the largest element."""
     arrays = case.arrays()
@@ -126,43 +128,20 @@ def test_values_and_gradients_equal_the_oracle(case):
         assert_same(grads, expected, 1e-12, "gradient")
 
 
-@GRAD_ROWS
+@grouped("case", DIFFERENTIABLE, by=op_of)
 def test_derivatives_of_order_1_and_2(case):
     tg.gradcheck(lambda *xs: case(*xs), *case.arrays(), order=2)
-
-
-def transposed(x):
-    return np.array(x, order="F")
-
-
-def strided(x):
-    wide = np.full([2 * n for n in x.shape], np.nan if is_float(x) else 0).astype(x.dtype)
-    view = wide[(..., *(slice(1, None, 2),) * x.ndim)]
-    view[...] = x
-    return view
-
-
-def reversed_(x):
-    back = (slice(None, None, -1),) * x.ndim
-    return x[back].copy(order="C")[back] if x.ndim else x
 
 
 def broadcast(x):
     return np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x
 
 
-def read_only(x):
-    x = x.copy()
-    x.flags.writeable = False
-    return x
-
-
 # A row of equal numbers has no deviation to divide by.
 IF_ALL_ARE_EQUAL = {"divide": "ignore", "invalid": "ignore"}
 
 
-@pytest.mark.parametrize("view", [transposed, strided, reversed_, broadcast, read_only])
-@ROWS
+@grouped("case view", itertools.product(CASES, [*VIEWS, broadcast]), by=op_of)
 def test_views_give_the_same_as_contiguous_arrays(case, view):
     arrays = case.arrays()
     tame = [maker.tame for maker in case.inputs]
@@ -178,8 +157,7 @@ def test_views_give_the_same_as_contiguous_arrays(case, view):
     assert_same(views, arrays, 0, "input after the call,")
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16])
-@ROWS
+@grouped("case dtype", itertools.product(CASES, TOLERANCE), by=op_of)
 def test_dtype_is_kept(case, dtype):
     """In outputs, gradients of order 1 and 2, and everything saved; values to the dtype's error.
 
@@ -231,7 +209,7 @@ def run_empty(case, arrays):
         return error
 
 
-@ROWS
+@each_row
 def test_empty_batches(case):
     """They work, and give gradients of the right shape; else the error begins with [op]."""
     arrays = emptied(case.arrays())
@@ -259,7 +237,7 @@ def test_empty_batches(case):
         assert_same(outs, [y.numpy() for y in expected], 1e-12, "output")
 
 
-@ROWS
+@each_row
 def test_raw_arrays_give_raw_arrays(case):
     arrays = case.arrays()
     before = [x.copy() for x in arrays]
@@ -290,7 +268,7 @@ NUMPY_ROWS += [
 ]
 
 
-@pytest.mark.parametrize("case", METHOD_ROWS, ids=repr)
+@grouped("case", METHOD_ROWS, by=op_of)
 def test_method_is_the_function(case):
     first, *rest = map(wrap, case.arrays())
     method = getattr(first, case.label)
@@ -301,7 +279,7 @@ def test_method_is_the_function(case):
     assert_same(out, case(first, *rest), 0, "output")
 
 
-@pytest.mark.parametrize("case", NUMPY_ROWS, ids=repr)
+@grouped("case", NUMPY_ROWS, by=op_of)
 def test_numpy_function_is_ours(case):
     """np.exp(tensor) calls tg.exp, and is recorded."""
     tensors = as_tensors(case.arrays())
@@ -323,7 +301,7 @@ def fused_call(outs):
     return node
 
 
-@pytest.mark.parametrize("case", FUSED, ids=repr)
+@grouped("case", FUSED, by=op_of)
 def test_fused_ops_equal_their_composites(case):
     """Forward, and backward: an ordinary walk runs the kernel, create_graph the composite."""
     arrays = case.arrays()

@@ -338,32 +338,38 @@ def test_the_second_order_of_iteration():
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_gradients_that_add_many_repeats_lose_nothing(dtype):
-    n = 6000 if dtype is np.float16 else 2**24 + 2**20
+    """Of thousands of ones, each of which is lost if it is added to `large` in this dtype."""
+    n, large = 6000, 2 / np.finfo(dtype).eps
     zeros = np.zeros(n, np.int8)
     calls = {
         "getitem": (lambda x: x[zeros], 1),
-        "rows": (lambda x: x[np.zeros(6000, int)], (1, 16)),
+        "rows": (lambda x: x[zeros], (1, 16)),
         "a long table": (lambda x: x[zeros], n + 5),
         "an axis behind": (lambda x: x[..., zeros], (1, 1)),
-        "mixed": (lambda x: x[:, None, np.zeros(6000, int)], (3, 2)),
+        "mixed": (lambda x: x[:, None, zeros], (3, 2)),
         "take": (lambda x: tg.take(x, zeros), 2),
         "take_along_axis": (lambda x: tg.take_along_axis(x, zeros), 2),
         "embedding": (lambda x: tg.embedding(x, zeros), (2, 1)),
-        "repeat": (lambda x: tg.repeat(x, n), 1),
         "repeat counts": (lambda x: tg.repeat(x, [n, 1]), 2),
-        "tile": (lambda x: tg.tile(x, n), 1),
     }
     for name, (f, shape) in calls.items():
         x = tg.ones(shape, dtype=dtype, requires_grad=True)
         y = f(x)
-        y.backward(tg.ones_like(y))
-        count = y.size // (x.size if name in ("rows", "mixed") else 1)
-        first = x.grad.numpy().reshape(-1)[0]
-        if name == "repeat counts":
-            count -= 1
-        elif name == "mixed":
-            count = 6000
-        assert first == dtype(count), f"{name}: {first} for {count}"
+        g = np.ones(y.shape, dtype)
+        g.flat[0] = large
+        y.backward(Tensor(g))
+        first, total = x.grad.numpy().reshape(-1)[0], large + n - 1
+        assert first == dtype(total), f"{name}: {first} for {total}"
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("f", [tg.repeat, tg.tile])
+def test_gradients_that_add_equal_repeats_lose_nothing(f, dtype):
+    """Of more ones than this dtype can count."""
+    n = 6000 if dtype is np.float16 else 2**24 + 2**20
+    x = tg.ones(1, dtype=dtype, requires_grad=True)
+    f(x, n).backward(tg.ones(n, dtype=dtype))
+    assert x.grad.item() == dtype(n)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])

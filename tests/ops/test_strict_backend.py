@@ -3,11 +3,14 @@
 What passes here has a good chance on CuPy, without a GPU: the same protocols, the same refusals.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 import strict_array
 from device_calls import NAMES, derivatives
-from op_calls import CALLS
+from grouped import grouped
+from op_calls import CALLS, op_of
 from strict_array import STRICT, StrictArray
 from tinygrad_like.kernels import reference
 
@@ -28,8 +31,7 @@ def on_strict(array):
     return Tensor(array, device="strict")
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("order", [1, 2, 3])
+@grouped("name order", itertools.product(NAMES, [1, 2, 3]), by=op_of)
 def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
     if order == 3 and any(word in name for word in ("conv", "pool")):
         order = 2
@@ -43,7 +45,7 @@ def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
         np.testing.assert_allclose(STRICT.to_host(a), b, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@grouped("name", NAMES, by=op_of)
 def test_an_op_takes_raw_arrays_of_the_device(name):
     for y in CALLS[name](*(on_strict(a).data for a in CALLS[name].arrays())):
         assert type(y) in (StrictArray, Tensor)

@@ -5,6 +5,8 @@ import functools
 from pathlib import Path
 from typing import NamedTuple
 
+from grouped import grouped
+
 ROOT = Path(__file__).resolve().parents[2]
 TG = "tinygrad_like"
 FOLDERS = TG, "kernels", "bench", "examples"
@@ -20,6 +22,14 @@ def module_name(path):
 FILES = {
     module_name(path): path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))
 }
+
+
+def folder(module):
+    """The folder of a file, by which tests of all files are grouped."""
+    return FILES[module].parent.relative_to(ROOT).as_posix()
+
+
+each_file = grouped("module", FILES, by=folder)
 LIBRARY = [name for name in FILES if name.split(".")[0] not in ("bench", "examples")]
 
 
@@ -32,9 +42,8 @@ class Import(NamedTuple):
     by_name: bool  # by importlib or __import__, and not by a statement
 
 
-@functools.cache
 def tree(module):
-    """The syntax tree of a file."""
+    """The syntax tree of a file, which is too large to be kept for all of them."""
     return ast.parse(FILES[module].read_text(encoding="utf-8"))
 
 
@@ -153,6 +162,7 @@ class Function(NamedTuple):
     parameters: int
 
 
+@functools.cache
 def functions(module):
     """The Functions of a file, also those inside of others."""
     found = []

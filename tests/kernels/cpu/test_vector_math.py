@@ -1,5 +1,6 @@
 """The vector functions of the CPU kernels: errors in ULP, NaN, infinities, machine code."""
 
+import functools
 import importlib
 import platform
 
@@ -51,23 +52,26 @@ def exact_cdf(x):
 SPECIAL = {"erf": special.erf, "normal_cdf": exact_cdf}  # in float64, to some ULP
 
 
-def mapped(function, x):
-    """(function of each element, the machine code), compiled as kernels are."""
+@functools.cache
+def loop_of(function):
+    """A loop that applies a function to each element, compiled as kernels are."""
 
     @numba.njit(**OPTIONS)
     def loop(x, y):
         for i in range(x.size):
             y[i] = function(x[i])
 
-    y = np.empty_like(x)
-    loop(x, y)
-    return y, "".join(loop.inspect_asm().values())
+    return loop
 
 
-def mapped_by_each(function, x):
-    """As mapped, by a loop over a formula, which may take vectors."""
+@functools.cache
+def each_of(function):
+    """As loop_of, by a loop over a formula, which may take vectors."""
     formula = each_of_one(lambda real: lambda x: function(x))
-    loop = numba.njit(**OPTIONS)(lambda x, y: formula(x, y))
+    return numba.njit(**OPTIONS)(lambda x, y: formula(x, y))
+
+
+def mapped(loop, x):
     y = np.full_like(x, 7)
     loop(x, y)
     return y
@@ -93,7 +97,7 @@ def check_errors(name, truth, bound, x, y):
 def test_the_error_is_a_few_units_in_the_last_place(row, dtype):
     name, function, truth, span, *bounds = row
     x = arguments(*span, dtype)
-    check_errors(name, truth, bounds[dtype is np.float64], x, mapped(function, x)[0])
+    check_errors(name, truth, bounds[dtype is np.float64], x, mapped(loop_of(function), x))
 
 
 @pytest.mark.skipif(not lookup.AVAILABLE, reason="tables in registers need AVX-512")
@@ -101,16 +105,16 @@ def test_the_error_is_a_few_units_in_the_last_place(row, dtype):
 def test_the_error_by_tables_is_as_small(name):
     function, truth, span = next(row[1:4] for row in FUNCTIONS if row[0] == name)
     x = arguments(*span, np.float32)
-    check_errors(name, truth, BY_TABLES[name], x, mapped_by_each(function, x))
+    check_errors(name, truth, BY_TABLES[name], x, mapped(each_of(function), x))
 
 
 @pytest.mark.skipif(not lookup.AVAILABLE, reason="tables in registers need AVX-512")
 def test_powers_of_two_of_vectors():
     x = arguments(-126, 127, np.float32)
-    check_errors("exp2", np.exp2, 3.5, x, mapped_by_each(lookup.exp2, x))
+    check_errors("exp2", np.exp2, 3.5, x, mapped(each_of(lookup.exp2), x))
     x = np.array([np.nan, -np.inf, -1e30, -150, -127, -1, 0, -0.0, 5, 128, np.inf], np.float32)
     expected = np.array([np.nan, 0, 0, 0, 2.0**-127, 0.5, 1, 1, 32, np.inf, np.inf], np.float32)
-    np.testing.assert_array_equal(mapped_by_each(lookup.exp2, x), expected)
+    np.testing.assert_array_equal(mapped(each_of(lookup.exp2), x), expected)
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 100])
@@ -136,7 +140,7 @@ def test_loops_over_formulas_reach_each_element_once(size):
 )
 def test_nan_passes_and_infinities_give_the_limits(function, limits, dtype):
     x = np.array([np.nan, np.inf, -np.inf, 0], dtype)
-    np.testing.assert_array_equal(mapped(function, x)[0], np.array(limits, dtype))
+    np.testing.assert_array_equal(mapped(loop_of(function), x), np.array(limits, dtype))
 
 
 @pytest.mark.skipif(not lookup.AVAILABLE, reason="tables in registers need AVX-512")
@@ -152,21 +156,21 @@ def test_nan_passes_and_infinities_give_the_limits(function, limits, dtype):
 )
 def test_the_limits_by_tables(function, limits):
     x = np.array([np.nan, np.inf, -np.inf, 0, 1e30, -1e30], np.float32)
-    np.testing.assert_array_equal(mapped_by_each(function, x), np.array(limits, np.float32))
+    np.testing.assert_array_equal(mapped(each_of(function), x), np.array(limits, np.float32))
 
 
 def test_exp_of_a_difference_has_no_limit_above():
     x = np.array([np.nan, -np.inf, -1e30, -87.34, 0, -0.0], np.float32)
-    y = mapped_by_each(vector_math.exp_of_difference, x)
+    y = mapped(each_of(vector_math.exp_of_difference), x)
     np.testing.assert_array_equal(y, np.array([np.nan, 0, 0, 0, 1, 1], np.float32))
 
 
 def test_exp_overflows_to_infinity_and_underflows_to_zero():
     for dtype, edge in ((np.float32, 88.8), (np.float64, 709.8)):
-        y, _ = mapped(vector_math.exp, np.array([edge, -edge], dtype))
+        y = mapped(loop_of(vector_math.exp), np.array([edge, -edge], dtype))
         np.testing.assert_array_equal(y, [np.inf, 0])
     x = np.array([88.7228, 88.73, -87.33, -87.34], np.float32)  # the last two: 2^-126 and below
-    y = mapped_by_each(vector_math.exp, x)
+    y = mapped(each_of(vector_math.exp), x)
     np.testing.assert_array_equal(y, [y[0], np.inf, y[2], 0])
     np.testing.assert_allclose(y[[0, 2]], np.exp(x[[0, 2]].astype(np.float64)), rtol=1e-7)
 
@@ -207,5 +211,7 @@ def test_rows_of_float32_are_not_computed_in_float64(name):
 @pytest.mark.skipif(not X86, reason="looks for the names of x86 registers")
 @pytest.mark.parametrize("row", FUNCTIONS, ids=lambda row: row[0])
 def test_loops_become_vector_instructions(row):
-    _, code = mapped(row[1], np.zeros(8, np.float32))
+    loop, kinds = loop_of(row[1]), (numba.float32[::1],) * 2
+    loop.compile(kinds)
+    code = loop.inspect_asm(kinds)
     assert code.count("ymm") + code.count("zmm") > 20, f"{row[0]} is computed one by one"

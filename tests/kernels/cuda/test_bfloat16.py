@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from cuda_models import MODELS
 from device_calls import NAMES, derivatives
+from grouped import grouped
 from needed import imported
+from op_calls import op_of
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
@@ -34,7 +36,7 @@ def exact(array):
     return Tensor(rounded(array).astype(np.float64) if array.dtype.kind == "f" else array)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@grouped("name", NAMES, by=op_of)
 def test_an_op_and_its_gradient_are_near_those_in_float64(name):
     """Within 8 epsilons of bfloat16, of the largest element or of 1, what rules compute with."""
     tg.seed(0)

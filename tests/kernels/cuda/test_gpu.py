@@ -2,7 +2,7 @@
 
 import pytest
 from cuda_case import as_list, difference, emulated, exact, rounded
-from cuda_runs import RUNS
+from cuda_runs import each_run
 from tinygrad_like.kernels import cuda
 
 from tinygrad_like import backend
@@ -28,7 +28,7 @@ def on_gpu(case, arrays):
     return [None if y is None else cupy.asnumpy(y) for y in as_list(case.call(cuda, *given))]
 
 
-@pytest.mark.parametrize(("case", "dtype"), RUNS, ids=lambda v: getattr(v, "name", v))
+@each_run
 def test_kernels_agree_with_the_reference_and_repeat_their_bits(case, dtype):
     arrays = drawn(case, dtype)
     found, again = on_gpu(case, arrays), on_gpu(case, arrays)
@@ -38,7 +38,7 @@ def test_kernels_agree_with_the_reference_and_repeat_their_bits(case, dtype):
         assert a is b is None or a.tobytes() == b.tobytes()
 
 
-@pytest.mark.parametrize(("case", "dtype"), RUNS, ids=lambda v: getattr(v, "name", v))
+@each_run
 def test_the_emulator_is_the_gpu_up_to_rounding(case, dtype):
     arrays = drawn(case, dtype)
     wrong = difference(on_gpu(case, arrays), emulated(case, arrays), dtype, 2 * case.bound)

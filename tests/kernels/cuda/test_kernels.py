@@ -4,13 +4,12 @@ Each case runs once in each schedule with every access to memory checked; the re
 within the case's bound, and the same in all schedules, bit for bit.
 """
 
-import pytest
 from cuda_case import SCHEDULES, difference, emulated, exact, rounded
-from cuda_runs import RUNS
+from cuda_runs import each_run
 from tinygrad_like.kernels import cuda
 
 
-@pytest.mark.parametrize(("case", "dtype"), RUNS, ids=lambda v: getattr(v, "name", v))
+@each_run
 def test_kernels_agree_with_the_reference_in_every_schedule(case, dtype):
     arrays = rounded(case, dtype)
     expected = exact(case, arrays)

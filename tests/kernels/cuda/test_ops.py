@@ -1,8 +1,11 @@
 """Every op and its gradients on the emulated GPU, through the CUDA kernels, as on the CPU."""
 
+import itertools
+
 import numpy as np
-import pytest
 from device_calls import NAMES, derivatives
+from grouped import grouped
+from op_calls import op_of
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
@@ -13,8 +16,7 @@ def on_emulator(array):
     return Tensor(array, device="cuda-emulator")
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("order", [1, 2])
+@grouped("name order", itertools.product(NAMES, [1, 2]), by=op_of)
 def test_an_op_and_its_gradients_are_those_of_the_cpu(name, order):
     tg.seed(0)
     with tg.use_kernels("vendor"):

@@ -1,0 +1,53 @@
+"""Rows that share a test: all of them run, and a failure or a skip says of which."""
+
+import pytest
+from grouped import grouped
+
+import tinygrad_like as tg
+
+
+def groups_of(test):
+    """{id of a test: its rows}, as pytest reads them."""
+    (mark,) = test.pytestmark
+    assert mark.args[0] == "rows"
+    return dict(zip(mark.kwargs["ids"], mark.args[1], strict=True))
+
+
+def test_rows_share_the_test_of_their_group():
+    seen = []
+
+    @grouped("n kind", [(1, int), (2.0, float), (3, int)], by=lambda n, kind: kind.__name__)
+    def test(n, kind, fixture):
+        seen.append((n, kind, fixture, tg.rand(()).item()))
+
+    groups = groups_of(test)
+    assert groups == {"int": [(1, int), (3, int)], "float": [(2.0, float)]}
+    test(rows=groups["int"], fixture="given")
+    first, second = seen
+    assert (first[:3], second[:3]) == ((1, int, "given"), (3, int, "given"))
+    assert first[3] == second[3], "the random numbers of a row depend on those before it"
+
+
+def test_a_failure_names_its_row_and_hides_no_other():
+    @grouped("n", range(4), by=lambda n: "all")
+    def test(n):
+        assert n % 2, f"{n} is even"
+
+    with pytest.raises(AssertionError) as error:
+        test(rows=groups_of(test)["all"])
+    heading, first, second = str(error.value).split("\n\n")
+    assert heading == "2 of 4 rows fail: 0, 2"
+    assert first.startswith("0: AssertionError: 0 is even")
+    assert second.startswith("2: AssertionError: 2 is even")
+
+
+def test_a_skip_says_of_how_many_rows():
+    @grouped("n", range(3), by=lambda n: "some" if n else "all")
+    def test(n):
+        if n != 2:
+            pytest.skip("no such number")
+
+    for group, reason in (("all", "no such number"), ("some", "1 of 2 rows: no such number")):
+        with pytest.raises(pytest.skip.Exception) as skip:
+            test(rows=groups_of(test)[group])
+        assert str(skip.value) == reason
