@@ -120,8 +120,10 @@ def _reachable(roots, targets, partial=False):
         return nodes, None
     useful: set[Node] = set()
     for node in nodes:
-        # A freed node's parents are unknown: it counts as useful, so that the walk refuses it.
-        if node in targets or node.saved is None or not useful.isdisjoint(node.parents):
+        # A freed node's parents are unknown: it counts as useful, so that the walk refuses it,
+        # unless it is older than all targets.
+        freed = node.saved is None and node.serial > oldest
+        if node in targets or freed or not useful.isdisjoint(node.parents):
             useful.add(node)
     return [node for node in nodes if node in useful], useful
 

@@ -160,14 +160,14 @@ def _attached(leaves, outputs, rule):
     vmap there is a second one, for derivatives that are taken outside it.
     """
     level = mode.vmap
-    if level is None:
-        attached = [y.detach() for y in outputs]
-    else:
-        attached = _attached_outside(level, leaves, outputs, rule)
+    if level is not None:
+        arrays = _attached_outside(level, leaves, outputs, rule)
+        outputs = [wrap(a, y.node) for a, y in zip(arrays, outputs, strict=True)]
     nodes = [x.node if isinstance(x, Tensor) else None for x in leaves]
     if not any(node is not None for node in nodes):
-        return attached
+        return outputs
     _refuse_others(nodes, outputs)
+    attached = [wrap(y._array, None, y.version) for y in outputs]
     mask = sum(1 << i for i, node in enumerate(nodes) if node is not None)
     plan = _CALL.plan(mask, len(nodes))
     node = new_node(plan, nodes, outputs[0] if outputs else leaves[0])
@@ -180,7 +180,7 @@ def _attached(leaves, outputs, rule):
 
 
 def _attached_outside(level, leaves, outputs, rule):
-    """The outputs inside a vmap, with the history that they have outside it alone."""
+    """What the outputs hold inside a vmap, with the history that they have outside it."""
     leaves = [level.lifted(x) if isinstance(x, Tensor) else None for x in leaves]
     outputs = [level.lifted(y) for y in outputs]
     differ = any(x is not None and x.mapped for x in (*leaves, *outputs))
@@ -188,7 +188,7 @@ def _attached_outside(level, leaves, outputs, rule):
     with level.outside():
         leaves = [None if x is None else x.inner for x in leaves]
         attached = _attached(leaves, [y.full() if differ else y.inner for y in outputs], rule)
-    return [wrap(Batched(y, level, differ)) for y in attached]
+    return [Batched(y, level, differ) for y in attached]
 
 
 def _refuse_others(nodes, outputs):

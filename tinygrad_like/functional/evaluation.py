@@ -169,7 +169,7 @@ class Evaluation:
             if x.is_leaf:
                 x.node.finished = True
         # The derivative must itself be recorded if it depends on anything that is.
-        self.create_graph = mode.grad and _depends_on_recorded(below)
+        self.create_graph = mode.grad and depends_on_recorded(below)
 
     def _fresh(self, x, place, i, build=ONE_LEAF):
         """An input that the walk can stop at: a leaf, or a new node above a recorded tensor."""
@@ -257,7 +257,7 @@ class Evaluation:
     def aux(self):
         """The second member of f's result, its Tensors detached as those of the value are."""
         tensors = [x for x in flatten(self._aux)[0] if isinstance(x, Tensor)]
-        if mode.grad and _depends_on_recorded(self._below(tensors)):
+        if mode.grad and depends_on_recorded(self._below(tensors)):
             return self._aux
         return map_tree(lambda x: x.detach() if isinstance(x, Tensor) else x, self._aux)
 
@@ -313,6 +313,6 @@ def _kind(x):
     return type(x).__name__
 
 
-def _depends_on_recorded(nodes):
+def depends_on_recorded(nodes):
     """Whether a leaf is among these nodes that is not one of a derivative's own."""
     return any(node.plan is None and not node.finished for node in nodes)

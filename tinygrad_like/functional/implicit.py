@@ -9,7 +9,8 @@ dF/dx, so a gradient g of z is carried back by solving a linear system with the 
 which is never formed. The solution of that system is implicit again, hence all orders exist.
 
 z and the arguments are trees. What f closes over, such as the parameters of a Module, is
-differentiated as well.
+differentiated as well. Inside `vmap` all examples are solved as one system, and the norms that are
+compared with tolerances are those of all examples together.
 
 Source: Blondel et al. 2022, "Efficient and Modular Implicit Differentiation".
 """
@@ -20,7 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tinygrad_like import backend
 from tinygrad_like.engine import (
+    Batched,
     Tensor,
     astype,
     broadcast_to,
@@ -30,13 +33,16 @@ from tinygrad_like.engine import (
     enable_grad,
     errors,
     gradients,
+    inside,
     mode,
     next_serial,
     no_grad,
+    nodes_below,
+    wrap,
 )
 from tinygrad_like.functional.custom import custom_gradient
 from tinygrad_like.functional.derivatives import grad, vjp
-from tinygrad_like.functional.evaluation import function
+from tinygrad_like.functional.evaluation import depends_on_recorded, function
 from tinygrad_like.functional.trees import flatten
 from tinygrad_like.ops.create import zeros, zeros_like
 from tinygrad_like.ops.shape import concatenate, reshape, stack
@@ -142,7 +148,7 @@ def argmin(objective, z0, *args, solver=None, tolerance=None, max_steps=100):
     with no_grad():
         least = options.tolerance * (1 + _norm(slope(space.start)))
         if solver is None:
-            loss = lambda v: objective(space.unpack(v), *args).item()  # noqa: E731
+            loss = lambda v: float(_summed(objective(space.unpack(v), *args)))  # noqa: E731
             z = _newton(loss, slope, space.start, least, options)
         else:
             z = space.pack(solver(objective, z0, *args)).detach()
@@ -220,7 +226,18 @@ def _norm(v):
 
 def _dot(a, b):
     with np.errstate(over="ignore", invalid="ignore"):  # the solvers look for what is not finite
-        return (a * b).sum().item()
+        return float(_summed((a * b).sum()))
+
+
+def _summed(x):
+    """The values of a Tensor, a NumPy array; inside vmap their sum over all examples.
+
+    So the examples of a vmap are one system, which is solved as a whole.
+    """
+    array, lead = x._array, 0
+    while type(array) is Batched:
+        array, lead = array.full()._array, lead + 1
+    return backend.of(array).to_host(array).sum(axis=tuple(range(lead)))
 
 
 # Solutions with their gradients
@@ -259,18 +276,22 @@ def _recorded(equation, z, adjoint):
         adjoint: adjoint(transpose, g) returns the u with transpose(u) = -g, where transpose
             is the vjp of the equation at z.
     """
+    z = z.detach()
     if not mode.grad:
         return z
     start = next_serial()
     inputs = _older(equation(z), start)
+    if mode.vmap is not None:
+        z = _recorded_outside(mode.vmap, equation, z, adjoint)
     if not inputs:
         return z
 
     def pull_back(g):
+        at = z.detach()
         if mode.grad:  # to be differentiated once more: in z as well, which depends on the inputs
             at = reshape(_recorded(equation, z, adjoint), z.shape)
-        else:
-            at = z.detach().requires_grad_()
+        if not depends_on_recorded(nodes_below(at)):
+            at = wrap(at._array).requires_grad_()
         with enable_grad():
             value = equation(at)
         again = partial(gradients, [value], retain_graph=True, partial=True)
@@ -284,6 +305,20 @@ def _recorded(equation, z, adjoint):
     return custom_gradient(lambda *inputs: (z, pull_back))(*inputs)
 
 
+def _recorded_outside(level, equation, z, adjoint):
+    """The vector z inside a vmap, with the history of all examples outside it, as one vector."""
+
+    def of_all(v):
+        with level.again():
+            y = level.lifted(equation(level.example(reshape(v, (level.size, -1)))))
+        return reshape(y.full(), (-1,))
+
+    with level.outside():
+        z = reshape(level.lifted(z).full(), (-1,))
+        z = _recorded(of_all, z, adjoint)
+        return level.example(reshape(z, (level.size, -1)))
+
+
 def _older(value, start):
     """What a value was computed from, and was there before `start`: Tensors of zeros at its nodes.
 
@@ -294,6 +329,7 @@ def _older(value, start):
     for node in nodes:  # grows while it is walked
         if node.serial < start:
             zero = broadcast_to(zeros((), dtype=node.dtype, device=value.device), shape=node.shape)
+            zero = inside(zero)
             zero.node = node
             found.append(zero)
             continue
@@ -334,8 +370,8 @@ def _solve(step, z, options):
 def _combined(moves, turns, residual):
     """What Anderson's method takes off: moves, weighted as turns make up the residual best."""
     turns, moves = stack(turns), stack(moves)
-    products = (turns @ turns.T).numpy().astype(np.float64)
-    against = (turns @ residual).numpy().astype(np.float64)
+    products = _summed(turns @ turns.T).astype(np.float64)
+    against = _summed(turns @ residual).astype(np.float64)
     weights = np.linalg.lstsq(products, against, rcond=None)[0]
     return Tensor(weights, dtype=residual.dtype, device=residual.device) @ moves
 
