@@ -77,6 +77,7 @@ MAY_IMPORT = {
         "nn doctor training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
+    "examples.research": ["", "nn", "training"],
     "examples": ["", "nn", "training", "examples"],
     "bench.report": [],
     "bench.workloads": [],
