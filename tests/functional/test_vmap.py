@@ -108,10 +108,12 @@ def test_outputs_that_examples_share():
     shared = T(normal(2))
     found = tg.vmap(lambda x: (x, shared, 3, np.arange(2)))(T(X))
     np.testing.assert_array_equal(found[1].numpy(), np.stack([shared.numpy()] * 3))
-    assert found[2].tolist() == [3, 3, 3] and found[2].dtype == np.int64
+    assert found[2].tolist() == [3, 3, 3]
+    assert found[2].dtype == np.int64
     assert found[3].tolist() == [[0, 1]] * 3
     x, once = tg.vmap(lambda x: (x, shared * 2), out_axes=(1, None))(T(X))
-    assert x.shape == (4, 3) and once.shape == (2,)
+    assert x.shape == (4, 3)
+    assert once.shape == (2,)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int64, np.int8, bool])
@@ -187,7 +189,8 @@ def test_errors_say_what_is_wrong(call, kind, words):
     with pytest.raises(kind) as caught:
         call()
     text = "\n".join([str(caught.value), *getattr(caught.value, "__notes__", ())])
-    assert text.startswith("[") and words in text
+    assert text.startswith("[")
+    assert words in text
 
 
 # What f cannot do
@@ -420,7 +423,8 @@ def test_an_op_without_a_rule_is_applied_one_by_one(name, caplog, loops_are_logg
         check(lambda over: tg.grad(lambda x: (over(f)(x) * x).sum())(x).numpy())
         check(lambda over: over(lambda y: over(lambda z: f(y * z))(x))(x).numpy())
         check(lambda over: over(lambda y: over(by_example)(x * y))(x).numpy())
-    assert len(caplog.records) == 1 and "one after the other" in caplog.text
+    assert len(caplog.records) == 1
+    assert "one after the other" in caplog.text
     both = lambda x: (tg.vmap(by_example)(x) ** 2).sum()  # noqa: E731
     if twice:
         expected = tg.grad(lambda x: (in_a_loop(by_example)(x) ** 2).sum())(x)

@@ -136,7 +136,7 @@ def test_parameters_get_the_sum_of_the_gradients_of_examples():
 
 
 def test_what_nothing_outside_differentiates_keeps_no_graph():
-    layer, state, gradient, (x,) = made("convolutional")
+    layer, _state, _gradient, (x,) = made("convolutional")
     with tg.no_grad():
         assert not tg.vmap(layer)(x).requires_grad
         found = tg.vmap(tg.grad(lambda x: loss(layer(x))))(x)
