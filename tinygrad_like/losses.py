@@ -19,7 +19,6 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, is_half
 from tinygrad_like.engine import (
-    Batched,
     Tensor,
     all_examples,
     astype,
@@ -226,7 +225,7 @@ def _over_rows(name, what, formula, scores, labels, ignore_index, reduction):
                 f"[{name}] all {labels.size} labels are ignore_index={ignore_index}: there is no "
                 "mean over no rows; skip the batch, or use reduction='sum'"
             )
-        return _sum_over(losses, count if type(count) is Batched else int(count))
+        return _sum_over(losses, int(count) if type(count) not in backend.STAND_INS else count)
     return _reduced(name, losses, reduction)
 
 

@@ -1,4 +1,4 @@
-"""Solutions of equations inside vmap: those of each example, with their derivatives of all orders."""
+"""Solutions of equations inside vmap: those of each example, with derivatives of all orders."""
 
 import numpy as np
 import pytest

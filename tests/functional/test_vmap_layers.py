@@ -1,5 +1,8 @@
 """Gradients of each example, and of several models at once, for every layer: as in a loop."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -136,7 +139,7 @@ def test_parameters_get_the_sum_of_the_gradients_of_examples():
 
 
 def test_what_nothing_outside_differentiates_keeps_no_graph():
-    layer, _state, _gradient, (x,) = made("convolutional")
+    layer, _, _, (x,) = made("convolutional")
     with tg.no_grad():
         assert not tg.vmap(layer)(x).requires_grad
         found = tg.vmap(tg.grad(lambda x: loss(layer(x))))(x)
@@ -245,3 +248,23 @@ def test_reference_kernels_find_what_the_compiled_ones_find():
         expected = tg.vmap(gradient, (None, 0))(state, *inputs)
     for path, g in found.items():
         np.testing.assert_allclose(g.numpy(), expected[path].numpy(), rtol=1e-8, atol=1e-9)
+
+
+WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None
+import numpy as np
+import tinygrad_like as tg
+layer = tg.nn.LSTM(3, 2).to("float64")
+x = tg.Tensor(np.random.default_rng(0).standard_normal((3, 2, 4, 3)))
+gradient = tg.grad(lambda x: (layer(x)[0] ** 2).sum())
+found = tg.vmap(gradient)(x).numpy()
+np.testing.assert_allclose(found, [gradient(row).numpy() for row in x.detach()], rtol=1e-10)
+"""
+
+
+def test_without_numba():
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NUMBA], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
