@@ -72,6 +72,7 @@ CALLS = {
     "nn.Module.load_state_dict": (nn.ReLU(), {}),
     "nn.Module.train": (nn.ReLU(),),
     "nn.Module.requires_grad_": (nn.Dense(2, 2),),
+    "nn.unparametrize": (nn.parametrize(nn.Dense(2, 2), "weight", nn.WeightNorm()), "weight"),
     "nn.GELU": (),
     "nn.MultiHeadAttention": (2, 1),
     "nn.MultiHeadAttention.forward": (attention(), SEQUENCE),
