@@ -25,7 +25,8 @@ from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, run_prog
 class Equilibrium(nn.Module):
     """The z with z = tanh(0.9 z W + x U + b): (N, n_in) -> (N, width).
 
-    W has the spectral norm 1, so a step brings any two states closer: there is one fixed point.
+    `nn.SpectralNorm` keeps the largest singular value of W at 1, up to what five steps of its
+    iteration leave. So a step brings any two states closer: there is one fixed point.
     """
 
     def __init__(self, n_in, width):
@@ -97,7 +98,7 @@ def main(arguments=None):
         **{"model": model, "optimizer": optimizer, "loader": loader},
     )
     for images, labels in run.epochs(loader, args.epochs):
-        loss = tg.losses.cross_entropy(model(tg.Tensor(images)), labels)
+        loss = tg.losses.cross_entropy(model(tg.Tensor(images, device=args.device)), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -107,7 +108,7 @@ def main(arguments=None):
 
     model.eval()
     with tg.no_grad():
-        x = tg.Tensor(test.arrays[0].reshape(-1, 64))
+        x = tg.Tensor(test.arrays[0].reshape(-1, 64), device=args.device)
         found = {solver: distances(layer, x, solver) for solver in ("anderson", "iterate")}
     run.plot("report.png", lambda figure: draw_distances(figure, found))
     steps = " and ".join(f"{len(values)} by {solver!r}" for solver, values in found.items())

@@ -28,8 +28,8 @@ CONDUCTION = 0.1
 
 def exact(x, t):
     """The solution: each wave of the start decays at a rate of its own."""
-    slow = np.exp(-CONDUCTION * np.pi**2 * t) * np.sin(np.pi * x)
-    return slow + np.exp(-CONDUCTION * 9 * np.pi**2 * t) * np.sin(3 * np.pi * x) / 2
+    slow = tg.exp(-CONDUCTION * np.pi**2 * t) * tg.sin(np.pi * x)
+    return slow + tg.exp(-CONDUCTION * 9 * np.pi**2 * t) * tg.sin(3 * np.pi * x) / 2
 
 
 def network(width):
@@ -55,16 +55,16 @@ def residual(model, x, t):
 def loss_at(model, x, t):
     """How far the model is from the equation, and how far from what is known, at N points each."""
     equation = tg.vmap(lambda x, t: residual(model, x, t))(x, t)
-    start = temperature(model, x, tg.zeros_like(t)) - tg.Tensor(exact(x.numpy(), 0.0))
+    start = temperature(model, x, tg.zeros_like(t)) - exact(x, tg.zeros_like(t))
     ends = temperature(model, tg.round(x), t)  # at x = 0 or x = 1, half of the points each
     return (equation**2).mean(), (start**2).mean() + (ends**2).mean()
 
 
 def solutions(model):
     """The network's and the exact solution on a grid, (51, 101) each: places and times."""
-    x, t = np.meshgrid(np.linspace(0, 1, 51), np.linspace(0, 1, 101), indexing="ij")
-    found = temperature(model, *(tg.Tensor(a, dtype="float32") for a in (x, t)))
-    return found.numpy(), exact(x, t)
+    x = tg.broadcast_to(tg.linspace(0, 1, 51)[:, None], (51, 101))
+    t = tg.broadcast_to(tg.linspace(0, 1, 101), (51, 101))
+    return temperature(model, x, t).numpy(), exact(x, t).numpy()
 
 
 def draw_solutions(figure, found, true):

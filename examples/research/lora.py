@@ -55,7 +55,7 @@ def train(model, ids, steps, lr, folder, args):
         **{"model": model, "optimizer": optimizer, "batches": batches},
     )
     for _ in run.steps(steps):
-        x, y = map(tg.Tensor, next(batches))
+        x, y = (tg.Tensor(ids, device=args.device) for ids in next(batches))
         loss = tg.losses.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()

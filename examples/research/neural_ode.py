@@ -24,7 +24,7 @@ import tinygrad_like as tg
 from tinygrad_like import nn
 from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, run_program
 
-START = np.array([[2.5, 0.0]], np.float32)  # angle and speed
+START = 2.5, 0.0  # angle and speed
 SECONDS = 15.0
 PIECE = 10  # times in an example
 
@@ -122,8 +122,9 @@ def main(arguments=None):
     tg.set_device(args.device)
     tg.seed(args.seed)
     times = np.linspace(0.0, SECONDS, args.points)
-    true = path(pendulum, None, tg.Tensor(START), times)[:, 0].numpy()
-    seen = tg.Tensor(true) + args.noise * tg.randn(true.shape)
+    start = tg.Tensor([START])
+    true = path(pendulum, None, start, times)[:, 0]
+    seen = true + args.noise * tg.randn(true.shape)
     model = Law()
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     schedule = tg.optim.CosineLR(optimizer, args.steps)
@@ -151,10 +152,10 @@ def main(arguments=None):
         schedule.step()
         run.log(loss=loss)
 
-    learned = path(field, model.state_dict(), tg.Tensor(START), times)[:, 0].numpy()
-    distance = np.linalg.norm(learned - true, axis=1).mean()
-    run.plot("report.png", lambda figure: draw_paths(figure, true, learned))
-    return run.finish(f"mean distance from the true path {distance:.4f}")
+    learned = path(field, model.state_dict(), start, times)[:, 0]
+    distance = tg.norm(learned - true, axis=1).mean().item()
+    run.plot("report.png", lambda figure: draw_paths(figure, true.numpy(), learned.numpy()))
+    return run.finish(f"mean distance from the true path {distance:.3f}")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def parse(arguments=None):
     parser = command_line(__doc__, out="runs/private")
     add = parser.add_argument
     add("--steps", type=at_least(1), default=300)
-    add("--batch", type=at_least(1), default=256, help="examples in a step, on average")
+    add("--batch", type=at_least(16), default=256, help="examples in a step, on average")
     add("--lr", type=float, default=0.5, help="learning rate")
     add("--clip", type=at_least(1e-6, float), default=1.0, help="most that an example may add")
     add("--noise", type=at_least(0.1, float), default=3.0, help="deviation, in units of --clip")
@@ -98,7 +98,7 @@ def main(arguments=None):
     tg.set_device(args.device)
     tg.seed(args.seed)
     train, test = tg.data.digits()
-    images, labels = train.arrays
+    images, labels = (tg.Tensor(array, device=args.device) for array in train.arrays)
     share = min(args.batch / len(train), 0.99)
     private, plain = network(), network()
     optimizer = tg.optim.SGD([*private.parameters(), *plain.parameters()], args.lr)
@@ -113,7 +113,7 @@ def main(arguments=None):
     for step in run.steps(args.steps):
         # Each example is drawn by itself: epsilon takes advantage of nobody knowing who is there.
         drawn = tg.rand(len(train)).numpy() < share
-        x, y = tg.Tensor(images[drawn]), tg.Tensor(labels[drawn])
+        x, y = images[drawn], labels[drawn]
 
         loss = tg.losses.cross_entropy(plain(x), y)
         optimizer.zero_grad()

@@ -104,10 +104,10 @@ def main(arguments=None):
     tg.set_device(args.device)
     tg.seed(args.seed)
     train, _ = tg.data.digits()
+    images, labels = (tg.Tensor(array, device=args.device) for array in train.arrays)
     # In float64, as rounding errors of float32 would hide the small eigenvalues.
-    images, labels = tg.Tensor(train.arrays[0], dtype="float64"), tg.Tensor(train.arrays[1])
     layers = nn.Flatten(), nn.Dense(64, args.hidden), nn.Tanh(), nn.Dense(args.hidden, 10)
-    model = nn.Sequential(*layers).to("float64")
+    model, images = nn.Sequential(*layers).to("float64"), images.astype("float64")
 
     def loss_of(weights):
         return tg.losses.cross_entropy(tg.functional_call(model, weights, images), labels)
