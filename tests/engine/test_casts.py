@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from needed import needs_emulator
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor
@@ -201,6 +202,18 @@ def test_a_wrong_argument_is_named(call, kind, text):
         call()
     assert str(caught.value).startswith(text)
     assert tg.get_rng_state() == state
+
+
+@needs_emulator
+def test_arrays_and_numbers_go_to_the_default_device_and_tensors_stay():
+    try:
+        tg.set_device("cuda-emulator")
+        for data in (np.ones(2), [1.0, 2.0], 3, np.float32(3)):
+            assert tg.Tensor(data).device == "cuda-emulator"
+            assert tg.Tensor(data, device="cpu").device == "cpu"
+        assert tg.Tensor(tg.Tensor(1.0, device="cpu")).device == "cpu"
+    finally:
+        tg.set_device("cpu")
 
 
 def test_set_device_changes_nothing_if_refused():

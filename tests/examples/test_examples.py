@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ctrl_c import needs_ctrl_c, stop_by_ctrl_c
+from needed import needs_emulator
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
@@ -46,6 +47,27 @@ def test_mnist_without_a_network_trains_on_the_digits_of_the_package(offline):
     assert "epoch 2/2" in result.stdout
     assert tg.io.load(out / "model.safetensors")["1.weight"].shape == (64, 128)
     assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+SMALL = {
+    "mnist": "--hidden 8 --epochs 1 --batch-size 512",
+    "char_lm": "--iters 2 --batch 2 --context 16 --width 16 --layers 1 --heads 2 --length 5",
+    "translate": "--examples 64 --test-examples 4 --epochs 1 --width 8",
+    "classify_text": "--epochs 1 --width 8 --heads 1 --length 8 --batch 1024",
+}
+
+
+@needs_emulator
+@pytest.mark.parametrize("name", SMALL)
+def test_an_example_trains_on_another_device(name, offline):
+    text = offline / "text.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog. " * 40)
+    options = [*SMALL[name].split(), "--device", "cuda-emulator", "--out", str(offline / "out")]
+    options += ["--text", str(text)] if name == "char_lm" else []
+    program = str(ROOT / "examples" / f"{name}.py")
+    result = subprocess.run([sys.executable, program, *options], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "everything is in" in result.stdout
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])

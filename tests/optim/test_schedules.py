@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from needed import needs_emulator
 from oracle import needs_torch, torch
 
 import tinygrad_like as tg
@@ -284,6 +285,18 @@ def test_a_gradient_that_someone_holds_is_replaced_not_changed():
     np.testing.assert_array_equal(held.numpy(), before)
     assert params[0].grad.dtype == np.float16
     assert np.abs(params[0].grad.numpy()).max() <= np.float16(0.01)
+
+
+@needs_emulator
+@pytest.mark.parametrize("norm", [2, 1, 3, np.inf])
+def test_gradients_on_another_device_are_clipped_as_on_the_cpu(norm):
+    found = []
+    for device in ("cpu", "cuda-emulator"):
+        p = tg.ones((3, 2), device=device, requires_grad=True)
+        p.grad = tg.Tensor(np.arange(6.0).reshape(3, 2), dtype="float32", device=device)
+        found.append((optim.clip_grad_norm([p], 1.0, norm), p.grad.cpu().numpy()))
+    np.testing.assert_allclose(found[1][0], found[0][0], rtol=1e-6)
+    np.testing.assert_allclose(found[1][1], found[0][1], rtol=1e-6)
 
 
 def test_clip_grad_value_cuts_every_element():

@@ -66,8 +66,8 @@ class Tensor(Methods):
             history. Python floats become float32 (the default), arrays keep their dtype.
         requires_grad: whether `backward` computes `.grad` for it (floating dtypes only).
         dtype: a NumPy dtype to convert to.
-        device: `"cpu"`, `"cuda"` or `"cuda-emulator"`; by default where `data` lies, or the
-            default device.
+        device: `"cpu"`, `"cuda"` or `"cuda-emulator"`. By default that of `data`, if it is a Tensor
+            or an array on a GPU, and the default device (`tg.set_device`) for all else.
 
     Raises:
         TypeError: for data that cannot be made an array of numbers.
@@ -406,11 +406,14 @@ def backend_of(x):
 def new_array(data, dtype=None, device=None):
     """A new C-contiguous raw array with the values of `data`, see Tensor."""
     to = None if device is None else backend.get(device)
-    if isinstance(data, Tensor):
+    given = isinstance(data, Tensor)  # which keeps its device
+    if given:
         data = data._array
     if type(data) in backend.STAND_INS:
         return data.converted(dtype, device)
     home, numbers = backend.of(data), False
+    if home is backend.CPU and to is None and not given:
+        to = backend.get()
     if home is None:
         errors.refuse_tensors_within(data, Tensor)
         numbers = not hasattr(data, "dtype")

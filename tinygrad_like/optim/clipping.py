@@ -66,10 +66,11 @@ def _norm(x, order):
     be, x = backend.of(x), wide(x)
     xp = be.xp
     if order == 2:
-        squares = float(be.k.sum_squares(x, None))
+        squares = be.k.sum_squares(x, None).item()
         if 1e-280 < squares < math.inf:
             return math.sqrt(squares)
-    peak = float(xp.abs(x).max())
+    peak = xp.abs(x).max().item()
     if order == math.inf or not 0 < peak < math.inf:
         return peak
-    return peak * float((xp.abs(x / peak) ** order).sum(dtype=np.float64)) ** (1 / order)
+    total = (xp.abs(x / peak) ** order).sum(dtype=np.float64).item()
+    return peak * total ** (1 / order)
