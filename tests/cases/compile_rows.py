@@ -11,8 +11,9 @@ from tinygrad_like.engine import gradients, wrap
 
 
 def run_all(dtype):
-    """Call every row in a dtype and in every view, and the gradients of what it gives."""
-    for name, view in itertools.product(CALLS, [np.asarray, *VIEWS]):
+    """Call every row in a dtype, in float64 of all views, and the gradients of what it gives."""
+    views = VIEWS if dtype == "float64" else ()
+    for name, view in itertools.product(CALLS, [np.asarray, *views]):
 
         def tensor(a, view=view):
             return wrap(view(a.astype(dtype) if a.dtype.kind == "f" else a))
