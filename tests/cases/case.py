@@ -31,6 +31,7 @@ class Case:
         grad: False for outputs without gradient (booleans, indices).
         half: False where NumPy has no float16 (LAPACK): then a clear error is expected.
         statistics: whether there are outputs besides the first that are float32 for float16.
+        error: the relative error of an op that rounds to fewer digits than its dtype has.
         empty: whether an empty batch works: the first axis cut to length 0, in all inputs that
             have its length. False: a clear error will do.
     """
@@ -46,10 +47,12 @@ class Case:
         half: bool = True,
         statistics: bool = False,
         empty: bool = True,
+        error: float = 0.0,
         **attributes,
     ):
         self.function, self.inputs, self.attributes = function, inputs, attributes
         self.grad, self.half, self.statistics, self.empty = grad, half, statistics, empty
+        self.error = error
         label = name or function.__name__.lstrip("_")
         if torch is None and numpy is None:
             torch = label

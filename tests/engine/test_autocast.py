@@ -110,6 +110,14 @@ def test_rounding_to_bfloat16_is_ml_dtypes():
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_the_gradient_of_rounding_is_rounded():
+    rng = np.random.default_rng(0)
+    x, g = (tg.Tensor(rng.standard_normal(1000), dtype="float32") for _ in range(2))
+    x.requires_grad = True
+    rounded_to_bfloat16(x).backward(g)
+    np.testing.assert_array_equal(x.grad.numpy(), rounded_to_bfloat16(g.numpy()))
+
+
 def test_autocast_decorates_and_is_undone_by_an_error():
     @tg.autocast("float16")
     def product(a, b):
