@@ -174,16 +174,19 @@ def test_values_are_those_of_the_loop(label):
     check_rows(label, check_values, 1e-12, grad=False)
 
 
+@pytest.mark.long
 @rows(grad=True)
 def test_gradients_of_each_example_are_those_of_the_loop(label):
     check_rows(label, check_inside, 1e-10, grad=True)
 
 
+@pytest.mark.long
 @rows(grad=True)
 def test_the_gradient_of_vmap_is_that_of_the_loop(label):
     check_rows(label, check_outside, 1e-10, grad=True)
 
 
+@pytest.mark.long
 @rows(grad=True)
 def test_many_gradients_are_pulled_back_as_in_a_loop(label):
     def check(case, *arguments):

@@ -12,6 +12,8 @@ from needed import needs_emulator, needs_numba
 import tinygrad_like as tg
 from tinygrad_like.gradcheck import gradcheck
 
+pytestmark = pytest.mark.long  # each function is compiled, for both dtypes
+
 DEVICES = "cpu", "cuda-emulator"
 TOLERANCE = {np.float32: 4e-6, np.float64: 1e-13}
 

@@ -195,7 +195,8 @@ def test_the_default_device_of_a_thread_can_be_the_device():
     try:
         tg.set_device("strict")
         assert Tensor([1.0]).device == tg.zeros(2).device == tg.rand(2).device == "strict"
-        assert Tensor(np.ones(2)).device == "cpu"
+        assert Tensor(np.ones(2)).device == "strict"
+        assert Tensor(Tensor(1.0, device="cpu")).device == "cpu"
     finally:
         tg.set_device("cpu")
 
