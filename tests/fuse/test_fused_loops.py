@@ -9,6 +9,8 @@ from tinygrad_like.kernels.loop import FULL, ROW, Loop, Output, Step, passes
 
 import tinygrad_like as tg
 
+pytestmark = pytest.mark.long  # each function is compiled
+
 SOFTMAX = Loop(
     (FULL,),
     0,

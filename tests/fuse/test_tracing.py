@@ -11,6 +11,8 @@ import tinygrad_like as tg
 from tinygrad_like.fusion.program import Program
 from tinygrad_like.fusion.traced import Traced
 
+pytestmark = pytest.mark.long  # each function is compiled
+
 X = np.random.default_rng(0).normal(size=(4, 6))
 SCALE = 2.0
 WEIGHT = tg.Tensor(np.arange(6.0))
