@@ -13,6 +13,8 @@ from tinygrad_like.kernels.cpu.machine.simd import Vector, lanes, load, store
 from tinygrad_like.kernels.cpu.math import lookup, vector_math
 from tinygrad_like.kernels.cpu.math.each import each_of_one
 
+pytestmark = pytest.mark.long  # each function is compiled, in loops of its own
+
 softmax = importlib.import_module("tinygrad_like.kernels.cpu.softmax")  # the function hides it
 L = np.longdouble  # 64 bits of mantissa on x86: enough to judge float64
 
