@@ -2,11 +2,11 @@
 
     python examples/research/equilibrium.py
 
-A deep network applies layer after layer. If they all are the same layer, z = f(z, x), the state z
-often comes to rest, and a deep equilibrium model goes there at once: `tg.implicit.fixed_point`
-finds the z that f leaves as it is. Its gradient follows from that equation, at the cost of one
-more such search, however the first one was made. So nothing of the steps on the way is kept, and
-no depth has to be chosen.
+A deep network applies one layer after another. If all of them are the same layer, z = f(z, x),
+then z often settles down. A deep equilibrium model skips the layers and solves for that value:
+`tg.implicit.fixed_point` finds the z that f does not change. The gradient follows from the
+equation z = f(z, x), by solving one more like it. So no intermediate step has to be stored, and
+nobody has to choose a depth.
 
 Printed are the accuracy on digits that were not seen, and how often f was computed for a batch,
 with Anderson's method and with plain repetition. The picture shows how far each is from the fixed

@@ -194,6 +194,7 @@ def _tensor(x, node, counter):
 
 
 def refuse_floating_extra(plan, where, x):
+    """Raise GraphError for a saved intermediate result, through which gradients would pass."""
     if x.dtype.kind in INEXACT:
         raise GraphError(
             f"[{plan.op.name}] has no second derivative: its rule reads {plan.op.saves[where]!r}, "

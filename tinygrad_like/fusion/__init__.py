@@ -10,10 +10,10 @@ fused function goes over its arguments once:
 What happens at the first call, for these shapes and dtypes:
 
     traced.py    trace       the function runs once on arrays that only remember what is computed
-    terms.py     expression  ... which is an expression of the arguments; its gradient, too, by the
-                             ops' own gradient rules
+    terms.py     expression  that is written as an expression of the arguments; the ops' own rules
+                             give the expression of the gradient
     program.py   loop        the expression as the steps of one loop (kernels/loop.py)
-    watched.py               what the function reads beside its arguments, lest that change unseen
+    watched.py               what the function reads beside its arguments, to notice when it changes
     decorator.py             the decorator, and the op that the loop becomes
 
 The loop is compiled by the target: kernels/cpu/fused writes a text for numba, kernels/cuda/fused.py

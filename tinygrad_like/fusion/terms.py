@@ -21,7 +21,7 @@ BEFORE, AFTER = "before", "after"
 class NotFusible(BaseException):
     """A function that cannot become one loop; the message says why.
 
-    It is no Exception, lest the function itself catch it.
+    It is not an Exception, so that an `except Exception` in the function cannot catch it.
     """
 
 
