@@ -28,23 +28,23 @@ class Pair(NamedTuple):
     arguments: tuple[str, ...]  # "rows" of the whole shape, "columns" of its last axis
 
 
-def _gelu_of_sum(x, bias):
+def gelu_of_sum(x, bias):
     return tg.gelu(x + bias)
 
 
-def _swish_gate(a, b):
+def swish_gate(a, b):
     return tg.silu(a) * b
 
 
-def _softmax_row(x):
+def softmax_row(x):
     e = tg.exp(x - tg.max(x, axis=-1, keepdims=True))
     return e / tg.sum(e, axis=-1, keepdims=True)
 
 
 PAIRS = {
-    "gelu of a sum": Pair(tg.fuse(_gelu_of_sum), _gelu_of_sum, ("rows", "columns")),
-    "swish gate": Pair(tg.fuse(_swish_gate), _swish_gate, ("rows", "rows")),
-    "softmax-like row": Pair(tg.fuse(_softmax_row), tg.softmax, ("rows",)),
+    "gelu of a sum": Pair(tg.fuse(gelu_of_sum), gelu_of_sum, ("rows", "columns")),
+    "swish gate": Pair(tg.fuse(swish_gate), swish_gate, ("rows", "rows")),
+    "softmax-like row": Pair(tg.fuse(softmax_row), tg.softmax, ("rows",)),
 }
 
 

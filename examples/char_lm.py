@@ -23,6 +23,7 @@ from tinygrad_like import nn
 from tinygrad_like.training import at_least, command_line, panels, run_program
 
 SIZES = ("model", "layers", "width", "heads", "context", "dropout")  # all that a model is made by
+WRITING = ("text", "eval_every", "sample", "length", "temperature", "top_k", "top_p")
 DEFAULTS = {
     "gpt": {"layers": 4, "width": 128, "batch": 12, "lr": 1e-3},
     "recurrent": {"layers": 2, "width": 256, "batch": 32, "lr": 2e-3},
@@ -118,17 +119,11 @@ def main():
     batches = tg.data.TextBatches(train, args.context, args.batch, seed=args.seed)
     autocast = tg.autocast(args.autocast or "float16", enabled=args.autocast is not None)
     scaler = tg.optim.GradScaler(enabled=args.autocast == "float16")
-    names = (*SIZES, *"batch iters lr warmup weight_decay clip autocast seed".split())
     crc32 = zlib.crc32(text.encode("utf-8", "replace"))
-    run = tg.Run(
-        args.out,
-        settings={"text": name, "crc32": crc32, **{k: getattr(args, k) for k in names}},
-        resume=args.resume,
-        save_every=args.save_every,
-        keep={"characters": vocabulary.characters},
-        **{"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches},
-        scaler=scaler,
-    )
+    settings, keep = {"data": name, "crc32": crc32}, {"characters": vocabulary.characters}
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches}
+    options = {"settings": settings, "may_differ": WRITING, "keep": keep}
+    run = tg.Run.from_options(args, **options, **parts, scaler=scaler)
     print(model.summary())
     for step in run.steps(args.iters):
         x, y = map(tg.Tensor, next(batches))

@@ -99,16 +99,11 @@ def main():
     optimizer = tg.optim.AdamW(model.parameters(), args.lr, weight_decay=args.weight_decay)
     steps = args.epochs * len(loader)
     schedule = tg.optim.CosineLR(optimizer, steps, warmup_steps=steps // 10)
-    names = "model layers width heads length batch epochs lr weight_decay dropout seed"
     source = f"docstrings of Python {platform.python_version()}"
-    run = tg.Run(
-        args.out,
-        settings={"data": source, **{k: getattr(args, k) for k in names.split()}},
-        resume=args.resume,
-        save_every=args.save_every,
-        keep={"vocabulary": vocabulary, "modules": MODULES},
-        **{"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader},
-    )
+    trained = {"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader}
+    options = {"settings": {"data": source}, "may_differ": ("threads", "text")}
+    keep = {"vocabulary": vocabulary, "modules": MODULES}
+    run = tg.Run.from_options(args, keep=keep, **options, **trained)
     print(model.summary())
     print(
         f"{len(ids):,} pieces to learn from, {len(test_ids):,} to test, of {len(MODULES)} modules; "

@@ -16,7 +16,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, panels, run_program
+from tinygrad_like.training import at_least, command_line, panels, run_program
 
 
 def mlp(image_shape, hidden, classes):
@@ -123,14 +123,8 @@ def main():
     loader = tg.data.DataLoader(train, args.batch_size, shuffle=True, seed=args.seed)
     autocast = tg.autocast(args.autocast or "float16", enabled=args.autocast is not None)
     scaler = tg.optim.GradScaler(enabled=args.autocast == "float16")
-    run = tg.Run(
-        args.out,
-        settings={"data": train.name, **vars(args)},
-        may_differ=("epochs", *RUN_OPTIONS),
-        resume=args.resume,
-        save_every=args.save_every,
-        **{"model": model, "optimizer": optimizer, "loader": loader, "scaler": scaler},
-    )
+    parts = {"model": model, "optimizer": optimizer, "loader": loader, "scaler": scaler}
+    run = tg.Run.from_options(args, settings={"data": train.name}, may_differ=("epochs",), **parts)
     print(model.summary(train.arrays[0][:1]))
     for images, labels in run.epochs(loader, epochs):
         with autocast:

@@ -20,7 +20,7 @@ from dates import ISO, LENGTH, PADDING, encode, make_data
 from translators import MODELS, START
 
 import tinygrad_like as tg
-from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, panels, run_program
+from tinygrad_like.training import at_least, command_line, panels, run_program
 
 TASK = "dates"  # by which a checkpoint is known to be of this example
 EXAMPLES = ("the 3rd of March, 2017", "03/04/17", "Tue 7 Feb 1984", "NOVEMBER 11TH '09")
@@ -116,14 +116,8 @@ def main():
     loader = tg.data.DataLoader(train, args.batch, shuffle=True, seed=args.seed)
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     schedule = tg.optim.CosineLR(optimizer, args.epochs * len(loader), min_lr=args.lr / 100)
-    run = tg.Run(
-        args.out,
-        settings={"task": TASK, **vars(args)},
-        may_differ=("date", *RUN_OPTIONS),
-        resume=args.resume,
-        save_every=args.save_every,
-        **{"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader},
-    )
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader}
+    run = tg.Run.from_options(args, settings={"task": TASK}, may_differ=("date",), **parts)
     print(model.summary())
     for written, iso in run.epochs(loader, args.epochs):
         # The right characters stand before each (teacher forcing).

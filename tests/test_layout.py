@@ -94,7 +94,7 @@ LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
     "engine": (
         "changes errors options casts modes methods tensor plan call short definition batching fit "
-        "recompute accumulate walk batched loop level autocast"
+        "recompute accumulate walk arraylike batched loop level autocast"
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "

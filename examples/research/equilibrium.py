@@ -19,7 +19,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, run_program
 
 
 class Equilibrium(nn.Module):
@@ -89,14 +89,8 @@ def main(arguments=None):
     model = nn.Sequential(nn.Flatten(), layer, nn.Dense(args.width, 10))
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     loader = tg.data.DataLoader(train, args.batch_size, shuffle=True, seed=args.seed)
-    run = tg.Run(
-        args.out,
-        settings=vars(args),
-        may_differ=("epochs", *RUN_OPTIONS),
-        resume=args.resume,
-        save_every=args.save_every,
-        **{"model": model, "optimizer": optimizer, "loader": loader},
-    )
+    parts = {"model": model, "optimizer": optimizer, "loader": loader}
+    run = tg.Run.from_options(args, may_differ=("epochs",), **parts)
     for images, labels in run.epochs(loader, args.epochs):
         loss = tg.losses.cross_entropy(model(tg.Tensor(images, device=args.device)), labels)
         optimizer.zero_grad()

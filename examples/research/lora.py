@@ -19,7 +19,7 @@ from pathlib import Path
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, run_program
 
 
 def second_text():
@@ -46,14 +46,9 @@ def train(model, ids, steps, lr, folder, args):
     """A run over random pieces of a text, which trains what of the model is not frozen."""
     batches = tg.data.TextBatches(ids, args.context, args.batch, seed=args.seed)
     optimizer = tg.optim.Adam([p for p in model.parameters() if p.requires_grad], lr)
-    run = tg.Run(
-        folder,
-        settings=vars(args),
-        may_differ=RUN_OPTIONS,
-        resume=args.resume and (folder / "checkpoint.safetensors").exists(),
-        save_every=args.save_every,
-        **{"model": model, "optimizer": optimizer, "batches": batches},
-    )
+    parts = {"model": model, "optimizer": optimizer, "batches": batches}
+    resume = args.resume and (folder / "checkpoint.safetensors").exists()
+    run = tg.Run.from_options(args, folder, resume=resume, **parts)
     for _ in run.steps(steps):
         x, y = (tg.Tensor(ids, device=args.device) for ids in next(batches))
         loss = tg.losses.cross_entropy(model(x), y)

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import tinygrad_like as tg
+from bench.fuse import gelu_of_sum, softmax_row, swish_gate
 
 
 class FusedFunction(NamedTuple):
@@ -12,19 +13,6 @@ class FusedFunction(NamedTuple):
     f: Any
     shapes: tuple
     smooth: bool = True  # whether its derivatives are continuous, as far as steps of 0.1 tell
-
-
-def gelu_of_sum(x, bias):
-    return tg.gelu(x + bias)
-
-
-def swish_gate(a, b):
-    return tg.silu(a) * b
-
-
-def softmax_row(x):
-    e = tg.exp(x - tg.max(x, axis=-1, keepdims=True))
-    return e / tg.sum(e, axis=-1, keepdims=True)
 
 
 def layer_norm(x, weight, bias):

@@ -2,6 +2,7 @@
 
 import pytest
 
+import tinygrad_like as tg
 from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, run_program
 
 
@@ -11,6 +12,30 @@ def test_every_program_has_the_options_of_a_run():
         **{"seed": 0, "device": "cpu", "out": "runs/mine", "save_every": 30, "resume": False}
     }
     assert set(RUN_OPTIONS) < set(vars(args))
+
+
+def test_a_run_is_made_from_the_options_of_the_program(tmp_path):
+    parser = command_line("Train a model.", str(tmp_path / "out"))
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--lr", type=float, default=0.1)
+
+    def run(*options, **others):
+        more = {"settings": {"data": "digits"}, "may_differ": ("epochs",), **others}
+        return tg.Run.from_options(parser.parse_args(options), layer=tg.nn.Dense(2, 1), **more)
+
+    first = run("--save-every", "7")
+    assert (first.folder, first.save_every) == (tmp_path / "out", 7)
+    for _ in first.steps(1):
+        pass
+    saved = tg.io.load(tmp_path / "out" / "checkpoint.safetensors")["settings"]
+    assert saved == {"data": "digits", "seed": 0, "lr": 0.1}
+    assert run("--resume", "--epochs", "2", "--device", "cuda-emulator").step == 1
+    with pytest.raises(ValueError, match="lr"):
+        run("--resume", "--lr", "0.2")
+    assert run("--resume", resume=False).step == 0
+    parser.set_defaults(out=str(tmp_path))
+    elsewhere = tg.Run.from_options(parser.parse_args([]), tmp_path / "b", model=tg.nn.Dense(2, 1))
+    assert elsewhere.folder == tmp_path / "b"
 
 
 def test_the_docstring_is_shown_line_by_line(capsys):

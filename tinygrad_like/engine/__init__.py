@@ -18,6 +18,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     recompute.py  checkpoint: what a function saved is dropped, and computed again when needed
     accumulate.py adds the gradients that a walk found to .grad of the leaves
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
+    arraylike.py  the sizes of what stands in for an array
     batched.py    what a Tensor holds inside vmap: one example that stands for all
     level.py      a vmap that runs, and the calls of ops on all of its examples
     loop.py       ops without a rule for many examples: one after the other
@@ -33,6 +34,7 @@ there is no reference cycle, and memory is freed as the walk goes.
 """
 
 from tinygrad_like.engine import errors
+from tinygrad_like.engine.arraylike import ArrayLike
 from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_numbers
 from tinygrad_like.engine.batched import Batched, Operators, all_examples
 from tinygrad_like.engine.batching import by_element, by_kernel, by_matrix, elementwise_op
@@ -67,6 +69,7 @@ from tinygrad_like.engine.walk import backward, gradients, nodes_below
 __all__ = [
     "METHODS",
     "OPS",
+    "ArrayLike",
     "Batched",
     "GraphError",
     "Level",

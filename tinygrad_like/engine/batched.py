@@ -14,9 +14,8 @@ sees, derivatives of `vmap(f)` those of the inner ones. Gradient rules need no s
 compute with g, a Batched, as with any array.
 """
 
-import math
-
 from tinygrad_like import backend
+from tinygrad_like.engine.arraylike import ArrayLike
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.fit import broadcast_to
 from tinygrad_like.engine.methods import Methods
@@ -29,7 +28,7 @@ class Operators(Methods):
     __slots__ = ()
 
 
-class Batched(Operators):
+class Batched(ArrayLike, Operators):
     """One example's array, as far as f can see; it never changes. See above."""
 
     __slots__ = ("inner", "level", "mapped")
@@ -52,20 +51,8 @@ class Batched(Operators):
         return shape[1:] if self.mapped else shape
 
     @property
-    def ndim(self):
-        return len(self.shape)
-
-    @property
-    def size(self):
-        return math.prod(self.shape)
-
-    @property
     def dtype(self):
         return self.inner._array.dtype
-
-    @property
-    def itemsize(self):
-        return self.dtype.itemsize
 
     def full(self):
         """The Tensor of all examples, (size, *shape), also where they share one."""

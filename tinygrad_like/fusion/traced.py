@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
+from tinygrad_like.engine import ArrayLike
 from tinygrad_like.fusion.terms import AFTER, BEFORE, FULL, ROW, NotFusible, combined
 from tinygrad_like.kernels.reference.contract import KERNELS as REFERENCE
 
@@ -33,7 +34,7 @@ COMPARISONS = {"less", "less_equal", "greater", "greater_equal", "equal", "not_e
 LOGIC = {"logical_and", "logical_or"}
 
 
-class Traced:
+class Traced(ArrayLike):
     """What a function has computed so far: a term, with the shape and dtype of the array."""
 
     __slots__ = ("dtype", "shape", "term", "terms")
@@ -41,21 +42,6 @@ class Traced:
 
     def __init__(self, terms, term, shape, dtype):
         self.terms, self.term, self.shape, self.dtype = terms, term, tuple(shape), dtype
-
-    @property
-    def ndim(self):
-        """How many axes it has."""
-        return len(self.shape)
-
-    @property
-    def size(self):
-        """How many elements it has."""
-        return math.prod(self.shape)
-
-    @property
-    def itemsize(self):
-        """The bytes of an element."""
-        return self.dtype.itemsize
 
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         if ufunc is np.square:

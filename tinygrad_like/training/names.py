@@ -36,12 +36,18 @@ def check_settings(settings: Any, may_differ: Any) -> dict[str, Any]:
         raise TypeError(
             f"[Run] settings is {describe(settings)}, expected a dict: settings=vars(args)"
         )
+    may_differ = check_may_differ(may_differ)
+    return _savable("settings", {k: v for k, v in settings.items() if k not in may_differ})
+
+
+def check_may_differ(may_differ: Any) -> tuple[str, ...]:
+    """The names of settings that a resumed run need not share."""
     may_differ = may_differ if isinstance(may_differ, str) else tuple(may_differ)
     if isinstance(may_differ, str) or not all(isinstance(name, str) for name in may_differ):
         raise TypeError(
             f"[Run] may_differ is {may_differ!r}, expected a tuple of names: ('resume', 'epochs')"
         )
-    return _savable("settings", {k: v for k, v in settings.items() if k not in may_differ})
+    return may_differ
 
 
 def check_keep(keep: Any, parts: dict[str, Any]) -> dict[str, Any]:
