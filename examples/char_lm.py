@@ -20,7 +20,7 @@ from corpus import load_text, pieces
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, panels, run_program
+from tinygrad_like.training import at_least, command_line, open_run, panels, run_program
 
 SIZES = ("model", "layers", "width", "heads", "context", "dropout")  # all that a model is made by
 WRITING = ("text", "eval_every", "sample", "length", "temperature", "top_k", "top_p")
@@ -123,7 +123,7 @@ def main():
     settings, keep = {"data": name, "crc32": crc32}, {"characters": vocabulary.characters}
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "batches": batches}
     options = {"settings": settings, "may_differ": WRITING, "keep": keep}
-    run = tg.Run.from_options(args, **options, **parts, scaler=scaler)
+    run = open_run(args, **options, **parts, scaler=scaler)
     print(model.summary())
     for step in run.steps(args.iters):
         x, y = map(tg.Tensor, next(batches))

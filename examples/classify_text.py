@@ -22,7 +22,7 @@ from classifier import ENCODERS, Classifier
 from docstrings import MODULES, UNKNOWN, collect, cut, encode, known_words
 
 import tinygrad_like as tg
-from tinygrad_like.training import at_least, command_line, panels, run_program
+from tinygrad_like.training import at_least, command_line, open_run, panels, run_program
 
 
 def predict(model, ids):
@@ -103,7 +103,7 @@ def main():
     trained = {"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader}
     options = {"settings": {"data": source}, "may_differ": ("threads", "text")}
     keep = {"vocabulary": vocabulary, "modules": MODULES}
-    run = tg.Run.from_options(args, keep=keep, **options, **trained)
+    run = open_run(args, keep=keep, **options, **trained)
     print(model.summary())
     print(
         f"{len(ids):,} pieces to learn from, {len(test_ids):,} to test, of {len(MODULES)} modules; "

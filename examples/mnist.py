@@ -16,7 +16,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, panels, run_program
+from tinygrad_like.training import at_least, command_line, open_run, panels, run_program
 
 
 def mlp(image_shape, hidden, classes):
@@ -124,7 +124,7 @@ def main():
     autocast = tg.autocast(args.autocast or "float16", enabled=args.autocast is not None)
     scaler = tg.optim.GradScaler(enabled=args.autocast == "float16")
     parts = {"model": model, "optimizer": optimizer, "loader": loader, "scaler": scaler}
-    run = tg.Run.from_options(args, settings={"data": train.name}, may_differ=("epochs",), **parts)
+    run = open_run(args, settings={"data": train.name}, may_differ=("epochs",), **parts)
     print(model.summary(train.arrays[0][:1]))
     for images, labels in run.epochs(loader, epochs):
         with autocast:

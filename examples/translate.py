@@ -20,7 +20,7 @@ from dates import ISO, LENGTH, PADDING, encode, make_data
 from translators import MODELS, START
 
 import tinygrad_like as tg
-from tinygrad_like.training import at_least, command_line, panels, run_program
+from tinygrad_like.training import at_least, command_line, open_run, panels, run_program
 
 TASK = "dates"  # by which a checkpoint is known to be of this example
 EXAMPLES = ("the 3rd of March, 2017", "03/04/17", "Tue 7 Feb 1984", "NOVEMBER 11TH '09")
@@ -117,7 +117,7 @@ def main():
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     schedule = tg.optim.CosineLR(optimizer, args.epochs * len(loader), min_lr=args.lr / 100)
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "loader": loader}
-    run = tg.Run.from_options(args, settings={"task": TASK}, may_differ=("date",), **parts)
+    run = open_run(args, settings={"task": TASK}, may_differ=("date",), **parts)
     print(model.summary())
     for written, iso in run.epochs(loader, args.epochs):
         # The right characters stand before each (teacher forcing).

@@ -103,11 +103,11 @@ LEFT_TO_RIGHT = {
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"
     ).split(),
-    "fusion": "terms traced program watched decorator".split(),
+    "fusion": "terms traced identities program watched decorator".split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (
-        "command history interrupt progress jsonlines tensorboard predict panels plot names place "
-        "folder run"
+        "history interrupt progress jsonlines tensorboard predict panels plot names place "
+        "folder run command"
     ).split(),
 }
 

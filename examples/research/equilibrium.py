@@ -19,7 +19,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 
 class Equilibrium(nn.Module):
@@ -89,8 +89,7 @@ def main(arguments=None):
     model = nn.Sequential(nn.Flatten(), layer, nn.Dense(args.width, 10))
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     loader = tg.data.DataLoader(train, args.batch_size, shuffle=True, seed=args.seed)
-    parts = {"model": model, "optimizer": optimizer, "loader": loader}
-    run = tg.Run.from_options(args, may_differ=("epochs",), **parts)
+    run = open_run(args, may_differ=("epochs",), model=model, optimizer=optimizer, loader=loader)
     for images, labels in run.epochs(loader, args.epochs):
         loss = tg.losses.cross_entropy(model(tg.Tensor(images, device=args.device)), labels)
         optimizer.zero_grad()

@@ -21,7 +21,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 CONDUCTION = 0.1
 
@@ -98,7 +98,7 @@ def main(arguments=None):
     model = network(args.width)
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     schedule = tg.optim.CosineLR(optimizer, args.steps)
-    run = tg.Run.from_options(args, model=model, optimizer=optimizer, schedule=schedule)
+    run = open_run(args, model=model, optimizer=optimizer, schedule=schedule)
     for _ in run.steps(args.steps):
         equation, known = loss_at(model, tg.rand(args.points), tg.rand(args.points))
         loss = equation + args.known * known

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 
 def second_text():
@@ -48,7 +48,7 @@ def train(model, ids, steps, lr, folder, args):
     optimizer = tg.optim.Adam([p for p in model.parameters() if p.requires_grad], lr)
     parts = {"model": model, "optimizer": optimizer, "batches": batches}
     resume = args.resume and (folder / "checkpoint.safetensors").exists()
-    run = tg.Run.from_options(args, folder, resume=resume, **parts)
+    run = open_run(args, folder, resume=resume, **parts)
     for _ in run.steps(steps):
         x, y = (tg.Tensor(ids, device=args.device) for ids in next(batches))
         loss = tg.losses.cross_entropy(model(x), y)

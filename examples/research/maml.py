@@ -18,7 +18,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 POINTS = 10  # of a curve, to adapt to
 ADAPTATION = 5  # steps of gradient descent on these points
@@ -92,7 +92,7 @@ def main(arguments=None):
     tg.seed(args.seed)
     model, plain = network(), network()
     optimizer = tg.optim.Adam([*model.parameters(), *plain.parameters()], args.lr)
-    run = tg.Run.from_options(args, monitor="loss", model=model, plain=plain, optimizer=optimizer)
+    run = open_run(args, monitor="loss", model=model, plain=plain, optimizer=optimizer)
     for _ in run.steps(args.steps):
         x, y = curves(args.tasks, 2 * POINTS)
         loss = error_after_steps(model, dict(model.named_parameters()), x, y, args.rate)

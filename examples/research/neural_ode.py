@@ -22,7 +22,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 START = 2.5, 0.0  # angle and speed
 SECONDS = 15.0
@@ -128,7 +128,7 @@ def main(arguments=None):
     model = Law()
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     schedule = tg.optim.CosineLR(optimizer, args.steps)
-    run = tg.Run.from_options(args, model=model, optimizer=optimizer, schedule=schedule)
+    run = open_run(args, model=model, optimizer=optimizer, schedule=schedule)
 
     def field(weights, z):
         return tg.functional_call(model, weights, z)

@@ -23,7 +23,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 DELTA = 1e-5
 
@@ -102,7 +102,7 @@ def main(arguments=None):
     share = min(args.batch / len(train), 0.99)
     private, plain = network(), network()
     optimizer = tg.optim.SGD([*private.parameters(), *plain.parameters()], args.lr)
-    run = tg.Run.from_options(args, model=private, plain=plain, optimizer=optimizer)
+    run = open_run(args, model=private, plain=plain, optimizer=optimizer)
     for step in run.steps(args.steps):
         # Each example is drawn by itself: epsilon takes advantage of nobody knowing who is there.
         drawn = tg.rand(len(train)).numpy() < share

@@ -19,7 +19,7 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.training import at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 
 def hessian_product(loss, weights):
@@ -114,7 +114,7 @@ def main(arguments=None):
 
     before = spectrum(loss_of, model.state_dict(), args.products, args.starts)
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
-    run = tg.Run.from_options(args, model=model, optimizer=optimizer)
+    run = open_run(args, model=model, optimizer=optimizer)
     for _ in run.steps(args.steps):
         loss = tg.losses.cross_entropy(model(images), labels)
         optimizer.zero_grad()

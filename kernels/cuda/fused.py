@@ -42,7 +42,7 @@ OPERATORS = {
 
 
 @complete_kernel
-def fused(loop, inputs, numbers, rows, columns):
+def fused(loop, inputs, numbers, rows, columns, shapes):
     """The outputs of a loop, a list of arrays: see kernels/reference/fused.py."""
     first, size = inputs[0], rows * columns
     if loop.is_flat:
@@ -60,14 +60,11 @@ def fused(loop, inputs, numbers, rows, columns):
     kernel = _kernel(loop, dtype_name(first.dtype))
     threads = threads_for_row(columns)
     kernel(blocks, threads, *outputs, *arrays, *numbers[: loop.numbers], rows, columns, size)
-    return [
-        _of_all_blocks(y, blocks).astype(first.dtype) if form in (COLUMNS, TOTAL) else y
+    found = [
+        y.reshape(blocks, -1).sum(axis=0).astype(first.dtype) if form in (COLUMNS, TOTAL) else y
         for y, (form, _) in zip(outputs, loop.outputs, strict=True)
     ]
-
-
-def _of_all_blocks(parts, blocks):
-    return parts.reshape(blocks, -1).sum(axis=0)
+    return [y.reshape(shape) for y, shape in zip(found, shapes, strict=True)]
 
 
 @functools.cache

@@ -73,12 +73,12 @@ STEPS = {
 
 @kernel(any_layout=True)
 @underflow_is_fine
-def fused(loop, inputs, numbers, rows, columns):
-    """The outputs of a loop, a list of arrays.
+def fused(loop, inputs, numbers, rows, columns, shapes):
+    """The outputs of a loop, a list of new arrays of the given shapes.
 
     inputs: of one dtype, and of the sizes that `loop.inputs` says. numbers: an array of the host
-    with this dtype. Outputs of the form FULL are (rows * columns,), ROW (rows,), COLUMNS
-    (columns,), TOTAL (1,).
+    with this dtype. An output of the form FULL has rows * columns elements, ROW rows, COLUMNS
+    columns, TOTAL 1.
     """
     values = {f"c{k}": number for k, number in enumerate(numbers)}
     for k, (x, kind) in enumerate(zip(inputs, loop.inputs, strict=True)):
@@ -90,7 +90,8 @@ def fused(loop, inputs, numbers, rows, columns):
         elif name in ("sum", "max"):
             operands = [np.broadcast_to(operands[0], (rows, columns))]
         values[f"v{k}"] = STEPS[name](*operands)
-    return [_output(form, values[value], rows, columns) for form, value in loop.outputs]
+    found = [_output(form, values[value], rows, columns) for form, value in loop.outputs]
+    return [y.reshape(shape) for y, shape in zip(found, shapes, strict=True)]
 
 
 def _shape(kind, rows, columns):

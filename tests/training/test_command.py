@@ -3,7 +3,7 @@
 import pytest
 
 import tinygrad_like as tg
-from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, run_program
+from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, open_run, run_program
 
 
 def test_every_program_has_the_options_of_a_run():
@@ -21,7 +21,7 @@ def test_a_run_is_made_from_the_options_of_the_program(tmp_path):
 
     def run(*options, **others):
         more = {"settings": {"data": "digits"}, "may_differ": ("epochs",), **others}
-        return tg.Run.from_options(parser.parse_args(options), layer=tg.nn.Dense(2, 1), **more)
+        return open_run(parser.parse_args(options), layer=tg.nn.Dense(2, 1), **more)
 
     first = run("--save-every", "7")
     assert (first.folder, first.save_every) == (tmp_path / "out", 7)
@@ -34,7 +34,7 @@ def test_a_run_is_made_from_the_options_of_the_program(tmp_path):
         run("--resume", "--lr", "0.2")
     assert run("--resume", resume=False).step == 0
     parser.set_defaults(out=str(tmp_path))
-    elsewhere = tg.Run.from_options(parser.parse_args([]), tmp_path / "b", model=tg.nn.Dense(2, 1))
+    elsewhere = open_run(parser.parse_args([]), tmp_path / "b", model=tg.nn.Dense(2, 1))
     assert elsewhere.folder == tmp_path / "b"
 
 

@@ -274,8 +274,13 @@ def _fill_outputs(node, g):
 
 
 def _is_fresh(plan, array, g, gs):
-    """Whether a plain rule made a new `array`, so that nothing else can see it change."""
-    return gs is None and plan.op.is_ours and array is not g and _owns_its_memory(array)
+    """Whether a rule made a new `array`, so that nothing else can see it change."""
+    if not plan.op.is_ours or array is g or not _owns_its_memory(array):
+        return False
+    if gs is None:
+        return True
+    given = g if type(g) in (list, tuple) else ()
+    return sum(array is x for x in (*gs, *given)) == 1
 
 
 def _owns_its_memory(array):

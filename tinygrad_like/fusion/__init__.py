@@ -12,6 +12,7 @@ What happens at the first call, for these shapes and dtypes:
     traced.py    trace       the function runs once on arrays that only remember what is computed
     terms.py     expression  that is written as an expression of the arguments; the ops' own rules
                              give the expression of the gradient
+    identities.py            which is shortened where rows sum to 1, as softmax's do
     program.py   loop        the expression as the steps of one loop (kernels/loop.py)
     watched.py               what the function reads beside its arguments, to notice when it changes
     decorator.py             the decorator, and the op that the loop becomes

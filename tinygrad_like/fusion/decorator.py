@@ -12,6 +12,7 @@ from tinygrad_like.engine import Tensor, enable_grad, errors, gradients, leaf, n
 from tinygrad_like.engine.definition import Op
 from tinygrad_like.engine.modes import Switch
 from tinygrad_like.engine.short import function_of
+from tinygrad_like.fusion.identities import simplified
 from tinygrad_like.fusion.program import Program
 from tinygrad_like.fusion.terms import FULL, ROW, NotFusible, Terms
 from tinygrad_like.fusion.traced import Traced
@@ -242,13 +243,26 @@ class _Trace:
         terms, out = self.terms, self.out
         mark = terms.mark()
         self.g = Traced(terms, terms.make("gradient", place=out.term.place), out.shape, out.dtype)
-        self.inputs_of = {x.term: k for k, x in enumerate(self.inputs)}
+        inputs = {x.term: k for k, x in enumerate(self.inputs)}
         every = self._gradients([True] * len(self.inputs))
-        self.kept = _rows_needed([x.term for x in every], self.inputs_of, mark)
+        recomputing = self._way(every, list(inputs), mark)
+        reading = self._way(every, [*inputs, out.term], mark)
+        _, kept, self.given = min(reading, recomputing, key=lambda way: way[0])
         self.programs: dict[tuple[bool, ...], Program] = {}
-        kept = [Traced(terms, term, (terms.rows,), terms.dtype) for term in self.kept]
-        self.forward = Program([out, *kept], self.inputs_of)
-        return self._defined()
+        rows = [Traced(terms, term, (terms.rows,), terms.dtype) for term in kept]
+        return self._defined(Program([out, *rows], inputs), list(inputs), kept)
+
+    def _way(self, results, known, mark):
+        """A way to the gradients from `known` terms: (cost, kept, given).
+
+        kept: the rows that the forward loop keeps for it. given: the terms that the rule is given.
+        """
+        given = _terms_below(
+            [x.term for x in results],
+            lambda term: term in known or (term.serial < mark and term.place == ROW),
+        )
+        cost = Program(results, dict.fromkeys([*given, self.g.term], 0)).cost()
+        return cost, [term for term in given if term not in known], given
 
     def _gradients(self, needs):
         """The gradients of the inputs that need one, as Traced arrays."""
@@ -256,47 +270,49 @@ class _Trace:
         if self.output.node is None:
             raise NotFusible("its result has no gradient")
         found = gradients([self.output], wanted, [wrap(self.g)], retain_graph=True)
-        return [x._array for x in found]
+        for x in (each._array for each in found):
+            x.term = simplified(self.terms, x.term)
+        return [each._array for each in found]
 
     def _backward_program(self, needs):
-        """The Program of some gradients, of the arrays (inputs, kept values, the result, g)."""
+        """The Program of some gradients, of what the rule is given, and g."""
         found = self.programs.get(needs)
         if found is None:
             modes = Switch("debug", False), Switch("autocast", None)
             with modes[0], modes[1]:
                 results = self._gradients(needs)
-            count = len(self.inputs)
-            leaves = {**self.inputs_of, **{t: count + k for k, t in enumerate(self.kept)}}
-            leaves[self.g.term] = count + len(self.kept) + 1
-            recomputing = Program(results, leaves)
-            reading = Program(results, {self.out.term: count + len(self.kept), **leaves})
-            found = min(reading, recomputing, key=Program.cost)
+            given = {term: k for k, term in enumerate([*self.given, self.g.term])}
+            found = Program(results, given)
             self.programs[needs] = found
         return found
 
-    def _defined(self):
+    def _defined(self, program, inputs, kept):
         """The Op; its functions name their parameters by signatures, as each input has one."""
-        program, count = self.forward, len(self.inputs)
         names = _names(self.f, self.places, self.count)
-        saves = [f"kept{k}" for k in range(len(self.kept))]
+        saves = [f"kept{k}" for k in range(len(kept))]
+        name_of = {
+            self.out.term: "out",
+            **dict(zip([*inputs, *kept], [*names, *saves], strict=True)),
+        }
 
         def forward(be, *arrays):
             out, *kept = program(be, arrays)
             return (out, tuple(kept)) if kept else out
 
-        def backward(g, be, needs, *saved):
-            found = iter(self._backward_program(needs)(be, [*saved, g]))
+        def backward(g, be, needs, *given):
+            found = iter(self._backward_program(needs)(be, [*given, g]))
             return [next(found) if needed else None for needed in needs]
 
         forward.__name__ = getattr(self.f, "__name__", "fused")
         forward.__doc__, forward.__module__ = self.f.__doc__, self.f.__module__
         forward.__signature__ = _signature(["be", *names])  # type: ignore[attr-defined]
         backward.__signature__ = _signature(  # type: ignore[attr-defined]
-            ["g", "be", "needs", *names, *saves, "out"]
+            ["g", "be", "needs", *(name_of[term] for term in self.given)]
         )
         made = Op(forward, {}, backward, self.composite, tuple(saves), False, False, False, False)
+        made.is_ours = True  # though the forward bears the name and module of a user's function
         made.function = function_of(made)
-        assert made.count == count
+        assert made.count == len(inputs)
         return made
 
 
@@ -306,18 +322,17 @@ def _stand_in(terms, k, shape):
     return Traced(terms, term, shape, terms.dtype)
 
 
-def _rows_needed(results, inputs, mark):
-    """The values of rows that the gradient reads from the forward loop, by their making."""
+def _terms_below(results, wanted):
+    """The wanted terms that results are computed from, but for those below one another."""
     found, seen, waiting = set(), set(), list(results)
     while waiting:
         term = waiting.pop()
-        if term in seen or term in inputs:
-            continue
-        seen.add(term)
-        if term.serial < mark and term.place == ROW:
-            found.add(term)
-        else:
-            waiting += term.operands
+        if term not in seen:
+            seen.add(term)
+            if wanted(term):
+                found.add(term)
+            else:
+                waiting += term.operands
     return sorted(found, key=lambda term: term.serial)
 
 

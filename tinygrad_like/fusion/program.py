@@ -51,10 +51,13 @@ class Program:
         )
         with np.errstate(over="ignore"):  # 1e300 is infinity in float32, as beside an array
             self.numbers = np.array(self._numbers or [0.0], self.dtype)
+        counts = {FULL: (self.rows * self.columns,), ROW: (self.rows,), COLUMNS: (self.columns,)}
+        self._shapes = [counts.get(form, (1,)) for form, _ in self.loop.outputs]
         self._direct = None  # if there is nothing to do before the loop, nor after it
         made = [term for term, _ in self.results]
         if all(term in leaves for term in self._inputs) and made == list(self._from_loop):
-            self._direct = [leaves[term] for term in self._inputs], [s for _, s in self.results]
+            self._direct = [leaves[term] for term in self._inputs]
+            self._shapes = [shape for _, shape in self.results]
 
     def cost(self):
         """(how many whole arrays the loop reads, how many of its steps take long)."""
@@ -63,18 +66,14 @@ class Program:
 
     def __call__(self, be, arrays):
         """The results, a list of arrays of the device of `be`."""
+        loop, sizes = self.loop, (self.rows, self.columns, self._shapes)
         if self._direct is not None:
-            places, shapes = self._direct
-            inputs = [arrays[place] for place in places]
-            made = be.k.fused(self.loop, inputs, self.numbers, self.rows, self.columns)
-            return [
-                y if y.shape == shape else y.reshape(shape)
-                for y, shape in zip(made, shapes, strict=True)
-            ]
+            inputs = [arrays[place] for place in self._direct]
+            return be.k.fused(loop, inputs, self.numbers, *sizes)
         known = {term: arrays[place] for term, place in self.leaves.items()}
         inputs = [be.xp.asarray(_evaluated(be, term, known, self.dtype)) for term in self._inputs]
-        if self.loop.outputs:
-            made = be.k.fused(self.loop, inputs, self.numbers, self.rows, self.columns)
+        if loop.outputs:
+            made = be.k.fused(loop, inputs, self.numbers, *sizes)
             for term, place in self._from_loop.items():
                 known[term] = made[place]
         found = []

@@ -12,11 +12,17 @@ names.py        the names and options of a run, checked before it begins
 place.py        where a run stands in its loader
 folder.py       the files of a run: written or reported, set aside, never half
 run.py          Run: the loop, its checkpoint, and all of the above
-command.py      the command line of a program that trains
+command.py      the command line of a program that trains, and the run that it asks for
 """
 
 from tinygrad_like.training import panels
-from tinygrad_like.training.command import RUN_OPTIONS, at_least, command_line, run_program
+from tinygrad_like.training.command import (
+    RUN_OPTIONS,
+    at_least,
+    command_line,
+    open_run,
+    run_program,
+)
 from tinygrad_like.training.history import Best, History, Series
 from tinygrad_like.training.interrupt import Interrupted
 from tinygrad_like.training.predict import evaluate, predict
@@ -32,6 +38,7 @@ __all__ = [
     "at_least",
     "command_line",
     "evaluate",
+    "open_run",
     "panels",
     "predict",
     "run_program",

@@ -1,11 +1,14 @@
-"""The command line of a program that trains: the options that all have, and how it ends."""
+"""The command line of a program that trains: the options of every run, and what they open."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+
+from tinygrad_like.training.names import check_may_differ
+from tinygrad_like.training.run import Run
 
 if TYPE_CHECKING:
     import argparse
@@ -56,6 +59,39 @@ def at_least(low: float, kind: Callable[[str], Any] = int, *, most: float = math
 
     number.__name__ = kind.__name__  # argparse names it where a text is no number
     return number
+
+
+def open_run(
+    options: argparse.Namespace,
+    folder: Any = None,
+    *,
+    settings: dict[str, Any] | None = None,
+    may_differ: Iterable[str] = (),
+    **others: Any,
+) -> Run:
+    """The `tg.Run` that the options of a `command_line` ask for, a new one or one that goes on.
+
+    Args:
+        options: what the parser returned. Its `out`, `resume` and `save_every` are used; all but
+            these and `device` are settings, which a resumed run has to share.
+        folder: for what the run writes, where that is not `options.out`.
+        settings: more of them, such as the name of the data.
+        may_differ: names of options that may be others when the run goes on: ("epochs",).
+        others: parts, and other arguments of `Run`.
+
+    Raises what `Run` raises.
+
+    >>> import tinygrad_like as tg
+    >>> args = command_line("Train.", "runs/mine").parse_args([])
+    >>> open_run(args, model=tg.nn.Dense(2, 1)).folder.name
+    'mine'
+    """
+    return Run(
+        options.out if folder is None else folder,
+        settings={**(settings or {}), **vars(options)},
+        may_differ=(*check_may_differ(may_differ), *RUN_OPTIONS),
+        **{"resume": options.resume, "save_every": options.save_every, **others},
+    )
 
 
 def run_program(main: Callable[[], Any]) -> None:

@@ -28,7 +28,6 @@ from tinygrad_like.engine.errors import describe
 from tinygrad_like.generator import get_rng_state, set_rng_state
 from tinygrad_like.io import Checkpoint
 from tinygrad_like.training import names, plot, tensorboard
-from tinygrad_like.training.command import RUN_OPTIONS
 from tinygrad_like.training.folder import Folder
 from tinygrad_like.training.history import Best, History, number
 from tinygrad_like.training.interrupt import Interrupt, Interrupted
@@ -117,37 +116,6 @@ class Run:
             self._restore()
         self._places = [Place(part) for part in parts.values() if is_loader(part)]
         self._files = Folder(self.folder)
-
-    @classmethod
-    def from_options(
-        cls,
-        options: Any,
-        folder: Any = None,
-        *,
-        settings: dict[str, Any] | None = None,
-        may_differ: Iterable[str] = (),
-        **others: Any,
-    ) -> "Run":
-        """The run that a program's options ask for, see `training.command_line`.
-
-        Args:
-            options: what the parser returned. Its `out`, `resume` and `save_every` are used; all
-                but these and `device` are settings, which a resumed run has to share.
-            folder: for what the run writes, where that is not `options.out`.
-            settings: more of them, such as the name of the data.
-            may_differ: names of options that may be others when the run goes on: "epochs".
-            others: parts, and other arguments of `Run`.
-
-        >>> args = tg.training.command_line("Train.", "runs/mine").parse_args([])
-        >>> tg.Run.from_options(args, model=tg.nn.Dense(2, 1)).folder.name
-        'mine'
-        """
-        return cls(
-            options.out if folder is None else folder,
-            settings={**(settings or {}), **vars(options)},
-            may_differ=(*names.check_may_differ(may_differ), *RUN_OPTIONS),
-            **{"resume": options.resume, "save_every": options.save_every, **others},
-        )
 
     def _restore(self) -> None:
         """Go on from the checkpoint."""

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from ...loop import COLUMNS, FULL, ROW
+from ...loop import FULL
 from ..machine import fetch, simd
 from ..machine.compile import jit_text
 from ..machine.kernel import REAL, complete_kernel
@@ -28,22 +28,20 @@ _functions: dict = {dtype: {} for dtype in REAL}
 
 
 @complete_kernel
-def fused(loop, inputs, numbers, rows, columns):
+def fused(loop, inputs, numbers, rows, columns, shapes):
     """The outputs of a loop, a list of arrays: see kernels/reference/fused.py."""
     size, dtype = rows * columns, numbers.dtype
     function = _functions[dtype].get(loop) or _function(loop, dtype)
-    outputs = []
-    for form, _ in loop.outputs:
-        if form == FULL:
-            outputs.append(np.empty(size, dtype) if size <= FEW else empty((size,), dtype))
-        else:
-            count = rows if form == ROW else columns if form == COLUMNS else 1
-            outputs.append(np.empty(count, dtype))
+    outputs = [
+        np.empty(shape, dtype) if size <= FEW or form != FULL else empty(shape, dtype)
+        for (form, _), shape in zip(loop.outputs, shapes, strict=True)
+    ]
     lines = [x.ravel() if x.flags.carray else plain(x).ravel() for x in inputs]
+    lines += [y.ravel() for y in outputs]
     if loop.is_flat:
         columns = min(FLAT, size)
         rows = -(-size // columns)
-    function(pool(), rows, columns, size, numbers, *lines, *outputs)
+    function(pool(), rows, columns, size, numbers, *lines)
     return outputs
 
 
