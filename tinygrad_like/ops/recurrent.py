@@ -110,13 +110,13 @@ def _layer_backward_of_all(call, g, be, *saved):
     unknown = reverse and lengths is not None and h0 is not None  # where a sequence begins
     if weight.mapped or recurrent.mapped or unknown or not x.shape[1]:
         return NotImplemented
-    raw = {name: call.raw_folded(value) for name, value in have.items()}
-    x, weight, xp = raw["x"], call.shared(weight), call.raw(be).xp
+    weights = {"weight": call.shared(weight), "recurrent": call.shared(recurrent)}
+    raw = {n: weights[n] if n in weights else call.raw_folded(value) for n, value in have.items()}
+    x, weight, xp = raw["x"], raw["weight"], call.raw(be).xp
     gates = weight.shape[1]
     raw |= {
         "x": xp.zeros((*x.shape[:2], gates), x.dtype),
         "weight": xp.eye(gates, dtype=x.dtype),
-        "recurrent": call.shared(recurrent),
         "lengths": _lengths_of_all(call, lengths),
         "needs": (True, False, False, False, *needs[4:]),
     }
