@@ -8,9 +8,13 @@ import tinygrad_like as tg
 
 def groups_of(test):
     """{id of a test: its rows}, as pytest reads them."""
+    return {each.id: each.values[0] for each in params_of(test)}
+
+
+def params_of(test):
     (mark,) = test.pytestmark
     assert mark.args[0] == "rows"
-    return dict(zip(mark.kwargs["ids"], mark.args[1], strict=True))
+    return mark.args[1]
 
 
 def test_rows_share_the_test_of_their_group():
@@ -39,6 +43,15 @@ def test_a_failure_names_its_row_and_hides_no_other():
     assert heading == "2 of 4 rows fail: 0, 2"
     assert first.startswith("0: AssertionError: 0 is even")
     assert second.startswith("2: AssertionError: 2 is even")
+
+
+def test_all_but_the_first_rows_are_long():
+    @grouped("n", [1, 2, 3, -1], by=lambda n: "above" if n > 0 else "below", brief=2)
+    def test(n):
+        pass
+
+    assert groups_of(test) == {"above": [(1,), (2,)], "below": [(-1,)], "above-others": [(3,)]}
+    assert [[mark.name for mark in each.marks] for each in params_of(test)] == [[], [], ["long"]]
 
 
 def test_a_skip_says_of_how_many_rows():

@@ -17,7 +17,7 @@ def op_of(name, *_):
     return CALLS[name].label
 
 
-each_call = grouped("name", CALLS, by=op_of)
+each_call = grouped("name", CALLS, by=op_of, brief=4)
 
 
 def leaf(values, dtype=np.float64):

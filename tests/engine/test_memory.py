@@ -90,7 +90,7 @@ def test_a_graph_is_freed_with_its_output():
     assert [r() for r in refs] == [None] * 4
 
 
-@grouped("name create_graph", itertools.product(CALLS, [False, True]), by=op_of)
+@grouped("name create_graph", itertools.product(CALLS, [False, True]), by=op_of, brief=4)
 @pytest.mark.usefixtures("no_gc")
 def test_nothing_survives_a_backward_but_leaves_and_their_gradients(name, create_graph):
     warm = leaves(name)

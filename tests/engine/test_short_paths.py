@@ -121,7 +121,7 @@ def attempted(f):
             return type(error), re.sub(r"0x[0-9a-f]+", "", str(error))
 
 
-@grouped("case dtype", itertools.product(CASES, DTYPES), by=op_of)
+@grouped("case dtype", itertools.product(CASES, DTYPES), by=op_of, brief=8)
 def test_every_row_gives_the_same_by_both_paths(case, dtype, full):
     """Recorded, not recorded, and on raw arrays."""
     arrays = case.arrays()

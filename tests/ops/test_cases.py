@@ -128,7 +128,7 @@ def test_values_and_gradients_equal_the_oracle(case):
         assert_same(grads, expected, 1e-12, "gradient")
 
 
-@grouped("case", DIFFERENTIABLE, by=op_of)
+@grouped("case", DIFFERENTIABLE, by=op_of, brief=8)
 def test_derivatives_of_order_1_and_2(case):
     tg.gradcheck(lambda *xs: case(*xs), *case.arrays(), order=2)
 
@@ -137,11 +137,13 @@ def broadcast(x):
     return np.broadcast_to(x[:1], x.shape) if x.ndim and len(x) else x
 
 
+ALL_VIEWS = [*VIEWS, broadcast]
+
 # A row of equal numbers has no deviation to divide by.
 IF_ALL_ARE_EQUAL = {"divide": "ignore", "invalid": "ignore"}
 
 
-@grouped("case view", itertools.product(CASES, [*VIEWS, broadcast]), by=op_of)
+@grouped("case view", itertools.product(CASES, ALL_VIEWS), by=op_of, brief=2 * len(ALL_VIEWS))
 def test_views_give_the_same_as_contiguous_arrays(case, view):
     arrays = case.arrays()
     tame = [maker.tame for maker in case.inputs]

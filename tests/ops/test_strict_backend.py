@@ -31,7 +31,7 @@ def on_strict(array):
     return Tensor(array, device="strict")
 
 
-@grouped("name order", itertools.product(NAMES, [1, 2, 3]), by=op_of)
+@grouped("name order", itertools.product(NAMES, [1, 2, 3]), by=op_of, brief=9)
 def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
     if order == 3 and any(word in name for word in ("conv", "pool")):
         order = 2
@@ -45,7 +45,7 @@ def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
         np.testing.assert_allclose(STRICT.to_host(a), b, rtol=1e-9, atol=1e-12)
 
 
-@grouped("name", NAMES, by=op_of)
+@grouped("name", NAMES, by=op_of, brief=4)
 def test_an_op_takes_raw_arrays_of_the_device(name):
     for y in CALLS[name](*(on_strict(a).data for a in CALLS[name].arrays())):
         assert type(y) in (StrictArray, Tensor)

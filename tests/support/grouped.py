@@ -8,7 +8,7 @@ import pytest
 import tinygrad_like as tg
 
 
-def grouped(names, rows, by):
+def grouped(names, rows, by, brief=None):
     """Like `pytest.mark.parametrize(names, rows)`, but all rows of a group share one test.
 
     The rows of a group run one after the other, each with the random numbers that it would see
@@ -18,6 +18,8 @@ def grouped(names, rows, by):
         names: the names of the arguments, with spaces between them.
         rows: the values of the arguments, one tuple for each row; of one argument the value itself.
         by: the group of a row, which is the test's id: a function of the row's values.
+        brief: how many rows of each group make up its test; the others are one more test, marked
+            `long`. None for all.
     """
     names, groups = names.split(), {}
     for row in rows:
@@ -33,9 +35,21 @@ def grouped(names, rows, by):
         kept = [parameter for name, parameter in parameters.items() if name not in names]
         rows = inspect.Parameter("rows", inspect.Parameter.POSITIONAL_OR_KEYWORD)
         run_all.__signature__ = inspect.Signature([rows, *kept])
-        return pytest.mark.parametrize("rows", groups.values(), ids=groups)(run_all)
+        return pytest.mark.parametrize("rows", _tests(groups, brief))(run_all)
 
     return decorate
+
+
+def _tests(groups, brief):
+    """A test of the first rows of each group, and a long one of the others."""
+    tests = [pytest.param(rows[:brief], id=str(name)) for name, rows in groups.items()]
+    if brief is not None:
+        tests += [
+            pytest.param(rows[brief:], id=f"{name}-others", marks=pytest.mark.long)
+            for name, rows in groups.items()
+            if rows[brief:]
+        ]
+    return tests
 
 
 def run_each(test, names, rows):

@@ -16,7 +16,7 @@ def on_emulator(array):
     return Tensor(array, device="cuda-emulator")
 
 
-@grouped("name order", itertools.product(NAMES, [1, 2]), by=op_of)
+@grouped("name order", itertools.product(NAMES, [1, 2]), by=op_of, brief=6)
 def test_an_op_and_its_gradients_are_those_of_the_cpu(name, order):
     tg.seed(0)
     with tg.use_kernels("vendor"):
