@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "functional.call": ["backend", "engine", "functional", "nn"],
     "fusion": ["backend", "engine", "fusion", "generator", "kernels.loop", "kernels.reference"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
-    "losses": ["backend", "engine", "ops"],
+    "losses": ["backend", "engine", "losses", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
     "training": "backend engine files generator io losses nn.undone training".split(),
     "data": ["backend", "engine", "generator", "ops", "data"],
@@ -98,11 +98,12 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
-        "window padding random softmax norm conv pool recurrent attention protocol"
+        "window padding random softmax ctc norm conv pool recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"
     ).split(),
+    "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "fusion": "terms traced program watched decorator".split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (
