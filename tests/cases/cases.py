@@ -7,6 +7,7 @@ import cases_neural
 import cases_recurrent
 import cases_reduce
 import cases_shape
+import cases_special
 
 FAMILIES = (
     cases_elementwise,
@@ -16,6 +17,7 @@ FAMILIES = (
     cases_neural,
     cases_recurrent,
     cases_attention,
+    cases_special,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

@@ -107,6 +107,8 @@ GRADIENTS = [
      [[-1.0, 0.0, 4.0]], [[0, 0, 0.25]]),
     ("where guards a quotient", lambda x: tg.where(x == 0, 1, 2 / tg.where(x == 0, 1, x)),
      [[0.0, 2.0]], [[0, -0.5]]),
+    ("xlogy beside 0", tg.xlogy, [[0.0, 0.0, 0.0], [0.0, -1.0, 2.0]],
+     [[0, 0, math.log(2)], [0, 0, 0]]),
     ("softplus at 0", tg.softplus, [[0.0]], [[0.5]]),
     ("gelu at 0", tg.gelu, [[0.0]], [[0.5]]),
     ("tril cuts", lambda x: tg.tril(x) * 2, [[[1.0, 2.0], [3.0, 4.0]]], [[[2, 0], [2, 2]]]),

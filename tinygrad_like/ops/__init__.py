@@ -2,8 +2,8 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise activation shape reduce linalg places index repetition inplace window
-    padding random softmax norm conv pool recurrent attention protocol
+    create compare elementwise special activation shape reduce linalg places index repetition
+    inplace window padding random softmax norm conv pool recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -24,6 +24,7 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
+    xlogy where x is 0              of x: 0 if y is not positive; of y: 0 at y = 0
 """
 
 import functools

@@ -32,10 +32,11 @@ from tinygrad_like.ops import (
     repetition,
     shape,
     softmax,
+    special,
 )
 
 FAMILIES = (
-    *(create, compare, elementwise, activation, shape, reduce, linalg, index, repetition),
+    *(create, compare, elementwise, special, activation, shape, reduce, linalg, index, repetition),
     *(padding, random, softmax, norm, conv),
 )
 
