@@ -1,5 +1,6 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_arithmetic
 import cases_attention
 import cases_elementwise
 import cases_linalg
@@ -18,6 +19,7 @@ FAMILIES = (
     cases_recurrent,
     cases_attention,
     cases_special,
+    cases_arithmetic,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 
