@@ -98,8 +98,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise special activation shape reduce arithmetic transcendental "
-        "linalg places index repetition inplace window padding random softmax ctc norm conv pool "
-        "recurrent attention protocol"
+        "linalg places index repetition inplace window padding quantiles random softmax ctc norm "
+        "conv pool recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

@@ -5,6 +5,7 @@ import cases_attention
 import cases_elementwise
 import cases_linalg
 import cases_neural
+import cases_quantiles
 import cases_recurrent
 import cases_reduce
 import cases_sequences
@@ -22,6 +23,7 @@ FAMILIES = (
     cases_special,
     cases_arithmetic,
     cases_sequences,
+    cases_quantiles,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

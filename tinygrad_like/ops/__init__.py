@@ -3,8 +3,8 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise special activation shape reduce arithmetic transcendental linalg
-    places index repetition inplace window padding random softmax ctc norm conv pool recurrent
-    attention protocol
+    places index repetition inplace window padding quantiles random softmax ctc norm conv pool
+    recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -63,6 +63,7 @@ from tinygrad_like.ops import (
     padding,
     pool,
     protocol,
+    quantiles,
     random,
     recurrent,
     reduce,

@@ -1,0 +1,239 @@
+"""Cumulative distributions and their inverses: of the gamma and the beta, and of counts.
+
+A random number with a shape parameter is a quantile at a uniform random number, and its gradient
+with respect to the shape that of the quantile: Figurnov et al. 2018, "Implicit Reparameterization
+Gradients". SciPy computes the values; the gradient of the gamma's quantile is computed here, to the
+accuracy of float64, from
+
+    d log x / da = (1 / p(x) x) * integral from x to infinity of p(t) (log t - digamma(a)) dt
+
+for the density p of the gamma of shape a, or minus the same integral from 0 to x.
+"""
+
+import functools
+import math
+
+import numpy as np
+
+from tinygrad_like.backend import CPU
+from tinygrad_like.engine import elementwise_op
+from tinygrad_like.ops.compare import greater, less, logical_and
+from tinygrad_like.ops.elementwise import divide, exp, log, multiply, subtract, where
+from tinygrad_like.ops.special import betaln, digamma, lgamma, of_several, xlogy
+
+NODES = 64  # of the quadrature
+ROWS = 1 << 14  # how many integrals are computed at a time
+
+
+@functools.cache
+def _gauss_legendre():
+    """Nodes and weights of the integral from 0 to 1."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return (nodes + 1) / 2, weights / 2
+
+
+def _slope_by_series(special, xp, a, x, log_x):
+    """d log x / da by the power series of the incomplete gamma function, for x < a + 1."""
+    term = 1 / a
+    harmonic = 1 / a
+    total, rise = term.copy(), -term * harmonic
+    for n in range(1, 400):
+        term = term * (x / (a + n))
+        harmonic = harmonic + 1 / (a + n)
+        total = total + term
+        rise = rise - term * harmonic
+        if not (term * harmonic > 1e-17 * xp.abs(rise)).any():
+            break
+    return -((log_x - special.digamma(a)) * total + rise)
+
+
+def _slope_by_quadrature(special, xp, a, x, log_x):
+    """d log x / da by Gauss and Legendre's rule in s = log(t / x), on the side where p falls."""
+    nodes, weights = (xp.asarray(part) for part in _gauss_legendre())
+    side = xp.where(x > a, 1.0, -1.0)
+    fall = xp.abs(a - x)
+    # exp(a s - x (e^s - 1)) is below e^-40 beyond the nearer of these two, and not much before.
+    reach = xp.minimum(40 / xp.maximum(fall, 1e-300), xp.sqrt(80 / x) + 40 / (3 * a))
+    reach = xp.where(side > 0, xp.minimum(reach, xp.log1p((40 + 40 * xp.sqrt(a)) / x)), reach)
+    s = (side * reach)[:, None] * nodes
+    with np.errstate(under="ignore", over="ignore"):
+        fallen = xp.exp(a[:, None] * s - x[:, None] * xp.expm1(s))
+    part = fallen * ((log_x - special.digamma(a))[:, None] + s)
+    return side * reach * (part * weights).sum(axis=1)
+
+
+def _log_gamma_slope(be, a, log_x):
+    """d log x / da of the gamma's quantile x, for flat float64 arrays."""
+    x = be.xp.exp(log_x)
+    found = be.xp.empty_like(a)
+    by_series = (x < a + 1) & (a < 30)
+    for method, chosen in ((_slope_by_series, by_series), (_slope_by_quadrature, ~by_series)):
+        if chosen.any():
+            found[chosen] = method(be.special, be.xp, a[chosen], x[chosen], log_x[chosen])
+    return found
+
+
+def _in_rows(be, function, a, log_x):
+    """A function of flat float64 arrays, some elements at a time, since each takes 64 numbers."""
+    a, log_x = be.xp.broadcast_arrays(a, log_x)
+    out = be.xp.empty(a.size)
+    flat = [be.xp.asarray(y, np.float64).reshape(-1) for y in (a, log_x)]
+    for start in range(0, a.size, ROWS):
+        rows = slice(start, start + ROWS)
+        out[rows] = function(be, *(y[rows] for y in flat))
+    return out.reshape(a.shape)
+
+
+# The gamma
+
+
+def _log_density(a, log_x):
+    """log(x p(x)) of the gamma of shape a: the density of log x."""
+    return subtract(multiply(a, log_x) - exp(log_x), lgamma(a))
+
+
+@elementwise_op(
+    a=lambda g, a, out: multiply(g, log_gamma_slope(a, out)),
+    p=lambda g, a, out: multiply(g, exp(-_log_density(a, out))),
+)
+def log_gamma_quantile(be, a, p):
+    """log x, for the x below which a gamma of shape a > 0 and scale 1 lies with probability p.
+
+    The logarithm, since of small shapes x itself is too small for any float.
+    """
+    return of_several(functools.partial(_log_gamma_quantile, be), a, p)
+
+
+def _log_gamma_quantile(be, a, p):
+    xp, special = be.xp, be.special
+    with np.errstate(divide="ignore", under="ignore", over="ignore"):
+        x = special.gammaincinv(a, p)
+        tiny = (x < 1e-200) & (a < 1)  # P(a, x) = x^a / gamma(a + 1), to the last digit
+        first = (xp.log(p) + special.gammaln(a + 1)) / a
+        return xp.where(tiny, first, xp.log(xp.where(tiny, 1, x)))
+
+
+@elementwise_op(
+    a=lambda g, a, log_x: multiply(g, _log_gamma_bend(a, log_x)),
+    log_x=lambda g, a, log_x, out: multiply(g, digamma(a) - log_x - multiply(out, a - exp(log_x))),
+)
+def log_gamma_slope(be, a, log_x):
+    """d log x / da of `log_gamma_quantile` at a fixed probability, for the x that it has."""
+    return of_several(lambda a, log_x: _in_rows(be, _log_gamma_slope, a, log_x), a, log_x)
+
+
+def _no_third_order(g):
+    raise NotImplementedError(
+        "[log_gamma_slope] gradients with respect to the shape of a gamma go to order 2; this is "
+        "order 3"
+    )
+
+
+@elementwise_op(a=_no_third_order, log_x=_no_third_order)
+def _log_gamma_bend(be, a, log_x):
+    """d/da of `log_gamma_slope`, from five of its values, to ten digits."""
+
+    def bend(be, a, log_x):
+        h = 2e-3 * a
+        far, near = (
+            _log_gamma_slope(be, a + k * h, log_x) - _log_gamma_slope(be, a - k * h, log_x)
+            for k in (2, 1)
+        )
+        return (8 * near - far) / (12 * h)
+
+    return of_several(lambda a, log_x: _in_rows(be, bend, a, log_x), a, log_x)
+
+
+def _density_at(a, x):
+    return exp(xlogy(a - 1, x) - x - lgamma(a))
+
+
+def _gamma_cdf_rise(g, a, x):
+    """g dP/da = -x p(x) d log x / da, and 0 at the ends."""
+    inside = logical_and(greater(x, 0), less(x, math.inf))
+    log_x = log(where(inside, x, 1))
+    rise = multiply(exp(_log_density(a, log_x)), log_gamma_slope(a, log_x))
+    return where(inside, -multiply(g, rise), 0)
+
+
+@elementwise_op(a=_gamma_cdf_rise, x=lambda g, a, x: multiply(g, _density_at(a, x)))
+def gamma_cdf(be, a, x):
+    """The probability P(a, x) that a gamma of shape a > 0 and scale 1 lies below x >= 0."""
+    return of_several(be.special.gammainc, a, x)
+
+
+# The beta
+
+
+def _no_shape_gradient(g):
+    raise NotImplementedError(
+        "[beta_cdf] cdf and icdf of Beta, StudentT and NegativeBinomial have no gradient with "
+        "respect to their shape parameters: detach() these"
+    )
+
+
+def _beta_density(a, b, x):
+    return exp(xlogy(a - 1, x) + xlogy(b - 1, 1 - x) - betaln(a, b))
+
+
+@elementwise_op(
+    a=_no_shape_gradient,
+    b=_no_shape_gradient,
+    x=lambda g, a, b, x: multiply(g, _beta_density(a, b, x)),
+)
+def beta_cdf(be, a, b, x):
+    """The probability that a beta of shapes a and b lies below x, from 0 to 1."""
+    return of_several(be.special.betainc, a, b, x)
+
+
+@elementwise_op(
+    a=_no_shape_gradient,
+    b=_no_shape_gradient,
+    p=lambda g, a, b, out: divide(g, _beta_density(a, b, out)),
+)
+def beta_quantile(be, a, b, p):
+    """The x below which a beta of shapes a and b lies with probability p."""
+    return of_several(be.special.betaincinv, a, b, p)
+
+
+# Counts, which SciPy inverts on the host
+
+
+def _smallest(be, name, cdf, p, *parameters):
+    """The smallest count k with cdf(k) >= p; SciPy's function of the name gives it unrounded."""
+    special = CPU.special
+    p, *parameters = np.broadcast_arrays(*(be.to_host(x) for x in (p, *parameters)))
+    with np.errstate(invalid="ignore"):
+        above = np.ceil(getattr(special, name)(p, *parameters))
+        below = np.maximum(above - 1, 0)
+        k = np.where(cdf(special, below, *parameters) >= p, below, above)
+    return be.from_host(k)
+
+
+@elementwise_op()
+def poisson_quantile(be, p, rate):
+    """The smallest count k for which a Poisson variable is at most k with probability p."""
+
+    def smallest(p, rate):
+        return _smallest(be, "pdtrik", lambda special, *x: special.pdtr(*x), p, rate)
+
+    return of_several(smallest, p, rate)
+
+
+def _binomial_cdf(special, k, n, probability):
+    more = np.maximum(n - k, 0)
+    below = special.betainc(np.where(more > 0, more, 1), k + 1, 1 - probability)
+    return np.where(more > 0, below, 1)
+
+
+@elementwise_op()
+def binomial_quantile(be, p, n, probability):
+    """The smallest k for which at most k of n trials succeed with probability p."""
+
+    def smallest(p, n, probability):
+        xp = be.xp
+        k = _smallest(be, "bdtrik", _binomial_cdf, p, n, probability)
+        k = xp.where((probability == 0) | (n == 0), 0, k)
+        return xp.where(probability == 1, n, k)
+
+    return of_several(smallest, p, n, probability)
