@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "fusion": ["backend", "engine", "fusion", "generator", "kernels.loop", "kernels.reference"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
     "losses": ["backend", "engine", "losses", "ops"],
+    "distributions": ["backend", "distributions", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
     "training": "backend engine files generator io losses nn.undone training".split(),
     "data": ["backend", "engine", "generator", "ops", "data"],
@@ -73,8 +74,8 @@ MAY_IMPORT = {
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
-        "backend engine fusion generator ops functional gradcheck losses optim data io interchange "
-        "nn doctor training warmup kernels"
+        "backend distributions engine fusion generator ops functional gradcheck losses optim data "
+        "io interchange nn doctor training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "nn", "training"],
@@ -105,6 +106,10 @@ LEFT_TO_RIGHT = {
         "trees evaluation derivatives forward vmap jacobian custom call implicit"
     ).split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
+    "distributions": (
+        "supports distribution noise normal line positive simplex counts categories multivariate "
+        "compound transforms transformed divergence"
+    ).split(),
     "fusion": "terms traced program watched decorator".split(),
     "data": "arguments dataset loader fetch images text".split(),
     "training": (

@@ -32,6 +32,7 @@ CASES = [
     Case(quantiles.log_gamma_quantile, Shape(2, 3), Chance(3),
          numpy=lambda a, p: np.log(special.gammaincinv(a, p))),
     Case(quantiles.gamma_cdf, P(2, 3), P(3), numpy=special.gammainc),
+    Case(quantiles.normal_quantile, Chance(2, 3), numpy=special.ndtri),
     Case(beta_cdf, Chance(2, 3), numpy=lambda x: special.betainc(2.5, 0.7, x)),
     Case(beta_quantile, Chance(3), numpy=lambda p: special.betaincinv(2.5, 0.7, p)),
     Case(quantiles.poisson_quantile, Chance(2, 3), P(3), numpy=stats.poisson.ppf, grad=False),

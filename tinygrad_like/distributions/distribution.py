@@ -1,8 +1,5 @@
 """Distribution: parameters that broadcast, samples, log-probabilities, and what is derived."""
 
-import math
-from typing import ClassVar
-
 import numpy as np
 
 from tinygrad_like import backend
@@ -59,8 +56,7 @@ class Distribution:
             outside the support gives whatever the formula gives there.
     """
 
-    parameters: ClassVar[dict[str, Support]] = {}
-    support: Support = supports.REAL
+    parameters: dict[str, Support] = supports.named()
     has_rsample = True
 
     def __init__(self, *, validate=True, **given):
@@ -78,16 +74,24 @@ class Distribution:
         except ValueError:
             given_shapes = ", ".join(f"{k}: {x.shape}" for k, x in tensors.items())
             raise ValueError(f"[{name}] the parameters do not broadcast ({given_shapes})") from None
+        self._given = {}
         for key, x in tensors.items():
             events = x.shape[len(shapes[key]) :]
-            setattr(self, key, _broadcast(x, self.batch_shape + events))
+            self._given[key] = _broadcast(x, self.batch_shape + events)
             if self.validate:
                 supports.check(name, key, self.parameters[key], x)
 
+    def __getattr__(self, name):
+        """A parameter that it was made of."""
+        given = self.__dict__.get("_given", {})
+        if name in given:
+            return given[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
     @property
-    def _given(self):
-        """The parameters that it was made of, by name."""
-        return {k: x for k in self.parameters if (x := getattr(self, k, None)) is not None}
+    def support(self) -> Support:
+        """Where values lie."""
+        return supports.LINE
 
     @property
     def _settings(self):
@@ -108,6 +112,11 @@ class Distribution:
     def dtype(self):
         """The dtype of samples and log-probabilities."""
         return self._like.dtype
+
+    @property
+    def _value_dtype(self):
+        """The dtype in which values are taken."""
+        return self.dtype
 
     @property
     def device(self):
@@ -166,37 +175,26 @@ class Distribution:
 
     def cdf(self, value):
         """The probability of at most `value`, element by element."""
-        return self._cdf(self._value(value, self.cdf_support, "value"))
+        return self._cdf(self._value(value, self.support, "value"))
 
     def icdf(self, probability):
         """The smallest value whose cdf is `probability`, element by element."""
         return self._icdf(self._value(probability, supports.UNIT, "probability"))
 
-    @property
-    def cdf_support(self):
-        """Where `cdf` is asked for: also between counts."""
-        return self.support
-
     def _value(self, value, support, what):
         name = type(self).__name__
-        if not isinstance(value, Tensor):
-            known = backend.of(value) is not None or isinstance(value, (int, float, list, tuple))
-            if not known and not isinstance(value, np.generic):
+        if isinstance(value, (int, float, list, tuple)):
+            value = Tensor(value, dtype=self._value_dtype, device=self.device)
+        elif not isinstance(value, Tensor):
+            if backend.of(value) is None and not isinstance(value, np.generic):
                 raise TypeError(f"[{name}] {what} is {describe(value)}, expected a Tensor")
-            value = Tensor(value, dtype=self.dtype, device=self.device)
-        elif value.dtype != self.dtype:
-            value = astype(value, dtype=self.dtype)
+            value = Tensor(value, device=self.device)
+        if value.dtype != self._value_dtype:
+            value = astype(value, dtype=self._value_dtype)
         event = self.event_shape if support.event_ndim else ()
         self._check_shape(name, what, value, event)
         if self.validate:
-            holds = support.holds
-            events = tuple(range(-support.event_ndim, 0))
-
-            def holds_or_is_nan(xp, x):
-                nan = xp.isnan(x)
-                return holds(xp, x) | (nan.any(axis=events) if events else nan)
-
-            supports.check(name, what, support._replace(holds=holds_or_is_nan), value)
+            supports.check(name, what, supports.or_nan(support), value)
         return value
 
     def _check_shape(self, name, what, value, event):
@@ -248,6 +246,3 @@ for _name, _why in (
 
 def _broadcast(x, shape):
     return x if x.shape == tuple(shape) else broadcast_to(x, tuple(shape))
-
-
-LOG_2_PI = math.log(2 * math.pi)

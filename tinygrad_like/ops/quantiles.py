@@ -19,7 +19,7 @@ from tinygrad_like.backend import CPU
 from tinygrad_like.engine import elementwise_op
 from tinygrad_like.ops.compare import greater, less, logical_and
 from tinygrad_like.ops.elementwise import divide, exp, log, multiply, subtract, where
-from tinygrad_like.ops.special import betaln, digamma, lgamma, of_several, xlogy
+from tinygrad_like.ops.special import betaln, digamma, lgamma, of_one, of_several, xlogy
 
 NODES = 64  # of the quadrature
 ROWS = 1 << 14  # how many integrals are computed at a time
@@ -162,6 +162,17 @@ def gamma_cdf(be, a, x):
     return of_several(be.special.gammainc, a, x)
 
 
+# The normal
+
+
+@elementwise_op(
+    floating=True, p=lambda g, out: multiply(g, exp(0.5 * out * out)) * math.sqrt(2 * math.pi)
+)
+def normal_quantile(be, p):
+    """The x below which a standard normal variable lies with probability p, exact for small p."""
+    return of_one(be.special.ndtri, p)
+
+
 # The beta
 
 
@@ -202,11 +213,11 @@ def beta_quantile(be, a, b, p):
 def _smallest(be, name, cdf, p, *parameters):
     """The smallest count k with cdf(k) >= p; SciPy's function of the name gives it unrounded."""
     special = CPU.special
-    p, *parameters = np.broadcast_arrays(*(be.to_host(x) for x in (p, *parameters)))
+    p, *rest = np.broadcast_arrays(*(be.to_host(x) for x in (p, *parameters)))
     with np.errstate(invalid="ignore"):
-        above = np.ceil(getattr(special, name)(p, *parameters))
+        above = np.ceil(getattr(special, name)(p, *rest))
         below = np.maximum(above - 1, 0)
-        k = np.where(cdf(special, below, *parameters) >= p, below, above)
+        k = np.where(cdf(special, below, *rest) >= p, below, above)
     return be.from_host(k)
 
 
