@@ -132,6 +132,20 @@ def test_infinite_logits_and_values_are_certain():
     assert D.Binomial(0, 0.5).sample((3,)).tolist() == [0, 0, 0]
 
 
+def test_ends_of_quantiles_and_small_probabilities():
+    for d in (D.Normal(0.0, 1.0), D.StudentT(3.0), D.Laplace(0.0, 1.0), D.Logistic(0.0, 1.0)):
+        assert d.icdf([0.0, 0.5, 1.0]).tolist() == [-np.inf, 0, np.inf]
+    for d in (D.Exponential(1.0), D.Gamma(2.0, 1.0), D.Weibull(1.0, 2.0)):
+        assert d.icdf([0.0, 1.0]).tolist() == [0, np.inf]
+    assert D.Beta(2.0, 3.0).icdf([0.0, 1.0]).tolist() == [0, 1]
+    tg.seed(0)
+    d = D.Geometric(1e-9)
+    assert d.sample((1000,)).numpy().mean() == pytest.approx(1e9, rel=0.2)
+    assert d.cdf(1e9).item() == pytest.approx(1 - np.exp(-1), rel=1e-5)
+    assert d.log_prob(1e9).item() == pytest.approx(np.log(1e-9) - 1, rel=1e-5)
+    assert D.Geometric(1.0).sample((3,)).tolist() == [0, 0, 0]
+
+
 def test_a_poisson_of_a_large_rate_and_many_trials():
     tg.seed(0)
     for d in (D.Poisson(1e6), D.Binomial(10**6, 0.4), D.NegativeBinomial(1e3, 0.9)):
@@ -171,6 +185,7 @@ ERRORS = [
     (lambda: D.MixtureSameFamily(D.Normal(0.0, 1.0), 1), TypeError, "expected a Categorical"),
     (lambda: D.TransformedDistribution(D.Normal(0.0, 1.0), tg.exp), TypeError, ""),
     (lambda: D.Affine(0.0, 0.0), ValueError, "scale contains 0"),
+    (lambda: D.Normal(tg.zeros(2), 1.0).expand((3,)), ValueError, "(2,), which does not broadcast"),
     (lambda: D.Normal(0.0, 1.0).rate, AttributeError, "Normal has no attribute 'rate'"),
 ]  # fmt: skip
 

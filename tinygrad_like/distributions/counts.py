@@ -1,12 +1,14 @@
 """Distributions of yes or no, and of counts."""
 
+import math
+
 from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.engine import astype
 from tinygrad_like.ops.activation import sigmoid, softplus
 from tinygrad_like.ops.compare import equal, greater, less, less_equal
 from tinygrad_like.ops.create import arange
-from tinygrad_like.ops.elementwise import exp, expm1, floor, log, log1p, maximum, square, where
+from tinygrad_like.ops.elementwise import exp, expm1, floor, log, log1p, square, where
 from tinygrad_like.ops.quantiles import (
     beta_cdf,
     binomial_quantile,
@@ -58,7 +60,10 @@ class Chance(Distribution):
         """yes log(p) + no log(1 - p), with 0 log(0) = 0."""
         if "logits" in self._given:
             return -times(yes, softplus(-self.logits)) - times(no, softplus(self.logits))
-        return xlogy(yes, self.probs) + xlogy(no, 1 - self.probs)
+        p = self.probs
+        certain = equal(p, 1)
+        log_no = where(certain, -math.inf, log1p(-where(certain, 0, p)))
+        return xlogy(yes, p) + times(no, log_no)
 
 
 class Bernoulli(Chance):
@@ -102,24 +107,19 @@ class Geometric(Chance):
         probs=supports.UNIT._replace(
             name="numbers above 0, to 1", holds=lambda x: (x > 0) & (x <= 1)
         ),
-        logits=supports.LINE,
+        logits=supports.LINE._replace(name="numbers above -inf", holds=lambda x: x > -math.inf),
     )
     support = supports.COUNT
 
     @property
     def _log_no(self):
-        return -softplus(self.logits) if "logits" in self._given else self._log_of(0, self._ones)
-
-    @property
-    def _ones(self):
-        return self._full(1.0)
+        return self._log_of(self._full(0.0), self._full(1.0))
 
     def _sample(self, sizes):
-        wait = noise.exponential(sizes, self) / maximum(-self._log_no, 1e-30)
-        return where(equal(self.probs, 1), 0, floor(wait))
+        return floor(noise.exponential(sizes, self) / -self._log_no)
 
     def _log_prob(self, k):
-        return self._log_of(self._ones, k)
+        return self._log_of(self._full(1.0), k)
 
     def _cdf(self, k):
         return -expm1(times(k + 1, self._log_no))

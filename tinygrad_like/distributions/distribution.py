@@ -132,6 +132,12 @@ class Distribution:
         """The same distribution with its parameters broadcast to another batch shape."""
         batch_shape = shape_of("expand", batch_shape)
         ndim = len(self.batch_shape)
+        lengths = zip(reversed(self.batch_shape), reversed(batch_shape), strict=False)
+        if ndim > len(batch_shape) or any(n not in (1, m) for n, m in lengths):
+            raise ValueError(
+                f"[{type(self).__name__}] the batch shape is {self.batch_shape}, which does not "
+                f"broadcast to {batch_shape}"
+            )
         given = {k: _broadcast(x, batch_shape + x.shape[ndim:]) for k, x in self._given.items()}
         made = type(self)(**given, **self._settings, validate=False)
         made.validate = self.validate
@@ -171,15 +177,18 @@ class Distribution:
         Returns a Tensor of the shape `shape + batch_shape`. Raises ValueError for values outside
         the support, unless validate=False.
         """
-        return self._log_prob(self._value(value, self.support, "value"))
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):  # at its ends
+            return self._log_prob(self._value(value, self.support, "value"))
 
     def cdf(self, value):
         """The probability of at most `value`, element by element."""
-        return self._cdf(self._value(value, self.support, "value"))
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):  # at its ends
+            return self._cdf(self._value(value, self.support, "value"))
 
     def icdf(self, probability):
         """The smallest value whose cdf is `probability`, element by element."""
-        return self._icdf(self._value(probability, supports.UNIT, "probability"))
+        with np.errstate(divide="ignore", over="ignore", under="ignore"):  # at its ends
+            return self._icdf(self._value(probability, supports.UNIT, "probability"))
 
     def _value(self, value, support, what):
         name = type(self).__name__

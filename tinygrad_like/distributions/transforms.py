@@ -100,7 +100,11 @@ class Sigmoid(Transform):
 
 
 class Tanh(Transform):
-    """y = tanh(x)."""
+    """y = tanh(x).
+
+    A sample that has rounded to 1 or -1 has lost its x, and NaN as its log-probability; from the
+    sample x of the base it is base.log_prob(x) - log_slope(x).
+    """
 
     support = supports.interval(-1, 1)
 

@@ -204,7 +204,12 @@ def beta_cdf(be, a, b, x):
 )
 def beta_quantile(be, a, b, p):
     """The x below which a beta of shapes a and b lies with probability p."""
-    return of_several(be.special.betaincinv, a, b, p)
+
+    def quantile(a, b, p):
+        inside = be.special.betaincinv(a, b, p)
+        return be.xp.where((p == 0) | (p == 1), p, inside)
+
+    return of_several(quantile, a, b, p)
 
 
 # Counts, which SciPy inverts on the host
