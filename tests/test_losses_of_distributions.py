@@ -17,6 +17,18 @@ P = RNG.dirichlet(np.ones(4), 5)
 HUGE = np.array([1e4, -1e4, np.inf, -np.inf, 1e4, -1e4, np.inf, -np.inf])
 HARD = np.array([1.0, 0, 1, 0, 0, 1, 0, 1])
 
+# Weights
+
+
+@pytest.mark.parametrize("name", ["mse", "l1", "huber", "smooth_l1"])
+def test_the_mean_of_weighted_errors_is_divided_by_the_sum_of_the_weights(name):
+    weight = np.array([[1.0], [2], [0], [1], [4]])
+    loss = getattr(losses, name)
+    each = loss(LOGITS, P, reduction="none")
+    expected = np.average(each, weights=np.broadcast_to(weight, each.shape))
+    np.testing.assert_allclose(loss(LOGITS, P, weight=weight), expected)
+
+
 # Focal and Dice
 
 

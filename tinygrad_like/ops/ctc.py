@@ -110,10 +110,17 @@ def _all(call, arrays, attributes):
     return call.unfolded(losses)
 
 
+def _all_backward(call, g, be, log_probs, states, skips, ends, frames, out, alphas):
+    rows = map(call.raw_folded, (g, be, log_probs, states, skips, ends, frames, out))
+    gradient, *_ = call.op.backward(*rows, call.raw_folded(alphas, axis=1))
+    return call.gradients([call.unfolded(gradient), None, None, None, None])
+
+
 @op(
     autocast=in_single,
     saves=("alphas",),
     batch=_all,
+    batch_backward=_all_backward,
     composite=_ctc_by_ops,
     backward=_ctc_backward,
 )
