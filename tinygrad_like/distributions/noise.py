@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_like.backend import wide_dtype
 from tinygrad_like.engine import astype
 from tinygrad_like.ops.elementwise import log, log1p, maximum
-from tinygrad_like.ops.quantiles import log_gamma_quantile
+from tinygrad_like.ops.quantiles import log_gamma_sample
 from tinygrad_like.ops.random import rand, randn
 
 
@@ -43,6 +43,8 @@ def gumbel(sizes, like):
 
 def log_gamma(concentration, sizes):
     """Logarithms of gamma numbers of rate 1, differentiable with respect to their shapes."""
-    u = uniform(sizes, concentration, np.dtype(np.float64))
-    log_x = log_gamma_quantile(astype(concentration, dtype=np.float64), u)
+    double = np.dtype(np.float64)
+    z = randn(sizes, dtype=double, device=concentration.device)
+    u, p = (uniform(sizes, concentration, double) for _ in range(2))
+    log_x = log_gamma_sample(astype(concentration, dtype=double), z, u, p)
     return astype(log_x, dtype=concentration.dtype)

@@ -50,8 +50,7 @@ class Exponential(Distribution):
 class Gamma(Distribution):
     """Density rate^a x^(a - 1) exp(-rate x) / gamma(a), with a the concentration.
 
-    `rsample` is a quantile, whose gradient with respect to the concentration is exact, see
-    ops/quantiles.py.
+    The gradient of `rsample` with respect to the concentration is exact, see ops/quantiles.py.
     """
 
     parameters = supports.named(concentration=supports.POSITIVE, rate=supports.POSITIVE)

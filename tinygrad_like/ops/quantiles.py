@@ -1,9 +1,8 @@
 """Cumulative distributions and their inverses: of the gamma and the beta, and of counts.
 
-A random number with a shape parameter is a quantile at a uniform random number, and its gradient
-with respect to the shape that of the quantile: Figurnov et al. 2018, "Implicit Reparameterization
-Gradients". SciPy computes the values; the gradient of the gamma's quantile is computed here, to the
-accuracy of float64, from
+A random number x with a shape parameter moves with it as the quantile at its own probability does:
+Figurnov et al. 2018, "Implicit Reparameterization Gradients". SciPy computes the values; the
+gradient of the gamma's quantile is computed here, to the accuracy of float64, from
 
     d log x / da = (1 / p(x) x) * integral from x to infinity of p(t) (log t - digamma(a)) dt
 
@@ -113,6 +112,36 @@ def _log_gamma_quantile(be, a, p):
         return xp.where(tiny, first, xp.log(xp.where(tiny, 1, x)))
 
 
+@elementwise_op(a=lambda g, a, out: multiply(g, log_gamma_slope(a, out)))
+def log_gamma_sample(be, a, z, u, p):
+    """log x of a gamma variable x of shape a, from a normal number z and two uniform ones.
+
+    Nearly always z and u will do, by the method of Marsaglia and Tsang 2000, "A simple method for
+    generating gamma variables". Where it rejects them, x is the quantile at p, which takes longer.
+    The gradient with respect to a is that of the quantile at x: it asks not how x was found.
+    """
+    return of_several(functools.partial(_log_gamma_sample, be), a, z, u, p)
+
+
+def _log_gamma_sample(be, a, z, u, p):
+    xp = be.xp
+    a, z, u, p = xp.broadcast_arrays(a, z, u, p)
+    small = a < 1
+    d = a + xp.where(small, 1.0, 0.0) - 1 / 3
+    root = 1 + z / xp.sqrt(9 * d)
+    with np.errstate(divide="ignore", over="ignore"):
+        log_v = 3 * xp.log(xp.maximum(root, 0))
+        v = xp.exp(log_v)
+        accepted = xp.log(u) < 0.5 * z * z + d - d * v + d * log_v
+        # Of a shape below 1: x of the next shape times p^(1 / a).
+        log_x = xp.log(d) + log_v + xp.where(small, xp.log(p) / a, 0)
+    accepted &= root > 0
+    if not accepted.all():
+        rest = ~accepted
+        log_x[rest] = _log_gamma_quantile(be, a[rest], p[rest])
+    return log_x
+
+
 @elementwise_op(
     a=lambda g, a, log_x: multiply(g, _log_gamma_bend(a, log_x)),
     log_x=lambda g, a, log_x, out: multiply(g, digamma(a) - log_x - multiply(out, a - exp(log_x))),
@@ -212,18 +241,38 @@ def beta_quantile(be, a, b, p):
     return of_several(quantile, a, b, p)
 
 
-# Counts, which SciPy inverts on the host
+# Counts: a guess by the normal distribution, and steps from there, on the host
 
 
-def _smallest(be, name, cdf, p, *parameters):
-    """The smallest count k with cdf(k) >= p; SciPy's function of the name gives it unrounded."""
-    special = CPU.special
-    p, *rest = np.broadcast_arrays(*(be.to_host(x) for x in (p, *parameters)))
+def _smallest(be, cdf, p, mean, deviation, skew, *parameters):
+    """The smallest count k with cdf(k, *parameters) >= p, of arrays of one shape.
+
+    The guess is Cornish and Fisher's of a distribution with this mean, deviation and skewness.
+    """
+    z, unknown = CPU.special.ndtri(p), np.isnan(p + mean)
     with np.errstate(invalid="ignore"):
-        above = np.ceil(getattr(special, name)(p, *rest))
-        below = np.maximum(above - 1, 0)
-        k = np.where(cdf(special, below, *rest) >= p, below, above)
-    return be.from_host(k)
+        guess = np.floor(mean + deviation * (z + skew * (z * z - 1) / 6))
+    k = np.nan_to_num(np.maximum(guess, 0), nan=0.0, posinf=0.0).ravel()
+    p, *rest = (x.ravel() for x in (p, *parameters))
+
+    def at(places, step):
+        return cdf(k[places] + step, *(x[places] for x in rest))
+
+    places = np.arange(k.size)
+    while places.size:
+        places = places[at(places, 0) < p[places]]
+        k[places] += 1
+    places = np.flatnonzero(k)
+    while places.size:
+        places = places[at(places, -1) >= p[places]]
+        k[places] -= 1
+        places = places[k[places] > 0]
+    return be.from_host(np.where(unknown, np.nan, k.reshape(z.shape)))
+
+
+def _on_host(be, *xs):
+    """Arrays and numbers as float64 arrays of one shape."""
+    return np.broadcast_arrays(*(np.asarray(be.to_host(x), np.float64) for x in xs))
 
 
 @elementwise_op()
@@ -231,14 +280,16 @@ def poisson_quantile(be, p, rate):
     """The smallest count k for which a Poisson variable is at most k with probability p."""
 
     def smallest(p, rate):
-        return _smallest(be, "pdtrik", lambda special, *x: special.pdtr(*x), p, rate)
+        p, rate = _on_host(be, p, rate)
+        root = np.sqrt(rate)
+        return _smallest(be, CPU.special.pdtr, p, rate, root, 1 / np.maximum(root, 1e-3), rate)
 
     return of_several(smallest, p, rate)
 
 
-def _binomial_cdf(special, k, n, probability):
+def _binomial_cdf(k, n, probability):
     more = np.maximum(n - k, 0)
-    below = special.betainc(np.where(more > 0, more, 1), k + 1, 1 - probability)
+    below = CPU.special.betainc(np.where(more > 0, more, 1), k + 1, 1 - probability)
     return np.where(more > 0, below, 1)
 
 
@@ -247,9 +298,9 @@ def binomial_quantile(be, p, n, probability):
     """The smallest k for which at most k of n trials succeed with probability p."""
 
     def smallest(p, n, probability):
-        xp = be.xp
-        k = _smallest(be, "bdtrik", _binomial_cdf, p, n, probability)
-        k = xp.where((probability == 0) | (n == 0), 0, k)
-        return xp.where(probability == 1, n, k)
+        p, n, chance = _on_host(be, p, n, probability)
+        root = np.sqrt(n * chance * (1 - chance))
+        skew = (1 - 2 * chance) / np.maximum(root, 1e-3)
+        return _smallest(be, _binomial_cdf, p, n * chance, root, skew, n, chance)
 
     return of_several(smallest, p, n, probability)
