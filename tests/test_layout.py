@@ -78,7 +78,7 @@ MAY_IMPORT = {
         "io interchange nn doctor training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
-    "examples.research": ["", "nn", "training"],
+    "examples.research": ["", "distributions", "nn", "training"],
     "examples": ["", "nn", "training", "examples"],
     "bench.report": [],
     "bench.workloads": [],

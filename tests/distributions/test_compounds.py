@@ -132,6 +132,13 @@ def test_infinite_logits_and_values_are_certain():
     assert D.Binomial(0, 0.5).sample((3,)).tolist() == [0, 0, 0]
 
 
+def test_a_value_of_zero_has_its_gradient():
+    for d in (D.Bernoulli(logits=0.7), D.Bernoulli(tg.sigmoid(tg.Tensor(0.7)))):
+        x = tg.Tensor(0.0, requires_grad=True)
+        d.log_prob(x).backward()
+        assert x.grad.item() == pytest.approx(0.7, rel=1e-5)
+
+
 def test_ends_of_quantiles_and_small_probabilities():
     for d in (D.Normal(0.0, 1.0), D.StudentT(3.0), D.Laplace(0.0, 1.0), D.Logistic(0.0, 1.0)):
         assert d.icdf([0.0, 0.5, 1.0]).tolist() == [-np.inf, 0, np.inf]

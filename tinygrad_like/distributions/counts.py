@@ -6,7 +6,7 @@ from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.engine import astype
 from tinygrad_like.ops.activation import sigmoid, softplus
-from tinygrad_like.ops.compare import equal, greater, less, less_equal
+from tinygrad_like.ops.compare import equal, greater, isinf, less, less_equal, logical_and
 from tinygrad_like.ops.create import arange
 from tinygrad_like.ops.elementwise import exp, expm1, floor, log, log1p, square, where
 from tinygrad_like.ops.quantiles import (
@@ -21,9 +21,9 @@ from tinygrad_like.ops.special import betaln, lgamma, xlogy
 
 
 def times(x, y):
-    """x y, and 0 where x is 0, also beside an infinite y."""
-    nothing = equal(x, 0)
-    return where(nothing, 0, x * where(nothing, 0, y))
+    """x y, and 0 where x is 0 beside an infinite y."""
+    lost = logical_and(equal(x, 0), isinf(y))
+    return x * where(lost, 0, y)
 
 
 class Chance(Distribution):

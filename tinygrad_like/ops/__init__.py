@@ -26,6 +26,9 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
+    losses: hinge at its margin     0, as relu's; of an infinite loss with the share 0: 0
+    wasserstein of equal values     that of the order in which those of u come first
+    log-probabilities at x = 0      0 with respect to x where log(p) is infinite
     hypot, arctan2 at the origin    0, as norm; the second derivatives: NaN
     logaddexp of equal infinities   half to each
     xlogy where x is 0              of x: 0 if y is not positive; of y: 0 at y = 0
