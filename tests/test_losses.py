@@ -336,6 +336,11 @@ def test_an_empty_batch_has_a_sum():
     assert ignored == 0
 
 
+def test_numbers_and_lists_are_taken_as_exactly_as_the_prediction():
+    assert losses.l1(np.array([0.0]), [0.1]) == 0.1
+    assert losses.gaussian_nll(np.array([1.0]), [1.0], 0.1) == 0.5 * np.log(0.1)
+
+
 # Errors
 
 F32 = np.float32

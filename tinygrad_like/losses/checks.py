@@ -24,7 +24,12 @@ def as_array_or_tensor(target, prediction):
         return backend.of(raw(prediction)).from_host(target)
     if isinstance(target, Tensor) or backend.of(target) is not None:
         return target
-    return Tensor(target, device=backend.of(raw(prediction)).device)._array
+    device = backend.of(raw(prediction)).device
+    array = Tensor(target, device=device)._array
+    if array.dtype.kind in FLOATING and array.dtype != prediction.dtype:
+        # From the numbers themselves, which float32 has rounded.
+        return Tensor(target, dtype=prediction.dtype, device=device)._array
+    return array
 
 
 def check_floating(name, what, x):
