@@ -52,7 +52,8 @@ MAY_IMPORT = {
     "functional.call": ["backend", "engine", "functional", "nn"],
     "fusion": ["backend", "engine", "fusion", "generator", "kernels.loop", "kernels.reference"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
-    "losses": ["backend", "engine", "ops"],
+    "losses": ["backend", "engine", "losses", "ops"],
+    "distributions": ["backend", "distributions", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
     "training": "backend engine files generator io losses nn.undone training".split(),
     "data": ["backend", "engine", "generator", "ops", "data"],
@@ -73,11 +74,11 @@ MAY_IMPORT = {
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
-        "backend engine fusion generator ops functional gradcheck losses optim data io interchange "
-        "nn doctor training warmup kernels"
+        "backend distributions engine fusion generator ops functional gradcheck losses optim data "
+        "io interchange nn doctor training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
-    "examples.research": ["", "nn", "training"],
+    "examples.research": ["", "distributions", "nn", "training"],
     "examples": ["", "nn", "training", "examples"],
     "bench.report": [],
     "bench.workloads": [],
@@ -97,11 +98,17 @@ LEFT_TO_RIGHT = {
         "recompute accumulate walk arraylike batched loop level autocast"
     ).split(),
     "ops": (
-        "create compare elementwise activation shape reduce linalg places index repetition inplace "
-        "window padding random softmax norm conv pool recurrent attention protocol"
+        "create compare elementwise special activation shape reduce arithmetic transcendental "
+        "linalg places index repetition inplace window padding quantiles random softmax ctc norm "
+        "conv pool recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"
+    ).split(),
+    "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
+    "distributions": (
+        "supports distribution noise normal line positive simplex counts categories multivariate "
+        "compound transforms transformed divergence"
     ).split(),
     "fusion": "terms traced identities program watched decorator".split(),
     "data": "arguments dataset loader fetch images text".split(),

@@ -1,9 +1,12 @@
 """Losses: PyTorch's values and gradients, second order, extreme inputs, dtypes, and every error."""
 
+import doctest
+import importlib
 import re
 
 import numpy as np
 import pytest
+from needed import needs_emulator
 from oracle import F, needs_torch, torch
 
 import tinygrad_like as tg
@@ -20,6 +23,13 @@ CHANCES = RNG.uniform(0.2, 0.8, (N, C))
 YES_NO = RNG.integers(0, 2, (N, C))
 P = RNG.dirichlet(np.full(C, 9.0), N)
 LOG_Q = np.log(RNG.dirichlet(np.ones(C), N))
+SIGNS = RNG.choice([-1.0, 1.0], (N, C))
+COUNTS = RNG.integers(0, 6, (N, C))
+# Up to three classes for each row, then -1 and numbers that are not read.
+SEVERAL = np.array(
+    [[0, 3, -1, 1, 1], [2, -1, 2, 2, 2], [-1] * 5, [4, 1, 0, -1, 3]] + [[1, -1] * 2 + [0]] * 2
+)
+PER_CLASS = RNG.uniform(0.3, 2, C)
 BCE_LOGITS = "binary_cross_entropy_with_logits"
 
 ROWS = [  # loss, prediction, target, options
@@ -40,6 +50,28 @@ ROWS = [  # loss, prediction, target, options
     ("nll", LOG_Q, LABELS, {}),
     ("nll", LOG_Q, IGNORED, {"ignore_index": -7}),
     ("kl_divergence", LOG_Q, P, {}),
+    ("kl_divergence", LOG_Q, np.log(P), {"log_target": True}),
+    ("mse", NUMBERS, OTHERS, {"weight": CHANCES}),
+    ("smooth_l1", NUMBERS, OTHERS, {"beta": 0.5}),
+    ("smooth_l1", NUMBERS, OTHERS, {"beta": 0.0}),
+    ("poisson_nll", NUMBERS, COUNTS, {"full": True}),
+    ("poisson_nll", CHANCES, COUNTS, {"log_input": False, "eps": 1e-3}),
+    ("soft_margin", NUMBERS, SIGNS, {}),
+    ("hinge_embedding", NUMBERS, SIGNS, {"margin": 0.7}),
+    ("binary_cross_entropy", CHANCES, P, {"weight": PER_CLASS}),
+    (BCE_LOGITS, NUMBERS, P, {"weight": PER_CLASS, "pos_weight": PER_CLASS[::-1].copy()}),
+    (
+        "cross_entropy",
+        NUMBERS,
+        IGNORED,
+        {"ignore_index": -7, "label_smoothing": 0.2, "weight": PER_CLASS},
+    ),
+    ("cross_entropy", NUMBERS, P, {"label_smoothing": 0.2, "weight": PER_CLASS}),
+    ("nll", LOG_Q, IGNORED, {"ignore_index": -7, "weight": PER_CLASS}),
+    ("multi_margin", NUMBERS, LABELS, {"margin": 0.6}),
+    ("multi_margin", NUMBERS, LABELS, {"p": 2, "weight": PER_CLASS}),
+    ("multilabel_margin", NUMBERS, SEVERAL, {}),
+    ("multilabel_soft_margin", NUMBERS, YES_NO, {"weight": PER_CLASS}),
 ]
 NAMES_IN_TORCH = {
     "mse": "mse_loss",
@@ -48,6 +80,7 @@ NAMES_IN_TORCH = {
     "nll": "nll_loss",
     "kl_divergence": "kl_div",
 }
+OF_LABELS = "cross_entropy nll multi_margin multilabel_margin".split()
 every_row = pytest.mark.parametrize(
     ("name", "prediction", "target", "options"),
     ROWS,
@@ -78,8 +111,12 @@ def test_values_and_gradients_are_torchs(
     prediction = prediction.astype(dtype)
     value, gradient = run(name, prediction, target, reduction, **options)
     x = torch.tensor(prediction, requires_grad=True)
-    integer = name in ("cross_entropy", "nll") and target.dtype.kind == "i"
-    expected = getattr(F, NAMES_IN_TORCH.get(name, name))(
+    integer = name in OF_LABELS and target.dtype.kind == "i"
+    options = {
+        k: torch.tensor(v, dtype=x.dtype) if hasattr(v, "shape") else v for k, v in options.items()
+    }
+    by_torch = getattr(F, NAMES_IN_TORCH.get(name, name), None) or getattr(F, f"{name}_loss")
+    expected = by_torch(
         x,
         torch.tensor(target if integer else target.astype(dtype)),
         reduction=reduction,
@@ -243,7 +280,8 @@ def test_nan_shows_in_the_loss(name, prediction, target, options):
     broken = prediction.copy()
     broken[0, 0] = np.nan
     with np.errstate(invalid="ignore"):
-        assert np.isnan(run(name, broken, np.where(target == LABELS[0], 0, target), **options)[0])
+        given = target if target is SIGNS else np.where(target == LABELS[0], 0, target)
+        assert np.isnan(run(name, broken, given, **options)[0])
 
 
 @pytest.mark.parametrize("name", ["cross_entropy", BCE_LOGITS, "mse", "kl_divergence"])
@@ -296,6 +334,11 @@ def test_an_empty_batch_has_a_sum():
     assert losses.cross_entropy(empty, np.zeros(0, int), reduction="none").shape == (0,)
     ignored = losses.cross_entropy(NUMBERS, LABELS * 0 - 1, ignore_index=-1, reduction="sum")
     assert ignored == 0
+
+
+def test_numbers_and_lists_are_taken_as_exactly_as_the_prediction():
+    assert losses.l1(np.array([0.0]), [0.1]) == 0.1
+    assert losses.gaussian_nll(np.array([1.0]), [1.0], 0.1) == 0.5 * np.log(0.1)
 
 
 # Errors
@@ -371,6 +414,54 @@ ERRORS = [  # the error, words of its message, loss, prediction, target, options
     (ValueError, "target contains -1.0", "binary_cross_entropy", ONES, -ONES, {}),
     (ValueError, "target contains -1.0", BCE_LOGITS, ONES, -ONES, {}),
     (ValueError, "p contains -1.0", "kl_divergence", ONES, -ONES, {}),
+    (ValueError, "beta is -1", "smooth_l1", ONES, ONES, {"beta": -1}),
+    (
+        ValueError,
+        "weight is (2,), expected a shape that broadcasts to (8, 3)",
+        "mse",
+        ONES,
+        ONES,
+        {"weight": np.ones(2)},
+    ),
+    (ValueError, "the weights add up to 0", "l1", ONES, ONES, {"weight": np.zeros(3)}),
+    (
+        ValueError,
+        "weight is (2,), expected one for each class, (3,)",
+        "cross_entropy",
+        ONES,
+        [0] * 8,
+        {"weight": np.ones(2)},
+    ),
+    (ValueError, "add up to 0", "nll", ONES, [0] * 8, {"weight": np.array([0.0, 1, 1])}),
+    (ValueError, "pos_weight is (4,)", BCE_LOGITS, ONES, ONES, {"pos_weight": np.ones(4)}),
+    (
+        ValueError,
+        "target contains 0.0, expected 1 and -1; of 0 and 1 make 2 * target - 1",
+        "hinge",
+        ONES,
+        ONES * 0,
+        {},
+    ),
+    (ValueError, "target contains 3.0, expected 1 and -1", "soft_margin", ONES, ONES * 3, {}),
+    (ValueError, "p is 3, expected", "multi_margin", ONES, [0] * 8, {"p": 3}),
+    (
+        TypeError,
+        "labels are of float64, expected int",
+        "multilabel_margin",
+        ONES,
+        np.ones((8, 3)),
+        {},
+    ),
+    (
+        IndexError,
+        "labels contain 3, expected 0 to 2",
+        "multilabel_margin",
+        ONES,
+        np.full((8, 3), 3),
+        {},
+    ),
+    (ValueError, "gamma is -1", "focal", ONES, [0] * 8, {"gamma": -1}),
+    (ValueError, "p contains 3.0, expected 0 to 1; for logits", "dice", ONES * 3, ONES, {}),
 ]
 
 
@@ -384,3 +475,60 @@ def test_mistakes_are_named(error, words, name, prediction, target, options):
     with pytest.raises(error, match=pattern) as raised:
         getattr(losses, name)(prediction, target, **options)
     assert str(raised.value).startswith(f"[{name}]")
+
+
+MODULES = "regression binary classes divergences vectors transport ctc".split()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_of_the_docstrings_run(module):
+    loaded = importlib.import_module(f"tinygrad_like.losses.{module}")
+    results = doctest.testmod(loaded, extraglobs={"Tensor": tg.Tensor})
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+# One example of vmap, and other devices
+
+CALLS = {
+    "mse": lambda x: losses.mse(x, OTHERS, weight=CHANCES),
+    "gaussian_nll": lambda x: losses.gaussian_nll(x, OTHERS, tg.exp(x)),
+    "poisson_nll": lambda x: losses.poisson_nll(x, COUNTS, full=True),
+    BCE_LOGITS: lambda x: getattr(losses, BCE_LOGITS)(x, P, pos_weight=PER_CLASS),
+    "focal": lambda x: losses.focal(x, IGNORED, ignore_index=-7, weight=PER_CLASS),
+    "dice": lambda x: losses.dice(tg.sigmoid(x), YES_NO),
+    "multi_margin": lambda x: losses.multi_margin(x, LABELS, weight=PER_CLASS),
+    "multilabel_margin": lambda x: losses.multilabel_margin(x, SEVERAL),
+    "entropy": losses.entropy,
+    "triplet_margin": lambda x: losses.triplet_margin(x, OTHERS, -OTHERS, swap=True),
+    "info_nce": lambda x: losses.info_nce(x, OTHERS, symmetric=True),
+    "wasserstein": lambda x: losses.wasserstein(x, OTHERS, u_weights=tg.exp(x)),
+    "sinkhorn": lambda x: losses.sinkhorn(x * x, epsilon=1.0, iterations=3),
+    "ctc": lambda x: losses.ctc(
+        tg.log_softmax(x[:, None]), np.array([[1, 2]]), np.array([N]), np.array([2])
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_examples_of_vmap_have_the_values_and_gradients_of_a_loop(name):
+    many = np.stack([NUMBERS, OTHERS[::-1]])
+    for f in (CALLS[name], tg.grad(CALLS[name])):
+        found = tg.vmap(f)(tg.Tensor(many)).numpy()
+        expected = np.stack([f(tg.Tensor(x)).numpy() for x in many])
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.long
+@needs_emulator
+@pytest.mark.parametrize("name", CALLS)
+def test_a_device_gives_the_values_and_gradients_of_the_cpu(name):
+    found, expected = [], []
+    for out, device in ((found, "cuda-emulator"), (expected, "cpu")):
+        x = tg.Tensor(NUMBERS, device=device, requires_grad=True)
+        loss = CALLS[name](x)
+        loss.backward()
+        assert loss.device == x.grad.device == x.device
+        out += [loss.numpy(), x.grad.numpy()]
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-10)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-9, atol=1e-12)

@@ -10,7 +10,7 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
-from tinygrad_like import data, interchange, io, losses, nn, ops, optim, training
+from tinygrad_like import data, distributions, interchange, io, losses, nn, ops, optim, training
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -58,6 +58,24 @@ from tinygrad_like.ops.activation import (
     sigmoid,
     silu,
     softplus,
+)
+from tinygrad_like.ops.arithmetic import (
+    allclose,
+    bitwise_left_shift,
+    bitwise_right_shift,
+    copysign,
+    float_power,
+    fmod,
+    gcd,
+    heaviside,
+    lcm,
+    ldexp,
+    lerp,
+    nan_to_num,
+    positive,
+    reciprocal,
+    signbit,
+    trunc,
 )
 from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
 from tinygrad_like.ops.compare import (
@@ -203,6 +221,22 @@ from tinygrad_like.ops.shape import (
     unbind,
 )
 from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, polygamma, xlogy
+from tinygrad_like.ops.transcendental import (
+    arccosh,
+    arcsinh,
+    arctan2,
+    arctanh,
+    cbrt,
+    deg2rad,
+    exp2,
+    hypot,
+    log10,
+    logaddexp,
+    logaddexp2,
+    rad2deg,
+    sinc,
+)
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 

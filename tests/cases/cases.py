@@ -1,12 +1,16 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_arithmetic
 import cases_attention
 import cases_elementwise
 import cases_linalg
 import cases_neural
+import cases_quantiles
 import cases_recurrent
 import cases_reduce
+import cases_sequences
 import cases_shape
+import cases_special
 
 FAMILIES = (
     cases_elementwise,
@@ -16,6 +20,10 @@ FAMILIES = (
     cases_neural,
     cases_recurrent,
     cases_attention,
+    cases_special,
+    cases_arithmetic,
+    cases_sequences,
+    cases_quantiles,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 
