@@ -23,7 +23,7 @@ import numpy as np
 import tinygrad_like as tg
 from tinygrad_like import nn
 from tinygrad_like.distributions import Bernoulli, Independent, Normal, kl_divergence
-from tinygrad_like.training import RUN_OPTIONS, at_least, command_line, run_program
+from tinygrad_like.training import at_least, command_line, open_run, run_program
 
 
 class VAE(nn.Module):
@@ -95,14 +95,7 @@ def main(arguments=None):
     model = VAE(unseen.shape[1], args.width, args.hidden)
     optimizer = tg.optim.Adam(model.parameters(), args.lr)
     loader = tg.data.DataLoader(train, args.batch_size, shuffle=True, seed=args.seed)
-    run = tg.Run(
-        args.out,
-        settings=vars(args),
-        may_differ=("epochs", *RUN_OPTIONS),
-        resume=args.resume,
-        save_every=args.save_every,
-        **{"model": model, "optimizer": optimizer, "loader": loader},
-    )
+    run = open_run(args, may_differ=("epochs",), model=model, optimizer=optimizer, loader=loader)
     for images, _ in run.epochs(loader, args.epochs):
         loss = -model(binary(images)).mean()
         optimizer.zero_grad()
