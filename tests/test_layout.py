@@ -104,7 +104,9 @@ LEFT_TO_RIGHT = {
         "trees evaluation derivatives forward vmap jacobian custom call implicit"
     ).split(),
     "fusion": "terms traced program watched decorator".split(),
-    "data": "arguments dataset loader fetch images text".split(),
+    "data": (
+        "arguments dataset collections collate samplers loader stream wrapped fetch images text"
+    ).split(),
     "training": (
         "command history interrupt progress jsonlines tensorboard predict panels plot names place "
         "folder run"
