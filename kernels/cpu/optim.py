@@ -56,10 +56,10 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
 
 
 @complete_kernel
-def moments_(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
+def nadam_(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
     """param -= (size * m + ahead * grad) / (scale * sqrt(v) + eps) + shrink * param."""
     settings = size, ahead, beta1, beta2, scale, eps, decay, shrink
-    _step("moments_", (param, m, v), grad, settings)
+    _step("nadam_", (param, m, v), grad, settings)
 
 
 @complete_kernel
@@ -235,13 +235,13 @@ def _adagrad_part(task, tasks, param, grad, s, lr, eps, decay):
 
 
 @jit
-def _moments(param, m, v, pool, grad, size, ahead, beta1, beta2, scale, eps, decay, shrink):
+def _nadam(param, m, v, pool, grad, size, ahead, beta1, beta2, scale, eps, decay, shrink):
     args = (param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink)
-    run(pool, _moments_part, args, tasks_for(pool, param.size, TASK))
+    run(pool, _nadam_part, args, tasks_for(pool, param.size, TASK))
 
 
 @jit
-def _moments_part(
+def _nadam_part(
     task, tasks, param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink
 ):
     lo, hi = share(task, tasks, param.size)
@@ -374,7 +374,7 @@ KERNELS = {
     "adam_": _adam,
     "rmsprop_": _rmsprop,
     "adagrad_": _adagrad,
-    "moments_": _moments,
+    "nadam_": _nadam,
     "adamax_": _adamax,
     "adadelta_": _adadelta,
     "rprop_": _rprop,

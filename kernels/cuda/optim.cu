@@ -64,7 +64,7 @@ extern "C" __global__ void rmsprop(scalar_t* param, const scalar_t* grad, acc_t*
             const acc_t before = mean[i], first = before + rest * (g - before);
             mean[i] = first;
             square -= first * first;
-            square = square < 0 ? acc_t(0) : square;  // by rounding
+            square = 0 > square ? acc_t(0) : square;  // by rounding
         }
         acc_t update = g / (sqrt(square) + eps);
         if (velocity) {
@@ -88,10 +88,10 @@ extern "C" __global__ void adagrad(scalar_t* param, const scalar_t* grad, acc_t*
 
 // NAdam and RAdam: param -= (size * m + ahead * grad) / (scale * sqrt(v) + eps) + shrink * param.
 // With a scale of 0, v does not count.
-extern "C" __global__ void moments(scalar_t* param, const scalar_t* grad, acc_t* m, acc_t* v,
-                                   acc_t size, acc_t ahead, acc_t beta1, acc_t rest1, acc_t beta2,
-                                   acc_t rest2, acc_t scale, acc_t eps, acc_t decay, acc_t shrink,
-                                   long long n) {
+extern "C" __global__ void nadam(scalar_t* param, const scalar_t* grad, acc_t* m, acc_t* v,
+                                 acc_t size, acc_t ahead, acc_t beta1, acc_t rest1, acc_t beta2,
+                                 acc_t rest2, acc_t scale, acc_t eps, acc_t decay, acc_t shrink,
+                                 long long n) {
     each(n, [&](long long i) {
         const acc_t p = widen(param[i]), g = widen(grad[i]) + decay * p;
         const acc_t first = beta1 * m[i] + rest1 * g;
@@ -110,7 +110,7 @@ extern "C" __global__ void adamax(scalar_t* param, const scalar_t* grad, acc_t* 
     each(n, [&](long long i) {
         const acc_t p = widen(param[i]), g = widen(grad[i]) + decay * p;
         const acc_t first = beta1 * m[i] + rest1 * g;
-        const acc_t before = beta2 * largest[i], now = (g < 0 ? -g : g) + eps;
+        const acc_t before = beta2 * largest[i], now = (0 > g ? -g : g) + eps;
         const acc_t peak = before > now || before != before ? before : now;  // NaN is kept
         m[i] = first;
         largest[i] = peak;
@@ -134,7 +134,7 @@ extern "C" __global__ void adadelta(scalar_t* param, const scalar_t* grad, acc_t
 
 // -1, 0 or 1; NaN of NaN.
 __device__ __forceinline__ acc_t sign_of(acc_t x) {
-    return x > 0 ? acc_t(1) : x < 0 ? acc_t(-1) : x;
+    return x > 0 ? acc_t(1) : 0 > x ? acc_t(-1) : x;
 }
 
 // size *= more, or less where the sign of grad has changed, and then grad counts as 0;
@@ -144,9 +144,9 @@ extern "C" __global__ void rprop(scalar_t* param, const scalar_t* grad, acc_t* b
     each(n, [&](long long i) {
         acc_t g = widen(grad[i]), s = size[i];
         const acc_t sign = sign_of(g) * sign_of(before[i]);
-        s *= sign > 0 ? more : sign < 0 ? less : acc_t(1);
-        s = s < least ? least : s > most ? most : s;
-        if (sign < 0) g = 0;
+        s *= sign > 0 ? more : 0 > sign ? less : acc_t(1);
+        s = least > s ? least : s > most ? most : s;
+        if (0 > sign) g = 0;
         size[i] = s;
         before[i] = g;
         param[i] = narrow(widen(param[i]) - sign_of(g) * s);

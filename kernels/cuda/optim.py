@@ -38,9 +38,9 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
 
 
 @complete_kernel
-def moments_(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
+def nadam_(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
     """param -= (size * m + ahead * grad) / (scale * sqrt(v) + eps) + shrink * param."""
-    _run("moments_", param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink)
+    _run("nadam_", param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink)
 
 
 @complete_kernel
@@ -121,9 +121,9 @@ def _adagrad(param, grad, s, lr, eps, decay):
     return _launch("adagrad", param, grad, (s,), lr, eps, decay)
 
 
-def _moments(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
+def _nadam(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
     betas = beta1, 1 - beta1, beta2, 1 - beta2
-    return _launch("moments", param, grad, (m, v), size, ahead, *betas, scale, eps, decay, shrink)
+    return _launch("nadam", param, grad, (m, v), size, ahead, *betas, scale, eps, decay, shrink)
 
 
 def _adamax(param, grad, m, largest, size, beta1, beta2, eps, decay):
@@ -154,7 +154,7 @@ LAUNCHES = {
     "adam_": _adam,
     "rmsprop_": _rmsprop,
     "adagrad_": _adagrad,
-    "moments_": _moments,
+    "nadam_": _nadam,
     "adamax_": _adamax,
     "adadelta_": _adadelta,
     "rprop_": _rprop,

@@ -111,7 +111,7 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
 
 
 @kernel
-def moments_(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
+def nadam_(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
     """param -= (size * m + ahead * grad) / (scale * sqrt(v) + eps) + shrink * param.
 
     m and v are Adam's running means, `decay` what of param is added to grad. NAdam and RAdam are
@@ -210,7 +210,7 @@ def adan_(param, grad, m, v, n, before, size, ahead, beta1, beta2, beta3, eps, s
 STEPS = {
     step.__name__: step
     for step in (
-        *(sgd_, adam_, rmsprop_, adagrad_, moments_, adamax_, adadelta_, rprop_, lion_, adan_),
+        *(sgd_, adam_, rmsprop_, adagrad_, nadam_, adamax_, adadelta_, rprop_, lion_, adan_),
     )
 }
 

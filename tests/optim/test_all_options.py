@@ -1,13 +1,17 @@
 """Each optimizer with all its options, for 50 steps: PyTorch's, or the published formula."""
 
+import copy
+
 import numpy as np
 import pytest
-from interruptions import frozen
+from interruptions import frozen, interrupted_at_every_line
+from needed import needs_emulator
 from optimizer_runs import make_grads, make_params
 from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import optim
+from tinygrad_like.engine import leaf
 
 STEPS, SWITCH = 50, 20  # in all; after these the state is loaded into a new optimizer
 
@@ -163,3 +167,130 @@ def test_a_saved_state_continues_byte_by_byte(name, settings):
             p.grad = None if grad is None else tg.Tensor(grad)
         whole.step()
         assert [p.numpy().tobytes() for p in params] == [p.tobytes() for p in resumed]
+
+
+def test_a_state_that_is_older_than_a_setting_has_it_switched_off():
+    optimizer, _ = make("SGD", {"lr": 0.1, "momentum": 0.9}, np.float64)
+    state = optimizer.state_dict()
+    for group in state["groups"]:
+        del group["settings"]["dampening"], group["settings"]["maximize"]
+    optimizer.load_state_dict(state)
+    assert optimizer.param_groups[0]["dampening"] == 0
+    optimizer.param_groups[0]["maximize"] = True
+    with pytest.raises(ValueError, match=r"it has settings .*, expected .*'maximize'"):
+        optimizer.load_state_dict(state)
+
+
+# Other dtypes, copies, devices, extremes
+
+one_each = pytest.mark.parametrize(
+    ("name", "settings"), {row[0]: row for row in [*ROWS, *PUBLISHED]}.values()
+)
+
+
+def few_steps(name, settings, dtype=np.float64, device="cpu"):
+    params = [tg.Tensor(p.numpy(), requires_grad=True, device=device) for p in make_params(dtype)]
+    optimizer = getattr(optim, name)(params, **settings)
+    for step in range(4):
+        for p, grad in zip(params, make_grads(step, params), strict=True):
+            p.grad = None if grad is None else tg.Tensor(grad, device=device)
+        optimizer.step()
+    return optimizer, params
+
+
+@one_each
+def test_float16_parameters_have_state_in_float32(name, settings):
+    optimizer, params = few_steps(name, settings, np.float16)
+    exact = few_steps(name, settings)[1]
+    for p, q in zip(params, exact, strict=True):
+        assert p.dtype == np.float16
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=0.01, atol=0.01)
+    buffers = [s["buffers"] for s in optimizer.state_dict()["groups"][0]["params"]]
+    assert {b.dtype for own in buffers for b in own.values()} == {np.dtype(np.float32)}
+
+
+@one_each
+def test_a_copy_with_its_parameters_goes_on_as_the_original(name, settings):
+    optimizer, params = few_steps(name, settings)
+    copied, others = copy.deepcopy((optimizer, params))
+    for own, ps in ((optimizer, params), (copied, others)):
+        for p in ps:
+            p.grad = tg.Tensor(np.full(p.shape, 0.5))
+        own.step()
+    assert [p.numpy().tobytes() for p in params] == [p.numpy().tobytes() for p in others]
+    assert frozen(copied.state_dict()) == frozen(optimizer.state_dict())
+
+
+@pytest.mark.long
+@one_each
+def test_a_step_that_is_interrupted_is_made_or_not(name, settings):
+    def start():
+        optimizer, params = few_steps(name, settings)
+        return optimizer.step, lambda: ([p.data for p in params], optimizer.state_dict())
+
+    interrupted_at_every_line(start, within=("tinygrad_like/optim", "tinygrad_like/engine"))
+
+
+@one_each
+def test_nan_stays_in_its_element(name, settings):
+    w = tg.ones(4, requires_grad=True)
+    optimizer = getattr(optim, name)([w], **settings)
+    for _ in range(3):
+        w.grad = tg.Tensor(np.array([1, np.nan, 0, -1], np.float32))
+        optimizer.step()
+    assert np.isnan(w.numpy()).tolist() == [False, True, False, False]
+
+
+def test_a_variance_that_rounds_below_zero_is_zero():
+    """Of a constant gradient the variance goes to 0, which rounding may miss."""
+    w = tg.zeros(100, requires_grad=True)
+    optimizer = optim.RMSprop([w], lr=1e-9, alpha=0.5, centered=True)
+    values = np.random.default_rng(0).normal(size=100).astype(np.float32)
+    for _ in range(60):
+        w.grad = tg.Tensor(values)
+        optimizer.step()
+    assert np.isfinite(w.numpy()).all()
+
+
+@needs_emulator
+@one_each
+def test_the_emulator_makes_the_same_steps(name, settings):
+    with tg.use_kernels("ours"):
+        found = few_steps(name, settings, np.float32, "cuda-emulator")[1]
+    for p, q in zip(found, few_steps(name, settings, np.float32)[1], strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5, atol=1e-6)
+
+
+W = tg.ones(2, requires_grad=True)
+DAMPED = {"lr": 1, "momentum": 0.9, "dampening": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "name", "settings"),
+    [
+        (ValueError, "nesterov needs dampening=0, got 0.5", "SGD", DAMPED | {"nesterov": True}),
+        (ValueError, "maximize is 1, expected True or False", "Adam", {"maximize": 1}),
+        (ValueError, "centered is 'no', expected True", "RMSprop", {"centered": "no"}),
+        (ValueError, "lr_decay is -1", "Adagrad", {"lr_decay": -1}),
+        (ValueError, "value is -1", "Adagrad", {"initial_accumulator_value": -1}),
+        (ValueError, "momentum_decay is nan", "NAdam", {"momentum_decay": float("nan")}),
+        (ValueError, "decoupled_weight_decay is 2", "RAdam", {"decoupled_weight_decay": 2}),
+        (ValueError, "betas is 1, expected a number from 0 to less", "Adamax", {"betas": (1, 0.9)}),
+        (ValueError, "rho is 1", "Adadelta", {"rho": 1}),
+        (ValueError, "etas is .1.5, 0.5., expected one below 1", "Rprop", {"etas": (1.5, 0.5)}),
+        (ValueError, "is .2.0, 1.0., expected the smaller", "Rprop", {"step_sizes": (2, 1)}),
+        (ValueError, "betas is .0.9, 0.99., expected three", "Adan", {"betas": (0.9, 0.99)}),
+        (ValueError, "betas is .0.9,., expected two numbers", "Lion", {"betas": (0.9,)}),
+        (TypeError, "unexpected keyword argument 'fused'", "NAdam", {"fused": True}),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(error, words, name, settings):
+    with pytest.raises(error, match=words):
+        getattr(optim, name)([W], **settings)
+
+
+@one_each
+def test_complex_and_integer_parameters_are_refused(name, settings):
+    for array in (np.array([1j]), np.array([1])):
+        with pytest.raises(TypeError, match="expected a real floating one"):
+            getattr(optim, name)([leaf(array)], **settings)

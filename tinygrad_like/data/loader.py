@@ -93,6 +93,7 @@ class DataLoader(Batches):
     batch size below 1, a seed outside 0..2**64 - 1, arguments that exclude each other, and a
     dataset that gives no batch.
 
+    >>> from tinygrad_like.data import Dataset
     >>> loader = DataLoader(Dataset(np.arange(5)), batch_size=2)
     >>> [batch.tolist() for (batch,) in loader]
     [[0, 1], [2, 3], [4]]

@@ -70,7 +70,7 @@ class Map(_Wrapped):
     ...     return batch[0] + random.normal(size=len(batch[0]))
     >>> loader = Map(DataLoader(Dataset(np.zeros(4)), 2), jitter, random=True, seed=0)
     >>> first, second = list(loader), list(loader)
-    >>> len(first), (first[0] != second[0]).all()
+    >>> len(first), bool((first[0] != second[0]).all())
     (2, True)
     """
 

@@ -74,7 +74,7 @@ class NoiseScale:
     >>> noise = NoiseScale(small=8, large=64)
     >>> noise.update([2.0, 2.2], 1.5)   # of two small batches, and of the large one
     >>> round(noise.value, 1)
-    9.2
+    10.2
     """
 
     def __init__(self, small: int, large: int, decay: float = 0.99):

@@ -123,7 +123,7 @@ class Optimizer:
             if type(params) is not list or len(params) != len(slots):
                 self._match()
                 return self._plan(replaced)
-            names = self._kept(options)
+            names, climbs = self._kept(options), options.get("maximize")
             count = settings = None
             for i, (p, slot) in enumerate(zip(params, slots, strict=True)):
                 if p is not slot.param:
@@ -142,7 +142,7 @@ class Optimizer:
                     changes.append(partial(slots.__setitem__, i, slot))
                 if grad.dtype is not array.dtype or type(grad) is not type(array):
                     grad = states.converted(type(self).__name__, grad, p)
-                if options.get("maximize"):
+                if climbs:
                     grad = -grad
                 if slot.plan is not None:
                     changes += slot.plan(grad.ravel(), settings)
