@@ -217,6 +217,31 @@ def test_errors_come_where_the_batch_would_have_come():
     assert not threads()
 
 
+@pytest.mark.parametrize("random", [True, False])
+def test_a_batch_on_which_the_function_fails_was_not_taken(random):
+    fails = [True]
+
+    def failing(batch, *numbers):
+        if batch[0][0] == 4 and fails:
+            raise Interruption
+        return batch[0].tolist()
+
+    def make():
+        batches = DataLoader(Dataset(np.arange(10)), 2)
+        return Map(batches, failing, random=random, seed=1)
+
+    loader, found = make(), []
+    with pytest.raises(Interruption):
+        found.extend(loader)
+    assert found == [[0, 1], [2, 3]]
+    assert loader.state_dict()["batch"] == 2
+    fails.clear()
+    again = make()
+    again.load_state_dict(loader.state_dict())
+    assert list(again) == [[4, 5], [6, 7], [8, 9]]
+    assert [loader.epoch, len(list(loader)), loader.epoch] == [0, 5, 2]
+
+
 def test_an_interruption_in_the_thread_reaches_the_loop():
     def interrupted(batch):
         raise Interruption

@@ -120,6 +120,8 @@ class DataLoader(Batches):
         self.drop_last = check_flag("DataLoader", "drop_last", drop_last)
         self.sampler, self.batch_sampler, self.collate = sampler, batch_sampler, collate
         self._check_samplers()
+        own = batch_sampler if sampler is None else sampler
+        self._print = None if own is None else own.fingerprint()
         is_random = self.shuffle or sampler is not None or batch_sampler is not None
         self._is_drawn = seed is DRAWN and is_random
         self.seed = 0 if seed is DRAWN and not is_random else arguments.seed("DataLoader", seed)
@@ -220,8 +222,7 @@ class DataLoader(Batches):
             "shuffle": int(self.shuffle),
             "drop_last": int(self.drop_last),
         }
-        own = self.sampler or self.batch_sampler
-        return settings if own is None else {**settings, "sampler": own.fingerprint()}
+        return settings if self._print is None else {**settings, "sampler": self._print}
 
     def _moving(self, state):
         epoch = arguments.count("DataLoader", "state's epoch", state["epoch"])

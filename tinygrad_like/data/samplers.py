@@ -55,14 +55,14 @@ class BatchSampler(ABC):
 
 
 def _fingerprint(sampler):
-    """Of the class and of the attributes, in the order of their names."""
+    """Of the class, and of the attributes that are arrays or plain values, by their names."""
     found = zlib.crc32(type(sampler).__name__.encode())
     for name, value in sorted(vars(sampler).items()):
-        is_array = isinstance(value, np.ndarray)
-        text = f"{value.dtype}{value.shape}" if is_array else repr(value)
-        found = zlib.crc32(f"{name}={text}".encode(), found)
-        if is_array:
+        if isinstance(value, np.ndarray) and value.dtype != object:
+            found = zlib.crc32(f"{name}={value.dtype}{value.shape}".encode(), found)
             found = zlib.crc32(np.ascontiguousarray(value).tobytes(), found)
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            found = zlib.crc32(f"{name}={value!r}".encode(), found)
     return found
 
 

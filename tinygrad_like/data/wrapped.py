@@ -94,11 +94,18 @@ class Map(_Wrapped):
         return self._mapped(iter(self.batches))
 
     def _mapped(self, batches: Iterator[Any]) -> Iterator[Any]:
+        before = self.batches.state_dict()
         for batch in batches:
-            if self.random:
-                yield self.function(batch, self._numbers(self.batches.state_dict()))
-            else:
-                yield self.function(batch)
+            state = self.batches.state_dict()
+            try:
+                own = (self._numbers(state),) if self.random else ()
+                made = self.function(batch, *own)
+            except BaseException:  # then the batch was not taken
+                self.batches.load_state_dict(before)
+                iter(self.batches)  # the loop has begun
+                raise
+            before = state
+            yield made
 
     def _numbers(self, state: dict[str, Any]) -> np.random.Generator:
         """The random numbers that belong to a position."""
@@ -154,9 +161,7 @@ class Prefetch(_Wrapped):
         self._check(batches)
         self.batches, self.size = batches, arguments.positive("Prefetch", "size", size)
         self._state = dict(batches.state_dict())
-        self._begun = (
-            False  # whether a loop has been begun since the state was loaded, and not ended
-        )
+        self._begun = False  # whether a loop was begun from the state, and has not ended
         self._worker: _Worker | None = None
 
     @property
@@ -201,11 +206,11 @@ class Prefetch(_Wrapped):
         return dict(self._state)
 
     def _loading(self, state: Any) -> list[Any]:
+        changes = super()._loading(state)
         self._stop()
-        new = dict(state) if isinstance(state, dict) else state
         return [
-            *super()._loading(state),
-            partial(setattr, self, "_state", new),
+            *changes,
+            partial(setattr, self, "_state", dict(state)),
             partial(setattr, self, "_begun", False),
         ]
 
