@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like.data import (
@@ -285,8 +286,8 @@ def test_sequences_are_padded(side, rest):
         assert (np.diff(padding.astype(int)) * (1 if side == "right" else -1) >= 0).all()
 
 
+@needs_torch
 def test_padding_is_torchs():
-    torch = pytest.importorskip("torch", reason="torch is not installed")
     arrays = [np.arange(n) for n in (3, 1, 4)]
     tensors = [torch.tensor(a) for a in arrays]
     for side in ("right", "left"):
