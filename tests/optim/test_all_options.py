@@ -44,7 +44,7 @@ PUBLISHED = [
 names = [f"{i}-{name}" for i, (name, _) in enumerate([*ROWS, *PUBLISHED])]
 every_row = pytest.mark.parametrize(("name", "settings"), ROWS, ids=names[: len(ROWS)])
 published = pytest.mark.parametrize(("name", "settings"), PUBLISHED, ids=names[len(ROWS) :])
-DTYPES = [(np.float64, 1e-9), (np.float32, 2e-5)]
+DTYPES = [(np.float64, 1e-9), pytest.param(np.float32, 2e-5, marks=pytest.mark.long)]
 KERNELS = ["reference", pytest.param("ours", marks=pytest.mark.long)]  # which have to be compiled
 
 

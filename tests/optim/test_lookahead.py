@@ -67,6 +67,7 @@ def test_a_checkpoint_has_the_slow_weights(tmp_path):
     assert frozen(optimizer.state_dict()) == before
 
 
+@pytest.mark.long
 def test_a_jump_that_is_interrupted_is_made_or_not():
     def start():
         optimizer, params = make(every=2)

@@ -58,7 +58,10 @@ def step(optimizer, params, number):
 
 
 @needs_torch
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-9), (np.float32, 2e-4)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(np.float64, 1e-9), pytest.param(np.float32, 2e-4, marks=pytest.mark.long)],
+)
 @every_row
 def test_steps_are_torchs(name, shapes, settings, dtype, tolerance, monkeypatch):
     """But for bfloat16, to which PyTorch rounds what Muon makes orthogonal."""
@@ -119,6 +122,7 @@ def test_other_devices_make_the_same_steps(name, shapes, settings):
         np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_step_that_is_interrupted_is_made_or_not():
     def start():
         optimizer, params = make("Adafactor", ANY[:3], {})

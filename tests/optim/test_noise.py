@@ -55,6 +55,7 @@ def samples(n, rng, noise=3.0):
     return 2 + noise * rng.normal(size=(n, 10))
 
 
+@pytest.mark.long
 def test_both_estimates_find_the_noise_that_was_put_in():
     rng, exact = np.random.default_rng(0), 9 / 4
     assert optim.noise_scale([samples(20_000, rng)]) == pytest.approx(exact, rel=0.05)
