@@ -111,7 +111,9 @@ LEFT_TO_RIGHT = {
         "compound transforms transformed divergence"
     ).split(),
     "fusion": "terms traced identities program watched decorator".split(),
-    "data": "arguments dataset loader fetch images text".split(),
+    "data": (
+        "arguments dataset collections collate samplers loader stream wrapped fetch images text"
+    ).split(),
     "training": (
         "history interrupt progress jsonlines tensorboard predict panels plot names place "
         "folder run command"

@@ -254,8 +254,12 @@ def _loading(part):
 
     A class that overrides `load_state_dict` alone has none.
     """
-    owner = next((c for c in type(part).__mro__ if "load_state_dict" in vars(c)), object)
-    return None if "load_state_dict" in vars(part) else vars(owner).get("_loading")
+    if "load_state_dict" in vars(part):
+        return None
+    for owner in type(part).__mro__:
+        if "_loading" in vars(owner) or "load_state_dict" in vars(owner):
+            return vars(owner).get("_loading")
+    return None
 
 
 def _is_equal(a, b):

@@ -159,18 +159,34 @@ def _optimizers(n):
         lambda k, p, g, m, v: k.adam_(p, g, m, v, None, lr, 0.9, 0.999, 1e-8, 0.01, True, 1),
         weight_decay=0.01,
     )
-    yield row("sgd", "SGD", 0, lambda k, p, g: k.sgd_(p, g, None, lr, 0, False, 0))
+    yield row("sgd", "SGD", 0, lambda k, p, g: k.sgd_(p, g, None, lr, 0, 0, False, 0))
     yield row(
         "sgd_momentum",
         "SGD",
         1,
-        lambda k, p, g, v: k.sgd_(p, g, v, lr, 0.9, False, 0),
+        lambda k, p, g, v: k.sgd_(p, g, v, lr, 0.9, 0, False, 0),
         momentum=0.9,
     )
     yield row(
-        "rmsprop", "RMSprop", 1, lambda k, p, g, v: k.rmsprop_(p, g, v, None, lr, 0.99, 1e-8, 0, 0)
+        "rmsprop",
+        "RMSprop",
+        1,
+        lambda k, p, g, v: k.rmsprop_(p, g, v, None, None, lr, 0.99, 1e-8, 0, 0),
     )
     yield row("adagrad", "Adagrad", 1, lambda k, p, g, s: k.adagrad_(p, g, s, lr, 1e-10, 0))
+    yield row(
+        "nadam",
+        "NAdam",
+        2,
+        lambda k, p, g, m, v: k.nadam_(p, g, m, v, lr, lr, 0.9, 0.999, 1.0, 1e-8, 0, 0),
+    )
+    yield row(
+        "adamax", "Adamax", 2, lambda k, p, g, m, u: k.adamax_(p, g, m, u, lr, 0.9, 0.999, 1e-8, 0)
+    )
+    yield row("rprop", "Rprop", 2, lambda k, p, g, b, s: k.rprop_(p, g, b, s, 0.5, 1.2, 1e-6, 50))
+    yield row(
+        "adadelta", "Adadelta", 2, lambda k, p, g, v, d: k.adadelta_(p, g, v, d, lr, 0.9, 1e-6, 0)
+    )
 
 
 def _faster_optimizer(torch, name, param, grad, options):

@@ -26,15 +26,15 @@ def _decayed(grad, param, weight_decay):
 
 
 @kernel
-def sgd_(param, grad, velocity, lr, momentum, nesterov, weight_decay):
-    """velocity = momentum * velocity + grad; param -= lr * velocity. `velocity` may be None.
+def sgd_(param, grad, velocity, lr, momentum, dampening, nesterov, weight_decay):
+    """velocity = momentum * velocity + (1 - dampening) * grad; param -= lr * velocity.
 
-    Nesterov's step looks ahead: param -= lr * (grad + momentum * velocity).
+    `velocity` may be None. Nesterov's step looks ahead: param -= lr * (grad + momentum * velocity).
     """
     grad = _decayed(grad, param, weight_decay)
     if velocity is not None:
         velocity *= momentum
-        velocity += grad
+        velocity += (1 - dampening) * grad
         grad = grad + momentum * velocity if nesterov else velocity
     param -= lr * grad
 
@@ -72,17 +72,22 @@ def adam_(param, grad, m, v, largest, lr, beta1, beta2, eps, weight_decay, decou
 
 
 @kernel
-def rmsprop_(param, grad, v, velocity, lr, alpha, eps, momentum, weight_decay):
+def rmsprop_(param, grad, v, velocity, mean, lr, alpha, eps, momentum, weight_decay):
     """v = alpha * v + (1 - alpha) * grad^2; param -= lr * grad / (sqrt(v) + eps).
 
-    With a velocity, the update grad / (sqrt(v) + eps) is accumulated as in `sgd_`.
+    With a velocity, the update grad / (sqrt(v) + eps) is accumulated as in `sgd_`. With a mean, the
+    running mean of grad as v is of grad^2, the variance v - mean^2 takes the place of v.
     """
     grad = _decayed(grad, param, weight_decay)
     scratch = grad * grad
     scratch *= 1 - alpha
     v *= alpha
     v += scratch
-    np.sqrt(v, out=scratch)
+    if mean is None:
+        np.sqrt(v, out=scratch)
+    else:
+        mean += (1 - alpha) * (grad - mean)
+        np.sqrt(np.maximum(v - mean * mean, 0), out=scratch)  # rounding may leave it below 0
     scratch += eps
     update = np.divide(grad, scratch, out=scratch)
     if velocity is not None:
@@ -105,7 +110,109 @@ def adagrad_(param, grad, s, lr, eps, weight_decay):
     param -= scratch
 
 
-STEPS = {step.__name__: step for step in (sgd_, adam_, rmsprop_, adagrad_)}
+@kernel
+def nadam_(param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink):
+    """param -= (size * m + ahead * grad) / (scale * sqrt(v) + eps) + shrink * param.
+
+    m and v are Adam's running means, `decay` what of param is added to grad. NAdam and RAdam are
+    this with factors that depend on the step. With a scale of 0, v does not count.
+    """
+    grad = _decayed(grad, param, decay)
+    m *= beta1
+    m += (1 - beta1) * grad
+    v *= beta2
+    v += (1 - beta2) * (grad * grad)
+    update = size * m + ahead * grad if ahead else size * m
+    update /= scale * np.sqrt(v) + eps if scale else eps
+    if shrink:
+        update += shrink * wide(param)
+    param -= update
+
+
+@kernel
+def adamax_(param, grad, m, largest, size, beta1, beta2, eps, weight_decay):
+    """largest = max(beta2 * largest, |grad| + eps); param -= size * m / largest."""
+    grad = _decayed(grad, param, weight_decay)
+    m *= beta1
+    m += (1 - beta1) * grad
+    largest *= beta2
+    np.maximum(largest, abs(grad) + eps, out=largest)
+    param -= size * m / largest
+
+
+@kernel
+def adadelta_(param, grad, v, delta, lr, rho, eps, weight_decay):
+    """update = sqrt(delta + eps) / sqrt(v + eps) * grad; param -= lr * update.
+
+    v and delta are running means of grad^2, and of update^2 of the steps before.
+    """
+    grad = _decayed(grad, param, weight_decay)
+    v *= rho
+    v += (1 - rho) * (grad * grad)
+    update = np.sqrt(delta + eps) / np.sqrt(v + eps) * grad
+    delta *= rho
+    delta += (1 - rho) * (update * update)
+    param -= lr * update
+
+
+@kernel
+def rprop_(param, grad, before, size, less, more, least, most):
+    """size *= more, or less where the sign of grad has changed; param -= size * sign(grad).
+
+    Where it has changed, param is left alone, and the next gradient counts as the first one.
+    `before` is the gradient of the step before, size stays from `least` to `most`.
+    """
+    grad = wide(grad)
+    sign = np.sign(grad) * np.sign(before)
+    size *= np.where(sign > 0, more, np.where(sign < 0, less, 1.0)).astype(size.dtype)
+    np.clip(size, least, most, out=size)
+    before[...] = np.where(sign < 0, 0, grad)
+    param -= np.sign(before) * size
+
+
+@kernel
+def lion_(param, grad, m, lr, beta1, beta2, weight_decay):
+    """param -= lr * (sign(beta1 * m + (1 - beta1) * grad) + weight_decay * param).
+
+    Then m = beta2 * m + (1 - beta2) * grad.
+    """
+    grad = wide(grad)
+    update = np.sign(beta1 * m + (1 - beta1) * grad)
+    if weight_decay:
+        update += weight_decay * wide(param)
+    m *= beta2
+    m += (1 - beta2) * grad
+    param -= lr * update
+
+
+@kernel
+def adan_(param, grad, m, v, n, before, size, ahead, beta1, beta2, beta3, eps, shrink, is_first):
+    """param = (param - (size * m + ahead * v) / (sqrt(n) + eps)) / (1 + shrink).
+
+    With change = grad - before (0 at the first step), m, v and n are running means of grad, of
+    change and of (grad + beta2 * change)^2; `before` is the gradient of the step before.
+    """
+    grad = wide(grad)
+    change = np.zeros_like(before) if is_first else grad - before
+    m *= beta1
+    m += (1 - beta1) * grad
+    v *= beta2
+    v += (1 - beta2) * change
+    change *= beta2
+    change += grad
+    n *= beta3
+    n += (1 - beta3) * (change * change)
+    before[...] = grad
+    update = (size * m + ahead * v) / (np.sqrt(n) + eps)
+    param[...] = (wide(param) - update) / (1 + shrink)
+
+
+STEPS = {
+    step.__name__: step
+    for step in (
+        *(sgd_, adam_, rmsprop_, adagrad_, nadam_, adamax_, adadelta_, rprop_, lion_, adan_),
+    )
+}
 
 
 @kernel(any_layout=True)

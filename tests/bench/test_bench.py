@@ -193,6 +193,7 @@ def test_every_kernel_has_a_row():
     not_alone = {"attention_dropout"}  # within attention
     not_alone |= {"sum_in_pairs", "sum_copies", "spread", "divide_by"}  # NumPy's, or sum_axes
     not_alone |= {"fused"}  # many kernels: bench/fuse.py
+    not_alone |= {"lion_", "adan_"}  # PyTorch has no such optimizers
     expected = set(reference.KERNELS) - no_arithmetic - second_derivatives - not_alone
     assert {k for k in expected if alias.get(k, k.rstrip("_")) not in timed} == set()
 

@@ -1,7 +1,12 @@
 """Data: where it comes from, and how it is cut into batches.
 
     dataset.py    Dataset: arrays of samples, read together
-    loader.py     DataLoader: shuffled batches of a Dataset, resumed in the middle of an epoch
+    collections.py  ListDataset, Subset, ConcatDataset, MappedDataset; random_split
+    samplers.py   WeightedSampler, BalancedSampler, BucketSampler: which samples, in what order
+    collate.py    from samples to batches: stacked, or padded where their lengths differ
+    loader.py     DataLoader: batches of a dataset, resumed in the middle of an epoch
+    stream.py     StreamLoader: batches of samples that a generator gives
+    wrapped.py    Map: a function of each batch; Prefetch: batches that a thread makes
     images.py     mnist, digits
     text.py       tiny_shakespeare, text_corpus; Vocabulary, TextBatches
     fetch.py      finding a file on this machine, downloading it, checking it
@@ -11,21 +16,55 @@
 `text_corpus()` need no network.
 """
 
+from tinygrad_like.data.collate import PadCollate, Padded, collate, pad_sequence
+from tinygrad_like.data.collections import (
+    ConcatDataset,
+    ListDataset,
+    MappedDataset,
+    Subset,
+    random_split,
+)
 from tinygrad_like.data.dataset import Dataset
 from tinygrad_like.data.fetch import DataError, DataUnavailable
 from tinygrad_like.data.images import digits, mnist
 from tinygrad_like.data.loader import DataLoader
+from tinygrad_like.data.samplers import (
+    BalancedSampler,
+    BatchSampler,
+    BucketSampler,
+    Sampler,
+    WeightedSampler,
+)
+from tinygrad_like.data.stream import StreamLoader
 from tinygrad_like.data.text import TextBatches, Vocabulary, text_corpus, tiny_shakespeare
+from tinygrad_like.data.wrapped import Map, Prefetch
 
 __all__ = [
+    "BalancedSampler",
+    "BatchSampler",
+    "BucketSampler",
+    "ConcatDataset",
     "DataError",
     "DataLoader",
     "DataUnavailable",
     "Dataset",
+    "ListDataset",
+    "Map",
+    "MappedDataset",
+    "PadCollate",
+    "Padded",
+    "Prefetch",
+    "Sampler",
+    "StreamLoader",
+    "Subset",
     "TextBatches",
     "Vocabulary",
+    "WeightedSampler",
+    "collate",
     "digits",
     "mnist",
+    "pad_sequence",
+    "random_split",
     "text_corpus",
     "tiny_shakespeare",
 ]

@@ -34,7 +34,7 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
         )
     params = _with_gradient(name, params)
     with np.errstate(all="ignore"):  # inf and NaN are handled below, or documented above
-        total = _norm(np.array([_norm(p.grad.data, norm) for p in params]), norm)
+        total = norm_of(np.array([norm_of(p.grad.data, norm) for p in params]), norm)
         if error_if_nonfinite and not math.isfinite(total):
             raise ValueError(f"[{name}] the norm of the gradients is {total}; nothing was changed")
         scale = max_norm / (total + 1e-6)
@@ -59,7 +59,7 @@ def _with_gradient(name, params):
     return [p for p in params if p.grad is not None]
 
 
-def _norm(x, order):
+def norm_of(x, order):
     """The norm of all elements, a float, without over- or underflow of their powers."""
     if x.size == 0:
         return 0.0

@@ -1,318 +1,51 @@
-"""Optimizers: what a step does to each parameter, given its gradient.
+"""Optimizers of first choice: SGD, Adam, AdamW, RMSprop, Adagrad. Others are in adaptive.py."""
 
-A step is one kernel call per parameter, in place, on flat arrays: one compiled kernel serves every
-shape. It is planned first, and then made for all parameters or for none: see engine/changes.py.
-"""
-
-from abc import ABC, abstractmethod
-from functools import partial
-from itertools import repeat
-
-from tinygrad_like.engine import commit, run_through
-from tinygrad_like.engine.errors import describe
-from tinygrad_like.optim import states
-from tinygrad_like.optim.parameters import (
-    as_list,
-    check_names,
-    check_tensors,
-    check_together,
-    check_trainable,
-    checked_number,
-    checked_options,
-    checked_setting,
-)
-from tinygrad_like.optim.states import Slot
-
-
-class Optimizer(ABC):
-    """Updates parameters by their gradients.
-
-    Args:
-        params: Tensors that require a gradient; or groups of them, dicts with "params" and
-            their own settings: `[{"params": [w], "weight_decay": 0.1}, {"params": [b]}]`.
-        settings: for the groups that do not set their own.
-
-    The groups are in `param_groups`, as in PyTorch. Their settings and their lists of parameters
-    can be changed at any time: the next step checks them. A parameter keeps its state when it
-    moves to another group; a new one starts without.
-
-    Raises:
-        TypeError: if params is not an iterable of Tensors, or a setting is not a number.
-        ValueError: if there are no parameters, if one is not a leaf, does not require a gradient or
-            is given twice, and if a setting is out of range.
-    """
-
-    kernel: str  # the name of the kernel that makes a step
-    buffers: tuple[str, ...]  # the names of the arrays that it takes beside a parameter
-
-    def __init__(self, params, **settings):
-        owner = type(self).__name__
-        listed = as_list(owner, params)
-        groups = listed if isinstance(listed[0], dict) else [{"params": listed}]
-        self._defaults, self._keys = settings, {"params", *settings}
-        self.param_groups = [self._group(group) for group in groups]
-        params = [p for group in self.param_groups for p in group["params"]]
-        check_trainable(owner, params)
-        self._slots = [[Slot(p) for p in group["params"]] for group in self.param_groups]
-        # For each group: what it held at the last step, the types of that, the checked settings.
-        self._checked: list[tuple[dict, list, dict]] = [({}, [], {}) for _ in self.param_groups]
-
-    def _group(self, group):
-        """A group as it was given, with all settings, checked."""
-        owner = type(self).__name__
-        if not isinstance(group, dict) or "params" not in group:
-            raise TypeError(
-                f"[{owner}] a group is {describe(group)}, expected a dict with 'params'"
-            )
-        own = {name: value for name, value in group.items() if name != "params"}
-        options = checked_options(owner, {**self._defaults, **own}, tuple(self._defaults))
-        return {"params": as_list(owner, group["params"]), **options}
-
-    @abstractmethod
-    def _kept(self, group):
-        """The names of the buffers that a step needs with these settings."""
-
-    @abstractmethod
-    def _settings(self, group, steps):
-        """What the kernel takes after the arrays: floats and booleans."""
-
-    def step(self):
-        """Update every parameter that has a gradient and requires one.
-
-        If anything is raised meanwhile (no memory, Ctrl-C), either all are updated or none.
-
-        Raises:
-            TypeError, ValueError: if a group's settings or parameters were changed to invalid ones.
-            DeviceError: if a gradient lies on another device than its parameter.
-        """
-        commit(self._plan())
-
-    def _plan(self, replaced=None):
-        """The changes that make a step, for `commit`: nothing is changed here.
-
-        `replaced`, {node: raw array}, has gradients to use instead of the nodes' own.
-        """
-        if len(self._slots) != len(self.param_groups):
-            self._match()
-        changes, stepped, counts, versions, numbers = [], [], [], [], []
-        for k, (group, slots) in enumerate(zip(self.param_groups, self._slots, strict=True)):
-            params, options = group["params"], self._options(k, group)
-            if type(params) is not list or len(params) != len(slots):
-                self._match()
-                return self._plan(replaced)
-            names = self._kept(options)
-            count = settings = None
-            for i, (p, slot) in enumerate(zip(params, slots, strict=True)):
-                if p is not slot.param:
-                    self._match()
-                    return self._plan(replaced)
-                node = p.node
-                if node is None or node.grad is None:
-                    continue
-                array = p._array
-                grad = node.grad._array if replaced is None else replaced[node]
-                steps = slot.steps + 1
-                if steps != count:
-                    count, settings = steps, self._settings(options, float(steps))
-                if array is not slot.array or names != slot.names or slot.be.k is not slot.k:
-                    slot = slot.fitted(self.kernel, self.buffers, names)
-                    self._try(slot, settings)
-                    changes.append(partial(slots.__setitem__, i, slot))
-                if grad.dtype is not array.dtype or type(grad) is not type(array):
-                    grad = states.converted(type(self).__name__, grad, p)
-                if slot.plan is not None:
-                    changes += slot.plan(grad.ravel(), settings)
-                else:
-                    param = array.ravel()
-                    plan = slot.be.k.planner(self.kernel, param, *slot.beside)
-                    changes += plan(grad.ravel(), settings)
-                    changes.append(partial(array.__setitem__, ..., param.reshape(array.shape)))
-                version = p.version
-                stepped.append(slot)
-                counts.append(steps)
-                versions.append(version)
-                numbers.append(version[0] + 1)
-        changes.append(partial(run_through, map(setattr, stepped, repeat("steps"), counts)))
-        changes.append(partial(run_through, map(list.__setitem__, versions, repeat(0), numbers)))
-        return changes
-
-    def _try(self, slot, settings):
-        """Run the kernel on empty arrays, so that it is not compiled between two parameters."""
-        none = slot.array.ravel()[:0]
-        beside = [None if a is None else a[:0] for a in slot.beside]
-        commit(slot.be.k.planner(self.kernel, none, *beside)(none, settings))
-
-    def _options(self, k, group):
-        """The settings of a group as plain values, checked if they differ from the last step's.
-
-        Types are compared too: 1 equals True, but is not taken for it.
-        """
-        known, types, options = self._checked[k]
-        try:
-            if group == known and list(map(type, group.values())) == types:
-                return options
-        except ValueError:  # of an array among them: its == has no single answer
-            pass
-        owner, before, known, options = type(self).__name__, known, {**group}, {**options}
-        if group.keys() != self._keys:
-            check_names(owner, group, ("params", *self._defaults))
-            lacking = ", ".join(sorted(self._keys - group.keys()))
-            raise ValueError(
-                f"[{owner}] param_groups[{k}] has no {lacking}; add groups with add_param_group"
-            )
-        for name, value in group.items():
-            if name == "params" or (name in before and value is before[name]):
-                continue
-            options[name] = checked_setting(owner, name, value)
-            if type(value) is list:  # it may change in place: check it at every step
-                known[name] = None
-        check_together(owner, options)
-        self._checked[k] = known, list(map(type, group.values())), options
-        return options
-
-    def _all_options(self):
-        """The settings of all groups as plain values, checked."""
-        if len(self._slots) != len(self.param_groups):
-            self._match()
-        return [self._options(k, group) for k, group in enumerate(self.param_groups)]
-
-    def _match(self):
-        """Find the state of each parameter that is in the groups now; a new one starts without."""
-        owner = type(self).__name__
-        slots = {id(slot.param): slot for slots in self._slots for slot in slots}
-        lists = []
-        for k, group in enumerate(self.param_groups):
-            if not isinstance(group, dict) or "params" not in group:
-                raise TypeError(
-                    f"[{owner}] param_groups[{k}] is {describe(group)}, expected a dict with "
-                    "'params'; add groups with add_param_group"
-                )
-            lists.append(as_list(owner, group["params"]) if group["params"] != [] else [])
-        params = [p for listed in lists for p in listed]
-        check_tensors(owner, params)
-        check_trainable(owner, [p for p in params if id(p) not in slots])
-        matched = [[slots.get(id(p)) or Slot(p) for p in listed] for listed in lists]
-        commit(
-            [
-                *(
-                    partial(group.__setitem__, "params", listed)
-                    for group, listed in zip(self.param_groups, lists, strict=True)
-                    if type(group["params"]) is not list
-                ),
-                partial(setattr, self, "_slots", matched),
-                partial(setattr, self, "_checked", [({}, [], {}) for _ in lists]),
-            ]
-        )
-
-    def add_param_group(self, group):
-        """Add a group: a dict with "params" and the settings that differ from the optimizer's.
-
-        Raises as the constructor does, also for a parameter that the optimizer has already; nothing
-        is changed then.
-        """
-        self._matched()
-        group = self._group(group)
-        new = [Slot(p) for p in group["params"]]
-        owner = type(self).__name__
-        check_tensors(owner, [slot.param for slots in (*self._slots, new) for slot in slots])
-        check_trainable(owner, group["params"])
-        commit(
-            [
-                partial(self.param_groups.append, group),
-                partial(self._slots.append, new),
-                partial(self._checked.append, ({}, [], {})),
-            ]
-        )
-
-    def _matched(self):
-        """The slots, in the order of the parameters in the groups."""
-        found = [[slot.param for slot in slots] for slots in self._slots]
-        groups = [group["params"] for group in self.param_groups]
-        if [list(map(id, ps)) for ps in found] != [list(map(id, ps)) for ps in groups]:
-            self._match()
-        return self._slots
-
-    def zero_grad(self):
-        """Forget the gradients of all parameters."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = None
-
-    @property
-    def lr(self):
-        """The learning rate of all groups. Assigning sets it; reading needs them to agree."""
-        rates = [group["lr"] for group in self.param_groups]
-        if any(rate != rates[0] for rate in rates):
-            raise ValueError(
-                f"[lr] the groups differ in their learning rates, {rates}; use "
-                "param_groups[i]['lr']"
-            )
-        return rates[0]
-
-    @lr.setter
-    def lr(self, value):
-        value = checked_number(type(self).__name__, "lr", value)
-        commit([partial(group.__setitem__, "lr", value) for group in self.param_groups])
-
-    def state_dict(self):
-        """Settings, step counts and copies of all buffers, in dicts that `io.save` can write."""
-        groups = []
-        for slots, options in zip(self._matched(), self._all_options(), strict=True):
-            params = [slot.state() for slot in slots]
-            groups.append({"settings": {**options}, "params": params})
-        return {"optimizer": type(self).__name__, "groups": groups}
-
-    def load_state_dict(self, state):
-        """Go on exactly as the optimizer whose `state_dict` this is.
-
-        Buffers are converted to the device and dtype that their parameter has now.
-
-        Raises ValueError, and changes nothing, if the state is of another class of optimizer, or
-        of parameters of another number or other shapes.
-        """
-        commit(self._loading(state))
-
-    def _loading(self, state):
-        """The changes, for `commit`, that `load_state_dict(state)` makes."""
-        self._matched()
-        always = self._kept(dict.fromkeys(self._defaults, 0))  # with every option switched off
-        settings, slots = states.loaded(
-            *(type(self).__name__, self.buffers, always, self.param_groups, state)
-        )
-        groups = zip(self.param_groups, settings, strict=True)
-        return [
-            *(partial(group.update, loaded) for group, loaded in groups),
-            partial(setattr, self, "_slots", slots),
-        ]
-
-
-def check_optimizer(owner, optimizer):
-    """Raise TypeError for anything but an Optimizer."""
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"[{owner}] optimizer is {describe(optimizer)}, expected an Optimizer")
+from tinygrad_like.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
-    """velocity = momentum velocity + g; param -= lr velocity. Without momentum, velocity = g.
+    """velocity = momentum velocity + (1 - dampening) g; param -= lr velocity.
 
-    With `nesterov`, param -= lr (g + momentum velocity): Sutskever et al. 2013. Weight decay adds
-    weight_decay param to the gradient g, here and in the others but AdamW.
+    Without momentum, velocity = g; so it is at the first step of a parameter, whatever the
+    dampening. With `nesterov`, param -= lr (g + momentum velocity): Sutskever et al. 2013. Weight
+    decay adds weight_decay param to the gradient g, here and in the others whose decay is not
+    decoupled. `maximize` climbs instead: g is negated first, in every optimizer.
     """
 
     kernel = "sgd_"
     buffers = ("velocity",)
 
-    def __init__(self, params, lr, *, momentum=0, nesterov=False, weight_decay=0):
-        super().__init__(
-            params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
-        )
+    def __init__(
+        self,
+        params,
+        lr,
+        *,
+        momentum=0,
+        dampening=0,
+        nesterov=False,
+        weight_decay=0,
+        maximize=False,
+    ):
+        settings = {"momentum": momentum, "dampening": dampening, "nesterov": nesterov}
+        super().__init__(params, lr=lr, **settings, weight_decay=weight_decay, maximize=maximize)
+
+    def _together(self, options):
+        if options["nesterov"] and not options["momentum"]:
+            raise ValueError(f"[{type(self).__name__}] nesterov needs a momentum, got momentum=0")
+        if options["nesterov"] and options.get("dampening"):
+            raise ValueError(
+                f"[{type(self).__name__}] nesterov needs dampening=0, got "
+                f"{options['dampening']}: its look ahead is for undamped velocities"
+            )
+        return options
 
     def _kept(self, group):
         return self.buffers if group["momentum"] else ()
 
     def _settings(self, group, steps):
         rates = float(group["lr"]), float(group["momentum"])
-        return *rates, bool(group["nesterov"]), float(group["weight_decay"])
+        dampening = 0.0 if steps == 1 else float(group.get("dampening", 0))
+        return *rates, dampening, bool(group["nesterov"]), float(group["weight_decay"])
 
 
 class _Adam(Optimizer):
@@ -341,10 +74,18 @@ class Adam(_Adam):
     decoupled = False
 
     def __init__(
-        self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False
+        self,
+        params,
+        lr=1e-3,
+        *,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0,
+        amsgrad=False,
+        maximize=False,
     ):
         settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(params, lr=lr, **settings)
+        super().__init__(params, lr=lr, **settings, maximize=maximize)
 
 
 class AdamW(_Adam):
@@ -356,28 +97,48 @@ class AdamW(_Adam):
     decoupled = True
 
     def __init__(
-        self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, amsgrad=False
+        self,
+        params,
+        lr=1e-3,
+        *,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.01,
+        amsgrad=False,
+        maximize=False,
     ):
         settings = {"betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(params, lr=lr, **settings)
+        super().__init__(params, lr=lr, **settings, maximize=maximize)
 
 
 class RMSprop(Optimizer):
     """v = alpha v + (1 - alpha) g^2; param -= lr g / (sqrt(v) + eps).
 
     With momentum, g / (sqrt(v) + eps) is accumulated as in SGD. Source: Hinton 2012, lecture 6.
+    `centered` takes the variance v - mean^2 for v, with a running mean of g: Graves 2013.
     """
 
     kernel = "rmsprop_"
-    buffers = ("v", "velocity")
+    buffers = ("v", "velocity", "mean")
 
-    def __init__(self, params, lr=1e-2, *, alpha=0.99, eps=1e-8, momentum=0, weight_decay=0):
-        super().__init__(
-            params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay
-        )
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        *,
+        alpha=0.99,
+        eps=1e-8,
+        momentum=0,
+        centered=False,
+        weight_decay=0,
+        maximize=False,
+    ):
+        settings = {"alpha": alpha, "eps": eps, "momentum": momentum, "centered": centered}
+        super().__init__(params, lr=lr, **settings, weight_decay=weight_decay, maximize=maximize)
 
     def _kept(self, group):
-        return self.buffers if group["momentum"] else self.buffers[:1]
+        needed = "v", group["momentum"] and "velocity", group["centered"] and "mean"
+        return tuple(name for name in needed if name)
 
     def _settings(self, group, steps):
         names = "lr", "alpha", "eps", "momentum", "weight_decay"
@@ -385,16 +146,34 @@ class RMSprop(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """s += g^2; param -= lr g / (sqrt(s) + eps). Source: Duchi, Hazan and Singer 2011."""
+    """s += g^2; param -= lr g / (sqrt(s) + eps). Source: Duchi, Hazan and Singer 2011.
+
+    s begins with `initial_accumulator_value`; lr is divided by 1 + lr_decay t, t steps after the
+    first.
+    """
 
     kernel = "adagrad_"
     buffers = ("s",)
 
-    def __init__(self, params, lr=1e-2, *, eps=1e-10, weight_decay=0):
-        super().__init__(params, lr=lr, eps=eps, weight_decay=weight_decay)
+    def __init__(
+        self,
+        params,
+        lr=1e-2,
+        *,
+        lr_decay=0,
+        initial_accumulator_value=0,
+        eps=1e-10,
+        weight_decay=0,
+        maximize=False,
+    ):
+        settings = {"lr_decay": lr_decay, "initial_accumulator_value": initial_accumulator_value}
+        super().__init__(
+            params, lr=lr, **settings, eps=eps, weight_decay=weight_decay, maximize=maximize
+        )
 
-    def _kept(self, group):
-        return self.buffers
+    def _initial(self, group):
+        return {"s": group["initial_accumulator_value"]}
 
     def _settings(self, group, steps):
-        return tuple(float(group[name]) for name in ("lr", "eps", "weight_decay"))
+        lr = group["lr"] / (1 + (steps - 1) * group["lr_decay"])
+        return float(lr), float(group["eps"]), float(group["weight_decay"])

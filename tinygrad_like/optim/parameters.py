@@ -1,13 +1,18 @@
 """Checks of parameters and of their settings, for optimizers and clipping."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor, check_flag, check_number, is_parameter
 from tinygrad_like.engine.errors import describe
 
+Checks = dict[str, Callable[[str, str, Any], Any]]  # by the name of a setting: see `CHECKS`
+
 # Settings lie in [0, limit); those that are not here are finite and at least 0.
-LIMITS = {"momentum": 1, "alpha": 1, "betas": 1}
+LIMITS = {"momentum": 1, "alpha": 1, "betas": 1, "rho": 1}
 
 
 def as_list(owner, params):
@@ -61,14 +66,6 @@ def check_trainable(owner, params):
             raise TypeError(f"{what} has dtype {p.dtype}, expected a real floating one")
 
 
-def checked_options(owner, options, known):
-    """Settings of a group as plain Python values, all within their ranges."""
-    check_names(owner, options, known)
-    checked = {n: checked_setting(owner, n, options[n]) for n in known if n in options}
-    check_together(owner, checked)
-    return checked
-
-
 def check_names(owner, names, known):
     """Raise ValueError for a setting that the optimizer does not have."""
     for name in names:
@@ -76,21 +73,9 @@ def check_names(owner, names, known):
             raise ValueError(f"[{owner}] unknown setting {name!r}, expected {', '.join(known)}")
 
 
-def check_together(owner, options):
-    """Raise ValueError for checked settings that exclude each other."""
-    if options.get("nesterov") and not options["momentum"]:
-        raise ValueError(f"[{owner}] nesterov needs a momentum, got momentum=0")
-
-
-def checked_setting(owner, name, value):
+def checked_setting(owner, name, value, checks):
     """A setting as a plain Python value, within its range."""
-    if name in ("nesterov", "amsgrad"):
-        return check_flag(owner, name, value)
-    if name != "betas":
-        return checked_number(owner, name, value)
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ValueError(f"[{owner}] betas is {value!r}, expected two numbers")
-    return tuple(checked_number(owner, name, beta) for beta in value)
+    return checks.get(name, checked_number)(owner, name, value)
 
 
 def checked_number(owner, name, value):
@@ -98,6 +83,23 @@ def checked_number(owner, name, value):
     if hasattr(value, "shape") and not isinstance(value, np.generic):
         raise TypeError(f"[{owner}] {name} is {describe(value)}, expected a number; use .item()")
     return check_number(owner, name, value, 0, below=LIMITS.get(name))
+
+
+def several(count):
+    """A check of a setting that is `count` numbers, each within the limits of its name."""
+
+    def checked(owner, name, value):
+        if not isinstance(value, (tuple, list)) or len(value) != count:
+            words = {2: "two", 3: "three"}[count]
+            raise ValueError(f"[{owner}] {name} is {value!r}, expected {words} numbers")
+        return tuple(checked_number(owner, name, each) for each in value)
+
+    return checked
+
+
+FLAGS = "nesterov", "amsgrad", "maximize", "centered", "decoupled_weight_decay"
+# How a setting is checked that is not one number of at least 0.
+CHECKS: Checks = {**dict.fromkeys(FLAGS, check_flag), "betas": several(2)}
 
 
 def decay_groups(model, weight_decay):

@@ -10,7 +10,6 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import DeviceError, wide_dtype
-from tinygrad_like.optim.parameters import checked_options
 
 
 class Slot:
@@ -32,11 +31,12 @@ class Slot:
         self.param, self.steps, self.buffers = param, steps, buffers or {}
         self.array = self.be = self.k = self.names = self.beside = self.plan = None
 
-    def fitted(self, kernel, known, names):
+    def fitted(self, names, initial, shape):
         """A slot for the array that the parameter has now, for a step that needs buffers `names`.
 
-        Of the buffers `known` to the kernel the others are None. Buffers are moved to the device of
-        the array and cast to its dtype, half types to float32; missing ones start as zeros.
+        Buffers are moved to the device of the array and cast to its dtype, half types to float32.
+        Missing ones start as zeros, or as the number in `initial`. They are flat, but for those to
+        which `shape`, a function of their name and the parameter's shape, gives another one.
         """
         new = Slot(self.param, self.steps)
         new.names = names
@@ -50,18 +50,25 @@ class Slot:
             if old is not None and fits and old.dtype == dtype:
                 new.buffers[name] = old
                 continue
-            own = new.buffers[name] = be.k.optimizer_state(array, dtype)
+            is_flat = shape(name, array.shape) == array.shape
+            own = new.buffers[name] = (
+                be.k.optimizer_state(array, dtype)
+                if is_flat
+                else be.xp.zeros(shape(name, array.shape), dtype)
+            )
             if old is not None:
-                own[:] = be.from_host(backend.of(old).to_host(old))
-        new.beside = [new.buffers[name] if name in names else None for name in known]
-        if array.flags.c_contiguous:
-            new.plan = be.k.planner(kernel, array.reshape(-1), *new.beside)
+                own[...] = be.from_host(backend.of(old).to_host(old))
+            elif initial.get(name):
+                own[...] = initial[name]
         return new
 
     def state(self):
         """Its part of a `state_dict`."""
         shape = self.param.shape
-        buffers = {name: flat.reshape(shape) for name, flat in self._on_host().items()}
+        buffers = {
+            name: buffer.reshape(shape) if buffer.size == self.param.size else buffer
+            for name, buffer in self._on_host().items()
+        }
         return {"shape": list(shape), "steps": self.steps, "buffers": buffers}
 
     def _on_host(self):
@@ -97,13 +104,12 @@ class Misfit(Exception):
     """Why a state does not fit an optimizer."""
 
 
-def loaded(owner, names, always, groups, state):
-    """The settings and the slots of all groups, from the state of an optimizer of class `owner`.
-
-    Its buffers are among `names`; after its first step a parameter has those in `always`.
+def loaded(optimizer, state):
+    """The settings and the slots of all groups of an optimizer, from the state of another one.
 
     Raises ValueError with the reason if the state does not fit.
     """
+    owner, groups = type(optimizer).__name__, optimizer.param_groups
     try:
         if state["optimizer"] != owner:
             raise Misfit(f"it is of {state['optimizer']}, expected {owner}")
@@ -111,30 +117,38 @@ def loaded(owner, names, always, groups, state):
         if counts != expected:
             raise Misfit(f"its groups have {counts} parameters, expected {expected}")
         pairs = list(zip(groups, state["groups"], strict=True))
-        settings = [_loaded_settings(owner, *pair) for pair in pairs]
-        slots = [_loaded_slots(names, always, *pair) for pair in pairs]
+        settings = [_loaded_settings(optimizer, *pair) for pair in pairs]
+        slots = [_loaded_slots(optimizer, *pair) for pair in pairs]
     except (Misfit, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         why = error if isinstance(error, Misfit) else f"no optimizer made it ({error!r})"
         raise ValueError(f"[{owner}] the state does not fit: {why}; nothing was changed") from error
     return settings, slots
 
 
-def _loaded_settings(owner, group, state):
-    known = [name for name in group if name != "params"]
-    if set(state["settings"]) != set(known):
-        raise Misfit(f"it has settings {list(state['settings'])}, expected {known}")
-    return checked_options(owner, state["settings"], known)
+def _loaded_settings(optimizer, group, state):
+    """The settings in the state of a group.
+
+    One that is off in the group may be missing: the state is older than the setting.
+    """
+    known = {name: value for name, value in group.items() if name != "params"}
+    found = {name: value for name, value in known.items() if not value} | state["settings"]
+    if found.keys() != known.keys():
+        raise Misfit(f"it has settings {list(state['settings'])}, expected {[*known]}")
+    return optimizer._checked_settings(found)
 
 
-def _loaded_slots(names, always, group, state):
-    slots = []
+def _loaded_slots(optimizer, group, state):
+    # After its first step a parameter has these, with every option switched off.
+    always = optimizer._kept(dict.fromkeys(optimizer._defaults, 0))
+    names, slots = optimizer.buffers, []
     for i, (p, saved) in enumerate(zip(group["params"], state["params"], strict=True)):
         buffers = {name: np.array(buffer) for name, buffer in saved["buffers"].items()}
-        for shape in (tuple(saved["shape"]), *(b.shape for b in buffers.values())):
-            if shape != p.shape:
-                raise Misfit(f"params[{i}] has shape {shape} in it, expected {p.shape}")
         if not buffers.keys() <= set(names):
             raise Misfit(f"params[{i}] has {list(buffers)} in it, expected {names}")
+        shapes = {name: optimizer._shape(name, p.shape) for name in buffers}
+        _check_shape(i, tuple(saved["shape"]), p.shape)
+        for name, buffer in buffers.items():
+            _check_shape(i, buffer.shape, shapes[name])
         for name, buffer in buffers.items():
             if buffer.dtype.kind not in "fV":
                 raise Misfit(f"params[{i}] has {name} of dtype {buffer.dtype}, expected a real one")
@@ -144,6 +158,11 @@ def _loaded_slots(names, always, group, state):
         lacking = [name for name in always if name not in buffers]
         if steps and lacking:
             raise Misfit(f"params[{i}] has made {steps} steps and lacks {', '.join(lacking)}")
-        flat = {name: buffer.ravel() for name, buffer in buffers.items()}
-        slots.append(Slot(p, int(steps), flat))
+        own = {n: b.ravel() if shapes[n] == p.shape else b for n, b in buffers.items()}
+        slots.append(Slot(p, int(steps), own))
     return slots
+
+
+def _check_shape(i, shape, expected):
+    if shape != expected:
+        raise Misfit(f"params[{i}] has shape {shape} in it, expected {expected}")

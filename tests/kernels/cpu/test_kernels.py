@@ -224,13 +224,25 @@ STEPS = [
     ("adam_", "p g m v -", (1e-3, 0.9, 0.999, 1e-8, 0.01, True, 3)),
     ("adam_", "p g m v -", (1e-3, 0.9, 0.999, 1e-8, 0.01, False, 3)),
     ("adam_", "p g m v u", (1e-3, 0.9, 0.999, 1e-8, 0.01, False, 3)),
-    ("sgd_", "p g m", (0.1, 0.9, False, 0.01)),
-    ("sgd_", "p g m", (0.1, 0.9, True, 0.0)),
-    ("sgd_", "p g -", (0.1, 0.0, False, 0.1)),
-    ("rmsprop_", "p g v m", (1e-2, 0.99, 1e-8, 0.9, 0.01)),
-    ("rmsprop_", "p g v -", (1e-2, 0.99, 1e-8, 0.0, 0.0)),
+    ("sgd_", "p g m", (0.1, 0.9, 0.25, False, 0.01)),
+    ("sgd_", "p g m", (0.1, 0.9, 0.0, True, 0.0)),
+    ("sgd_", "p g -", (0.1, 0.0, 0.0, False, 0.1)),
+    ("rmsprop_", "p g v m -", (1e-2, 0.99, 1e-8, 0.9, 0.01)),
+    ("rmsprop_", "p g v - -", (1e-2, 0.99, 1e-8, 0.0, 0.0)),
     ("adagrad_", "p g v", (1e-2, 1e-8, 0.01)),
+    ("rmsprop_", "p g w m s", (1e-2, 0.99, 1e-8, 0.9, 0.01)),
 ]
+RARE_STEPS = [
+    ("nadam_", "p g m v", (1e-2, 2e-3, 0.9, 0.99, 1.5, 1e-4, 0.1, 1e-3)),
+    ("nadam_", "p g m v", (1e-2, 0.0, 0.9, 0.99, 0.0, 1.0, 0.0, 0.0)),
+    ("adamax_", "p g m v", (1e-2, 0.9, 0.99, 1e-3, 0.01)),
+    ("adadelta_", "p g v u", (0.5, 0.9, 1e-3, 0.01)),
+    ("rprop_", "p g m u", (0.5, 1.2, 0.1, 1.5)),
+    ("lion_", "p g m", (1e-2, 0.9, 0.99, 0.1)),
+    ("adan_", "p g m n v b", (1e-3, 2e-4, 0.9, 0.2, 0.99, 1.0, 1e-3, False)),
+    ("adan_", "p g m n v b", (1e-3, 2e-4, 0.9, 0.2, 0.99, 1.0, 0.0, True)),
+]
+STEPS += [pytest.param(row, marks=pytest.mark.long) for row in RARE_STEPS]
 
 
 @pytest.mark.parametrize("n", [0, 1, 1000, 100_003])
@@ -240,6 +252,8 @@ def test_optimizer_steps(step, dtype, n):
     name, state, rates = step
     normal = Normal(dtype)
     arrays = {"p": normal(n), "g": normal(n), "m": normal(n), "-": None}
+    arrays |= {"n": normal(n), "b": normal(n)}
+    arrays |= {"s": arrays["n"] / 10, "w": 1 + np.abs(arrays["m"])}
     arrays |= {"v": np.abs(normal(n)), "u": np.abs(normal(n))}
     ours = [arrays[key] for key in state.split()]
     exact = [None if a is None else a.astype(np.float64) for a in ours]

@@ -11,7 +11,7 @@ LR = 0.03
 
 def sgd(param, grad, state, step, momentum=0.0, nesterov=False, weight_decay=0.0):
     velocity = state[0] if momentum else None
-    k.sgd_(param, grad, velocity, LR, momentum, nesterov, weight_decay)
+    k.sgd_(param, grad, velocity, LR, momentum, 0.0, nesterov, weight_decay)
 
 
 def adam(param, grad, state, step, decoupled=False, weight_decay=0.0, amsgrad=False):
@@ -21,7 +21,7 @@ def adam(param, grad, state, step, decoupled=False, weight_decay=0.0, amsgrad=Fa
 
 def rmsprop(param, grad, state, step, momentum=0.0, weight_decay=0.0):
     velocity = state[1] if momentum else None
-    k.rmsprop_(param, grad, state[0], velocity, LR, 0.95, 1e-8, momentum, weight_decay)
+    k.rmsprop_(param, grad, state[0], velocity, None, LR, 0.95, 1e-8, momentum, weight_decay)
 
 
 def adagrad(param, grad, state, step, weight_decay=0.0):
