@@ -97,7 +97,7 @@ LEFT_TO_RIGHT = {
         "recompute accumulate walk batched loop level autocast"
     ).split(),
     "ops": (
-        "create compare elementwise special activation shape reduce arithmetic transcendental "
+        "create compare elementwise special shape activation reduce arithmetic transcendental "
         "linalg places index repetition inplace window padding random softmax norm conv pool "
         "recurrent attention protocol"
     ).split(),

@@ -1,5 +1,6 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_activation
 import cases_arithmetic
 import cases_attention
 import cases_elementwise
@@ -20,6 +21,7 @@ FAMILIES = (
     cases_attention,
     cases_special,
     cases_arithmetic,
+    cases_activation,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 
