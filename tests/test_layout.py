@@ -69,12 +69,14 @@ MAY_IMPORT = {
     ],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "special": ["backend", "engine", "ops", "special"],
+    "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.window"],
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend engine fusion generator ops functional gradcheck losses optim data io interchange "
-        "nn doctor training warmup kernels"
+        "nn doctor special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "nn", "training"],
@@ -106,6 +108,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "fusion": "terms traced program watched decorator".split(),
     "data": "arguments dataset loader fetch images text".split(),
+    "special": "of_scipy bessel entropy gamma normal sums".split(),
+    "stats": ("numbers norm gamma chi2 beta t poisson dirichlet multivariate_normal").split(),
     "training": (
         "command history interrupt progress jsonlines tensorboard predict panels plot names place "
         "folder run"
@@ -388,7 +392,9 @@ def test_a_file_begins_by_saying_what_is_in_it(module):
     assert ast.get_docstring(tree(module))
 
 
-@pytest.mark.parametrize("package", ["engine", "functional", "nn", "optim", "data", "training"])
+@pytest.mark.parametrize(
+    "package", ["engine", "functional", "nn", "optim", "data", "special", "stats", "training"]
+)
 def test_a_package_names_its_files_or_what_is_in_them(package):
     text = FILES[package].read_text(encoding="utf-8")
     for module in FILES:

@@ -10,7 +10,18 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
-from tinygrad_like import data, interchange, io, losses, nn, ops, optim, training
+from tinygrad_like import (
+    data,
+    interchange,
+    io,
+    losses,
+    nn,
+    ops,
+    optim,
+    special,
+    stats,
+    training,
+)
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -236,7 +247,7 @@ from tinygrad_like.ops.shape import (
     unbind,
 )
 from tinygrad_like.ops.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
-from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, polygamma, xlogy
+from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, logit, polygamma, xlogy
 from tinygrad_like.ops.transcendental import (
     arccosh,
     arcsinh,

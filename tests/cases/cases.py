@@ -8,6 +8,7 @@ import cases_linalg
 import cases_neural
 import cases_recurrent
 import cases_reduce
+import cases_scipy
 import cases_shape
 import cases_special
 
@@ -22,6 +23,7 @@ FAMILIES = (
     cases_special,
     cases_arithmetic,
     cases_activation,
+    cases_scipy,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

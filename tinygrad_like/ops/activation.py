@@ -22,6 +22,7 @@ from tinygrad_like.ops.elementwise import (
     clip,
     divide,
     erf,
+    exp,
     multiply,
     negative,
     square,
@@ -230,7 +231,7 @@ def softsign(be, x):
 
 @elementwise_op(
     floating=True,
-    x=lambda g, x, out, alpha: where(x > 0, g, multiply(g, add(divide(out, alpha), 1))),
+    x=lambda g, x, alpha: multiply(g, exp(divide(where(x > 0, 0, x), alpha))),
 )
 def celu(be, x, *, alpha=1.0):
     """x above 0, alpha (exp(x / alpha) - 1) below (Barron 2017)."""
