@@ -5,7 +5,8 @@ The density is differentiable by all arguments, the probabilities by all but `df
 
 from tinygrad_like.engine import elementwise_op, with_numbers
 from tinygrad_like.ops import elementwise
-from tinygrad_like.ops.elementwise import exp, log1p
+from tinygrad_like.ops.compare import less
+from tinygrad_like.ops.elementwise import exp, log1p, where
 from tinygrad_like.ops.special import of_several
 from tinygrad_like.special.of_scipy import of_scipy
 from tinygrad_like.stats.numbers import betaln, density, log, positive, standardized
@@ -40,7 +41,10 @@ def cdf(x, df, loc=0.0, scale=1.0):
 @density
 def logcdf(x, df, loc=0.0, scale=1.0):
     """The logarithm of the probability of at most x."""
-    return elementwise.log(cdf(x, df, loc, scale))
+    z = standardized(x, loc, scale)
+    left = less(z, 0)
+    tail = _stdtr(where(left, z, -z), positive(df))
+    return where(left, elementwise.log(where(left, tail, 1)), log1p(-tail))
 
 
 @density
