@@ -69,6 +69,7 @@ MAY_IMPORT = {
     ],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "signal": ["backend", "engine", "ops"],
     "special": ["backend", "engine", "ops", "special"],
     "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.window"],
@@ -76,7 +77,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend engine fusion generator ops functional gradcheck losses optim data io interchange "
-        "nn doctor special stats training warmup kernels"
+        "nn doctor signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "nn", "training"],

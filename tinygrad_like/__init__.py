@@ -18,6 +18,7 @@ from tinygrad_like import (
     nn,
     ops,
     optim,
+    signal,
     special,
     stats,
     training,

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import scipy.special
-from case import Apart, Case, Ints, Maker, N, P, Spd, Values
+from case import Apart, Case, F, Ints, Maker, N, P, Spd, Values
 
 import tinygrad_like as tg
 from tinygrad_like.special.gamma import _beta_density, _gamma_density
@@ -137,4 +137,30 @@ STATS = [
     stats_row(normals.entropy, N(3), Spd(3, 3), empty=False),
 ]
 
-CASES = GAMMA + NORMAL + BESSEL + ENTROPY + SUMS + STATS
+
+def torch_convolve(a, b):
+    """The whole convolution with b of shape (2, 1), by torch's layer, which does not turn it."""
+    return F.conv2d(a[None, None], b.flip(0, 1)[None, None], padding=(1, 0))[0, 0]
+
+
+SIGNAL = [
+    *(
+        Case(tg.signal.convolve, N(a), N(b), mode=mode, empty=False,
+             numpy=lambda a, b, mode=mode: np.convolve(a, b, mode))
+        for a, b, mode in ((5, 3, "full"), (5, 3, "valid"), (2, 4, "valid"), (5, 2, "same"))
+    ),
+    Case(lambda a, b: tg.signal.convolve(a, b), N(3, 4), N(2, 1), torch=torch_convolve,
+         name="convolve of matrices", empty=False),
+    Case(
+        lambda a, b: tg.signal.convolve(a, b, axes=((1,), (2,)), dot_axes=((2,), (0,))),
+        N(2, 5, 3),
+        N(3, 4, 2),
+        numpy=lambda a, b: np.array(
+            [[sum(map(np.convolve, x.T, y)) for y in b.swapaxes(0, 1)] for x in a]
+        ),
+        name="convolve along axes",
+        empty=False,
+    ),
+]  # fmt: skip
+
+CASES = GAMMA + NORMAL + BESSEL + ENTROPY + SUMS + STATS + SIGNAL

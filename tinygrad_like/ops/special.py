@@ -80,7 +80,7 @@ def polygamma(n, x):
 
     >>> import tinygrad_like as tg
     >>> tg.polygamma(1, tg.Tensor([1.0]))
-    Tensor([1.6449341], dtype=float32)
+    Tensor([1.644934], dtype=float32)
 
     Args:
         n: an integer of at least 0.
