@@ -76,7 +76,8 @@ def _in_one_dtype(a, b):
     """(the dtype of the result, a and b in the dtype to compute in)."""
     dtype = result_dtype(a.dtype, b.dtype)
     inner = wide_dtype(dtype)
-    return dtype, a.astype(inner, copy=False), b.astype(inner, copy=False)
+    a, b = (x.astype(inner, casting="same_kind", copy=False) for x in (a, b))
+    return dtype, a, b
 
 
 def _zeros(be, a, b, lengths):

@@ -48,7 +48,9 @@ def of_several(function, *xs):
     if dtype.kind not in INEXACT:
         dtype = np.dtype(np.float32)
     inner = wide_dtype(dtype)
-    inputs = (x.astype(inner, copy=False) if hasattr(x, "dtype") else x for x in xs)
+    inputs = (
+        x.astype(inner, casting="same_kind", copy=False) if hasattr(x, "dtype") else x for x in xs
+    )
     return narrow(function(*inputs), dtype)
 
 
@@ -94,7 +96,7 @@ def polygamma(n, x):
 
 def _polygamma64(be, n, x):
     """polygamma in float64: in float32 n! overflows, zeta underflows, and differences cancel."""
-    x = x.astype(np.float64)
+    x = x.astype(np.float64, casting="same_kind")
     if not n:
         return be.special.digamma(x)
     return (-1) ** (n + 1) * float(be.special.gamma(n + 1.0)) * be.special.zeta(n + 1, x)
@@ -113,7 +115,7 @@ def _polygamma(be, x, *, n):
 def _polygamma_rise(be, x, step, *, n):
     """polygamma(n, x + step) - polygamma(n, x), with what rounding to the dtype would cancel."""
     dtype = result_dtype(x.dtype, step.dtype)
-    x, step = x.astype(np.float64), step.astype(np.float64)
+    x, step = (v.astype(np.float64, casting="same_kind") for v in (x, step))
     return (_polygamma64(be, n, x + step) - _polygamma64(be, n, x)).astype(dtype)
 
 

@@ -46,15 +46,19 @@ def gammasgn(be, x):
     return of_one(of_scipy(be, "gammasgn"), x)
 
 
+MOST_DIMENSIONS = 1 << 20  # each is a term of a sum
+
+
 def _multigammaln_gradient(g, a, d):
     return g * sum(digamma(a - 0.5 * j) for j in range(d))
 
 
 @elementwise_op(autocast=in_single, floating=True, a=_multigammaln_gradient)
 def _multigammaln(be, a, *, d):
+    d = check_integer("multigammaln", "d", d, 1, MOST_DIMENSIONS)
     if not bool((a > 0.5 * (d - 1)).all()):
         raise ValueError(f"[multigammaln] a has elements of at most {0.5 * (d - 1)}, (d - 1) / 2")
-    a_wide = a.astype(np.float64)
+    a_wide = a.astype(np.float64, casting="same_kind")
     terms = sum(be.special.gammaln(a_wide - 0.5 * j) for j in range(d))
     return (terms + 0.25 * d * (d - 1) * math.log(math.pi)).astype(a.dtype)
 
@@ -66,7 +70,7 @@ def multigammaln(a, d):
     A constant, d (d - 1) log(pi) / 4, is added. Raises ValueError for a d below 1, or elements of
     `a` that are not above (d - 1) / 2.
     """
-    return _multigammaln(a, d=check_integer("multigammaln", "d", d, least=1))
+    return _multigammaln(a, d=d)
 
 
 @elementwise_op(
@@ -86,7 +90,7 @@ def beta(be, a, b):
 def _in_double(function, *xs):
     """A function of arrays and numbers in float64, in which large terms cancel without loss."""
     dtype = result_dtype(*(x.dtype for x in xs if hasattr(x, "dtype")))
-    wide = (x.astype(np.float64) if hasattr(x, "dtype") else x for x in xs)
+    wide = (x.astype(np.float64, casting="same_kind") if hasattr(x, "dtype") else x for x in xs)
     return function(*wide).astype(dtype)
 
 
