@@ -70,12 +70,15 @@ MAY_IMPORT = {
     ],
     "nn.init": ["backend", "engine", "ops", "nn.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "signal": ["backend", "engine", "ops"],
+    "special": ["backend", "engine", "ops", "special"],
+    "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.window"],
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange nn doctor training warmup kernels"
+        "io interchange nn doctor signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -98,7 +101,7 @@ LEFT_TO_RIGHT = {
         "recompute accumulate walk arraylike batched loop level autocast"
     ).split(),
     "ops": (
-        "create compare elementwise special activation shape reduce arithmetic transcendental "
+        "create compare elementwise special shape activation reduce arithmetic transcendental "
         "linalg places index repetition inplace window padding quantiles random softmax ctc norm "
         "conv pool recurrent attention protocol"
     ).split(),
@@ -114,6 +117,8 @@ LEFT_TO_RIGHT = {
     "data": (
         "arguments dataset collections collate samplers loader stream wrapped fetch images text"
     ).split(),
+    "special": "of_scipy bessel entropy gamma normal sums".split(),
+    "stats": ("numbers norm gamma chi2 beta t poisson dirichlet multivariate_normal").split(),
     "training": (
         "history interrupt progress jsonlines tensorboard predict panels plot names place "
         "folder run command"
@@ -396,7 +401,9 @@ def test_a_file_begins_by_saying_what_is_in_it(module):
     assert ast.get_docstring(tree(module))
 
 
-@pytest.mark.parametrize("package", ["engine", "functional", "nn", "optim", "data", "training"])
+@pytest.mark.parametrize(
+    "package", ["engine", "functional", "nn", "optim", "data", "special", "stats", "training"]
+)
 def test_a_package_names_its_files_or_what_is_in_them(package):
     text = FILES[package].read_text(encoding="utf-8")
     for module in FILES:

@@ -10,7 +10,20 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
-from tinygrad_like import data, distributions, interchange, io, losses, nn, ops, optim, training
+from tinygrad_like import (
+    data,
+    distributions,
+    interchange,
+    io,
+    losses,
+    nn,
+    ops,
+    optim,
+    signal,
+    special,
+    stats,
+    training,
+)
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -51,13 +64,28 @@ from tinygrad_like.fusion import fuse
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
 from tinygrad_like.ops.activation import (
+    celu,
     elu,
     gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
     leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
     relu,
+    relu6,
+    selu,
     sigmoid,
     silu,
     softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
 )
 from tinygrad_like.ops.arithmetic import (
     allclose,
@@ -220,8 +248,8 @@ from tinygrad_like.ops.shape import (
     transpose,
     unbind,
 )
-from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
-from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, polygamma, xlogy
+from tinygrad_like.ops.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
+from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, logit, polygamma, xlogy
 from tinygrad_like.ops.transcendental import (
     arccosh,
     arcsinh,

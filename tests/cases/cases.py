@@ -1,5 +1,6 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_activation
 import cases_arithmetic
 import cases_attention
 import cases_elementwise
@@ -8,6 +9,7 @@ import cases_neural
 import cases_quantiles
 import cases_recurrent
 import cases_reduce
+import cases_scipy
 import cases_sequences
 import cases_shape
 import cases_special
@@ -24,6 +26,8 @@ FAMILIES = (
     cases_arithmetic,
     cases_sequences,
     cases_quantiles,
+    cases_activation,
+    cases_scipy,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

@@ -34,6 +34,8 @@ ERROR_FUNCTION = [
 ]
 
 LOGARITHMS = [
+    Case(tg.logit, Values([[0.1, 0.5, 0.501], [0.9, 0.03, 0.7]])),
+    Case(tg.logit, P(2, 3), torch=lambda x: torch.logit(x, 0.35), eps=0.35),
     Case(tg.xlogy, N(2, 3), P(3)),
     Case(lambda x: tg.xlogy(3, x), P(2, 3), torch=lambda x: torch.xlogy(3, x), name="xlogy(3, x)"),
     Case(lambda x: tg.xlogy(x, 3), P(2, 3), torch=lambda x: torch.xlogy(x, 3), name="xlogy(x, 3)"),

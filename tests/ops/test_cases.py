@@ -23,6 +23,7 @@ import tinygrad_like as tg
 from tinygrad_like.engine import OPS, Tensor, gradients, wrap
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, Plan
 from tinygrad_like.ops import METHODS, protocol
+from tinygrad_like.stats import numbers
 
 each_row = grouped("case", CASES, by=op_of)
 DIFFERENTIABLE = [c for c in CASES if c.grad]
@@ -401,6 +402,16 @@ def test_every_public_function_has_a_row(ran):
         and (f.__module__ not in WITHOUT_INPUTS or name == "dropout")
     }
     assert len(public) > 100
+    public |= {
+        f"special.{name}": f for name, f in vars(tg.special).items() if inspect.isfunction(f)
+    }
+    densities = [m for m in vars(tg.stats).values() if inspect.ismodule(m) and m is not numbers]
+    public |= {
+        f"{room.__name__}.{name}": f
+        for room in (tg.signal, *densities)
+        for name, f in vars(room).items()
+        if getattr(f, "__module__", "") == room.__name__ and not name.startswith("_")
+    }
     missing = [
         name
         for name, f in public.items()

@@ -15,7 +15,8 @@ UNARY = """
     negative abs sign floor ceil round exp expm1 log log1p log2 sqrt rsqrt square sin cos tan arcsin
     arccos arctan sinh cosh tanh erf sigmoid relu leaky_relu elu gelu silu softplus positive trunc
     reciprocal deg2rad rad2deg sinc exp2 log10 arcsinh arccosh arctanh nan_to_num lgamma digamma
-    erfc erfinv
+    erfc erfinv logsigmoid mish tanhshrink softsign celu selu hardtanh relu6 hardsigmoid hardswish
+    hardshrink softshrink
 """.split()
 BINARY = """
     add subtract multiply divide power maximum minimum arctan2 hypot logaddexp xlogy
@@ -38,6 +39,9 @@ DIFFERENT = {
     ("x ** -0.5", -INF): "NumPy's power is 0 or inf there, PyTorch takes a root",
     ("x ** 0.5", -0.0): "NumPy's power knows no sign of 0",
     ("x ** -0.5", -0.0): "NumPy's power knows no sign of 0",
+    **{("softsign", x): "the slope's limit at infinity" for x in (-INF, INF)},
+    **{(f, NAN): "the gradient of NaN is NaN" for f in ("celu", "selu", "hardswish")},
+    **{(f, NAN): "as clip's" for f in ("hardtanh", "relu6")},
     **{("arccosh", x): "not defined below 1" for x in (-INF, -2.0, -1.0)},
     ("lgamma", -INF): "SciPy's value",
     **{("digamma", x): "infinite at a pole; SciPy's" for x in (-INF, -2.0, -1.0)},

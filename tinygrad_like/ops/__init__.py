@@ -2,7 +2,7 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise special activation shape reduce arithmetic transcendental linalg
+    create compare elementwise special shape activation reduce arithmetic transcendental linalg
     places index repetition inplace window padding quantiles random softmax ctc norm conv pool
     recurrent attention protocol
 
@@ -12,7 +12,10 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
 
     abs, norm at 0; relu at 0       0
     leaky_relu, elu at 0            that of the left side
+    prelu, celu, selu at 0          that of the left side
     clip at a bound                 1, as inside
+    hardtanh, relu6, hardsigmoid    at a bound 0, as outside; as PyTorch's
+    hardshrink, softshrink          at +-lambd 0; threshold at the threshold 0
     floor, ceil, round, trunc, sign 0 everywhere
     copysign at 0, of the sign      0; nan_to_num of what it replaces: 0
     maximum, minimum at a tie       half to each

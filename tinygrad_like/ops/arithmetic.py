@@ -110,7 +110,8 @@ def _in_double(x):
 @elementwise_op(x=lambda g, i: ldexp(g, i))
 def ldexp(be, x, i):
     """x 2^i, for integers i."""
-    return narrow(be.xp.ldexp(wide(x) if x.dtype.kind == "f" else x.astype(np.float32), i), x.dtype)
+    x_wide = wide(x) if x.dtype.kind in FLOATING else x.astype(np.float32, casting="same_kind")
+    return narrow(be.xp.ldexp(x_wide, i), x.dtype)
 
 
 @elementwise_op(

@@ -13,6 +13,7 @@ from tinygrad_like.backend import INEXACT, narrow, result_dtype, wide, wide_dtyp
 from tinygrad_like.engine import (
     astype,
     check_integer,
+    check_number,
     composed,
     elementwise_op,
     in_single,
@@ -21,6 +22,7 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops.compare import equal, less_equal, logical_and
 from tinygrad_like.ops.elementwise import (
     add,
+    clip,
     divide,
     erf_gradient,
     exp,
@@ -46,7 +48,9 @@ def of_several(function, *xs):
     if dtype.kind not in INEXACT:
         dtype = np.dtype(np.float32)
     inner = wide_dtype(dtype)
-    inputs = (x.astype(inner, copy=False) if hasattr(x, "dtype") else x for x in xs)
+    inputs = (
+        x.astype(inner, casting="same_kind", copy=False) if hasattr(x, "dtype") else x for x in xs
+    )
     return narrow(function(*inputs), dtype)
 
 
@@ -78,7 +82,7 @@ def polygamma(n, x):
 
     >>> import tinygrad_like as tg
     >>> tg.polygamma(1, tg.Tensor([1.0]))
-    Tensor([1.6449341], dtype=float32)
+    Tensor([1.644934], dtype=float32)
 
     Args:
         n: an integer of at least 0.
@@ -92,7 +96,7 @@ def polygamma(n, x):
 
 def _polygamma64(be, n, x):
     """polygamma in float64: in float32 n! overflows, zeta underflows, and differences cancel."""
-    x = x.astype(np.float64)
+    x = x.astype(np.float64, casting="same_kind")
     if not n:
         return be.special.digamma(x)
     return (-1) ** (n + 1) * float(be.special.gamma(n + 1.0)) * be.special.zeta(n + 1, x)
@@ -111,7 +115,7 @@ def _polygamma(be, x, *, n):
 def _polygamma_rise(be, x, step, *, n):
     """polygamma(n, x + step) - polygamma(n, x), with what rounding to the dtype would cancel."""
     dtype = result_dtype(x.dtype, step.dtype)
-    x, step = x.astype(np.float64), step.astype(np.float64)
+    x, step = (v.astype(np.float64, casting="same_kind") for v in (x, step))
     return (_polygamma64(be, n, x + step) - _polygamma64(be, n, x)).astype(dtype)
 
 
@@ -153,24 +157,42 @@ def erfinv(be, x):
 # Logarithms
 
 
-def _log_beside_0(g, x, y):
-    """g log(y), and 0 where x is 0 and y is not positive: there x log(y) is 0 by definition."""
+def log_beside_0(g, x, y, log=log, least=0):
+    """g log(y), and 0 where x is 0 and y at most `least`: there x log(y) is 0 by definition."""
     x, y = in_dtype_of(g, x), in_dtype_of(g, y)
-    flat = logical_and(equal(x, 0), less_equal(y, 0))
+    flat = logical_and(equal(x, 0), less_equal(y, least))
     return where(flat, 0, g * log(where(flat, 1, y)))
 
 
-def _quotient_beside_0(g, x, y):
+def quotient_beside_0(g, x, y):
     """g x / y, and 0 where both are 0."""
+    x = in_dtype_of(g, x)
     return divide(multiply(g, x), where(logical_and(equal(x, 0), equal(y, 0)), 1, y))
 
 
 @elementwise_op(
     autocast=in_single,
     numbers=with_numbers,
-    x=lambda g, x, y: _log_beside_0(g, x, y),
-    y=lambda g, x, y: _quotient_beside_0(g, in_dtype_of(g, x), y),
+    x=lambda g, x, y: log_beside_0(g, x, y),
+    y=lambda g, x, y: quotient_beside_0(g, x, y),
 )
 def xlogy(be, x, y):
     """x log(y), and 0 where x is 0 (unless y is NaN)."""
     return of_several(be.special.xlogy, x, y)
+
+
+@composed
+def logit(x, eps=None):
+    """log(x / (1 - x)), the inverse of sigmoid; `eps`: x is first limited to [eps, 1 - eps].
+
+    Raises ValueError for an eps below 0 or above 1/2.
+    """
+    if eps is not None:
+        eps = check_number("logit", "eps", eps, 0, 0.5)
+        x = clip(x, eps, 1 - eps)
+    return _logit(x)
+
+
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / (x * (1 - x)))
+def _logit(be, x):
+    return of_one(be.special.logit, x)

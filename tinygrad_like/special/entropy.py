@@ -1,0 +1,54 @@
+"""Entropies, element by element, with 0 log 0 as 0."""
+
+from tinygrad_like.engine import elementwise_op, in_single, with_numbers
+from tinygrad_like.ops.elementwise import add, divide, log, log1p
+from tinygrad_like.ops.special import (
+    in_dtype_of,
+    log_beside_0,
+    of_one,
+    of_several,
+    quotient_beside_0,
+)
+
+
+@elementwise_op(
+    autocast=in_single,
+    numbers=with_numbers,
+    x=lambda g, x, y: log_beside_0(g, x, y, log=log1p, least=-1),
+    y=lambda g, x, y: quotient_beside_0(g, x, add(y, 1)),
+)
+def xlog1py(be, x, y):
+    """x log(1 + y), and 0 where x is 0 (unless y is NaN)."""
+    return of_several(be.special.xlog1py, x, y)
+
+
+@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: -g * (log(x) + 1))
+def entr(be, x):
+    """-x log(x), 0 at 0, and -inf below: the entropy of one outcome."""
+    return of_one(be.special.entr, x)
+
+
+def _log_quotient(g, x, y):
+    return log(divide(in_dtype_of(g, x), y))
+
+
+@elementwise_op(
+    autocast=in_single,
+    numbers=with_numbers,
+    x=lambda g, x, y: g * (_log_quotient(g, x, y) + 1),
+    y=lambda g, x, y: -quotient_beside_0(g, x, y),
+)
+def rel_entr(be, x, y):
+    """x log(x / y), 0 where x is 0 and y is not negative, and inf where it is not defined."""
+    return of_several(be.special.rel_entr, x, y)
+
+
+@elementwise_op(
+    autocast=in_single,
+    numbers=with_numbers,
+    x=lambda g, x, y: g * _log_quotient(g, x, y),
+    y=lambda g, x, y: g - quotient_beside_0(g, x, y),
+)
+def kl_div(be, x, y):
+    """x log(x / y) - x + y, which is 0 where x equals y and positive elsewhere."""
+    return of_several(be.special.kl_div, x, y)

@@ -1,0 +1,66 @@
+"""The normal distribution of vectors of length d, with a mean and a covariance.
+
+The covariance is a matrix (d, d) that is positive definite, or its diagonal (d,), or a number for
+all of the diagonal, as in SciPy.
+"""
+
+import math
+
+from tinygrad_like.ops.elementwise import exp, subtract
+from tinygrad_like.ops.linalg import cholesky, einsum, solve
+from tinygrad_like.ops.reduce import sum
+from tinygrad_like.ops.shape import expand_dims
+from tinygrad_like.stats.numbers import density, log
+
+
+@density
+def logpdf(x, mean=0.0, cov=1.0):
+    """The logarithm of the density at vectors x, (..., d); where d is 1, x may also be () or (n,).
+
+    Args:
+        mean: (d,), or a number for all elements.
+        cov: the covariance. It is the shapes of these two that say what d is.
+
+    Raises ValueError for shapes that do not fit, and for a matrix that is not positive definite.
+    """
+    d = _length(mean, cov)
+    x = expand_dims(x, -1) if d == 1 and len(x.shape) < 2 else x
+    if x.shape[-1:] != (d,):
+        raise ValueError(f"[logpdf] x is {x.shape}, expected (..., {d}) for this mean and cov")
+    distance = subtract(x, mean)
+    root, log_determinant = _factor(cov, d)
+    if root is None:
+        squares = sum(distance * distance / cov, axis=-1)
+    else:
+        scaled = solve(root, distance.reshape((-1, d)).T)
+        squares = sum(scaled * scaled, axis=0).reshape(tuple(distance.shape[:-1]))
+    return -0.5 * (squares + log_determinant + d * math.log(2 * math.pi))
+
+
+@density
+def pdf(x, mean=0.0, cov=1.0):
+    """The density at x."""
+    return exp(logpdf(x, mean, cov))
+
+
+@density
+def entropy(mean=0.0, cov=1.0):
+    """The entropy, which depends on the covariance alone, and the length of the mean."""
+    d = _length(mean, cov)
+    return 0.5 * (_factor(cov, d)[1] + d * (1 + math.log(2 * math.pi)))
+
+
+def _length(mean, cov):
+    """The length d of the vectors."""
+    return max((x.shape[-1] for x in (mean, cov) if len(getattr(x, "shape", ()))), default=1)
+
+
+def _factor(cov, d):
+    """(the Cholesky factor, None of a diagonal covariance; the logarithm of the determinant)."""
+    shape = tuple(getattr(cov, "shape", ()))
+    if shape not in ((), (d,), (d, d)):
+        raise ValueError(f"[multivariate_normal] cov is {shape}, expected {(d, d)}, {(d,)} or ()")
+    if len(shape) == 2:
+        root = cholesky(cov)
+        return root, 2 * sum(log(einsum("ii->i", root)))
+    return None, sum(log(cov)) if shape else d * log(cov)
