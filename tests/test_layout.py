@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "functional.call": ["backend", "engine", "functional", "nn"],
     "fusion": ["backend", "engine", "fusion", "generator", "kernels.loop", "kernels.reference"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
+    "linalg": ["ops"],
     "losses": ["backend", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
     "training": "backend engine files generator io losses nn.undone training".split(),
@@ -74,7 +75,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend engine fusion generator ops functional gradcheck losses optim data io interchange "
-        "nn doctor training warmup kernels"
+        "linalg nn doctor training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "nn", "training"],
@@ -98,7 +99,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
-        "window padding random softmax norm conv pool recurrent attention protocol"
+        "triangular decompositions measures window padding matrix_functions random softmax norm "
+        "conv pool recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

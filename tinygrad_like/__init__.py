@@ -10,7 +10,7 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
-from tinygrad_like import data, interchange, io, losses, nn, ops, optim, training
+from tinygrad_like import data, interchange, io, linalg, losses, nn, ops, optim, training
 from tinygrad_like.backend import (
     DeviceError,
     memory,

@@ -1,6 +1,7 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
 import cases_attention
+import cases_decompositions
 import cases_elementwise
 import cases_linalg
 import cases_neural
@@ -13,6 +14,7 @@ FAMILIES = (
     cases_shape,
     cases_reduce,
     cases_linalg,
+    cases_decompositions,
     cases_neural,
     cases_recurrent,
     cases_attention,
