@@ -56,15 +56,15 @@ def op(
         batch_backward: the same for a `backward` that calls kernels.
     """
     flags = {"several": several, "view": view, "any_dtype": any_dtype, "floating": floating}
-    for name, value in (*flags.items(), ("partial", partial)):
+    for name, value in flags.items():
         check_flag("op", name, value)
 
     def make(forward):
         made = Op(forward, rules, backward, composite, saves, **flags)
         made.autocast, made.numbers, made.copied = autocast, numbers, copied
-        made.partial = partial
         made.batch, made.batch_backward = batch, batch_backward
         made.function = function_of(made)
+        made.partial = check_flag("op", "partial", partial)
         OPS[made.name] = made
         return made.function
 

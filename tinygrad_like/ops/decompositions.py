@@ -15,6 +15,7 @@ from tinygrad_like.engine import (
     check_choice,
     check_flag,
     composed,
+    in_single,
     op,
 )
 from tinygrad_like.ops.compare import greater, less, less_equal, logical_and
@@ -24,11 +25,11 @@ from tinygrad_like.ops.linalg import check_square
 from tinygrad_like.ops.reduce import any, max, norm
 from tinygrad_like.ops.shape import concatenate, expand_dims
 from tinygrad_like.ops.triangular import (
-    adjoint,
     check_matrix,
     each_on_host,
     scipy_linalg,
     solve_triangular,
+    transposed,
 )
 
 
@@ -64,8 +65,8 @@ def _over_gaps(part, gaps, size, values, with_values):
 
 def _turning(vectors, g):
     """How the loss changes as pairs of vectors turn, antisymmetric (..., k, k), and its size."""
-    inner, lengths = adjoint(vectors) @ g, norm(g, axis=-2)
-    return inner - adjoint(inner), expand_dims(lengths, -1) + expand_dims(lengths, -2)
+    inner, lengths = transposed(vectors) @ g, norm(g, axis=-2)
+    return inner - transposed(inner), expand_dims(lengths, -1) + expand_dims(lengths, -2)
 
 
 def _off_diagonal(be, gaps):
@@ -84,15 +85,15 @@ def _eigh_rule(g, be, out):
     part, size = _turning(vectors, of_vectors)
     gaps = _off_diagonal(be, expand_dims(values, -2) - expand_dims(values, -1))
     inner = _over_gaps(part, gaps, size, values, of_values is not None) * 0.5
-    turned = vectors @ inner @ adjoint(vectors)
+    turned = vectors @ inner @ transposed(vectors)
     return turned if of_values is None else turned + _from_values(of_values, vectors)
 
 
 def _from_values(g, vectors):
-    return (vectors * expand_dims(g, -2)) @ adjoint(vectors)
+    return (vectors * expand_dims(g, -2)) @ transposed(vectors)
 
 
-@op(several=True, floating=True, partial=True, batch=by_matrix, x=_eigh_rule)
+@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_eigh_rule)
 def _eigh(be, x, *, uplo):
     return tuple(be.xp.linalg.eigh(x, uplo))
 
@@ -104,7 +105,7 @@ def _eigvalsh_rule(g, x, uplo):
     return _from_values(g + values * 0, vectors)
 
 
-@op(floating=True, batch=by_matrix, x=_eigvalsh_rule)
+@op(autocast=in_single, floating=True, batch=by_matrix, x=_eigvalsh_rule)
 def _eigvalsh(be, x, *, uplo):
     return be.xp.linalg.eigvalsh(x, uplo)
 
@@ -157,10 +158,10 @@ def _svd_rule(g, be, out):
     if of_u is None and of_vh is None:
         return _from_singular_values(of_values, first, first_h)
     of_u = zeros_of(u) if of_u is None else of_u
-    of_v = adjoint(zeros_of(vh) if of_vh is None else of_vh)
-    v, with_values = adjoint(vh), of_values is not None
+    of_v = transposed(zeros_of(vh) if of_vh is None else of_vh)
+    v, with_values = transposed(vh), of_values is not None
     part_u, size_u = _turning(first, of_u[..., :k])
-    part_v, size_v = _turning(adjoint(first_h), of_v[..., :k])
+    part_v, size_v = _turning(transposed(first_h), of_v[..., :k])
     size, across, along = size_u + size_v, expand_dims(values, -1), expand_dims(values, -2)
     together = _over_gaps(
         part_u + part_v, _off_diagonal(be, along - across), size, values, with_values
@@ -172,7 +173,7 @@ def _svd_rule(g, be, out):
     if u.shape[-2] > k:
         total = total + _out_of_space(u, of_u, values, with_values) @ first_h
     if vh.shape[-1] > k:
-        total = total + first @ adjoint(_out_of_space(v, of_v, values, with_values))
+        total = total + first @ transposed(_out_of_space(v, of_v, values, with_values))
     return total if of_values is None else total + _from_singular_values(of_values, first, first_h)
 
 
@@ -183,14 +184,14 @@ def _out_of_space(vectors, g, values, with_values):
     """
     k = values.shape[-1]
     inside, of_inside = vectors[..., :k], g[..., :k]
-    part = of_inside - inside @ (adjoint(inside) @ of_inside)
+    part = of_inside - inside @ (transposed(inside) @ of_inside)
     if vectors.shape[-1] > k:
         others, of_others = vectors[..., k:], g[..., k:]
         turning, size = _turning(others, of_others)
         arbitrary = any(
             greater(abs(turning), _rounding(vectors) * size), axis=(-2, -1), keepdims=True
         )
-        part = where(arbitrary, math.nan, part - others @ (adjoint(of_others) @ inside))
+        part = where(arbitrary, math.nan, part - others @ (transposed(of_others) @ inside))
     lengths = expand_dims(norm(of_inside, axis=-2), -2)
     return _over_gaps(part, expand_dims(values, -2), lengths, values, with_values)
 
@@ -199,7 +200,7 @@ def _from_singular_values(g, u, vh):
     return (u * expand_dims(g, -2)) @ vh
 
 
-@op(several=True, floating=True, partial=True, batch=by_matrix, x=_svd_rule)
+@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_svd_rule)
 def _svd(be, x, *, full_matrices):
     return tuple(be.xp.linalg.svd(x, full_matrices=full_matrices))
 
@@ -209,7 +210,7 @@ def _svdvals_rule(g, x):
     return _from_singular_values(g + values * 0, u, vh)  # see _eigvalsh_rule
 
 
-@op(floating=True, batch=by_matrix, x=_svdvals_rule)
+@op(autocast=in_single, floating=True, batch=by_matrix, x=_svdvals_rule)
 def _svdvals(be, x):
     return be.xp.linalg.svd(x, compute_uv=False)
 
@@ -269,18 +270,18 @@ def _qr_rule(g, out):
     if n <= m:
         return _qr_square(of_q, of_r, q, r)
     of_right, right = of_r[..., m:], r[..., m:]
-    of_left = _qr_square(of_q + q @ (right @ adjoint(of_right)), of_r[..., :m], q, r[..., :m])
+    of_left = _qr_square(of_q + q @ (right @ transposed(of_right)), of_r[..., :m], q, r[..., :m])
     return concatenate([of_left, q @ of_right], axis=-1)
 
 
 def _qr_square(of_q, of_r, q, r):
-    inner = r @ adjoint(of_r) - adjoint(of_q) @ q
+    inner = r @ transposed(of_r) - transposed(of_q) @ q
     below = tril(inner, k=-1)
-    total = of_q + q @ (tril(inner) + adjoint(below))
-    return adjoint(solve_triangular(r, adjoint(total)))
+    total = of_q + q @ (tril(inner) + transposed(below))
+    return transposed(solve_triangular(r, transposed(total)))
 
 
-@op(several=True, floating=True, partial=True, batch=by_matrix, x=_qr_rule)
+@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_qr_rule)
 def _qr(be, x, *, mode):
     return tuple(be.xp.linalg.qr(x, mode=mode))
 
@@ -317,13 +318,13 @@ def _lu_rule(g, out):
     l1, u1, of_l1, of_u1 = lower[..., :k, :], upper[..., :k], of_l[..., :k, :], of_u[..., :k]
     beside = None
     if lower.shape[-2] > k:  # the rows below are l2 @ u1
-        beside = adjoint(solve_triangular(u1, adjoint(of_l[..., k:, :])))
-        of_u1 = of_u1 - adjoint(lower[..., k:, :]) @ beside
+        beside = transposed(solve_triangular(u1, transposed(of_l[..., k:, :])))
+        of_u1 = of_u1 - transposed(lower[..., k:, :]) @ beside
     elif upper.shape[-1] > k:  # the columns on the right are l1 @ u2
         beside = _solve_unit(l1, of_u[..., k:])
-        of_l1 = of_l1 - beside @ adjoint(upper[..., k:])
-    inner = tril(adjoint(l1) @ of_l1, k=-1) + triu(of_u1 @ adjoint(u1))
-    total = adjoint(solve_triangular(u1, adjoint(_solve_unit(l1, inner))))
+        of_l1 = of_l1 - beside @ transposed(upper[..., k:])
+    inner = tril(transposed(l1) @ of_l1, k=-1) + triu(of_u1 @ transposed(u1))
+    total = transposed(solve_triangular(u1, transposed(_solve_unit(l1, inner))))
     if beside is not None:
         total = concatenate([total, beside], axis=-2 if lower.shape[-2] > k else -1)
     return p @ total
@@ -333,7 +334,7 @@ def _solve_unit(lower, b):
     return solve_triangular(lower, b, trans=1, lower=True, unit_diagonal=True)
 
 
-@op(several=True, floating=True, partial=True, batch=by_matrix, x=_lu_rule)
+@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_lu_rule)
 def _lu(be, x):
     return each_on_host(be, scipy_linalg().lu, x)
 

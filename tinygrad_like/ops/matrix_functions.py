@@ -13,6 +13,7 @@ from tinygrad_like.engine import (
     check_flag,
     check_integer,
     composed,
+    in_single,
     op,
 )
 from tinygrad_like.ops.compare import greater, less, logical_and
@@ -25,18 +26,18 @@ from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import max, sum
 from tinygrad_like.ops.shape import concatenate, expand_dims, flip, reshape
 from tinygrad_like.ops.triangular import (
-    adjoint,
     check_matrix,
     each_on_host,
     refuse_half,
     scipy_linalg,
     solve_sylvester,
+    transposed,
 )
 
 # Pseudoinverse
 
 
-@op(floating=True, batch=by_matrix, x=lambda g: (g + adjoint(g)) * 0.5)
+@op(autocast=in_single, floating=True, batch=by_matrix, x=lambda g: (g + transposed(g)) * 0.5)
 def _mirrored(be, x):
     """The lower triangle in place of the upper one, too; the gradient is symmetric."""
     return be.xp.tril(x) + be.xp.tril(x, -1).swapaxes(-1, -2)
@@ -47,14 +48,14 @@ def _pinv_rule(g, x, out):
 
     Of an x (m, n) with m >= n, by products of which none is (m, m).
     """
-    p, ph, gh = out, adjoint(out), adjoint(g)
+    p, ph, gh = out, transposed(out), transposed(g)
     small = p @ gh
     outside = (gh - x @ small) @ (p @ ph)
     inside = ph @ (small - (small @ p) @ x - g @ ph)
     return outside + inside
 
 
-@op(floating=True, batch=by_matrix, x=_pinv_rule)
+@op(autocast=in_single, floating=True, batch=by_matrix, x=_pinv_rule)
 def _pinv(be, x, *, rcond):
     u, s, vh = be.xp.linalg.svd(x, full_matrices=False)
     large = s > rcond * s[..., :1]
@@ -81,7 +82,7 @@ def pinv(x, rcond=None, hermitian=False):
         x = _mirrored(x)
     rcond = rcond_of("pinv", rcond, x.shape, _floating_dtype(x))
     if x.shape[-2] < x.shape[-1]:
-        return adjoint(_pinv(adjoint(x), rcond=rcond))
+        return transposed(_pinv(transposed(x), rcond=rcond))
     return _pinv(x, rcond=rcond)
 
 
@@ -267,7 +268,7 @@ def _expm_rule(g, x):
     Mathias 1996, "A chain rule for matrix functions and applications"; g is scaled to about 1 by a
     power of 2, so that neither part drowns in the other.
     """
-    n, a = x.shape[-1], adjoint(x)
+    n, a = x.shape[-1], transposed(x)
     if not x.size:
         return zeros_of(x)
     size = max(abs(g), axis=(-2, -1), keepdims=True)
@@ -278,7 +279,7 @@ def _expm_rule(g, x):
     return expm(concatenate([upper, lower], axis=-2))[..., :n, n:] * scale
 
 
-@op(floating=True, batch=by_matrix, x=_expm_rule)
+@op(autocast=in_single, floating=True, batch=by_matrix, x=_expm_rule)
 def expm(be, x):
     """The exponential of matrices (..., n, n): 1 + x + x @ x / 2 + ...
 
@@ -306,9 +307,10 @@ def _root(x):
 
 
 @op(
+    autocast=in_single,
     floating=True,
     batch=by_matrix,
-    x=lambda g, out: solve_sylvester(adjoint(out), adjoint(out), g),
+    x=lambda g, out: solve_sylvester(transposed(out), transposed(out), g),
 )
 def _sqrtm(be, x):
     return each_on_host(be, _root, x)

@@ -12,6 +12,7 @@ from tinygrad_like.engine import (
     check_flag,
     check_number,
     composed,
+    in_single,
     op,
 )
 from tinygrad_like.ops import reduce
@@ -21,7 +22,7 @@ from tinygrad_like.ops.elementwise import abs, where
 from tinygrad_like.ops.linalg import check_square, inv, slogdet
 from tinygrad_like.ops.reduce import max, min, prod, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, normal_axes
-from tinygrad_like.ops.triangular import adjoint, check_matrix
+from tinygrad_like.ops.triangular import check_matrix, transposed
 
 
 def _cofactors(be, x):
@@ -38,10 +39,10 @@ def _cofactors(be, x):
 def _det_rule(g, be, x, out):
     if be.holds_anywhere(equal(out, 0)):
         return g[..., None, None] * _cofactors(be, x)
-    return (g * out)[..., None, None] * adjoint(inv(x))
+    return (g * out)[..., None, None] * transposed(inv(x))
 
 
-@op(floating=True, batch=by_matrix, x=_det_rule)
+@op(autocast=in_single, floating=True, batch=by_matrix, x=_det_rule)
 def _det(be, x):
     return be.xp.linalg.det(x)
 

@@ -16,6 +16,7 @@ from tinygrad_like.engine import (
     check_flag,
     check_integer,
     composed,
+    in_single,
     op,
 )
 from tinygrad_like.ops.elementwise import where
@@ -24,8 +25,8 @@ from tinygrad_like.ops.linalg import check_square
 from tinygrad_like.ops.shape import expand_dims, swapaxes
 
 
-def adjoint(x):
-    """The last two axes exchanged: the adjoint of real matrices."""
+def transposed(x):
+    """The last two axes exchanged."""
     return swapaxes(x, -1, -2)
 
 
@@ -85,12 +86,13 @@ def _triangle(be, a, lower, unit_diagonal):
 def _triangular_a(g, a, out, trans, lower, unit_diagonal):
     """The gradient of the triangle that counts; it is 0 elsewhere."""
     back = _solve_triangular(a, g, trans=not trans, lower=lower, unit_diagonal=unit_diagonal)
-    whole = -(out @ adjoint(back)) if trans else -(back @ adjoint(out))
+    whole = -(out @ transposed(back)) if trans else -(back @ transposed(out))
     k = int(unit_diagonal)
     return tril(whole, k=-k) if lower else triu(whole, k=k)
 
 
 @op(
+    autocast=in_single,
     floating=True,
     batch=by_matrix,
     a=_triangular_a,
@@ -191,8 +193,12 @@ def _banded_a(g, be, band, out, lower, upper):
     return where(exists, -(back[..., row, :] * expand_dims(out, -3)).sum(-1), 0)
 
 
-@op(floating=True, batch=by_matrix, band=_banded_a, b=_banded_b)
+@op(autocast=in_single, floating=True, batch=by_matrix, band=_banded_a, b=_banded_b)
 def _solve_banded(be, band, b, *, lower, upper):
+    if not b.size or not band.size:
+        batch = np.broadcast_shapes(band.shape[:-2], b.shape[:-2])
+        return be.xp.zeros(batch + b.shape[-2:], b.dtype)
+
     def solve(band, b):
         return scipy_linalg().solve_banded((lower, upper), band, b, check_finite=False)
 
@@ -230,12 +236,12 @@ def _sylvester_rules(g, a, b, out, needs):
 
     With y the solution of a.T @ y + y @ b.T = g: -y @ out.T, -out.T @ y, and y.
     """
-    y = _solve_sylvester(adjoint(a), adjoint(b), g)
-    of_a = -(y @ adjoint(out)) if needs[0] else None
-    return of_a, -(adjoint(out) @ y) if needs[1] else None, y
+    y = _solve_sylvester(transposed(a), transposed(b), g)
+    of_a = -(y @ transposed(out)) if needs[0] else None
+    return of_a, -(transposed(out) @ y) if needs[1] else None, y
 
 
-@op(floating=True, batch=by_matrix, backward=_sylvester_rules)
+@op(autocast=in_single, floating=True, batch=by_matrix, backward=_sylvester_rules)
 def _solve_sylvester(be, a, b, q):
     return each_on_host(be, scipy_linalg().solve_sylvester, a, b, q)
 
