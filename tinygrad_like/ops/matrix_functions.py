@@ -215,49 +215,48 @@ def _one_norm(be, x):
     return be.xp.abs(x).sum(axis=-2, keepdims=True).max(axis=-1, keepdims=True)
 
 
-def _halvings(be, x, x4, x6, doublings):
-    """How often to halve a matrix for PADE, (..., 1, 1); x is it over 2^doublings.
+def _even_powers(x):
+    x2 = x @ x
+    x4 = x2 @ x2
+    return x2, x4, x4 @ x2
+
+
+def _halvings(be, x, x4, x6):
+    """How often to halve a matrix for PADE, (..., 1, 1).
 
     By the norms of its powers, which for matrices far from normal ones are much below the power of
     the norm: more halvings than needed cost precision (Al-Mohy and Higham 2009, algorithm 5.1).
     """
     d6, d8, d10 = (_one_norm(be, p) ** (1 / k) for p, k in ((x6, 6), (x4 @ x4, 8), (x4 @ x6, 10)))
     size = be.xp.minimum(be.xp.maximum(d6, d8), be.xp.maximum(d8, d10))
-    count = be.xp.maximum(be.xp.ceil(be.xp.log2(size / LARGEST) + doublings), 0)
-    row = be.xp.ones((*x.shape[:-2], 1, x.shape[-1]), x.dtype)
-    absolute = be.xp.abs(x) * 2.0 ** (doublings - count)
+    count = be.xp.maximum(be.xp.ceil(be.xp.log2(size / LARGEST)), 0)
+    absolute = be.xp.abs(x) * 2.0**-count
+    row = be.xp.ones((*x.shape[:-2], 1, x.shape[-1]), absolute.dtype)
     for _ in range(27):  # the norm of |x|^27
         row = row @ absolute
     bound = ERROR * row.max(axis=-1, keepdims=True) / _one_norm(be, absolute)
     unit = float(np.finfo(x.dtype).eps) / 2
     count += be.xp.maximum(be.xp.ceil(be.xp.log2(bound / unit) / 26), 0)
-    plain = be.xp.maximum(be.xp.ceil(be.xp.log2(_one_norm(be, x) / LARGEST) + doublings), 0)
-    count = be.xp.where(be.xp.isfinite(count), count, plain)
+    by_norm = be.xp.maximum(be.xp.ceil(be.xp.log2(_one_norm(be, x) / LARGEST)), 0)
+    count = be.xp.where(be.xp.isfinite(count), count, by_norm)  # a power is beyond the dtype
     return be.xp.where(be.xp.isfinite(count), count, 0)
 
 
 def _exponential(be, x):
     """Scaling and squaring: r(x / 2^s)^(2^s), with Padé's approximant r of order 13."""
-    norm = _one_norm(be, x)
-    doublings = be.xp.ceil(be.xp.log2(be.xp.where((norm > 0) & (norm < np.inf), norm, 1)))
-    x = x * 2.0**-doublings  # so that no power overflows
-    x2 = x @ x
-    x4 = x2 @ x2
-    x6 = x4 @ x2
-    count = _halvings(be, x, x4, x6, doublings)
-    scale = 2.0 ** (doublings - count)
-    x, x2, x4, x6 = x * scale, x2 * scale**2, x4 * scale**4, x6 * scale**6
-    eye = be.xp.eye(x.shape[-1], dtype=x.dtype)
-    b = PADE
-    odd = (
-        x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2) + b[7] * x6 + b[5] * x4 + b[3] * x2 + b[1] * eye
-    )
-    odd = x @ odd
-    even = (
-        x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + b[6] * x6 + b[4] * x4 + b[2] * x2 + b[0] * eye
-    )
+    x2, x4, x6 = _even_powers(x)
+    count = _halvings(be, x, x4, x6)
+    most = int(count.max())
+    if most:
+        x = x * 2.0**-count
+        x2, x4, x6 = _even_powers(x)
+    b, eye = PADE, be.xp.eye(x.shape[-1], dtype=x.dtype)
+    odd = b[7] * x6 + b[5] * x4 + b[3] * x2 + b[1] * eye
+    odd = x @ (x6 @ (b[13] * x6 + b[11] * x4 + b[9] * x2) + odd)
+    even = b[6] * x6 + b[4] * x4 + b[2] * x2 + b[0] * eye
+    even = x6 @ (b[12] * x6 + b[10] * x4 + b[8] * x2) + even
     y = be.xp.linalg.solve(even - odd, even + odd)
-    for i in range(int(count.max())):
+    for i in range(most):
         y = be.xp.where(count > i, y @ y, y)
     return y
 
