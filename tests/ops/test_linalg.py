@@ -13,6 +13,7 @@ from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import linalg
+from tinygrad_like.ops.matrix_functions import _cheapest_cuts
 
 RNG = np.random.default_rng(0)
 TURN = np.linalg.qr(RNG.standard_normal((3, 3)))[0]
@@ -237,10 +238,16 @@ def test_exponentials_of_a_batch_are_those_of_its_matrices():
 
 def test_products_are_multiplied_in_the_cheapest_order():
     """Cormen et al., "Introduction to Algorithms", figure 15.5."""
-    from tinygrad_like.ops.matrix_functions import _cheapest_cuts
-
     cuts = _cheapest_cuts([30, 35, 15, 5, 10, 20, 25])
     assert (cuts[0, 5], cuts[0, 2], cuts[3, 5]) == (2, 0, 4)
+
+
+def test_a_right_side_of_two_axes_is_a_matrix_for_each_of_a_batch():
+    """Also where it could be a batch of columns, as which PyTorch takes it."""
+    a, b = RNG.standard_normal((2, 2, 2)), RNG.standard_normal((2, 2))
+    np.testing.assert_allclose(tg.solve(tg.Tensor(a), b).numpy(), np.linalg.solve(a, b))
+    upper = np.triu(a)
+    np.testing.assert_allclose(linalg.solve_triangular(upper, b), np.linalg.solve(upper, b))
 
 
 def test_least_squares_give_what_numpy_gives():

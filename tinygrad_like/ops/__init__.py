@@ -2,8 +2,9 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise activation shape reduce linalg places index repetition inplace window
-    padding random softmax norm conv pool recurrent attention protocol
+    create compare elementwise activation shape reduce linalg places index repetition inplace
+    triangular decompositions measures window padding matrix_functions random softmax norm conv pool
+    recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -24,6 +25,21 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
+
+Of matrices, where tests/ops/test_linalg.py holds it:
+
+    norm of order below 1, at 0     0; of a negative order, if an element is 0: 0 everywhere
+    equal eigen- or singular values   of the values alone: that of the vectors that were found, which
+                                    is right for losses that treat them alike; 2nd derivatives: NaN
+    vectors of equal values         what does not change as they turn, without the values: right (a
+                                    projector on their space, the polar factor); else inf or NaN
+    vectors and values, equal ones  NaN where the derivative is lost in rounding errors
+    svd: vectors of values of 0     right if they do not count, else inf or NaN
+    svd: the rest of full_matrices  right if it counts as a space only, else NaN
+    matrix_norm                     ties as in max and min; "nuc" 0 at singular values of 0
+    det of a singular matrix        its cofactors; 2nd derivatives: right to rank n - 1, else NaN
+    pinv, lstsq                     that of matrices of one rank
+    qr, lu, sqrtm, singular         ValueError: the factors do not determine it
 """
 
 import functools
