@@ -99,7 +99,7 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index repetition inplace "
-        "triangular decompositions measures window padding matrix_functions random softmax norm "
+        "systems decompositions measures window padding matrix_functions random softmax norm "
         "conv pool recurrent attention protocol"
     ).split(),
     "functional": (

@@ -146,7 +146,6 @@ from tinygrad_like.ops.index import (
     triu,
 )
 from tinygrad_like.ops.linalg import (
-    cholesky,
     dot,
     einsum,
     inv,
@@ -154,7 +153,6 @@ from tinygrad_like.ops.linalg import (
     matmul,
     outer,
     slogdet,
-    solve,
 )
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
 from tinygrad_like.ops.padding import pad
@@ -203,6 +201,7 @@ from tinygrad_like.ops.shape import (
     unbind,
 )
 from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_like.ops.systems import cholesky, solve
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 

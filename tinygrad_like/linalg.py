@@ -16,7 +16,7 @@ Half types are refused, as by LAPACK. On `cuda` the factorisations are cuSOLVER'
 """
 
 from tinygrad_like.ops.decompositions import eigh, eigvalsh, lu, qr, svd, svdvals
-from tinygrad_like.ops.linalg import cholesky, inv, slogdet, solve
+from tinygrad_like.ops.linalg import inv, slogdet
 from tinygrad_like.ops.matrix_functions import (
     block_diag,
     expm,
@@ -28,8 +28,10 @@ from tinygrad_like.ops.matrix_functions import (
     toeplitz,
 )
 from tinygrad_like.ops.measures import cond, det, matrix_norm, matrix_rank, norm
-from tinygrad_like.ops.triangular import (
+from tinygrad_like.ops.systems import (
+    cholesky,
     cholesky_solve,
+    solve,
     solve_banded,
     solve_sylvester,
     solve_triangular,

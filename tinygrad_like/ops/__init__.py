@@ -3,7 +3,7 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise activation shape reduce linalg places index repetition inplace
-    triangular decompositions measures window padding matrix_functions random softmax norm conv pool
+    systems decompositions measures window padding matrix_functions random softmax norm conv pool
     recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
@@ -29,8 +29,8 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
 Of matrices, where tests/ops/test_linalg.py holds it:
 
     norm of order below 1, at 0     0; of a negative order, if an element is 0: 0 everywhere
-    equal eigen- or singular values   of the values alone: that of the vectors that were found, which
-                                    is right for losses that treat them alike; 2nd derivatives: NaN
+    equal eigen-, singular values   alone: that of the vectors that were found, right for losses
+                                    that treat them alike; 2nd derivatives: NaN
     vectors of equal values         what does not change as they turn, without the values: right (a
                                     projector on their space, the polar factor); else inf or NaN
     vectors and values, equal ones  NaN where the derivative is lost in rounding errors

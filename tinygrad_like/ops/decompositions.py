@@ -24,7 +24,7 @@ from tinygrad_like.ops.index import tril, triu
 from tinygrad_like.ops.linalg import check_square
 from tinygrad_like.ops.reduce import any, max, norm
 from tinygrad_like.ops.shape import concatenate, expand_dims
-from tinygrad_like.ops.triangular import (
+from tinygrad_like.ops.systems import (
     check_matrix,
     each_on_host,
     scipy_linalg,

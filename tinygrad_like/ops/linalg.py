@@ -11,7 +11,6 @@ from tinygrad_like.engine import (
     backend_of,
     broadcast_to,
     by_matrix,
-    check_flag,
     composed,
     in_half,
     op,
@@ -365,55 +364,6 @@ def inv(be, x):
     """The inverse of square matrices (..., n, n); ValueError if one is singular."""
     check_square("inv", x)
     return be.xp.linalg.inv(x)
-
-
-@op(
-    batch=by_matrix,
-    a=lambda g, a, out: -(_solve(_t(a), g) @ _t(out)),
-    b=lambda g, a: _solve(_t(a), g),
-)
-def _solve(be, a, b):
-    return be.xp.linalg.solve(a, b)
-
-
-@composed
-def solve(a, b):
-    """The `x` with a @ x = b, for `a` (..., n, n) and `b` (..., n, k), whose batches broadcast.
-
-    A 1-d `b` (n,) is one column: then `x` is (..., n). A batch of columns is `b[..., None]`.
-    ValueError if a matrix is singular.
-    """
-    check_square("solve", a, "a")
-    if not b.ndim or b.shape[max(-2, -b.ndim)] != a.shape[-1]:
-        n = a.shape[-1]
-        raise ValueError(f"[solve] b is {b.shape}, expected (..., {n}, k) or ({n},) (a: {a.shape})")
-    return _solve(a, expand_dims(b, -1))[..., 0] if b.ndim == 1 else _solve(a, b)
-
-
-def _cholesky_rule(g, be, out):
-    """Murray 2016, "Differentiation of the Cholesky decomposition", section 3.2."""
-    n = out.shape[-1]
-    inner = _t(out) @ where(be.xp.tri(n, dtype=bool), g, 0)
-    diagonal, below = be.xp.eye(n, dtype=bool), be.xp.tri(n, k=-1, dtype=bool)
-    half = where(below, inner, where(diagonal, inner * 0.5, 0))
-    right = _solve(_t(out), _t(_solve(_t(out), half)))
-    return (right + _t(right)) * 0.5
-
-
-@op(batch=by_matrix, x=_cholesky_rule)
-def _cholesky(be, x):
-    return be.xp.linalg.cholesky(x)
-
-
-@composed
-def cholesky(x, *, upper=False):
-    """The lower triangular L with L @ L.T = x, for symmetric positive definite (..., n, n).
-
-    With `upper` it is the U with U.T @ U = x. Only the lower triangle of `x` is read, or else the
-    upper one; the gradient is symmetric. ValueError if `x` is not positive definite.
-    """
-    check_square("cholesky", x)
-    return _t(_cholesky(_t(x))) if check_flag("cholesky", "upper", upper) else _cholesky(x)
 
 
 @op(several=True, batch=by_matrix, x=lambda g, x: g[1][..., None, None] * _t(inv(x)))

@@ -25,7 +25,7 @@ from tinygrad_like.ops.measures import cutoff, rcond_of
 from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import max, sum
 from tinygrad_like.ops.shape import concatenate, expand_dims, flip, reshape
-from tinygrad_like.ops.triangular import (
+from tinygrad_like.ops.systems import (
     check_matrix,
     each_on_host,
     refuse_half,

@@ -22,7 +22,7 @@ from tinygrad_like.ops.elementwise import abs, where
 from tinygrad_like.ops.linalg import check_square, inv, slogdet
 from tinygrad_like.ops.reduce import max, min, prod, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, normal_axes
-from tinygrad_like.ops.triangular import check_matrix, transposed
+from tinygrad_like.ops.systems import check_matrix, transposed
 
 
 def _cofactors(be, x):

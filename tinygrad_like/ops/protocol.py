@@ -35,6 +35,7 @@ from tinygrad_like.ops import (
     repetition,
     shape,
     softmax,
+    systems,
 )
 
 FAMILIES = (
@@ -94,7 +95,8 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
 BY_FUNCTION |= {
     getattr(np.linalg, name): getattr(family, name)
     for family, names in (
-        (linalg, "inv solve cholesky slogdet"),
+        (linalg, "inv slogdet"),
+        (systems, "solve cholesky"),
         (decompositions, "eigh eigvalsh svd svdvals qr"),
         (measures, "det norm matrix_norm cond matrix_rank"),
         (matrix_functions, "pinv lstsq matrix_power multi_dot"),

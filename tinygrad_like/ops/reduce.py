@@ -315,14 +315,16 @@ def _norm_of_order_rule(g, be, x, out, axis, p):
 
 @op(autocast=in_single, batch=along_axes, x=_norm_of_order_rule)
 def _norm_of_order(be, x, *, p, axis=None, keepdims=False):
-    axes, kept, _, _ = reduction_of("norm", x.shape, axis)
+    axes, kept, count, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
     dtype = x.dtype
     size = be.xp.abs(wide(x)).astype(np.float64)
-    if p > 0:
-        peak = size.max(axis=axes, keepdims=True, initial=0)
+    if not count:
+        peak = be.xp.full(kept, 0.0 if p > 0 else np.inf)
+    elif p > 0:
+        peak = size.max(axis=axes, keepdims=True)
     else:  # the smallest counts most, and one of 0 makes the norm 0
-        peak = size.min(axis=axes, keepdims=True, initial=np.inf)
+        peak = size.min(axis=axes, keepdims=True)
         size = be.xp.where(peak == 0, 1, size)
     scale = be.xp.where((peak > 0) & (peak < np.inf), peak, 1)
     y = be.k.sum_axes((size / scale) ** p, axes).reshape(kept) ** (1 / p) * scale

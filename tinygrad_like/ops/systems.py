@@ -1,7 +1,7 @@
-"""Linear systems of special form: triangular, factored, banded, and Sylvester's equation.
+"""Linear systems: general, by Cholesky's factor, triangular, banded, and Sylvester's equation.
 
-NumPy has no functions for these. SciPy's LAPACK runs them on the CPU, one matrix after the other;
-triangular systems on other devices are solved as general ones, whose LU factors they are.
+Where NumPy has no function, SciPy's LAPACK solves them on the CPU, one matrix after the other.
+Batches of triangular systems, and those of other devices, are solved as general ones.
 """
 
 import functools
@@ -22,12 +22,12 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.index import tril, triu
 from tinygrad_like.ops.linalg import check_square
-from tinygrad_like.ops.shape import expand_dims, swapaxes
+from tinygrad_like.ops.shape import expand_dims
 
 
 def transposed(x):
     """The last two axes exchanged."""
-    return swapaxes(x, -1, -2)
+    return x.swapaxes(-1, -2)
 
 
 def check_matrix(name, x, what="x"):
@@ -75,6 +75,70 @@ def scipy_linalg():
     return importlib.import_module("scipy.linalg")
 
 
+@op(
+    batch=by_matrix,
+    a=lambda g, a, out: -(_solve(transposed(a), g) @ transposed(out)),
+    b=lambda g, a: _solve(transposed(a), g),
+)
+def _solve(be, a, b):
+    if a.shape[:-2] != b.shape[:-2]:  # which CuPy does not broadcast
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        a, b = (be.xp.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
+    return be.xp.linalg.solve(a, b)
+
+
+@composed
+def solve(a, b):
+    """The `x` with a @ x = b, for `a` (..., n, n) and `b` (..., n, k), whose batches broadcast.
+
+    A 1-d `b` (n,) is one column: then `x` is (..., n). A batch of columns is `b[..., None]`.
+    ValueError if a matrix is singular.
+    """
+    check_square("solve", a, "a")
+    return of_columns("solve", _solve, a, b)
+
+
+def of_columns(name, solve, a, b, **options):
+    """`solve` of matrices, for a `b` (..., n, k), or (n,) as one column."""
+    n = a.shape[-1]
+    if not b.ndim or b.shape[-2 if b.ndim > 1 else -1] != n:
+        expected = f"(..., {n}, k) or ({n},)"
+        raise ValueError(f"[{name}] b is {b.shape}, expected {expected} (a: {a.shape})")
+    if b.ndim == 1:
+        return solve(a, expand_dims(b, -1), **options)[..., 0]
+    return solve(a, b, **options)
+
+
+def _cholesky_rule(g, be, out):
+    """Murray 2016, "Differentiation of the Cholesky decomposition", section 3.2."""
+    n = out.shape[-1]
+    inner = transposed(out) @ where(be.xp.tri(n, dtype=bool), g, 0)
+    diagonal, below = be.xp.eye(n, dtype=bool), be.xp.tri(n, k=-1, dtype=bool)
+    half = where(below, inner, where(diagonal, inner * 0.5, 0))
+    right = _solve(transposed(out), transposed(_solve(transposed(out), half)))
+    return (right + transposed(right)) * 0.5
+
+
+@op(batch=by_matrix, x=_cholesky_rule)
+def _cholesky(be, x):
+    return be.xp.linalg.cholesky(x)
+
+
+@composed
+def cholesky(x, *, upper=False):
+    """The lower triangular L with L @ L.T = x, for symmetric positive definite (..., n, n).
+
+    With `upper` it is the U with U.T @ U = x. Only the lower triangle of `x` is read, or else the
+    upper one; the gradient is symmetric. ValueError if `x` is not positive definite.
+    """
+    check_square("cholesky", x)
+    return (
+        transposed(_cholesky(transposed(x)))
+        if check_flag("cholesky", "upper", upper)
+        else _cholesky(x)
+    )
+
+
 def _triangle(be, a, lower, unit_diagonal):
     """The triangle that counts of raw matrices, with ones on the diagonal if these are meant."""
     if unit_diagonal:
@@ -103,7 +167,7 @@ def _triangular_a(g, a, out, trans, lower, unit_diagonal):
 def _solve_triangular(be, a, b, *, trans, lower, unit_diagonal):
     if be.xp is not np or a.ndim > 2 or b.ndim > 2 or not b.size:
         matrix = _triangle(be, a, lower, unit_diagonal)
-        return be.xp.linalg.solve(matrix.swapaxes(-1, -2) if trans else matrix, b)
+        return _solve.op.forward(be, matrix.swapaxes(-1, -2) if trans else matrix, b)
     options = {"trans": int(trans), "lower": lower, "unit_diagonal": unit_diagonal}
     solve = functools.partial(scipy_linalg().solve_triangular, **options, check_finite=False)
     return each_on_host(be, solve, a, b)
@@ -133,18 +197,6 @@ def solve_triangular(a, b, *, trans=0, lower=False, unit_diagonal=False):
         "unit_diagonal": check_flag("solve_triangular", "unit_diagonal", unit_diagonal),
     }
     return of_columns("solve_triangular", _solve_triangular, a, b, **options)
-
-
-def of_columns(name, solve, a, b, **options):
-    """`solve` of matrices, for a `b` (..., n, k), or (n,) as one column."""
-    n = a.shape[-1]
-    if not b.ndim or b.shape[max((-2, -b.ndim))] != n:
-        raise ValueError(
-            f"[{name}] b is {b.shape}, expected (..., {n}, k) or ({n},) (a: {a.shape})"
-        )
-    if b.ndim == 1:
-        return solve(a, expand_dims(b, -1), **options)[..., 0]
-    return solve(a, b, **options)
 
 
 def _transposes(trans):
