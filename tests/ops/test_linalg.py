@@ -162,6 +162,44 @@ def test_second_derivatives_at_equal_values_are_nan(f):
     assert np.isnan(tg.hessian(f)(np.eye(2))).any()
 
 
+VECTORS_ALONE = [
+    lambda x: weigh(linalg.eigh((x + x.T) / 2)[1] ** 2),
+    lambda x: (lambda u, s, vh: weigh(u**2 + vh**2))(*linalg.svd(x)),
+    polar,
+]
+
+
+@pytest.mark.parametrize("f", VECTORS_ALONE)
+def test_forward_and_backward_derivatives_of_vectors_alone_agree(f):
+    """Where the gradient that comes back is 0, as that from which forward derivatives start."""
+    x, along = RNG.standard_normal((3, 3)), RNG.standard_normal((3, 3))
+    _, found = tg.jvp(f, (x,), (along,))
+    np.testing.assert_allclose(found.item(), (gradient(f, x) * along).sum(), rtol=1e-10)
+    np.testing.assert_allclose(found.item(), slope(f, x, along), rtol=1e-6)
+
+
+def test_second_derivatives_where_the_first_one_is_zero():
+    """A vector that points where it is asked to: the loss is stationary, and curved."""
+
+    def f(x):
+        v = linalg.eigh((x + x.T) / 2)[1][:, 0]
+        return (v * np.array([1.0, 0.0, 0.0])).sum() ** 2
+
+    x = np.diag([1.0, 2.0, 4.0])
+    np.testing.assert_allclose(gradient(f, x), ZERO, atol=1e-12)
+    along = np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    (push,) = tg.vjp(lambda x: tg.grad(f)(x), x)[1](along)
+    expected = (gradient(f, x + 1e-5 * along) - gradient(f, x - 1e-5 * along)) / 2e-5
+    np.testing.assert_allclose(push, expected, atol=1e-8)
+    assert np.abs(expected).max() > 0.1
+
+
+def test_derivatives_of_a_projector_at_equal_values_that_are_not_known_are_nan():
+    _, found = tg.jvp(projector(0, 2), (TWICE,), (UNIT + 1,))
+    assert np.isnan(found.item())
+    assert np.isnan(tg.hessian(projector(0, 2))(TWICE)).any()
+
+
 def test_second_derivatives_of_the_determinant_of_a_singular_matrix():
     x = np.array([[1.0, 2.0, 0.5], [2.0, 4.0, 1.0], [0.0, 1.0, 3.0]])
     assert np.linalg.det(x) == 0

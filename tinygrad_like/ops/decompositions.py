@@ -11,6 +11,7 @@ import numpy as np
 
 from tinygrad_like.engine import (
     GraphError,
+    by_element,
     by_matrix,
     check_choice,
     check_flag,
@@ -38,6 +39,16 @@ def _rounding(values):
     return 10 * values.shape[-1] * float(np.finfo(values.dtype).eps)
 
 
+@op(
+    batch=by_element,
+    part=lambda g, gaps, nothing: g / where(nothing, math.nan, gaps),
+    gaps=lambda g, gaps, nothing, out: -(g * out) / where(nothing, math.nan, gaps),
+)
+def _quotient(be, part, gaps, nothing):
+    """part / gaps, and 0 where there is `nothing`: its derivative is not known there, and NaN."""
+    return be.xp.where(nothing, 0, part / be.xp.where(nothing, 1, gaps))
+
+
 def _over_gaps(part, gaps, size, values, with_values):
     """part / gaps: how a gradient of vectors goes on to the matrix.
 
@@ -53,14 +64,20 @@ def _over_gaps(part, gaps, size, values, with_values):
     the projector on their space. A loss of the values too may be a function of the whole matrix,
     such as v @ diag(exp(w)) @ v.T, which has a derivative that cannot be seen here: then it is NaN
     where `part` and the gap are rounding errors.
+
+    Elsewhere it is linear in `part`, also where that is 0, which derivatives of it need.
     """
+    if not values.shape[-1]:
+        return part / gaps
     error = _rounding(values)
-    if not with_values or not values.shape[-1]:
-        nothing = less_equal(abs(part), error * size)
-        return where(nothing, 0, part) / where(nothing, 1, gaps)
     largest = expand_dims(max(abs(values), axis=-1, keepdims=True), -1)
-    unknown = logical_and(less_equal(abs(gaps), error * largest), less(abs(part), error * size))
-    return where(unknown, math.nan, part) / gaps
+    equal = less_equal(abs(gaps), error * largest)
+    if with_values:
+        unknown = logical_and(equal, less(abs(part), error * size))
+        return where(unknown, math.nan, part) / gaps
+    some = any(greater(size, 0), axis=(-2, -1), keepdims=True)  # not where derivatives start from 0
+    nothing = logical_and(logical_and(equal, some), less_equal(abs(part), error * size))
+    return _quotient(part, gaps, nothing)
 
 
 def _turning(vectors, g):
@@ -70,8 +87,8 @@ def _turning(vectors, g):
 
 
 def _off_diagonal(be, gaps):
-    """Gaps between values, with ones on the diagonal, where nothing turns."""
-    return where(be.xp.eye(gaps.shape[-1], dtype=bool), 1, gaps)
+    """Gaps between values, infinite on the diagonal, where nothing turns."""
+    return where(be.xp.eye(gaps.shape[-1], dtype=bool), math.inf, gaps)
 
 
 def _eigh_rule(g, be, out):

@@ -286,7 +286,7 @@ def expm(be, x):
     exponential revisited", with the scaling of Al-Mohy and Higham 2009.
     """
     check_square("expm", x)
-    refuse_half(x)
+    refuse_half(x.dtype)
     if not x.size:
         return x.copy()
     with np.errstate(all="ignore"):  # norms that over- or underflow, of which none decides

@@ -22,7 +22,7 @@ from tinygrad_like.ops.elementwise import abs, where
 from tinygrad_like.ops.linalg import check_square, inv, slogdet
 from tinygrad_like.ops.reduce import max, min, prod, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, normal_axes
-from tinygrad_like.ops.systems import check_matrix, transposed
+from tinygrad_like.ops.systems import check_matrix, refuse_half, transposed
 
 
 def _cofactors(be, x):
@@ -135,6 +135,7 @@ def cond(x, p=None):
 
 def rcond_of(name, rcond, shape, dtype):
     """`rcond`, checked; by default max(m, n) times the precision of a dtype."""
+    refuse_half(dtype)
     if rcond is None:
         m, n = shape[-2:]
         return (m if m > n else n) * float(np.finfo(dtype).eps)

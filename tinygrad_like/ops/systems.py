@@ -36,11 +36,11 @@ def check_matrix(name, x, what="x"):
         raise ValueError(f"[{name}] {what} is {x.shape}, expected matrices (..., m, n)")
 
 
-def refuse_half(*arrays):
+def refuse_half(*dtypes):
     """Raise TypeError for half types, which LAPACK has not."""
-    for x in arrays:
-        if is_half(x.dtype):
-            raise TypeError(f"{x.dtype} is unsupported in linalg; use .astype('float32')")
+    for dtype in dtypes:
+        if is_half(dtype):
+            raise TypeError(f"{dtype} is unsupported in linalg; use .astype('float32')")
 
 
 def each_on_host(be, function, *arrays):
@@ -48,7 +48,7 @@ def each_on_host(be, function, *arrays):
 
     Arrays of another device are copied to the host and back. float16 is refused, as by LAPACK.
     """
-    refuse_half(*arrays)
+    refuse_half(*(x.dtype for x in arrays))
     batch = np.broadcast_shapes(*(x.shape[:-2] for x in arrays))
     spread = [np.broadcast_to(be.to_host(x), batch + x.shape[-2:]) for x in arrays]
     if not batch:
