@@ -6,11 +6,12 @@ Vectors have arbitrary signs, so the rows of decompositions are of what does not
 import math
 
 import scipy.linalg
-from case import Apart, Case, N, Spd, Square, Values, torch
+from case import Apart, Case, N, P, Spd, Square, Values, torch
 from cases_linalg import symmetric
 
 import tinygrad_like as tg
 from tinygrad_like import linalg
+from tinygrad_like.ops.decompositions import _quotient
 
 LAPACK = {"half": False, "empty": False}
 
@@ -67,6 +68,12 @@ def qr_row(shape, mode="reduced", empty=False):
         N(*shape),
         empty=empty,
     )
+
+
+def polar(library, x):
+    """The nearest matrix with orthonormal columns, by the vectors alone."""
+    u, _, vh = library.svd(x, full_matrices=False)
+    return u @ vh
 
 
 def rest_of_space(x):
@@ -180,6 +187,14 @@ CASES = [
     svd_row((4, 2), k=2),
     svd_row((2, 3), k=2),
     row("svd", rest_of_space, lambda x: torch.eye(4).to(x) - x @ torch.linalg.pinv(x), N(4, 2)),
+    row("svd", lambda x: polar(linalg, x), lambda x: polar(torch.linalg, x), N(2, 3, 2)),
+    Case(
+        _quotient,
+        N(2, 3),
+        P(1, 3),
+        Values([[False, False, False]] * 2),
+        torch=lambda part, gaps, nothing: part / gaps,
+    ),
     Case(linalg.svdvals, N(2, 3, 2), half=False),
     Case(
         lambda x: linalg.svd(x, compute_uv=False),
