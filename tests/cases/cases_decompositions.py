@@ -150,17 +150,8 @@ CASES = [
         lambda x: torch.linalg.cholesky(sym(x), upper=True),
         Spd(3, 3),
     ),
-    triangular((3, 3), (3, 2)),
     triangular((3, 3), (3,), lower=True, trans=1),
-    triangular((2, 3, 3), (3, 1), unit_diagonal=True, trans="T"),
     triangular((3, 3), (2, 3, 2), lower=True, unit_diagonal=True),
-    row(
-        "cholesky_solve",
-        cholesky_solve,
-        lambda b, x: torch.linalg.solve(sym(x), b),
-        N(3, 2),
-        Spd(3, 3),
-    ),
     row(
         "cholesky_solve",
         lambda b, x: cholesky_solve(b, x, upper=True),
@@ -181,11 +172,9 @@ CASES = [
     Case(
         symmetric(linalg.eigvalsh), N(3, 3), torch=lambda x: torch.linalg.eigvalsh(sym(x)), **LAPACK
     ),
-    svd_row((3, 3)),
     svd_row((2, 3, 2), full_matrices=False),
     svd_row((2, 4), full_matrices=False),
     svd_row((4, 2), k=2),
-    svd_row((2, 3), k=2),
     row("svd", rest_of_space, lambda x: torch.eye(4).to(x) - x @ torch.linalg.pinv(x), N(4, 2)),
     row("svd", lambda x: polar(linalg, x), lambda x: polar(torch.linalg, x), N(2, 3, 2)),
     Case(
@@ -196,22 +185,12 @@ CASES = [
         torch=lambda part, gaps, nothing: part / gaps,
     ),
     Case(linalg.svdvals, N(2, 3, 2), half=False),
-    Case(
-        lambda x: linalg.svd(x, compute_uv=False),
-        N(2, 3),
-        torch="svdvals",
-        name="svd-values",
-        **LAPACK,
-    ),
-    qr_row((3, 3)),
     qr_row((2, 4, 2), empty=True),
     qr_row((2, 4)),
     qr_row((2, 3), mode="complete"),
     row("qr", lambda x: linalg.qr(x, "r"), lambda x: torch.linalg.qr(x)[1], N(3, 2)),
-    row("lu", linalg.lu, in_torch("lu"), Square(2, 3, 3)),
     row("lu", lambda x: linalg.lu(x[:, :2]), lambda x: torch.linalg.lu(x[:, :2]), Square(3, 3)),
     row("lu", lambda x: linalg.lu(x[:2]), lambda x: torch.linalg.lu(x[:2]), Square(4, 4)),
-    Case(linalg.det, Square(3, 3), **LAPACK),
     Case(linalg.det, N(2, 2, 2), half=False),
     row("det", linalg.det, lambda x: x[0] @ torch.linalg.cross(x[1], x[2]), Values(SQUARE)),
     *(
@@ -223,23 +202,13 @@ CASES = [
             empty=False,
             ord=p,
         )
-        for p in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
-    ),
-    Case(
-        linalg.matrix_norm,
-        N(2, 3, 4),
-        torch=in_torch("matrix_norm", ord="nuc", dim=(0, 2), keepdim=True),
-        ord="nuc",
-        axis=(0, -1),
-        keepdims=True,
-        **LAPACK,
+        for p in ("nuc", -1, 2, math.inf)
     ),
     Case(linalg.norm, N(2, 3)),
     Case(linalg.norm, N(2, 3), ord=2, **LAPACK),
     Case(linalg.norm, Apart(2, 3), torch=lambda x: torch.linalg.norm(x, 1, dim=1), ord=1, axis=1),
     Case(linalg.cond, Square(3, 3), **LAPACK),
     Case(linalg.cond, Square(2, 2), torch=torch_cond, p=1, **LAPACK),
-    Case(linalg.cond, N(3, 2), p=-2, **LAPACK),
     Case(linalg.matrix_rank, Values(SQUARE), grad=False, **LAPACK),
     Case(linalg.pinv, N(2, 3, 2), half=False),
     Case(linalg.pinv, N(2, 3), **LAPACK),
@@ -266,16 +235,7 @@ CASES = [
             empty=False,
             n=n,
         )
-        for n in (0, 1, 3, -2)
-    ),
-    Case(
-        lambda *xs: linalg.multi_dot(xs),
-        N(3),
-        N(3, 2),
-        N(2, 4),
-        torch=lambda *xs: torch.linalg.multi_dot(xs),
-        name="multi_dot",
-        empty=False,
+        for n in (0, -3)
     ),
     Case(
         lambda *xs: linalg.multi_dot(xs),
@@ -288,9 +248,7 @@ CASES = [
         empty=False,
     ),
     Case(linalg.expm, N(2, 3, 3), torch="matrix_exp", half=False),
-    Case(linalg.expm, Values([[0.0, 30.0], [0.0, -9.0]]), torch="matrix_exp", **LAPACK),
     row("sqrtm", lambda x: linalg.sqrtm(x @ x), lambda x: x, Spd(3, 3)),
     Case(linalg.block_diag, N(1, 2), N(2, 2), N(3), empty=False),
     Case(linalg.toeplitz, N(3), N(2), numpy=scipy.linalg.toeplitz, empty=False),
-    Case(linalg.toeplitz, N(3), numpy=scipy.linalg.toeplitz, empty=False),
 ]

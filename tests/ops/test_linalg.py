@@ -320,6 +320,39 @@ def test_a_norm_of_any_order_over_two_axes(order):
     np.testing.assert_allclose(mine.grad.numpy(), expected, rtol=1e-10)
 
 
+@needs_torch
+@pytest.mark.parametrize("order", ["fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf])
+def test_a_matrix_norm_of_any_order_in_two_axes(order):
+    x = RNG.standard_normal((2, 3, 4))
+    mine, theirs = tg.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y = linalg.matrix_norm(mine, order, axis=(2, 0), keepdims=True)
+    z = torch.linalg.matrix_norm(theirs, order, (2, 0), keepdim=True)
+    np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-12)
+    y.sum().backward()
+    z.sum().backward()
+    np.testing.assert_allclose(mine.grad.numpy(), theirs.grad.numpy(), rtol=1e-9, atol=1e-12)
+
+
+@needs_torch
+@pytest.mark.parametrize("options", [(0, False, False), (1, False, True), (1, True, True)])
+def test_triangular_systems_of_every_kind(options):
+    trans, lower, unit = options
+    a, b = RNG.standard_normal((2, 3, 3)) + 3 * UNIT, RNG.standard_normal((2, 3, 2))
+    mine, theirs = tg.Tensor(a, requires_grad=True), torch.tensor(a, requires_grad=True)
+    y = linalg.solve_triangular(mine, b, trans=trans, lower=lower, unit_diagonal=unit)
+    turned = theirs.mT if trans else theirs
+    z = torch.linalg.solve_triangular(
+        turned, torch.tensor(b), upper=lower == bool(trans), unitriangular=unit
+    )
+    np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-12)
+    y.sum().backward()
+    z.sum().backward()
+    np.testing.assert_allclose(mine.grad.numpy(), theirs.grad.numpy(), rtol=1e-10, atol=1e-14)
+    for i in range(2):  # by SciPy
+        one = linalg.solve_triangular(a[i], b[i], trans=trans, lower=lower, unit_diagonal=unit)
+        np.testing.assert_allclose(one, y.numpy()[i], rtol=1e-12)
+
+
 @pytest.mark.parametrize("size", [1e-200, 1e200])
 def test_norms_neither_over_nor_underflow(size):
     for order in (3, 0.5, -1, -3):
