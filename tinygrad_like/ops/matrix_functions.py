@@ -58,6 +58,7 @@ def _pinv_rule(g, x, out):
 @op(autocast=in_single, floating=True, batch=by_matrix, x=_pinv_rule)
 def _pinv(be, x, *, rcond):
     u, s, vh = be.xp.linalg.svd(x, full_matrices=False)
+    rcond = rcond_of("pinv", rcond, x.shape, x.dtype)
     large = s > rcond * s[..., :1]
     inverse = be.xp.where(large, 1 / be.xp.where(large, s, 1), 0)
     return vh.swapaxes(-1, -2) @ (inverse[..., None] * u.swapaxes(-1, -2))
@@ -80,15 +81,9 @@ def pinv(x, rcond=None, hermitian=False):
     if check_flag("pinv", "hermitian", hermitian):
         check_square("pinv", x)
         x = _mirrored(x)
-    rcond = rcond_of("pinv", rcond, x.shape, _floating_dtype(x))
     if x.shape[-2] < x.shape[-1]:
         return transposed(_pinv(transposed(x), rcond=rcond))
     return _pinv(x, rcond=rcond)
-
-
-def _floating_dtype(x):
-    """The dtype in which functions of real numbers are computed: that of x, or float32."""
-    return x.dtype if x.dtype.kind in "fc" else np.dtype(np.float32)
 
 
 @composed
@@ -140,7 +135,7 @@ def matrix_power(x, n):
             result = x if result is None else matmul(result, x)
         n >>= 1
         x = matmul(x, x) if n else x
-    if result is None:
+    if result is None:  # where, so that it has a gradient, 0
         return where(True, backend_of(x).xp.eye(x.shape[-1], dtype=x.dtype), x)
     return result
 

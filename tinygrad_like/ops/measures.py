@@ -37,9 +37,14 @@ def _cofactors(be, x):
 
 
 def _det_rule(g, be, x, out):
-    if be.holds_anywhere(equal(out, 0)):
-        return g[..., None, None] * _cofactors(be, x)
-    return (g * out)[..., None, None] * transposed(inv(x))
+    """det(x) inv(x).T, unless a matrix is close to singular: then derivatives of that cancel."""
+    if not be.holds_anywhere(equal(out, 0)):
+        inverse = inv(x)
+        bound = float(np.finfo(x.dtype).eps) ** -0.5
+        sizes = [sum(abs(y), axis=(-2, -1)) for y in (x, inverse)]
+        if not be.holds_anywhere(sizes[0] * sizes[1] > bound):
+            return (g * out)[..., None, None] * transposed(inverse)
+    return g[..., None, None] * _cofactors(be, x)
 
 
 @op(autocast=in_single, floating=True, batch=by_matrix, x=_det_rule)
@@ -87,7 +92,7 @@ def matrix_norm(x, ord="fro", axis=(-2, -1), keepdims=False):
     if ord in ("nuc", 2, -2):
         values = svdvals(rows)
         pick = sum if ord == "nuc" else max if ord == 2 else min
-        y = pick(abs(values), axis=-1)
+        y = pick(abs(values), axis=-1)  # abs, whose gradient at 0 is 0
     else:
         sums = sum(abs(rows), axis=-2 if ord in (1, -1) else -1)
         y = (max if ord > 0 else min)(sums, axis=-1)
@@ -129,7 +134,9 @@ def cond(x, p=None):
     if p is None or p in (2, -2):
         values = svdvals(x)
         largest, smallest = values[..., 0], values[..., -1]
-        return smallest / largest if p == -2 else largest / smallest
+        if p == -2:
+            return smallest / largest
+        return where(equal(largest, 0), math.inf, largest / smallest)
     return matrix_norm(x, p) * matrix_norm(inv(x), p)
 
 
