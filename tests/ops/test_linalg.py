@@ -246,6 +246,21 @@ def test_a_triangle_that_does_not_count_is_not_read():
         assert np.isfinite(x.grad.numpy()).all()
 
 
+def test_the_gradient_of_a_part_is_that_of_the_part():
+    x = RNG.standard_normal((3, 3)) + 4 * UNIT
+    g = gradient(lambda x: weigh(linalg.pinv(x, hermitian=True)), x)
+    np.testing.assert_allclose(g, g.T, rtol=1e-12)
+    along = np.tril(RNG.standard_normal((3, 3)))  # what moves the whole, mirrored
+    mirrored = along + np.tril(along, -1).T
+    found = slope(lambda x: weigh(linalg.pinv(x, hermitian=True)), x, along)
+    np.testing.assert_allclose(found, (g * mirrored).sum(), rtol=1e-6)
+    factor = linalg.cholesky(x @ x.T)
+    of_factor = gradient(lambda f: weigh(linalg.cholesky_solve(UNIT, f)), factor)
+    np.testing.assert_array_equal(np.triu(of_factor, 1), 0)
+    found = slope(lambda f: weigh(linalg.cholesky_solve(UNIT, f)), factor, along)
+    np.testing.assert_allclose(found, (of_factor * along).sum(), rtol=1e-6)
+
+
 LARGE = [
     ("far from normal", [[1.0, 1e6], [0.0, -1.0]]),
     ("nilpotent", [[0.0, 1e200], [0.0, 0.0]]),

@@ -127,6 +127,7 @@ CALLS = {
     "lstsq": lambda x: np.linalg.lstsq(x, np.ones(2))[0],
     "matrix_power": lambda x: np.linalg.matrix_power(x @ x.T, -2),
     "matrix_rank": np.linalg.matrix_rank,
+    "matrix_rank rtol": lambda x: np.linalg.matrix_rank(x, rtol=0.9),
     "matrix_rank tol": lambda x: np.linalg.matrix_rank(x, 2.5),
     "cond": np.linalg.cond,
     "cond p": lambda x: np.linalg.cond(x @ x.T, "fro"),

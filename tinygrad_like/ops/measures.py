@@ -141,7 +141,7 @@ def cond(x, p=None):
 
 
 def rcond_of(name, rcond, shape, dtype):
-    """`rcond`, checked; by default max(m, n) times the precision of a dtype."""
+    """`rcond`, or rtol, checked; by default max(m, n) times the precision of a dtype."""
     refuse_half(dtype)
     if rcond is None:
         m, n = shape[-2:]
@@ -157,13 +157,13 @@ def cutoff(name, values, shape, rcond):
 
 
 @composed
-def matrix_rank(x, tol=None, hermitian=False):
+def matrix_rank(x, tol=None, hermitian=False, *, rtol=None):
     """How many singular values of `x` (..., m, n) are above `tol`: int64 (...), without gradient.
 
     Args:
-        tol: a number; by default the largest singular value times max(m, n) and the precision of
-            the dtype.
+        tol: a number; by default it is `rtol` times the largest singular value.
         hermitian: whether `x` is symmetric: then the sizes of its eigenvalues count.
+        rtol: by default max(m, n) times the precision of the dtype.
 
     A vector has rank 1 unless it is 0, as in NumPy.
     """
@@ -172,7 +172,9 @@ def matrix_rank(x, tol=None, hermitian=False):
     hermitian = check_flag("matrix_rank", "hermitian", hermitian)
     values = abs(eigvalsh(x)) if hermitian else svdvals(x)
     if tol is None:
-        tol = cutoff("matrix_rank", values, x.shape, None)
+        tol = cutoff("matrix_rank", values, x.shape, rtol)
+    elif rtol is not None:
+        raise ValueError("[matrix_rank] got both tol and rtol, expected one of them")
     else:
         tol = check_number("matrix_rank", "tol", tol, 0)
     return sum(greater(values, tol), axis=-1)
