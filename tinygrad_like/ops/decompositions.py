@@ -63,7 +63,8 @@ def _over_gaps(part, gaps, size, values, with_values):
     as their vectors turn. Then `part` is 0 but for rounding errors, and so is the result: think of
     the projector on their space. A loss of the values too may be a function of the whole matrix,
     such as v @ diag(exp(w)) @ v.T, which has a derivative that cannot be seen here: then it is NaN
-    where `part` and the gap are rounding errors.
+    where `part` and the gap are rounding errors. That the values take part is seen only if they
+    come from the same call as the vectors.
 
     Elsewhere it is linear in `part`, also where that is 0, which derivatives of it need.
     """
@@ -116,8 +117,9 @@ def _eigh(be, x, *, uplo):
 
 
 def _eigvalsh_rule(g, x, uplo):
-    """By the vectors. The values, of which g may be a function, take part, so that
-    `_over_gaps` does not take the second derivative for one of the vectors alone."""
+    """By the vectors. The values, of which g may be a function, take part for `_over_gaps`: it must
+    not take the second derivative for one of the vectors alone.
+    """
     values, vectors = _eigh(x, uplo=uplo)
     return _from_values(g + values * 0, vectors)
 
@@ -142,8 +144,8 @@ def eigh(x, UPLO="L"):
 
     The sign of a vector, and the basis of those with equal values, are arbitrary: a loss should not
     depend on them. The gradient of the values alone exists for equal ones too, of the vectors only
-    if the loss stays the same as these turn; otherwise it is inf or NaN. ValueError if LAPACK finds
-    no solution.
+    if the loss stays the same as these turn; otherwise it is inf or NaN. A loss of both takes both
+    from one call. ValueError if LAPACK finds no solution.
 
     Example:
         >>> w, v = tg.linalg.eigh(tg.Tensor([[2.0, 1.0], [1.0, 2.0]]))
