@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "functional.call": ["backend", "engine", "functional", "nn"],
     "fusion": ["backend", "engine", "fusion", "generator", "kernels.loop", "kernels.reference"],
     "gradcheck": ["backend", "engine", "ops", "functional"],
+    "linalg": ["ops"],
     "losses": ["backend", "engine", "losses", "ops"],
     "distributions": ["backend", "distributions", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
@@ -78,7 +79,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange nn doctor signal special stats training warmup kernels"
+        "io interchange linalg nn doctor signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -102,7 +103,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise special shape activation reduce arithmetic transcendental "
-        "linalg places index repetition inplace window padding quantiles random softmax ctc norm "
+        "linalg places index repetition inplace systems decompositions measures window padding "
+        "matrix_functions quantiles random softmax ctc norm "
         "conv pool recurrent attention protocol"
     ).split(),
     "functional": (

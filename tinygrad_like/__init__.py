@@ -15,6 +15,7 @@ from tinygrad_like import (
     distributions,
     interchange,
     io,
+    linalg,
     losses,
     nn,
     ops,
@@ -192,7 +193,6 @@ from tinygrad_like.ops.index import (
     triu,
 )
 from tinygrad_like.ops.linalg import (
-    cholesky,
     dot,
     einsum,
     inv,
@@ -200,7 +200,6 @@ from tinygrad_like.ops.linalg import (
     matmul,
     outer,
     slogdet,
-    solve,
 )
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
 from tinygrad_like.ops.padding import pad
@@ -250,6 +249,7 @@ from tinygrad_like.ops.shape import (
 )
 from tinygrad_like.ops.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
 from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, logit, polygamma, xlogy
+from tinygrad_like.ops.systems import cholesky, solve
 from tinygrad_like.ops.transcendental import (
     arccosh,
     arcsinh,

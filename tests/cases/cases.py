@@ -3,6 +3,7 @@
 import cases_activation
 import cases_arithmetic
 import cases_attention
+import cases_decompositions
 import cases_elementwise
 import cases_linalg
 import cases_neural
@@ -19,6 +20,7 @@ FAMILIES = (
     cases_shape,
     cases_reduce,
     cases_linalg,
+    cases_decompositions,
     cases_neural,
     cases_recurrent,
     cases_attention,

@@ -263,6 +263,7 @@ def takes(function, attributes):
 
 
 PLAIN_ROWS = [c for c in CASES if getattr(tg, c.label, None) is c.function]
+LINALG_ROWS = [c for c in CASES if getattr(tg.linalg, c.label, None) is c.function]
 METHOD_ROWS = [c for c in PLAIN_ROWS if c.label in METHODS]
 NUMPY_ROWS = [c for c in PLAIN_ROWS if c.label in protocol.UFUNCS]
 NUMPY_ROWS += [
@@ -396,7 +397,7 @@ WITHOUT_INPUTS = ("tinygrad_like.ops.create", "tinygrad_like.ops.random")
 def test_every_public_function_has_a_row(ran):
     public = {
         name: f
-        for name, f in vars(tg).items()
+        for name, f in (vars(tg) | vars(tg.linalg)).items()
         if inspect.isfunction(f)
         and f.__module__.startswith("tinygrad_like.ops.")
         and (f.__module__ not in WITHOUT_INPUTS or name == "dropout")

@@ -7,6 +7,7 @@ same result, on raw arrays.
 
 import re
 
+import errors_linalg
 import errors_windows
 import numpy as np
 import pytest
@@ -87,9 +88,9 @@ ERRORS = [
     (lambda t: tg.argmax(t(0)), ValueError, "[argmax] "),
     (lambda t: tg.argmax(t(2, 3), axis=(0, 1)), TypeError, "[argmax] "),
     (lambda t: tg.var(t(2, 3), axis=0, ddof=2), ValueError, "[var] 2 elements with ddof=2"),
-    (lambda t: tg.norm(t(2), ord=-1), ValueError, "[norm] ord is -1, expected a positive number"),
-    (lambda t: tg.norm(t(2), ord=True), ValueError, "[norm] ord is True, expected a positive"),
-    (lambda t: tg.norm(t(2), ord="fro"), ValueError, "[norm] ord is 'fro', expected a positive"),
+    (lambda t: tg.norm(t(2), ord=float("nan")), ValueError, "[norm] ord is nan, expected a number"),
+    (lambda t: tg.norm(t(2), ord=True), ValueError, "[norm] ord is True, expected a number"),
+    (lambda t: tg.norm(t(2), ord="fro"), ValueError, "[norm] ord is 'fro', expected a number, inf"),
     (lambda t: tg.var(t(2), ddof=-1), ValueError, "[var] ddof is -1, expected a number of at"),
     (lambda t: tg.std(t(2), ddof="a"), ValueError, "[std] ddof is 'a', expected a number of"),
     (lambda t: tg.softmax(t()), ValueError, "[softmax] x is a number, expected at least one axis"),
@@ -237,7 +238,9 @@ MORE_ERRORS = [
     (lambda t: tg.solve(t(2, 2), t(2, 1)), ValueError, "[solve] "),
     (lambda t: tg.solve(t(2, 3), t(2, 1)), ValueError, "[solve] "),
     (lambda t: tg.solve(t(2, 2), t(3, 1)), ValueError, "[solve] b is (3, 1), expected (..., 2, k)"),
-    (lambda t: tg.solve(t(2, 2), t(2)), ValueError, "[solve] b is (2,), expected (..., 2, k)"),
+    (lambda t: tg.solve(t(2, 2), t(3)), ValueError, "[solve] b is (3,), expected (..., 2, k) or ("),
+    (lambda t: tg.solve(t(2, 2), t()), ValueError, "[solve] b is (), expected (..., 2, k)"),
+    (lambda t: tg.solve(t(2, 3), t(2)), ValueError, "[solve] a is (2, 3), expected square matrice"),
     (lambda t: tg.cholesky(t(2, 3)), ValueError, "[cholesky] x is (2, 3), expected square"),
     (lambda t: tg.cholesky(t.of(-np.eye(2))), ValueError, "[cholesky] "),
     (lambda t: tg.slogdet(t(2, 3)), ValueError, "[slogdet] x is (2, 3), expected square"),
@@ -302,7 +305,7 @@ MORE_ERRORS = [
      "[to] 'gpu' is no dtype and no device"),
 ]  # fmt: skip
 
-ROWS = ERRORS + MORE_ERRORS + errors_windows.ERRORS
+ROWS = ERRORS + MORE_ERRORS + errors_linalg.ERRORS + errors_windows.ERRORS
 
 
 def number(row):

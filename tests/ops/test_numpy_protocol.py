@@ -105,6 +105,33 @@ CALLS = {
     "norm two axes": lambda x: np.linalg.norm(x, axis=(0, 1)),
     "norm ord 0 axis": lambda x: np.linalg.norm(x, 0, 1),
     "norm keepdims": lambda x: np.linalg.norm(x, None, 0, True),
+    "norm ord -1": lambda x: np.linalg.norm(x, -1),
+    "norm nuc": lambda x: np.linalg.norm(x, "nuc"),
+    "norm ord of a vector": lambda x: np.linalg.norm(x[0], -2.5),
+    "norm of three axes": lambda x: np.linalg.norm(x.reshape(1, 2, 3)),
+    "norm ord of three axes": lambda x: np.linalg.norm(x.reshape(1, 2, 3), 1),
+    "norm positional": lambda x: np.linalg.norm(x, "nuc", (1, 0), True),
+    "vector_norm": lambda x: np.linalg.vector_norm(x, ord=3, axis=0),
+    "matrix_norm": lambda x: np.linalg.matrix_norm(x, ord=1, keepdims=True),
+    "svd": lambda x: np.linalg.svd(x)[0] ** 2,
+    "svd positional": lambda x: np.linalg.svd(x, False, False),
+    "svd hermitian": lambda x: np.linalg.svd(x @ x.T, compute_uv=False, hermitian=True),
+    "svdvals": np.linalg.svdvals,
+    "eigh": lambda x: np.linalg.eigh(x @ x.T, "U")[0],
+    "eigvalsh": lambda x: np.linalg.eigvalsh(x @ x.T, UPLO="U"),
+    "qr": lambda x: np.linalg.qr(x, "complete")[1],
+    "qr raw": lambda x: np.linalg.qr(x, mode="raw")[1],
+    "pinv": np.linalg.pinv,
+    "pinv rcond": lambda x: np.linalg.pinv(x, 0.9),
+    "pinv rtol": lambda x: np.linalg.pinv(x, rtol=0.9),
+    "lstsq": lambda x: np.linalg.lstsq(x, np.ones(2))[0],
+    "matrix_power": lambda x: np.linalg.matrix_power(x @ x.T, -2),
+    "matrix_rank": np.linalg.matrix_rank,
+    "matrix_rank rtol": lambda x: np.linalg.matrix_rank(x, rtol=0.9),
+    "matrix_rank tol": lambda x: np.linalg.matrix_rank(x, 2.5),
+    "cond": np.linalg.cond,
+    "cond p": lambda x: np.linalg.cond(x @ x.T, "fro"),
+    "multi_dot": lambda x: np.linalg.multi_dot([x, x.T, x]),
     "inv": lambda x: np.linalg.inv(x @ x.T),
     "solve": lambda x: np.linalg.solve(x @ x.T, x),
     "solve vector": lambda x: np.linalg.solve(x @ x.T, x[:, 0]),
@@ -149,7 +176,8 @@ def test_a_numpy_function_on_a_tensor_gives_what_it_gives_on_the_array_or_raises
 
 MUST_WORK = (
     "exp sum mean var std max argmax concatenate stack split clip where reshape transpose "
-    "broadcast_to take einsum matmul dot norm inv solve pad"
+    "broadcast_to take einsum matmul dot norm inv solve pad svdvals eigvalsh pinv lstsq cond "
+    "multi_dot"
 ).split()
 
 

@@ -27,13 +27,16 @@ def _strict_device(monkeypatch):
     monkeypatch.setattr(backend.CPU, "k", kernels)
 
 
+LONG = "svd", "eigh", "qr", "lu", "solve_triangular", "cholesky_solve", "lstsq", "cond"
+
+
 def on_strict(array):
     return Tensor(array, device="strict")
 
 
 @grouped("name order", itertools.product(NAMES, [1, 2, 3]), by=op_of, brief=9)
 def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
-    if order == 3 and any(word in name for word in ("conv", "pool")):
+    if order == 3 and (any(word in name for word in ("conv", "pool")) or name.startswith(LONG)):
         order = 2
     tg.seed(0)
     expected = derivatives(name, Tensor, order)

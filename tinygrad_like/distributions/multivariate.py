@@ -6,9 +6,10 @@ from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.ops.elementwise import log, square
 from tinygrad_like.ops.index import tril
-from tinygrad_like.ops.linalg import cholesky, einsum, inv, matmul, solve
+from tinygrad_like.ops.linalg import einsum, inv, matmul
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims, squeeze, swapaxes
+from tinygrad_like.ops.systems import cholesky, solve
 
 
 class MultivariateNormal(Distribution):

@@ -26,6 +26,7 @@ def op(
     autocast=None,
     numbers=None,
     copied=(),
+    partial=False,
     batch=None,
     batch_backward=None,
     **rules,
@@ -48,6 +49,8 @@ def op(
             0-d arrays count as such, and a half type beside them does not round them.
         copied: names of attributes that may be arrays: a recorded call keeps a copy, as the caller
             may write into theirs before the backward pass.
+        partial: whether a rule takes None for the gradient of an output that nothing depends on;
+            otherwise it gets zeros.
         batch: how `vmap` applies it to many examples at once: a function of a Call, the inputs and
             the attributes, see engine/batching.py. Without one it applies the op in a loop.
         batch_backward: the same for a `backward` that calls kernels.
@@ -61,6 +64,7 @@ def op(
         made.autocast, made.numbers, made.copied = autocast, numbers, copied
         made.batch, made.batch_backward = batch, batch_backward
         made.function = function_of(made)
+        made.partial = check_flag("op", "partial", partial)
         OPS[made.name] = made
         return made.function
 
@@ -85,6 +89,7 @@ class Op:
 
     autocast: Any = None  # what calls it while `autocast` is on
     copied: tuple[str, ...] = ()  # attributes of which a recorded call keeps a copy
+    partial = False  # whether its rules tell an output that nothing depends on from zeros
     numbers: Any = None  # what calls it if a half type would round its Python numbers
     function: Any = None  # the public function, which short.py makes
     batch: Any = None  # what applies it to many examples at once, inside `vmap`

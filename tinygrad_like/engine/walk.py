@@ -145,7 +145,7 @@ def _gradients(node, plan, saved, g, grads, useful, create_graph):
     if node.debug is not None:
         node.debug.verify(plan, saved)
     if plan.op.several:
-        g = _fill_outputs(node, g)
+        g = tuple(g) if plan.op.partial else _fill_outputs(node, g)
     try:
         if create_graph:
             saved = _as_tensors(node, plan, saved)

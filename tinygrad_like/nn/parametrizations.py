@@ -12,9 +12,10 @@ from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.computed import Parametrization
 from tinygrad_like.nn.state import overwrite
 from tinygrad_like.ops import random
-from tinygrad_like.ops.linalg import matmul, outer, solve
+from tinygrad_like.ops.linalg import matmul, outer
 from tinygrad_like.ops.reduce import norm, sum
 from tinygrad_like.ops.shape import moveaxis, reshape
+from tinygrad_like.ops.systems import solve
 
 OUTPUT = "output"
 AT_START = 15  # power iterations before the first forward, as in PyTorch

@@ -3,7 +3,8 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise special shape activation reduce arithmetic transcendental linalg
-    places index repetition inplace window padding quantiles random softmax ctc norm conv pool
+    places index repetition inplace systems decompositions measures window padding matrix_functions
+    quantiles random softmax ctc norm conv pool
     recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
@@ -35,6 +36,21 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     hypot, arctan2 at the origin    0, as norm; the second derivatives: NaN
     logaddexp of equal infinities   half to each
     xlogy where x is 0              of x: 0 if y is not positive; of y: 0 at y = 0
+
+Of matrices, where tests/ops/test_linalg.py holds it:
+
+    norm of order below 1, at 0     0; of a negative order, if an element is 0: 0 everywhere
+    equal eigen-, singular values   alone: that of the vectors that were found, right for losses
+                                    that treat them alike; 2nd derivatives: NaN
+    vectors of equal values         what does not change as they turn, without the values: right (a
+                                    projector on their space, the polar factor); else inf or NaN
+    vectors and values, equal ones  NaN where the derivative is lost in rounding errors
+    svd: vectors of values of 0     right if they do not count, else inf or NaN
+    svd: the rest of full_matrices  right if it counts as a space only, else NaN
+    matrix_norm                     ties as in max and min; "nuc" 0 at singular values of 0
+    det of a singular matrix        its cofactors; 2nd derivatives: right to rank n - 1, else NaN
+    pinv, lstsq                     that of matrices of one rank
+    qr, lu, sqrtm, singular         ValueError: the factors do not determine it
 """
 
 import functools

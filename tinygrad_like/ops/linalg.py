@@ -362,52 +362,19 @@ def _inv_rule(g, out):
 @op(batch=by_matrix, x=_inv_rule)
 def inv(be, x):
     """The inverse of square matrices (..., n, n); ValueError if one is singular."""
-    _check_square("inv", x)
+    check_square("inv", x)
     return be.xp.linalg.inv(x)
-
-
-@op(
-    batch=by_matrix,
-    a=lambda g, a, out: -(solve(_t(a), g) @ _t(out)),
-    b=lambda g, a: solve(_t(a), g),
-)
-def solve(be, a, b):
-    """The `x` (..., n, k) with a @ x = b, for `a` (..., n, n) and `b` (..., n, k)."""
-    _check_square("solve", a)
-    if b.ndim < 2 or b.shape[-2] != a.shape[-1]:
-        raise ValueError(f"[solve] b is {b.shape}, expected (..., {a.shape[-1]}, k)")
-    return be.xp.linalg.solve(a, b)
-
-
-def _cholesky_rule(g, be, out):
-    """Murray 2016, "Differentiation of the Cholesky decomposition", section 3.2."""
-    n = out.shape[-1]
-    inner = _t(out) @ where(be.xp.tri(n, dtype=bool), g, 0)
-    diagonal, below = be.xp.eye(n, dtype=bool), be.xp.tri(n, k=-1, dtype=bool)
-    half = where(below, inner, where(diagonal, inner * 0.5, 0))
-    right = solve(_t(out), _t(solve(_t(out), half)))
-    return (right + _t(right)) * 0.5
-
-
-@op(batch=by_matrix, x=_cholesky_rule)
-def cholesky(be, x):
-    """The lower triangular L with L @ L.T = x, for symmetric positive definite (..., n, n).
-
-    Only the lower triangle of `x` is read; its gradient is symmetric. ValueError if `x` is not
-    positive definite.
-    """
-    _check_square("cholesky", x)
-    return be.xp.linalg.cholesky(x)
 
 
 @op(several=True, batch=by_matrix, x=lambda g, x: g[1][..., None, None] * _t(inv(x)))
 def slogdet(be, x):
     """(sign, log of the absolute value) of the determinants of (..., n, n)."""
-    _check_square("slogdet", x)
+    check_square("slogdet", x)
     sign, logdet = be.xp.linalg.slogdet(x)
     return sign, logdet
 
 
-def _check_square(name, x):
+def check_square(name, x, what="x"):
+    """Raise ValueError unless x is a square matrix, or a batch of such."""
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ValueError(f"[{name}] x is {x.shape}, expected square matrices (..., n, n)")
+        raise ValueError(f"[{name}] {what} is {x.shape}, expected square matrices (..., n, n)")

@@ -23,9 +23,12 @@ from tinygrad_like.ops import (
     compare,
     conv,
     create,
+    decompositions,
     elementwise,
     index,
     linalg,
+    matrix_functions,
+    measures,
     norm,
     padding,
     random,
@@ -34,6 +37,7 @@ from tinygrad_like.ops import (
     shape,
     softmax,
     special,
+    systems,
     transcendental,
 )
 
@@ -67,17 +71,6 @@ def find(name):
     return next(getattr(family, name) for family in FAMILIES if hasattr(family, name))
 
 
-def _vector_norm(x, ord=None, axis=None, keepdims=False):
-    """np.linalg.norm where it is a norm of vectors; there is no op for norms of matrices."""
-    matrix = isinstance(axis, tuple) or (axis is None and x.ndim > 1)
-    ours = ord is None or (isinstance(ord, (int, float)) and (ord > 0 or ord == -np.inf))
-    if not ours or (ord is not None and matrix):
-        options = {"ord": ord, "axis": axis, "keepdims": keepdims}
-        what = "for matrices" if matrix else f"with ord={ord!r}"
-        return _by_numpy(np.linalg.norm, "norm", what, (x,), options)
-    return reduce.norm(x, 2 if ord is None else ord, axis, keepdims)
-
-
 def _pad(x, pad_width, mode="constant", value=0, **options):
     """np.pad: the op, if it has the mode, else NumPy's function on the values."""
     if mode in padding.MODES and not options:
@@ -109,12 +102,19 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.amax: reduce.max,
     np.amin: reduce.min,
     np.broadcast_to: broadcast_to,
-    np.linalg.inv: linalg.inv,
-    np.linalg.solve: linalg.solve,
-    np.linalg.cholesky: linalg.cholesky,
-    np.linalg.slogdet: linalg.slogdet,
-    np.linalg.norm: _vector_norm,
+    np.linalg.vector_norm: reduce.norm,
     np.pad: _pad,
+}
+BY_FUNCTION |= {
+    getattr(np.linalg, name): getattr(family, name)
+    for family, names in (
+        (linalg, "inv slogdet"),
+        (systems, "solve cholesky"),
+        (decompositions, "eigh eigvalsh svd svdvals qr"),
+        (measures, "det norm matrix_norm cond matrix_rank"),
+        (matrix_functions, "pinv lstsq matrix_power multi_dot"),
+    )
+    for name in names.split()
 }
 
 

@@ -305,21 +305,30 @@ def _norm(be, x, *, axis=None, keepdims=False):
 
 
 def _norm_of_order_rule(g, be, x, out, axis, p):
-    """The slope with respect to each x is sign(x) (|x| / norm)^(p - 1)."""
+    """The slope with respect to each x is sign(x) (|x| / norm)^(p - 1); for p < 1 it is 0 at 0."""
     direction = direction_of(x, reshape(out, reduction_of("norm", x.shape, axis)[1]))
-    return spread_over(be, g, x.shape, axis) * sign(x) * power(abs(direction), p - 1)
+    ratio = abs(direction)
+    if p < 1:
+        ratio = where(equal(ratio, 0), 1, ratio)
+    return spread_over(be, g, x.shape, axis) * sign(direction) * power(ratio, p - 1)
 
 
 @op(autocast=in_single, batch=along_axes, x=_norm_of_order_rule)
 def _norm_of_order(be, x, *, p, axis=None, keepdims=False):
-    axes, kept, _, _ = reduction_of("norm", x.shape, axis)
+    axes, kept, count, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
     dtype = x.dtype
     size = be.xp.abs(wide(x)).astype(np.float64)
-    peak = size.max(axis=axes, keepdims=True, initial=0)
-    peak = be.xp.where((peak > 0) & (peak < np.inf), peak, 1)
-    y = be.k.sum_axes((size / peak) ** p, axes).reshape(kept) ** (1 / p) * peak
-    y = y.astype(dtype)
+    if not count:
+        peak = be.xp.full(kept, 0.0 if p > 0 else np.inf)
+    elif p > 0:
+        peak = size.max(axis=axes, keepdims=True)
+    else:  # the smallest counts most, and one of 0 makes the norm 0
+        peak = size.min(axis=axes, keepdims=True)
+        size = be.xp.where(peak == 0, 1, size)
+    scale = be.xp.where((peak > 0) & (peak < np.inf), peak, 1)
+    y = be.k.sum_axes((size / scale) ** p, axes).reshape(kept) ** (1 / p) * scale
+    y = (y if p > 0 else be.xp.where(peak == 0, 0, y)).astype(dtype)
     return y if keepdims else y.squeeze(axes)
 
 
@@ -328,16 +337,21 @@ def norm(x, ord=2, axis=None, keepdims=False):
     """The vector norm of order p, sum(|x|^p)^(1/p), over an axis, several, or all elements.
 
     It neither over- nor underflows where the result does not. The gradient at 0 is 0, the second
-    derivative there, which does not exist, NaN.
+    derivative there, which does not exist, NaN. `linalg.matrix_norm` has the norms of matrices.
 
     Args:
-        ord: a positive number; inf for the largest |x|, -inf for the smallest.
+        ord: a number other than 0; inf for the largest |x|, -inf for the smallest; 0 for how many
+            elements are not 0.
 
     The norm of integers is float32. Raises ValueError for another order.
     """
     keepdims = check_flag("norm", "keepdims", keepdims)
-    if isinstance(ord, (bool, np.bool_)) or not isinstance(ord, (int, float, np.number)):
-        raise ValueError(f"[norm] ord is {ord!r}, expected a positive number, inf or -inf")
+    is_number = isinstance(ord, (int, float, np.number)) and not isinstance(ord, (bool, np.bool_))
+    if not is_number or ord != ord:
+        raise ValueError(
+            f"[norm] ord is {ord!r}, expected a number, inf or -inf; norms of matrices are in "
+            "linalg.matrix_norm"
+        )
     if x.dtype.kind in "biu":  # whose |x| may be beyond their dtype
         floating = astype(x, dtype=np.float64)
         return astype(norm(floating, ord, axis, keepdims), dtype=np.float32)
@@ -345,10 +359,10 @@ def norm(x, ord=2, axis=None, keepdims=False):
         return _norm(x, axis=axis, keepdims=keepdims)
     if ord == 1:
         return sum(abs(x), axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return sum(where(equal(x, 0), sign(x), 1), axis=axis, keepdims=keepdims)
     if ord in (math.inf, -math.inf):
         return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
-    if not ord > 0:
-        raise ValueError(f"[norm] ord is {ord!r}, expected a positive number, inf or -inf")
     return _norm_of_order(x, p=float(ord), axis=axis, keepdims=keepdims)
 
 

@@ -7,9 +7,10 @@ all of the diagonal, as in SciPy.
 import math
 
 from tinygrad_like.ops.elementwise import exp, subtract
-from tinygrad_like.ops.linalg import cholesky, einsum, solve
+from tinygrad_like.ops.linalg import einsum
 from tinygrad_like.ops.reduce import sum
 from tinygrad_like.ops.shape import expand_dims
+from tinygrad_like.ops.systems import cholesky, solve
 from tinygrad_like.stats.numbers import density, log
 
 

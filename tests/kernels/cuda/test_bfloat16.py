@@ -10,7 +10,7 @@ from cuda_models import MODELS
 from device_calls import NAMES, derivatives
 from grouped import grouped
 from needed import imported
-from op_calls import op_of
+from op_calls import CALLS, op_of
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
@@ -38,12 +38,20 @@ def exact(array):
 
 @grouped("name", NAMES, by=op_of, brief=4)
 def test_an_op_and_its_gradient_are_near_those_in_float64(name):
-    """Within 8 epsilons of bfloat16, of the largest element or of 1, what rules compute with."""
+    """Within 8 epsilons of bfloat16, of the largest element or of 1, what rules compute with.
+
+    An op that needs LAPACK, which has no half types, may refuse it.
+    """
     tg.seed(0)
     with tg.use_kernels("vendor"):
         expected = derivatives(name, exact, 1)
     tg.seed(0)
-    found = derivatives(name, native, 1)
+    try:
+        found = derivatives(name, native, 1)
+    except TypeError as error:
+        if CALLS[name].half or "bfloat16 is unsupported in linalg" not in str(error):
+            raise
+        return
     assert {type(a) for a in found} == {emulator.DeviceArray}
     assert any(a.dtype == BFLOAT16 for a in found)
     for a, b in zip(found, expected, strict=True):
