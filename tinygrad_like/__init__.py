@@ -50,6 +50,7 @@ from tinygrad_like.functional import (
 from tinygrad_like.fusion import fuse
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
+from tinygrad_like.ops import fft
 from tinygrad_like.ops.activation import (
     elu,
     gelu,
@@ -79,6 +80,19 @@ from tinygrad_like.ops.compare import (
     logical_or,
     logical_xor,
     not_equal,
+)
+from tinygrad_like.ops.complex import (
+    angle,
+    complex,
+    conj,
+    imag,
+    iscomplex,
+    iscomplexobj,
+    isreal,
+    polar,
+    real,
+    view_as_complex,
+    view_as_real,
 )
 from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
 from tinygrad_like.ops.create import (

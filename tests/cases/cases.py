@@ -1,6 +1,7 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
 import cases_attention
+import cases_complex
 import cases_elementwise
 import cases_linalg
 import cases_neural
@@ -16,6 +17,7 @@ FAMILIES = (
     cases_neural,
     cases_recurrent,
     cases_attention,
+    cases_complex,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

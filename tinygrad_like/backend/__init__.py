@@ -27,6 +27,7 @@ from tinygrad_like.backend.devices import (
 from tinygrad_like.backend.dtypes import (
     FLOATING,
     INEXACT,
+    as_complex,
     holds,
     in_one_dtype,
     is_half,

@@ -2,8 +2,8 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise activation shape reduce linalg places index repetition inplace window
-    padding random softmax norm conv pool recurrent attention protocol
+    create compare elementwise activation shape complex reduce linalg places index repetition
+    inplace window padding fft random softmax norm conv pool recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -11,6 +11,7 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
 
     abs, norm at 0; relu at 0       0
     leaky_relu, elu at 0            that of the left side
+    abs, sign, angle at 0 + 0i      0, of the first order
     clip at a bound                 1, as inside
     floor, ceil, round, sign        0 everywhere
     maximum, minimum at a tie       half to each
@@ -46,9 +47,11 @@ from tinygrad_like.ops import (
     activation,
     attention,
     compare,
+    complex,
     conv,
     create,
     elementwise,
+    fft,
     index,
     inplace,
     linalg,
@@ -114,6 +117,7 @@ OTHER = {
 
 
 @op(
+    complex=True,
     any_dtype=True,
     batch=by_element,
     x=lambda g, device, source: to_device(g, device=source, source=device),
@@ -163,6 +167,16 @@ def _spread(function):
     return method
 
 
+def _transposed_matrices(x):
+    if x.ndim < 2:
+        raise ValueError(f"[mT] x is {x.shape}, expected matrices (..., n, m)")
+    return shape.swapaxes(x, -1, -2)
+
+
+def _conjugate_transposed(x):
+    return complex.conj(_transposed_matrices(x))
+
+
 def _functions():
     """The functions of Tensor's operators, methods and protocols, by name, see engine/methods.py.
 
@@ -178,6 +192,10 @@ def _functions():
         "backward": backward,
         "clone": _method(shape.copy),  # as PyTorch calls it
         "T": property(shape.reversed_axes, doc="The tensor with its axes reversed."),
+        "mT": property(_transposed_matrices, doc="Matrices (..., n, m), transposed."),
+        "H": property(_conjugate_transposed, doc="Matrices, transposed, and their conjugates."),
+        "real": property(complex.real.operator, doc="The real part, a copy."),
+        "imag": property(complex.imag.operator, doc="The imaginary part, a copy."),
         "astype": astype,
         "to": to,
         "cpu": lambda x: to(x, "cpu"),

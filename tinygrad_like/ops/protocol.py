@@ -20,9 +20,11 @@ from tinygrad_like.engine.tensor import tensors_in
 from tinygrad_like.ops import (
     activation,
     compare,
+    complex,
     conv,
     create,
     elementwise,
+    fft,
     index,
     linalg,
     norm,
@@ -35,7 +37,7 @@ from tinygrad_like.ops import (
 )
 
 FAMILIES = (
-    *(create, compare, elementwise, activation, shape, reduce, linalg, index, repetition),
+    *(create, compare, elementwise, activation, shape, complex, reduce, linalg, index, repetition),
     *(padding, random, softmax, norm, conv),
 )
 
@@ -43,14 +45,15 @@ UFUNCS = """
     add subtract multiply divide power negative sign floor ceil exp expm1 log log1p log2 sqrt
     square sin cos tan arcsin arccos arctan sinh cosh tanh maximum minimum floor_divide remainder
     equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor
-    logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul
+    logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul conj
 """.split()
 FUNCTIONS = """
     clip isclose sum mean var std max min prod argmax argmin any all cumsum reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
-    nonzero argwhere copy
+    nonzero argwhere copy real imag angle isreal iscomplex
 """.split()
+FOURIER = [name for name in fft.__all__ if not name.endswith("freq")]  # of np.fft
 OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
 
@@ -102,6 +105,7 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.linalg.slogdet: linalg.slogdet,
     np.linalg.norm: _vector_norm,
     np.pad: _pad,
+    **{getattr(np.fft, name): getattr(fft, name) for name in FOURIER},
 }
 
 
