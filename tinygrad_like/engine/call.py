@@ -35,7 +35,7 @@ def full_path(op, with_extra=False):
     forward, count, known, plans = op.forward, op.count, op.attributes.keys(), op.plans
     view, any_dtype, floating, saves = op.view, op.any_dtype, op.floating, op.saves
     several, differentiable, autocast = op.several, op.differentiable, op.autocast
-    takes_complex = op.complex
+    refuses = not op.complex
 
     def call(*args, **attributes):
         changed = mode.changed
@@ -57,8 +57,17 @@ def full_path(op, with_extra=False):
         if floating and first.dtype.kind in "biu":
             arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
             first = next(a for a in arrays if type(a) not in NOT_ARRAYS)
-        if not takes_complex and "steps" not in changed:
-            errors.refuse_complex(op, arrays)
+        if refuses:
+            dtype = first.dtype  # a complex one, or another one beside it, calls for a closer look
+            odd = dtype.kind == "c"
+            if count != 1:
+                for a in arrays:
+                    if a is not first and (
+                        type(a) is complex or getattr(a, "dtype", dtype) is not dtype
+                    ):
+                        odd = True
+            if odd and "steps" not in changed:
+                errors.refuse_complex(op, arrays)
         be = BY_TYPE[type(first)]
         run = errors.watched(op) if "debug" in changed else forward
         try:

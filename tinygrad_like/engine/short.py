@@ -98,7 +98,7 @@ def _of_any_two(op, of_two, in_full):
                     be = BY_TYPE[kind]
                 except KeyError:
                     return of_others(a, b)
-                if refuses and (a.dtype.kind == "c" or b.dtype.kind == "c"):
+                if refuses and ((dtype := a.dtype).kind == "c" or dtype is not b.dtype):
                     return in_full(a, b)
                 try:
                     return forward(be, a, b)
@@ -118,13 +118,13 @@ def _unusual(op):
 def _of_arrays(op, in_full):
     """The path of raw arrays."""
     forward, unusual, known = op.forward, _unusual(op), op.attributes.keys()
-    refuses = not op.complex
+    refuses_second = op.count == 2 and not op.complex
 
     def apply_to_arrays(args, attributes):
         main = type(args[0])
         if (unusual and args[0].dtype.kind in unusual) or type(args[-1]) is not main:
             return in_full(*args, **attributes)
-        if refuses and args[-1].dtype.kind == "c":
+        if refuses_second and args[1].dtype.kind == "c":
             return in_full(*args, **attributes)
         if attributes:
             if "vmap" in mode.changed:  # an index may differ from example to example
