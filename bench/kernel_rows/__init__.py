@@ -1,5 +1,9 @@
 """Every row of the kernel benchmark, by name: `kernel shape`."""
 
-from bench.kernel_rows import elementwise, norms, products, tables
+from bench.kernel_rows import elementwise, fourier, norms, products, tables
 
-ROWS = {row.name: row for module in (products, norms, elementwise, tables) for row in module.rows()}
+ROWS = {
+    row.name: row
+    for module in (products, norms, elementwise, tables, fourier)
+    for row in module.rows()
+}

@@ -20,7 +20,7 @@ by cupyx.scipy.fft on a GPU.
 
 import numpy as np
 
-from tinygrad_like.backend import wide
+from tinygrad_like.backend import num_threads, wide
 from tinygrad_like.engine import (
     Tensor,
     check_choice,
@@ -44,6 +44,16 @@ __all__ = [
 OPPOSITE = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
+MANY = 1 << 16  # elements from which on threads share the rows
+
+
+def _transform(be, name, x, **options):
+    """A function of SciPy's, on all threads where that pays."""
+    if be.device == "cpu" and x.size >= MANY:
+        options["workers"] = num_threads()
+    return getattr(be.fft, name)(wide(x), **options)
+
+
 # The ops. `axes` are from 0 on; along the last of them _rdft and _irdft have half a spectrum.
 
 
@@ -54,7 +64,7 @@ OPPOSITE = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
     x=lambda g, axes, norm: _dft(g, axes=axes, norm=norm),
 )
 def _dft(be, x, *, axes, norm):
-    return be.fft.fftn(wide(x), axes=axes, norm=norm)
+    return _transform(be, "fftn", x, axes=axes, norm=norm)
 
 
 @op(
@@ -64,7 +74,7 @@ def _dft(be, x, *, axes, norm):
     x=lambda g, axes, norm: _inverse_dft(g, axes=axes, norm=norm),
 )
 def _inverse_dft(be, x, *, axes, norm):
-    return be.fft.ifftn(wide(x), axes=axes, norm=norm)
+    return _transform(be, "ifftn", x, axes=axes, norm=norm)
 
 
 def _rdft_rule(g, be, x_shape, axes, norm):
@@ -76,7 +86,7 @@ def _rdft_rule(g, be, x_shape, axes, norm):
 
 @op(floating=True, batch=along_axes, x=_rdft_rule)
 def _rdft(be, x, *, axes, norm):
-    return be.fft.rfftn(wide(x), axes=axes, norm=norm)
+    return _transform(be, "rfftn", x, axes=axes, norm=norm)
 
 
 def _irdft_rule(g, be, n, axes, norm):
@@ -87,7 +97,7 @@ def _irdft_rule(g, be, n, axes, norm):
 @op(complex=True, floating=True, batch=along_axes, x=_irdft_rule)
 def _irdft(be, x, *, n, axes, norm):
     s = [x.shape[a] for a in axes[:-1]] + [n]
-    return be.fft.irfftn(wide(x), s=s, axes=axes, norm=norm)
+    return _transform(be, "irfftn", x, s=s, axes=axes, norm=norm)
 
 
 def _of_inner(be, weight, n, like, axis):
