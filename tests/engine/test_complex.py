@@ -107,6 +107,9 @@ def test_methods_and_numpy_s_functions():
     ):
         assert ours.dtype == expected.dtype
         np.testing.assert_allclose(ours.numpy(), expected, rtol=1e-13)
+    assert complex(tg.Tensor(1 + 2j)) == 1 + 2j
+    assert tg.complex(1.0, Tensor([1.0])).dtype == tg.complex(1, 2).dtype == np.complex64
+    assert tg.sign(2j).item() == 1j
     assert tg.iscomplexobj(t)
     assert tg.iscomplexobj(1j)
     assert not tg.iscomplexobj(t.real)
@@ -239,6 +242,14 @@ def test_a_user_s_op_refuses_them_unless_it_says_that_it_takes_them():
     assert tg.gradcheck(lambda z: right(z) * z, Z)
     with pytest.raises(tg.GradientError, match=r"order 1, input 0, index \(0,\), \.imag: computed"):
         tg.gradcheck(lambda z: wrong(z) * z, Z)
+
+
+def test_the_norm_of_complex_gradients_is_clipped():
+    z = Tensor(Z, requires_grad=True)
+    (abs(z) ** 2).sum().backward()
+    size = np.linalg.norm(2 * Z)
+    np.testing.assert_allclose(tg.optim.clip_grad_norm([z], 1.0), size)
+    np.testing.assert_allclose(z.grad.numpy(), 2 * Z / size, rtol=1e-6)
 
 
 def test_optimizers_and_a_real_parameter_refuse_them():

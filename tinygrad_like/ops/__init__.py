@@ -104,6 +104,7 @@ OTHER = {
     "invert": compare.invert,
     "float": protocol.as_float,
     "int": protocol.as_int,
+    "complex": protocol.as_complex,
     "getitem": index.getitem,
     "iter": index.iterate,
     "round": lambda x, ndigits=None: elementwise.round(x, decimals=ndigits or 0),

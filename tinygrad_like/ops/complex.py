@@ -40,9 +40,9 @@ def imag(be, x):
 )
 def complex(be, real, imag):
     """real + i imag: complex64, or complex128 if one of them is of float64."""
+    dtypes = [x.dtype for x in (real, imag) if hasattr(x, "dtype")]
+    part = np.float64 if np.dtype(np.float64) in dtypes else np.float32
     real, imag = be.xp.broadcast_arrays(real, imag)
-    dtype = np.result_type(real.dtype, imag.dtype, np.complex64)
-    part = np.float64 if dtype == np.complex128 else np.float32
     return as_complex(real.astype(part), imag.astype(part))
 
 

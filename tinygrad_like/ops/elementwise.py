@@ -158,7 +158,7 @@ def _sign(be, x):
 @composed
 def sign(x):
     """-1, 0 or 1; of a complex number z / |z|, and 0 at 0."""
-    if getattr(getattr(x, "dtype", None), "kind", "") != "c":
+    if type(x) is not complex and getattr(getattr(x, "dtype", None), "kind", "") != "c":
         return _sign(x)
     size = abs(x)
     at_0 = equal(size, 0)

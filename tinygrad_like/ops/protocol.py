@@ -8,6 +8,7 @@ them as NumPy arrays as long as no gradient is being recorded. A Tensor whose gr
 is refused there, since the part of the gradient that NumPy computes would be missing.
 """
 
+import builtins
 import functools
 import inspect
 import sys
@@ -148,6 +149,12 @@ def as_int(x):
     """`int(t)`: the value of a tensor with one element, without its fraction."""
     _refuse_storing("int", x, sys._getframe(1))
     return int(x.item())
+
+
+def as_complex(x):
+    """`complex(t)`: the value of a tensor with one element."""
+    _refuse_storing("complex", x, sys._getframe(1))
+    return builtins.complex(x.item())
 
 
 def _refuse_storing(name, x, frame):
