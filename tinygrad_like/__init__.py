@@ -107,6 +107,7 @@ from tinygrad_like.ops.create import (
     zeros,
     zeros_like,
 )
+from tinygrad_like.ops.eigen import eig, eigvals
 from tinygrad_like.ops.elementwise import (
     abs,
     add,

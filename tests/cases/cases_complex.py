@@ -1,11 +1,17 @@
 """Rows of complex numbers, for ops/complex.py and the ops of other families that take them."""
 
 import numpy as np
-from case import Bools, Case, Ints, N, P, Values, Z, ZSquare, torch
+from case import Bools, Case, Ints, N, P, Square, Values, Z, ZSquare, torch
 
 import tinygrad_like as tg
 from tinygrad_like.engine.fit import itself
 from tinygrad_like.ops import to_device
+
+
+def eig(x):
+    """NumPy's, complex also where it is real."""
+    return [y.astype(np.complex128) for y in np.linalg.eig(x)]
+
 
 PARTS = [
     *(Case(f, Z(3)) for f in (tg.real, tg.imag, tg.abs, tg.angle)),
@@ -66,6 +72,11 @@ ANALYTIC = [
     ),
     Case(tg.inv, ZSquare(2, 2), half=False, empty=False),
     Case(tg.solve, ZSquare(2, 2), Z(2, 1), half=False, empty=False),
+    Case(tg.eigvals, Square(2, 2), half=False, empty=False),
+    *(
+        Case(tg.eig, x, numpy=eig, half=False, empty=False)
+        for x in (ZSquare(2, 2), Values([[1.0, 2.0], [-3.0, 0.5]]))
+    ),
 ]
 
 REDUCED = [

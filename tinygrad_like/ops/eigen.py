@@ -1,0 +1,65 @@
+"""Eigenvalues and eigenvectors of general matrices, which are complex numbers."""
+
+import numpy as np
+
+from tinygrad_like.engine import by_matrix, composed, conj, op, real
+from tinygrad_like.ops.compare import equal, logical_or
+from tinygrad_like.ops.complex import imag
+from tinygrad_like.ops.elementwise import abs, where
+from tinygrad_like.ops.index import take_along_axis
+from tinygrad_like.ops.linalg import matmul, solve
+from tinygrad_like.ops.reduce import argmax, sum
+from tinygrad_like.ops.shape import swapaxes
+
+
+def _eig_rule(g, be, out):
+    """The gradient of x V = V diag(w), by how dC = V^-1 dx V moves both.
+
+    dw is the diagonal of dC, and dV = V M, where M_ij = dC_ij / (w_j - w_i) off the diagonal. On
+    it, M keeps the length of each vector, and its largest element real. Source: Boeddeker et al.
+    2017, "On the computation of complex-valued gradients with application to statistically optimum
+    beamforming", section 4.7, to which the last two conditions were added.
+    """
+    (g_w, g_v), (w, v) = g, out
+    on_diagonal = be.xp.eye(w.shape[-1], dtype=bool)
+
+    def diagonal(x):
+        return sum(where(on_diagonal, x, 0), axis=-1)
+
+    p = matmul(swapaxes(v, -1, -2), g_v)
+    mixed = matmul(swapaxes(v, -1, -2), conj(v))
+    along = diagonal(p)
+    largest = argmax(where(equal(imag(v), 0), abs(v), -1), axis=-2)[..., None]
+    rows = take_along_axis(v, largest, axis=-2)  # row j: that of vector j's largest real element
+    turned = imag(along) / real(diagonal(rows))
+    p = p - mixed * real(along)[..., None, :] - swapaxes(rows, -1, -2) * (1j * turned[..., None, :])
+    none = logical_or(on_diagonal, equal(p, 0))  # equal eigenvalues do no harm where nothing asks
+    gaps = w[..., None, :] - w[..., :, None]
+    k = where(on_diagonal, g_w[..., None, :], where(none, 0, p / where(none, 1, gaps)))
+    v = swapaxes(v, -1, -2)
+    return solve(v, matmul(k, v))
+
+
+@op(complex=True, floating=True, several=True, batch=by_matrix, x=_eig_rule)
+def eig(be, x):
+    """(w, v): the eigenvalues (..., n) of matrices (..., n, n), and their vectors, columns of v.
+
+    Both are complex, also where NumPy's are real. Each vector has length 1, and a real element that
+    is its largest, as LAPACK's. The gradient of the vectors of equal eigenvalues, which are not
+    determined, is inf or NaN. For symmetric and Hermitian matrices eigh is better.
+
+    Raises ValueError if `x` is not square, TypeError for float16.
+    """
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"[eig] x is {x.shape}, expected square matrices (..., n, n)")
+    if not hasattr(be.xp.linalg, "eig"):
+        raise TypeError(f"[eig] {be.xp.__name__} cannot compute it here; take x.cpu()")
+    w, v = be.xp.linalg.eig(x)
+    dtype = np.result_type(x.dtype, np.complex64)
+    return w.astype(dtype, copy=False), v.astype(dtype, copy=False)
+
+
+@composed
+def eigvals(x):
+    """The eigenvalues (..., n) of matrices (..., n, n), complex numbers, in LAPACK's order."""
+    return eig(x)[0]
