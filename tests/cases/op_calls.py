@@ -46,7 +46,7 @@ def outputs(name, tensors):
 def scalar(tensors):
     """A scalar that depends on every element of every tensor, each with its own weight."""
     total = 0.0
-    for t in tensors:
+    for t in map(parts, tensors):
         weights = tg.arange(1.0, t.size + 1.0, dtype=np.float64, device=t.device).reshape(t.shape)
         total = total + (t * t * weights).sum()
     return total

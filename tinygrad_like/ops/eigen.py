@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tinygrad_like.engine import by_matrix, composed, conj, op, real
-from tinygrad_like.ops.compare import equal, logical_or
+from tinygrad_like.engine import by_matrix, conj, op, real
+from tinygrad_like.ops.compare import equal
 from tinygrad_like.ops.complex import imag
 from tinygrad_like.ops.elementwise import abs, where
 from tinygrad_like.ops.index import take_along_axis
@@ -33,11 +33,20 @@ def _eig_rule(g, be, out):
     rows = take_along_axis(v, largest, axis=-2)  # row j: that of vector j's largest real element
     turned = imag(along) / real(diagonal(rows))
     p = p - mixed * real(along)[..., None, :] - swapaxes(rows, -1, -2) * (1j * turned[..., None, :])
-    none = logical_or(on_diagonal, equal(p, 0))  # equal eigenvalues do no harm where nothing asks
-    gaps = w[..., None, :] - w[..., :, None]
-    k = where(on_diagonal, g_w[..., None, :], where(none, 0, p / where(none, 1, gaps)))
+    gaps = where(on_diagonal, 1, w[..., None, :] - w[..., :, None])
+    k = where(on_diagonal, g_w[..., None, :], p / gaps)
     v = swapaxes(v, -1, -2)
     return solve(v, matmul(k, v))
+
+
+def _eigen(name, be, x):
+    """The eigenvalues and vectors of arrays, as complex numbers."""
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise ValueError(f"[{name}] x is {x.shape}, expected square matrices (..., n, n)")
+    if not hasattr(be.xp.linalg, "eig"):
+        raise TypeError(f"[{name}] {be.xp.__name__} cannot compute it here; take x.cpu()")
+    dtype = np.result_type(x.dtype, np.complex64)
+    return tuple(y.astype(dtype, copy=False) for y in be.xp.linalg.eig(x))
 
 
 @op(complex=True, floating=True, several=True, batch=by_matrix, x=_eig_rule)
@@ -45,21 +54,24 @@ def eig(be, x):
     """(w, v): the eigenvalues (..., n) of matrices (..., n, n), and their vectors, columns of v.
 
     Both are complex, also where NumPy's are real. Each vector has length 1, and a real element that
-    is its largest, as LAPACK's. The gradient of the vectors of equal eigenvalues, which are not
-    determined, is inf or NaN. For symmetric and Hermitian matrices eigh is better.
+    is its largest, as LAPACK's. Vectors of equal eigenvalues are not determined: the gradient is
+    inf or NaN. `eigvals` has that of the eigenvalues alone; for symmetric and Hermitian matrices
+    eigh is better.
 
     Raises ValueError if `x` is not square, TypeError for float16.
     """
-    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
-        raise ValueError(f"[eig] x is {x.shape}, expected square matrices (..., n, n)")
-    if not hasattr(be.xp.linalg, "eig"):
-        raise TypeError(f"[eig] {be.xp.__name__} cannot compute it here; take x.cpu()")
-    w, v = be.xp.linalg.eig(x)
-    dtype = np.result_type(x.dtype, np.complex64)
-    return w.astype(dtype, copy=False), v.astype(dtype, copy=False)
+    return _eigen("eig", be, x)
 
 
-@composed
-def eigvals(x):
-    """The eigenvalues (..., n) of matrices (..., n, n), complex numbers, in LAPACK's order."""
-    return eig(x)[0]
+def _eigvals_rule(g, x):
+    v = swapaxes(eig(x)[1], -1, -2)
+    return solve(v, g[..., None] * v)
+
+
+@op(complex=True, floating=True, batch=by_matrix, x=_eigvals_rule)
+def eigvals(be, x):
+    """The eigenvalues (..., n) of matrices (..., n, n), complex numbers, in the order of `eig`.
+
+    The gradient computes the vectors once more. Raises what `eig` raises.
+    """
+    return _eigen("eigvals", be, x)[0]
