@@ -42,8 +42,8 @@ def complex(be, real, imag):
     """real + i imag: complex64, or complex128 if one of them is of float64."""
     dtypes = [x.dtype for x in (real, imag) if hasattr(x, "dtype")]
     part = np.float64 if np.dtype(np.float64) in dtypes else np.float32
-    real, imag = be.xp.broadcast_arrays(real, imag)
-    return as_complex(real.astype(part), imag.astype(part))
+    parts = [be.xp.asarray(x).astype(part) for x in (real, imag)]
+    return as_complex(*be.xp.broadcast_arrays(*parts))
 
 
 def _angle_rule(g, x):
