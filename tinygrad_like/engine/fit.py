@@ -110,7 +110,7 @@ def real(be, x):
 @op(batch=by_element, complex=True, x=lambda g: conj(g))
 def conj(be, x):
     """The complex conjugate, with the sign of the imaginary part reversed."""
-    return be.xp.conj(x)
+    return be.xp.conj(x) if x.dtype.kind == "c" else x.copy()
 
 
 def conjugated(g):

@@ -18,7 +18,7 @@ def _eig_rule(g, be, out):
     dw is the diagonal of dC, and dV = V M, where M_ij = dC_ij / (w_j - w_i) off the diagonal. On
     it, M keeps the length of each vector, and its largest element real. Source: Boeddeker et al.
     2017, "On the computation of complex-valued gradients with application to statistically optimum
-    beamforming", section 4.7, to which the last two conditions were added.
+    beamforming", to which the last two conditions were added.
     """
     (g_w, g_v), (w, v) = g, out
     on_diagonal = be.xp.eye(w.shape[-1], dtype=bool)
