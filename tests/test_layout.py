@@ -98,8 +98,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape complex reduce linalg places index "
-        "repetition inplace window padding fft eigen random softmax norm conv pool recurrent "
-        "attention protocol"
+        "repetition inplace window padding fft spectrogram eigen random softmax norm conv pool "
+        "recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

@@ -218,6 +218,7 @@ from tinygrad_like.ops.shape import (
     unbind,
 )
 from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_like.ops.spectrogram import istft, stft
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 

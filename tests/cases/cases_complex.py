@@ -185,4 +185,31 @@ TRANSFORMS = [
     transform("ifftshift", N(5)),
 ]
 
-CASES = PARTS + ANALYTIC + REDUCED + MOVED + TRUTH + TRANSFORMS
+FRAMES = [
+    Case(
+        lambda x, w: tg.stft(x, 4, 2, window=w, normalized=True),
+        N(2, 7),
+        P(4),
+        torch=lambda x, w: torch.stft(x, 4, 2, window=w, normalized=True, return_complex=True),
+        name="stft",
+        empty=False,
+    ),
+    Case(
+        lambda x, w: tg.istft(x, 4, 3, window=w, center=False),
+        Z(3, 2),
+        P(4),
+        torch=lambda x, w: torch.istft(x, 4, 3, window=w, center=False),
+        name="istft",
+        empty=False,
+    ),
+    Case(
+        lambda x, w: tg.istft(x, 4, 2, window=w, length=5),
+        Z(3, 3),
+        P(4),
+        torch=lambda x, w: torch.istft(x, 4, 2, window=w, length=5),
+        name="istft",
+        empty=False,
+    ),
+]
+
+CASES = PARTS + ANALYTIC + REDUCED + MOVED + TRUTH + TRANSFORMS + FRAMES

@@ -3,6 +3,8 @@
 The rows of cases_complex.py check every op that takes them; here is what is around the ops.
 """
 
+import doctest
+import importlib
 import sys
 
 import numpy as np
@@ -415,6 +417,31 @@ def test_the_gradient_at_0_is_0(f):
 
 
 # Fourier transforms, beside their rows
+
+
+@pytest.mark.parametrize("module", ["complex", "fft", "spectrogram"])
+def test_the_examples_of_the_docstrings_run(module):
+    results = doctest.testmod(importlib.import_module(f"tinygrad_like.ops.{module}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_a_signal_comes_back_from_its_frames():
+    x, w = RNG.standard_normal((2, 33)), RNG.uniform(0.5, 1, 5)
+    for options in (
+        {"hop_length": 3, "win_length": 5, "window": w, "normalized": True},
+        {"hop_length": 2, "onesided": False},
+    ):
+        y = tg.istft(tg.stft(Tensor(x), 8, **options), 8, length=33, **options)
+        np.testing.assert_allclose(y.numpy(), x, atol=1e-12)
+    for call, message in (
+        (lambda: tg.stft(x, 64, center=False), r"\[stft\] x has 33 points, expected 64"),
+        (lambda: tg.stft(x, 8, window=w), r"\[stft\] window is \(5,\), expected \(8,\)"),
+        (lambda: tg.istft(x, 8), r"\[istft\] x is \(2, 33\), expected \(..., 5, frames\)"),
+        (lambda: tg.istft(np.ones((5, 3)), 8, window=np.zeros(8)), "add up to 0 somewhere"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
 
 
 def test_single_precision_stays_single():
