@@ -62,7 +62,7 @@ ANALYTIC = [
     Case(tg.where, Bools(3), Z(3), N(2, 1), torch=lambda c, a, b: torch.where(c, a, b + 0j)),
     Case(tg.matmul, Z(2, 3), Z(3, 2)),
     Case(tg.matmul, N(3, 2), Z(2), torch=lambda a, b: a.to(b.dtype) @ b),
-    Case(tg.linear, Z(2, 3), Z(3, 2), Z(2), torch=lambda x, w, b: x @ w + b),
+    Case(tg.linear, Z(4, 3), Z(3, 2), Z(2), torch=lambda x, w, b: x @ w + b),
     Case(
         lambda a, b: tg.einsum("ij,kj->ik", a, b),
         Z(2, 2),
@@ -120,7 +120,7 @@ MOVED = [
         name="concatenate",
     ),
     Case(tg.pad, Z(2), pad_width=1, torch=lambda z: torch.constant_pad_nd(z, (1, 1))),
-    Case(tg.tile, Z(2), reps=(2,)),
+    Case(tg.tile, Z(2), reps=(2,), torch=lambda z: z.tile(2)),
     Case(tg.repeat, Z(2), repeats=2, torch="repeat_interleave"),
     Case(tg.triu, Z(2, 2)),
     Case(tg.tril, Z(2, 2)),
