@@ -109,7 +109,11 @@ def test_0d_and_empty_inputs_are_checked():
     ("call", "error", "message"),
     [
         (lambda: tg.gradcheck(tg.exp, X.astype("f4")), TypeError, r"input 0 has dtype float32"),
-        (lambda: tg.gradcheck(tg.exp, np.arange(3)), TypeError, r"no input is a float64 array"),
+        (
+            lambda: tg.gradcheck(tg.exp, np.arange(3)),
+            TypeError,
+            r"no input is a float64 or complex128",
+        ),
         (lambda: tg.gradcheck(tg.exp, X, order=0), ValueError, r"order is 0"),
         (lambda: tg.gradcheck(tg.exp, X, method="magic"), ValueError, r"method is 'magic'"),
         (lambda: tg.gradcheck(lambda x: x.numpy(), X), TypeError, r"f must return a Tensor"),

@@ -102,9 +102,9 @@ LEFT_TO_RIGHT = {
         "recompute accumulate walk arraylike batched loop level autocast"
     ).split(),
     "ops": (
-        "create compare elementwise special shape activation reduce arithmetic transcendental "
-        "linalg places index repetition inplace systems decompositions measures window padding "
-        "matrix_functions quantiles random softmax ctc norm "
+        "create compare elementwise special shape activation complex reduce arithmetic "
+        "transcendental linalg places index repetition inplace systems decompositions measures "
+        "window padding matrix_functions fft spectrogram eigen quantiles random softmax ctc norm "
         "conv pool recurrent attention protocol"
     ).split(),
     "functional": (

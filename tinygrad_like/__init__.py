@@ -64,6 +64,7 @@ from tinygrad_like.functional import (
 from tinygrad_like.fusion import fuse
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
+from tinygrad_like.ops import fft
 from tinygrad_like.ops.activation import (
     celu,
     elu,
@@ -127,6 +128,19 @@ from tinygrad_like.ops.compare import (
     logical_xor,
     not_equal,
 )
+from tinygrad_like.ops.complex import (
+    angle,
+    complex,
+    conj,
+    imag,
+    iscomplex,
+    iscomplexobj,
+    isreal,
+    polar,
+    real,
+    view_as_complex,
+    view_as_real,
+)
 from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
 from tinygrad_like.ops.create import (
     arange,
@@ -140,6 +154,7 @@ from tinygrad_like.ops.create import (
     zeros,
     zeros_like,
 )
+from tinygrad_like.ops.eigen import eig, eigvals
 from tinygrad_like.ops.elementwise import (
     abs,
     add,
@@ -249,6 +264,7 @@ from tinygrad_like.ops.shape import (
 )
 from tinygrad_like.ops.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
 from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, logit, polygamma, xlogy
+from tinygrad_like.ops.spectrogram import istft, stft
 from tinygrad_like.ops.systems import cholesky, solve
 from tinygrad_like.ops.transcendental import (
     arccosh,

@@ -4,6 +4,9 @@ Two numerical derivatives are used. The complex step, Im f(x + ih) / h, is exact
 functions made of analytic steps (Squire and Trapp 1998, "Using complex variables to estimate
 derivatives of real functions"). Where the function does not allow it (abs, LAPACK, a cast),
 a central difference of order 6 takes its place, which is off by about 1e-10.
+
+A complex input is differentiated by its real and its imaginary part, and a complex output weighted
+by complex numbers, by differences alone: a complex step could not be told from the numbers.
 """
 
 import warnings
@@ -18,14 +21,19 @@ from tinygrad_like.engine import (
     check_choice,
     check_integer,
     check_number,
+    complex_steps,
     errors,
     gradients,
     leaf,
+    mode,
+    real,
 )
+from tinygrad_like.ops.complex import complex as of_parts
 
 COMPLEX_STEP = 1e-30
 DIFFERENCE_STEP = 1e-3
 # Fornberg 1988, "Generation of finite difference formulas", table 1: order 6.
+PARTS = {np.dtype(np.float64): ("",), np.dtype(np.complex128): ("real", "imag")}
 STENCIL = ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60))
 
 
@@ -46,8 +54,8 @@ def gradcheck(f, *inputs, order=2, directions=None, method="auto", rtol=None, se
     Args:
         f: a function of Tensors that returns a Tensor or a tuple of Tensors. It must be
             deterministic: seed random ops inside it.
-        inputs: float64 arrays or Tensors to differentiate by; others (integers, None) are passed
-            on as they are. Keep them away from kinks by more than 0.01.
+        inputs: float64 or complex128 arrays or Tensors to differentiate by; others (integers,
+            None) are passed on as they are. Keep them away from kinks by more than 0.01.
         order: 1 checks gradients, 2 also gradients of gradients, and so on.
         directions: None compares every element of the gradients; a number compares derivatives
             along so many random directions, which is cheap for large inputs.
@@ -57,8 +65,8 @@ def gradcheck(f, *inputs, order=2, directions=None, method="auto", rtol=None, se
 
     Raises:
         GradientError: naming the order, the input, the index and both numbers.
-        TypeError, ValueError: for inputs that are not float64, or a function that gives
-            different values when called twice.
+        TypeError, ValueError: for inputs that are neither float64 nor complex128, or a function
+            that gives different values when called twice.
     """
     name = "gradcheck"
     if not callable(f):
@@ -84,15 +92,20 @@ class _Check:
     def __init__(self, f, inputs, rng):
         self.f, self.rng, self.weights = f, rng, {}
         self.inputs = [_raw(x) for x in inputs]
-        self.active = [i for i, x in enumerate(self.inputs) if _is_float(x)]
-        for i in self.active:
-            if self.inputs[i].dtype != np.float64:
+        self.is_real = True  # whether no input and no output is complex
+        self.active = []  # (number of the input, part of it) of each array to differentiate by
+        for i, x in enumerate(self.inputs):
+            if not _is_float(x):
+                continue
+            if x.dtype not in PARTS:
                 raise TypeError(
-                    f"[gradcheck] input {i} has dtype {self.inputs[i].dtype}, expected float64: "
+                    f"[gradcheck] input {i} has dtype {x.dtype}, expected float64 or complex128: "
                     "lower precision cannot tell a wrong gradient from rounding"
                 )
+            self.active += [(i, part) for part in PARTS[x.dtype]]
+            self.is_real &= x.dtype.kind != "c"
         if not self.active:
-            raise TypeError("[gradcheck] no input is a float64 array or Tensor")
+            raise TypeError("[gradcheck] no input is a float64 or complex128 array or Tensor")
         first, again = self.level(1, self.points()), self.level(1, self.points())
         if not np.array_equal(first, again, equal_nan=True):
             raise ValueError(
@@ -102,33 +115,44 @@ class _Check:
 
     def points(self, dtype=None):
         """The arrays to differentiate by, copied."""
-        return [self.inputs[i].astype(dtype or np.float64) for i in self.active]
+        arrays = [getattr(self.inputs[i], part or "real") for i, part in self.active]
+        return [x.astype(dtype or np.float64) for x in arrays]
 
     def scalar(self, k, tensors):
         """Level k as a Tensor that hangs on `tensors`."""
         if k == 1:
-            args = list(self.inputs)
-            for i, t in zip(self.active, tensors, strict=True):
-                args[i] = t
-            terms = self.f(*args)
+            terms = self.f(*self.arguments(tensors))
             terms = terms if isinstance(terms, (tuple, list)) else [terms]
             if not all(isinstance(y, Tensor) for y in terms):
                 raise TypeError("[gradcheck] f must return a Tensor or a tuple of Tensors")
             terms = [y for y in terms if y.dtype.kind in INEXACT]
+            if not mode.steps and any(y.dtype.kind == "c" for y in terms):
+                self.is_real = False
         else:
             terms = gradients([self.scalar(k - 1, tensors)], tensors, create_graph=True)
         total = Tensor(0.0, dtype=np.float64)
         for j, term in enumerate(terms):
-            total = total + (term * self.weight(k, j, term)).sum()
+            weighted = term * self.weight(k, j, term)
+            total = total + (weighted if mode.steps else real(weighted)).sum()
         return total
+
+    def arguments(self, tensors):
+        """f's arguments, in which these Tensors stand for the arrays to differentiate by."""
+        args = list(self.inputs)
+        for (i, part), t in zip(self.active, tensors, strict=True):
+            args[i] = of_parts(args[i], t) if part == "imag" else t  # the real part came before
+        return args
 
     def weight(self, k, j, like):
         key = k, j, like.shape
         if key not in self.weights:
-            self.weights[key] = self.rng.uniform(0.5, 1.5, like.shape) * self.rng.choice(
-                [-1.0, 1.0], like.shape
-            )
+            self.weights[key] = self.drawn(like.shape)
+            if like.dtype.kind == "c" and not mode.steps:
+                self.weights[key] = self.weights[key] + 1j * self.drawn(like.shape)
         return backend_of(like).from_host(self.weights[key])
+
+    def drawn(self, shape):
+        return self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape)
 
     def level(self, k, points):
         """Level k as a number, at arrays that may be complex."""
@@ -176,8 +200,10 @@ class _Check:
 
     def allows_complex(self, k, value):
         """Whether level k takes complex arrays, stays complex, and has the same real part."""
+        if not self.is_real:
+            return False
         try:
-            with np.errstate(all="ignore"), warnings.catch_warnings():
+            with np.errstate(all="ignore"), warnings.catch_warnings(), complex_steps():
                 warnings.simplefilter("error", np.exceptions.ComplexWarning)
                 result = self.level(k, self.moved(self.zeros(), 0.0, np.complex128))
         except Exception:  # any op may refuse complex numbers in its own way
@@ -185,11 +211,12 @@ class _Check:
         return isinstance(result, complex) and _close(result.real, value, 1e-10, 1e-12)
 
     def zeros(self):
-        return [np.zeros(self.inputs[i].shape) for i in self.active]
+        return [np.zeros(self.inputs[i].shape) for i, _ in self.active]
 
     def complex_step(self, k, direction):
         moved = self.moved(direction, 1j * COMPLEX_STEP, np.complex128)
-        return self.level(k, moved).imag / COMPLEX_STEP
+        with complex_steps():
+            return self.level(k, moved).imag / COMPLEX_STEP
 
     def difference(self, k, direction):
         return (
@@ -221,12 +248,13 @@ def _close(a, b, rtol, atol):
 def _error(order, active, place, computed, numerical, tolerance):
     where = "along a random direction"
     if place is not None:
-        where = f"input {active[place[0]]}, index {place[1]}"
+        number, part = active[place[0]]
+        where = f"input {number}, index {place[1]}{part and f', .{part}'}"
     error = GradientError(
         f"[gradcheck] order {order}, {where}: computed {computed!r}, numerical {numerical!r} "
         f"(they differ by {abs(computed - numerical):.3g}, relative tolerance {tolerance:g})"
     )
     error.order, error.computed, error.numerical = order, computed, numerical
     if place is not None:
-        error.input, error.index = active[place[0]], place[1]
+        error.input, error.index = active[place[0]][0], place[1]
     return error

@@ -57,6 +57,13 @@ def wide(x):
     return x.astype(np.float32) if is_half(x.dtype) else x
 
 
+def as_complex(real, imaginary):
+    """real + i imaginary, of arrays of one shape and dtype; an infinity stays in its part."""
+    pairs = np.empty_like(real, shape=(*real.shape, 2), order="C")
+    pairs[..., 0], pairs[..., 1] = real, imaginary
+    return pairs.view(np.result_type(real.dtype, np.complex64))[..., 0]
+
+
 def narrow(result, dtype):
     """A result of inputs of `dtype`, rounded to that dtype if it is a half type."""
     return result.astype(dtype) if is_half(dtype) else result

@@ -15,7 +15,7 @@ import operator
 import numpy as np
 
 from .contract import kernel
-from .precision import narrow, wide
+from .precision import as_complex, narrow, wide
 
 FEW = 16  # elements that may be added one after the other: NumPy's pairs are sums of as many
 
@@ -47,10 +47,7 @@ def sum_by(sum_axes, x, reduction, keepdims):
     """The sum of an array of any dtype by a kernel `sum_axes` of real ones."""
     axes, kept = reduction[:2]
     if x.dtype.kind == "c":
-        real, imaginary = (sum_by(sum_axes, p, reduction, keepdims) for p in (x.real, x.imag))
-        y = np.empty_like(real, dtype=x.dtype)  # real + 1j * inf would have a real part of NaN
-        y.real, y.imag = real, imaginary
-        return y
+        return as_complex(*(sum_by(sum_axes, p, reduction, keepdims) for p in (x.real, x.imag)))
     if x.dtype.kind in "biu":
         return x.sum(axes, keepdims=keepdims)
     y = sum_axes(wide(x), axes)

@@ -111,6 +111,17 @@ def N(*shape):
     return Maker(shape, lambda rng, s: rng.standard_normal(s))
 
 
+def Z(*shape):
+    """Any complex numbers (both parts normally distributed)."""
+    return Maker(shape, lambda rng, s: rng.standard_normal(s) + 1j * rng.standard_normal(s))
+
+
+def ZSquare(*shape):
+    """Complex square matrices (..., n, n) far from singular."""
+    real, imaginary = Square(*shape), N(*shape)
+    return Maker(shape, lambda rng, s: real.make(rng) + 0.3j * imaginary.make(rng), tame=True)
+
+
 def P(*shape):
     """Positive numbers from 0.4 to 2."""
     return Maker(shape, lambda rng, s: rng.uniform(0.4, 2, s))

@@ -3,6 +3,7 @@
 import cases_activation
 import cases_arithmetic
 import cases_attention
+import cases_complex
 import cases_decompositions
 import cases_elementwise
 import cases_linalg
@@ -30,6 +31,7 @@ FAMILIES = (
     cases_quantiles,
     cases_activation,
     cases_scipy,
+    cases_complex,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

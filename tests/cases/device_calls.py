@@ -1,7 +1,7 @@
 """The calls of op_calls.py that run on any device, and their derivatives there."""
 
 import numpy as np
-from op_calls import CALLS, leaves, outputs
+from op_calls import CALLS, leaves, outputs, parts
 
 import tinygrad_like as tg
 from tinygrad_like.engine import gradients
@@ -27,7 +27,7 @@ def derivatives(name, make, order):
             break
         grads = gradients([scalar(terms)], active, create_graph=k + 1 < order)
         found += [g.data for g in grads]
-        terms = [g for g in grads if g.requires_grad]
+        terms = [parts(g) for g in grads if g.requires_grad]
     return found
 
 

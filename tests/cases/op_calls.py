@@ -6,7 +6,7 @@ from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
-from tinygrad_like.backend import FLOATING
+from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import gradients
 
 CALLS = {case.name: case for case in CASES if case.grad}
@@ -28,20 +28,25 @@ def leaves(name, wrap=Tensor):
     """Fresh Tensors for a call, differentiable where floating."""
     tensors = [wrap(a) for a in CALLS[name].arrays()]
     for t in tensors:
-        if t.dtype.kind in FLOATING:
+        if t.dtype.kind in INEXACT:
             t.requires_grad = True
     return tensors
 
 
+def parts(t):
+    """A Tensor of complex numbers as pairs of real ones; another one as it is."""
+    return tg.view_as_real(t) if t.dtype.kind == "c" else t
+
+
 def outputs(name, tensors):
-    """The floating outputs of a call, as a list."""
-    return [y for y in CALLS[name](*tensors) if y.dtype.kind in FLOATING]
+    """The floating outputs of a call as a list of real Tensors."""
+    return [parts(y) for y in CALLS[name](*tensors) if y.dtype.kind in INEXACT]
 
 
 def scalar(tensors):
     """A scalar that depends on every element of every tensor, each with its own weight."""
     total = 0.0
-    for t in tensors:
+    for t in map(parts, tensors):
         weights = tg.arange(1.0, t.size + 1.0, dtype=np.float64, device=t.device).reshape(t.shape)
         total = total + (t * t * weights).sum()
     return total

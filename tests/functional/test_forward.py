@@ -145,12 +145,19 @@ def test_an_op_without_a_second_derivative_has_a_jacobian_in_reverse():
 
 
 def is_float(x):
-    return x.dtype.kind == "f"
+    return x.dtype.kind in "fc"
+
+
+def drawn(rng, x):
+    """Random numbers in the shape of x, complex ones if it is complex."""
+    v = rng.standard_normal(x.shape)
+    return v + 1j * rng.standard_normal(x.shape) if x.dtype.kind == "c" else v
 
 
 def dot(a, b):
+    """The sum of products; for complex numbers that of the real and of the imaginary parts."""
     pairs = zip(a, b, strict=True)
-    return sum(float((np.asarray(x) * np.asarray(y)).sum()) for x, y in pairs)
+    return sum(float((np.conj(np.asarray(x)) * np.asarray(y)).sum().real) for x, y in pairs)
 
 
 def dot_products(case, seed=0, device="cpu"):
@@ -166,9 +173,9 @@ def dot_products(case, seed=0, device="cpu"):
         return [y for y in case(*inputs) if is_float(y)]
 
     points = [arrays[i] for i in active]
-    v = [rng.standard_normal(x.shape) for x in points]
+    v = [drawn(rng, x) for x in points]
     value, along = tg.jvp(function, points, v, allow_unused=True)
-    u = [rng.standard_normal(y.shape) for y in value]
+    u = [drawn(rng, y) for y in value]
     _, pull_back = tg.vjp(function, *points, allow_unused=True)
     back = [d.numpy() for d in pull_back(u)]
     forward = [y.numpy() for y in along]

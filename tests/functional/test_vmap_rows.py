@@ -57,14 +57,15 @@ def examples(case, differ):
 def floating(case):
     places = range(len(case.inputs))
     drawn = [x.make(np.random.default_rng(0)) for x in case.inputs]
-    return tuple(i for i in places if drawn[i].dtype.kind == "f")
+    return tuple(i for i in places if drawn[i].dtype.kind in "fc")
 
 
 def weighted(case, *inputs):
     """A number that depends on every floating output."""
     total = 0.0
-    for k, y in enumerate(y for y in case(*inputs) if y.dtype.kind == "f"):
-        total = total + (y * np.random.default_rng(k).standard_normal(y.shape)).sum()
+    for k, y in enumerate(y for y in case(*inputs) if y.dtype.kind in "fc"):
+        weights = np.random.default_rng(k).standard_normal(y.shape)
+        total = total + tg.real(y * (weights * (1 + 2j) if y.dtype.kind == "c" else weights)).sum()
     return total
 
 
@@ -74,7 +75,7 @@ def gradient(case, f=None):
 
 
 def penalty(case, *inputs):
-    return sum((g * g).sum() for g in gradient(case)(*inputs))
+    return sum(tg.real(g * tg.conj(g)).sum() for g in gradient(case)(*inputs))
 
 
 def assert_same(found, expected, tolerance):
@@ -150,7 +151,7 @@ def check_pull_back(case, each, stacked, axes, tolerance):
         tg.seed(3)
         mine = iter(given)
         every = [next(mine) if i in places else x for i, x in enumerate(inputs)]
-        return [y for y in case(*every) if y.dtype.kind == "f"]
+        return [y for y in case(*every) if y.dtype.kind in "fc"]
 
     value, pull_back = tg.vjp(outputs, *[inputs[i] for i in places], allow_unused=True)
     rng = np.random.default_rng(0)

@@ -22,7 +22,7 @@ from views import VIEWS
 import tinygrad_like as tg
 from tinygrad_like.engine import OPS, Tensor, gradients, wrap
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, Plan
-from tinygrad_like.ops import METHODS, protocol
+from tinygrad_like.ops import protocol
 from tinygrad_like.stats import numbers
 
 each_row = grouped("case", CASES, by=op_of)
@@ -31,7 +31,12 @@ TOLERANCE = {np.float16: 4e-3, np.float32: 1e-5}
 
 
 def is_float(x):
-    return getattr(x, "dtype", None) is not None and x.dtype.kind == "f"
+    return getattr(x, "dtype", None) is not None and x.dtype.kind in "fc"
+
+
+def same_precision(x, dtype):
+    """A real dtype, or for complex numbers x the complex dtype that goes with it."""
+    return np.result_type(dtype, np.complex64) if x.dtype.kind == "c" else dtype
 
 
 def as_tensors(arrays):
@@ -50,7 +55,9 @@ def floats(tensors):
 def cotangents(outs, seed=0):
     """Random numbers shaped like each floating output."""
     rng = np.random.default_rng(seed)
-    return [rng.standard_normal(y.shape).astype(y.dtype) for y in outs]
+    drawn = [rng.standard_normal(y.shape) for y in outs]
+    turned = [g * (1 + 2j) if y.dtype.kind == "c" else g for g, y in zip(drawn, outs, strict=True)]
+    return [np.asarray(g, dtype=y.dtype) for g, y in zip(turned, outs, strict=True)]
 
 
 def run(case, arrays, gs=None, create_graph=False):
@@ -91,7 +98,7 @@ def assert_same(actual, expected, rtol, what):
     assert len(actual) == len(expected), what
     for i, (a, e) in enumerate(zip(actual, expected, strict=True)):
         assert a.shape == e.shape, f"{what} {i} has shape {a.shape}, expected {e.shape}"
-        scale = np.abs(e).max() if e.size and e.dtype.kind == "f" and np.isfinite(e).all() else 0
+        scale = np.abs(e).max() if e.size and e.dtype.kind in "fc" and np.isfinite(e).all() else 0
         np.testing.assert_allclose(a, e, rtol=rtol, atol=rtol * scale, err_msg=f"{what} {i}")
 
 
@@ -111,11 +118,11 @@ def test_values_and_gradients_equal_the_oracle(case):
     theirs = [torch.tensor(x, requires_grad=is_float(x)) for x in arrays]
     expected = case.by_torch(*theirs)
     outs, grads = run(case, arrays)
-    assert_same(outs, [y.detach().numpy() for y in expected], 1e-12, "output")
+    assert_same(outs, [y.detach().resolve_conj().numpy() for y in expected], 1e-12, "output")
     pairs = [
         (y, torch.tensor(g))
-        for y, g in zip([y for y in expected if y.is_floating_point()], cotangents(floats(outs)),
-                        strict=True)
+        for y, g in zip([y for y in expected if y.is_floating_point() or y.is_complex()],
+                        cotangents(floats(outs)), strict=True)
         if y.requires_grad
     ]  # fmt: skip
     inputs = [x for x in theirs if x.requires_grad]
@@ -123,7 +130,7 @@ def test_values_and_gradients_equal_the_oracle(case):
         ys, gs = zip(*pairs, strict=True)
         expected = torch.autograd.grad(ys, inputs, gs, allow_unused=True)
         expected = [
-            np.zeros(x.shape) if e is None else e.numpy()
+            np.zeros(x.shape) if e is None else e.resolve_conj().numpy()
             for e, x in zip(expected, inputs, strict=True)
         ]
         assert_same(grads, expected, 1e-12, "gradient")
@@ -164,11 +171,14 @@ def test_views_give_the_same_as_contiguous_arrays(case, view):
 def test_dtype_is_kept(case, dtype):
     """In outputs, gradients of order 1 and 2, and everything saved; values to the dtype's error.
 
-    Only the statistics that a kernel keeps for its backward are float32 for float16.
+    Only the statistics that a kernel keeps for its backward are float32 for float16. Complex
+    numbers have the precision of float32 at least.
     """
-    arrays = [x.astype(dtype) if is_float(x) else x for x in case.arrays()]
+    arrays = [x.astype(same_precision(x, dtype)) if is_float(x) else x for x in case.arrays()]
     if not any(map(is_float, arrays)):
         return
+    if dtype is np.float16 and any(x.dtype.kind == "c" for x in arrays):
+        return  # with float16 the result has the precision of the complex numbers
     if dtype is np.float16 and not case.half:
         with pytest.raises(TypeError, match=r"^\[\w+\] .*float16"):
             case(*map(wrap, arrays))
@@ -179,19 +189,25 @@ def test_dtype_is_kept(case, dtype):
     wrong = [
         f"{name} saved {a.dtype}"
         for name, kind, a in saved_arrays([*graph, *again])
-        if is_float(a) and a.dtype not in (dtype, np.float32 if kind == EXTRA else of_statistics)
+        if is_float(a)
+        and a.dtype
+        not in (np.float32 if kind == EXTRA else of_statistics, same_precision(a, dtype))
     ]
     wrong += [
         f"output {i} is {y.dtype}"
         for i, y in enumerate(outs)
-        if is_float(y) and y.dtype not in (dtype, of_statistics if i else dtype)
+        if is_float(y) and y.dtype not in (same_precision(y, dtype), of_statistics if i else dtype)
     ]
-    wrong += [f"gradient {i} is {g.dtype}" for i, g in enumerate(grads) if g.dtype != dtype]
-    wrong += [f"gradient {i} of order 1 is {g.dtype}" for i, g in enumerate(again)
-              if g.dtype != dtype]  # fmt: skip
+    inputs = [x.dtype for x in arrays if is_float(x)]
+    for order, gradients_of_it in enumerate((grads, again)):
+        wrong += [
+            f"gradient {i} of order {order} is {g.dtype}"
+            for i, (g, expected) in enumerate(zip(gradients_of_it, inputs, strict=True))
+            if g.dtype != expected
+        ]
     assert not wrong, "; ".join(wrong)
-    wide = [x.astype(np.float64) if is_float(x) else x for x in arrays]
-    gs = [g.astype(np.float64) for g in cotangents(floats(outs))]
+    wide = [x.astype(same_precision(x, np.float64)) if is_float(x) else x for x in arrays]
+    gs = [g.astype(same_precision(g, np.float64)) for g in cotangents(floats(outs))]
     exact_outs, exact_grads = run(case, wide, gs)
     tolerance = max(TOLERANCE[dtype], case.error)
     assert_same(outs, exact_outs, tolerance, "output")
@@ -264,7 +280,7 @@ def takes(function, attributes):
 
 PLAIN_ROWS = [c for c in CASES if getattr(tg, c.label, None) is c.function]
 LINALG_ROWS = [c for c in CASES if getattr(tg.linalg, c.label, None) is c.function]
-METHOD_ROWS = [c for c in PLAIN_ROWS if c.label in METHODS]
+METHOD_ROWS = [c for c in PLAIN_ROWS if callable(getattr(Tensor, c.label, None))]
 NUMPY_ROWS = [c for c in PLAIN_ROWS if c.label in protocol.UFUNCS]
 NUMPY_ROWS += [
     c
@@ -392,6 +408,7 @@ def test_every_gradient_rule_has_a_row_of_order_2(ran):
 
 # Made from nothing, or random: they have tests of their own.
 WITHOUT_INPUTS = ("tinygrad_like.ops.create", "tinygrad_like.ops.random")
+ANSWERS = ("iscomplexobj",)  # with a Python bool: it has a test of its own
 
 
 def test_every_public_function_has_a_row(ran):
@@ -401,6 +418,7 @@ def test_every_public_function_has_a_row(ran):
         if inspect.isfunction(f)
         and f.__module__.startswith("tinygrad_like.ops.")
         and (f.__module__ not in WITHOUT_INPUTS or name == "dropout")
+        and name not in ANSWERS
     }
     assert len(public) > 100
     public |= {

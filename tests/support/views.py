@@ -8,7 +8,7 @@ def transposed(x):
 
 
 def strided(x):
-    wide = np.full([2 * n for n in x.shape], np.nan if x.dtype.kind == "f" else 0).astype(x.dtype)
+    wide = np.full([2 * n for n in x.shape], np.nan if x.dtype.kind in "fc" else 0).astype(x.dtype)
     view = wide[(..., *(slice(1, None, 2),) * x.ndim)]
     view[...] = x
     return view

@@ -27,6 +27,7 @@ from tinygrad_like.backend.devices import (
 from tinygrad_like.backend.dtypes import (
     FLOATING,
     INEXACT,
+    as_complex,
     holds,
     in_one_dtype,
     is_half,
@@ -36,7 +37,7 @@ from tinygrad_like.backend.dtypes import (
     wide_dtype,
 )
 from tinygrad_like.backend.installed import cuda_problem, emulator_problem, numba_problem
-from tinygrad_like.backend.resources import memory, set_num_threads
+from tinygrad_like.backend.resources import memory, num_threads, set_num_threads
 from tinygrad_like.backend.table import Kernels
 
 # What the floors above use of kernels/, passed on:

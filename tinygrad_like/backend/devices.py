@@ -43,6 +43,14 @@ class Backend:
         on_gpu = self.xp.__name__ == "cupy"
         return importlib.import_module("cupyx.scipy.special" if on_gpu else "scipy.special")
 
+    @property
+    def fft(self):
+        """Fourier transforms of arrays here, with SciPy's names (loaded on first use)."""
+        if self.xp is np:
+            return importlib.import_module("scipy.fft")
+        on_gpu = self.xp.__name__ == "cupy"
+        return importlib.import_module("cupyx.scipy.fft") if on_gpu else self.xp.fft
+
     def checked_dtype(self, name, dtype):
         """A dtype as NumPy's; TypeError, in the name of an op, unless arrays here can have it."""
         return dtypes.checked_dtype(name, dtype, self.bfloat16)

@@ -5,6 +5,7 @@ import numpy as np
 from tinygrad_like.kernels.reference.precision import (
     FLOATING,
     INEXACT,
+    as_complex,
     holds,
     in_one_dtype,
     is_half,
@@ -17,6 +18,7 @@ from tinygrad_like.kernels.reference.precision import (
 __all__ = [
     "FLOATING",
     "INEXACT",
+    "as_complex",
     "checked_dtype",
     "holds",
     "in_one_dtype",

@@ -32,6 +32,13 @@ def memory(device=None):
     return {"used": peak, "held": peak, "text": text}
 
 
+def num_threads():
+    """How many threads the CPU's kernels use; 1 without numba, whose threads they are."""
+    if numba_problem() is not None:
+        return 1
+    return importlib.import_module("tinygrad_like.kernels.cpu.machine.threads").num_threads()
+
+
 def set_num_threads(n):
     """Let the CPU's kernels, and NumPy's matrix products, use `n` threads; by default all cores.
 

@@ -41,10 +41,10 @@ from tinygrad_like.engine.batching import by_element, by_kernel, by_matrix, elem
 from tinygrad_like.engine.changes import commit, run_through
 from tinygrad_like.engine.definition import OPS, op
 from tinygrad_like.engine.errors import GraphError, composed
-from tinygrad_like.engine.fit import astype, broadcast_to, sum_to
+from tinygrad_like.engine.fit import astype, broadcast_to, conj, conjugated, real, sum_to
 from tinygrad_like.engine.level import Level, drawing, inside, separate
 from tinygrad_like.engine.methods import METHODS, complete
-from tinygrad_like.engine.modes import debug, enable_grad, mode, no_grad
+from tinygrad_like.engine.modes import complex_steps, debug, enable_grad, mode, no_grad
 from tinygrad_like.engine.options import (
     check_choice,
     check_flag,
@@ -92,7 +92,10 @@ __all__ = [
     "checkpoint",
     "commit",
     "complete",
+    "complex_steps",
     "composed",
+    "conj",
+    "conjugated",
     "debug",
     "drawing",
     "elementwise_op",
@@ -111,6 +114,7 @@ __all__ = [
     "no_grad",
     "nodes_below",
     "op",
+    "real",
     "run_through",
     "separate",
     "sum_to",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT, holds, is_half, result_dtype
+from tinygrad_like.backend import INEXACT, holds, is_half, result_dtype
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.modes import mode
@@ -35,6 +35,7 @@ def full_path(op, with_extra=False):
     forward, count, known, plans = op.forward, op.count, op.attributes.keys(), op.plans
     view, any_dtype, floating, saves = op.view, op.any_dtype, op.floating, op.saves
     several, differentiable, autocast = op.several, op.differentiable, op.autocast
+    refuses = not op.complex
 
     def call(*args, **attributes):
         changed = mode.changed
@@ -56,6 +57,8 @@ def full_path(op, with_extra=False):
         if floating and first.dtype.kind in "biu":
             arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
             first = next(a for a in arrays if type(a) not in NOT_ARRAYS)
+        if refuses and _is_complex(first, arrays) and "steps" not in changed:
+            errors.refuse_complex(op, arrays)
         be = BY_TYPE[type(first)]
         run = errors.watched(op) if "debug" in changed else forward
         try:
@@ -88,6 +91,17 @@ def full_path(op, with_extra=False):
         return (t, extra) if with_extra else t
 
     return call
+
+
+def _is_complex(first, arrays):
+    """Whether there is a complex array, or number, among a call's inputs."""
+    dtype = first.dtype
+    if dtype.kind == "c":
+        return True
+    for a in arrays:
+        if a is not first and getattr(a, "dtype", dtype) is not dtype and a.dtype.kind == "c":
+            return True
+    return complex in map(type, arrays)
 
 
 def unwrap(op, args):
@@ -183,12 +197,14 @@ def without_promotion(out, arrays):
     """Integers and booleans do not decide a floating result's dtype, as in PyTorch.
 
     NumPy makes float64 of float32 * int64 and of int64 / int64: here they are float32, the dtype
-    of the floating inputs or else the default.
+    of the floating inputs or else the default. A complex result has the precision of that dtype.
     """
-    if out.dtype.kind not in FLOATING:
+    if out.dtype.kind not in INEXACT:
         return out
     dtypes = [a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in INEXACT]
     expected = result_dtype(*dtypes) if dtypes else np.dtype(np.float32)
+    if out.dtype.kind == "c":
+        expected = np.result_type(expected, np.complex64)
     return out.astype(expected) if out.dtype.itemsize > expected.itemsize else out
 
 

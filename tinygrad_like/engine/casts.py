@@ -22,7 +22,7 @@ def check_cast(owner, array, dtype):
     if array.dtype.kind == "c" and dtype.kind not in "cb":
         raise TypeError(
             f"[{owner}] got {array.dtype}, but {dtype} holds real numbers; take the real part, "
-            "x.data.real"
+            "x.real"
         )
     if dtype.kind not in "iu" or array.dtype.kind not in "iufV" or not array.size:
         return
@@ -42,6 +42,10 @@ def check_numbers(owner, array, dtype):
     """Raise ValueError if finite Python numbers, in an array, overflow in a dtype."""
     if dtype.kind in "iu":
         check_cast(owner, array, dtype)
+    if dtype.kind == "c" and dtype != array.dtype:
+        for part in (array.real, array.imag):
+            check_numbers(owner, part, np.dtype(np.float32 if dtype.itemsize == 8 else np.float64))
+        return
     if dtype.kind not in "fV" or array.dtype.kind not in "iuf" or dtype == array.dtype:
         return
     if dtype.kind == "f" and type(array) is np.ndarray:

@@ -23,6 +23,7 @@ def op(
     view=False,
     any_dtype=False,
     floating=False,
+    complex=False,
     autocast=None,
     numbers=None,
     copied=(),
@@ -34,7 +35,9 @@ def op(
     """Make an op of a forward `f(be, <inputs>, *, <attributes>)`; returns a function of Tensors.
 
     Args:
-        rules: `input=lambda g, ...: gradient` for each differentiable input.
+        rules: `input=lambda g, ...: gradient` for each differentiable input. For complex numbers
+            a rule is the transpose of the derivative: g times f'(z), without a conjugate, for an
+            analytic f. fit.py says more.
         backward: instead of rules, one function that returns the gradients of all inputs
             (None where `needs` says that none is wanted).
         composite: the op's definition in plain ops, for a `backward` that calls kernels: it is
@@ -44,6 +47,8 @@ def op(
         view: whether the output can share memory with the first input.
         any_dtype: whether the output's dtype is free, instead of following the inputs'.
         floating: whether it is a function of real numbers: integers become float32 first.
+        complex: whether it takes complex numbers, and its rules are right for them, see fit.py;
+            otherwise it refuses them.
         autocast: `in_half` or `in_single`: how its inputs are cast under `autocast`.
         numbers: `with_numbers` for elementwise ops whose inputs may be Python numbers: NumPy's
             0-d arrays count as such, and a half type beside them does not round them.
@@ -56,13 +61,13 @@ def op(
         batch_backward: the same for a `backward` that calls kernels.
     """
     flags = {"several": several, "view": view, "any_dtype": any_dtype, "floating": floating}
-    for name, value in flags.items():
+    for name, value in {**flags, "complex": complex}.items():
         check_flag("op", name, value)
 
     def make(forward):
         made = Op(forward, rules, backward, composite, saves, **flags)
         made.autocast, made.numbers, made.copied = autocast, numbers, copied
-        made.batch, made.batch_backward = batch, batch_backward
+        made.batch, made.batch_backward, made.complex = batch, batch_backward, complex
         made.function = function_of(made)
         made.partial = check_flag("op", "partial", partial)
         OPS[made.name] = made
@@ -94,6 +99,7 @@ class Op:
     function: Any = None  # the public function, which short.py makes
     batch: Any = None  # what applies it to many examples at once, inside `vmap`
     batch_backward: Any = None  # the same for a fused `backward`
+    complex = False  # whether it takes complex numbers
 
     def __init__(
         self, forward, rules, backward, composite, saves, several, view, any_dtype, floating

@@ -123,6 +123,19 @@ def refuse_input(op, index, count, value):
     raise TypeError(_NO_ARRAY.format(op.name, name, describe(value))) from None
 
 
+def refuse_complex(op, arrays):
+    """Raise TypeError if one of the inputs of an op that does not take complex numbers is."""
+    for name, a in zip(input_names(op, len(arrays)), arrays, strict=True):
+        if type(a) is complex or getattr(getattr(a, "dtype", None), "kind", "") == "c":
+            cure = (
+                "take tg.abs, tg.real or tg.imag of it first"
+                if op.is_ours
+                else "pass complex=True to tg.op if its gradient rules are right for them"
+            )
+            got = "a complex number" if type(a) is complex else f"of {a.dtype}"
+            raise TypeError(f"[{op.name}] {name} is {got}, expected real numbers; {cure}") from None
+
+
 def refuse_escaped(owner, name):
     """Raise GraphError for a Tensor from inside vmap that is used elsewhere."""
     raise GraphError(
@@ -221,7 +234,7 @@ def called_at(node):
 
 def no_gradient_of(owner, what, dtype):
     """The message for a dtype that has no gradients."""
-    hint = "; take the real and the imaginary part as two real tensors" if dtype.kind == "c" else ""
+    hint = "; take its real part, its abs or another real number" if dtype.kind == "c" else ""
     return f"[{owner}] {what} is {dtype}, expected a floating one{hint}"
 
 

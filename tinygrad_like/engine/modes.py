@@ -9,7 +9,13 @@ from typing import Any
 from tinygrad_like.backend import Undoing
 
 # The value of each mode unless a switch changes it.
-USUAL: dict[str, Any] = {"grad": True, "debug": False, "autocast": None, "vmap": None}
+USUAL: dict[str, Any] = {
+    "grad": True,
+    "debug": False,
+    "autocast": None,
+    "vmap": None,
+    "steps": False,
+}
 NOT_RECORDED = {"grad": False}  # what is changed inside no_grad alone
 
 
@@ -38,6 +44,11 @@ class _Mode(threading.local):
     def autocast(self):
         """The half type that products are computed in, or None."""
         return self.changed.get("autocast")
+
+    @property
+    def steps(self):
+        """Whether gradcheck takes complex steps."""
+        return "steps" in self.changed
 
     @property
     def vmap(self):
@@ -121,3 +132,13 @@ class debug(_Plain):
 
     def __init__(self):
         super().__init__("debug", True)
+
+
+class complex_steps(_Plain):
+    """Inside this block complex numbers stand for real ones that are moved by a complex step.
+
+    They are neither refused nor conjugated, for gradcheck.
+    """
+
+    def __init__(self):
+        super().__init__("steps", True)

@@ -86,7 +86,7 @@ def _of_any(op, of_a_tensor, in_full):
 
 def _of_any_two(op, of_two, in_full):
     """Sorts the calls of an op of two inputs: a Tensor first, two arrays, all others."""
-    forward, of_others = op.forward, _of_any(op, None, in_full)
+    forward, of_others, refuses = op.forward, _of_any(op, None, in_full), not op.complex
 
     def function(a=ABSENT, b=ABSENT, /, *more, **attributes):
         if b is not ABSENT and not more and not attributes:
@@ -98,6 +98,8 @@ def _of_any_two(op, of_two, in_full):
                     be = BY_TYPE[kind]
                 except KeyError:
                     return of_others(a, b)
+                if refuses and ((dtype := a.dtype).kind == "c" or dtype is not b.dtype):
+                    return in_full(a, b)
                 try:
                     return forward(be, a, b)
                 except FAULTS as error:
@@ -108,13 +110,21 @@ def _of_any_two(op, of_two, in_full):
     return function
 
 
+def _unusual(op):
+    """The kinds of dtypes that the full path converts or refuses."""
+    return ("biu" if op.floating else "") + ("" if op.complex else "c")
+
+
 def _of_arrays(op, in_full):
     """The path of raw arrays."""
-    forward, floating, known = op.forward, op.floating, op.attributes.keys()
+    forward, unusual, known = op.forward, _unusual(op), op.attributes.keys()
+    refuses_second = op.count == 2 and not op.complex
 
     def apply_to_arrays(args, attributes):
         main = type(args[0])
-        if (floating and args[0].dtype.kind in "biu") or type(args[-1]) is not main:
+        if (unusual and args[0].dtype.kind in unusual) or type(args[-1]) is not main:
+            return in_full(*args, **attributes)
+        if refuses_second and args[1].dtype.kind == "c":
             return in_full(*args, **attributes)
         if attributes:
             if "vmap" in mode.changed:  # an index may differ from example to example
@@ -133,7 +143,7 @@ def _of_arrays(op, in_full):
 
 def _of_a_tensor(op, in_full):
     """The path of one Tensor, with attributes or without."""
-    forward, view, floating, known = op.forward, op.view, op.floating, op.attributes.keys()
+    forward, view, unusual, known = op.forward, op.view, _unusual(op), op.attributes.keys()
     differentiable, plan_of_it = op.differentiable, None
 
     def apply_to_a_tensor(a, attributes=NO_ATTRIBUTES):
@@ -144,7 +154,7 @@ def _of_a_tensor(op, in_full):
             be = BY_TYPE[main]
         except KeyError:
             return in_full(a, **attributes)
-        if floating and x.dtype.kind in "biu":
+        if unusual and x.dtype.kind in unusual:
             return in_full(a, **attributes)
         if not recorded and mode.changed != NOT_RECORDED:
             return in_full(a, **attributes)
@@ -180,7 +190,7 @@ def _of_two(op, in_full):
 
     0-d arrays may count as numbers, and a half type may round a number: both take the full path.
     """
-    forward, differentiable = op.forward, op.differentiable
+    forward, differentiable, refuses = op.forward, op.differentiable, not op.complex
     plans: list[Any] = [None] * 4  # by the set of inputs with a node
 
     def apply_to_two(a, b):
@@ -195,6 +205,10 @@ def _of_two(op, in_full):
         else:
             return in_full(a, b)
         if not recorded and mode.changed != NOT_RECORDED:
+            return in_full(a, b)
+        if refuses and (
+            x.dtype.kind == "c" or (y.dtype.kind == "c" if type(y) is main else type(y) is complex)
+        ):
             return in_full(a, b)
         try:
             be = BY_TYPE[main]

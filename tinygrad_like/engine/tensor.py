@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import BY_TYPE, FLOATING
+from tinygrad_like.backend import BY_TYPE, INEXACT
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.methods import Methods
 from tinygrad_like.engine.options import check_flag
+
+# The dtypes of Python's numbers.
+DEFAULTS = {
+    np.dtype(np.float64): np.dtype(np.float32),
+    np.dtype(np.complex128): np.dtype(np.complex64),
+}
 
 next_serial = itertools.count().__next__
 blank = object.__new__  # blank(Tensor): without __init__, to be filled in
@@ -63,8 +69,9 @@ class Tensor(Methods):
 
     Args:
         data: an array, a number, nested lists of numbers, or a Tensor. It is copied, without its
-            history. Python floats become float32 (the default), arrays keep their dtype.
-        requires_grad: whether `backward` computes `.grad` for it (floating dtypes only).
+            history. Python floats become float32 (the default), complex numbers complex64, arrays
+            keep their dtype.
+        requires_grad: whether `backward` computes `.grad` for it (floating or complex dtypes).
         dtype: a NumPy dtype to convert to.
         device: `"cpu"`, `"cuda"` or `"cuda-emulator"`. By default that of `data`, if it is a Tensor
             or an array on a GPU, and the default device (`tg.set_device`) for all else.
@@ -112,7 +119,7 @@ class Tensor(Methods):
             )
         if array.shape != self._array.shape:
             raise ValueError(f"[data] got shape {array.shape}, expected {self._array.shape}")
-        if is_parameter(self) and array.dtype.kind not in FLOATING:
+        if is_parameter(self) and array.dtype.kind not in INEXACT:
             raise TypeError(f"[data] got dtype {array.dtype}, but gradients need a floating one")
         if array is not self._array:
             if not np.can_cast(array.dtype, self._array.dtype, "same_kind"):
@@ -160,7 +167,7 @@ class Tensor(Methods):
             if self.node is not None:
                 self._frozen, self.node = self.node, None
         elif self.node is None:
-            if self._array.dtype.kind not in FLOATING:
+            if self._array.dtype.kind not in INEXACT:
                 raise TypeError(errors.no_gradient_of("requires_grad", "the dtype", self.dtype))
             frozen = getattr(self, "_frozen", None)  # graphs from before end in this leaf
             self.node = frozen or new_node(None, (), self._array)
@@ -379,11 +386,7 @@ def RETAIN(gradient):
 
 
 def leaf(array):
-    """A Tensor around `array` that requires a gradient, complex or not.
-
-    Users' leaves are real. For complex steps, which check derivatives, the rules run on complex
-    arrays as they are: they give the derivatives of analytic functions, without a conjugate.
-    """
+    """A Tensor around `array` itself that requires a gradient."""
     t = wrap(array)
     t.node = new_node(None, (), array)
     return t
@@ -421,8 +424,8 @@ def new_array(data, dtype=None, device=None):
             data = np.asarray(data)
         except (TypeError, ValueError) as error:
             raise TypeError(f"[Tensor] data cannot be made an array: {error}") from None
-        if dtype is None and numbers and data.dtype == np.float64:
-            dtype = np.float32
+        if dtype is None and numbers:
+            dtype = DEFAULTS.get(data.dtype)
         home = backend.CPU if to is not None else backend.get()
         data = home.from_host(data) if data.dtype.kind in "biufc" else data
     have = data.dtype

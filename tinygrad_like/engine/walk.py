@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING, INEXACT, DeviceError
+from tinygrad_like.backend import INEXACT, DeviceError
 from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.fit import astype, fit, itself
+from tinygrad_like.engine.fit import astype, conjugated, fit, itself
 from tinygrad_like.engine.modes import Switch, enable_grad, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
@@ -310,7 +310,7 @@ def _copy(g):
 def _run_hooks(node, g):
     """Show a copy of the gradient to the hooks of a tensor, which may replace it."""
     raw = type(g) is not Tensor
-    t = wrap(_copy(g)) if raw else _copy(g)
+    t = conjugated(wrap(_copy(g)) if raw else _copy(g))
     for hook in node.hooks:
         if hook is RETAIN:
             accumulate({node: _copy(t)})
@@ -322,7 +322,13 @@ def _run_hooks(node, g):
                     f"[register_hook] the hook returned {errors.describe(changed)}, "
                     f"expected a Tensor of shape {node.shape}"
                 )
+            if changed.dtype.kind == "c" and node.dtype.kind != "c":
+                raise TypeError(
+                    f"[register_hook] the hook returned {changed.dtype}, expected the "
+                    f"gradient of a tensor of {node.dtype}, real numbers"
+                )
             t = fit(changed, node)
+    t = conjugated(t)
     return t._array if raw else t
 
 
@@ -330,7 +336,8 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
     """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
 
     Args:
-        gradient: dL/d(self), of this tensor's shape; for a single element the default is 1.
+        gradient: dL/d(self), of this tensor's shape; for a single real element the default is 1. Of
+            complex numbers it is dL/dx + i dL/dy, as all gradients that users see (fit.py).
         retain_graph: keep what was saved, so that backward can run once more.
         create_graph: record the computation of the gradients (for higher orders).
 
@@ -350,8 +357,6 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
         )
     if self.node is None:
         raise GraphError(errors.no_graph(self, mode.grad))
-    if self._array.dtype.kind not in FLOATING:
-        raise TypeError(errors.no_gradient_of("backward", "the dtype of this tensor", self.dtype))
     seed = _seed(self, gradient, create_graph)
     accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
 
@@ -391,9 +396,25 @@ def nodes_below(output):
 
 def _walk_in_mode(seeds, retain_graph, create_graph, targets=None, partial=False):
     if not create_graph:
-        return walk(seeds, retain_graph=retain_graph, targets=targets, partial=partial)
+        return _between_users(seeds, retain_graph, False, targets, partial)
     with Switch("autocast", None), enable_grad():  # gradients of arrays know no autocast either
-        return walk(seeds, create_graph=True, targets=targets, partial=partial)
+        return _between_users(seeds, retain_graph, True, targets, partial)
+
+
+def _between_users(seeds, retain_graph, create_graph, targets, partial):
+    """A walk from gradients as users give them to gradients as users see them, see fit.py."""
+    seeds = [(node, conjugated(g)) for node, g in seeds]
+    found = walk(
+        seeds,
+        retain_graph=retain_graph,
+        create_graph=create_graph,
+        targets=targets,
+        partial=partial,
+    )
+    for node, g in found.items():
+        if g.dtype.kind == "c":
+            found[node] = conjugated(g)
+    return found
 
 
 def _seed(tensor, gradient, create_graph):
@@ -405,6 +426,10 @@ def _seed(tensor, gradient, create_graph):
             raise ValueError(
                 f"[backward] a tensor of shape {array.shape} needs a gradient: call .sum() or "
                 ".mean() for a scalar loss, or pass gradient= of the same shape"
+            )
+        if array.dtype.kind == "c" and "steps" not in mode.changed:
+            raise TypeError(
+                errors.no_gradient_of("backward", "the dtype of this tensor", array.dtype)
             )
         seed = be.xp.ones_like(array)
         return wrap(seed) if create_graph else seed

@@ -9,6 +9,7 @@ from tinygrad_like.engine import (
     GraphError,
     Tensor,
     astype,
+    conjugated,
     errors,
     mode,
     no_grad,
@@ -39,8 +40,9 @@ def custom_gradient(f):
     Returns:
         The function of f's arguments that returns the value. Arguments by keyword are constants.
 
-    pull_back is written in ops, on Tensors. To differentiate it once more, it is recorded: it may
-    use f's arguments and all that f computed from them.
+    pull_back is written in ops, on Tensors, and sees gradients of complex numbers as `tg.vjp` gives
+    them: of an analytic f it multiplies g by the conjugate of f'(z). To differentiate it once more,
+    it is recorded: it may use f's arguments and all that f computed from them.
 
     Raises:
         TypeError: if f or pull_back returns something else.
@@ -217,7 +219,7 @@ class _Rule:
         self.build, self.of_value, self.pull_back = build, of_value, pull_back
 
     def gradients(self, gs, needs):
-        parts = self.pull_back(self.of_value(gs))
+        parts = self.pull_back(self.of_value([conjugated(g) for g in gs]))
         children = self.build.children
         if len(children) == 1 and not isinstance(parts, tuple):
             parts = (parts,)
@@ -250,7 +252,7 @@ class _Rule:
                 f"[custom_gradient] the gradient of {self.build.paths('args')[i]} has shape "
                 f"{g.shape}, expected {shape}"
             )
-        return g
+        return conjugated(g)
 
 
 class _RuleOfAll:

@@ -12,7 +12,7 @@ Hessian of a linear function, are no such case.
 
 from functools import wraps
 
-from tinygrad_like.engine import check_flag
+from tinygrad_like.engine import check_flag, errors
 from tinygrad_like.functional.evaluation import Chosen, Evaluation, function
 from tinygrad_like.functional.trees import ONE_LEAF
 
@@ -21,7 +21,8 @@ def grad(f, argnums=0, *, allow_unused=False, has_aux=False):
     """The function that returns the gradient of the scalar function `f`.
 
     Args:
-        f: returns a Tensor with one element, a real number.
+        f: returns a Tensor with one element, a real number. The gradient with respect to complex
+            numbers z = x + iy is dL/dx + i dL/dy, as in PyTorch: z - lr * gradient goes downhill.
         argnums: which argument to differentiate by: its position, or the name of its parameter,
             which may be given by keyword; or several, a tuple.
         allow_unused: give zeros for an argument (or a leaf of one) that f's output does not
@@ -96,6 +97,8 @@ def _value_and_grad(owner, f, argnums, allow_unused, has_aux):
                 f"[{owner}] f returned {got}, expected a scalar; use jacobian, or sum it"
                 + ("" if has_aux else ", or if the rest is not to be differentiated, has_aux=True")
             )
+        if run.outputs[0].dtype.kind == "c":
+            raise TypeError(errors.no_gradient_of(owner, "what f returned", run.outputs[0].dtype))
         value = (run.value(), run.aux()) if has_aux else run.value()
         return value, chosen.in_their_form(run.in_given_form(run.pull_back([None])))
 
@@ -109,6 +112,9 @@ def vjp(f, *args, allow_unused=False, has_aux=False):
         f: returns a Tensor, or a tree of Tensors.
         args: all are differentiated by.
         allow_unused, has_aux: see `grad`.
+
+    Of complex numbers, g is dL/dx + i dL/dy of what is differentiated in the end, as are the
+    gradients that pull_back returns: for an analytic f they are g times the conjugate of f'(z).
 
     Returns:
         (f(*args), pull_back), or with `has_aux` (value, pull_back, aux). pull_back(g), g of the

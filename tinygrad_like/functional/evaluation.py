@@ -9,7 +9,7 @@ import operator
 import threading
 
 from tinygrad_like import backend
-from tinygrad_like.backend import FLOATING
+from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
     GraphError,
     Tensor,
@@ -190,13 +190,10 @@ class Evaluation:
                     "Tensor, an array or a number, or a dict, list, tuple or dataclass of these"
                     + (cure if callable(x) else "")
                 ) from error
-        if t.dtype.kind not in FLOATING:
-            name = _path(place, i, build)
-            if t.dtype.kind == "c":
-                raise TypeError(errors.no_gradient_of(self.owner, name, t.dtype))
+        if t.dtype.kind not in INEXACT:
             raise TypeError(
-                f"[{self.owner}] {name} has dtype {t.dtype}, expected a floating one; "
-                "write 2.0 instead of 2, or choose other argnums"
+                f"[{self.owner}] {_path(place, i, build)} has dtype {t.dtype}, expected a "
+                "floating one; write 2.0 instead of 2, or choose other argnums"
             )
         t.requires_grad = True
         return t
@@ -222,8 +219,6 @@ class Evaluation:
                 raise TypeError(
                     f"[{self.owner}] f returned {_kind(y)}{where}, expected one Tensor{hint}"
                 )
-            if y.dtype.kind == "c":
-                raise TypeError(errors.no_gradient_of(self.owner, "what f returned", y.dtype))
 
     def _below(self, tensors):
         first, *others = map(nodes_below, tensors) if tensors else [set()]

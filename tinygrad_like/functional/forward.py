@@ -32,7 +32,8 @@ def jvp(f, primals, tangents, *, allow_unused=False, has_aux=False):
 
     Returns:
         (value, tangent), two trees of Tensors of the same structure and shapes; with `has_aux`
-        (value, tangent, aux).
+        (value, tangent, aux). A complex tangent is the change of the value, without a conjugate:
+        f'(z) times the direction for an analytic f.
 
     Raises:
         TypeError: if primals or tangents are no tuples, or f is no function of Tensors.

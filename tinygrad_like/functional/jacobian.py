@@ -2,6 +2,8 @@
 
 from functools import wraps
 
+import numpy as np
+
 from tinygrad_like.engine import OPS, GraphError, astype, check_choice, check_flag, nodes_below
 from tinygrad_like.functional.derivatives import grad
 from tinygrad_like.functional.evaluation import Chosen, Evaluation, function
@@ -22,7 +24,8 @@ def jacobian(f, argnums=0, *, direction="auto", allow_unused=False, has_aux=Fals
         direction: "reverse" runs a backward walk for each element of f's output, 64 at once unless
             an op is a user's own; "forward" a walk for each element of the arguments (see
             `linearize`); "auto" is forward where the arguments have fewer elements than the output,
-            and its ops have the second derivatives which that takes.
+            and its ops have the second derivatives which that takes. It is always forward for
+            complex outputs; complex arguments are refused, as in torch.func.
 
     Returns:
         A function of f's arguments that returns (*f's shape, *the argument's shape), or a tuple of
@@ -77,6 +80,19 @@ def hessian(f, argnums=0, *, allow_unused=False, has_aux=False):
 
 def _blocks(run, direction):
     """[[the derivatives of an output by an input, for each input] for each output], as Tensors."""
+    if any(x.dtype.kind == "c" for x in run.inputs):
+        raise TypeError(
+            f"[{run.owner}] an argument is complex, but one number cannot say how a function "
+            "changes with both of its parts: let it take these as Tensors (tg.view_as_complex), or "
+            "use tg.vjp and tg.jvp"
+        )
+    if any(y.dtype.kind == "c" for y in run.outputs):
+        if direction == "reverse":
+            raise TypeError(
+                f"[{run.owner}] f returned complex numbers, expected real ones for "
+                "direction='reverse'; use 'forward'"
+            )
+        return _by_columns(run, Push(run))
     if direction == "auto":
         forward = sum(x.size for x in run.inputs) < sum(y.size for y in run.outputs)
         direction = "forward" if forward else "reverse"
@@ -143,4 +159,5 @@ def _joined(parts, axis, y, x):
     if not parts:
         return zeros(shape, dtype=x.dtype, device=x.device)
     joined = reshape(stack(parts, axis), shape)
-    return joined if joined.dtype == x.dtype else astype(joined, dtype=x.dtype)
+    dtype = x.dtype if joined.dtype.kind != "c" else np.result_type(x.dtype, np.complex64)
+    return joined if joined.dtype == dtype else astype(joined, dtype=dtype)

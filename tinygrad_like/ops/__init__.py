@@ -2,10 +2,10 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise special shape activation reduce arithmetic transcendental linalg
-    places index repetition inplace systems decompositions measures window padding matrix_functions
-    quantiles random softmax ctc norm conv pool
-    recurrent attention protocol
+    create compare elementwise special shape activation complex reduce arithmetic transcendental
+    linalg places index repetition inplace systems decompositions measures window padding
+    matrix_functions fft spectrogram eigen quantiles random softmax ctc norm conv pool recurrent
+    attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -14,6 +14,7 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     abs, norm at 0; relu at 0       0
     leaky_relu, elu at 0            that of the left side
     prelu, celu, selu at 0          that of the left side
+    abs, sign, angle at 0 + 0i      0, of the first order
     clip at a bound                 1, as inside
     hardtanh, relu6, hardsigmoid    at a bound 0, as outside; as PyTorch's
     hardshrink, softshrink          at +-lambd 0; threshold at the threshold 0
@@ -74,10 +75,13 @@ from tinygrad_like.ops import (
     arithmetic,
     attention,
     compare,
+    complex,
     conv,
     create,
     ctc,
+    eigen,
     elementwise,
+    fft,
     index,
     inplace,
     linalg,
@@ -133,6 +137,7 @@ OTHER = {
     "invert": compare.invert,
     "float": protocol.as_float,
     "int": protocol.as_int,
+    "complex": protocol.as_complex,
     "getitem": index.getitem,
     "iter": index.iterate,
     "round": lambda x, ndigits=None: elementwise.round(x, decimals=ndigits or 0),
@@ -146,6 +151,7 @@ OTHER = {
 
 
 @op(
+    complex=True,
     any_dtype=True,
     batch=by_element,
     x=lambda g, device, source: to_device(g, device=source, source=device),
@@ -195,6 +201,16 @@ def _spread(function):
     return method
 
 
+def _transposed_matrices(x):
+    if x.ndim < 2:
+        raise ValueError(f"[mT] x is {x.shape}, expected matrices (..., n, m)")
+    return shape.swapaxes(x, -1, -2)
+
+
+def _conjugate_transposed(x):
+    return complex.conj(_transposed_matrices(x))
+
+
 def _functions():
     """The functions of Tensor's operators, methods and protocols, by name, see engine/methods.py.
 
@@ -210,6 +226,10 @@ def _functions():
         "backward": backward,
         "clone": _method(shape.copy),  # as PyTorch calls it
         "T": property(shape.reversed_axes, doc="The tensor with its axes reversed."),
+        "mT": property(_transposed_matrices, doc="Matrices (..., n, m), transposed."),
+        "H": property(_conjugate_transposed, doc="Matrices, transposed, and their conjugates."),
+        "real": property(complex.real.operator, doc="The real part, a copy."),
+        "imag": property(complex.imag.operator, doc="The imaginary part, a copy."),
         "astype": astype,
         "to": to,
         "cpu": lambda x: to(x, "cpu"),

@@ -4,13 +4,13 @@ from tinygrad_like.backend import wide
 from tinygrad_like.engine import check_flag, check_number, elementwise_op, with_numbers
 
 
-@elementwise_op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(complex=True, any_dtype=True, numbers=with_numbers)
 def equal(be, a, b):
     """Where a == b, as booleans."""
     return be.xp.equal(a, b)
 
 
-@elementwise_op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(complex=True, any_dtype=True, numbers=with_numbers)
 def not_equal(be, a, b):
     """Where a != b, as booleans."""
     return be.xp.not_equal(a, b)
@@ -40,43 +40,43 @@ def greater_equal(be, a, b):
     return be.xp.greater_equal(a, b)
 
 
-@elementwise_op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(complex=True, any_dtype=True, numbers=with_numbers)
 def logical_and(be, a, b):
     """Where both are true (nonzero), as booleans."""
     return be.xp.logical_and(a, b)
 
 
-@elementwise_op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(complex=True, any_dtype=True, numbers=with_numbers)
 def logical_or(be, a, b):
     """Where either is true (nonzero), as booleans."""
     return be.xp.logical_or(a, b)
 
 
-@elementwise_op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(complex=True, any_dtype=True, numbers=with_numbers)
 def logical_xor(be, a, b):
     """Where exactly one is true (nonzero), as booleans."""
     return be.xp.logical_xor(a, b)
 
 
-@elementwise_op(any_dtype=True)
+@elementwise_op(complex=True, any_dtype=True)
 def logical_not(be, x):
     """Where x is false (zero), as booleans."""
     return be.xp.logical_not(x)
 
 
-@elementwise_op(any_dtype=True)
+@elementwise_op(complex=True, any_dtype=True)
 def isnan(be, x):
     """Where x is NaN, as booleans."""
     return be.xp.isnan(x)
 
 
-@elementwise_op(any_dtype=True)
+@elementwise_op(complex=True, any_dtype=True)
 def isfinite(be, x):
     """Where x is neither infinite nor NaN, as booleans."""
     return be.xp.isfinite(x)
 
 
-@elementwise_op(any_dtype=True)
+@elementwise_op(complex=True, any_dtype=True)
 def isinf(be, x):
     """Where x is infinite, as booleans."""
     return be.xp.isinf(x)
@@ -113,7 +113,7 @@ def _subtractable(x):
     return x.astype("float64") if x.dtype.kind in "biu" else wide(x)
 
 
-@elementwise_op(any_dtype=True, numbers=with_numbers)
+@elementwise_op(complex=True, any_dtype=True, numbers=with_numbers)
 def isclose(be, a, b, *, rtol=1e-5, atol=1e-8, equal_nan=False):
     """Where |a - b| <= atol + rtol |b|, as booleans; infinities are close to their equals.
 

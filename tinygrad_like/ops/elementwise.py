@@ -3,6 +3,7 @@
 What the gradient is at kinks and ties: see the table in ops/__init__.py.
 """
 
+import cmath
 import math
 
 import numpy as np
@@ -19,9 +20,11 @@ from tinygrad_like.engine import (
     astype,
     check_integer,
     composed,
+    conj,
     elementwise_op,
     errors,
     in_single,
+    real,
     with_numbers,
 )
 from tinygrad_like.engine.casts import check_numbers
@@ -38,31 +41,33 @@ from tinygrad_like.ops.compare import (
 # Arithmetic
 
 
-@elementwise_op(numbers=with_numbers, a=lambda g: g, b=lambda g: g)
+@elementwise_op(complex=True, numbers=with_numbers, a=lambda g: g, b=lambda g: g)
 def add(be, a, b):
     """a + b."""
     return be.k.add(a, b)
 
 
-@elementwise_op(numbers=with_numbers, a=lambda g: g, b=lambda g: -g)
+@elementwise_op(complex=True, numbers=with_numbers, a=lambda g: g, b=lambda g: -g)
 def subtract(be, a, b):
     """a - b."""
     return a - b
 
 
-@elementwise_op(numbers=with_numbers, a=lambda g, b: g * b, b=lambda g, a: g * a)
+@elementwise_op(complex=True, numbers=with_numbers, a=lambda g, b: g * b, b=lambda g, a: g * a)
 def multiply(be, a, b):
     """a * b."""
     return a * b
 
 
-@elementwise_op(numbers=with_numbers, a=lambda g, b: g / b, b=lambda g, out, b: -g * out / b)
+@elementwise_op(
+    complex=True, numbers=with_numbers, a=lambda g, b: g / b, b=lambda g, out, b: -g * out / b
+)
 def divide(be, a, b):
     """a / b (true division: integers give float32)."""
     return a / b
 
 
-@elementwise_op()
+@elementwise_op(complex=True)
 def zeros_of(be, g):
     """Zeros like g: the gradient of an op that is constant in its input; 0 * inf would be NaN."""
     return be.xp.zeros_like(g)
@@ -70,26 +75,37 @@ def zeros_of(be, g):
 
 def _power_of_base(g, a, b):
     """g b a^(b-1), and 0 where b is 0, also for an a of 0 or infinity."""
-    if isinstance(b, (int, float)):
+    if isinstance(b, (int, float, complex)):
         return g * (b * a ** (b - 1)) if b else zeros_of(g)
     flat = equal(b, 0)
     return where(flat, 0, g * b * where(flat, 1, a) ** where(flat, 1, b - 1))
 
 
+def _real_log(a):
+    return math.log(a) if a > 0 else math.nan
+
+
 def _power_of_exponent(g, a, b, out):
     """g a^b log(a), and 0 where a^b is 0 for an a of at least 0, and at 0^0."""
-    if isinstance(a, (int, float)):
-        if a and math.isfinite(a):
-            return g * out * (math.log(a) if a > 0 else math.nan)
+    is_complex = out.dtype.kind == "c"
+    if isinstance(a, (int, float, complex)):
+        if a and cmath.isfinite(a):
+            return g * out * (cmath.log(a) if is_complex else _real_log(a))
         a = where(True, a, zeros_of(g))
-    elif a.dtype.kind not in INEXACT:
+    elif a.dtype.kind not in ("c" if is_complex else INEXACT):
         a = astype(a, dtype=g.dtype)
-    at_zero = logical_or(equal(out, 0), logical_and(equal(a, 0), equal(b, 0)))
-    flat = logical_and(at_zero, greater_equal(a, 0))
+    at_zero = equal(a, 0)
+    if is_complex:
+        flat = logical_and(at_zero, greater_equal(real(b), 0))
+    else:
+        at_zero = logical_or(equal(out, 0), logical_and(at_zero, equal(b, 0)))
+        flat = logical_and(at_zero, greater_equal(a, 0))
     return g * where(flat, 0, out) * log(where(flat, 1, a))
 
 
-@elementwise_op(autocast=in_single, numbers=with_numbers, a=_power_of_base, b=_power_of_exponent)
+@elementwise_op(
+    complex=True, autocast=in_single, numbers=with_numbers, a=_power_of_base, b=_power_of_exponent
+)
 def power(be, a, b):
     """a ** b. The gradient for b is 0 at 0 ** 0, and where the power is 0."""
     # `**` has fast paths for numbers as exponents, which would take a 0-d array for one as well.
@@ -118,22 +134,35 @@ def remainder(be, a, b):
     return a % b
 
 
-@elementwise_op(a=lambda g: -g)
+@elementwise_op(complex=True, a=lambda g: -g)
 def negative(be, a):
     """-a."""
     return -a
 
 
-@elementwise_op(x=lambda g, x: g * sign(x))
+def _abs_rule(g, x):
+    return g * (conj(sign(x)) if x.dtype.kind == "c" else _sign(x))
+
+
+@elementwise_op(complex=True, x=_abs_rule)
 def abs(be, x):
-    """The absolute value."""
+    """The absolute value; of complex numbers a real one."""
     return be.xp.abs(x)
 
 
 @elementwise_op(x=lambda g: zeros_of(g))
-def sign(be, x):
-    """-1, 0 or 1."""
+def _sign(be, x):
     return be.xp.sign(x)
+
+
+@composed
+def sign(x):
+    """-1, 0 or 1; of a complex number z / |z|, and 0 at 0."""
+    if type(x) is not complex and getattr(getattr(x, "dtype", None), "kind", "") != "c":
+        return _sign(x)
+    size = abs(x)
+    at_0 = equal(size, 0)
+    return where(at_0, 0, x / where(at_0, 1, size))
 
 
 @elementwise_op(x=lambda g: zeros_of(g))
@@ -148,7 +177,7 @@ def ceil(be, x):
     return be.xp.ceil(x)
 
 
-@elementwise_op(x=lambda g: zeros_of(g))
+@elementwise_op(complex=True, x=lambda g: zeros_of(g))
 def round(be, x, *, decimals=0):
     """x rounded to `decimals` decimals; halves go to the even neighbour."""
     decimals = check_integer("round", "decimals", decimals)
@@ -158,109 +187,115 @@ def round(be, x, *, decimals=0):
 # Exponentials, roots and trigonometry
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, out: g * out)
+@elementwise_op(complex=True, autocast=in_single, floating=True, x=lambda g, out: g * out)
 def exp(be, x):
     """e ** x."""
     return be.xp.exp(x)
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, out: g * (out + 1))
+@elementwise_op(complex=True, autocast=in_single, floating=True, x=lambda g, out: g * (out + 1))
 def expm1(be, x):
     """e ** x - 1, exact near 0."""
     return be.xp.expm1(x)
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / x)
+@elementwise_op(complex=True, autocast=in_single, floating=True, x=lambda g, x: g / x)
 def log(be, x):
     """The natural logarithm."""
     return be.xp.log(x)
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / (1 + x))
+@elementwise_op(complex=True, autocast=in_single, floating=True, x=lambda g, x: g / (1 + x))
 def log1p(be, x):
     """log(1 + x), exact near 0."""
     return be.xp.log1p(x)
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / (x * math.log(2)))
+@elementwise_op(
+    complex=True, autocast=in_single, floating=True, x=lambda g, x: g / (x * math.log(2))
+)
 def log2(be, x):
     """The logarithm to base 2."""
     return be.xp.log2(x)
 
 
-@elementwise_op(floating=True, x=lambda g, out: g * 0.5 / out)
+@elementwise_op(complex=True, floating=True, x=lambda g, out: g * 0.5 / out)
 def sqrt(be, x):
     """The square root."""
     return be.xp.sqrt(x)
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, out: g * -0.5 * (out * out * out))
+@elementwise_op(
+    complex=True, autocast=in_single, floating=True, x=lambda g, out: g * -0.5 * (out * out * out)
+)
 def rsqrt(be, x):
     """1 / sqrt(x)."""
     return 1 / be.xp.sqrt(x)
 
 
-@elementwise_op(autocast=in_single, x=lambda g, x: g * (2 * x))
+@elementwise_op(complex=True, autocast=in_single, x=lambda g, x: g * (2 * x))
 def square(be, x):
     """x * x."""
     return x * x
 
 
-@elementwise_op(floating=True, x=lambda g, x: g * cos(x))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: g * cos(x))
 def sin(be, x):
     """The sine of x in radians."""
     return be.xp.sin(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: -g * sin(x))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: -g * sin(x))
 def cos(be, x):
     """The cosine of x in radians."""
     return be.xp.cos(x)
 
 
-@elementwise_op(floating=True, x=lambda g, out: g * (1 + out * out))
+@elementwise_op(complex=True, floating=True, x=lambda g, out: g * (1 + out * out))
 def tan(be, x):
     """The tangent of x in radians."""
     return be.xp.tan(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: g * rsqrt(1 - x * x))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: g * rsqrt(1 - x * x))
 def arcsin(be, x):
     """The inverse sine, in radians."""
     return be.xp.arcsin(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: -g * rsqrt(1 - x * x))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: -g * rsqrt(1 - x * x))
 def arccos(be, x):
     """The inverse cosine, in radians."""
     return be.xp.arccos(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: g / (1 + x * x))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: g / (1 + x * x))
 def arctan(be, x):
     """The inverse tangent, in radians."""
     return be.xp.arctan(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: g * cosh(x))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: g * cosh(x))
 def sinh(be, x):
     """The hyperbolic sine."""
     return be.xp.sinh(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: g * sinh(x))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: g * sinh(x))
 def cosh(be, x):
     """The hyperbolic cosine."""
     return be.xp.cosh(x)
 
 
-@elementwise_op(g=lambda h, y: tanh_backward(h, y), y=lambda h, g, y: -2 * (h * g * y))
+@elementwise_op(
+    complex=True, g=lambda h, y: tanh_backward(h, y), y=lambda h, g, y: -2 * (h * g * y)
+)
 def tanh_backward(be, g, y):
     """The gradient of tanh with respect to its input, from its output y: g (1 - y^2)."""
     return be.k.tanh_backward(g, y)
 
 
-@elementwise_op(floating=True, x=lambda g, out: tanh_backward(g, out))
+@elementwise_op(complex=True, floating=True, x=lambda g, out: tanh_backward(g, out))
 def tanh(be, x):
     """The hyperbolic tangent."""
     return be.xp.tanh(x)
@@ -363,6 +398,7 @@ def _where_with_numbers(apply, args, arrays, attributes):
 
 
 @elementwise_op(
+    complex=True,
     numbers=_where_with_numbers,
     a=lambda g, condition: where(condition, g, 0),
     b=lambda g, condition: where(condition, 0, g),

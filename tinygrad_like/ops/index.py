@@ -32,7 +32,12 @@ def _read_all(call, arrays, attributes):
     return places.first(call(x.full(), index=places.index))
 
 
-@op(view=True, batch=_read_all, x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index))
+@op(
+    complex=True,
+    view=True,
+    batch=_read_all,
+    x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index),
+)
 def _getitem(be, x, *, index):
     y = x[index]
     if type(y) is be.array_type:
@@ -46,7 +51,7 @@ def _put_all(call, arrays, attributes):
     return call(places.as_read(g.full()), shape=(call.size, *shape), index=places.index)
 
 
-@op(batch=_put_all, g=lambda g, index: _getitem(g, index=index))
+@op(complex=True, batch=_put_all, g=lambda g, index: _getitem(g, index=index))
 def _put(be, g, *, shape, index):
     """Zeros of `shape` with `g` added at `index`; places named twice get the sum."""
     out = be.xp.zeros(shape, g.dtype)
@@ -128,7 +133,12 @@ def _add_at_all(call, arrays, attributes):
     return call(x.full(), places.as_read(updates.full()), index=places.index)
 
 
-@op(batch=_add_at_all, x=lambda g: g, updates=lambda g, index: _getitem(g, index=index))
+@op(
+    complex=True,
+    batch=_add_at_all,
+    x=lambda g: g,
+    updates=lambda g, index: _getitem(g, index=index),
+)
 def _add_at(be, x, updates, *, index):
     return add_at(be, x.copy(), index, updates)
 
@@ -247,13 +257,13 @@ def _diagonal(name, x, k):
     return check_integer(name, "k", k)
 
 
-@op(batch=by_matrix, x=lambda g, k: tril(g, k=k))
+@op(complex=True, batch=by_matrix, x=lambda g, k: tril(g, k=k))
 def tril(be, x, *, k=0):
     """The lower triangle of matrices (..., n, m): zeros above the k-th diagonal."""
     return be.xp.tril(x, _diagonal("tril", x, k))
 
 
-@op(batch=by_matrix, x=lambda g, k: triu(g, k=k))
+@op(complex=True, batch=by_matrix, x=lambda g, k: triu(g, k=k))
 def triu(be, x, *, k=0):
     """The upper triangle of matrices (..., n, m): zeros below the k-th diagonal."""
     return be.xp.triu(x, _diagonal("triu", x, k))
@@ -266,7 +276,7 @@ def _refuse_nonzero(call, arrays, attributes):
     )
 
 
-@op(several=True, any_dtype=True, batch=_refuse_nonzero)
+@op(complex=True, several=True, any_dtype=True, batch=_refuse_nonzero)
 def _nonzero(be, x):
     return be.xp.nonzero(x)
 

@@ -38,6 +38,9 @@ def setitem(x, index, value):
         raw = _brought_to(x, value)
     if x._array.dtype.kind in "biu":
         _check_that_it_fits("setitem", x, raw)
+    elif x._array.dtype.kind == "c":
+        if type(raw) in NUMBERS and not abs(raw) <= LARGEST_HALF:
+            check_numbers("setitem", np.asarray(raw), x.dtype)
     elif x._array.dtype.kind == "f":
         if type(raw) in (int, float):
             if not abs(raw) <= LARGEST_HALF:  # NaN, too

@@ -74,7 +74,7 @@ def _aligned_row(call, x, ndim):
     return reshape(x.inner, (call.size if x.mapped else 1, *(1,) * (ndim - 1), x.shape[0]))
 
 
-@op(autocast=in_half, batch=_matmul_all, a=_matmul_a, b=_matmul_b)
+@op(complex=True, autocast=in_half, batch=_matmul_all, a=_matmul_a, b=_matmul_b)
 def matmul(be, a, b):
     """The matrix product of `a` (..., n, k) and `b` (..., k, m): (..., n, m).
 
@@ -119,6 +119,7 @@ def _linear_all(call, arrays, attributes):
 
 
 @op(
+    complex=True,
     autocast=in_half,
     batch=_linear_all,
     x=lambda g, weight: matmul(g, weight.T),
@@ -202,7 +203,7 @@ def _einsum_all(call, arrays, attributes):
     return call(*(x.inner for x in arrays), subscripts=f"{','.join(terms)}->{axis}{target}")
 
 
-@op(view=True, batch=_einsum_all, backward=_einsum_rule)
+@op(complex=True, view=True, batch=_einsum_all, backward=_einsum_rule)
 def _einsum(be, *xs, subscripts):
     dtype = result_dtype(*(x.dtype for x in xs))
     sources, target = subscripts.split("->")
@@ -359,7 +360,7 @@ def _inv_rule(g, out):
     return -(_t(out) @ g @ _t(out))
 
 
-@op(batch=by_matrix, x=_inv_rule)
+@op(complex=True, batch=by_matrix, x=_inv_rule)
 def inv(be, x):
     """The inverse of square matrices (..., n, n); ValueError if one is singular."""
     check_square("inv", x)

@@ -67,7 +67,7 @@ def _pad_all(call, arrays, attributes):
     return call(arrays[0].full(), pad_width=widths, value=attributes["value"])
 
 
-@op(batch=_pad_all, x=lambda g, x_shape, pad_width: _unpadded(g, x_shape, pad_width))
+@op(complex=True, batch=_pad_all, x=lambda g, x_shape, pad_width: _unpadded(g, x_shape, pad_width))
 def _pad_constant(be, x, *, pad_width, value):
     if type(value) is not int or value:
         _check_value(value, x.dtype)

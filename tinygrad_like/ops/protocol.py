@@ -8,6 +8,7 @@ them as NumPy arrays as long as no gradient is being recorded. A Tensor whose gr
 is refused there, since the part of the gradient that NumPy computes would be missing.
 """
 
+import builtins
 import functools
 import inspect
 import sys
@@ -21,10 +22,13 @@ from tinygrad_like.ops import (
     activation,
     arithmetic,
     compare,
+    complex,
     conv,
     create,
     decompositions,
+    eigen,
     elementwise,
+    fft,
     index,
     linalg,
     matrix_functions,
@@ -42,7 +46,7 @@ from tinygrad_like.ops import (
 )
 
 FAMILIES = (
-    *(create, compare, elementwise, special, activation, shape, reduce, arithmetic),
+    *(create, compare, elementwise, special, shape, activation, complex, reduce, arithmetic),
     *(transcendental, linalg, index, repetition, padding, random, softmax, norm, conv),
 )
 
@@ -50,7 +54,7 @@ UFUNCS = """
     add subtract multiply divide power negative sign floor ceil exp expm1 log log1p log2 sqrt
     square sin cos tan arcsin arccos arctan sinh cosh tanh maximum minimum floor_divide remainder
     equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor
-    logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul
+    logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul conj
     bitwise_left_shift bitwise_right_shift positive trunc signbit copysign heaviside fmod reciprocal
     float_power ldexp gcd lcm arctan2 hypot deg2rad rad2deg exp2 log10 cbrt logaddexp logaddexp2
     arcsinh arccosh arctanh
@@ -60,8 +64,9 @@ FUNCTIONS = """
     reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
-    nonzero argwhere copy
+    nonzero argwhere copy real imag angle isreal iscomplex
 """.split()
+FOURIER = [name for name in fft.__all__ if not name.endswith("freq")]  # of np.fft
 OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
 
@@ -103,7 +108,10 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.amin: reduce.min,
     np.broadcast_to: broadcast_to,
     np.linalg.vector_norm: reduce.norm,
+    np.linalg.eig: eigen.eig,
+    np.linalg.eigvals: eigen.eigvals,
     np.pad: _pad,
+    **{getattr(np.fft, name): getattr(fft, name) for name in FOURIER},
 }
 BY_FUNCTION |= {
     getattr(np.linalg, name): getattr(family, name)
@@ -157,6 +165,12 @@ def as_int(x):
     """`int(t)`: the value of a tensor with one element, without its fraction."""
     _refuse_storing("int", x, sys._getframe(1))
     return int(x.item())
+
+
+def as_complex(x):
+    """`complex(t)`: the value of a tensor with one element."""
+    _refuse_storing("complex", x, sys._getframe(1))
+    return builtins.complex(x.item())
 
 
 def _refuse_storing(name, x, frame):

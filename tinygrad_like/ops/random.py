@@ -241,7 +241,7 @@ def dropout(x, p=0.5, *, training=True):
     """
     p = check_number("dropout", "p", p, 0, 1, "a probability from 0 to 1")
     training = check_flag("dropout", "training", training)
-    if x.dtype.kind not in INEXACT:
+    if x.dtype.kind not in (INEXACT if mode.steps else FLOATING):
         raise TypeError(f"[dropout] x has dtype {x.dtype}, expected a floating one")
     if not training or p == 0:
         return x

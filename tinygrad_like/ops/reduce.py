@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import describe_reduction, is_half, narrow, wide
-from tinygrad_like.engine import astype, by_element, check_flag, composed, in_single, op
+from tinygrad_like.engine import astype, by_element, check_flag, composed, conj, in_single, op
 from tinygrad_like.ops.compare import equal, logical_or, not_equal
 from tinygrad_like.ops.elementwise import abs, power, sign, where
 from tinygrad_like.ops.shape import (
@@ -67,6 +67,7 @@ def _axes(name, x, axis):
 
 
 @op(
+    complex=True,
     autocast=in_single,
     batch=along_axes,
     x=lambda g, be, x_shape, axis: spread_over(be, g, x_shape, axis),
@@ -78,7 +79,7 @@ def sum(be, x, *, axis=None, keepdims=False):
     return be.k.sum_in_pairs(x, reduction_of("sum", x.shape, axis), keepdims)
 
 
-@op(autocast=in_single, batch=along_axes, x=_mean_rule)
+@op(complex=True, autocast=in_single, batch=along_axes, x=_mean_rule)
 def mean(be, x, *, axis=None, keepdims=False):
     """The mean along an axis, several, or all; ValueError where there is nothing to average."""
     if keepdims is not False:
@@ -137,13 +138,14 @@ def _centred(be, x, axis):
     return x - be.k.divide_by(be.k.sum_in_pairs(x, reduction, True), reduction[2])
 
 
-@op(batch=along_axes, x=lambda g, axis: _deviation(g, axis=axis))
+@op(complex=True, batch=along_axes, x=lambda g, axis: _deviation(g, axis=axis))
 def _deviation(be, x, *, axis):
     """x less its mean."""
     return narrow(_centred(be, x, axis), x.dtype)
 
 
 @op(
+    complex=True,
     batch=along_axes,
     g=lambda h, x, axis, factor: _along_deviation(h, x, axis=axis, factor=factor),
     x=lambda h, g, axis, factor: _deviation(h * g * factor, axis=axis),
@@ -153,14 +155,19 @@ def _along_deviation(be, g, x, *, axis, factor):
     return narrow(wide(g) * factor * _centred(be, x, axis), g.dtype)
 
 
+def _mirrored(x):
+    """The conjugate of complex numbers: |z|^2 changes by 2 Re(conj(z) dz)."""
+    return conj(x) if x.dtype.kind == "c" else x
+
+
 def _var_rule(g, x, axis, ddof):
     _, kept, n = _degrees("var", x, axis, ddof)
-    return _along_deviation(reshape(g, kept), x, axis=axis, factor=2 / n)
+    return _along_deviation(reshape(g, kept), _mirrored(x), axis=axis, factor=2 / n)
 
 
-@op(autocast=in_single, batch=along_axes, x=_var_rule)
+@op(complex=True, autocast=in_single, batch=along_axes, x=_var_rule)
 def var(be, x, *, axis=None, keepdims=False, ddof=0):
-    """The variance: squared deviations over n - ddof."""
+    """The variance: squared deviations over n - ddof; of complex numbers those of |z - mean|."""
     if keepdims is not False:
         keepdims = check_flag("var", "keepdims", keepdims)
     y, dtype = _variance("var", be, x, axis, keepdims, ddof)
@@ -172,6 +179,7 @@ def _or_nan(norm):
 
 
 @op(
+    complex=True,
     batch=by_element,
     x=lambda g, norm: g / _or_nan(norm),
     norm=lambda g, norm, out: -(g * out) / _or_nan(norm),
@@ -183,6 +191,7 @@ def direction_of(be, x, norm):
 
 
 @op(
+    complex=True,
     batch=along_axes,
     g=lambda h, x, root, axis, factor: _along_direction(h, x, root, axis=axis, factor=factor),
     x=lambda h, g, root, axis, factor: _deviation(h * g * factor / _or_nan(root), axis=axis),
@@ -197,10 +206,11 @@ def _along_direction(be, g, x, root, *, axis, factor):
 
 def _std_rule(g, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
-    return _along_direction(reshape(g, kept), x, reshape(out, kept), axis=axis, factor=1 / n)
+    root = reshape(out, kept)
+    return _along_direction(reshape(g, kept), _mirrored(x), root, axis=axis, factor=1 / n)
 
 
-@op(autocast=in_single, batch=along_axes, x=_std_rule)
+@op(complex=True, autocast=in_single, batch=along_axes, x=_std_rule)
 def std(be, x, *, axis=None, keepdims=False, ddof=0):
     """The standard deviation, the root of `var`; its gradient for equal elements is 0."""
     if keepdims is not False:
@@ -249,7 +259,7 @@ def _prod_rule(g, be, x, out, axis):
     return spread_over(be, g, shape, axis) * moveaxis(reshape(others, moved.shape), last, axes)
 
 
-@op(autocast=in_single, batch=along_axes, x=_prod_rule)
+@op(complex=True, autocast=in_single, batch=along_axes, x=_prod_rule)
 def prod(be, x, *, axis=None, keepdims=False):
     """The product along an axis, several, or all."""
     if keepdims is not False:
@@ -266,6 +276,7 @@ def _running(x):
 
 
 @op(
+    complex=True,
     autocast=in_single,
     batch=along_axes,
     x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis),
@@ -285,10 +296,10 @@ def cumsum(x, axis=None):
 
 def _norm_rule(g, be, x, out, axis):
     kept = reduction_of("norm", x.shape, axis)[1]
-    return spread_over(be, g, x.shape, axis) * direction_of(x, reshape(out, kept))
+    return spread_over(be, g, x.shape, axis) * direction_of(_mirrored(x), reshape(out, kept))
 
 
-@op(autocast=in_single, batch=along_axes, x=_norm_rule)
+@op(complex=True, autocast=in_single, batch=along_axes, x=_norm_rule)
 def _norm(be, x, *, axis=None, keepdims=False):
     axes, kept, _, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
@@ -306,14 +317,15 @@ def _norm(be, x, *, axis=None, keepdims=False):
 
 def _norm_of_order_rule(g, be, x, out, axis, p):
     """The slope with respect to each x is sign(x) (|x| / norm)^(p - 1); for p < 1 it is 0 at 0."""
-    direction = direction_of(x, reshape(out, reduction_of("norm", x.shape, axis)[1]))
+    kept = reduction_of("norm", x.shape, axis)[1]
+    direction = direction_of(_mirrored(x), reshape(out, kept))
     ratio = abs(direction)
     if p < 1:
         ratio = where(equal(ratio, 0), 1, ratio)
     return spread_over(be, g, x.shape, axis) * sign(direction) * power(ratio, p - 1)
 
 
-@op(autocast=in_single, batch=along_axes, x=_norm_of_order_rule)
+@op(complex=True, autocast=in_single, batch=along_axes, x=_norm_of_order_rule)
 def _norm_of_order(be, x, *, p, axis=None, keepdims=False):
     axes, kept, count, _ = reduction_of("norm", x.shape, axis)
     x = be.xp.abs(x) if x.dtype.kind == "c" else x
@@ -397,7 +409,7 @@ def argmin(be, x, *, axis=None, keepdims=False):
     return x.argmin(axis=_one_axis("argmin", x, axis), keepdims=keepdims)
 
 
-@op(any_dtype=True, batch=along_axes)
+@op(complex=True, any_dtype=True, batch=along_axes)
 def any(be, x, *, axis=None, keepdims=False):
     """Whether any element along an axis, several, or all is true (nonzero)."""
     if keepdims is not False:
@@ -405,7 +417,7 @@ def any(be, x, *, axis=None, keepdims=False):
     return x.any(axis=_axes("any", x, axis), keepdims=keepdims)
 
 
-@op(any_dtype=True, batch=along_axes)
+@op(complex=True, any_dtype=True, batch=along_axes)
 def all(be, x, *, axis=None, keepdims=False):
     """Whether all elements along an axis, several, or all are true (nonzero)."""
     if keepdims is not False:

@@ -13,7 +13,7 @@ def _spread_over_copies(g, x_shape, axes):
     return broadcast_to(reshape(g, kept), shape=x_shape)
 
 
-@op(batch=along_axes, x=_spread_over_copies)
+@op(complex=True, batch=along_axes, x=_spread_over_copies)
 def _sum_copies(be, x, *, axes):
     """The sum over axes along which there are copies."""
     return narrow(be.k.sum_copies(wide(x), axes), x.dtype)
@@ -24,7 +24,7 @@ def _unrepeat(g, x_shape, count, axis):
     return _sum_copies(copies, axes=(axis + 1,))
 
 
-@op(batch=along_axes, x=_unrepeat)
+@op(complex=True, batch=along_axes, x=_unrepeat)
 def _repeat(be, x, *, count, axis):
     return be.xp.repeat(x, count, axis)
 
@@ -60,7 +60,7 @@ def _tile_all(call, arrays, attributes):
     return call(x.aligned(len(reps)), reps=(1, *reps))
 
 
-@op(batch=_tile_all, x=_untile)
+@op(complex=True, batch=_tile_all, x=_untile)
 def _tile(be, x, *, reps):
     return be.xp.tile(x, reps)
 

@@ -57,7 +57,7 @@ def along_axes(call, arrays, attributes):
     return call(*(x.full() for x in arrays), **{**attributes, name: moved})
 
 
-@op(batch=by_element, x=lambda g: g)
+@op(complex=True, batch=by_element, x=lambda g: g)
 def copy(be, x):
     """A copy of `x` through which the gradient flows, unlike through `Tensor(x)`."""
     return x.copy()
@@ -73,7 +73,7 @@ def _reshape_all(call, arrays, attributes):
     return call(x.full(), shape=(call.size, *shape))
 
 
-@op(view=True, batch=_reshape_all, x=lambda g, x_shape: reshape(g, shape=x_shape))
+@op(complex=True, view=True, batch=_reshape_all, x=lambda g, x_shape: reshape(g, shape=x_shape))
 def reshape(be, x, *, shape):
     """`x` with its elements in another shape, in the same order; one length may be -1."""
     shape = shape if isinstance(shape, (tuple, list)) else (shape,)
@@ -101,7 +101,7 @@ def _transpose_all(call, arrays, attributes):
     return call(x.full(), axes=(0, *(a + 1 for a in axes)))
 
 
-@op(view=True, batch=_transpose_all, x=_transpose_rule)
+@op(complex=True, view=True, batch=_transpose_all, x=_transpose_rule)
 def _transpose(be, x, *, axes=None):
     return x.transpose(axes)
 
@@ -193,7 +193,7 @@ def slice_at(axis, start, stop):
     return (*(slice(None),) * axis, slice(start, stop))
 
 
-@op(batch=along_axes, backward=_cut)
+@op(complex=True, batch=along_axes, backward=_cut)
 def concatenate(be, *xs, axis=0):
     """The tensors of a list joined along an existing axis."""
     axis = normal_axis("concatenate", axis, xs[0].ndim)
@@ -217,13 +217,19 @@ def stack(xs, axis=0):
     return concatenate([expand_dims(x, axis) for x in xs], axis)
 
 
-@op(several=True, view=True, batch=along_axes, x=lambda g, axis: concatenate(g, axis=axis))
+@op(
+    complex=True,
+    several=True,
+    view=True,
+    batch=along_axes,
+    x=lambda g, axis: concatenate(g, axis=axis),
+)
 def _split(be, x, *, stops, axis):
     starts, ends = [0, *stops], [*stops, x.shape[axis]]
     return tuple(x[slice_at(axis, *part)] for part in zip(starts, ends, strict=True))
 
 
-@op(several=True, view=True, batch=along_axes, x=lambda g, axis: stack(g, axis))
+@op(complex=True, several=True, view=True, batch=along_axes, x=lambda g, axis: stack(g, axis))
 def _unbind(be, x, *, axis):
     slices = be.xp.moveaxis(x, axis, 0)
     return tuple(slices[i, ...] for i in range(len(slices)))
@@ -256,7 +262,7 @@ def split(x, indices_or_sections, axis=0):
     return _split(x, stops=tuple(stops), axis=axis)
 
 
-@op(view=True, batch=along_axes, x=lambda g, axis: flip(g, axis=axis))
+@op(complex=True, view=True, batch=along_axes, x=lambda g, axis: flip(g, axis=axis))
 def flip(be, x, *, axis=None):
     """`x` with the order along an axis (or several, by default all) reversed."""
     return be.xp.flip(x, normal_axes("flip", axis, x.ndim))
@@ -272,7 +278,7 @@ def _roll_all(call, arrays, attributes):
     return call(x.full(), shift=shift, axis=moved)
 
 
-@op(batch=_roll_all, x=lambda g, shift, axis: roll(g, _negated(shift), axis))
+@op(complex=True, batch=_roll_all, x=lambda g, shift, axis: roll(g, _negated(shift), axis))
 def roll(be, x, *, shift, axis=None):
     """`x` moved by `shift` places along an axis; what leaves at the end enters at the start.
 

@@ -76,6 +76,7 @@ def scipy_linalg():
 
 
 @op(
+    complex=True,
     batch=by_matrix,
     a=lambda g, a, out: -(_solve(transposed(a), g) @ transposed(out)),
     b=lambda g, a: _solve(transposed(a), g),

@@ -65,6 +65,7 @@ def norm_of(x, order):
         return 0.0
     be, x = backend.of(x), wide(x)
     xp = be.xp
+    x = xp.abs(x) if x.dtype.kind == "c" else x
     if order == 2:
         squares = be.k.sum_squares(x, None).item()
         if 1e-280 < squares < math.inf:
