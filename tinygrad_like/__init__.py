@@ -186,7 +186,14 @@ from tinygrad_like.ops.reduce import (
     var,
 )
 from tinygrad_like.ops.repetition import repeat, tile
-from tinygrad_like.ops.scan import linear_scan
+from tinygrad_like.ops.scan import (
+    associative_scan,
+    cummax,
+    cummin,
+    cumprod,
+    linear_scan,
+    logcumsumexp,
+)
 from tinygrad_like.ops.shape import (
     concatenate,
     copy,

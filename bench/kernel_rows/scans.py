@@ -1,5 +1,9 @@
-"""Rows of scans along an axis. PyTorch has no linear recurrence: there it is a loop over steps."""
+"""Rows of scans along an axis. PyTorch has no linear recurrence.
 
+There it is a loop over steps.
+"""
+
+import math
 from functools import partial
 
 import numpy as np
@@ -10,6 +14,7 @@ from bench.limits import Work
 
 def rows():
     yield from _linear_scan((8, 512, 512))
+    yield from _running_extreme((512, 4096))
 
 
 def _linear_scan(shape):
@@ -48,4 +53,16 @@ def _linear_scan(shape):
         backward,
         torch_backward,
         Work(read=3 * size + state, written=2 * size + state),
+    )
+
+
+def _running_extreme(shape):
+    """The places of the maximum so far along the last axis."""
+    size = math.prod(shape)
+    yield Row(
+        f"running_extreme {by_x(shape)}",
+        normal(shape),
+        lambda k, x: partial(k.running_extreme, x[..., None], True),
+        lambda torch, x: lambda: torch.cummax(x, 1)[1][..., None],
+        Work(read=FLOAT * size, written=8 * size),  # int64
     )

@@ -47,3 +47,20 @@ def _steps(count, reverse):
 
 def _exact(x):
     return wide(x).astype(accumulator(x.dtype))
+
+
+@kernel
+def running_extreme(x, largest):
+    """At each step the place, on the middle axis, of the maximum (or minimum) so far, as int64.
+
+    Of equals it is the latest one; once there has been a NaN, the latest NaN.
+    """
+    places = np.zeros_like(x, dtype=np.int64)
+    best, place = x[:, :1], places[:, :1]
+    for t in range(1, x.shape[1]):
+        new = x[:, t : t + 1]
+        better = new >= best if largest else new <= best
+        better = better | (new != new)
+        best, place = np.where(better, new, best), np.where(better, t, place)
+        places[:, t : t + 1] = place
+    return places

@@ -1,6 +1,6 @@
 """Rows for ops/scan.py: one line a row, see case.py."""
 
-from case import Case, N, U, torch
+from case import Apart, Case, Ints, N, U, Values, torch
 
 import tinygrad_like as tg
 from tinygrad_like.ops.scan import _linear_scan_gradients
@@ -41,6 +41,15 @@ def from_start(a, b, initial, **attributes):
     return tg.linear_scan(a, b, initial=initial, **attributes)
 
 
+def scan_of_pairs(a, b):
+    """The linear recurrence as the composition of functions x -> a x + b."""
+
+    def after(first, second):
+        return first[0] * second[0], second[0] * first[1] + second[1]
+
+    return tg.associative_scan(after, (a, b))[1]
+
+
 LINEAR = [
     Case(tg.linear_scan, U(2, 4), N(2, 4), torch=torch_scan(-1)),
     Case(tg.linear_scan, U(3), N(2, 4, 3), torch=torch_scan(1, True), axis=1, reverse=True),
@@ -55,4 +64,23 @@ LINEAR = [
     ),
 ]  # fmt: skip
 
-CASES = LINEAR
+OTHERS = [
+    Case(lambda x: tg.associative_scan(tg.add, x), N(2, 5), torch=lambda x: x.cumsum(1),
+         name="associative_scan()"),
+    Case(lambda x: tg.associative_scan(tg.multiply, x, 0, reverse=True), N(4, 2), empty=False,
+         torch=lambda x: x.flip(0).cumprod(0).flip(0), name="associative_scan()"),
+    Case(scan_of_pairs, U(2, 7), N(2, 7), torch=torch_scan(1), name="associative_scan()"),
+    Case(tg.cumprod, Values([[2.0, 0.0, -1.5, 3.0], [0.0, 2.0, 0.0, 1.0]]), axis=1),
+    Case(tg.cumprod, N(2, 2), torch=lambda x: x.flatten().cumprod(0)),
+    Case(tg.cumprod, Ints(5, 2, 3, low=1), numpy="cumprod", grad=False, axis=-1),
+    *(
+        Case(function, Apart(2, 3, 2), empty=axis != 0, axis=axis)
+        for function in (tg.cummax, tg.cummin)
+        for axis in (0, 1)
+    ),
+    Case(tg.cummax, Ints(3, 2, 5), grad=False, axis=-1),
+    Case(tg.logcumsumexp, N(2, 4), axis=-1),
+    Case(tg.logcumsumexp, N(3, 2), empty=False, axis=0),
+]  # fmt: skip
+
+CASES = LINEAR + OTHERS

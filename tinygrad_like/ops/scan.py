@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from tinygrad_like.backend import INEXACT, narrow, wide
 from tinygrad_like.engine import (
     backend_of,
     broadcast_to,
@@ -16,12 +17,18 @@ from tinygrad_like.engine import (
     in_single,
     op,
 )
+from tinygrad_like.ops.compare import equal
+from tinygrad_like.ops.elementwise import exp, where
+from tinygrad_like.ops.index import take_along_axis
 from tinygrad_like.ops.shape import (
     along_axes,
     concatenate,
     expand_dims,
+    flip,
     normal_axis,
+    reshape,
     slice_at,
+    stack,
 )
 
 
@@ -116,3 +123,168 @@ def linear_scan(a, b, axis=-1, *, initial=None, reverse=False):
         initial = expand_dims(initial, axis)
     a, b = (x if x.shape == shape else broadcast_to(x, shape=shape) for x in (a, b))
     return _linear_scan(a, b, initial, axis=axis, reverse=reverse)
+
+
+def _pieces(xs, axis, start, stop=None, step=None):
+    cut = (*(slice(None),) * axis, slice(start, stop, step))
+    return [x[cut] for x in xs]
+
+
+def _alternating(evens, odds, axis):
+    """One element of `evens` and one of `odds` by turns; there may be one more even one."""
+    n = odds.shape[axis]
+    pairs = stack([evens[slice_at(axis, 0, n)], odds], axis + 1)
+    joined = reshape(pairs, (*odds.shape[:axis], 2 * n, *odds.shape[axis + 1 :]))
+    if evens.shape[axis] == n:
+        return joined
+    return concatenate([joined, evens[slice_at(axis, n, n + 1)]], axis)
+
+
+def _scanned(f, xs, axis):
+    """The scan of `xs`: first that of pairs of neighbours, and between these what is left."""
+    n = xs[0].shape[axis]
+    if n < 2:
+        return xs
+    pairs = f(_pieces(xs, axis, 0, n - 1, 2), _pieces(xs, axis, 1, None, 2))
+    odds = _scanned(f, pairs, axis)
+    evens = first = _pieces(xs, axis, 0, 1)
+    if n > 2:
+        rest = f(_pieces(odds, axis, 0, (n - 1) // 2), _pieces(xs, axis, 2, None, 2))
+        evens = [concatenate([x, y], axis) for x, y in zip(first, rest, strict=True)]
+    return [_alternating(x, y, axis) for x, y in zip(evens, odds, strict=True)]
+
+
+@composed
+def associative_scan(f, x, axis=-1, *, reverse=False):
+    """At each place of an axis `f` of all elements of `x` up to there.
+
+    An associative `f` may be applied to neighbours first. So there are 2 log2(n) calls of it, on
+    parts of the axis, instead of n.
+
+    Args:
+        f: of two Tensors, or of two tuples of them, which are parts of `x`; it returns the same,
+            element by element along the axis. f(f(a, b), c) must equal f(a, f(b, c)).
+        x: a Tensor, or a tuple of Tensors that have as many elements along the axis.
+        reverse: whether to begin at the end of the axis.
+
+    Raises ValueError for lengths that differ, or an `f` that does not keep them. Source: Blelloch
+    1990, "Prefix sums and their applications".
+
+    >>> import tinygrad_like as tg
+    >>> tg.associative_scan(tg.multiply, tg.Tensor([1.0, 2.0, 3.0, 4.0])).numpy()
+    array([ 1.,  2.,  6., 24.], dtype=float32)
+    """
+    reverse = check_flag("associative_scan", "reverse", reverse)
+    several = isinstance(x, (tuple, list))
+    xs = [*x] if several else [x]
+    if not xs:
+        raise ValueError("[associative_scan] x is an empty tuple, expected Tensors")
+    axes = [normal_axis("associative_scan", axis, part.ndim) for part in xs]
+    if len({part.shape[a] for part, a in zip(xs, axes, strict=True)}) > 1 or len({*axes}) > 1:
+        raise ValueError(
+            f"[associative_scan] x has parts of shapes {[part.shape for part in xs]}, expected one "
+            f"length of axis {axis}"
+        )
+    axis = axes[0]
+
+    def of_parts(a, b):
+        found = f(tuple(a), tuple(b)) if several else f(a[0], b[0])
+        parts = [*found] if several else [found]
+        if [y.shape for y in parts] != [y.shape for y in a]:
+            raise ValueError(
+                f"[associative_scan] f returned shapes {[y.shape for y in parts]} for "
+                f"{[y.shape for y in a]}, expected the same"
+            )
+        return parts
+
+    xs = [flip(part, axis=axis) for part in xs] if reverse else xs
+    ys = _scanned(of_parts, xs, axis)
+    ys = [flip(y, axis=axis) for y in ys] if reverse else ys
+    return tuple(ys) if several else ys[0]
+
+
+@op(any_dtype=True, batch=along_axes)
+def _integer_cumprod(be, x, *, axis):
+    return x.cumprod(axis=axis)
+
+
+@composed
+def cumprod(x, axis=None):
+    """The running product along an axis; by default of all elements in order, as one row.
+
+    Its gradient is exact at zeros, too.
+    """
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    axis = normal_axis("cumprod", axis, x.ndim)
+    if x.dtype.kind not in INEXACT:
+        return _integer_cumprod(x, axis=axis)
+    xp = backend_of(x).xp
+    first = xp.ones((*x.shape[:axis], 1, *x.shape[axis + 1 :]), x.dtype)
+    return _linear_scan(x, xp.zeros(x.shape, x.dtype), first, axis=axis, reverse=False)
+
+
+@op(any_dtype=True, batch=along_axes)
+def _running_extreme(be, x, *, axis, largest):
+    return be.k.running_extreme(_lines(x, axis), largest).reshape(x.shape)
+
+
+def _with_places(name, x, axis, largest):
+    places = _running_extreme(x, axis=normal_axis(name, axis, x.ndim), largest=largest)
+    return take_along_axis(x, places, axis), places
+
+
+@composed
+def cummax(x, axis=-1):
+    """(the maximum so far at each step along an axis, the place where it stands).
+
+    Of equal elements it is the latest one, to which the gradient goes, as in PyTorch. After the
+    first NaN all are NaN.
+    """
+    return _with_places("cummax", x, axis, True)
+
+
+@composed
+def cummin(x, axis=-1):
+    """(the minimum so far at each step along an axis, the place where it stands); see `cummax`."""
+    return _with_places("cummin", x, axis, False)
+
+
+def _share(a, b):
+    """exp(a - b), and 0 where b is -inf: nothing of nothing."""
+    nothing = equal(b, -math.inf)
+    return where(nothing, 0, exp(a - where(nothing, 0, b)))
+
+
+def _logcumsumexp_rule(g, x, out, axis):
+    """The sum over all later t of g_t exp(x - out_t), by a scan of factors that are at most 1."""
+    n = x.shape[axis]
+    last = out[slice_at(axis, n - 1, n)]
+    later = _a_step_before(out, last, axis, True)
+    u = _linear_scan(_share(out, later), g, 0 * last, axis=axis, reverse=True)
+    return u * _share(x, out)
+
+
+@op(autocast=in_single, floating=True, batch=along_axes, x=_logcumsumexp_rule)
+def _logcumsumexp(be, x, *, axis):
+    """Everything is measured from the maximum so far; where that rises, the sum is scaled down."""
+    if not x.size:
+        return x.copy()
+    xp, dtype, x = be.xp, x.dtype, wide(x)
+    places = be.k.running_extreme(_lines(x, axis), True).reshape(x.shape)
+    top = xp.take_along_axis(x, places, axis)
+    zero = xp.where(xp.isfinite(top), top, 0)
+    past = (*(slice(None),) * axis, slice(0, 1)), slice_at(axis, 0, x.shape[axis] - 1)
+    before, zero_before = (xp.concatenate([a[p] for p in past], axis) for a in (top, zero))
+    with np.errstate(under="ignore", divide="ignore"):  # small terms, and the log of no terms
+        known = xp.isfinite(top) & xp.isfinite(before)
+        scale = xp.exp(xp.where(known, zero_before - zero, 0))
+        lines = [_lines(a, axis) for a in (scale, xp.exp(x - zero))]
+        sums = be.k.linear_scan(*lines, 0 * lines[0][:, 0], False).reshape(x.shape)
+        return narrow(xp.log(sums) + zero, dtype)
+
+
+@composed
+def logcumsumexp(x, axis=-1):
+    """log(cumsum(exp(x))) along an axis, for x of any size."""
+    return _logcumsumexp(x, axis=normal_axis("logcumsumexp", axis, x.ndim))
