@@ -157,6 +157,21 @@ from tinygrad_like.ops.linalg import (
     solve,
 )
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
+from tinygrad_like.ops.order import (
+    bincount,
+    digitize,
+    histogram,
+    interp,
+    kthvalue,
+    median,
+    mode,
+    nanmedian,
+    nanquantile,
+    percentile,
+    quantile,
+    searchsorted,
+    unique,
+)
 from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.random import (
@@ -211,6 +226,22 @@ from tinygrad_like.ops.shape import (
     unbind,
 )
 from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_like.ops.statistics import (
+    average,
+    corrcoef,
+    count_nonzero,
+    cov,
+    diff,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+    ptp,
+    trapezoid,
+)
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 

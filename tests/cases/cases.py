@@ -4,6 +4,7 @@ import cases_attention
 import cases_elementwise
 import cases_linalg
 import cases_neural
+import cases_order
 import cases_recurrent
 import cases_reduce
 import cases_scan
@@ -18,6 +19,7 @@ FAMILIES = (
     cases_recurrent,
     cases_attention,
     cases_scan,
+    cases_order,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

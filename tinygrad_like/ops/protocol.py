@@ -26,6 +26,7 @@ from tinygrad_like.ops import (
     index,
     linalg,
     norm,
+    order,
     padding,
     random,
     reduce,
@@ -33,11 +34,12 @@ from tinygrad_like.ops import (
     scan,
     shape,
     softmax,
+    statistics,
 )
 
 FAMILIES = (
-    *(create, compare, elementwise, activation, shape, reduce, linalg, index, scan, repetition),
-    *(padding, random, softmax, norm, conv),
+    *(create, compare, elementwise, activation, shape, reduce, linalg, index, scan, order),
+    *(statistics, repetition, padding, random, softmax, norm, conv),
 )
 
 UFUNCS = """
@@ -50,7 +52,9 @@ FUNCTIONS = """
     clip isclose sum mean var std max min prod argmax argmin any all cumsum reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
-    nonzero argwhere copy
+    nonzero argwhere copy cumprod quantile percentile median nanquantile nanmedian unique
+    searchsorted digitize bincount histogram interp ptp count_nonzero average nansum nanprod nanmean
+    nanvar nanstd nanmax nanmin diff trapezoid cov corrcoef
 """.split()
 OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
@@ -103,6 +107,9 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.linalg.slogdet: linalg.slogdet,
     np.linalg.norm: _vector_norm,
     np.pad: _pad,
+    np.gradient: statistics.gradient,
+    np.partition: lambda x, kth, axis=-1: index.sort(x, axis),  # where every element is in place
+    np.argpartition: lambda x, kth, axis=-1: index.argsort(x, axis),
 }
 
 
