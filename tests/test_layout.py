@@ -98,8 +98,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index scan order "
-        "statistics repetition inplace window padding random softmax norm conv pool recurrent "
-        "attention protocol"
+        "statistics scatter diagonal arrange repetition inplace window padding patches random "
+        "softmax norm conv pool recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

@@ -59,6 +59,28 @@ from tinygrad_like.ops.activation import (
     silu,
     softplus,
 )
+from tinygrad_like.ops.arrange import (
+    append,
+    array_split,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block,
+    broadcast_arrays,
+    chunk,
+    column_stack,
+    delete,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    insert,
+    meshgrid,
+    rot90,
+    unflatten,
+    vsplit,
+    vstack,
+)
 from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
 from tinygrad_like.ops.compare import (
     bitwise_and,
@@ -90,8 +112,22 @@ from tinygrad_like.ops.create import (
     linspace,
     ones,
     ones_like,
+    tril_indices,
+    triu_indices,
     zeros,
     zeros_like,
+)
+from tinygrad_like.ops.diagonal import (
+    cross,
+    diag,
+    diag_embed,
+    diagflat,
+    diagonal,
+    inner,
+    kron,
+    tensordot,
+    trace,
+    vdot,
 )
 from tinygrad_like.ops.elementwise import (
     abs,
@@ -173,6 +209,7 @@ from tinygrad_like.ops.order import (
     unique,
 )
 from tinygrad_like.ops.padding import pad
+from tinygrad_like.ops.patches import fold, sliding_window_view, unfold
 from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.random import (
     dropout,
@@ -208,6 +245,16 @@ from tinygrad_like.ops.scan import (
     cumprod,
     linear_scan,
     logcumsumexp,
+)
+from tinygrad_like.ops.scatter import (
+    gather_nd,
+    index_add,
+    index_copy,
+    index_fill,
+    masked_scatter,
+    piecewise,
+    scatter,
+    select,
 )
 from tinygrad_like.ops.shape import (
     concatenate,

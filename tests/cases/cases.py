@@ -1,5 +1,6 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_arrange
 import cases_attention
 import cases_elementwise
 import cases_linalg
@@ -20,6 +21,7 @@ FAMILIES = (
     cases_attention,
     cases_scan,
     cases_order,
+    cases_arrange,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

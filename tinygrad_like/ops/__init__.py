@@ -3,7 +3,8 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise activation shape reduce linalg places index scan order statistics
-    repetition inplace window padding random softmax norm conv pool recurrent attention protocol
+    scatter diagonal arrange repetition inplace window padding patches random softmax norm conv pool
+    recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -44,10 +45,12 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.ops import (
     activation,
+    arrange,
     attention,
     compare,
     conv,
     create,
+    diagonal,
     elementwise,
     index,
     inplace,
@@ -55,12 +58,14 @@ from tinygrad_like.ops import (
     norm,
     order,
     padding,
+    patches,
     pool,
     protocol,
     random,
     recurrent,
     reduce,
     scan,
+    scatter,
     shape,
     softmax,
     statistics,

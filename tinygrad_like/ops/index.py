@@ -13,6 +13,7 @@ from tinygrad_like.engine import (
     backend_of,
     by_element,
     by_matrix,
+    check_choice,
     check_flag,
     check_integer,
     composed,
@@ -22,6 +23,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.ops.elementwise import clip
 from tinygrad_like.ops.places import AllPlaces, add_at, host_array, may_repeat, raw_index
 from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, slice_at, stack, unbind
 
@@ -75,9 +77,18 @@ def iterate(x):
 
 
 @composed
-def take(x, indices, axis=None):
-    """The slices of `x` at integer `indices` along an axis; by default of the flat tensor."""
+def take(x, indices, axis=None, mode="raise"):
+    """The slices of `x` at integer `indices` along an axis; by default of the flat tensor.
+
+    `mode`: what to do with an index out of range: "raise" (IndexError), "wrap" around to the other
+    end, or "clip" to the first or last place, where negative ones mean the first.
+    """
     indices = _integers("take", "indices", indices, backend_of(x), IndexError)
+    if check_choice("take", "mode", mode, ("raise", "wrap", "clip")) != "raise":
+        n = x.size if axis is None else x.shape[normal_axis("take", axis, x.ndim)]
+        if not n:
+            raise IndexError(f"[take] of no elements (x: {x.shape})")
+        indices = indices % n if mode == "wrap" else clip(indices, 0, n - 1)
     if axis is None:
         return getitem(x.reshape(-1), (indices,))
     axis = normal_axis("take", axis, x.ndim)

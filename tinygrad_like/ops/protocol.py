@@ -19,19 +19,23 @@ from tinygrad_like.engine import GraphError, Tensor, broadcast_to, mode
 from tinygrad_like.engine.tensor import tensors_in
 from tinygrad_like.ops import (
     activation,
+    arrange,
     compare,
     conv,
     create,
+    diagonal,
     elementwise,
     index,
     linalg,
     norm,
     order,
     padding,
+    patches,
     random,
     reduce,
     repetition,
     scan,
+    scatter,
     shape,
     softmax,
     statistics,
@@ -39,7 +43,19 @@ from tinygrad_like.ops import (
 
 FAMILIES = (
     *(create, compare, elementwise, activation, shape, reduce, linalg, index, scan, order),
-    *(statistics, repetition, padding, random, softmax, norm, conv),
+    *(
+        statistics,
+        scatter,
+        diagonal,
+        arrange,
+        repetition,
+        padding,
+        patches,
+        random,
+        softmax,
+        norm,
+        conv,
+    ),
 )
 
 UFUNCS = """
@@ -54,7 +70,10 @@ FUNCTIONS = """
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
     nonzero argwhere copy cumprod quantile percentile median nanquantile nanmedian unique
     searchsorted digitize bincount histogram interp ptp count_nonzero average nansum nanprod nanmean
-    nanvar nanstd nanmax nanmin diff trapezoid cov corrcoef
+    nanvar nanstd nanmax nanmin diff trapezoid cov corrcoef trace diagonal diag diagflat kron
+    tensordot vdot inner cross vstack hstack dstack column_stack append block broadcast_arrays
+    meshgrid array_split hsplit vsplit dsplit rot90 delete insert select piecewise atleast_1d
+    atleast_2d atleast_3d
 """.split()
 OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
@@ -90,6 +109,13 @@ def _where(condition, *choices):
     return elementwise.where(condition, *choices) if choices else index.nonzero(condition)
 
 
+def _rollaxis(x, axis, start=0):
+    """np.rollaxis: an axis moved before the place `start`."""
+    axis = shape.normal_axis("rollaxis", axis, x.ndim)
+    start = start + x.ndim if start < 0 else start
+    return shape.moveaxis(x, axis, start - (axis < start))
+
+
 STORE_SUBSCR = opmap["STORE_SUBSCR"]
 
 BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {np.absolute: elementwise.abs}
@@ -108,6 +134,11 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.linalg.norm: _vector_norm,
     np.pad: _pad,
     np.gradient: statistics.gradient,
+    np.lib.stride_tricks.sliding_window_view: patches.sliding_window_view,
+    np.fliplr: lambda x: shape.flip(x, axis=1),
+    np.flipud: lambda x: shape.flip(x, axis=0),
+    np.ravel: lambda x: shape.reshape(x, (-1,)),
+    np.rollaxis: _rollaxis,
     np.partition: lambda x, kth, axis=-1: index.sort(x, axis),  # where every element is in place
     np.argpartition: lambda x, kth, axis=-1: index.argsort(x, axis),
 }
