@@ -240,6 +240,8 @@ def scatter(x, indices, updates, axis=0, reduce=None, include_self=True):
         raise ValueError(f"[scatter] updates are {updates.shape}, expected {shape}, as indices are")
     raw = all_examples(updates.data if isinstance(updates, Tensor) else updates)
     check_cast("scatter", raw, x.dtype)
+    if raw.dtype.kind in INEXACT and x.dtype.kind not in INEXACT:
+        raise TypeError(f"[scatter] updates are of {raw.dtype}, which {x.dtype} of x cannot hold")
     numbers = _numbers("scatter", x, indices, axis)
     rows = reshape(x, (-1,)), astype(reshape(updates, (-1,)), dtype=x.dtype)
     return reshape(_combined(*rows, numbers, reduce, include_self), x.shape)
