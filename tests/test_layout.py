@@ -98,7 +98,7 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index scan order "
-        "statistics scatter diagonal arrange repetition inplace window padding patches random "
+        "diagonal statistics scatter arrange repetition inplace window padding patches random "
         "softmax norm conv pool recurrent attention protocol"
     ).split(),
     "functional": (

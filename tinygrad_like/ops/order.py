@@ -27,7 +27,15 @@ from tinygrad_like.engine import (
 from tinygrad_like.engine import (
     mode as modes,
 )
-from tinygrad_like.ops.compare import equal, greater, isfinite, isnan, less, not_equal
+from tinygrad_like.ops.compare import (
+    equal,
+    greater,
+    isfinite,
+    isnan,
+    less,
+    logical_and,
+    not_equal,
+)
 from tinygrad_like.ops.elementwise import ceil, clip, floor, remainder, round, where
 from tinygrad_like.ops.index import (
     argsort,
@@ -79,10 +87,14 @@ def _place_of(n, q, method):
 
 
 def _between(a, b, share):
-    """a + (b - a) share; a where the share is 0, also beside infinity."""
-    step = b - a
-    mixed = where(isfinite(step), a + step * share, a * (1 - share) + b * share)
-    return where(share == 0, a, mixed)
+    """The mean of a and b with weights 1 - share and share: a if they are equal or the share is 0.
+
+    So that this holds exactly, and beside infinity, equals and others are computed apart.
+    """
+    same = logical_and(equal(a, b), isfinite(a))
+    left, right = where(same, a, 0), where(same, b, 0)
+    mixed = a * (1 - share) + where(equal(share, 0), 0, b) * share
+    return where(same, left + (right - left) * share, mixed)
 
 
 def _fractions(name, q, most):

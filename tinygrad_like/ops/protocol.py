@@ -43,19 +43,8 @@ from tinygrad_like.ops import (
 
 FAMILIES = (
     *(create, compare, elementwise, activation, shape, reduce, linalg, index, scan, order),
-    *(
-        statistics,
-        scatter,
-        diagonal,
-        arrange,
-        repetition,
-        padding,
-        patches,
-        random,
-        softmax,
-        norm,
-        conv,
-    ),
+    *(diagonal, statistics, scatter, arrange, repetition, padding, patches, random, softmax),
+    *(norm, conv),
 )
 
 UFUNCS = """

@@ -18,6 +18,7 @@ from tinygrad_like.engine import (
     composed,
 )
 from tinygrad_like.ops.compare import equal, isnan, logical_not, not_equal
+from tinygrad_like.ops.diagonal import diagonal
 from tinygrad_like.ops.elementwise import clip, sqrt, where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.reduce import all, max, mean, min, prod, reduction_of, std, sum, var
@@ -284,7 +285,5 @@ def corrcoef(x, y=None, rowvar=True):
     c = cov(x, y, rowvar)
     if not c.ndim:
         return c / c
-    n = c.shape[0]
-    places = np.arange(n)
-    deviations = sqrt(c[places, places])
+    deviations = sqrt(diagonal(c))
     return clip(c / expand_dims(deviations, 1) / expand_dims(deviations, 0), -1, 1)
