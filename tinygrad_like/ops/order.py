@@ -38,6 +38,7 @@ from tinygrad_like.ops.compare import (
 )
 from tinygrad_like.ops.elementwise import ceil, clip, floor, remainder, round, where
 from tinygrad_like.ops.index import (
+    _put,
     argsort,
     check_labels,
     getitem,
@@ -46,6 +47,7 @@ from tinygrad_like.ops.index import (
     take,
     take_along_axis,
 )
+from tinygrad_like.ops.places import raw_index
 from tinygrad_like.ops.reduce import argmax, sum
 from tinygrad_like.ops.scan import linear_scan
 from tinygrad_like.ops.shape import (
@@ -237,6 +239,21 @@ def _refuse_lengths(name):
     return batch
 
 
+def _unique_rule(g, x, axis, equal_nan):
+    first, _, _ = _unique_places(x, axis=axis, equal_nan=equal_nan)
+    index = (*(slice(None),) * (axis or 0), first)
+    if axis is None:
+        row = reshape(x, (-1,))
+        places = raw_index("unique", row, index)
+        return reshape(_put(g, shape=row.shape, index=places), x.shape)
+    return _put(g, shape=tuple(x.shape), index=raw_index("unique", x, index))
+
+
+@op(batch=_refuse_lengths("unique"), x=_unique_rule)
+def _unique(be, x, *, axis, equal_nan):
+    return be.xp.unique(x, axis=axis, equal_nan=equal_nan)
+
+
 @op(several=True, any_dtype=True, batch=_refuse_lengths("unique"))
 def _unique_places(be, x, *, axis, equal_nan):
     """(the first place of each distinct element in rising order, the inverse, the counts)."""
@@ -261,10 +278,11 @@ def unique(
     equal_nan = check_flag("unique", "equal_nan", equal_nan)
     if axis is not None:
         axis = normal_axis("unique", axis, x.ndim)
+    values = _unique(x, axis=axis, equal_nan=equal_nan)
+    if True not in wanted:
+        return values
     places = _unique_places(x, axis=axis, equal_nan=equal_nan)
-    results = [take(x, places[0], axis)]
-    results += [found for found, want in zip(places, wanted, strict=True) if want]
-    return tuple(results) if len(results) > 1 else results[0]
+    return values, *(found for found, want in zip(places, wanted, strict=True) if want)
 
 
 @op(any_dtype=True)

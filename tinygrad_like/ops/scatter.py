@@ -50,18 +50,6 @@ from tinygrad_like.ops.shape import concatenate, normal_axis, reshape
 REDUCTIONS = "sum", "mean", "prod", "amax", "amin"
 
 
-def _last(be, numbers, size):
-    """Of the places that are named several times, the last mention of each, as a mask."""
-    count = be.xp.arange(numbers.size)
-    if be.xp is np:  # which assigns in order
-        latest = np.empty(size, np.int64)
-        latest[numbers] = count
-        return latest[numbers] == count
-    mask = be.xp.zeros(numbers.shape, bool)
-    mask[numbers.size - 1 - be.xp.unique(numbers[::-1], return_index=True)[1]] = True
-    return mask
-
-
 def _is_last_of_all(call, arrays, attributes):
     (numbers,), size = arrays, attributes["size"]
     places = _rows_of_each(call, numbers, size).reshape(-1)
@@ -70,7 +58,11 @@ def _is_last_of_all(call, arrays, attributes):
 
 @op(any_dtype=True, batch=_is_last_of_all)
 def _is_last(be, numbers, *, size):
-    return _last(be, numbers, size)
+    """Whether each mention of a place is the last one of it."""
+    count = be.xp.arange(numbers.size)
+    latest = be.xp.zeros(size, count.dtype)
+    be.k.scatter_write_(latest, numbers, count, None)
+    return latest[numbers] == count
 
 
 def _written_of_all(call, arrays, attributes):
@@ -94,11 +86,7 @@ def _assign_rule(g, be, numbers, needs):
 def _assign(be, x, updates, numbers):
     """x with updates[i] at the place numbers[i]; of several for one place the last."""
     y = x.copy()
-    if be.xp is np:
-        y[numbers] = updates
-    else:
-        last = _last(be, numbers, x.shape[0])
-        y[numbers[last]] = updates[last]
+    be.k.scatter_write_(y, numbers, updates, None)
     return y
 
 
@@ -115,15 +103,8 @@ def _extreme_rule(g, x, updates, numbers, out):
 @op(batch=_written_of_all, backward=_extreme_rule)
 def _extreme(be, x, updates, numbers, *, largest):
     """x with the maximum (or minimum) of itself and the updates for each place; NaN if one is."""
-    extreme = be.xp.maximum if largest else be.xp.minimum
     y = x.copy()
-    if be.xp is np:
-        extreme.at(y, numbers, updates)
-        return y
-    rank = be.xp.argsort(be.xp.argsort(updates if largest else -updates, kind="stable"))
-    order = be.xp.argsort(numbers * numbers.size + rank)  # the best one last, for each place
-    order = order[_last(be, numbers[order], x.shape[0])]
-    y[numbers[order]] = extreme(y[numbers[order]], updates[order])
+    be.k.scatter_write_(y, numbers, updates, "amax" if largest else "amin")
     return y
 
 
@@ -158,8 +139,11 @@ def _combined(x, updates, numbers, reduce, include_self):
     size, xp = x.shape[0], backend_of(x).xp
     if reduce is None:
         return _assign(x, updates, numbers)
-    counts = _scatter_rows(xp.ones(numbers.shape, np.float64), numbers, count=size)
-    named = greater(counts, 0)
+    if include_self and reduce in ("sum", "amax", "amin"):
+        counts = named = xp.zeros(size, bool)  # nobody asks
+    else:
+        counts = _scatter_rows(xp.ones(numbers.shape, np.float32), numbers, count=size)
+        named = greater(counts, 0)
     if reduce in ("amax", "amin"):
         largest = reduce == "amax"
         start = x if include_self else where(named, _least(x.dtype, largest), x)
@@ -196,12 +180,15 @@ def _numbers(name, x, indices, axis):
             f"{-n} to {n - 1} (x: {x.shape}, axis: {axis})"
         )
     steps = [math.prod(x.shape[i + 1 :]) for i in range(x.ndim)]
-    raw = astype(raw, dtype=np.int64)
-    total = where(less(raw, 0), raw + n, raw) * steps[axis]
+    total = astype(raw, dtype=np.int64)
+    if values.size and int(values.min()) < 0:
+        total = where(less(total, 0), total + n, total)
+    total = total * steps[axis] if steps[axis] != 1 else total
+    start = 0  # of the line along the axis that an element lies in
     for i, m in enumerate(raw.shape):
         if i != axis:
-            total = total + be.xp.arange(m).reshape(-1, *(1,) * (x.ndim - i - 1)) * steps[i]
-    return reshape(total, (-1,))
+            start = start + be.xp.arange(m).reshape(-1, *(1,) * (x.ndim - i - 1)) * steps[i]
+    return reshape(total + start, (-1,))
 
 
 @composed
