@@ -1,6 +1,6 @@
-"""Rows of scans along an axis. PyTorch has no linear recurrence.
+"""Rows of scans and of sorting along an axis, and of writing at places.
 
-There it is a loop over steps.
+PyTorch has no linear recurrence: there it is a loop over steps.
 """
 
 import math
@@ -15,6 +15,8 @@ from bench.limits import Work
 def rows():
     yield from _linear_scan((8, 512, 512))
     yield from _running_extreme((512, 4096))
+    yield from _sorted((512, 4096))
+    yield from _scatter_write(1 << 20)
 
 
 def _linear_scan(shape):
@@ -66,3 +68,49 @@ def _running_extreme(shape):
         lambda torch, x: lambda: torch.cummax(x, 1)[1][..., None],
         Work(read=FLOAT * size, written=8 * size),  # int64
     )
+
+
+def _sorted(shape):
+    """Rows in rising order, and what stands in their middle."""
+    size = FLOAT * math.prod(shape)
+    yield Row(
+        f"sort {by_x(shape)}",
+        normal(shape),
+        lambda k, x: partial(k.sort, x),
+        lambda torch, x: lambda: torch.sort(x)[0],
+        Work(read=size, written=size),
+    )
+    yield Row(
+        f"median {by_x(shape)}",
+        normal((shape[0], shape[1] - 1)),  # an odd number, where PyTorch's median is the same
+        lambda k, x: partial(k.median, x, 1),
+        lambda torch, x: lambda: torch.median(x, 1)[0],
+        Work(read=size, written=FLOAT * shape[0]),
+    )
+
+
+def _scatter_write(size):
+    """As many elements written into a copy: each to its own place, or the maximum of several."""
+
+    def arrays(rng, reduce):
+        x, updates = normal((size,), (size,))(rng)
+        return x, rng.integers(0, size, size) if reduce else rng.permutation(size), updates
+
+    def step(k, x, index, updates, reduce):
+        y = x.copy()
+        k.scatter_write_(y, index, updates, reduce)
+        return y
+
+    def torch_step(torch, x, index, updates, reduce):
+        if reduce is None:
+            return x.scatter(0, index, updates)
+        return x.scatter_reduce(0, index, updates, reduce)
+
+    for reduce in (None, "amax"):
+        yield Row(
+            f"scatter_write {size} {reduce or 'assigned'}",
+            partial(arrays, reduce=reduce),
+            lambda k, *given, reduce=reduce: partial(step, k, *given, reduce),
+            lambda torch, *given, reduce=reduce: partial(torch_step, torch, *given, reduce),
+            Work(read=(2 * FLOAT + 8) * size, written=FLOAT * size),
+        )
