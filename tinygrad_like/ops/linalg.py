@@ -289,7 +289,7 @@ def einsum(subscripts, *operands):
 
     Raises ValueError for subscripts that do not fit the operands.
     """
-    if not isinstance(subscripts, str):
+    if not isinstance(subscripts, str) and operands:
         subscripts, operands = _spelled((subscripts, *operands))
     if not operands:
         raise TypeError("[einsum] expected a subscripts string, then tensors")
@@ -325,8 +325,8 @@ def _spelled(arguments):
     def term(axes):
         if not isinstance(axes, (list, tuple)):
             raise TypeError(
-                f"[einsum] got {describe(axes)}, expected a subscripts string, then tensors; or "
-                "each tensor before a list of its axes"
+                "[einsum] expected a subscripts string, then tensors, or each tensor before a list "
+                f"of its axes; got {describe(axes)} for a list"
             )
         numbers = [
             axis if axis is Ellipsis else check_integer("einsum", "an axis", axis, 0, 51)

@@ -68,6 +68,12 @@ OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes a
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
 
 
+# Functions of any number of arrays, which NumPy takes as lists, too.
+OF_TENSORS = {
+    *(np.broadcast_arrays, np.meshgrid, np.atleast_1d, np.atleast_2d, np.atleast_3d),
+}
+
+
 def find(name):
     """The op of this name, from whichever family has it."""
     return next(getattr(family, name) for family in FAMILIES if hasattr(family, name))
@@ -223,6 +229,8 @@ def array_function(x, function, types, args, options):
     in_place, by_name = args, options
     if signature is not None:
         in_place, by_name = _by_name(signature, args, options)
+    elif function in OF_TENSORS and any(isinstance(a, (list, tuple)) for a in args):
+        return _by_numpy(function, function.__name__, "with a list", args, options)
     unknown = by_name.keys() - _names(op)
     lists = [n for n in OPERANDS & by_name.keys() if isinstance(by_name[n], (list, tuple))]
     if unknown or lists:
