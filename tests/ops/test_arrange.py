@@ -77,3 +77,16 @@ REFUSED = [
 def test_what_does_not_fit_is_refused(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_what_has_a_name_has_no_second_one():
+    others = "movedim tensor_split narrow expand index_select masked_select bucketize fliplr ravel"
+    assert not [name for name in (*others.split(), "put_along_axis") if hasattr(tg, name)]
+
+
+def test_an_element_that_does_not_count_has_no_share_of_the_gradient():
+    x, u = (tg.Tensor([5.0, 5.0], requires_grad=True) for _ in range(2))
+    y = tg.scatter(x, [0, 0], u, reduce="amax", include_self=False)
+    dx, du = gradients([y], [x, u], [tg.Tensor([1.0, 1.0])])
+    np.testing.assert_array_equal(dx.numpy(), [0, 1])
+    np.testing.assert_array_equal(du.numpy(), [0.5, 0.5])

@@ -40,7 +40,7 @@ def ptp(x, axis=None, keepdims=False):
 
 @composed
 def count_nonzero(x, axis=None, keepdims=False):
-    """How many elements along an axis, several, or all are not zero; NaN is not."""
+    """How many elements along an axis, several, or all are not zero; NaN counts."""
     return sum(not_equal(x, 0), axis=axis, keepdims=keepdims)
 
 
