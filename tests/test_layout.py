@@ -103,8 +103,9 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise special shape activation complex reduce arithmetic "
-        "transcendental linalg places index repetition inplace systems decompositions measures "
-        "window padding matrix_functions fft spectrogram eigen quantiles random softmax ctc norm "
+        "transcendental linalg places index scan order diagonal statistics scatter arrange "
+        "repetition inplace systems decompositions measures window padding patches "
+        "matrix_functions fft spectrogram eigen quantiles random softmax ctc norm "
         "conv pool recurrent attention protocol"
     ).split(),
     "functional": (

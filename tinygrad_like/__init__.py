@@ -107,6 +107,28 @@ from tinygrad_like.ops.arithmetic import (
     signbit,
     trunc,
 )
+from tinygrad_like.ops.arrange import (
+    append,
+    array_split,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block,
+    broadcast_arrays,
+    chunk,
+    column_stack,
+    delete,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    insert,
+    meshgrid,
+    rot90,
+    unflatten,
+    vsplit,
+    vstack,
+)
 from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
 from tinygrad_like.ops.compare import (
     bitwise_and,
@@ -151,8 +173,22 @@ from tinygrad_like.ops.create import (
     linspace,
     ones,
     ones_like,
+    tril_indices,
+    triu_indices,
     zeros,
     zeros_like,
+)
+from tinygrad_like.ops.diagonal import (
+    cross,
+    diag,
+    diag_embed,
+    diagflat,
+    diagonal,
+    inner,
+    kron,
+    tensordot,
+    trace,
+    vdot,
 )
 from tinygrad_like.ops.eigen import eig, eigvals
 from tinygrad_like.ops.elementwise import (
@@ -217,7 +253,23 @@ from tinygrad_like.ops.linalg import (
     slogdet,
 )
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
+from tinygrad_like.ops.order import (
+    bincount,
+    digitize,
+    histogram,
+    interp,
+    kthvalue,
+    median,
+    mode,
+    nanmedian,
+    nanquantile,
+    percentile,
+    quantile,
+    searchsorted,
+    unique,
+)
 from tinygrad_like.ops.padding import pad
+from tinygrad_like.ops.patches import fold, sliding_window_view, unfold
 from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.random import (
     dropout,
@@ -246,6 +298,24 @@ from tinygrad_like.ops.reduce import (
     var,
 )
 from tinygrad_like.ops.repetition import repeat, tile
+from tinygrad_like.ops.scan import (
+    associative_scan,
+    cummax,
+    cummin,
+    cumprod,
+    linear_scan,
+    logcumsumexp,
+)
+from tinygrad_like.ops.scatter import (
+    gather_nd,
+    index_add,
+    index_copy,
+    index_fill,
+    masked_scatter,
+    piecewise,
+    scatter,
+    select,
+)
 from tinygrad_like.ops.shape import (
     concatenate,
     copy,
@@ -265,6 +335,22 @@ from tinygrad_like.ops.shape import (
 from tinygrad_like.ops.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
 from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, logit, polygamma, xlogy
 from tinygrad_like.ops.spectrogram import istft, stft
+from tinygrad_like.ops.statistics import (
+    average,
+    corrcoef,
+    count_nonzero,
+    cov,
+    diff,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+    ptp,
+    trapezoid,
+)
 from tinygrad_like.ops.systems import cholesky, solve
 from tinygrad_like.ops.transcendental import (
     arccosh,

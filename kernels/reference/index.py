@@ -48,3 +48,23 @@ def _rank_in_run(index):
     starts_run[1:] = index[1:] != index[:-1]
     run = np.cumsum(starts_run) - 1
     return position - np.flatnonzero(starts_run)[run]
+
+
+@kernel
+def scatter_write_(out, index, updates, reduce):
+    """out[index[i]] = updates[i] for every i in turn: (V,), (n,), (n,); so the last one stays.
+
+    `reduce` is None, or "amax" or "amin": then the maximum or minimum of all, or NaN, if one is.
+    """
+    order = np.argsort(index, kind="stable")
+    if reduce is not None:
+        best = updates if reduce == "amax" else -updates
+        by_value = np.argsort(best, kind="stable")  # NaN stands last
+        order = by_value[np.argsort(index[by_value], kind="stable")]
+    index, updates = index[order], updates[order]
+    last = np.ones_like(index, dtype=bool)
+    last[:-1] = index[1:] != index[:-1]
+    index, updates = index[last], updates[last]
+    if reduce is not None:
+        updates = (np.maximum if reduce == "amax" else np.minimum)(out[index], updates)
+    out[index] = updates

@@ -2,15 +2,18 @@
 
 import cases_activation
 import cases_arithmetic
+import cases_arrange
 import cases_attention
 import cases_complex
 import cases_decompositions
 import cases_elementwise
 import cases_linalg
 import cases_neural
+import cases_order
 import cases_quantiles
 import cases_recurrent
 import cases_reduce
+import cases_scan
 import cases_scipy
 import cases_sequences
 import cases_shape
@@ -32,6 +35,9 @@ FAMILIES = (
     cases_activation,
     cases_scipy,
     cases_complex,
+    cases_scan,
+    cases_order,
+    cases_arrange,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

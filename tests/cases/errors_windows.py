@@ -12,7 +12,7 @@ def attend(t, **options):
 
 ERRORS = [
     # Padding
-    (lambda t: tg.pad(t(2, 3), pad_width=-1), ValueError, "[pad] pad_width is -1, expected a"),
+    (lambda t: tg.pad(t(2, 3), pad_width=-2), ValueError, "[pad] axis 0 has length 2, pad_width"),
     (lambda t: tg.pad(t(2, 3), pad_width=((1, 1),) * 3), ValueError, "[pad] pad_width is "),
     (lambda t: tg.pad(t(2, 3), pad_width=0.5), ValueError, "[pad] pad_width is 0.5"),
     (lambda t: tg.pad(t(2, 3)), TypeError, "[pad] "),

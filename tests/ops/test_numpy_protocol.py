@@ -193,11 +193,10 @@ def test_the_common_numpy_functions_are_differentiable(name):
 
 def test_unsupported_functions_raise_naming_themselves():
     for call, name in (
-        (lambda t: np.median(t), "median"),
+        (lambda t: np.ediff1d(t), "ediff1d"),
         (lambda t: np.spacing(t), "spacing"),
         (lambda t: np.add.reduce(t), "add"),
-        (lambda t: np.partition(t, 0), "partition"),
-        (lambda t: np.unique(t), "unique"),
+        (lambda t: np.nancumsum(t), "nancumsum"),
     ):
         with pytest.raises(TypeError, match=rf"\[.*{name}.*\]"):
             call(leaf(X))

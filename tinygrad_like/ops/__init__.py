@@ -3,9 +3,9 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise special shape activation complex reduce arithmetic transcendental
-    linalg places index repetition inplace systems decompositions measures window padding
-    matrix_functions fft spectrogram eigen quantiles random softmax ctc norm conv pool recurrent
-    attention protocol
+    linalg places index scan order diagonal statistics scatter arrange repetition inplace systems
+    decompositions measures window padding patches matrix_functions fft spectrogram eigen quantiles
+    random softmax ctc norm conv pool recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -27,6 +27,14 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     std of equal numbers            0, as PyTorch's; the second derivatives of std and norm: NaN
     max_pool2d of tied elements     all to the first in reading order
     sort, topk of equal elements    they keep their order (stable)
+    median, quantile, kthvalue      all to those that stand there in a stable order; a quantile
+                                    between two elements has their weights
+    cummax, cummin of equals        all to the latest one, as PyTorch's
+    unique, mode of equals          all to the first one
+    scatter to one place            assigned: all to the last one; amax, amin: equal shares
+    cumprod, scatter "prod"         the product of the other elements, with zeros, too
+    interp at a point               the slope of the piece on its right, at the end on its left
+    nanstd of equal numbers         0
     power(x, 0)                     0, also at x = 0, infinity and NaN
     power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
@@ -73,12 +81,14 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops import (
     activation,
     arithmetic,
+    arrange,
     attention,
     compare,
     complex,
     conv,
     create,
     ctc,
+    diagonal,
     eigen,
     elementwise,
     fft,
@@ -86,15 +96,20 @@ from tinygrad_like.ops import (
     inplace,
     linalg,
     norm,
+    order,
     padding,
+    patches,
     pool,
     protocol,
     quantiles,
     random,
     recurrent,
     reduce,
+    scan,
+    scatter,
     shape,
     softmax,
+    statistics,
 )
 
 # Operators: __add__ and __radd__ and so on.

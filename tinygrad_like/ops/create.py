@@ -161,6 +161,24 @@ def eye(n, m=None, *, dtype=FLOAT, device=None, requires_grad=False):
     return made(be.xp.eye(n, m, dtype=be.checked_dtype("eye", dtype)), requires_grad)
 
 
+def _triangle(name, n, k, m, device, inside):
+    n = check_integer(name, "n", n, least=0)
+    m = n if m is None else check_integer(name, "m", m, least=0)
+    k = check_integer(name, "k", k)
+    be = backend.get(device)
+    return tuple(wrap(be.from_host(i)) for i in np.nonzero(inside(n, m, k)))
+
+
+def tril_indices(n, k=0, m=None, *, device=None):
+    """(rows, columns) of the lower triangle of an (n, m) matrix, with its k-th diagonal."""
+    return _triangle("tril_indices", n, k, m, device, lambda n, m, k: np.tri(n, m, k, bool))
+
+
+def triu_indices(n, k=0, m=None, *, device=None):
+    """(rows, columns) of the upper triangle of an (n, m) matrix, with its k-th diagonal."""
+    return _triangle("triu_indices", n, k, m, device, lambda n, m, k: ~np.tri(n, m, k - 1, bool))
+
+
 def from_dlpack(x):
     """A tensor on the memory of `x`, an array of any library that speaks DLPack, not copied."""
     if isinstance(x, Tensor):

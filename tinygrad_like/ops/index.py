@@ -13,6 +13,7 @@ from tinygrad_like.engine import (
     backend_of,
     by_element,
     by_matrix,
+    check_choice,
     check_flag,
     check_integer,
     composed,
@@ -22,6 +23,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.ops.elementwise import clip
 from tinygrad_like.ops.places import AllPlaces, add_at, host_array, may_repeat, raw_index
 from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, slice_at, stack, unbind
 
@@ -80,9 +82,18 @@ def iterate(x):
 
 
 @composed
-def take(x, indices, axis=None):
-    """The slices of `x` at integer `indices` along an axis; by default of the flat tensor."""
+def take(x, indices, axis=None, mode="raise"):
+    """The slices of `x` at integer `indices` along an axis; by default of the flat tensor.
+
+    `mode`: what to do with an index out of range: "raise" (IndexError), "wrap" around to the other
+    end, or "clip" to the first or last place, where negative ones mean the first.
+    """
     indices = _integers("take", "indices", indices, backend_of(x), IndexError)
+    if check_choice("take", "mode", mode, ("raise", "wrap", "clip")) != "raise":
+        n = x.size if axis is None else x.shape[normal_axis("take", axis, x.ndim)]
+        if not n:
+            raise IndexError(f"[take] of no elements (x: {x.shape})")
+        indices = indices % n if mode == "wrap" else clip(indices, 0, n - 1)
     if axis is None:
         return getitem(x.reshape(-1), (indices,))
     axis = normal_axis("take", axis, x.ndim)
@@ -316,14 +327,26 @@ def argsort(x, axis=-1, *, descending=False):
     return _argsort(x, axis=normal_axis("argsort", axis, x.ndim), descending=descending)
 
 
+def _sort_rule(g, x, axis, descending):
+    """Only a gradient asks for the order, which takes longer to find than the values."""
+    order = _argsort(x, axis=axis, descending=descending)
+    index = raw_index("sort", x, _along("sort", x, order, axis))
+    return _put(g, shape=tuple(x.shape), index=index)
+
+
+@op(batch=along_axes, x=_sort_rule)
+def _sort(be, x, *, axis, descending):
+    y = be.xp.sort(x, axis=axis)
+    return be.xp.flip(y, axis) if descending else y
+
+
 @composed
 def sort(x, axis=-1, *, descending=False):
     """`x` in rising (or falling) order along an axis (None: the flat tensor); stable."""
     descending = check_flag("sort", "descending", descending)
     if axis is None:
         return sort(x.reshape(-1), descending=descending)
-    axis = normal_axis("sort", axis, x.ndim)
-    return take_along_axis(x, argsort(x, axis, descending=descending), axis)
+    return _sort(x, axis=normal_axis("sort", axis, x.ndim), descending=descending)
 
 
 @composed

@@ -11,11 +11,13 @@ from tinygrad_like.engine import (
     backend_of,
     broadcast_to,
     by_matrix,
+    check_integer,
     composed,
     in_half,
     op,
     wrap,
 )
+from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import reduction_of, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
@@ -281,11 +283,16 @@ def _product(be, pair, needed):
 def einsum(subscripts, *operands):
     """Einstein's sum, as `np.einsum("ij,jk->ik", a, b)`: ellipsis and repeated indices too.
 
+    Or with each operand before a list of integers that name its axes, and last those of the result:
+    `einsum(a, [0, 1], b, [1, 2], [0, 2])`; `...` may stand in a list as well.
+
     As in NumPy, integers keep their dtype, while `sum` widens them to int64: cast int8 first.
 
     Raises ValueError for subscripts that do not fit the operands.
     """
-    if not isinstance(subscripts, str) or not operands:
+    if not isinstance(subscripts, str) and operands:
+        subscripts, operands = _spelled((subscripts, *operands))
+    if not operands:
         raise TypeError("[einsum] expected a subscripts string, then tensors")
     subscripts = subscripts.replace(" ", "")
     sources, arrow, target = subscripts.partition("->")
@@ -309,6 +316,27 @@ def einsum(subscripts, *operands):
         xs.append((x, term))
     explicit = ",".join(term for _, term in xs) + "->" + target
     return _einsum([x for x, _ in xs], subscripts=explicit)
+
+
+def _spelled(arguments):
+    """(the subscripts string, the operands) of a call with lists of axes behind each operand."""
+    operands, lists = arguments[0:-1:2], arguments[1::2]
+    target = arguments[-1] if len(arguments) % 2 else None
+
+    def term(axes):
+        if not isinstance(axes, (list, tuple)):
+            raise TypeError(
+                "[einsum] expected a subscripts string, then tensors, or each tensor before a list "
+                f"of its axes; got {describe(axes)} for a list"
+            )
+        numbers = [
+            axis if axis is Ellipsis else check_integer("einsum", "an axis", axis, 0, 51)
+            for axis in axes
+        ]
+        return "".join("..." if n is Ellipsis else string.ascii_letters[n] for n in numbers)
+
+    sources = ",".join(map(term, lists))
+    return (sources if target is None else f"{sources}->{term(target)}"), operands
 
 
 def _without_ellipsis(subscripts, terms, operands):

@@ -30,10 +30,10 @@ def _pad_width(pad_width, ndim):
         pairs = np.broadcast_to(widths, (ndim, 2)).tolist()
     except (ValueError, TypeError):
         pairs = [(None, None)]
-    if not all(is_integer(n, 0) for ends in pairs for n in ends):
+    if not all(is_integer(n, -(1 << 31)) for ends in pairs for n in ends):
         raise ValueError(
-            f"[pad] pad_width is {pad_width!r}, expected a non-negative integer, a pair, or "
-            f"{ndim} pairs (before, after)"
+            f"[pad] pad_width is {pad_width!r}, expected an integer, a pair, or {ndim} pairs "
+            "(before, after)"
         )
     return tuple((int(before), int(after)) for before, after in pairs)
 
@@ -99,13 +99,34 @@ def _pad_repeating(x, pad_width, mode):
     return x
 
 
+def _pad_and_cut(x, widths, mode, value):
+    """`pad` with negative widths, as in PyTorch: what is repeated may be what is taken away.
+
+    Only "wrap" goes on with the elements that are left.
+    """
+    kept, cut = [], []
+    for axis, (n, ends) in enumerate(zip(x.shape, widths, strict=True)):
+        before, after = (min(width, 0) for width in ends)
+        if n + before + after < 0:
+            raise ValueError(
+                f"[pad] axis {axis} has length {n}, pad_width takes away {-before - after} "
+                f"(x: {x.shape})"
+            )
+        kept.append(slice(-before, n + after))
+        cut.append(slice(-before, n + sum(max(width, 0) for width in ends) + after))
+    positive = tuple((max(before, 0), max(after, 0)) for before, after in widths)
+    if REPEATING.get(mode) == "wrap":
+        return pad(x[tuple(kept)], positive, mode, value)
+    return pad(x, positive, mode, value)[tuple(cut)]
+
+
 @composed
 def pad(x, pad_width, mode="constant", value=0):
     """`x` with more elements before and after each axis.
 
     Args:
         pad_width: how many: an integer, a pair (before, after) for every axis, or such a pair for
-            each axis.
+            each axis. A negative number takes elements away at that end, as in PyTorch.
         mode: "constant": all are `value`. "reflect" mirrors at the first and the last element,
             "symmetric" beside them, so that they occur twice; "edge" or "replicate" repeats them;
             "wrap" or "circular" goes on at the other end. As in NumPy, whose names these are (and
@@ -113,14 +134,16 @@ def pad(x, pad_width, mode="constant", value=0):
         value: of "constant".
 
     Raises:
-        ValueError: for a negative width, an unknown mode, a value that the dtype of `x` cannot
-            hold (0.5 for integers), an empty axis with nothing to repeat.
+        ValueError: for more to take away than there is, an unknown mode, a value that the dtype of
+            `x` cannot hold (0.5 for integers), an empty axis with nothing to repeat.
 
     >>> import tinygrad_like as tg
     >>> tg.pad(tg.arange(3), (2, 1), "reflect").numpy()
     array([2, 1, 0, 1, 2, 1])
     """
     widths = _pad_width(pad_width, x.ndim)
+    if any(n < 0 for ends in widths for n in ends):
+        return _pad_and_cut(x, widths, mode, value)
     if check_choice("pad", "mode", mode, MODES) == "constant":
         return _pad_constant(x, pad_width=widths, value=value)
     if type(value) is not int or value:

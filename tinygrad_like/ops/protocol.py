@@ -21,11 +21,13 @@ from tinygrad_like.engine.tensor import tensors_in
 from tinygrad_like.ops import (
     activation,
     arithmetic,
+    arrange,
     compare,
     complex,
     conv,
     create,
     decompositions,
+    diagonal,
     eigen,
     elementwise,
     fft,
@@ -34,20 +36,26 @@ from tinygrad_like.ops import (
     matrix_functions,
     measures,
     norm,
+    order,
     padding,
+    patches,
     random,
     reduce,
     repetition,
+    scan,
+    scatter,
     shape,
     softmax,
     special,
+    statistics,
     systems,
     transcendental,
 )
 
 FAMILIES = (
     *(create, compare, elementwise, special, shape, activation, complex, reduce, arithmetic),
-    *(transcendental, linalg, index, repetition, padding, random, softmax, norm, conv),
+    *(transcendental, linalg, index, scan, order, diagonal, statistics, scatter, arrange),
+    *(repetition, padding, patches, random, softmax, norm, conv),
 )
 
 UFUNCS = """
@@ -64,11 +72,22 @@ FUNCTIONS = """
     reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
-    nonzero argwhere copy real imag angle isreal iscomplex
+    nonzero argwhere copy real imag angle isreal iscomplex cumprod quantile percentile median
+    nanquantile nanmedian unique searchsorted digitize bincount histogram interp ptp count_nonzero
+    average nansum nanprod nanmean nanvar nanstd nanmax nanmin diff trapezoid cov corrcoef trace
+    diagonal diag diagflat kron tensordot vdot inner cross vstack hstack dstack column_stack append
+    block broadcast_arrays meshgrid array_split hsplit vsplit dsplit rot90 delete insert select
+    piecewise atleast_1d atleast_2d atleast_3d
 """.split()
 FOURIER = [name for name in fft.__all__ if not name.endswith("freq")]  # of np.fft
 OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
+
+
+# Functions of any number of arrays, which NumPy takes as lists, too.
+OF_TENSORS = {
+    *(np.broadcast_arrays, np.meshgrid, np.atleast_1d, np.atleast_2d, np.atleast_3d),
+}
 
 
 def find(name):
@@ -88,6 +107,13 @@ def _pad(x, pad_width, mode="constant", value=0, **options):
 def _where(condition, *choices):
     """np.where; with a condition alone it gives the indices where that is true."""
     return elementwise.where(condition, *choices) if choices else index.nonzero(condition)
+
+
+def _rollaxis(x, axis, start=0):
+    """np.rollaxis: an axis moved before the place `start`."""
+    axis = shape.normal_axis("rollaxis", axis, x.ndim)
+    start = start + x.ndim if start < 0 else start
+    return shape.moveaxis(x, axis, start - (axis < start))
 
 
 STORE_SUBSCR = opmap["STORE_SUBSCR"]
@@ -111,6 +137,14 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.linalg.eig: eigen.eig,
     np.linalg.eigvals: eigen.eigvals,
     np.pad: _pad,
+    np.gradient: statistics.gradient,
+    np.lib.stride_tricks.sliding_window_view: patches.sliding_window_view,
+    np.fliplr: lambda x: shape.flip(x, axis=1),
+    np.flipud: lambda x: shape.flip(x, axis=0),
+    np.ravel: lambda x: shape.reshape(x, (-1,)),
+    np.rollaxis: _rollaxis,
+    np.partition: lambda x, kth, axis=-1: index.sort(x, axis),  # where every element is in place
+    np.argpartition: lambda x, kth, axis=-1: index.argsort(x, axis),
     **{getattr(np.fft, name): getattr(fft, name) for name in FOURIER},
 }
 BY_FUNCTION |= {
@@ -222,6 +256,8 @@ def array_function(x, function, types, args, options):
     in_place, by_name = args, options
     if signature is not None:
         in_place, by_name = _by_name(signature, args, options)
+    elif function in OF_TENSORS and any(isinstance(a, (list, tuple)) for a in args):
+        return _by_numpy(function, function.__name__, "with a list", args, options)
     unknown = by_name.keys() - _names(op)
     lists = [n for n in OPERANDS & by_name.keys() if isinstance(by_name[n], (list, tuple))]
     if unknown or lists:

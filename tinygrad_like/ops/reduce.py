@@ -390,7 +390,9 @@ def _position_in_all(call, arrays, attributes):
 
 
 def _one_axis(name, x, axis):
-    return None if axis is None else normal_axis(name, axis, x.ndim)
+    if axis is None or (not x.ndim and normal_axes(name, axis, 0) == ()):  # of a number
+        return None
+    return normal_axis(name, axis, x.ndim)
 
 
 @op(any_dtype=True, batch=_position_in_all)

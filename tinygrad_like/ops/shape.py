@@ -18,6 +18,8 @@ def normal_axes(name, axis, ndim):
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    if not ndim and len(axes) == 1 and type(axes[0]) is int and axes[0] in (0, -1):
+        return ()  # as in NumPy and PyTorch, a number may be reduced along its only element
     for a in axes:
         if not isinstance(a, (int, np.integer)) or isinstance(a, bool):
             raise TypeError(f"[{name}] axis is {axis!r}, expected an integer or a tuple of them")
@@ -34,7 +36,8 @@ def normal_axes(name, axis, ndim):
 
 def normal_axis(name, axis, ndim):
     """One axis as an int from 0 to ndim - 1; TypeError for None or a tuple."""
-    return normal_axes(name, check_integer(name, "axis", axis), ndim)[0]
+    axis = check_integer(name, "axis", axis)
+    return normal_axes(name, axis, ndim)[0] if ndim else normal_axes(name, (axis, axis), 0)[0]
 
 
 def integers(name, what, values):
@@ -53,7 +56,7 @@ def along_axes(call, arrays, attributes):
     name = "axis" if "axis" in attributes else "axes"
     axes = normal_axes(call.op.name, attributes[name], arrays[0].ndim)
     one = isinstance(attributes[name], (int, np.integer))
-    moved = axes[0] + 1 if one else tuple(a + 1 for a in axes)
+    moved = axes[0] + 1 if one and axes else tuple(a + 1 for a in axes)
     return call(*(x.full() for x in arrays), **{**attributes, name: moved})
 
 
