@@ -97,8 +97,8 @@ LEFT_TO_RIGHT = {
         "recompute accumulate walk batched loop level autocast"
     ).split(),
     "ops": (
-        "create compare elementwise activation shape reduce linalg places index repetition inplace "
-        "window padding random softmax norm conv pool recurrent attention protocol"
+        "create compare elementwise activation shape reduce linalg places index scan repetition "
+        "inplace window padding random softmax norm conv pool recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

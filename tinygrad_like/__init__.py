@@ -186,6 +186,7 @@ from tinygrad_like.ops.reduce import (
     var,
 )
 from tinygrad_like.ops.repetition import repeat, tile
+from tinygrad_like.ops.scan import linear_scan
 from tinygrad_like.ops.shape import (
     concatenate,
     copy,

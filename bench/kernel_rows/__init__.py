@@ -1,5 +1,6 @@
 """Every row of the kernel benchmark, by name: `kernel shape`."""
 
-from bench.kernel_rows import elementwise, norms, products, tables
+from bench.kernel_rows import elementwise, norms, products, scans, tables
 
-ROWS = {row.name: row for module in (products, norms, elementwise, tables) for row in module.rows()}
+FAMILIES = products, norms, elementwise, tables, scans
+ROWS = {row.name: row for family in FAMILIES for row in family.rows()}

@@ -19,6 +19,7 @@ from .machine.kernel import KERNELS
 from .products import linalg as _linalg
 from .recurrent import kernels as _recurrent
 from .reduce import kernels as _reduce
+from .reduce import scan as _scan
 from .reduce import small_sums as _small_sums
 
 globals().update(KERNELS)

@@ -22,6 +22,7 @@ from . import (  # each registers its kernels
     random,
     recurrent,
     reduce,
+    scan,
     softmax,
 )
 from .machine import launcher

@@ -6,6 +6,7 @@ import cases_linalg
 import cases_neural
 import cases_recurrent
 import cases_reduce
+import cases_scan
 import cases_shape
 
 FAMILIES = (
@@ -16,6 +17,7 @@ FAMILIES = (
     cases_neural,
     cases_recurrent,
     cases_attention,
+    cases_scan,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

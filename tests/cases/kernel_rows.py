@@ -186,6 +186,29 @@ def attention_row(name, t, key_heads=4, mask=None, bias=(), causal=False, p=0.0)
     return Row(name, lambda *xs: forward(*xs)[0], backward, None if p else oracle, shapes)
 
 
+def scan_row(reverse):
+    """Lines of 5 steps; x holds a, b and the first states."""
+
+    def parts(x):
+        return x[:, :5], x[:, 5:10], x[:, 10]
+
+    def backward(g, x):
+        a, b, initial = parts(x)
+        h = k.linear_scan(a, b, initial, reverse)
+        da, db, dinitial = k.linear_scan_backward(g, a, h, initial, reverse)
+        return (np.concatenate([da, db, dinitial[:, None]], axis=1),)
+
+    def oracle(F, x):
+        a, b, initial = parts(x)
+        states, order = [initial], range(a.shape[1])
+        for t in reversed(order) if reverse else order:
+            states.append(a[:, t] * states[-1] + b[:, t])
+        return torch.stack(states[:0:-1] if reverse else states[1:], 1)
+
+    name = f"linear_scan-{reverse}"
+    return Row(name, lambda x: k.linear_scan(*parts(x), reverse), backward, oracle, [(3, 11, 2)])
+
+
 def elementwise_row(name, forward, backward, oracle):
     return Row(name, forward, lambda g, x: (backward(g, x),), oracle, [(5, 7)])
 
@@ -272,6 +295,8 @@ ROWS = [
         lambda F, x: x.sum((1, 2)),
         [(3, 4, 5)],
     ),
+    scan_row(False),
+    scan_row(True),
     Row("add", lambda x: k.add(x, x), lambda g, x: (k.add(g, g),), lambda F, x: x + x, [(5, 7)]),
     Row(
         "gather_rows",

@@ -2,8 +2,8 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise activation shape reduce linalg places index repetition inplace window
-    padding random softmax norm conv pool recurrent attention protocol
+    create compare elementwise activation shape reduce linalg places index scan repetition inplace
+    window padding random softmax norm conv pool recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -59,6 +59,7 @@ from tinygrad_like.ops import (
     random,
     recurrent,
     reduce,
+    scan,
     shape,
     softmax,
 )

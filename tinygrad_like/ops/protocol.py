@@ -30,12 +30,13 @@ from tinygrad_like.ops import (
     random,
     reduce,
     repetition,
+    scan,
     shape,
     softmax,
 )
 
 FAMILIES = (
-    *(create, compare, elementwise, activation, shape, reduce, linalg, index, repetition),
+    *(create, compare, elementwise, activation, shape, reduce, linalg, index, scan, repetition),
     *(padding, random, softmax, norm, conv),
 )
 
