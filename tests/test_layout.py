@@ -98,7 +98,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise activation shape reduce linalg places index scan repetition "
-        "inplace window padding random softmax norm conv pool recurrent attention protocol"
+        "inplace window padding random softmax norm conv conv_nd resize pool pool_nd recurrent "
+        "attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

@@ -59,7 +59,12 @@ from tinygrad_like.ops.activation import (
     silu,
     softplus,
 )
-from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
+from tinygrad_like.ops.attention import (
+    alibi,
+    attention_weights,
+    rotary,
+    scaled_dot_product_attention,
+)
 from tinygrad_like.ops.compare import (
     bitwise_and,
     bitwise_or,
@@ -81,6 +86,7 @@ from tinygrad_like.ops.compare import (
     not_equal,
 )
 from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
+from tinygrad_like.ops.conv_nd import conv3d, conv_transpose1d, conv_transpose3d
 from tinygrad_like.ops.create import (
     arange,
     eye,
@@ -159,6 +165,19 @@ from tinygrad_like.ops.linalg import (
 from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
 from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
+from tinygrad_like.ops.pool_nd import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    max_pool1d,
+    max_pool3d,
+)
 from tinygrad_like.ops.random import (
     dropout,
     multinomial,
@@ -186,6 +205,7 @@ from tinygrad_like.ops.reduce import (
     var,
 )
 from tinygrad_like.ops.repetition import repeat, tile
+from tinygrad_like.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle
 from tinygrad_like.ops.scan import linear_scan
 from tinygrad_like.ops.shape import (
     concatenate,

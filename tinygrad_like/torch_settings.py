@@ -56,7 +56,7 @@ COUNTERPARTS: dict[type, Counterpart] = {
         {"divisor_override": None},
     ),
     nn.GlobalAvgPool2D: Counterpart(("AdaptiveAvgPool2d",), fixed={"output_size": 1}),
-    nn.Flatten: Counterpart(("Flatten",), fixed={"start_dim": 1, "end_dim": -1}),
+    nn.Flatten: Counterpart(("Flatten",), {"start_axis": "start_dim", "end_axis": "end_dim"}),
     nn.BatchNorm: Counterpart(
         ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"),
         {"eps": "eps", "momentum": "momentum"},

@@ -8,6 +8,7 @@ import cases_recurrent
 import cases_reduce
 import cases_scan
 import cases_shape
+import cases_windows
 
 FAMILIES = (
     cases_elementwise,
@@ -18,6 +19,7 @@ FAMILIES = (
     cases_recurrent,
     cases_attention,
     cases_scan,
+    cases_windows,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

@@ -45,10 +45,10 @@ from tinygrad_like.nn.conv import (
     Conv1D,
     Conv2D,
     ConvTranspose2D,
-    Flatten,
     GlobalAvgPool2D,
     MaxPool2D,
 )
+from tinygrad_like.nn.conv_nd import Conv3D, ConvTranspose1D, ConvTranspose3D
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.embedding import Embedding
 from tinygrad_like.nn.gpt import GPT
@@ -57,8 +57,29 @@ from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
 from tinygrad_like.nn.parametrizations import LowRank, Orthogonal, SpectralNorm, WeightNorm
 from tinygrad_like.nn.parametrize import parametrize, unparametrize
+from tinygrad_like.nn.pool import (
+    AdaptiveAvgPool1D,
+    AdaptiveAvgPool2D,
+    AdaptiveAvgPool3D,
+    AdaptiveMaxPool1D,
+    AdaptiveMaxPool2D,
+    AvgPool1D,
+    AvgPool3D,
+    LpPool1D,
+    LpPool2D,
+    MaxPool1D,
+    MaxPool3D,
+)
 from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
 from tinygrad_like.nn.recurrent import GRU, LSTM, RNN, detach_state
+from tinygrad_like.nn.shapes import (
+    Flatten,
+    Identity,
+    PixelShuffle,
+    PixelUnshuffle,
+    Unflatten,
+    Upsample,
+)
 from tinygrad_like.nn.state import StateError, StateReport
 from tinygrad_like.nn.transformer import (
     FeedForward,
@@ -75,12 +96,22 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdaptiveAvgPool1D",
+    "AdaptiveAvgPool2D",
+    "AdaptiveAvgPool3D",
+    "AdaptiveMaxPool1D",
+    "AdaptiveMaxPool2D",
     "AdditiveAttention",
+    "AvgPool1D",
     "AvgPool2D",
+    "AvgPool3D",
     "BatchNorm",
     "Conv1D",
     "Conv2D",
+    "Conv3D",
+    "ConvTranspose1D",
     "ConvTranspose2D",
+    "ConvTranspose3D",
     "Dense",
     "Dropout",
     "Embedding",
@@ -88,17 +119,24 @@ __all__ = [
     "Flatten",
     "GlobalAvgPool2D",
     "GroupNorm",
+    "Identity",
     "KeyValueCache",
     "LayerNorm",
     "LeakyReLU",
     "LearnedPositions",
     "LowRank",
+    "LpPool1D",
+    "LpPool2D",
+    "MaxPool1D",
     "MaxPool2D",
+    "MaxPool3D",
     "Module",
     "ModuleList",
     "MultiHeadAttention",
     "Orthogonal",
     "Parametrization",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PositionalEncoding",
     "RMSNorm",
     "ReLU",
@@ -116,6 +154,8 @@ __all__ = [
     "TransformerDecoderLayer",
     "TransformerEncoder",
     "TransformerEncoderLayer",
+    "Unflatten",
+    "Upsample",
     "WeightNorm",
     "choose",
     "detach_state",

@@ -3,7 +3,7 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise activation shape reduce linalg places index scan repetition inplace
-    window padding random softmax norm conv pool recurrent attention protocol
+    window padding random softmax norm conv conv_nd resize pool pool_nd recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -47,6 +47,7 @@ from tinygrad_like.ops import (
     attention,
     compare,
     conv,
+    conv_nd,
     create,
     elementwise,
     index,
@@ -55,10 +56,12 @@ from tinygrad_like.ops import (
     norm,
     padding,
     pool,
+    pool_nd,
     protocol,
     random,
     recurrent,
     reduce,
+    resize,
     scan,
     shape,
     softmax,
