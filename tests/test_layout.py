@@ -97,9 +97,9 @@ LEFT_TO_RIGHT = {
         "recompute accumulate walk batched loop level autocast"
     ).split(),
     "ops": (
-        "create compare elementwise activation shape reduce linalg places index scan repetition "
-        "inplace window padding random softmax norm conv conv_nd resize pool pool_nd recurrent "
-        "attention protocol"
+        "create compare elementwise special shape activation reduce arithmetic transcendental "
+        "linalg places index scan repetition inplace window padding random softmax norm conv "
+        "conv_nd resize pool pool_nd recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

@@ -51,13 +51,46 @@ from tinygrad_like.fusion import fuse
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
 from tinygrad_like.ops.activation import (
+    celu,
     elu,
     gelu,
+    glu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
     leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
     relu,
+    relu6,
+    selu,
     sigmoid,
     silu,
     softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from tinygrad_like.ops.arithmetic import (
+    allclose,
+    bitwise_left_shift,
+    bitwise_right_shift,
+    copysign,
+    float_power,
+    fmod,
+    gcd,
+    heaviside,
+    lcm,
+    ldexp,
+    lerp,
+    nan_to_num,
+    positive,
+    reciprocal,
+    signbit,
+    trunc,
 )
 from tinygrad_like.ops.attention import (
     alibi,
@@ -223,7 +256,23 @@ from tinygrad_like.ops.shape import (
     transpose,
     unbind,
 )
-from tinygrad_like.ops.softmax import log_softmax, logsumexp, softmax
+from tinygrad_like.ops.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
+from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, polygamma, xlogy
+from tinygrad_like.ops.transcendental import (
+    arccosh,
+    arcsinh,
+    arctan2,
+    arctanh,
+    cbrt,
+    deg2rad,
+    exp2,
+    hypot,
+    log10,
+    logaddexp,
+    logaddexp2,
+    rad2deg,
+    sinc,
+)
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 

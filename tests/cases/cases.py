@@ -1,5 +1,7 @@
 """All rows of the op tests, by family. To add one, add a line to a family; see case.py."""
 
+import cases_activation
+import cases_arithmetic
 import cases_attention
 import cases_elementwise
 import cases_linalg
@@ -8,6 +10,7 @@ import cases_recurrent
 import cases_reduce
 import cases_scan
 import cases_shape
+import cases_special
 import cases_windows
 
 FAMILIES = (
@@ -18,6 +21,9 @@ FAMILIES = (
     cases_neural,
     cases_recurrent,
     cases_attention,
+    cases_special,
+    cases_arithmetic,
+    cases_activation,
     cases_scan,
     cases_windows,
 )

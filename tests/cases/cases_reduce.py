@@ -5,7 +5,7 @@ import math
 from case import Apart, Bools, Case, F, Ints, N, P, Values, torch
 
 import tinygrad_like as tg
-from tinygrad_like.ops.reduce import _along_deviation, _along_direction, _deviation, _direction
+from tinygrad_like.ops.reduce import _along_deviation, _along_direction, _deviation, direction_of
 from tinygrad_like.ops.softmax import (
     log_softmax_backward,
     softmax_backward,
@@ -132,7 +132,7 @@ ONE_AXIS = [((2, 4), -1), ((4,), 0), ((2, 3, 2), 1), ((2, 3, 2), -3), ((3, 1), 1
 LARGE = [[700.0, 710.0, 690.0], [-900.0, -901.0, -899.0]]
 
 DIRECTIONS = [
-    Case(_direction, N(2, 3), P(2, 1), torch=lambda x, norm: x / norm),
+    Case(direction_of, N(2, 3), P(2, 1), torch=lambda x, norm: x / norm),
     Case(_deviation, N(3, 4), torch=lambda x: x - x.mean(1, keepdim=True), empty=False, axis=1),
     Case(_deviation, N(3, 4), torch=lambda x: x - x.mean(), empty=False, axis=None),
     Case(
@@ -151,7 +151,7 @@ DIRECTIONS = [
         axis=0,
         factor=0.3,
     ),
-    Case(_direction, N(3, 2), P(1, 2), torch=lambda x, norm: x / norm, empty=False),
+    Case(direction_of, N(3, 2), P(1, 2), torch=lambda x, norm: x / norm, empty=False),
 ]
 
 SOFTMAX = [

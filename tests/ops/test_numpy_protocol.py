@@ -166,7 +166,7 @@ def test_the_common_numpy_functions_are_differentiable(name):
 def test_unsupported_functions_raise_naming_themselves():
     for call, name in (
         (lambda t: np.median(t), "median"),
-        (lambda t: np.cbrt(t), "cbrt"),
+        (lambda t: np.spacing(t), "spacing"),
         (lambda t: np.add.reduce(t), "add"),
         (lambda t: np.fft.fft(t), "fft"),
         (lambda t: np.unique(t), "unique"),

@@ -13,9 +13,14 @@ INF, NAN = math.inf, math.nan
 POINTS = np.array([-INF, -2.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, INF, NAN])
 UNARY = """
     negative abs sign floor ceil round exp expm1 log log1p log2 sqrt rsqrt square sin cos tan arcsin
-    arccos arctan sinh cosh tanh erf sigmoid relu leaky_relu elu gelu silu softplus
+    arccos arctan sinh cosh tanh erf sigmoid relu leaky_relu elu gelu silu softplus positive trunc
+    reciprocal deg2rad rad2deg sinc exp2 log10 arcsinh arccosh arctanh nan_to_num lgamma digamma
+    erfc erfinv logsigmoid mish tanhshrink softsign celu selu hardtanh relu6 hardsigmoid hardswish
+    hardshrink softshrink
 """.split()
-BINARY = "add subtract multiply divide power maximum minimum".split()
+BINARY = """
+    add subtract multiply divide power maximum minimum arctan2 hypot logaddexp xlogy
+""".split()
 NUMBERS = [0, 1, 2, 3, -1, 0.5, -0.5, INF, -INF]
 
 # Where we differ: (value, gradients) at points, and why.
@@ -34,6 +39,19 @@ DIFFERENT = {
     ("x ** -0.5", -INF): "NumPy's power is 0 or inf there, PyTorch takes a root",
     ("x ** 0.5", -0.0): "NumPy's power knows no sign of 0",
     ("x ** -0.5", -0.0): "NumPy's power knows no sign of 0",
+    **{("softsign", x): "the slope's limit at infinity" for x in (-INF, INF)},
+    **{(f, NAN): "the gradient of NaN is NaN" for f in ("celu", "selu", "hardswish")},
+    **{(f, NAN): "as clip's" for f in ("hardtanh", "relu6")},
+    **{("arccosh", x): "not defined below 1" for x in (-INF, -2.0, -1.0)},
+    ("lgamma", -INF): "SciPy's value",
+    **{("digamma", x): "infinite at a pole; SciPy's" for x in (-INF, -2.0, -1.0)},
+    **{
+        (f, x, y): "a convention, see ops/__init__.py"
+        for f in ("hypot", "xlogy")
+        for x in ("0.0", "-0.0")  # as numbers they are equal
+        for y in ("0.0", "-0.0")
+    },
+    **{("logaddexp", x, x): "half to each, not NaN" for x in (-INF, INF)},
     **{("inf ** x", x): "0 where the power is 0, the limit" for x in (-INF, -2.0, -1.0, -0.5)},
 }
 
@@ -83,7 +101,7 @@ def check(name, f, g, points):
 @needs_torch
 @pytest.mark.parametrize("name", UNARY)
 def test_functions_of_one(name):
-    names = {"arcsin": "asin", "arccos": "acos", "arctan": "atan"}
+    names = {f"arc{name}": f"a{name}" for name in "sin cos tan sinh cosh tanh".split()}
     g = getattr(torch, names.get(name, name), None) or getattr(F, name)
     for p in POINTS:
         check(name, getattr(tg, name), g, [p])

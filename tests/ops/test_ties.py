@@ -107,6 +107,28 @@ GRADIENTS = [
      [[-1.0, 0.0, 4.0]], [[0, 0, 0.25]]),
     ("where guards a quotient", lambda x: tg.where(x == 0, 1, 2 / tg.where(x == 0, 1, x)),
      [[0.0, 2.0]], [[0, -0.5]]),
+    ("hardtanh", tg.hardtanh, [[-1.0, 0.0, 1.0, NAN]], [[0, 1, 0, 0]]),
+    ("relu6 and hardsigmoid", lambda x: tg.relu6(x) + tg.hardsigmoid(x - 3), [[0.0, 6.0]],
+     [[0, 0]]),
+    ("shrinks at their limits", lambda x: tg.hardshrink(x) + tg.softshrink(x), [[-0.5, 0.5, 2.0]],
+     [[0, 0, 2]]),
+    ("threshold", lambda x: tg.threshold(x, 1.0, 7.0), [[1.0, 2.0]], [[0, 1]]),
+    ("prelu", tg.prelu, [[-2.0, 0.0, INF], [0.25]], [[0.25, 0.25, 1], [-2]]),
+    ("celu", lambda x: tg.celu(x, alpha=2.0), [[0.0, 1.0]], [[1, 1]]),
+    ("trunc at steps", tg.trunc, [[1.0, 0.5, -1.5]], [[0, 0, 0]]),
+    ("copysign", tg.copysign, [[0.0, -2.0, 2.0], [1.0, 1.0, -0.0]], [[0, -1, -1], [0, 0, 0]]),
+    ("copysign of infinity", tg.copysign, [[INF, -INF], [-1.0, -1.0]], [[-1, 1], [0, 0]]),
+    ("arctan2 at the origin", tg.arctan2, [[0.0, 2.0], [0.0, 0.0]], [[0, 0], [0, -0.5]]),
+    ("fmod beside a step", tg.fmod, [[6.0, -7.0], [2.0, 2.0]], [[1, 1], [-3, 3]]),
+    ("heaviside at 0", tg.heaviside, [[-1.0, 0.0, 1.0], [0.3, 0.3, 0.3]],
+     [[0, 0, 0], [0, 1, 0]]),
+    ("nan_to_num", tg.nan_to_num, [[NAN, INF, -INF, 2.0]], [[0, 0, 0, 1]]),
+    ("hypot at 0", tg.hypot, [[0.0, 3.0], [0.0, -4.0]], [[0, 0.6], [0, -0.8]]),
+    ("sinc at 0", tg.sinc, [[0.0, 1.0]], [[0, -1]]),
+    ("logaddexp of infinities", tg.logaddexp, [[INF, -INF, INF], [INF, -INF, 1.0]],
+     [[0.5, 0.5, 1], [0.5, 0.5, 0]]),
+    ("xlogy beside 0", tg.xlogy, [[0.0, 0.0, 0.0], [0.0, -1.0, 2.0]],
+     [[0, 0, math.log(2)], [0, 0, 0]]),
     ("softplus at 0", tg.softplus, [[0.0]], [[0.5]]),
     ("gelu at 0", tg.gelu, [[0.0]], [[0.5]]),
     ("tril cuts", lambda x: tg.tril(x) * 2, [[[1.0, 2.0], [3.0, 4.0]]], [[[2, 0], [2, 2]]]),
@@ -188,7 +210,7 @@ def test_second_derivatives_at_zeros_and_kinks(f, x, expected):
     np.testing.assert_allclose(np.asarray(h), expected, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("f", [tg.norm, tg.std])
+@pytest.mark.parametrize("f", [tg.norm, tg.std, lambda x: tg.hypot(x[0], x[1])])
 def test_second_derivatives_where_there_are_none_are_nan(f):
     h = tg.hessian(f)(np.array([0.0, 0.0]))
     assert np.isnan(np.asarray(h)).all(), h

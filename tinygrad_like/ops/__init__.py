@@ -2,8 +2,9 @@
 
 Families from left to right; each imports only from those to its left:
 
-    create compare elementwise activation shape reduce linalg places index scan repetition inplace
-    window padding random softmax norm conv conv_nd resize pool pool_nd recurrent attention protocol
+    create compare elementwise special shape activation reduce arithmetic transcendental linalg
+    places index scan repetition inplace window padding random softmax norm conv conv_nd resize pool
+    pool_nd recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -11,8 +12,12 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
 
     abs, norm at 0; relu at 0       0
     leaky_relu, elu at 0            that of the left side
+    prelu, celu, selu at 0          that of the left side
     clip at a bound                 1, as inside
-    floor, ceil, round, sign        0 everywhere
+    hardtanh, relu6, hardsigmoid    at a bound 0, as outside; as PyTorch's
+    hardshrink, softshrink          at +-lambd 0; threshold at the threshold 0
+    floor, ceil, round, trunc, sign 0 everywhere
+    copysign at 0, of the sign      0; nan_to_num of what it replaces: 0
     maximum, minimum at a tie       half to each
     maximum, minimum of NaN         all to both
     relu, clip of NaN               0
@@ -24,6 +29,9 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
+    hypot, arctan2 at the origin    0, as norm; the second derivatives: NaN
+    logaddexp of equal infinities   half to each
+    xlogy where x is 0              of x: 0 if y is not positive; of y: 0 at y = 0
 """
 
 import functools
@@ -44,6 +52,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.ops import (
     activation,
+    arithmetic,
     attention,
     compare,
     conv,
@@ -80,6 +89,8 @@ BINARY = {
     "and": compare.bitwise_and,
     "or": compare.bitwise_or,
     "xor": compare.bitwise_xor,
+    "lshift": arithmetic.bitwise_left_shift,
+    "rshift": arithmetic.bitwise_right_shift,
 }
 
 

@@ -96,7 +96,7 @@ def power(be, a, b):
     return a**b if isinstance(b, (int, float)) else be.xp.power(a, b)
 
 
-def _refuse_zero_divisor(name, a, b):
+def refuse_zero_divisor(name, a, b):
     """Raise ValueError if integers are divided by 0, for which there is no integer."""
     if all(isinstance(x, int) or (hasattr(x, "dtype") and x.dtype.kind in "biu") for x in (a, b)):
         is_zero = b == 0
@@ -107,14 +107,14 @@ def _refuse_zero_divisor(name, a, b):
 @elementwise_op(numbers=with_numbers, a=lambda g: zeros_of(g), b=lambda g: zeros_of(g))
 def floor_divide(be, a, b):
     """a // b, rounded towards minus infinity. ValueError for integers divided by 0."""
-    _refuse_zero_divisor("floor_divide", a, b)
+    refuse_zero_divisor("floor_divide", a, b)
     return a // b
 
 
 @elementwise_op(numbers=with_numbers, a=lambda g: g, b=lambda g, a, b: -g * floor_divide(a, b))
 def remainder(be, a, b):
     """a % b, with the sign of b. ValueError for integers divided by 0."""
-    _refuse_zero_divisor("remainder", a, b)
+    refuse_zero_divisor("remainder", a, b)
     return a % b
 
 
@@ -266,12 +266,13 @@ def tanh(be, x):
     return be.xp.tanh(x)
 
 
-def _erf_gradient(g, x):
+def erf_gradient(g, x):
+    """2 g exp(-x^2) / sqrt(pi)."""
     with np.errstate(under="ignore"):  # far from 0 the bell curve rounds to 0
         return g * exp(-x * x) * (2 / math.sqrt(math.pi))
 
 
-@elementwise_op(floating=True, x=_erf_gradient)
+@elementwise_op(floating=True, x=erf_gradient)
 def erf(be, x):
     """The error function."""
     return be.k.erf(x)

@@ -19,6 +19,7 @@ from tinygrad_like.engine import GraphError, Tensor, broadcast_to, mode
 from tinygrad_like.engine.tensor import tensors_in
 from tinygrad_like.ops import (
     activation,
+    arithmetic,
     compare,
     conv,
     create,
@@ -33,11 +34,13 @@ from tinygrad_like.ops import (
     scan,
     shape,
     softmax,
+    special,
+    transcendental,
 )
 
 FAMILIES = (
-    *(create, compare, elementwise, activation, shape, reduce, linalg, index, scan, repetition),
-    *(padding, random, softmax, norm, conv),
+    *(create, compare, elementwise, special, activation, shape, reduce, arithmetic),
+    *(transcendental, linalg, index, scan, repetition, padding, random, softmax, norm, conv),
 )
 
 UFUNCS = """
@@ -45,9 +48,13 @@ UFUNCS = """
     square sin cos tan arcsin arccos arctan sinh cosh tanh maximum minimum floor_divide remainder
     equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor
     logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul
+    bitwise_left_shift bitwise_right_shift positive trunc signbit copysign heaviside fmod reciprocal
+    float_power ldexp gcd lcm arctan2 hypot deg2rad rad2deg exp2 log10 cbrt logaddexp logaddexp2
+    arcsinh arccosh arctanh
 """.split()
 FUNCTIONS = """
-    clip isclose sum mean var std max min prod argmax argmin any all cumsum reshape transpose
+    allclose nan_to_num sinc clip isclose sum mean var std max min prod argmax argmin any all cumsum
+    reshape transpose
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
     nonzero argwhere copy
@@ -88,12 +95,18 @@ def _where(condition, *choices):
 
 STORE_SUBSCR = opmap["STORE_SUBSCR"]
 
-BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {np.absolute: elementwise.abs}
+BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {
+    np.absolute: elementwise.abs,
+    np.fabs: elementwise.abs,
+    np.radians: transcendental.deg2rad,
+    np.degrees: transcendental.rad2deg,
+}
 BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.shape: lambda x: x.shape,
     np.ndim: lambda x: x.ndim,
     np.size: lambda x, axis=None: x.size if axis is None else x.shape[axis],
     np.where: _where,
+    np.fix: arithmetic.trunc,
     np.amax: reduce.max,
     np.amin: reduce.min,
     np.broadcast_to: broadcast_to,

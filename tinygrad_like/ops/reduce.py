@@ -176,7 +176,7 @@ def _or_nan(norm):
     x=lambda g, norm: g / _or_nan(norm),
     norm=lambda g, norm, out: -(g * out) / _or_nan(norm),
 )
-def _direction(be, x, norm):
+def direction_of(be, x, norm):
     """x / norm, and 0 where the norm is 0: there it has no derivative, which is NaN."""
     at_0 = norm == 0
     return be.xp.where(at_0, 0, x / be.xp.where(at_0, 1, norm))
@@ -189,7 +189,7 @@ def _direction(be, x, norm):
     root=lambda h, root, out: -(h * out) / _or_nan(root),
 )
 def _along_direction(be, g, x, root, *, axis, factor):
-    """g (x - mean(x)) factor / root, and 0 where the root is 0: see `_direction`."""
+    """g (x - mean(x)) factor / root, and 0 where the root is 0: see `direction_of`."""
     at_0, root = root == 0, wide(root)
     slope = wide(g) * factor * _centred(be, x, axis) / be.xp.where(at_0, 1, root)
     return narrow(be.xp.where(at_0, 0, slope), g.dtype)
@@ -285,7 +285,7 @@ def cumsum(x, axis=None):
 
 def _norm_rule(g, be, x, out, axis):
     kept = reduction_of("norm", x.shape, axis)[1]
-    return spread_over(be, g, x.shape, axis) * _direction(x, reshape(out, kept))
+    return spread_over(be, g, x.shape, axis) * direction_of(x, reshape(out, kept))
 
 
 @op(autocast=in_single, batch=along_axes, x=_norm_rule)
@@ -306,7 +306,7 @@ def _norm(be, x, *, axis=None, keepdims=False):
 
 def _norm_of_order_rule(g, be, x, out, axis, p):
     """The slope with respect to each x is sign(x) (|x| / norm)^(p - 1)."""
-    direction = _direction(x, reshape(out, reduction_of("norm", x.shape, axis)[1]))
+    direction = direction_of(x, reshape(out, reduction_of("norm", x.shape, axis)[1]))
     return spread_over(be, g, x.shape, axis) * sign(x) * power(abs(direction), p - 1)
 
 

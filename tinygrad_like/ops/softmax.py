@@ -5,11 +5,22 @@ A row that is -inf everywhere (fully masked) has softmax 0, never NaN.
 
 import numpy as np
 
-from tinygrad_like.backend import narrow, wide
-from tinygrad_like.engine import check_flag, composed, in_single, op
-from tinygrad_like.ops.elementwise import exp
-from tinygrad_like.ops.index import check_labels, take_along_axis
-from tinygrad_like.ops.reduce import reduction_of, spread_over, sum
+from tinygrad_like.backend import FLOATING, narrow, wide
+from tinygrad_like.engine import (
+    Tensor,
+    astype,
+    check_flag,
+    check_number,
+    composed,
+    in_single,
+    no_grad,
+    op,
+)
+from tinygrad_like.ops.activation import TINIEST
+from tinygrad_like.ops.elementwise import add, clip, divide, exp, log, negative, subtract
+from tinygrad_like.ops.index import check_labels, one_hot, take_along_axis
+from tinygrad_like.ops.random import rand_like
+from tinygrad_like.ops.reduce import argmax, reduction_of, spread_over, sum
 from tinygrad_like.ops.shape import (
     along_axes,
     expand_dims,
@@ -163,3 +174,33 @@ def softmax_cross_entropy(logits, labels):
         raise TypeError(f"[cross_entropy] labels have dtype {labels.dtype}, expected integers")
     check_labels("cross_entropy", "labels", labels, logits.shape[1])
     return _softmax_cross_entropy(logits, labels)
+
+
+@composed
+def gumbel_softmax(logits, tau=1.0, hard=False, axis=-1):
+    """A random choice along an axis, with the probabilities softmax(logits), that has gradients.
+
+    It is softmax((logits + noise) / tau), which is nearer to one choice for a smaller tau. Source:
+    Jang et al. 2017, "Categorical reparameterization with Gumbel-softmax".
+
+    Args:
+        logits: any shape, of floats.
+        tau: the temperature, a positive number.
+        hard: whether the result is the choice itself, 1 and zeros, with the gradient of the above.
+
+    Raises TypeError for logits that are not floating.
+    """
+    tau = check_number("gumbel_softmax", "tau", tau, TINIEST, expected="a positive number")
+    hard = check_flag("gumbel_softmax", "hard", hard)
+    if logits.dtype.kind not in FLOATING:
+        raise TypeError(f"[gumbel_softmax] logits have dtype {logits.dtype}, expected floats")
+    uniform = clip(rand_like(logits, dtype=np.float64), np.finfo(np.float64).tiny)
+    noise = astype(negative(log(negative(log(uniform)))), dtype=logits.dtype)
+    noise = noise if isinstance(logits, Tensor) else noise.data
+    soft = softmax(divide(add(logits, noise), tau), axis)
+    if not hard:
+        return soft
+    with no_grad():
+        last = one_hot(argmax(soft, axis), soft.shape[axis], dtype=soft.dtype)
+        change = subtract(moveaxis(last, -1, axis), soft)
+    return add(soft, change)

@@ -1,0 +1,180 @@
+"""Arithmetic beyond the operators' own: signs and steps, bits and divisors, values that are close.
+
+What the gradient is at steps and zeros: see the table in ops/__init__.py.
+"""
+
+import math
+
+import numpy as np
+
+from tinygrad_like.backend import FLOATING, narrow, wide
+from tinygrad_like.engine import (
+    Tensor,
+    astype,
+    check_number,
+    composed,
+    elementwise_op,
+    with_numbers,
+)
+from tinygrad_like.engine.casts import check_numbers
+from tinygrad_like.ops.compare import equal, isclose, isfinite
+from tinygrad_like.ops.elementwise import (
+    divide,
+    power,
+    refuse_zero_divisor,
+    round,
+    sign,
+    subtract,
+    where,
+    zeros_of,
+)
+from tinygrad_like.ops.reduce import all
+from tinygrad_like.ops.special import in_dtype_of, of_several
+
+# Signs and steps
+
+
+@elementwise_op(x=lambda g: g)
+def positive(be, x):
+    """A copy of x, as +x is in NumPy."""
+    return be.xp.positive(x)
+
+
+@elementwise_op(x=lambda g: zeros_of(g))
+def trunc(be, x):
+    """x without its fraction: the nearest integer that is not further from 0."""
+    return be.xp.trunc(x)
+
+
+@elementwise_op(any_dtype=True)
+def signbit(be, x):
+    """Where the sign is negative, as booleans: also of -0.0, and of a NaN with that sign."""
+    return be.xp.signbit(x)
+
+
+@elementwise_op(
+    numbers=with_numbers,
+    a=lambda g, a, out: g * (sign(a) * sign(out)),
+    b=lambda g: zeros_of(g),
+)
+def copysign(be, a, b):
+    """|a| with the sign of b."""
+    return of_several(be.xp.copysign, a, b)
+
+
+@elementwise_op(
+    numbers=with_numbers,
+    x=lambda g: zeros_of(g),
+    values=lambda g, x: where(equal(in_dtype_of(g, x), 0), g, 0),
+)
+def heaviside(be, x, values):
+    """0 below 0, `values` at 0 and 1 above it; NaN of NaN."""
+    return of_several(be.xp.heaviside, x, values)
+
+
+# Quotients and powers
+
+
+@elementwise_op(
+    numbers=with_numbers,
+    a=lambda g: g,
+    b=lambda g, a, b, out: -g * round(divide(subtract(a, out), b)),
+)
+def fmod(be, a, b):
+    """The remainder of a / b with the sign of a, as C's; `remainder` has the sign of b.
+
+    ValueError for integers divided by 0.
+    """
+    refuse_zero_divisor("fmod", a, b)
+    return be.xp.fmod(a, b)
+
+
+@composed
+def reciprocal(x):
+    """1 / x (of integers in float32, as all quotients)."""
+    return divide(1, x)
+
+
+@composed
+def float_power(a, b):
+    """a ** b in float64, whatever the dtypes are."""
+    if not (hasattr(a, "dtype") or hasattr(b, "dtype")):
+        a = Tensor(a, dtype=np.float64)
+    return power(_in_double(a), _in_double(b))
+
+
+def _in_double(x):
+    return astype(x, dtype=np.float64) if hasattr(x, "dtype") else x
+
+
+@elementwise_op(x=lambda g, i: ldexp(g, i))
+def ldexp(be, x, i):
+    """x 2^i, for integers i."""
+    return narrow(be.xp.ldexp(wide(x) if x.dtype.kind == "f" else x.astype(np.float32), i), x.dtype)
+
+
+@elementwise_op(
+    numbers=with_numbers,
+    start=lambda g, weight: g * (1 - weight),
+    end=lambda g, weight: g * weight,
+    weight=lambda g, start, end: g * (end - start),
+)
+def lerp(be, start, end, weight):
+    """start + weight (end - start): from start, where weight is 0, to end, where it is 1."""
+
+    def between(start, end, weight):
+        step = end - start  # from whose nearer end the way is rounded less
+        return be.xp.where(abs(weight) < 0.5, start + weight * step, end - (1 - weight) * step)
+
+    return of_several(between, start, end, weight)
+
+
+# Integers
+
+
+@elementwise_op(any_dtype=True, numbers=with_numbers)
+def bitwise_left_shift(be, a, b):
+    """The bits of an integer a shifted to the left by b places, with zeros behind them."""
+    return be.xp.left_shift(a, b)
+
+
+@elementwise_op(any_dtype=True, numbers=with_numbers)
+def bitwise_right_shift(be, a, b):
+    """The bits of an integer a shifted to the right by b places, which keeps the sign of a."""
+    return be.xp.right_shift(a, b)
+
+
+@elementwise_op(any_dtype=True, numbers=with_numbers)
+def gcd(be, a, b):
+    """The greatest common divisor of |a| and |b|, integers."""
+    return be.xp.gcd(a, b)
+
+
+@elementwise_op(any_dtype=True, numbers=with_numbers)
+def lcm(be, a, b):
+    """The lowest common multiple of |a| and |b|, integers."""
+    return be.xp.lcm(a, b)
+
+
+# NaN, infinities, tolerances
+
+
+@elementwise_op(x=lambda g, x: where(isfinite(x), g, 0))
+def nan_to_num(be, x, *, nan=0.0, posinf=None, neginf=None):
+    """x with numbers for NaN and the infinities; None: the largest and smallest of x's dtype.
+
+    Raises TypeError for what is no number, ValueError for one that the dtype of x cannot hold.
+    """
+    given = {"nan": nan, "posinf": posinf, "neginf": neginf}
+    for name, value in given.items():
+        if value is not None and x.dtype.kind in FLOATING:
+            value = check_number("nan_to_num", name, value, -math.inf, math.inf)
+            check_numbers("nan_to_num", np.array(value), x.dtype)
+            given[name] = value
+    return be.xp.nan_to_num(x, **given)
+
+
+@composed
+def allclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether all elements are close, as `isclose` says: a tensor of one boolean."""
+    return all(isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan))
