@@ -98,8 +98,8 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise special shape activation reduce arithmetic transcendental "
-        "linalg places index scan repetition inplace window padding random softmax norm conv "
-        "conv_nd resize pool pool_nd recurrent attention protocol"
+        "linalg places index bag experts scan repetition inplace window padding random softmax "
+        "norm conv conv_nd resize pool pool_nd recurrent attention protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

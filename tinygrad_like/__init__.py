@@ -98,6 +98,7 @@ from tinygrad_like.ops.attention import (
     rotary,
     scaled_dot_product_attention,
 )
+from tinygrad_like.ops.bag import embedding_bag
 from tinygrad_like.ops.compare import (
     bitwise_and,
     bitwise_or,
@@ -170,6 +171,7 @@ from tinygrad_like.ops.elementwise import (
     tanh,
     where,
 )
+from tinygrad_like.ops.experts import expert_matmul
 from tinygrad_like.ops.index import (
     argsort,
     argwhere,

@@ -1,10 +1,11 @@
-"""Rows for conv_nd, pool_nd and resize in ops/, and for further options of pool and attention."""
+"""Rows for conv_nd, pool_nd, resize, bag and experts in ops/, and options of pool and attention."""
 
+import numpy as np
 from case import Apart, Case, F, Ints, N, torch
 from cases_neural import conv_row
 
 import tinygrad_like as tg
-from tinygrad_like.ops import conv_nd, resize
+from tinygrad_like.ops import conv_nd, experts, resize
 
 VOLUME = (1, 2, 3, 3, 2)
 
@@ -134,11 +135,64 @@ def torch_alibi(q, k):
 ATTENTION = [
     Case(tg.scaled_dot_product_attention, N(1, 2, 3, 2), N(1, 2, 4, 2), N(1, 2, 4, 1), window=2,
          torch=torch_window(2, False)),
-    Case(tg.scaled_dot_product_attention, N(2, 3, 2), N(2, 4, 2), N(2, 4, 1), window=2, causal=True, empty=False,
-         torch=torch_window(2, True)),
+    Case(tg.scaled_dot_product_attention, N(2, 3, 2), N(2, 4, 2), N(2, 4, 1), window=2,
+         torch=torch_window(2, True), causal=True, empty=False),
     Case(tg.attention_weights, N(1, 1, 2, 2), N(1, 1, 3, 2), window=1, causal=True,
          torch=lambda q, k: torch_window(1, True)(q, k, torch.eye(3, dtype=q.dtype)[None, None])),
     Case(tg.alibi, N(1, 3, 2, 2), N(1, 1, 3, 2), torch=torch_alibi, grad=False),
 ]  # fmt: skip
 
-CASES = CONV + POOL + RESIZE + ATTENTION
+
+IDS, OFFSETS = np.array([4, 0, 4, 2, 1]), np.array([0, 2, 2])
+
+
+def bag_row(*more, ids=IDS, mode="mean", **options):
+    """embedding_bag of a table of 5 rows, as PyTorch's."""
+
+    def call(weight, *more):
+        given = dict(zip(["per_sample_weights"], more, strict=False))
+        return tg.embedding_bag(weight, ids, mode=mode, **options, **given)
+
+    def torch_call(weight, *more):
+        given = dict(zip(["per_sample_weights"], more, strict=False))
+        if "offsets" in options:
+            given["offsets"] = torch.tensor(options["offsets"])
+        return F.embedding_bag(
+            torch.tensor(ids),
+            weight,
+            mode=mode,
+            **given,
+            **{k: v for k, v in options.items() if k != "offsets"},
+        )
+
+    return Case(call, Apart(5, 2), *more, torch=torch_call, name=f"embedding_bag {mode}",
+                empty=False)  # fmt: skip
+
+
+BAGS = [
+    bag_row(offsets=OFFSETS),
+    bag_row(ids=IDS.repeat(2).reshape(5, 2)[:2], padding_idx=0),
+    bag_row(N(5), offsets=OFFSETS, mode="sum"),
+    bag_row(offsets=OFFSETS, mode="max", padding_idx=-1),
+    Case(tg.embedding_bag, N(5, 2), Ints(5, 2, 3), torch=lambda w, ids: F.embedding_bag(ids, w),
+         empty=False),
+]  # fmt: skip
+
+CHOICES = np.array([0, 0, 2])
+
+
+def torch_outer(x, g):
+    one_hot = F.one_hot(torch.tensor(CHOICES), 3).to(x.dtype)
+    return torch.einsum("re,rn,rm->enm", one_hot, x, g)
+
+
+EXPERTS = [
+    Case(lambda x, w: tg.expert_matmul(x, w, CHOICES), N(3, 2), N(3, 2, 2), name="expert_matmul",
+         torch=lambda x, w: torch.einsum("rn,rnm->rm", x, w[CHOICES]), empty=False),
+    Case(tg.expert_matmul, N(4, 2), N(3, 2, 1), Ints(3, 4), empty=False,
+         torch=lambda x, w, e: torch.einsum("rn,rnm->rm", x, w[e])),
+    Case(lambda x, g: experts._expert_outer(x, g, CHOICES, count=3), N(3, 2), N(3, 1),
+         name="expert_outer", torch=torch_outer, empty=False),
+]  # fmt: skip
+
+CASES = CONV + POOL + RESIZE + ATTENTION + BAGS + EXPERTS

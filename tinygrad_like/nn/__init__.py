@@ -49,12 +49,45 @@ from tinygrad_like.nn.conv import (
     MaxPool2D,
 )
 from tinygrad_like.nn.conv_nd import Conv3D, ConvTranspose1D, ConvTranspose3D
+from tinygrad_like.nn.curves import (
+    CELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReLU6,
+    Softshrink,
+    Softsign,
+    SwiGLU,
+    Tanhshrink,
+    Threshold,
+)
 from tinygrad_like.nn.dense import Dense
-from tinygrad_like.nn.embedding import Embedding
+from tinygrad_like.nn.dropout import (
+    AlphaDropout,
+    Dropout2D,
+)
+from tinygrad_like.nn.embedding import Embedding, EmbeddingBag
+from tinygrad_like.nn.experts import MixtureOfExperts
 from tinygrad_like.nn.gpt import GPT
 from tinygrad_like.nn.language import RecurrentLM, choose, generate
+from tinygrad_like.nn.local import (
+    InstanceNorm,
+    LocalResponseNorm,
+)
 from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.norm import BatchNorm, Dropout, GroupNorm, LayerNorm, RMSNorm
+from tinygrad_like.nn.pairs import (
+    Bilinear,
+    CosineSimilarity,
+    PairwiseDistance,
+)
 from tinygrad_like.nn.parametrizations import LowRank, Orthogonal, SpectralNorm, WeightNorm
 from tinygrad_like.nn.parametrize import parametrize, unparametrize
 from tinygrad_like.nn.pool import (
@@ -80,6 +113,7 @@ from tinygrad_like.nn.shapes import (
     Unflatten,
     Upsample,
 )
+from tinygrad_like.nn.space import StateSpace
 from tinygrad_like.nn.state import StateError, StateReport
 from tinygrad_like.nn.transformer import (
     FeedForward,
@@ -90,66 +124,93 @@ from tinygrad_like.nn.transformer import (
 )
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
+    "GLU",
     "GPT",
     "GRU",
     "LSTM",
     "RNN",
+    "SELU",
     "AdaptiveAvgPool1D",
     "AdaptiveAvgPool2D",
     "AdaptiveAvgPool3D",
     "AdaptiveMaxPool1D",
     "AdaptiveMaxPool2D",
     "AdditiveAttention",
+    "AlphaDropout",
     "AvgPool1D",
     "AvgPool2D",
     "AvgPool3D",
     "BatchNorm",
+    "Bilinear",
     "Conv1D",
     "Conv2D",
     "Conv3D",
     "ConvTranspose1D",
     "ConvTranspose2D",
     "ConvTranspose3D",
+    "CosineSimilarity",
     "Dense",
     "Dropout",
+    "Dropout2D",
     "Embedding",
+    "EmbeddingBag",
     "FeedForward",
     "Flatten",
     "GlobalAvgPool2D",
     "GroupNorm",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
+    "InstanceNorm",
     "KeyValueCache",
     "LayerNorm",
     "LeakyReLU",
     "LearnedPositions",
+    "LocalResponseNorm",
+    "LogSigmoid",
+    "LogSoftmax",
     "LowRank",
     "LpPool1D",
     "LpPool2D",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
+    "Mish",
+    "MixtureOfExperts",
     "Module",
     "ModuleList",
     "MultiHeadAttention",
     "Orthogonal",
+    "PReLU",
+    "PairwiseDistance",
     "Parametrization",
     "PixelShuffle",
     "PixelUnshuffle",
     "PositionalEncoding",
     "RMSNorm",
     "ReLU",
+    "ReLU6",
     "RecurrentLM",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "Softshrink",
+    "Softsign",
     "SpectralNorm",
     "StateError",
     "StateReport",
+    "StateSpace",
+    "SwiGLU",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "TransformerDecoder",
     "TransformerDecoderLayer",
     "TransformerEncoder",

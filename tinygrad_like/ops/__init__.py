@@ -3,8 +3,8 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise special shape activation reduce arithmetic transcendental linalg
-    places index scan repetition inplace window padding random softmax norm conv conv_nd resize pool
-    pool_nd recurrent attention protocol
+    places index bag experts scan repetition inplace window padding random softmax norm conv conv_nd
+    resize pool pool_nd recurrent attention protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -54,11 +54,13 @@ from tinygrad_like.ops import (
     activation,
     arithmetic,
     attention,
+    bag,
     compare,
     conv,
     conv_nd,
     create,
     elementwise,
+    experts,
     index,
     inplace,
     linalg,

@@ -174,7 +174,7 @@ def _rows_of_each(call, ids, count):
 
 @op(
     batch=_embed_all,
-    weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]),
+    weight=lambda g, weight_shape, ids: scatter_rows(g, ids, count=weight_shape[0]),
 )
 def _embedding(be, weight, ids):
     rows = be.k.gather_rows(weight, ids.reshape(-1))
@@ -188,7 +188,7 @@ def _scatter_all(call, arrays, attributes):
 
 
 @op(batch=_scatter_all, g=lambda h, ids: _embedding(h, ids))
-def _scatter_rows(be, g, ids, *, count):
+def scatter_rows(be, g, ids, *, count):
     """The adjoint of embedding: rows of `g` added up in a table of `count` rows."""
     row = g.shape[ids.ndim :]
     out = be.xp.zeros((count, *row), g.dtype)
