@@ -64,7 +64,9 @@ def _windows(name, x, size, stride, padding, ceil_mode, dilation=1):
     ends = window.edges(name, padding)
     ceil_mode = check_flag(name, "ceil_mode", ceil_mode)
     dilation = window.pair(name, "dilation", dilation, 1)
-    spans = tuple(d * (k - 1) + 1 for d, k in zip(dilation, size, strict=True))
+    spans = size
+    if dilation != (1, 1):
+        spans = tuple(d * (k - 1) + 1 for d, k in zip(dilation, size, strict=True))
     if ends != "same" and (max(ends[0]) >= spans[0] or max(ends[1]) >= spans[1]):
         raise ValueError(
             f"[{name}] padding is {padding!r}, expected less than the window {spans}, which would "
