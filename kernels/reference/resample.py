@@ -15,17 +15,14 @@ from .precision import wide
 def resample(x, starts, places, weights):
     """x (outer, n, inner) -> y (outer, outputs, inner), added up in float64 and rounded once.
 
-    `starts` (outputs + 1,) and `places` are int64 on the host, and so are `weights`, of float64.
+    `starts` (outputs + 1,) and `places` are int64, `weights` float64.
     """
     wide_x = wide(x)
     dtype = np.result_type(wide_x.dtype, np.float64)
     counts = np.diff(starts)
-    shape = x.shape[0], counts.size, x.shape[2]
-    y = np.zeros_like(wide_x, shape=shape, dtype=dtype)
-    for k in range(counts.max(initial=0)):
+    y = np.zeros_like(wide_x, shape=(x.shape[0], counts.size, x.shape[2]), dtype=dtype)
+    for k in range(int(counts.max(initial=0))):
         outputs = np.flatnonzero(counts > k)
         entries = starts[outputs] + k
-        source = np.asarray(places[entries], like=x)
-        weight = np.asarray(weights[entries, None], like=x)
-        y[:, np.asarray(outputs, like=x)] += wide_x[:, source] * weight
+        y[:, outputs] += wide_x[:, places[entries]] * weights[entries][:, None]
     return y.astype(x.dtype, copy=False)

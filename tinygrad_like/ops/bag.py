@@ -12,7 +12,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.ops.compare import logical_and, not_equal
 from tinygrad_like.ops.elementwise import where
-from tinygrad_like.ops.index import embedding, scatter_rows, take
+from tinygrad_like.ops.index import embedding, raw_integers, scatter_rows, take
 from tinygrad_like.ops.reduce import any, max, sum
 from tinygrad_like.ops.shape import expand_dims, reshape
 
@@ -42,6 +42,9 @@ def embedding_bag(
            [0., 1., 0.]], dtype=float32)
     """
     check_choice("embedding_bag", "mode", mode, MODES)
+    be = backend_of(weight)
+    if not isinstance(ids, Tensor):
+        ids = raw_integers("embedding_bag", "ids", ids, be)
     lengths = _lengths(ids, offsets)
     if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != ids.shape):
         raise ValueError(
@@ -64,7 +67,6 @@ def embedding_bag(
     sums = _sums(rows, lengths)
     if mode == "sum":
         return sums
-    be = backend_of(weight)
     if counts is None:
         return sums / be.xp.asarray(np.maximum(lengths, 1)[:, None], sums.dtype)
     sizes = _sums(where(counts, rows[:, :1] * 0 + 1, 0), lengths)

@@ -8,8 +8,8 @@ import itertools
 
 import numpy as np
 
-from tinygrad_like.engine import backend_of, composed, in_half, op
-from tinygrad_like.ops.index import check_labels
+from tinygrad_like.engine import Tensor, backend_of, composed, in_half, op
+from tinygrad_like.ops.index import check_labels, raw_integers
 from tinygrad_like.ops.shape import reshape
 
 
@@ -89,6 +89,9 @@ def expert_matmul(x, weight, experts):
     >>> tg.expert_matmul(tg.ones((3, 1)), weight, tg.Tensor([0, 1, 1])).numpy().ravel()
     array([ 1., 10., 10.], dtype=float32)
     """
+    if not isinstance(experts, Tensor):
+        raw = raw_integers("expert_matmul", "experts", experts, backend_of(x))
+        experts = raw.copy() if raw is experts else raw  # a gradient reads it
     fit = x.ndim == 2 and weight.ndim == 3 and experts.shape == x.shape[:1]
     if not fit or x.shape[1] != weight.shape[1]:
         raise ValueError(

@@ -77,14 +77,14 @@ def iterate(x):
 @composed
 def take(x, indices, axis=None):
     """The slices of `x` at integer `indices` along an axis; by default of the flat tensor."""
-    indices = _integers("take", "indices", indices, backend_of(x), IndexError)
+    indices = raw_integers("take", "indices", indices, backend_of(x), IndexError)
     if axis is None:
         return getitem(x.reshape(-1), (indices,))
     axis = normal_axis("take", axis, x.ndim)
     return getitem(x, (*(slice(None),) * axis, indices))
 
 
-def _integers(name, what, values, be, error=TypeError):
+def raw_integers(name, what, values, be, error=TypeError):
     """Integers given as a Tensor, an array or a sequence, as a raw array of a backend."""
     raw = values._array if isinstance(values, Tensor) else values
     if type(raw) not in (be.array_type, Batched):
@@ -98,7 +98,7 @@ def _along(name, x, indices, axis):
     """The full index that reads `indices` along an axis and every other axis in step."""
     be = backend_of(x)
     axis = normal_axis(name, axis, x.ndim)
-    raw = _integers(name, "indices", indices, be, IndexError)
+    raw = raw_integers(name, "indices", indices, be, IndexError)
     fits = raw.ndim == x.ndim and all(
         m == n or 1 in (m, n) or i == axis
         for i, (m, n) in enumerate(zip(raw.shape, x.shape, strict=True))
@@ -205,7 +205,7 @@ def embedding(weight, ids):
     if weight.ndim < 1:
         raise ValueError("[embedding] weight is a number, expected (n, d)")
     if not isinstance(ids, Tensor):
-        raw = _integers("embedding", "ids", ids, backend_of(weight))
+        raw = raw_integers("embedding", "ids", ids, backend_of(weight))
         ids = raw.copy() if raw is ids else raw  # backward reads it: the caller may change theirs
     if ids.dtype.kind not in "iu":
         raise TypeError(f"[embedding] ids have dtype {ids.dtype}, expected integers")

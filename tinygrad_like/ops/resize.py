@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
+    backend_of,
     check_choice,
     check_flag,
     check_integer,
@@ -90,8 +91,12 @@ def _points(spec):
     """(places, weights), each (outputs, terms), of an interpolation between neighbours."""
     i = np.arange(spec.outputs)
     if spec.kind.startswith("nearest"):
-        at = np.floor((i + 0.5 * (spec.kind == "nearest-exact")) * spec.step)
-        places = np.clip(at.astype(np.int64), 0, spec.n - 1)[:, None]
+        halves = 2 * i + (spec.kind == "nearest-exact")
+        if spec.step == spec.n / spec.outputs:  # in integers, which no rounding moves below one
+            at = halves * spec.n // (2 * spec.outputs)
+        else:
+            at = np.floor(halves * spec.step / 2).astype(np.int64)
+        places = np.clip(at, 0, spec.n - 1)[:, None]
         return places, np.ones(places.shape)
     at = i * spec.step if spec.corners else (i + 0.5) * spec.step - 0.5
     if spec.kind == "linear":
@@ -131,7 +136,7 @@ def _resample(be, x, *, spec, axis):
     """`x` resampled along an axis, which is counted from the last one."""
     before, (n, *after) = x.shape[:axis], x.shape[axis:]
     flat = x.reshape(math.prod(before), n, math.prod(after))
-    y = be.k.resample(flat, *table_of(spec))
+    y = be.k.resample(flat, *map(be.from_host, table_of(spec)))
     return y.reshape(*before, y.shape[1], *after)
 
 
@@ -210,7 +215,8 @@ def _resized(x, kind, sizes, steps, corners):
         if exact:
             x = resampled(x, axis, kind, outputs, step, corners)
         else:
-            x = take(x, table_of(Resampling(kind, n, outputs, step))[1], axis)
+            places = table_of(Resampling(kind, n, outputs, step))[1]
+            x = take(x, backend_of(x).from_host(places), axis)
     return x
 
 
