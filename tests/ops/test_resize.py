@@ -1,4 +1,4 @@
-"""Resizing and adaptive windows: all sizes, infinities, the compiled kernel, what is refused."""
+"""Resizing, adaptive windows and bags: all sizes, infinities, the compiled kernel, refusals."""
 
 import numpy as np
 import pytest
@@ -90,3 +90,10 @@ def test_the_compiled_kernel_equals_the_reference_and_torch(dtype):
         torch.tensor(x.astype(np.float64)), scale_factor=2, mode="bilinear"
     )
     np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=20 * np.finfo(dtype).eps)
+
+
+def test_an_infinite_row_counts_once_in_the_mean_of_a_bag():
+    table = np.ones((3, 1))
+    table[1] = np.inf
+    y = tg.embedding_bag(table, np.array([[0, 1], [0, 2]]), padding_idx=2)
+    assert y.ravel().tolist() == [np.inf, 1]

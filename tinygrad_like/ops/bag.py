@@ -5,6 +5,7 @@ import numpy as np
 from tinygrad_like.engine import (
     Tensor,
     all_examples,
+    astype,
     backend_of,
     check_choice,
     check_integer,
@@ -69,7 +70,7 @@ def embedding_bag(
         return sums
     if counts is None:
         return sums / be.xp.asarray(np.maximum(lengths, 1)[:, None], sums.dtype)
-    sizes = _sums(where(counts, rows[:, :1] * 0 + 1, 0), lengths)
+    sizes = _sums(astype(counts, dtype=sums.dtype), lengths)
     return sums / where(sizes == 0, 1, sizes)
 
 
