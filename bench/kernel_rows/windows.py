@@ -31,7 +31,7 @@ def rows():
 def _matrix(n, mode, factor):
     """The matrix that resizes an axis of length n."""
     outputs = np.arange(int(n * factor))
-    at = outputs / factor if mode == "nearest" else (outputs + 0.5) / factor - 0.5
+    at = outputs // factor if mode == "nearest" else (outputs + 0.5) / factor - 0.5
     if mode == "bilinear":
         at = np.maximum(at, 0)
     matrix = np.zeros((outputs.size, n))
@@ -43,7 +43,7 @@ def _matrix(n, mode, factor):
 
 
 WEIGHTS = {  # of an element, by its distance
-    "nearest": lambda d: d < 0.75,
+    "nearest": lambda d: d < 0.5,
     "bilinear": lambda d: np.maximum(1 - d, 0),
     "bicubic": lambda d: np.where(
         d <= 1,
