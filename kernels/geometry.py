@@ -106,19 +106,19 @@ def conv_geometry(x_shape, weight_shape, stride=(1, 1), padding=(0, 0), dilation
     return Geometry(*map(int, (*sizes, *kernel, *stride, *padding, *dilation)))
 
 
-def pool_geometry(x_shape, size, stride, padding):
+def pool_geometry(x_shape, size, stride, padding, dilation=(1, 1)):
     """The Geometry of a pooling of images (N, C, H, W) over windows of `size`.
 
-    `size` and `stride` are pairs (h, w), and `padding` is ((top, bottom), (left, right)) or a pair
-    for both ends of each axis; they are not checked. The end at the bottom or at the right is
-    negative where no window reaches the last rows or columns.
+    `size`, `stride` and `dilation` are pairs (h, w), and `padding` is ((top, bottom), (left,
+    right)) or a pair for both ends of each axis; they are not checked. The end at the bottom or at
+    the right is negative where no window reaches the last rows or columns.
     """
     images, channels, *image = x_shape
     ends = [p if isinstance(p, tuple) else (p, p) for p in padding]
-    out = map(_outputs, image, size, stride, ends, (1, 1))
+    out = map(_outputs, image, size, stride, ends, dilation)
     before = [first for first, _ in ends]
     sizes = images, channels, 1, *image, 1, *out
-    return Geometry(*map(int, (*sizes, *size, *stride, *before, 1, 1)))
+    return Geometry(*map(int, (*sizes, *size, *stride, *before, *dilation)))
 
 
 def _outputs(n, kernel, stride, ends, dilation):

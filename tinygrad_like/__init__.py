@@ -129,7 +129,13 @@ from tinygrad_like.ops.arrange import (
     vsplit,
     vstack,
 )
-from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
+from tinygrad_like.ops.attention import (
+    alibi,
+    attention_weights,
+    rotary,
+    scaled_dot_product_attention,
+)
+from tinygrad_like.ops.bag import embedding_bag
 from tinygrad_like.ops.compare import (
     bitwise_and,
     bitwise_or,
@@ -164,6 +170,7 @@ from tinygrad_like.ops.complex import (
     view_as_real,
 )
 from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
+from tinygrad_like.ops.conv_nd import conv3d, conv_transpose1d, conv_transpose3d
 from tinygrad_like.ops.create import (
     arange,
     eye,
@@ -229,6 +236,7 @@ from tinygrad_like.ops.elementwise import (
     tanh,
     where,
 )
+from tinygrad_like.ops.experts import expert_matmul
 from tinygrad_like.ops.index import (
     argsort,
     argwhere,
@@ -271,6 +279,19 @@ from tinygrad_like.ops.order import (
 from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.patches import fold, sliding_window_view, unfold
 from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
+from tinygrad_like.ops.pool_nd import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    max_pool1d,
+    max_pool3d,
+)
 from tinygrad_like.ops.random import (
     dropout,
     multinomial,
@@ -298,6 +319,7 @@ from tinygrad_like.ops.reduce import (
     var,
 )
 from tinygrad_like.ops.repetition import repeat, tile
+from tinygrad_like.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle
 from tinygrad_like.ops.scan import (
     associative_scan,
     cummax,

@@ -170,22 +170,36 @@ def recurrent(layer: Any) -> list[Link]:
         return np.concatenate([array[k * size : (k + 1) * size] for k in order])
 
     def read(w_ih, w_hh, *biases):
-        w_ih, w_hh, b_ih, b_hh = (blocks(a, order) for a in (w_ih, w_hh, *biases))
+        b_ih, b_hh = (blocks(a, order) for a in biases)
         bias = np.concatenate([b_ih[:kept] + b_hh[:kept], b_ih[kept:], b_hh[kept:]])
-        return w_ih.T, w_hh.T, bias
+        return *read_weights(w_ih, w_hh), bias
+
+    def read_weights(w_ih, w_hh):
+        return blocks(w_ih, order).T, blocks(w_hh, order).T
+
+    back = np.argsort(order)
 
     def write(weight, recurrent, bias):
-        back = np.argsort(order)
         b_ih = bias[: len(order) * size]
         b_hh = np.concatenate([np.zeros_like(bias[:kept]), bias[len(order) * size :]])
         return tuple(blocks(a, back) for a in (weight.T, recurrent.T, b_ih, b_hh))
+
+    def write_weights(weight, recurrent):
+        return blocks(weight.T, back), blocks(recurrent.T, back)
 
     links = []
     for k, direction, p in layer.directions():
         suffix = f"_l{k}" + ("_reverse" if direction == "reverse" else "")
         names = [f"{what}{suffix}" for what in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
-        ours = p["weight"], p["recurrent"], p["bias"]
-        links.append(Link(ours, tuple(names), read, write, optional=tuple(names[2:])))
+        if layer.has_bias:
+            ours: tuple = p["weight"], p["recurrent"], p["bias"]
+            links.append(Link(ours, tuple(names), read, write, optional=tuple(names[2:])))
+        else:
+            ours = p["weight"], p["recurrent"]
+            links.append(Link(ours, tuple(names[:2]), read_weights, write_weights))
+        if layer.proj_size:
+            projection = (p["projection"],)
+            links.append(Link(projection, (f"weight_hr{suffix}",), _transposed, _transposed))
     return links
 
 
@@ -201,7 +215,15 @@ def attention(layer: nn.MultiHeadAttention) -> list[Link]:
     def write(*parts):
         return (np.concatenate([part.T for part in parts]),)
 
-    links = [Link(tuple(m.weight for m in maps), ("in_proj_weight",), read, write)]
+    weights = tuple(m.weight for m in maps)
+    if len({m.n_in for m in maps}) == 1:
+        links = [Link(weights, ("in_proj_weight",), read, write)]
+    else:
+        names = tuple(f"{name}_proj_weight" for name in "qkv")
+        links = [Link(weights, names, _transposed, _transposed)]
+    if layer.bias_key is not None and layer.bias_value is not None:
+        further = layer.bias_key, layer.bias_value
+        links.append(Link(further, ("bias_k", "bias_v"), _as_it_is, _as_it_is))
     if layer.query.bias is not None:
         biases: Any = tuple(m.bias for m in maps)
         links.append(Link(biases, ("in_proj_bias",), read, write))
@@ -218,7 +240,14 @@ LINKS: dict[type, Callable[[Any], list[Link]]] = {
     nn.Dense: dense,
     nn.Conv1D: same,
     nn.Conv2D: same,
+    nn.Conv3D: same,
+    nn.ConvTranspose1D: same,
     nn.ConvTranspose2D: same,
+    nn.ConvTranspose3D: same,
+    nn.Bilinear: same,
+    nn.PReLU: same,
+    nn.InstanceNorm: same,
+    nn.EmbeddingBag: same,
     nn.Embedding: same,
     nn.LearnedPositions: same,  # an Embedding's weight there
     nn.LayerNorm: same,

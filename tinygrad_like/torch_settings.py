@@ -14,6 +14,7 @@ from tinygrad_like.ops.window import ends_of_axis
 TRANSFORMER_LAYERS = nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
 CHOICES = ("gelu", "gelu_tanh", "relu", "silu")  # of a transformer layer
 PER_AXIS = ("size", "stride", "dilation", "output_padding", "output_size")  # a number, or several
+AXES = {"1D": 1, "2D": 2, "3D": 3}  # by the end of a layer's name
 
 
 @dataclass(frozen=True)
@@ -37,26 +38,73 @@ def _window(name: str, *others: str, **fixed: Any) -> Counterpart:
     return Counterpart((name,), settings, fixed)
 
 
+def _pool(name: str, *others: str, **renamed: str) -> Counterpart:
+    settings = {"size": "kernel_size", **{n: n for n in ("stride", "ceil_mode", *others)}}
+    return Counterpart((name,), settings | renamed)
+
+
 COUNTERPARTS: dict[type, Counterpart] = {
     nn.Dense: Counterpart(("Linear",)),
-    nn.Conv1D: _window("Conv1d", "dilation", "groups", padding_mode="zeros"),
-    nn.Conv2D: _window("Conv2d", "dilation", "groups", padding_mode="zeros"),
-    nn.ConvTranspose2D: _window(
-        "ConvTranspose2d", "dilation", "groups", "output_padding", padding_mode="zeros"
+    **{
+        layer: _window(name, "dilation", "groups", "padding_mode")
+        for layer, name in ((nn.Conv1D, "Conv1d"), (nn.Conv2D, "Conv2d"), (nn.Conv3D, "Conv3d"))
+    },
+    **{
+        layer: _window(
+            f"ConvTranspose{n}d", "dilation", "groups", "output_padding", padding_mode="zeros"
+        )
+        for n, layer in enumerate(
+            (nn.ConvTranspose1D, nn.ConvTranspose2D, nn.ConvTranspose3D), start=1
+        )
+    },
+    **{
+        layer: _pool(f"MaxPool{n}d", "padding", "dilation", "return_indices")
+        for n, layer in enumerate((nn.MaxPool1D, nn.MaxPool2D, nn.MaxPool3D), start=1)
+    },
+    nn.AvgPool1D: _pool("AvgPool1d", "padding", "count_include_pad"),
+    nn.AvgPool2D: _pool("AvgPool2d", "padding", "count_include_pad", "divisor_override"),
+    nn.AvgPool3D: _pool("AvgPool3d", "padding", "count_include_pad", "divisor_override"),
+    nn.LpPool1D: _pool("LPPool1d", ord="norm_type"),
+    nn.LpPool2D: _pool("LPPool2d", ord="norm_type"),
+    **{
+        getattr(nn, f"Adaptive{kind}Pool{n}D"): Counterpart(
+            (f"Adaptive{kind}Pool{n}d",),
+            {"size": "output_size"} | ({"return_indices": "return_indices"} if places else {}),
+        )
+        for kind, places, axes in (("Avg", False, (1, 2, 3)), ("Max", True, (1, 2)))
+        for n in axes
+    },
+    nn.Upsample: Counterpart(
+        ("Upsample",),
+        {name: name for name in ("size", "scale_factor", "mode", "align_corners")},
+        {"recompute_scale_factor": None},
     ),
-    nn.MaxPool2D: Counterpart(
-        ("MaxPool2d",),
-        {"size": "kernel_size", "stride": "stride", "padding": "padding", "ceil_mode": "ceil_mode"},
-        {"dilation": 1, "return_indices": False},
+    nn.PixelShuffle: Counterpart(("PixelShuffle",), {"factor": "upscale_factor"}),
+    nn.PixelUnshuffle: Counterpart(("PixelUnshuffle",), {"factor": "downscale_factor"}),
+    nn.Identity: Counterpart(("Identity", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d")),
+    nn.Unflatten: Counterpart(("Unflatten",), {"axis": "dim", "shape": "unflattened_size"}),
+    nn.InstanceNorm: Counterpart(
+        ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
+        {"eps": "eps"},
+        {"track_running_stats": False},
     ),
-    nn.AvgPool2D: Counterpart(
-        ("AvgPool2d",),
-        {"size": "kernel_size", "stride": "stride", "padding": "padding", "ceil_mode": "ceil_mode"}
-        | {"count_include_pad": "count_include_pad"},
-        {"divisor_override": None},
+    nn.LocalResponseNorm: Counterpart(
+        ("LocalResponseNorm",), {name: name for name in ("size", "alpha", "beta", "k")}
+    ),
+    nn.Dropout2D: Counterpart(("Dropout1d", "Dropout2d", "Dropout3d", "Dropout", "Identity")),
+    nn.AlphaDropout: Counterpart(("AlphaDropout", "Identity")),
+    nn.Bilinear: Counterpart(("Bilinear",)),
+    nn.CosineSimilarity: Counterpart(("CosineSimilarity",), {"axis": "dim", "eps": "eps"}),
+    nn.PairwiseDistance: Counterpart(
+        ("PairwiseDistance",), {"p": "norm", "eps": "eps", "keepdims": "keepdim"}
+    ),
+    nn.EmbeddingBag: Counterpart(
+        ("EmbeddingBag",),
+        {"mode": "mode", "padding_idx": "padding_idx"},
+        {"max_norm": None, "include_last_offset": False},
     ),
     nn.GlobalAvgPool2D: Counterpart(("AdaptiveAvgPool2d",), fixed={"output_size": 1}),
-    nn.Flatten: Counterpart(("Flatten",), fixed={"start_dim": 1, "end_dim": -1}),
+    nn.Flatten: Counterpart(("Flatten",), {"start_axis": "start_dim", "end_axis": "end_dim"}),
     nn.BatchNorm: Counterpart(
         ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"),
         {"eps": "eps", "momentum": "momentum"},
@@ -73,8 +121,9 @@ COUNTERPARTS: dict[type, Counterpart] = {
     nn.GRU: Counterpart(("GRU",)),
     nn.LSTM: Counterpart(("LSTM",)),
     nn.MultiHeadAttention: Counterpart(
-        ("MultiheadAttention",), {"num_heads": "num_heads"}, {"add_zero_attn": False},
-        {"rotary": False},
+        ("MultiheadAttention",),
+        {"num_heads": "num_heads", "add_zero_attn": "add_zero_attn"},
+        own={"rotary": False, "alibi": False, "window": None},
     ),
     nn.TransformerEncoderLayer: Counterpart(("TransformerEncoderLayer",)),
     nn.TransformerDecoderLayer: Counterpart(("TransformerDecoderLayer",)),
@@ -86,6 +135,25 @@ COUNTERPARTS: dict[type, Counterpart] = {
     nn.Tanh: Counterpart(("Tanh",)),
     nn.Sigmoid: Counterpart(("Sigmoid",)),
     nn.Softmax: Counterpart(("Softmax",), {"axis": "dim"}),
+    **{
+        getattr(nn, name): Counterpart((name,), settings)
+        for name, settings in {
+            "CELU": {"alpha": "alpha"},
+            "Hardshrink": {"lambd": "lambd"},
+            "Softshrink": {"lambd": "lambd"},
+            "Hardtanh": {"min": "min_val", "max": "max_val"},
+            "Threshold": {"threshold": "threshold", "value": "value"},
+            "LogSoftmax": {"axis": "dim"},
+            "GLU": {"axis": "dim"},
+        }.items()
+    },
+    **{
+        layer: Counterpart((layer.__name__,))
+        for layer in (
+            *(nn.Mish, nn.SELU, nn.ReLU6, nn.Hardsigmoid, nn.Hardswish),
+            *(nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.PReLU),
+        )
+    },
     nn.Softplus: Counterpart(("Softplus",), fixed={"beta": 1, "threshold": 20}),
 }  # fmt: skip
 
@@ -180,7 +248,7 @@ def _unlike(path: str, layer: Module, other: Any) -> Iterator[tuple[str, str]]:
     ]
     pairs += [(name, amounts, getattr(other, name)) for name, amounts in known.fixed.items()]
     pairs += [(name, getattr(layer, name), amounts) for name, amounts in known.own.items()]
-    axes = 1 if kind is nn.Conv1D else 2
+    axes = AXES.get(kind.__name__[-2:], 2)
     for name, ours, value in pairs:
         if _normal(name, ours, axes) != _normal(name, _in_our_words(kind, value, other), axes):
             yield f"{path}.{name}".lstrip("."), f"{ours!r}, PyTorch's is {value!r}"
@@ -191,6 +259,8 @@ def _in_our_words(kind: type, value: Any, other: Any) -> Any:
         return value == "tanh"
     if kind is nn.RMSNorm and value is None:  # PyTorch takes the dtype's
         return float(np.finfo(str(other.weight.dtype).removeprefix("torch.")).eps)
+    if kind in (nn.LpPool1D, nn.LpPool2D) and value is None:
+        return other.kernel_size  # of the stride
     if kind is nn.Embedding and value is not None:
         return value % other.num_embeddings
     return value
@@ -198,6 +268,8 @@ def _in_our_words(kind: type, value: Any, other: Any) -> Any:
 
 def _normal(name: str, value: Any, axes: int) -> Any:
     """A setting in the form in which equal ones are equal: a tuple, paddings as their ends."""
+    if name == "align_corners":  # which PyTorch has as None where it does not apply
+        return bool(value)
     if name not in (*PER_AXIS, "padding") or value == "same":
         return value
     value = 0 if value == "valid" else value

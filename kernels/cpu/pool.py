@@ -21,6 +21,8 @@ LONGEST = 1024  # elements that are added up one after the other in the dtype of
 @kernel("x", half=True, kept=(1,))
 def max_pool2d(x, geometry):
     """(y, index): the maximum of each window, and its flat position in the plane."""
+    if geometry.dilation != (1, 1):
+        return NotImplemented
     shape, pixels = geometry.y_shape, geometry.h * geometry.w
     position = np.int32 if pixels < 1 << 31 else np.int64  # half of the memory for the backward
     y, index = empty(shape, x.dtype), empty(shape, position)

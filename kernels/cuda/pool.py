@@ -15,7 +15,7 @@ SOURCE = Source("pool.cu")
 @kernel("x")
 def max_pool2d(x, geometry):
     """(y, index): the maximum of each window, and its flat position h * W + w in the plane."""
-    if x.size == 0 or not _fits(geometry):
+    if x.size == 0 or not _fits(geometry) or geometry.dilation != (1, 1):
         return NotImplemented
     index = np.empty_like(x, shape=geometry.y_shape, dtype=np.int64)
     return _mapped("max_pool2d", x, geometry.y_shape, index, x, _window(geometry)), index

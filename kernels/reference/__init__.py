@@ -21,6 +21,7 @@ from . import (  # each registers its kernels
     random,
     recurrent,
     reduce,
+    resample,
     scan,
     softmax,
 )

@@ -18,6 +18,7 @@ import cases_scipy
 import cases_sequences
 import cases_shape
 import cases_special
+import cases_windows
 
 FAMILIES = (
     cases_elementwise,
@@ -38,6 +39,7 @@ FAMILIES = (
     cases_scan,
     cases_order,
     cases_arrange,
+    cases_windows,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

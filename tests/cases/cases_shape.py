@@ -8,7 +8,7 @@ from tinygrad_like import ops
 from tinygrad_like.engine import backend_of, sum_to
 from tinygrad_like.engine.autocast import rounded_to_bfloat16
 from tinygrad_like.engine.fit import itself
-from tinygrad_like.ops.index import _put, _scatter_rows, getitem
+from tinygrad_like.ops.index import _put, getitem, scatter_rows
 from tinygrad_like.ops.repetition import _sum_copies
 
 
@@ -271,7 +271,7 @@ INDEX = [
     Case(tg.embedding, N(5, 2), Ints(5, 4), torch=lambda w, i: w[i], empty=False),
     Case(tg.embedding, N(4, 3), Ints(4, 2, 3), torch=lambda w, i: w[i], empty=False),
     Case(tg.embedding, N(4, 2), Ints(4), torch=lambda w, i: w[i], empty=False),
-    Case(_scatter_rows, N(4, 2), Ints(3, 4), count=3,
+    Case(scatter_rows, N(4, 2), Ints(3, 4), count=3,
          torch=lambda g, i: torch.zeros(3, 2, dtype=g.dtype).index_add(0, i, g)),
     Case(put_twice, N(2, 2), torch=torch_put, empty=False),
     Case(tg.nonzero, Values([[0, 1, 2], [3, 0, 0]]), numpy="nonzero", grad=False),

@@ -44,8 +44,8 @@ ERRORS = [
     # Convolution
     (lambda t: tg.conv2d(t(8, 3, 9, 9), t(16, 4, 3, 3)), ValueError,
      "[conv2d] x has 3 channels, weight expects 4 (x: (8, 3, 9, 9), weight: (16, 4, 3, 3))"),
-    (lambda t: tg.conv2d(t(3, 9, 9), t(4, 3, 3, 3)), ValueError,
-     "[conv2d] x is (3, 9, 9), weight is (4, 3, 3, 3), expected (N, C, H, W)"),
+    (lambda t: tg.conv2d(t(9, 9), t(4, 3, 3, 3)), ValueError,
+     "[conv2d] x is (9, 9), weight is (4, 3, 3, 3), expected (N, C, H, W)"),
     (lambda t: tg.conv2d(t(1, 3, 9, 9), t(4, 3, 3, 3), t(3)), ValueError,
      "[conv2d] bias is (3,), expected (4,)"),
     (lambda t: tg.conv2d(t(1, 3, 9, 9), t(4, 3, 3, 3), groups=2), ValueError,

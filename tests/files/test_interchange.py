@@ -23,7 +23,8 @@ class First(nn.Module):
         self.layer, self.times = layer, times
 
     def forward(self, x):
-        options = {"causal": False} if self.times == 2 else {}
+        decodes = isinstance(self.layer, nn.TransformerDecoderLayer)
+        options = {"causal": False} if decodes else {}
         y = self.layer(*[x] * self.times, **options)
         return y[0] if isinstance(y, tuple) else y
 
@@ -74,6 +75,33 @@ LAYERS = {
         lambda: T.ConvTranspose2d(4, 6, 3, stride=2, padding=1, groups=2, output_padding=1),
         (2, 4, 5, 5),
     ),
+    "conv3d": (
+        lambda: nn.Conv3D(2, 4, 2, stride=2, groups=2),
+        lambda: T.Conv3d(2, 4, 2, stride=2, groups=2),
+        (1, 2, 4, 3, 3),
+    ),
+    "conv_transpose1d": (
+        lambda: nn.ConvTranspose1D(4, 6, 3, stride=2, output_padding=1),
+        lambda: T.ConvTranspose1d(4, 6, 3, stride=2, output_padding=1),
+        (2, 4, 5),
+    ),
+    "conv_transpose3d": (
+        lambda: nn.ConvTranspose3D(2, 4, 2, stride=2),
+        lambda: T.ConvTranspose3d(2, 4, 2, stride=2),
+        (1, 2, 2, 2, 2),
+    ),
+    "bilinear": (
+        lambda: First(nn.Bilinear(4, 4, 6), 2),
+        lambda: TorchFirst(T.Bilinear(4, 4, 6), 2),
+        (2, 4),
+    ),
+    "prelu": (lambda: nn.PReLU(4), lambda: T.PReLU(4), (2, 4, 3)),
+    "instance_norm": (
+        lambda: nn.InstanceNorm(4, affine=True),
+        lambda: T.InstanceNorm1d(4, affine=True),
+        (2, 4, 5),
+    ),
+    "bag": (lambda: nn.EmbeddingBag(7, 5), lambda: T.EmbeddingBag(7, 5), None),
     "embedding": (lambda: nn.Embedding(7, 5), lambda: T.Embedding(7, 5), None),
     "positions": (lambda: nn.LearnedPositions(7, 4), lambda: TorchPositions(7, 4), (2, 5, 4)),
     "layer_norm": (lambda: nn.LayerNorm((3, 4)), lambda: T.LayerNorm((3, 4)), (2, 5, 3, 4)),
@@ -99,6 +127,19 @@ LAYERS = {
     "lstm": (
         lambda: First(nn.LSTM(4, 5, 2, bidirectional=True)),
         lambda: TorchFirst(T.LSTM(4, 5, 2, bidirectional=True, batch_first=True)),
+        (3, 6, 4),
+    ),
+    "lstm projected": (
+        lambda: First(nn.LSTM(4, 5, bias=False, proj_size=3)),
+        lambda: TorchFirst(T.LSTM(4, 5, bias=False, proj_size=3, batch_first=True)),
+        (3, 6, 4),
+    ),
+    "attention with a key": (
+        lambda: First(nn.MultiHeadAttention(4, 2, add_bias_kv=True, add_zero_attn=True)),
+        lambda: TorchFirst(
+            T.MultiheadAttention(4, 2, add_bias_kv=True, add_zero_attn=True, batch_first=True),
+            3,
+        ),
         (3, 6, 4),
     ),
     "attention": (
@@ -163,6 +204,7 @@ def assert_agree(ours, theirs, x, dtype):
 
 @pytest.mark.parametrize("whole", [True, False], ids=["module", "state_dict"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # that oneDNN has none
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_with_torchs_weights_computes_what_torch_does(name, dtype, whole):
     make, make_torch, shape = LAYERS[name]
@@ -172,6 +214,7 @@ def test_a_layer_with_torchs_weights_computes_what_torch_does(name, dtype, whole
     assert_agree(ours, theirs, an_input(shape, dtype), dtype)
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # that oneDNN has none
 @pytest.mark.parametrize("name", LAYERS)
 def test_torch_takes_our_weights_and_gives_them_back(name):
     make, make_torch, shape = LAYERS[name]

@@ -16,7 +16,7 @@ def padded(layer, *ends):
     return layer
 
 
-IMAGE, SEQUENCE = (3, 4, 7, 6), (3, 4, 9)
+IMAGE, SEQUENCE, VOLUME = (3, 4, 7, 6), (3, 4, 9), (2, 4, 5, 4, 3)
 ROWS = [  # our layer, torch's, the shape of the input
     (lambda: nn.Dense(4, 5), lambda t: t.Linear(4, 5), (3, 4)),
     (lambda: nn.Dense(4, 5, bias=False), lambda t: t.Linear(4, 5, bias=False), (2, 3, 4)),
@@ -98,6 +98,91 @@ ROWS = [  # our layer, torch's, the shape of the input
     (lambda: nn.GroupNorm(2, 4), lambda t: t.GroupNorm(2, 4), IMAGE),
     (lambda: nn.GroupNorm(4, 4, 1e-3), lambda t: t.GroupNorm(4, 4, 1e-3), SEQUENCE),
     (lambda: nn.Dropout(0.0), lambda t: t.Dropout(0.0), IMAGE),
+    # Padding of other kinds, volumes, one example without a batch.
+    *(
+        (
+            lambda mode=mode: nn.Conv2D(4, 2, 3, padding=(2, 1), padding_mode=mode),
+            lambda t, mode=mode: t.Conv2d(4, 2, 3, padding=(2, 1), padding_mode=mode),
+            IMAGE,
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ),
+    (
+        lambda: nn.Conv1D(4, 2, 3, padding="same", padding_mode="circular"),
+        lambda t: t.Conv1d(4, 2, 3, padding="same", padding_mode="circular"),
+        SEQUENCE[1:],
+    ),
+    (
+        lambda: nn.Conv3D(4, 2, (2, 3, 1), 2, (1, 0, 1), groups=2, padding_mode="replicate"),
+        lambda t: t.Conv3d(4, 2, (2, 3, 1), 2, (1, 0, 1), groups=2, padding_mode="replicate"),
+        VOLUME,
+    ),
+    (lambda: nn.Conv3D(4, 2, 2), lambda t: t.Conv3d(4, 2, 2), VOLUME[1:]),
+    (
+        lambda: nn.ConvTranspose1D(4, 6, 3, 2, 1, groups=2, output_padding=1),
+        lambda t: t.ConvTranspose1d(4, 6, 3, 2, 1, groups=2, output_padding=1),
+        SEQUENCE,
+    ),
+    (
+        lambda: nn.ConvTranspose3D(4, 2, (2, 1, 2), 2, output_padding=(1, 0, 1), dilation=2),
+        lambda t: t.ConvTranspose3d(4, 2, (2, 1, 2), 2, output_padding=(1, 0, 1), dilation=2),
+        VOLUME,
+    ),
+    (lambda: nn.MaxPool2D(2, 1, dilation=2), lambda t: t.MaxPool2d(2, 1, dilation=2), IMAGE),
+    (lambda: nn.MaxPool1D(3, 2, 1), lambda t: t.MaxPool1d(3, 2, 1), SEQUENCE),
+    (lambda: nn.MaxPool3D(2, 1), lambda t: t.MaxPool3d(2, 1), VOLUME),
+    (
+        lambda: nn.AvgPool1D(3, 2, 1, count_include_pad=False),
+        lambda t: t.AvgPool1d(3, 2, 1, count_include_pad=False),
+        SEQUENCE,
+    ),
+    (
+        lambda: nn.AvgPool3D(2, divisor_override=3),
+        lambda t: t.AvgPool3d(2, divisor_override=3),
+        VOLUME,
+    ),
+    (lambda: nn.LpPool1D(2, 2), lambda t: t.LPPool1d(2, 2), SEQUENCE),
+    (lambda: nn.LpPool2D(4, 2, 1), lambda t: t.LPPool2d(4, 2, 1), IMAGE),
+    (lambda: nn.AdaptiveAvgPool1D(4), lambda t: t.AdaptiveAvgPool1d(4), SEQUENCE),
+    (lambda: nn.AdaptiveAvgPool2D((3, None)), lambda t: t.AdaptiveAvgPool2d((3, None)), IMAGE),
+    (lambda: nn.AdaptiveAvgPool3D(2), lambda t: t.AdaptiveAvgPool3d(2), VOLUME),
+    (lambda: nn.AdaptiveMaxPool1D(4), lambda t: t.AdaptiveMaxPool1d(4), SEQUENCE[1:]),
+    (lambda: nn.AdaptiveMaxPool2D(3), lambda t: t.AdaptiveMaxPool2d(3), IMAGE),
+    (lambda: nn.Identity(), lambda t: t.Identity(), IMAGE),
+    (lambda: nn.Flatten(0, 2), lambda t: t.Flatten(0, 2), IMAGE),
+    (lambda: nn.Unflatten(1, (2, 2)), lambda t: t.Unflatten(1, (2, 2)), IMAGE),
+    (lambda: nn.PixelShuffle(2), lambda t: t.PixelShuffle(2), IMAGE),
+    (lambda: nn.PixelUnshuffle(2), lambda t: t.PixelUnshuffle(2), (2, 1, 4, 6)),
+    (
+        lambda: nn.Upsample(scale_factor=1.5, mode="bicubic"),
+        lambda t: t.Upsample(scale_factor=1.5, mode="bicubic"),
+        (2, 2, 3, 4),
+    ),
+    (lambda: nn.InstanceNorm(4), lambda t: t.InstanceNorm1d(4), SEQUENCE),
+    (
+        lambda: nn.InstanceNorm(4, 1e-3, affine=True),
+        lambda t: t.InstanceNorm2d(4, 1e-3, affine=True),
+        IMAGE,
+    ),
+    (
+        lambda: nn.LocalResponseNorm(2, 0.1, 0.5, 2.0),
+        lambda t: t.LocalResponseNorm(2, 0.1, 0.5, 2.0),
+        IMAGE,
+    ),
+    (lambda: nn.Dropout2D(0.0), lambda t: t.Dropout2d(0.0), IMAGE),
+    (lambda: nn.AlphaDropout(0.0), lambda t: t.AlphaDropout(0.0), IMAGE),
+    *(
+        (getattr(nn, name), lambda t, name=name: getattr(t, name)(), IMAGE)
+        for name in (
+            *("Mish", "SELU", "ReLU6", "Hardswish", "LogSigmoid", "Softsign", "Tanhshrink"),
+            *("CELU", "Hardshrink", "Softshrink", "Hardtanh"),
+        )
+    ),
+    (lambda: nn.Threshold(0.1, 2), lambda t: t.Threshold(0.1, 2), IMAGE),
+    (lambda: nn.LogSoftmax(1), lambda t: t.LogSoftmax(1), IMAGE),
+    (lambda: nn.GLU(1), lambda t: t.GLU(1), IMAGE),
+    (lambda: nn.PReLU(), lambda t: t.PReLU(), IMAGE),
+    (lambda: nn.PReLU(4), lambda t: t.PReLU(4), SEQUENCE),
 ]
 
 
@@ -155,6 +240,56 @@ def test_embedding_agrees_with_torch():
     ours = nn.Embedding(7, 3)
     theirs = oracle(ours, lambda t: t.Embedding(7, 3))
     compare_step(ours, theirs, np.array([[0, 6, 3], [3, 3, 1]]))
+
+
+@needs_torch
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_a_bag_of_embeddings_agrees_with_torch(mode):
+    ours = nn.EmbeddingBag(7, 3, mode, padding_idx=-1)
+    theirs = oracle(ours, lambda t: t.EmbeddingBag(7, 3, mode=mode, padding_idx=-1))
+    compare_step(ours, theirs, np.array([[0, 6, 3], [3, 3, 1], [6, 6, 6]]))
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda: nn.Bilinear(4, 6, 3), lambda t: t.Bilinear(4, 6, 3)),
+        (lambda: nn.CosineSimilarity(-1), lambda t: t.CosineSimilarity(-1)),
+        (lambda: nn.PairwiseDistance(3), lambda t: t.PairwiseDistance(3)),
+    ],
+)
+def test_layers_of_two_inputs_agree_with_torch(ours, theirs):
+    ours = ours()
+    theirs = oracle(ours, theirs)
+    rng = np.random.default_rng(0)
+    width = 6 if isinstance(ours, nn.Bilinear) else 4
+    xs = rng.normal(size=(2, 5, 4)), rng.normal(size=(2, 5, width))
+    a, b = ([f(x, requires_grad=True) for x in xs] for f in (tg.Tensor, torch.tensor))
+    y, z = ours(*a), theirs(*b)
+    close(y, z.detach(), "output")
+    (y * y).sum().backward()
+    (z * z).sum().backward()
+    for p, q in zip([*a, *ours.parameters()], [*b, *theirs.parameters()], strict=True):
+        close(p.grad, q.grad, "a gradient")
+
+
+def test_channels_are_dropped_as_a_whole_and_alpha_dropout_keeps_mean_and_variance():
+    tg.seed(0)
+    x = tg.ones((40, 50, 2, 3), requires_grad=True)
+    y = nn.Dropout2D(0.3)(x)
+    of_channels = y.numpy()[:, :, 0, 0]
+    np.testing.assert_array_equal(
+        y.numpy(), np.broadcast_to(of_channels[:, :, None, None], x.shape)
+    )
+    assert abs((of_channels == 0).mean() - 0.3) < 0.03
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), y.numpy())
+    z = nn.AlphaDropout(0.4)(tg.randn((200, 200))).numpy()
+    assert abs(z.mean()) < 0.02
+    assert abs(z.std() - 1) < 0.02
+    assert nn.AlphaDropout(0.4).eval()(x) is x
+    assert nn.Dropout2D(0.3).eval()(x) is x
 
 
 @needs_torch

@@ -19,10 +19,20 @@ def pair(layer: str, name: str, value: Any, least: int = 1) -> int | tuple[int, 
     return both if isinstance(value, (tuple, list)) else both[0]
 
 
-def padding(layer: str, value: Any, axes: int = 2) -> Any:
-    """The padding of windows: `"same"`, `"valid"`, an integer, or a pair for height and width.
+def several(layer: str, name: str, value: Any, axes: int, least: int = 1) -> Any:
+    """The lengths of a window with 1, 2 or 3 axes: an int of at least `least`, or one for each."""
+    if axes == 1:
+        return integer(layer, name, value, least)
+    if axes == 2:
+        return pair(layer, name, value, least)
+    three = window.triple(layer, name, value, least)
+    return three if isinstance(value, (tuple, list)) else three[0]
 
-    The members of the pair may be pairs (before, after). Along one axis that is
+
+def padding(layer: str, value: Any, axes: int = 2) -> Any:
+    """The padding of windows: `"same"`, `"valid"`, an integer, or one for each axis.
+
+    The members may be pairs (before, after). Along one axis that is
     `((before, after),)`. Raises ValueError for anything else.
     """
     if isinstance(value, str) and value in ("same", "valid"):
@@ -30,14 +40,16 @@ def padding(layer: str, value: Any, axes: int = 2) -> Any:
     if window.is_integer(value, 0):
         return int(value)
     if isinstance(value, (tuple, list)) and len(value) == axes:
-        if axes == 2 and all(window.is_integer(n, 0) for n in value):
-            return int(value[0]), int(value[1])
+        if axes > 1 and all(window.is_integer(n, 0) for n in value):
+            return tuple(map(int, value))
         ends = tuple(map(window.ends_of_axis, value))
         if None not in ends:
             return ends
-    pairs = "((before, after),)"
-    if axes == 2:
-        pairs = "a pair (h, w), pairs ((top, bottom), (left, right))"
+    pairs = {
+        1: "((before, after),)",
+        2: "a pair (h, w), pairs ((top, bottom), (left, right))",
+        3: "three (d, h, w), three pairs (before, after)",
+    }[axes]
     raise ValueError(
         f"[{layer}] padding is {value!r}, expected an integer of at least 0, {pairs}, 'same' or "
         "'valid'"

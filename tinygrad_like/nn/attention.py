@@ -1,4 +1,4 @@
-"""Attention layers over sequences (N, T, D), and the key-value cache for generation.
+"""Attention layers over sequences (N, T, D) or one of them, and the key-value cache.
 
 A `mask` says where a query may look: booleans, True = may look (in torch's MultiheadAttention
 True means the opposite), or floats that are added to the scores. A `key_padding_mask` (N, S) says
@@ -9,15 +9,24 @@ A query that may look nowhere has an attention of zero, and gets no gradient fro
 from typing import Any
 
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import Tensor, astype, errors
-from tinygrad_like.nn import arguments
+from tinygrad_like.engine import Tensor, astype, broadcast_to, errors
+from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.dense import Dense
 from tinygrad_like.nn.dtype import like
 from tinygrad_like.nn.module import Module
-from tinygrad_like.ops.attention import attention_weights, rotary, scaled_dot_product_attention
+from tinygrad_like.ops.attention import (
+    alibi,
+    attention_weights,
+    hidden,
+    near,
+    rotary,
+    scaled_dot_product_attention,
+)
 from tinygrad_like.ops.compare import logical_and, logical_not
+from tinygrad_like.ops.create import zeros_like
 from tinygrad_like.ops.elementwise import tanh, where
 from tinygrad_like.ops.linalg import matmul
+from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.shape import concatenate, expand_dims, moveaxis, reshape, squeeze
 from tinygrad_like.ops.softmax import softmax
 
@@ -78,10 +87,25 @@ class MultiHeadAttention(Module):
 
     q, k and v are affine maps of query, key and value (self attention without a key: key and
     value are the query; the value is by default the key), cut into `num_heads` of width
-    d = d_model / num_heads. With fewer `num_kv_heads`, groups of query heads share a key head.
-    `dropout` falls on the softmax; `rotary` turns q and k by their positions.
+    d = d_model / num_heads.
+
+    Args:
+        num_kv_heads: fewer heads for k and v, which groups of query heads share.
+        kdim, vdim: the width of key and of value, by default d_model.
+        dropout: of the softmax.
+        bias: whether the affine maps have one.
+        rotary: whether q and k are turned by their positions, at rates `rotary_base`^(-2i / d).
+        alibi: whether the scores fall with the distance, see `tg.alibi`.
+        window: the keys that a query sees are nearer than this; with `causal` the latest `window`.
+        add_bias_kv: whether one more key and value, which are parameters, follow all others.
+        add_zero_attn: whether one more key and value of zeros do. Every query sees these two.
 
     Source: Vaswani et al. 2017, "Attention is all you need", section 3.2.2.
+
+    >>> import tinygrad_like as tg
+    >>> layer = tg.nn.MultiHeadAttention(8, 4, num_kv_heads=2, rotary=True, window=3)
+    >>> layer(tg.ones((2, 5, 8)), causal=True).shape
+    (2, 5, 8)
     """
 
     def __init__(
@@ -90,9 +114,16 @@ class MultiHeadAttention(Module):
         num_heads: int,
         *,
         num_kv_heads: int | None = None,
+        kdim: int | None = None,
+        vdim: int | None = None,
         dropout: float = 0.0,
         bias: bool = True,
         rotary: bool = False,
+        rotary_base: float = 10000.0,
+        alibi: bool = False,
+        window: int | None = None,
+        add_bias_kv: bool = False,
+        add_zero_attn: bool = False,
     ):
         name = "MultiHeadAttention"
         self.d_model = arguments.integer(name, "d_model", d_model)
@@ -101,16 +132,24 @@ class MultiHeadAttention(Module):
         self.num_kv_heads = arguments.integer(name, "num_kv_heads", kv_heads)
         self.dropout = arguments.number(name, "dropout", dropout, 0, 1)
         self.rotary = arguments.flag(name, "rotary", rotary)
+        self.rotary_base = arguments.number(name, "rotary_base", rotary_base, 1)
+        self.alibi = arguments.flag(name, "alibi", alibi)
+        self.window = None if window is None else arguments.integer(name, "window", window)
+        self.add_zero_attn = arguments.flag(name, "add_zero_attn", add_zero_attn)
         arguments.divides(name, "num_heads", self.num_heads, d_model=self.d_model)
         arguments.divides(name, "num_kv_heads", self.num_kv_heads, num_heads=self.num_heads)
         d_head = self.d_model // self.num_heads
         if self.rotary and d_head % 2:
             raise ValueError(f"[{name}] rotary needs heads of even width, got {d_head}")
         bias = arguments.flag(name, "bias", bias)
+        width = self.num_kv_heads * d_head
         self.query = Dense(self.d_model, self.d_model, bias)
-        self.key = Dense(self.d_model, self.num_kv_heads * d_head, bias)
-        self.value = Dense(self.d_model, self.num_kv_heads * d_head, bias)
+        self.key = Dense(self.d_model if kdim is None else kdim, width, bias)
+        self.value = Dense(self.d_model if vdim is None else vdim, width, bias)
         self.out = Dense(self.d_model, self.d_model, bias)
+        has_bias = arguments.flag(name, "add_bias_kv", add_bias_kv)
+        self.bias_key = init.xavier_normal((1, 1, width)) if has_bias else None
+        self.bias_value = init.xavier_normal((1, 1, width)) if has_bias else None
 
     def forward(
         self,
@@ -127,8 +166,8 @@ class MultiHeadAttention(Module):
         """Attend.
 
         Args:
-            query: (N, T, d_model).
-            key, value: (N, S, d_model), for cross attention.
+            query: (N, T, d_model), or one sequence (T, d_model): then nothing has an axis N.
+            key, value: (N, S, kdim) and (N, S, vdim), for cross attention.
             mask: (T, S), or four axes that broadcast to (N, num_heads, T, S). With a cache S
                 counts all positions.
             key_padding_mask: booleans (N, S), True where a key is padding.
@@ -144,6 +183,17 @@ class MultiHeadAttention(Module):
                 meant; `mask[None, None]` says that it is not.
         """
         arguments.flag("MultiHeadAttention", "return_weights", return_weights)
+        if getattr(query, "ndim", 3) == 2:
+            given = (x if x is None or x is query else expand_dims(x, 0) for x in (key, value))
+            batch = expand_dims(query, 0)
+            key, value = (batch if x is query else x for x in given)
+            if key_padding_mask is not None:
+                key_padding_mask = expand_dims(key_padding_mask, 0)
+            found = self.forward(
+                batch, key, value, mask=mask, key_padding_mask=key_padding_mask, causal=causal,
+                cache=cache, return_weights=return_weights,
+            )  # fmt: skip
+            return tuple(squeeze(y, 0) for y in found) if return_weights else squeeze(found, 0)
         crossing = not (key is None or key is query) or not (value is None or value is query)
         self._check(query, key, value, mask, crossing, cache)
         key = query if key is None else key
@@ -153,16 +203,46 @@ class MultiHeadAttention(Module):
         v = self._heads(self.value(value), self.num_kv_heads)
         if self.rotary:
             offset = cache.length_of(self) if cache is not None else 0
-            q, k = rotary(q, offset=offset), rotary(k, offset=offset)
+            q, k = (rotary(x, offset=offset, base=self.rotary_base) for x in (q, k))
         if cache is not None:
             k, v = cache.extend(self, k, v)
         if key_padding_mask is not None:
             mask = _without_padding(mask, key_padding_mask, (k.shape[0], k.shape[2]))
+        if self.alibi:
+            mask = _with_biases(mask, alibi(q, k))
+        seen: dict[str, Any] = {"mask": mask, "causal": causal, "window": self.window}
+        if self.bias_key is not None or self.add_zero_attn:
+            k, v, seen = self._extended(q, k, v, seen)
         heads = scaled_dot_product_attention(
-            q, k, v, mask=mask, causal=causal, dropout=self.dropout, training=self.training
+            q, k, v, **seen, dropout=self.dropout, training=self.training
         )
         y = self.out(reshape(moveaxis(heads, 1, 2), query.shape))
-        return (y, attention_weights(q, k, mask=mask, causal=causal)) if return_weights else y
+        return (y, attention_weights(q, k, **seen)) if return_weights else y
+
+    def _extended(self, q: Tensor, k: Tensor, v: Tensor, seen: dict[str, Any]) -> tuple:
+        """(keys, values, how they are seen), with those that follow all others."""
+        s, keys, values = k.shape[2], [k], [v]
+        if self.bias_key is not None and self.bias_value is not None:
+            keys.append(self._of_all(self.bias_key, k))
+            values.append(self._of_all(self.bias_value, v))
+        if self.add_zero_attn:
+            keys.append(zeros_like(k[:, :, :1]))
+            values.append(zeros_like(v[:, :, :1]))
+        mask, causal, window = seen["mask"], seen["causal"], seen["window"]
+        if mask is not None:
+            mask = reshape(mask, (*(1,) * (4 - mask.ndim), *mask.shape))
+        if causal or window is not None:
+            mask = hidden(mask, near(q, s, causal, window))
+        if mask is not None:
+            mask = broadcast_to(mask, shape=(*mask.shape[:3], s))
+            widths = ((0, 0), (0, 0), (0, 0), (0, len(keys) - 1))
+            mask = pad(mask, widths, value=mask.dtype.kind == "b")
+        return concatenate(keys, 2), concatenate(values, 2), {"mask": mask}
+
+    def _of_all(self, x: Tensor, like: Tensor) -> Tensor:
+        """A further key or value (1, 1, width) as (N, heads, 1, d)."""
+        heads = self._heads(x, self.num_kv_heads)
+        return broadcast_to(heads, shape=(like.shape[0], *heads.shape[1:]))
 
     def _heads(self, x: Tensor, heads: int) -> Tensor:
         """(N, T, heads d) -> (N, heads, T, d)."""
@@ -170,13 +250,16 @@ class MultiHeadAttention(Module):
         return moveaxis(reshape(x, (n, t, heads, self.d_model // self.num_heads)), 2, 1)
 
     def _check(self, query, key, value, mask, crossing, cache):
-        for name, x in (("query", query), ("key", key), ("value", value)):
-            if x is None:
-                continue
+        key = query if key is None else key
+        value = key if value is None else value
+        layers = (self.query, self.key, self.value)
+        for name, x, layer in zip(
+            ("query", "key", "value"), (query, key, value), layers, strict=True
+        ):
             arguments.tensor("MultiHeadAttention", name, x)
-            if x.ndim != 3 or x.shape[2] != self.d_model:
+            if x.ndim != 3 or x.shape[2] != layer.n_in:
                 raise ValueError(
-                    f"[MultiHeadAttention] {name} is {x.shape}, expected (N, T, {self.d_model})"
+                    f"[MultiHeadAttention] {name} is {x.shape}, expected (N, T, {layer.n_in})"
                 )
         if getattr(mask, "ndim", 2) not in (2, 4):
             raise ValueError(
@@ -192,8 +275,8 @@ class MultiHeadAttention(Module):
             raise TypeError(
                 f"[MultiHeadAttention] cache is a {type(cache).__name__}, expected a KeyValueCache"
             )
-        if crossing and (cache is not None or self.rotary):
-            what = "a cache" if cache is not None else "rotary"
+        if crossing and (cache is not None or self.rotary or self.alibi):
+            what = "a cache" if cache is not None else "rotary" if self.rotary else "alibi"
             raise ValueError(
                 f"[MultiHeadAttention] {what} is for self attention: the positions of key and "
                 "query must be the same; leave out key and value"
@@ -235,6 +318,16 @@ def _without_padding(mask, padding, shape):
     if kind == "b":
         return logical_and(mask, logical_not(padding))
     return where(padding, -float("inf"), mask) if kind in INEXACT else mask  # attention refuses it
+
+
+def _with_biases(mask, biases):
+    """A mask, or None, and biases (1, H, T, S) that are added to the scores as well."""
+    if mask is None:
+        return biases
+    kind = getattr(getattr(mask, "dtype", None), "kind", "")
+    if kind == "b":
+        return where(mask, biases, -float("inf"))
+    return mask + biases if kind in INEXACT else mask  # attention refuses it
 
 
 class AdditiveAttention(Module):

@@ -1,8 +1,11 @@
-"""Embedding: a table of vectors, one for each symbol."""
+"""Embedding: a table of vectors, one for each symbol. EmbeddingBag: sums of them."""
+
+from typing import Any
 
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments, init
 from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.bag import MODES, embedding_bag
 from tinygrad_like.ops.elementwise import equal, where
 from tinygrad_like.ops.index import embedding
 from tinygrad_like.ops.shape import expand_dims
@@ -22,13 +25,7 @@ class Embedding(Module):
         self.padding_idx = padding_idx
         self.weight = init.normal((self.num, self.dim))
         if padding_idx is not None:
-            least = -self.num
-            self.padding_idx = arguments.integer("Embedding", "padding_idx", padding_idx, least)
-            if self.padding_idx >= self.num:
-                raise ValueError(
-                    f"[Embedding] padding_idx is {padding_idx}, expected less than num={num}"
-                )
-            self.padding_idx %= self.num
+            self.padding_idx = _row("Embedding", padding_idx, self.num)
             self.weight.data[self.padding_idx] = 0
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -37,3 +34,47 @@ class Embedding(Module):
             return y
         ids = ids if isinstance(ids, Tensor) else Tensor(ids, device=y.device)
         return where(expand_dims(equal(ids, self.padding_idx), -1), y.detach(), y)
+
+
+def _row(layer: str, padding_idx: Any, num: int) -> int:
+    """A padding_idx counted from the start."""
+    index = arguments.integer(layer, "padding_idx", padding_idx, -num)
+    if index >= num:
+        raise ValueError(f"[{layer}] padding_idx is {padding_idx}, expected less than num={num}")
+    return index % num
+
+
+class EmbeddingBag(Module):
+    """The mean, sum or maximum of the vectors W[ids] of each bag of ids, see `tg.embedding_bag`.
+
+    ids (B, L), or (count,) with the `offsets` (B,) where bags begin -> (B, dim). `weight` W is
+    (num, dim) and starts as N(0, 1). The symbol `padding_idx` does not count; its vector starts
+    as 0 and gets no gradient.
+
+    >>> import numpy as np
+    >>> from tinygrad_like import nn
+    >>> nn.EmbeddingBag(10, 4)(np.array([1, 5, 2]), np.array([0, 1])).shape
+    (2, 4)
+    """
+
+    def __init__(self, num: int, dim: int, mode: str = "mean", padding_idx: int | None = None):
+        self.num = arguments.integer("EmbeddingBag", "num", num)
+        self.dim = arguments.integer("EmbeddingBag", "dim", dim)
+        self.mode = arguments.choice("EmbeddingBag", "mode", mode, MODES)
+        self.padding_idx = padding_idx
+        self.weight = init.normal((self.num, self.dim))
+        if padding_idx is not None:
+            self.padding_idx = _row("EmbeddingBag", padding_idx, self.num)
+            self.weight.data[self.padding_idx] = 0
+
+    def forward(
+        self, ids: Tensor, offsets: Any = None, *, per_sample_weights: Tensor | None = None
+    ) -> Tensor:
+        return embedding_bag(
+            self.weight,
+            ids,
+            offsets,
+            mode=self.mode,
+            per_sample_weights=per_sample_weights,
+            padding_idx=self.padding_idx,
+        )

@@ -31,15 +31,23 @@ ACTIVATIONS = {
 class FeedForward(Module):
     """y = activation(x W_1 + b_1) W_2 + b_2: (..., d_model) -> (..., d_ff) -> (..., d_model)."""
 
-    def __init__(self, d_model: int, d_ff: int, dropout: float = 0.0, activation: str = "gelu"):
+    def __init__(
+        self,
+        d_model: int,
+        d_ff: int,
+        dropout: float = 0.0,
+        activation: str = "gelu",
+        bias: bool = True,
+    ):
         if not isinstance(activation, str) or activation not in ACTIVATIONS:
             raise ValueError(
                 f"[FeedForward] activation is {activation!r}, expected one of {list(ACTIVATIONS)}"
             )
-        self.up = Dense(d_model, arguments.integer("FeedForward", "d_ff", d_ff))
+        bias = arguments.flag("FeedForward", "bias", bias)
+        self.up = Dense(d_model, arguments.integer("FeedForward", "d_ff", d_ff), bias)
         self.activation = ACTIVATIONS[activation]()
         self.dropout = Dropout(dropout)
-        self.down = Dense(d_ff, d_model)
+        self.down = Dense(d_ff, d_model, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down(self.dropout(self.activation(self.up(x))))
@@ -50,7 +58,8 @@ class TransformerEncoderLayer(Module):
 
     With `norm_first=False` h = norm1(x + attention(x)), y = norm2(h + feed_forward(h)). Called
     with `causal=True` it is the block of a GPT. `activation` is "gelu", "gelu_tanh", "relu" or
-    "silu"; `num_kv_heads` and `rotary` are those of MultiHeadAttention.
+    "silu"; `num_kv_heads`, `rotary`, `alibi` and `window` are those of MultiHeadAttention. Without
+    `bias` no layer in it has one, the norms included.
     """
 
     def __init__(
@@ -64,13 +73,18 @@ class TransformerEncoderLayer(Module):
         activation: str = "gelu",
         num_kv_heads: int | None = None,
         rotary: bool = False,
+        alibi: bool = False,
+        window: int | None = None,
+        bias: bool = True,
     ):
         self.norm_first = arguments.flag("TransformerEncoderLayer", "norm_first", norm_first)
+        bias = arguments.flag("TransformerEncoderLayer", "bias", bias)
+        heads: dict[str, Any] = {"num_kv_heads": num_kv_heads, "dropout": dropout, "bias": bias}
         self.attention = MultiHeadAttention(
-            d_model, num_heads, num_kv_heads=num_kv_heads, dropout=dropout, rotary=rotary
+            d_model, num_heads, rotary=rotary, alibi=alibi, window=window, **heads
         )
-        self.feed_forward = FeedForward(d_model, d_ff, dropout, activation)
-        self.norm1, self.norm2 = LayerNorm(d_model), LayerNorm(d_model)
+        self.feed_forward = FeedForward(d_model, d_ff, dropout, activation, bias)
+        self.norm1, self.norm2 = (LayerNorm(d_model, bias=bias) for _ in range(2))
         self.dropout = Dropout(dropout)
 
     def forward(
@@ -116,13 +130,19 @@ class TransformerDecoderLayer(Module):
         activation: str = "gelu",
         num_kv_heads: int | None = None,
         rotary: bool = False,
+        alibi: bool = False,
+        window: int | None = None,
+        bias: bool = True,
     ):
         self.norm_first = arguments.flag("TransformerDecoderLayer", "norm_first", norm_first)
-        heads: dict[str, Any] = {"num_kv_heads": num_kv_heads, "dropout": dropout}
-        self.attention = MultiHeadAttention(d_model, num_heads, rotary=rotary, **heads)
+        bias = arguments.flag("TransformerDecoderLayer", "bias", bias)
+        heads: dict[str, Any] = {"num_kv_heads": num_kv_heads, "dropout": dropout, "bias": bias}
+        self.attention = MultiHeadAttention(
+            d_model, num_heads, rotary=rotary, alibi=alibi, window=window, **heads
+        )
         self.cross_attention = MultiHeadAttention(d_model, num_heads, **heads)
-        self.feed_forward = FeedForward(d_model, d_ff, dropout, activation)
-        self.norm1, self.norm2, self.norm3 = (LayerNorm(d_model) for _ in range(3))
+        self.feed_forward = FeedForward(d_model, d_ff, dropout, activation, bias)
+        self.norm1, self.norm2, self.norm3 = (LayerNorm(d_model, bias=bias) for _ in range(3))
         self.dropout = Dropout(dropout)
 
     def forward(
@@ -172,7 +192,8 @@ class _Stack(Module):
         self.layers = ModuleList(
             self._layer(d_model, num_heads, d_ff, **options) for _ in range(count)
         )
-        self.norm = LayerNorm(d_model) if self.layers[0].norm_first else None
+        bias = options.get("bias", True)
+        self.norm = LayerNorm(d_model, bias=bias) if self.layers[0].norm_first else None
 
 
 class TransformerEncoder(_Stack):

@@ -3,9 +3,10 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise special shape activation complex reduce arithmetic transcendental
-    linalg places index scan order diagonal statistics scatter arrange repetition inplace systems
-    decompositions measures window padding patches matrix_functions fft spectrogram eigen quantiles
-    random softmax ctc norm conv pool recurrent attention protocol
+    linalg places index bag experts scan order diagonal statistics scatter arrange repetition
+    inplace systems decompositions measures window padding patches matrix_functions fft spectrogram
+    eigen quantiles random softmax ctc norm conv conv_nd resize pool pool_nd recurrent attention
+    protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -83,14 +84,17 @@ from tinygrad_like.ops import (
     arithmetic,
     arrange,
     attention,
+    bag,
     compare,
     complex,
     conv,
+    conv_nd,
     create,
     ctc,
     diagonal,
     eigen,
     elementwise,
+    experts,
     fft,
     index,
     inplace,
@@ -100,11 +104,13 @@ from tinygrad_like.ops import (
     padding,
     patches,
     pool,
+    pool_nd,
     protocol,
     quantiles,
     random,
     recurrent,
     reduce,
+    resize,
     scan,
     scatter,
     shape,

@@ -9,6 +9,7 @@ import numpy as np
 
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
+    Tensor,
     astype,
     backend_of,
     broadcast_to,
@@ -21,11 +22,13 @@ from tinygrad_like.engine import (
     in_half,
     op,
     separate,
+    wrap,
 )
 from tinygrad_like.generator import GENERATOR
+from tinygrad_like.ops.compare import logical_and
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.linalg import matmul
-from tinygrad_like.ops.shape import expand_dims, reshape
+from tinygrad_like.ops.shape import expand_dims, of_one, reshape
 from tinygrad_like.ops.softmax import softmax
 
 
@@ -135,22 +138,33 @@ def _scaled_dot_product_attention(
 
 @composed
 def scaled_dot_product_attention(
-    query, key, value, *, mask=None, causal=False, scale=None, dropout=0.0, training=True
+    query,
+    key,
+    value,
+    *,
+    mask=None,
+    causal=False,
+    window=None,
+    scale=None,
+    dropout=0.0,
+    training=True,
 ):
     """softmax(query key^T scale + mask) value for each head, never storing all scores.
 
     Args:
-        query: (N, Hq, T, d).
-        key, value: (N, Hk, S, d) and (N, Hk, S, dv); Hk divides Hq, and each key head serves
-            Hq / Hk query heads (Ainslie et al. 2023, "GQA").
+        query: (N, Hq, T, d), or without N, or without N and Hq.
+        key, value: (N, Hk, S, d) and (N, Hk, S, dv), without the same axes. Hk divides Hq, and each
+            key head serves Hq / Hk query heads (Ainslie et al. 2023, "GQA").
         mask: broadcasts to (N, Hq, T, S). Booleans: True where a query may look at a key. Floats
             are added to the scores, and have a gradient.
         causal: query i sees the keys up to i + S - T: the last query stands at the last key.
+        window: the query sees only keys that are nearer than this, its own place included
+            (Beltagy et al. 2020, "Longformer"): with `causal` the latest `window` keys.
         scale: by default 1 / sqrt(d).
         dropout: the probability with which a weight is zeroed, in training.
 
     Returns:
-        (N, Hq, T, dv).
+        (N, Hq, T, dv), without the axes that the query has not.
 
     Raises:
         ValueError: for shapes that do not fit, TypeError for dtypes that do not.
@@ -163,6 +177,12 @@ def scaled_dot_product_attention(
     >>> tg.scaled_dot_product_attention(query, key, value, causal=True).shape
     (1, 4, 5, 6)
     """
+    if query.ndim in (2, 3) and query.ndim == key.ndim == value.ndim:
+        return of_one(
+            scaled_dot_product_attention, query, expand_dims(key, 0), expand_dims(value, 0),
+            mask=mask, causal=causal, window=window, scale=scale, dropout=dropout,
+            training=training,
+        )  # fmt: skip
     _check(query, key, value)
     expected = "a probability from 0 to 1"
     p = check_number("attention", "dropout", dropout, 0, 1, expected)
@@ -172,6 +192,7 @@ def scaled_dot_product_attention(
     n, heads, t, d = query.shape
     s = key.shape[2]
     mask = None if mask is None else _four_axes(mask, (n, heads, t, s), query)
+    mask, causal = _seen(mask, causal, window, query, s)
     scale, seed, offset, levels = _scale(scale, d), 0, 0, ()
     if p:
         levels = drawing()
@@ -193,7 +214,7 @@ def scaled_dot_product_attention(
 
 
 @composed
-def attention_weights(query, key, *, mask=None, causal=False, scale=None):
+def attention_weights(query, key, *, mask=None, causal=False, window=None, scale=None):
     """softmax(query key^T scale + mask), (N, Hq, T, S), to look at: all of it is stored.
 
     Arguments are as in `scaled_dot_product_attention`. Rows that are fully masked are zeros.
@@ -203,7 +224,75 @@ def attention_weights(query, key, *, mask=None, causal=False, scale=None):
     shape = (n, heads, t, key.shape[2])
     mask = None if mask is None else _four_axes(mask, shape, query)
     causal = check_flag("attention", "causal", causal)
+    mask, causal = _seen(mask, causal, window, query, shape[3])
     return reshape(_weights(query, key, mask, causal, _scale(scale, d)), shape)
+
+
+def _seen(mask, causal, window, query, s):
+    """(a mask of four axes, causal), where a window and causality have become a part of the mask.
+
+    A window that hides nothing leaves both as they are.
+    """
+    t = query.shape[2]
+    window = window if window is None else check_integer("attention", "window", window, 1)
+    if window is None or window >= max(s, t):
+        return mask, causal
+    return hidden(mask, near(query, s, causal, window)), False
+
+
+def near(query, s, causal, window=None):
+    """Booleans (1, 1, T, S): where a query may look, if `causal`, or within a window."""
+    xp, t = backend_of(query).xp, query.shape[-2]
+    seen = xp.ones((t, s), dtype=bool) if not causal else xp.tri(t, s, s - t, dtype=bool)
+    if window is not None:
+        seen = seen & ~xp.tri(t, s, s - t - window, dtype=bool)
+        if not causal:
+            seen = seen & xp.tri(t, s, s - t + window - 1, dtype=bool)
+    return seen[None, None]
+
+
+def hidden(mask, seen):
+    """A mask of four axes, or None, that hides as well what is False in `seen`."""
+    if mask is None:
+        return seen
+    return logical_and(mask, seen) if mask.dtype.kind == "b" else where(seen, mask, -math.inf)
+
+
+@composed
+def alibi(query, key):
+    """Linear biases for the scores of a query (N, H, T, d) and a key (N, Hk, S, d): (1, H, T, S).
+
+    A float mask, -slope_h |i + S - T - j|: the last query stands at the last key. The slopes are
+    2^(-8 / H), its square, and so on; where H is no power of 2, those of the next lower power, and
+    between them those of twice as many heads.
+
+    Source: Press et al. 2022, "Train short, test long".
+
+    >>> import tinygrad_like as tg
+    >>> query = tg.ones((1, 2, 3, 4))
+    >>> tg.alibi(query, query).numpy()[0, 1]
+    array([[ 0.        , -0.00390625, -0.0078125 ],
+           [-0.00390625,  0.        , -0.00390625],
+           [-0.0078125 , -0.00390625,  0.        ]], dtype=float32)
+    """
+    for name, x in (("query", query), ("key", key)):
+        if x.ndim != 4 or x.dtype.kind not in INEXACT:
+            raise ValueError(
+                f"[alibi] {name} is {x.shape} of {x.dtype}, expected floats (N, heads, length, d)"
+            )
+    xp, t, s = backend_of(query).xp, query.shape[2], key.shape[2]
+    distance = xp.abs(xp.arange(t)[:, None] + (s - t) - xp.arange(s))
+    biases = xp.asarray(_slopes(query.shape[1]))[:, None, None] * -distance
+    biases = biases[None].astype(query.dtype)
+    return wrap(biases) if isinstance(query, Tensor) else biases
+
+
+def _slopes(heads):
+    """The slope of each head; where their number is no power of 2, see `alibi`."""
+    power = 1 << max(heads.bit_length() - 1, 0)
+    slopes = [2.0 ** (-8 * (i + 1) / power) for i in range(power)]
+    between = [2.0 ** (-4 * (i + 1) / power) for i in range(2 * power)]
+    return tuple((slopes + between[::2])[:heads])
 
 
 def _scale(scale, d):

@@ -1,4 +1,4 @@
-"""Convolution over images (N, C, H, W) and sequences (N, C, L).
+"""Convolution over images (N, C, H, W) and sequences (N, C, L), or one of them, without N.
 
 conv2d is linear in x and in weight. Its two gradients are ops of the same kind, and the three are
 each other's gradients, which gives derivatives of every order. They share one Geometry.
@@ -14,10 +14,10 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops import window
 from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape, squeeze
+from tinygrad_like.ops.shape import expand_dims, moveaxis, of_one, reshape, squeeze
 
 
-def _check_bias(name, bias, channels):
+def check_bias(name, bias, channels):
     if bias is not None and tuple(bias.shape) != (channels,):
         raise ValueError(f"[{name}] bias is {bias.shape}, expected ({channels},)")
 
@@ -111,7 +111,8 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """The cross-correlation of images with a stack of filters.
 
     Args:
-        x: (N, C, H, W). weight: (C_out, C / groups, kh, kw). bias: (C_out,) or None.
+        x: (N, C, H, W), or one image (C, H, W), which gives one image.
+        weight: (C_out, C / groups, kh, kw). bias: (C_out,) or None.
         stride, dilation: an integer or a pair.
         padding: of zeros: an integer, a pair (ph, pw), pairs ((top, bottom), (left, right)),
             `"valid"` for none, or `"same"`: H_out = H / stride, rounded up, with the greater half
@@ -122,6 +123,9 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
         with top + bottom for 2 padding. Integers stay in their dtype, and wrap as NumPy's do.
     """
     weight_shape = weight.shape
+    if x.ndim == 3 and weight.ndim == 4:
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return of_one(conv2d, x, weight, bias, **options)
     geometry, border = window.convolution(
         x.shape,
         weight_shape,
@@ -130,7 +134,7 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
         window.pair("conv2d", "dilation", dilation, 1),
         check_integer("conv2d", "groups", groups),
     )
-    _check_bias("conv2d", bias, weight_shape[0])
+    check_bias("conv2d", bias, weight_shape[0])
     if border is not None:
         x = pad(x, ((0, 0), (0, 0), *border))
     return _conv2d(x, weight, bias, geometry=geometry)
@@ -142,9 +146,12 @@ def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
 
     As conv2d. `padding` is an integer, `((before, after),)`, `"same"` or `"valid"`.
     """
+    if x.ndim == 2 and weight.ndim == 3:
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        return of_one(conv1d, x, weight, bias, **options)
     groups = check_integer("conv1d", "groups", groups)
     window.check_conv("conv1d", x.shape, weight.shape, groups, axes=("L", "k"))
-    _check_bias("conv1d", bias, weight.shape[0])
+    check_bias("conv1d", bias, weight.shape[0])
     for what, value in (("stride", stride), ("dilation", dilation)):
         if not window.is_integer(value, 1):
             raise ValueError(f"[conv1d] {what} is {value!r}, expected a positive integer")
@@ -153,25 +160,11 @@ def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
         expand_dims(weight, 2),
         bias,
         stride=(1, stride),
-        padding=padding if isinstance(padding, str) else (0, _of_one_axis(padding)),
+        padding=padding if isinstance(padding, str) else (0, window.of_one_axis("conv1d", padding)),
         dilation=(1, dilation),
         groups=groups,
     )
     return squeeze(y, 2)
-
-
-def _of_one_axis(padding):
-    """The member for the last axis of a padding of conv2d, from one of conv1d."""
-    if window.is_integer(padding, 0):
-        return padding
-    if isinstance(padding, (tuple, list)) and len(padding) == 1:
-        ends = window.ends_of_axis(padding[0])
-        if ends is not None:
-            return ends
-    raise ValueError(
-        f"[conv1d] padding is {padding!r}, expected an integer of at least 0, a pair in a tuple, "
-        "((before, after),), 'same' or 'valid'"
-    )
 
 
 @composed
@@ -181,7 +174,8 @@ def conv_transpose2d(
     """The gradient of conv2d with respect to its input, as a layer, which enlarges images.
 
     Args:
-        x: (N, C, H, W). weight: (C, C_out / groups, kh, kw). bias: (C_out,) or None.
+        x: (N, C, H, W), or one image (C, H, W). weight: (C, C_out / groups, kh, kw).
+        bias: (C_out,) or None.
         padding: as conv2d's, which this op reverses: that many rows and columns are cut off. With
             `"same"` H_out = H stride.
         output_padding: rows and columns added at one side of the output, fewer than the stride.
@@ -191,6 +185,11 @@ def conv_transpose2d(
         (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
     """
     name = "conv_transpose2d"
+    if x.ndim == 3 and weight.ndim == 4:
+        return of_one(
+            conv_transpose2d, x, weight, bias, stride=stride, padding=padding,
+            output_padding=output_padding, dilation=dilation, groups=groups,
+        )  # fmt: skip
     weight_shape = weight.shape
     groups = check_integer(name, "groups", groups)
     geometry, cut = window.transposed(
@@ -202,7 +201,7 @@ def conv_transpose2d(
         window.pair(name, "dilation", dilation, 1),
         groups,
     )
-    _check_bias(name, bias, weight_shape[1] * groups)
+    check_bias(name, bias, weight_shape[1] * groups)
     y = conv2d_input_grad(x, weight, geometry=geometry)
     if cut is not None:
         y = y[cut]

@@ -88,7 +88,7 @@ def take(x, indices, axis=None, mode="raise"):
     `mode`: what to do with an index out of range: "raise" (IndexError), "wrap" around to the other
     end, or "clip" to the first or last place, where negative ones mean the first.
     """
-    indices = _integers("take", "indices", indices, backend_of(x), IndexError)
+    indices = raw_integers("take", "indices", indices, backend_of(x), IndexError)
     if check_choice("take", "mode", mode, ("raise", "wrap", "clip")) != "raise":
         n = x.size if axis is None else x.shape[normal_axis("take", axis, x.ndim)]
         if not n:
@@ -100,7 +100,7 @@ def take(x, indices, axis=None, mode="raise"):
     return getitem(x, (*(slice(None),) * axis, indices))
 
 
-def _integers(name, what, values, be, error=TypeError):
+def raw_integers(name, what, values, be, error=TypeError):
     """Integers given as a Tensor, an array or a sequence, as a raw array of a backend."""
     raw = values._array if isinstance(values, Tensor) else values
     if type(raw) not in (be.array_type, Batched):
@@ -114,7 +114,7 @@ def _along(name, x, indices, axis):
     """The full index that reads `indices` along an axis and every other axis in step."""
     be = backend_of(x)
     axis = normal_axis(name, axis, x.ndim)
-    raw = _integers(name, "indices", indices, be, IndexError)
+    raw = raw_integers(name, "indices", indices, be, IndexError)
     fits = raw.ndim == x.ndim and all(
         m == n or 1 in (m, n) or i == axis
         for i, (m, n) in enumerate(zip(raw.shape, x.shape, strict=True))
@@ -195,7 +195,7 @@ def _rows_of_each(call, ids, count):
 
 @op(
     batch=_embed_all,
-    weight=lambda g, weight_shape, ids: _scatter_rows(g, ids, count=weight_shape[0]),
+    weight=lambda g, weight_shape, ids: scatter_rows(g, ids, count=weight_shape[0]),
 )
 def _embedding(be, weight, ids):
     rows = be.k.gather_rows(weight, ids.reshape(-1))
@@ -209,7 +209,7 @@ def _scatter_all(call, arrays, attributes):
 
 
 @op(batch=_scatter_all, g=lambda h, ids: _embedding(h, ids))
-def _scatter_rows(be, g, ids, *, count):
+def scatter_rows(be, g, ids, *, count):
     """The adjoint of embedding: rows of `g` added up in a table of `count` rows."""
     row = g.shape[ids.ndim :]
     out = be.xp.zeros((count, *row), g.dtype)
@@ -226,7 +226,7 @@ def embedding(weight, ids):
     if weight.ndim < 1:
         raise ValueError("[embedding] weight is a number, expected (n, d)")
     if not isinstance(ids, Tensor):
-        raw = _integers("embedding", "ids", ids, backend_of(weight))
+        raw = raw_integers("embedding", "ids", ids, backend_of(weight))
         ids = raw.copy() if raw is ids else raw  # backward reads it: the caller may change theirs
     if ids.dtype.kind not in "iu":
         raise TypeError(f"[embedding] ids have dtype {ids.dtype}, expected integers")

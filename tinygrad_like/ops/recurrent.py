@@ -284,8 +284,25 @@ def _lstm(be, x, weight, recurrent, bias, h0=None, c0=None, *, lengths, reverse)
     return (out, h, c), kept
 
 
+def _lstm_projected(x, weight, recurrent, bias, projection, h0, c0, lengths, reverse):
+    """(out, h, c) of an lstm whose h = (o tanh(c)) projection is read by the next step."""
+    size = projection.shape[0]
+
+    def step(a, h, c):
+        a = a + h @ recurrent
+        i, f, o = split(sigmoid(a[:, : 3 * size]), 3, axis=1)
+        c = f * c + i * tanh(a[:, 3 * size :])
+        return (o * tanh(c)) @ projection, c
+
+    h0 = _start(h0, x, recurrent)
+    c0 = _start(c0, x, projection)
+    return _unrolled(step, linear(x, weight, bias), [h0, c0], lengths, reverse)
+
+
 @composed
-def lstm(x, weight, recurrent, bias, h0=None, c0=None, *, lengths=None, reverse=False):
+def lstm(
+    x, weight, recurrent, bias, h0=None, c0=None, *, lengths=None, reverse=False, projection=None
+):
     """c_t = f c_(t-1) + i g and h_t = o tanh(c_t), long short-term memory:
 
         i, f, o = sigmoid(x_t W + h_(t-1) U + b)    write, keep (forget), read
@@ -297,6 +314,9 @@ def lstm(x, weight, recurrent, bias, h0=None, c0=None, *, lengths=None, reverse=
         x: (N, T, D). weight: (D, 4 H), recurrent: (H, 4 H) and bias: (4 H,), in blocks i, f, o, g.
         h0, c0: the first state and cell, (N, H); None: zeros.
         lengths, reverse: see `rnn`.
+        projection: (H, P), or None: then h_t = (o tanh(c_t)) projection, of width P, and so are
+            h0 (N, P), recurrent (P, 4 H) and the outputs (Sak et al. 2014). It is computed step by
+            step, in plain ops.
 
     Returns:
         (out, h, c): all states (N, T, H), the last one and the last cell (N, H).
@@ -304,6 +324,10 @@ def lstm(x, weight, recurrent, bias, h0=None, c0=None, *, lengths=None, reverse=
     Raises as `rnn` does.
     """
     reverse = check_flag("lstm", "reverse", reverse)
+    if projection is not None:
+        _check_projection(x, weight, recurrent, bias, projection, h0, c0)
+        x, lengths = _cut_to_length("lstm", x, lengths)
+        return _lstm_projected(x, weight, recurrent, bias, projection, h0, c0, lengths, reverse)
     _check("lstm", x, weight, recurrent, bias, 4, 4, h0=h0, c0=c0)
     x, lengths = _cut_to_length("lstm", x, lengths)
     return _lstm(x, weight, recurrent, bias, h0, c0, lengths=lengths, reverse=reverse)
@@ -337,6 +361,20 @@ def _check(name, x, weight, recurrent, bias, gates, biases, **states):
             raise ValueError(
                 f"[{name}] {what} is {state.shape}, expected (N, H): {(x.shape[0], size)}"
             )
+
+
+def _check_projection(x, weight, recurrent, bias, projection, h0, c0):
+    """Raise unless the shapes of a projected lstm fit: those of others, and the projection's."""
+    if projection.ndim != 2 or recurrent.shape != (projection.shape[1], 4 * projection.shape[0]):
+        raise ValueError(
+            f"[lstm] projection is {projection.shape}, recurrent is {recurrent.shape}, expected "
+            "(H, P) and (P, 4 H)"
+        )
+    size, width = projection.shape
+    whole = np.empty((size, 4 * size), np.bool_)  # a recurrent matrix without a projection
+    _check("lstm", x, weight, whole, bias, 4, 4, c0=c0)
+    if h0 is not None and h0.shape != (x.shape[0], width):
+        raise ValueError(f"[lstm] h0 is {h0.shape}, expected (N, P): {(x.shape[0], width)}")
 
 
 def _cut_to_length(name, x, lengths):

@@ -34,12 +34,12 @@ from tinygrad_like.ops.compare import (
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.index import (
     _embedding,
-    _integers,
     _put,
     _rows_of_each,
-    _scatter_rows,
     argsort,
     getitem,
+    raw_integers,
+    scatter_rows,
     take,
 )
 from tinygrad_like.ops.places import raw_index
@@ -95,7 +95,7 @@ def _extreme_rule(g, x, updates, numbers, out):
     ours = logical_or(equal(x, out), isnan(x))
     theirs = logical_or(equal(updates, _embedding(out, numbers)), isnan(updates))
     count = astype(ours, dtype=g.dtype)
-    count = count + _scatter_rows(astype(theirs, dtype=g.dtype), numbers, count=g.shape[0])
+    count = count + scatter_rows(astype(theirs, dtype=g.dtype), numbers, count=g.shape[0])
     share = g / count
     return [where(ours, share, 0), where(theirs, _embedding(share, numbers), 0), None]
 
@@ -124,7 +124,7 @@ def _products(updates, numbers, size):
         return logical_or(begins, anew), where(anew, b, a * b)
 
     _, runs = associative_scan(joined, (concatenate([edge, changes]), updates), 0)
-    return _scatter_rows(where(concatenate([changes, edge]), runs, 0), numbers, count=size)
+    return scatter_rows(where(concatenate([changes, edge]), runs, 0), numbers, count=size)
 
 
 def _least(dtype, largest):
@@ -142,7 +142,7 @@ def _combined(x, updates, numbers, reduce, include_self):
     if include_self and reduce in ("sum", "amax", "amin"):
         counts = named = xp.zeros(size, bool)  # nobody asks
     else:
-        counts = _scatter_rows(xp.ones(numbers.shape, np.float32), numbers, count=size)
+        counts = scatter_rows(xp.ones(numbers.shape, np.float32), numbers, count=size)
         named = greater(counts, 0)
     if reduce in ("amax", "amin"):
         largest = reduce == "amax"
@@ -152,7 +152,7 @@ def _combined(x, updates, numbers, reduce, include_self):
         products = _products(updates, numbers, size)
         return where(named, products * x if include_self else products, x)
     start = x if include_self else where(named, 0, x)
-    total = start + _scatter_rows(updates, numbers, count=size)
+    total = start + scatter_rows(updates, numbers, count=size)
     if reduce == "sum":
         return total
     divisor = counts + 1 if include_self else where(named, counts, 1)
@@ -162,7 +162,7 @@ def _combined(x, updates, numbers, reduce, include_self):
 def _numbers(name, x, indices, axis):
     """The places (n,) that `indices` name along an axis, in step with x along the others."""
     be = backend_of(x)
-    raw = indices if isinstance(indices, Tensor) else _integers(name, "indices", indices, be)
+    raw = indices if isinstance(indices, Tensor) else raw_integers(name, "indices", indices, be)
     if raw.dtype.kind not in "iu":
         raise IndexError(f"[{name}] indices have dtype {raw.dtype}, expected integers")
     beyond = raw.ndim != x.ndim or any(
@@ -236,7 +236,7 @@ def scatter(x, indices, updates, axis=0, reduce=None, include_self=True):
 
 def _along(name, x, indices, axis, shape):
     """1-d indices of slices along an axis, as indices of elements of this shape."""
-    raw = _integers(name, "indices", indices, backend_of(x))
+    raw = raw_integers(name, "indices", indices, backend_of(x))
     raw = indices if isinstance(indices, Tensor) else raw
     if raw.ndim != 1:
         raise ValueError(f"[{name}] indices are {raw.shape}, expected one axis")

@@ -300,3 +300,9 @@ def roll(be, x, *, shift, axis=None):
 
 def _negated(shift):
     return tuple(-s for s in integers("roll", "shift", shift))
+
+
+def of_one(function, x, *args, **options):
+    """`function` of a batch of one, for an example `x` that has no axis of a batch."""
+    y = function(expand_dims(x, 0), *args, **options)
+    return tuple(squeeze(part, 0) for part in y) if isinstance(y, tuple) else squeeze(y, 0)

@@ -65,7 +65,49 @@ def ends_of_axis(padding):
     return None
 
 
-def _edges_of(padding, size, kernel, stride, dilation=(1, 1)):
+def of_one_axis(name, padding):
+    """The member for the last axis of a padding of images, from one of sequences.
+
+    That is an integer or `((before, after),)`; ValueError for anything else.
+    """
+    if is_integer(padding, 0):
+        return padding
+    if isinstance(padding, (tuple, list)) and len(padding) == 1:
+        ends = ends_of_axis(padding[0])
+        if ends is not None:
+            return ends
+    raise ValueError(
+        f"[{name}] padding is {padding!r}, expected an integer of at least 0, a pair in a tuple, "
+        "((before, after),), 'same' or 'valid'"
+    )
+
+
+def triple(name, what, value, least):
+    """An integer or three of them, for (D, H, W), as three; ValueError otherwise."""
+    lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,) * 3
+    if len(lengths) != 3 or not all(is_integer(n, least) for n in lengths):
+        raise ValueError(
+            f"[{name}] {what} is {value!r}, expected an integer of at least {least}, or three"
+        )
+    return tuple(int(n) for n in lengths)
+
+
+def edges_along(name, padding, axes):
+    """`edges` for any number of axes: a pair (before, after) for each, or "same"."""
+    if isinstance(padding, str):
+        ends = edges(name, padding)
+        return ends if ends == "same" else ((0, 0),) * axes
+    several = padding if isinstance(padding, (tuple, list)) else (padding,) * axes
+    ends = tuple(map(ends_of_axis, several))
+    if len(ends) == axes and None not in ends:
+        return ends
+    raise ValueError(
+        f"[{name}] padding is {padding!r}, expected an integer of at least 0, {axes} of them or "
+        f"{axes} pairs (before, after), 'same' or 'valid'"
+    )
+
+
+def edges_of(padding, size, kernel, stride, dilation):
     """What `edges` returned, but for "same" the padding of an image of this size.
 
     Then the output has the input's size divided by the stride, rounded up. An odd number of rows
@@ -91,7 +133,7 @@ def _split(ends):
     return common, None if left == ((0, 0), (0, 0)) else left
 
 
-def _check_kernel(name, kernel):
+def check_kernel(name, kernel):
     """Raise ValueError for an empty window."""
     if min(kernel) < 1:
         raise ValueError(f"[{name}] the kernel is {tuple(kernel)}, expected no length of 0")
@@ -99,7 +141,7 @@ def _check_kernel(name, kernel):
 
 def _check_fits(name, x_shape, kernel, ends, dilation=(1, 1)):
     """Raise ValueError for a window that is empty, or larger than the padded image."""
-    _check_kernel(name, kernel)
+    check_kernel(name, kernel)
     for n, k, (before, after), d in zip(x_shape[2:], kernel, ends, dilation, strict=True):
         span = d * (k - 1) + 1
         if n + before + after < span:
@@ -143,7 +185,7 @@ def convolution(x_shape, weight_shape, stride, padding, dilation, groups):
     name = "conv2d"
     check_conv(name, x_shape, weight_shape, groups)
     size, kernel = x_shape[2:], weight_shape[2:]
-    ends = _edges_of(padding, size, kernel, stride, dilation)
+    ends = edges_of(padding, size, kernel, stride, dilation)
     _check_fits(name, x_shape, kernel, ends, dilation)
     common, border = _split(ends)
     if border is not None:
@@ -168,9 +210,9 @@ def transposed(x_shape, weight_shape, stride, padding, output_padding, dilation,
     if x_shape[1] % groups:
         raise ValueError(f"[{name}] {groups} groups do not divide {x_shape[1]} channels")
     kernel = weight_shape[2:]
-    _check_kernel(name, kernel)
+    check_kernel(name, kernel)
     whole = tuple(n * s for n, s in zip(x_shape[2:], stride, strict=True))
-    ends = _edges_of(padding, whole, kernel, stride, dilation)
+    ends = edges_of(padding, whole, kernel, stride, dilation)
     size = tuple(
         (n - 1) * s - before - after + d * (k - 1) + e + 1
         for n, k, s, (before, after), d, e in zip(
@@ -196,7 +238,7 @@ def transposed(x_shape, weight_shape, stride, padding, output_padding, dilation,
 
 
 @functools.lru_cache(KEPT)
-def pooling(x_shape, size, stride, padding, ceil_mode):
+def pooling(x_shape, size, stride, padding, ceil_mode, dilation=(1, 1)):
     """(Geometry, ends, whether a window reaches beyond these ends) of max_pool2d and avg_pool2d.
 
     `ends` are the padding as ((top, bottom), (left, right)). With `ceil_mode` the windows may
@@ -207,18 +249,34 @@ def pooling(x_shape, size, stride, padding, ceil_mode):
         raise ValueError(f"[{name}] x is {x_shape}, expected (N, C, H, W)")
     if 0 in x_shape[2:]:
         raise ValueError(f"[{name}] x is {x_shape}, expected images of at least one pixel")
-    reach = ends = _edges_of(padding, x_shape[2:], size, stride)
+    spans = tuple(d * (k - 1) + 1 for d, k in zip(dilation, size, strict=True))
+    reach = ends = edges_of(padding, x_shape[2:], size, stride, dilation)
     if ceil_mode:
-        reach = tuple(map(_reach_of_all, x_shape[2:], size, stride, ends))
-    _check_fits(name, x_shape, size, reach)
+        reach = tuple(map(_reach_of_all, x_shape[2:], spans, stride, ends))
+    _check_fits(name, x_shape, size, reach, dilation)
     beyond = any(r > e for (_, r), (_, e) in zip(reach, ends, strict=True))
-    return pool_geometry(x_shape, size, stride, reach), ends, beyond
+    geometry = pool_geometry(x_shape, size, stride, reach, dilation)
+    if dilation != (1, 1):
+        _check_sees(name, geometry)
+    return geometry, ends, beyond
 
 
-def _reach_of_all(n, size, stride, ends):
+def _check_sees(name, s):
+    """Raise ValueError if a dilated window steps over the image, and sees nothing but padding."""
+    axes = zip((s.h, s.w), (s.ho, s.wo), s.kernel, s.stride, s.padding, s.dilation, strict=True)
+    for n, outputs, size, stride, padding, dilation in axes:
+        places = np.arange(outputs)[:, None] * stride - padding + np.arange(size) * dilation
+        if not ((places >= 0) & (places < n)).any(axis=1).all():
+            raise ValueError(
+                f"[{name}] dilation is {s.dilation}: a window of {s.kernel} sees nothing but "
+                f"padding (x: {s.x_shape}, padding: {s.padding})"
+            )
+
+
+def _reach_of_all(n, span, stride, ends):
     """(before, after) for windows up to the last that begins in the image."""
     before, after = ends
-    last = -(-(n + before + after - size) // stride)
+    last = -(-(n + before + after - span) // stride)
     if last * stride >= n + before:  # it would begin in the padding
         last -= 1
-    return before, last * stride + size - n - before
+    return before, last * stride + span - n - before

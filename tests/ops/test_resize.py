@@ -1,0 +1,99 @@
+"""Resizing, adaptive windows and bags: all sizes, infinities, the compiled kernel, refusals."""
+
+import numpy as np
+import pytest
+from needed import needs_numba
+from oracle import needs_torch, torch
+from tinygrad_like.kernels import reference
+
+import tinygrad_like as tg
+from tinygrad_like.ops import resize
+
+
+def test_nearest_takes_the_right_element_at_every_size():
+    for n in range(1, 40):
+        x = tg.arange(float(n)).reshape(1, 1, n)
+        for size in (1, 2, 3, 7, 29, 41, 97):
+            y = tg.interpolate(x, size)
+            np.testing.assert_array_equal(y.numpy().ravel(), np.arange(size) * n // size)
+
+
+def test_an_infinity_stays_in_its_windows():
+    x = np.zeros((1, 1, 6))
+    x[0, 0, 0] = np.inf
+    y = tg.adaptive_avg_pool1d(x, 4)
+    np.testing.assert_array_equal(y.ravel(), [np.inf, 0, 0, 0])
+    y = tg.interpolate(x, 3, mode="area")
+    np.testing.assert_array_equal(y.ravel(), [np.inf, 0, 0])
+
+
+def test_a_dilated_window_that_sees_padding_alone_is_refused():
+    with pytest.raises(ValueError, match="sees nothing but padding"):
+        tg.max_pool2d(tg.ones((1, 1, 2, 2)), 2, dilation=3, padding=1)
+
+
+def test_tied_rows_of_a_bag_share_the_gradient():
+    table = tg.ones((3, 1), requires_grad=True)
+    tg.embedding_bag(table, np.array([[0, 2]]), mode="max").sum().backward()
+    assert table.grad.numpy().ravel().tolist() == [0.5, 0, 0.5]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), [
+    (lambda x: tg.interpolate(x), ValueError, "size is None, scale_factor is None, expected one"),
+    (lambda x: tg.interpolate(x, 2, mode="linear"), ValueError, "'linear' resizes 1 axes, x has 2"),
+    (lambda x: tg.interpolate(x, 2, align_corners=True), ValueError, "does not apply to mode"),
+    (lambda x: tg.interpolate(x, (2, 2, 2)), ValueError, "expected 2 numbers"),
+    (lambda x: tg.interpolate(x, 0), ValueError, "expected positive integers"),
+    (lambda x: tg.interpolate(x, scale_factor=0.1), ValueError, "nothing is left of"),
+    (lambda x: tg.interpolate(x.astype(int), 2, mode="area"), TypeError, "expected floating"),
+    (lambda x: tg.interpolate(x[:, :, :0], 2), ValueError, "no axis of length 0"),
+    (lambda x: tg.pixel_shuffle(x, 2), ValueError, "a C that 4 divides"),
+    (lambda x: tg.adaptive_avg_pool2d(x, (1, 2, 3)), ValueError, "or 2 of them"),
+    (lambda x: tg.adaptive_max_pool2d(x[:, :, :0], 1), ValueError, "no axis of length 0"),
+    (lambda x: tg.max_pool3d(x[0], 2), ValueError, r"expected \(N, C, D, H, W\)"),
+    (lambda x: tg.conv3d(x[None], tg.ones((1, 1, 1, 1, 1)), stride=(1, 2)), ValueError, "or three"),
+    (lambda x: tg.conv3d(x[None], tg.ones((1, 1, 5, 1, 1))), ValueError, "spans 5 slices"),
+    (lambda x: tg.embedding_bag(x[0, 0], np.array([0, 1])), ValueError, r"expected \(B, L\), or"),
+    (lambda x: tg.embedding_bag(x[0, 0], np.array([0]), np.array([1])), ValueError, "rise from 0"),
+    (lambda x: tg.embedding_bag(x[0, 0], np.array([[9]])), IndexError, "contain 9"),
+])  # fmt: skip
+def test_what_does_not_fit_is_named(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call(tg.ones((1, 1, 4, 4)))
+
+
+@pytest.mark.long
+@needs_numba
+@needs_torch
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_compiled_kernel_equals_the_reference_and_torch(dtype):
+    from tinygrad_like.kernels import cpu
+
+    rng = np.random.default_rng(0)
+    for kind, n, outputs in (
+        ("linear", 40, 90), ("linear", 90, 40), ("cubic", 50, 70), ("area", 60, 7),
+        ("nearest", 30, 90), ("nearest", 90, 30), ("area", 64, 30), ("linear", 1, 300),
+    ):  # fmt: skip
+        spec = resize.Resampling(kind, n, outputs, n / outputs)
+        for transposed in (False, True):
+            table = resize.table_of(spec._replace(transposed=transposed))
+            for inner in (1, 33):
+                x = rng.standard_normal((20, outputs if transposed else n, inner)).astype(dtype)
+                y = cpu.resample(x, *table)
+                exact = reference.resample(x.astype(np.float64), *table)
+                assert y.dtype == dtype
+                bound = 20 * np.finfo(dtype).eps * np.abs(exact).max()
+                np.testing.assert_allclose(y, exact, rtol=0, atol=bound)
+    x = rng.standard_normal((4, 8, 30, 30)).astype(dtype)
+    ours = tg.interpolate(x, scale_factor=2, mode="bilinear")
+    theirs = torch.nn.functional.interpolate(
+        torch.tensor(x.astype(np.float64)), scale_factor=2, mode="bilinear"
+    )
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=0, atol=20 * np.finfo(dtype).eps)
+
+
+def test_an_infinite_row_counts_once_in_the_mean_of_a_bag():
+    table = np.ones((3, 1))
+    table[1] = np.inf
+    y = tg.embedding_bag(table, np.array([[0, 1], [0, 2]]), padding_idx=2)
+    assert y.ravel().tolist() == [np.inf, 1]
