@@ -61,7 +61,7 @@ def op(
         batch_backward: the same for a `backward` that calls kernels.
     """
     flags = {"several": several, "view": view, "any_dtype": any_dtype, "floating": floating}
-    for name, value in {**flags, "complex": complex}.items():
+    for name, value in {**flags, "complex": complex, "partial": partial}.items():
         check_flag("op", name, value)
 
     def make(forward):
@@ -69,7 +69,7 @@ def op(
         made.autocast, made.numbers, made.copied = autocast, numbers, copied
         made.batch, made.batch_backward, made.complex = batch, batch_backward, complex
         made.function = function_of(made)
-        made.partial = check_flag("op", "partial", partial)
+        made.partial = partial
         OPS[made.name] = made
         return made.function
 
