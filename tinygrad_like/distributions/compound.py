@@ -2,7 +2,7 @@
 
 from tinygrad_like.distributions.categories import Categorical
 from tinygrad_like.distributions.distribution import Distribution
-from tinygrad_like.engine import broadcast_to, check_integer
+from tinygrad_like.engine import broadcast_to, check_flag, check_integer
 from tinygrad_like.ops.create import shape_of
 from tinygrad_like.ops.elementwise import square
 from tinygrad_like.ops.index import take_along_axis
@@ -34,7 +34,7 @@ class Independent(Distribution):
         most = len(base.batch_shape)
         self.base, self.ndims = base, check_integer("Independent", "ndims", ndims, 0, most)
         self.batch_shape = base.batch_shape[: most - self.ndims]
-        self.validate, self._given = validate, {}
+        self.validate, self._given = check_flag("Independent", "validate", validate), {}
         self.has_rsample = base.has_rsample
 
     def __repr__(self):
@@ -122,7 +122,7 @@ class MixtureSameFamily(Distribution):
             )
         self.batch_shape = components.batch_shape[:-1]
         self.mixture, self.components = mixture.expand(self.batch_shape), components
-        self.validate, self._given = validate, {}
+        self.validate, self._given = check_flag(name, "validate", validate), {}
 
     def __repr__(self):
         return f"MixtureSameFamily({self.mixture!r}, {self.components!r})"

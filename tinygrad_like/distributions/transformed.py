@@ -3,6 +3,7 @@
 from tinygrad_like.distributions.compound import sum_of_last
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.distributions.transforms import Chain, Transform
+from tinygrad_like.engine import check_flag
 from tinygrad_like.ops.create import shape_of
 from tinygrad_like.ops.elementwise import where
 
@@ -29,7 +30,7 @@ class TransformedDistribution(Distribution):
             raise TypeError(f"[{name}] {strange[0]!r} is no Transform")
         self.base, self.transform = base, Chain(parts)
         self.batch_shape, self.has_rsample = base.batch_shape, base.has_rsample
-        self.validate, self._given = validate, {}
+        self.validate, self._given = check_flag(name, "validate", validate), {}
 
     def __repr__(self):
         return f"TransformedDistribution({self.base!r}, {list(self.transform.parts)})"
