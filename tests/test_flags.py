@@ -15,6 +15,10 @@ IMAGE = tg.ones((1, 1, 4, 4))
 HEADS = tg.ones((1, 1, 2, 2))
 SEQUENCE = tg.ones((1, 2, 2))
 LEAF = tg.ones(2, requires_grad=True)
+SQUARE = tg.eye(2)
+SPECTRUM = tg.stft(tg.ones(8), 4)
+SCORES = tg.ones((3, 1, 2)), [[1]], [3], [1]  # of ctc: times, texts, classes
+NORMAL = tg.distributions.Normal([0.0, 1.0], 1.0)
 
 
 def gates(blocks, biases):
@@ -23,6 +27,10 @@ def gates(blocks, biases):
 
 def attention():
     return nn.MultiHeadAttention(2, 1)
+
+
+def laws(names, *arguments):
+    return {f"distributions.{name}": arguments for name in names.split()}
 
 
 # The arguments of a call that is right, but for the flag.
@@ -42,6 +50,37 @@ CALLS = {
     "argsort": (X,),
     **dict.fromkeys(("sum", "mean", "var", "std", "max", "min", "prod"), (X,)),
     **dict.fromkeys(("argmax", "argmin", "any", "all"), (X,)),
+    **dict.fromkeys(("nansum", "nanmean", "nanvar", "nanstd", "nanmax", "nanmin"), (X,)),
+    **dict.fromkeys(("nanprod", "nanmedian", "median", "mode", "ptp", "count_nonzero"), (X,)),
+    **dict.fromkeys(("average", "unique", "meshgrid", "angle"), (X,)),
+    **dict.fromkeys(("cov", "corrcoef", "cholesky"), (SQUARE,)),
+    **dict.fromkeys(("quantile", "nanquantile", "percentile"), (X, 0.5)),
+    "kthvalue": (X, 1),
+    "digitize": (X, [0.0, 1.0]),
+    "scatter": (X, [[0, 0, 1]], 1.0),
+    "associative_scan": (tg.add, X),
+    "stft": (tg.ones(8), 4),
+    "istft": (SPECTRUM, 4),
+    **dict.fromkeys(("linalg.svd", "linalg.pinv", "linalg.matrix_rank"), (X,)),
+    **dict.fromkeys(("linalg.norm", "linalg.matrix_norm", "special.logsumexp"), (X,)),
+    **dict.fromkeys(("linalg.cholesky_solve", "linalg.solve_triangular"), (SQUARE, SQUARE)),
+    **dict.fromkeys(("losses.dice", "losses.kl_divergence", "losses.poisson_nll"), (X, X)),
+    **dict.fromkeys(("losses.info_nce", "losses.pairwise_distance"), (X, X)),
+    **dict.fromkeys(("losses.gaussian_nll", "losses.triplet_margin"), (X, X, X)),
+    "losses.entropy": (X,),
+    "losses.ctc": SCORES,
+    **laws("Distribution"),
+    **laws("Bernoulli Geometric", 0.5),
+    **laws("Categorical OneHotCategorical Dirichlet", [0.5, 0.5]),
+    **laws("Binomial NegativeBinomial", 1, 0.5),
+    **laws("Multinomial", 1, [0.5, 0.5]),
+    **laws("Poisson Exponential Chi2 StudentT HalfNormal HalfCauchy", 1.0),
+    **laws("Normal LogNormal Cauchy Gumbel Laplace Logistic Uniform", 0.0, 1.0),
+    **laws("Gamma Pareto Weibull Beta Kumaraswamy", 1.0, 1.0),
+    **laws("MultivariateNormal", tg.zeros(2), SQUARE),
+    **laws("Independent", NORMAL, 1),
+    **laws("MixtureSameFamily", tg.distributions.Categorical([0.5, 0.5]), NORMAL),
+    **laws("TransformedDistribution", NORMAL, [tg.distributions.Exp()]),
     **dict.fromkeys(("grad", "value_and_grad", "jacobian", "hessian"), (tg.sum,)),
     "vjp": (tg.sum, X),
     "jvp": (tg.sum, (X,), (X,)),
@@ -124,6 +163,7 @@ def public():
     """(name, function or class) of all that has a public name, methods included."""
     rooms = {"": tg, "losses.": tg.losses, "optim.": tg.optim, "data.": tg.data, "io.": tg.io}
     rooms |= {"nn.": nn, "nn.init.": nn.init, "interchange.": tg.interchange}
+    rooms |= {"linalg.": tg.linalg, "special.": tg.special, "distributions.": tg.distributions}
     for room, module in rooms.items():
         for name, value in vars(module).items():
             if name.startswith("_") or not callable(value):
