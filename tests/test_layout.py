@@ -151,6 +151,10 @@ ROOMS_OF_CPU = 42  # arrows between them, at most: a family of one file has two
 # Imports of our own modules that wait until they are needed, and why. Elsewhere in the library they
 # stand at the top of the file.
 LAZY = {
+    **{
+        ("", room): "importing the library does not wait for a room that few programs use"
+        for room in ("distributions", "signal", "special", "stats")
+    },
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",
 }

@@ -10,21 +10,9 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
-from tinygrad_like import (
-    data,
-    distributions,
-    interchange,
-    io,
-    linalg,
-    losses,
-    nn,
-    ops,
-    optim,
-    signal,
-    special,
-    stats,
-    training,
-)
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_like import data, interchange, io, linalg, losses, nn, ops, optim, training
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -392,4 +380,25 @@ from tinygrad_like.ops.transcendental import (
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 
+if TYPE_CHECKING:
+    from tinygrad_like import distributions, signal, special, stats
+
 __version__ = "0.1.0"
+
+ON_USE = "distributions", "signal", "special", "stats"  # rooms that are loaded at their first use
+
+
+def __getattr__(name: str) -> Any:
+    """A room that is loaded on use: importing the library does not wait for it."""
+    if name in ON_USE:
+        import tinygrad_like.distributions
+        import tinygrad_like.signal
+        import tinygrad_like.special
+        import tinygrad_like.stats
+
+        return globals()[name]
+    raise AttributeError(f"module 'tinygrad_like' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *ON_USE})
