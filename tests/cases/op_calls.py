@@ -7,7 +7,7 @@ from grouped import grouped
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import gradients
+from tinygrad_like.engine import gradients, wrap
 
 CALLS = {case.name: case for case in CASES if case.grad}
 
@@ -17,7 +17,50 @@ def op_of(name, *_):
     return CALLS[name].label
 
 
-each_call = grouped("name", CALLS, by=op_of, brief=4)
+def _ops_of(case):
+    """The names of the ops that the call of a row records."""
+    xs = [wrap(a) for a in case.arrays()]
+    for x in xs:
+        x.requires_grad = x.dtype.kind in INEXACT
+    waiting, seen = [y.node for y in case(*xs)], set()
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += node.parents
+    return {node.plan.op.name for node in seen if node.plan is not None}
+
+
+def _labels_of_ops():
+    """The labels of rows that are needed for each op to have one.
+
+    What holds for ops holds for the functions that are composed of them. So tests of the engine go
+    through the rows of all ops: those that call one, and of compositions those with an op that is
+    not public.
+    """
+    found = {c.label for c in CALLS.values() if hasattr(c.function, "op")}
+    covered = {c.function.op.name for c in CALLS.values() if hasattr(c.function, "op")}
+    with tg.use_kernels("reference"):
+        for case in CALLS.values():
+            if case.label not in found and not (ops := _ops_of(case)) <= covered:
+                found.add(case.label)
+                covered |= ops
+    return found
+
+
+LABELS_OF_OPS = _labels_of_ops()
+CALLS_OF_OPS = [name for name, case in CALLS.items() if case.label in LABELS_OF_OPS]
+each_call = grouped("name", CALLS_OF_OPS, by=op_of, brief=4)
+
+
+def brief_rows(count):
+    """For `grouped`: `count` rows of an op make up its short test; of a composition a third."""
+    return lambda label: count if label in LABELS_OF_OPS else count // 3
+
+
+def only_ops(count):
+    """For `grouped`: `count` rows of an op make up its short test; of compositions none."""
+    return lambda label: count if label in LABELS_OF_OPS else 0
 
 
 def leaf(values, dtype=np.float64):

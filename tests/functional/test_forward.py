@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from cases import CASES
+from grouped import grouped
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from op_calls import CALLS, only_ops, op_of
 
 import tinygrad_like as tg
 from tinygrad_like.functional.trees import flatten
@@ -184,9 +186,9 @@ def dot_products(case, seed=0, device="cpu"):
     return dot(u, forward), dot(back, v), scale
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.grad], ids=repr)
-def test_jvp_and_vjp_are_transposes_for_every_op(case):
-    forward, back, scale = dot_products(case)
+@grouped("name", CALLS, by=op_of, brief=only_ops(4))
+def test_jvp_and_vjp_are_transposes_for_every_op(name):
+    forward, back, scale = dot_products(CALLS[name])
     assert abs(forward - back) <= 1e-10 * scale
 
 

@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 from cases import CASES
+from op_calls import LABELS_OF_OPS
 
 import tinygrad_like as tg
 
@@ -22,13 +23,8 @@ for row in CASES:
 NOT_JOINED = "a boolean index", "examples may have different numbers"
 
 
-def rows(**limits):
-    labels = [label for label, cases in BY_LABEL.items() if not limits or any_grad(cases)]
-    return pytest.mark.parametrize("label", labels)
-
-
-def any_grad(cases):
-    return any(case.grad for case in cases)
+CASE_OF = {label: cases[0] for label, cases in BY_LABEL.items()}
+OF_OPS = pytest.mark.parametrize("label", [x for x in BY_LABEL if x in LABELS_OF_OPS])
 
 
 def which_differ(case):
@@ -170,25 +166,31 @@ def seeded(f):
     return call
 
 
-@rows()
+@pytest.mark.parametrize(
+    "label",
+    [
+        pytest.param(x, marks=() if x in LABELS_OF_OPS or not CASE_OF[x].grad else pytest.mark.long)
+        for x in BY_LABEL
+    ],
+)
 def test_values_are_those_of_the_loop(label):
     check_rows(label, check_values, 1e-12, grad=False)
 
 
 @pytest.mark.long
-@rows(grad=True)
+@OF_OPS
 def test_gradients_of_each_example_are_those_of_the_loop(label):
     check_rows(label, check_inside, 1e-10, grad=True)
 
 
 @pytest.mark.long
-@rows(grad=True)
+@OF_OPS
 def test_the_gradient_of_vmap_is_that_of_the_loop(label):
     check_rows(label, check_outside, 1e-10, grad=True)
 
 
 @pytest.mark.long
-@rows(grad=True)
+@OF_OPS
 def test_many_gradients_are_pulled_back_as_in_a_loop(label):
     def check(case, *arguments):
         if arguments[2][:1] != (None,):  # once for each row
@@ -198,7 +200,7 @@ def test_many_gradients_are_pulled_back_as_in_a_loop(label):
 
 
 @pytest.mark.long
-@rows(grad=True)
+@OF_OPS
 def test_second_derivatives_of_each_example_are_those_of_the_loop(label):
     def check(case, *arguments):
         check_inside(case, *arguments, f=functools.partial(penalty, case))
@@ -207,7 +209,7 @@ def test_second_derivatives_of_each_example_are_those_of_the_loop(label):
 
 
 @pytest.mark.long
-@rows(grad=True)
+@OF_OPS
 def test_the_gradient_of_gradients_of_each_example_is_that_of_the_loop(label):
     def check(case, *arguments):
         check_outside(case, *arguments, f=functools.partial(penalty, case))

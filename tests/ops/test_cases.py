@@ -16,6 +16,7 @@ from case import several
 from cases import CASES, op_of
 from grouped import grouped
 from needed import missing
+from op_calls import brief_rows
 from oracle import torch
 from views import VIEWS
 
@@ -136,7 +137,7 @@ def test_values_and_gradients_equal_the_oracle(case):
         assert_same(grads, expected, 1e-12, "gradient")
 
 
-@grouped("case", DIFFERENTIABLE, by=op_of, brief=8)
+@grouped("case", DIFFERENTIABLE, by=op_of, brief=brief_rows(6))
 def test_derivatives_of_order_1_and_2(case):
     tg.gradcheck(lambda *xs: case(*xs), *case.arrays(), order=2)
 
@@ -151,7 +152,12 @@ ALL_VIEWS = [*VIEWS, broadcast]
 IF_ALL_ARE_EQUAL = {"divide": "ignore", "invalid": "ignore"}
 
 
-@grouped("case view", itertools.product(CASES, ALL_VIEWS), by=op_of, brief=2 * len(ALL_VIEWS))
+@grouped(
+    "case view",
+    itertools.product(CASES, ALL_VIEWS),
+    by=op_of,
+    brief=brief_rows(2 * len(ALL_VIEWS)),
+)
 def test_views_give_the_same_as_contiguous_arrays(case, view):
     arrays = case.arrays()
     tame = [maker.tame for maker in case.inputs]
@@ -167,7 +173,7 @@ def test_views_give_the_same_as_contiguous_arrays(case, view):
     assert_same(views, arrays, 0, "input after the call,")
 
 
-@grouped("case dtype", itertools.product(CASES, TOLERANCE), by=op_of)
+@grouped("case dtype", itertools.product(CASES, TOLERANCE), by=op_of, brief=brief_rows(8))
 def test_dtype_is_kept(case, dtype):
     """In outputs, gradients of order 1 and 2, and everything saved; values to the dtype's error.
 

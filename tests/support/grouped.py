@@ -19,7 +19,7 @@ def grouped(names, rows, by, brief=None):
         rows: the values of the arguments, one tuple for each row; of one argument the value itself.
         by: the group of a row, which is the test's id: a function of the row's values.
         brief: how many rows of each group make up its test; the others are one more test, marked
-            `long`. None for all.
+            `long`. A number or a function of the group; None for all.
     """
     names, groups = names.split(), {}
     for row in rows:
@@ -42,14 +42,15 @@ def grouped(names, rows, by, brief=None):
 
 def _tests(groups, brief):
     """A test of the first rows of each group, and a long one of the others."""
-    tests = [pytest.param(rows[:brief], id=str(name)) for name, rows in groups.items()]
-    if brief is not None:
-        tests += [
-            pytest.param(rows[brief:], id=f"{name}-others", marks=pytest.mark.long)
-            for name, rows in groups.items()
-            if rows[brief:]
-        ]
-    return tests
+    short, long = [], []
+    for name, rows in groups.items():
+        count = brief(name) if callable(brief) else brief
+        count = len(rows) if count is None else count
+        if rows[:count]:
+            short.append(pytest.param(rows[:count], id=str(name)))
+        if rows[count:]:
+            long.append(pytest.param(rows[count:], id=f"{name}-others", marks=pytest.mark.long))
+    return short + long
 
 
 def run_each(test, names, rows):
