@@ -133,9 +133,11 @@ def _random(shape):
 def _optimizers(n):
     """Steps on flat parameters: all that is read is written as well, except the gradient."""
 
-    def row(name, optimizer, states, ours, **options):
+    def row(name, optimizer, states, ours, last=0.0, **options):
         def kernel(k, param, grad):
             state = [k.optimizer_state(param, param.dtype) for _ in range(states)]
+            if last:
+                state[-1] += last
 
             def step():
                 ours(k, param, grad, *state)
@@ -174,16 +176,23 @@ def _optimizers(n):
         lambda k, p, g, v: k.rmsprop_(p, g, v, None, None, lr, 0.99, 1e-8, 0, 0),
     )
     yield row("adagrad", "Adagrad", 1, lambda k, p, g, s: k.adagrad_(p, g, s, lr, 1e-10, 0))
+    momenta = [0.9 * (1 - 0.5 * 0.96 ** (0.004 * step)) for step in (1, 2)]
+    size = lr * momenta[1] / (1 - momenta[0] * momenta[1])  # of the first step
     yield row(
         "nadam",
         "NAdam",
         2,
-        lambda k, p, g, m, v: k.nadam_(p, g, m, v, lr, lr, 0.9, 0.999, 1.0, 1e-8, 0, 0),
+        lambda k, p, g, m, v: k.nadam_(p, g, m, v, size, lr, 0.9, 0.999, 0.001**-0.5, 1e-8, 0, 0),
     )
     yield row(
-        "adamax", "Adamax", 2, lambda k, p, g, m, u: k.adamax_(p, g, m, u, lr, 0.9, 0.999, 1e-8, 0)
+        *("adamax", "Adamax", 2),
+        lambda k, p, g, m, u: k.adamax_(p, g, m, u, lr / 0.1, 0.9, 0.999, 1e-8, 0),
     )
-    yield row("rprop", "Rprop", 2, lambda k, p, g, b, s: k.rprop_(p, g, b, s, 0.5, 1.2, 1e-6, 50))
+    yield row(
+        *("rprop", "Rprop", 2),
+        lambda k, p, g, b, s: k.rprop_(p, g, b, s, 0.5, 1.2, 1e-6, 50),
+        last=lr,  # the size of the steps
+    )
     yield row(
         "adadelta", "Adadelta", 2, lambda k, p, g, v, d: k.adadelta_(p, g, v, d, lr, 0.9, 1e-6, 0)
     )
