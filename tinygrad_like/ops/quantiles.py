@@ -21,6 +21,7 @@ from tinygrad_like.ops.elementwise import divide, exp, log, multiply, subtract, 
 from tinygrad_like.ops.special import betaln, digamma, lgamma, of_one, of_several, xlogy
 
 NODES = 64  # of the quadrature
+EXACT = 2.0**52  # up to here float64 has all counts
 ROWS = 1 << 14  # how many integrals are computed at a time
 
 
@@ -244,30 +245,35 @@ def beta_quantile(be, a, b, p):
 # Counts: a guess by the normal distribution, and steps from there, on the host
 
 
-def _smallest(be, cdf, p, mean, deviation, skew, *parameters):
+def _smallest(be, cdf, p, largest, mean, deviation, skew, *parameters):
     """The smallest count k with cdf(k, *parameters) >= p, of arrays of one shape.
 
-    The guess is Cornish and Fisher's of a distribution with this mean, deviation and skewness.
+    The guess is Cornish and Fisher's of a distribution with this mean, deviation and skewness. It
+    stands where float64 cannot tell k from k + 1. For p = 1 the result is `largest`, for what is no
+    probability NaN.
     """
-    z, unknown = CPU.special.ndtri(p), np.isnan(p + mean)
+    z, unknown = CPU.special.ndtri(p), ~np.isfinite(p + mean) | (p < 0) | (p > 1)
     with np.errstate(invalid="ignore"):
         guess = np.floor(mean + deviation * (z + skew * (z * z - 1) / 6))
     k = np.nan_to_num(np.maximum(guess, 0), nan=0.0, posinf=0.0).ravel()
+    counted = ~(unknown | (p == 1)).ravel() & (k < EXACT)
+    shape, certain = z.shape, p == 1
     p, *rest = (x.ravel() for x in (p, *parameters))
 
     def at(places, step):
         return cdf(k[places] + step, *(x[places] for x in rest))
 
-    places = np.arange(k.size)
+    places = np.flatnonzero(counted)
     while places.size:
         places = places[at(places, 0) < p[places]]
         k[places] += 1
-    places = np.flatnonzero(k)
+    places = np.flatnonzero(counted & (k > 0))
     while places.size:
         places = places[at(places, -1) >= p[places]]
         k[places] -= 1
         places = places[k[places] > 0]
-    return be.from_host(np.where(unknown, np.nan, k.reshape(z.shape)))
+    found = np.where(certain, largest, k.reshape(shape))
+    return be.from_host(np.where(unknown, np.nan, found))
 
 
 def _on_host(be, *xs):
@@ -282,7 +288,8 @@ def poisson_quantile(be, p, rate):
     def smallest(p, rate):
         p, rate = _on_host(be, p, rate)
         root = np.sqrt(rate)
-        return _smallest(be, CPU.special.pdtr, p, rate, root, 1 / np.maximum(root, 1e-3), rate)
+        skew = 1 / np.maximum(root, 1e-3)
+        return _smallest(be, CPU.special.pdtr, p, np.inf, rate, root, skew, rate)
 
     return of_several(smallest, p, rate)
 
@@ -301,6 +308,6 @@ def binomial_quantile(be, p, n, probability):
         p, n, chance = _on_host(be, p, n, probability)
         root = np.sqrt(n * chance * (1 - chance))
         skew = (1 - 2 * chance) / np.maximum(root, 1e-3)
-        return _smallest(be, _binomial_cdf, p, n * chance, root, skew, n, chance)
+        return _smallest(be, _binomial_cdf, p, n, n * chance, root, skew, n, chance)
 
     return of_several(smallest, p, n, probability)
