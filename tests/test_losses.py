@@ -386,6 +386,7 @@ ERRORS = [  # the error, words of its message, loss, prediction, target, options
     (ValueError, "labels are (7, 3)", "cross_entropy", ONES, np.ones((7, 3)), {}),
     (TypeError, "of float64, expected integers", "cross_entropy", ONES, np.ones(8), {}),
     (TypeError, "of bool, expected integers", "nll", ONES, np.ones(8, bool), {}),
+    (ValueError, "labels contains 3.0, expected 0 to 1", "cross_entropy", ONES, ONES * 3, {}),
     (TypeError, "floating probabilities", "cross_entropy", ONES, np.ones((8, 3), int), {}),
     (TypeError, "expected integers of shape ()", "cross_entropy", tg.Tensor(1.0), 0, {}),
     (IndexError, "contain 3, expected 0 to 2", "cross_entropy", ONES, [0] * 7 + [3], {}),

@@ -377,6 +377,7 @@ from tinygrad_like.ops.transcendental import (
     rad2deg,
     sinc,
 )
+from tinygrad_like.ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 

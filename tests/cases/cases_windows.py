@@ -1,7 +1,7 @@
 """Rows for conv_nd, pool_nd, resize, bag and experts in ops/, and options of pool and attention."""
 
 import numpy as np
-from case import Apart, Case, F, Ints, N, torch
+from case import Apart, Case, F, Ints, N, Values, torch
 from cases_neural import conv_row
 
 import tinygrad_like as tg
@@ -68,6 +68,21 @@ POOL = [
     Case(lambda x: tg.lp_pool2d(x, 2, (2, 1), stride=1), N(1, 3, 2),
          torch=lambda x: F.lp_pool2d(x, 2, (2, 1), 1), name="lp_pool2d"),
 ]  # fmt: skip
+
+
+def unpooled(function, x, size, places, **options):
+    """The inverse of a pooling, with torch's of the same name as the oracle."""
+    oracle = getattr(F, function.__name__) if F else None
+    return Case(function, N(*x), Values(np.array(places).reshape(x)), size=size, **options,
+                torch=lambda x, places: oracle(x, places, size, **options))  # fmt: skip
+
+
+POOL += [
+    unpooled(tg.max_unpool1d, (2, 2), 2, [0, 3, 1, 2]),
+    unpooled(tg.max_unpool2d, (1, 2, 1, 2), 2, [5, 3, 0, 7], output_size=(2, 5)),
+    unpooled(tg.max_unpool2d, (2, 2, 1), (1, 3), [0, 2, 1, 0], stride=2, padding=(0, 1)),
+    unpooled(tg.max_unpool3d, (1, 1, 1, 2, 1), (2, 1, 2), [7, 0]),
+]
 
 
 def adaptive_row(function, x, size):

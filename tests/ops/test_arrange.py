@@ -50,6 +50,40 @@ def test_a_number_is_reduced_along_its_only_element(axis):
     np.testing.assert_array_equal(tg.vmap(lambda v: tg.max(v, axis=axis))(tg.ones(3)).numpy(), 1)
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize(("function", "value", "slope"), [
+    (lambda x, axis: tg.softmax(x, axis=axis), 1, 0),
+    (lambda x, axis: tg.log_softmax(x, axis=axis), 0, 0),
+    (lambda x, axis: tg.cummax(x, axis)[0], 3, 1),
+    (lambda x, axis: tg.cummin(x, axis)[0], 3, 1),
+    (tg.logcumsumexp, 3, 1),
+])  # fmt: skip
+def test_a_number_is_a_row_of_one(function, value, slope, axis):
+    x = tg.Tensor(3.0, dtype="float64", requires_grad=True)
+    y = function(x, axis)
+    assert (y.shape, y.item()) == ((), value)
+    tg.gradcheck(lambda x: function(x, axis) * x, x)
+    assert gradients([y], [x], [tg.ones(())])[0].item() == slope
+    each = tg.vmap(lambda v: function(v, axis))(tg.Tensor([3.0, 3.0]))
+    np.testing.assert_array_equal(each.numpy(), [value] * 2)
+
+
+OF_NUMPY = {
+    "an integer beside indices": (lambda x, lib: x[1, :, [0, 1]]),
+    "one shift of two axes": (lambda x, lib: lib.roll(x, 1, axis=(0, 1))),
+    "a pad longer than its axis": (lambda x, lib: lib.pad(x, 5, mode="reflect")),
+    "a turn and more": (lambda x, lib: lib.pad(x, 5, mode="wrap")),
+    "falling integers": (lambda x, lib: lib.linspace(5, -5, 20, dtype="int32")),
+}
+
+
+@pytest.mark.parametrize("name", OF_NUMPY)
+def test_where_numpy_and_pytorch_disagree_arrays_are_numpys(name):
+    x = np.arange(24.0).reshape(2, 3, 4)
+    ours, theirs = OF_NUMPY[name](tg.Tensor(x), tg), OF_NUMPY[name](x, np)
+    np.testing.assert_array_equal(ours.numpy(), theirs, strict=True)
+
+
 REFUSED = [
     (lambda: tg.scatter(tg.ones(3), [3], 1.0), IndexError, "from 3 to 3, expected -3 to 2"),
     (lambda: tg.scatter(tg.ones(3), [0], tg.ones(2)), ValueError, r"updates are \(2,\)"),

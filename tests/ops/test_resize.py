@@ -38,6 +38,17 @@ def test_tied_rows_of_a_bag_share_the_gradient():
     assert table.grad.numpy().ravel().tolist() == [0.5, 0, 0.5]
 
 
+def test_unpooling_puts_maxima_back_and_the_last_of_two_counts():
+    x = np.random.default_rng(0).standard_normal((2, 1, 5, 7))
+    y, places = tg.max_pool2d(x, 3, stride=2, padding=1, return_indices=True)
+    back = tg.max_unpool2d(y, places, 3, stride=2, padding=1, output_size=(5, 7))
+    np.testing.assert_array_equal(back[back != 0], x[back != 0])
+    assert {*back[back != 0]} == {*y.ravel()}
+    v = tg.Tensor([[1.0, 2.0]], requires_grad=True)
+    tg.max_unpool1d(v, np.array([[1, 1]]), 1).sum().backward()
+    assert v.grad.numpy().tolist() == [[0, 1]]
+
+
 @pytest.mark.parametrize(("call", "kind", "message"), [
     (lambda x: tg.interpolate(x), ValueError, "size is None, scale_factor is None, expected one"),
     (lambda x: tg.interpolate(x, 2, mode="linear"), ValueError, "'linear' resizes 1 axes, x has 2"),
@@ -51,6 +62,12 @@ def test_tied_rows_of_a_bag_share_the_gradient():
     (lambda x: tg.adaptive_avg_pool2d(x, (1, 2, 3)), ValueError, "or 2 of them"),
     (lambda x: tg.adaptive_max_pool2d(x[:, :, :0], 1), ValueError, "no axis of length 0"),
     (lambda x: tg.max_pool3d(x[0], 2), ValueError, r"expected \(N, C, D, H, W\)"),
+    (lambda x: tg.max_unpool2d(x, x[0], 2), ValueError, r"indices are \(1, 4, 4\), expected"),
+    (lambda x: tg.max_unpool3d(x[0], x[0], 2), ValueError, r"expected \(N, C, D, H, W\) or"),
+    (lambda x: tg.max_unpool2d(x, x, (2,)), ValueError, "at least 1, or two"),
+    (lambda x: tg.max_unpool2d(x, x, 2, padding="same"), ValueError, "the integers that it stood"),
+    (lambda x: tg.max_unpool2d(x, x, 2, output_size=(8, 10)), ValueError, r"expected \(8, 8\), or"),
+    (lambda x: tg.max_unpool2d(x, tg.full(x.shape, 64), 2), IndexError, "from 64 to 64"),
     (lambda x: tg.conv3d(x[None], tg.ones((1, 1, 1, 1, 1)), stride=(1, 2)), ValueError, "or three"),
     (lambda x: tg.conv3d(x[None], tg.ones((1, 1, 5, 1, 1))), ValueError, "spans 5 slices"),
     (lambda x: tg.embedding_bag(x[0, 0], np.array([0, 1])), ValueError, r"expected \(B, L\), or"),

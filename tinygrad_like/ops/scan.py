@@ -26,6 +26,7 @@ from tinygrad_like.ops.shape import (
     expand_dims,
     flip,
     normal_axis,
+    of_one,
     reshape,
     slice_at,
     stack,
@@ -239,14 +240,18 @@ def cummax(x, axis=-1):
     """(the maximum so far at each step along an axis, the place where it stands).
 
     Of equal elements it is the latest one, to which the gradient goes, as in PyTorch. After the
-    first NaN all are NaN.
+    first NaN all are NaN. A number is its own maximum along axis 0 or -1.
     """
+    if not x.ndim:
+        return of_one(cummax, x, axis)
     return _with_places("cummax", x, axis, True)
 
 
 @composed
 def cummin(x, axis=-1):
     """(the minimum so far at each step along an axis, the place where it stands); see `cummax`."""
+    if not x.ndim:
+        return of_one(cummin, x, axis)
     return _with_places("cummin", x, axis, False)
 
 
@@ -286,5 +291,7 @@ def _logcumsumexp(be, x, *, axis):
 
 @composed
 def logcumsumexp(x, axis=-1):
-    """log(cumsum(exp(x))) along an axis, for x of any size."""
+    """log(cumsum(exp(x))) along an axis, for x of any size. Of a number it is that number."""
+    if not x.ndim:
+        return of_one(logcumsumexp, x, axis)
     return _logcumsumexp(x, axis=normal_axis("logcumsumexp", axis, x.ndim))

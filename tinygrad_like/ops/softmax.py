@@ -10,6 +10,7 @@ from tinygrad_like.engine import (
     Tensor,
     astype,
     check_flag,
+    check_integer,
     check_number,
     composed,
     in_single,
@@ -33,10 +34,12 @@ from tinygrad_like.ops.shape import (
 
 
 def _along_last(name, kernel, axis, *arrays):
-    """Run a kernel of the last axis along another one."""
+    """Run a kernel of the last axis along another one, or along the only element of a number."""
     x = arrays[0]
-    if x.ndim == 0:
-        raise ValueError(f"[{name}] x is a number, expected at least one axis")
+    if not x.ndim or axis == ():  # as reductions; () is what `along_axes` makes of numbers' axes
+        if axis != ():
+            normal_axes(name, check_integer(name, "axis", axis), 0)
+        return kernel(*(a[..., None] for a in arrays))[..., 0]
     axis = normal_axis(name, axis, x.ndim)
     if axis == x.ndim - 1:
         return kernel(*arrays)

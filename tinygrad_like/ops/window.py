@@ -82,14 +82,20 @@ def of_one_axis(name, padding):
     )
 
 
+def lengths(name, what, value, axes, least):
+    """An integer for all axes, or one for each, as a tuple; ValueError otherwise."""
+    several = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
+    if len(several) != axes or not all(is_integer(n, least) for n in several):
+        count = {1: "one in a tuple", 2: "two", 3: "three"}[axes]
+        raise ValueError(
+            f"[{name}] {what} is {value!r}, expected an integer of at least {least}, or {count}"
+        )
+    return tuple(int(n) for n in several)
+
+
 def triple(name, what, value, least):
     """An integer or three of them, for (D, H, W), as three; ValueError otherwise."""
-    lengths = tuple(value) if isinstance(value, (tuple, list)) else (value,) * 3
-    if len(lengths) != 3 or not all(is_integer(n, least) for n in lengths):
-        raise ValueError(
-            f"[{name}] {what} is {value!r}, expected an integer of at least {least}, or three"
-        )
-    return tuple(int(n) for n in lengths)
+    return lengths(name, what, value, 3, least)
 
 
 def edges_along(name, padding, axes):
