@@ -95,6 +95,8 @@ from tinygrad_like.ops.arithmetic import (
     bitwise_right_shift,
     copysign,
     float_power,
+    fmax,
+    fmin,
     fmod,
     gcd,
     heaviside,
@@ -270,6 +272,7 @@ from tinygrad_like.ops.order import (
     median,
     mode,
     nanmedian,
+    nanpercentile,
     nanquantile,
     percentile,
     quantile,
@@ -327,6 +330,8 @@ from tinygrad_like.ops.scan import (
     cumprod,
     linear_scan,
     logcumsumexp,
+    nancumprod,
+    nancumsum,
 )
 from tinygrad_like.ops.scatter import (
     gather_nd,
