@@ -163,6 +163,8 @@ def polyval(p, x):
 @composed
 def vander(x, N=None, increasing=False):
     """The powers of x from N - 1 down to 0, as columns."""
+    if x.ndim != 1:
+        raise ValueError(f"[vander] x is {x.shape}, expected one row of numbers")
     n = check_integer("vander", "N", x.shape[0] if N is None else N, 1)
     powers = range(n) if increasing else range(n - 1, -1, -1)
     return stack([power(x, k) for k in powers], 1)
