@@ -83,6 +83,8 @@ from tinygrad_like.ops.arithmetic import (
     bitwise_right_shift,
     copysign,
     float_power,
+    fmax,
+    fmin,
     fmod,
     gcd,
     heaviside,
@@ -258,6 +260,7 @@ from tinygrad_like.ops.order import (
     median,
     mode,
     nanmedian,
+    nanpercentile,
     nanquantile,
     percentile,
     quantile,
@@ -315,6 +318,8 @@ from tinygrad_like.ops.scan import (
     cumprod,
     linear_scan,
     logcumsumexp,
+    nancumprod,
+    nancumsum,
 )
 from tinygrad_like.ops.scatter import (
     gather_nd,

@@ -130,29 +130,34 @@ def _random(shape):
         )
 
 
+def _step_of(n, name, optimizer, states, ours, last=0.0, **options):
+    """A step on n parameters: all that is read is written as well, except the gradient.
+
+    `last`: what the last of the states begins with.
+    """
+
+    def kernel(k, param, grad):
+        state = [k.optimizer_state(param, param.dtype) for _ in range(states)]
+        if last:
+            state[-1] += last
+
+        def step():
+            ours(k, param, grad, *state)
+            return param
+
+        return step
+
+    return Row(
+        f"{name} {n}",
+        normal((n,), (n,)),
+        kernel,
+        lambda torch, param, grad: _faster_optimizer(torch, optimizer, param, grad, options),
+        moved((n,), 2 + states, 1 + states)._replace(in_place=True),
+    )
+
+
 def _optimizers(n):
-    """Steps on flat parameters: all that is read is written as well, except the gradient."""
-
-    def row(name, optimizer, states, ours, last=0.0, **options):
-        def kernel(k, param, grad):
-            state = [k.optimizer_state(param, param.dtype) for _ in range(states)]
-            if last:
-                state[-1] += last
-
-            def step():
-                ours(k, param, grad, *state)
-                return param
-
-            return step
-
-        return Row(
-            f"{name} {n}",
-            normal((n,), (n,)),
-            kernel,
-            lambda torch, param, grad: _faster_optimizer(torch, optimizer, param, grad, options),
-            moved((n,), 2 + states, 1 + states)._replace(in_place=True),
-        )
-
+    row = partial(_step_of, n)
     lr = 1e-3
     yield row(
         "adamw",

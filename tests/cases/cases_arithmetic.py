@@ -23,6 +23,14 @@ SIGNS_AND_STEPS = [
 
 QUOTIENTS = [
     *(
+        Case(f, a, b)
+        for f in (tg.fmax, tg.fmin)
+        for a, b in (
+            (N(2, 3), N(3)),
+            (Values([[1.5, np.nan, -2.0]]), Values([[0.5, 2.0, np.nan]])),
+        )
+    ),
+    *(
         Case(tg.fmod, Values([[5.3, -3.4], [0.7, -9.1], [-4.7, 2.9]]), Values(b), numpy="fmod")
         for b in ([2.0, 1.5], [[-2.0]])
     ),

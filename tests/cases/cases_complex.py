@@ -56,7 +56,8 @@ ANALYTIC = [
         for f in (
             *(tg.negative, tg.exp, tg.expm1, tg.log, tg.log1p, tg.log2, tg.sqrt, tg.rsqrt),
             *(tg.square, tg.sin, tg.cos, tg.tan, tg.sinh, tg.cosh, tg.tanh),
-            *(tg.arcsin, tg.arccos, tg.arctan),
+            *(tg.arcsin, tg.arccos, tg.arctan, tg.arcsinh, tg.arccosh, tg.arctanh),
+            *(tg.exp2, tg.log10),
         )
     ),
     Case(tg.where, Bools(3), Z(3), N(2, 1), torch=lambda c, a, b: torch.where(c, a, b + 0j)),

@@ -51,6 +51,8 @@ QUANTILES = [
     Case(tg.median, Apart(3, 3), torch=torch_quantile(0.5), empty=False),
     Case(tg.nanquantile, HOLES, torch=of_rows(lambda x: torch.quantile(x, 0.3)), q=0.3, axis=1,
          empty=False),
+    Case(tg.nanpercentile, HOLES, torch=of_rows(lambda x: torch.quantile(x, 0.3)), q=30, axis=1,
+         empty=False),
     Case(tg.nanmedian, HOLES, torch=of_rows(lambda x: torch.quantile(x, 0.5)), axis=1, empty=False),
     Case(tg.kthvalue, Apart(2, 5), k=2, axis=-1),
     Case(tg.mode, Values([[2.0, 1.0, 2.0, 1.0, 0.5], [1.0, 3.0, 3.0, 2.0, 3.0]]), axis=-1,

@@ -1,5 +1,6 @@
 """Rows for ops/scan.py: one line a row, see case.py."""
 
+import numpy as np
 from case import Apart, Case, Ints, N, U, Values, torch
 
 import tinygrad_like as tg
@@ -71,6 +72,10 @@ OTHERS = [
          torch=lambda x: x.flip(0).cumprod(0).flip(0), name="associative_scan()"),
     Case(scan_of_pairs, U(2, 7), N(2, 7), torch=torch_scan(1), name="associative_scan()"),
     Case(tg.cumprod, Values([[2.0, 0.0, -1.5, 3.0], [0.0, 2.0, 0.0, 1.0]]), axis=1),
+    *(
+        Case(f, Values([[2.0, np.nan, -1.5], [0.5, 2.0, np.nan]]), numpy=f.__name__, axis=1)
+        for f in (tg.nancumsum, tg.nancumprod)
+    ),
     Case(tg.cumprod, N(2, 2), torch=lambda x: x.flatten().cumprod(0)),
     Case(tg.cumprod, Ints(5, 2, 3, low=1), numpy="cumprod", grad=False, axis=-1),
     *(

@@ -112,7 +112,7 @@ poisson, dirichlet, normals = stats.poisson, stats.dirichlet, stats.multivariate
 STATS = [
     *(stats_row(f, N(1, 2), N(2), P(1, 1)) for f in (norm.logpdf, norm.pdf, norm.cdf, norm.logcdf)),
     *(stats_row(f, N(1, 2)) for f in (norm.sf, norm.logsf)),
-    stats_row(norm.ppf, Shares(2), N(2), P(2)),
+    *(stats_row(f, Shares(2), N(2), P(2)) for f in (norm.ppf, norm.isf)),
     *(stats_row(f, P(1, 2), P(2)) for f in (gamma.logpdf, gamma.pdf, chi2.logpdf, chi2.pdf)),
     stats_row(gamma.logpdf, P(1, 2), P(2), Shares(2), P(1, 1)),
     *(

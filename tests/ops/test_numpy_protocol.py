@@ -151,6 +151,73 @@ CALLS = {
     "equal": lambda x: np.equal(x, X),
 }
 
+# Names of ops/numpy_names.py and others that NumPy has for what is here
+HOLE = np.array([0, np.nan, 0])
+FURTHER = {
+    **{
+        name: getattr(np, name)
+        for name in "rint real_if_close ravel ediff1d matrix_transpose vstack column_stack".split()
+    },
+    **{name: getattr(np.linalg, name) for name in "trace diagonal matrix_transpose".split()},
+    "around": lambda x: np.around(x, 1),
+    "fmax": lambda x: np.fmax(x, np.array([np.nan, 0, 1.5])),
+    "fmin": lambda x: np.fmin(0.3, x),
+    "divmod": lambda x: np.divmod(x, 0.7)[1],
+    "divmod reversed": lambda x: divmod(7.5, x)[0],
+    "modf": lambda x: np.modf(0.9 * x)[0],
+    "modf whole": lambda x: np.modf(0.9 * x)[1],
+    "real_if_close of parts": lambda x: np.real_if_close(x * (1 + 1e-15j)),
+    "real_if_close tol": lambda x: np.real_if_close(x * (1 + 1e-15j), 0.5e-15),
+    "vecdot": lambda x: np.vecdot(x, x * 1j),
+    "concatenate flat": lambda x: np.concatenate([x, x], axis=None),
+    "nancumsum": lambda x: np.nancumsum(x + HOLE, axis=1),
+    "nancumprod": lambda x: np.nancumprod(x + HOLE),
+    "nanpercentile": lambda x: np.nanpercentile(x + HOLE, [30, 60], axis=1),
+    "polyval": lambda x: np.polyval(x[0], x),
+    "vander": lambda x: np.vander(x[0]),
+    "vander increasing": lambda x: np.vander(x[0], 4, True),
+    "linalg outer": lambda x: np.linalg.outer(x[0], x[1]),
+    "linalg cross": lambda x: np.linalg.cross(x, x[::-1]),
+    "linalg tensordot": lambda x: np.linalg.tensordot(x, x.T, axes=1),
+    "linalg vecdot": lambda x: np.linalg.vecdot(x, x),
+    "einsum optimize": CALLS["einsum optimize"],
+}  # fmt: skip
+FURTHER |= {  # of a NumPy later than 2.0
+    name: call
+    for name, call in {
+        "matvec": lambda x: np.matvec(x, x[0]),
+        "vecmat": lambda x: np.vecmat(x[:, 0] * 1j, x),
+        "astype": lambda x: np.astype(x, np.float32),
+        "unstack": lambda x: np.unstack(x, axis=1)[2],
+        "cumulative_sum": lambda x: np.cumulative_sum(x, axis=1),
+        "cumulative_prod": lambda x: np.cumulative_prod(x[0]),
+    }.items()
+    if hasattr(np, name)
+}
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_numpys_further_names_give_its_values_and_keep_the_gradient(name):
+    f, x = FURTHER[name], leaf(X)
+    found = f(x)
+    assert isinstance(found, Tensor)
+    expected = f(X)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-12, atol=1e-15)
+    if name not in ("modf whole", "divmod reversed", "astype", "rint", "around"):
+        tg.gradcheck(f, x)
+
+
+def test_modf_of_infinities_leaves_no_fraction():
+    x = np.array([np.inf, -np.inf, np.nan])
+    for found, expected in zip(np.modf(Tensor(x)), np.modf(x), strict=True):
+        np.testing.assert_array_equal(np.asarray(found), expected)
+
+
+def test_rows_alone_leave_out_the_axis_of_a_running_sum():
+    with pytest.raises(ValueError, match=r"^\[cumulative_sum\] x is \(2, 3\), expected an axis"):
+        np.cumulative_sum(leaf(X))
+
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
@@ -193,10 +260,10 @@ def test_the_common_numpy_functions_are_differentiable(name):
 
 def test_unsupported_functions_raise_naming_themselves():
     for call, name in (
-        (lambda t: np.ediff1d(t), "ediff1d"),
+        (lambda t: np.unwrap(t), "unwrap"),
         (lambda t: np.spacing(t), "spacing"),
         (lambda t: np.add.reduce(t), "add"),
-        (lambda t: np.nancumsum(t), "nancumsum"),
+        (lambda t: np.ediff1d(t, to_end=1.0), "ediff1d"),
     ):
         with pytest.raises(TypeError, match=rf"\[.*{name}.*\]"):
             call(leaf(X))

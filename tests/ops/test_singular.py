@@ -240,3 +240,21 @@ def test_deviations_beyond_float16_do_not_overflow(device):
             y.backward(np.array(scale, dtype))
             grads[dtype] = x.grad.numpy()
         np.testing.assert_allclose(grads[np.float16], grads[np.float64], rtol=2e-3)
+
+
+@pytest.mark.parametrize("base", [1.7, 1e-30, 1e30])
+def test_at_an_exponent_of_0_the_slope_of_a_power_still_depends_on_the_exponent(base):
+    a, b = (tg.Tensor(np.array(v), requires_grad=True) for v in (base, 0.0))
+
+    def slope(a, b):
+        return tg.grad(tg.power)(a, b)
+
+    assert slope(a, b).item() == 0
+    np.testing.assert_allclose(tg.grad(slope, 1)(a, b).item(), 1 / base)
+    assert tg.grad(slope)(a, b).item() == 0
+
+
+@pytest.mark.parametrize("base", [0.0, 5e-324, INF, NAN])
+def test_where_1_over_the_base_is_not_finite_the_slope_at_an_exponent_of_0_is_0(base):
+    a, b = (tg.Tensor(np.array(v), requires_grad=True) for v in (base, 0.0))
+    assert tg.grad(tg.power)(a, b).item() == 0

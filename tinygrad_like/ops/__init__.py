@@ -5,8 +5,8 @@ Families from left to right; each imports only from those to its left:
     create compare elementwise special shape activation complex reduce arithmetic transcendental
     linalg places index bag experts scan order diagonal statistics scatter arrange repetition
     inplace systems decompositions measures window padding patches matrix_functions fft spectrogram
-    eigen quantiles random softmax ctc norm conv conv_nd resize pool pool_nd recurrent attention
-    protocol
+    eigen quantiles random softmax ctc norm conv conv_nd resize pool pool_nd unpool recurrent
+    attention numpy_names protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -23,6 +23,7 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     copysign at 0, of the sign      0; nan_to_num of what it replaces: 0
     maximum, minimum at a tie       half to each
     maximum, minimum of NaN         all to both
+    fmax, fmin                      at a tie half to each; of a NaN and a number all to the number
     relu, clip of NaN               0
     max, min of tied elements       equal shares to each; of NaN to the NaN, as PyTorch's
     std of equal numbers            0, as PyTorch's; the second derivatives of std and norm: NaN
@@ -36,7 +37,8 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     cumprod, scatter "prod"         the product of the other elements, with zeros, too
     interp at a point               the slope of the piece on its right, at the end on its left
     nanstd of equal numbers         0
-    power(x, 0)                     0, also at x = 0, infinity and NaN
+    power(x, 0)                     0, also at x = 0, infinity and NaN; by both x and the exponent
+                                    1 / x, where its powers are finite, else 0
     power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
@@ -100,6 +102,7 @@ from tinygrad_like.ops import (
     inplace,
     linalg,
     norm,
+    numpy_names,
     order,
     padding,
     patches,
@@ -156,6 +159,8 @@ OTHER = {
     "pos": lambda x: x,
     "abs": elementwise.abs,
     "invert": compare.invert,
+    "divmod": numpy_names.divmod,
+    "rdivmod": lambda x, other: numpy_names.divmod(other, x),
     "float": protocol.as_float,
     "int": protocol.as_int,
     "complex": protocol.as_complex,
@@ -251,6 +256,7 @@ def _functions():
         "H": property(_conjugate_transposed, doc="Matrices, transposed, and their conjugates."),
         "real": property(complex.real.operator, doc="The real part, a copy."),
         "imag": property(complex.imag.operator, doc="The imaginary part, a copy."),
+        "ravel": numpy_names.ravel,
         "astype": astype,
         "to": to,
         "cpu": lambda x: to(x, "cpu"),

@@ -17,9 +17,11 @@ from tinygrad_like.engine import (
     with_numbers,
 )
 from tinygrad_like.engine.casts import check_numbers
-from tinygrad_like.ops.compare import equal, isclose, isfinite
+from tinygrad_like.ops.compare import equal, isclose, isfinite, isnan
 from tinygrad_like.ops.elementwise import (
     divide,
+    maximum,
+    minimum,
     power,
     refuse_zero_divisor,
     round,
@@ -70,6 +72,31 @@ def copysign(be, a, b):
 def heaviside(be, x, values):
     """0 below 0, `values` at 0 and 1 above it; NaN of NaN."""
     return of_several(be.xp.heaviside, x, values)
+
+
+def _unless_nan(a, b):
+    """a, and b where a is NaN."""
+    if isinstance(a, (int, float)):
+        return b if math.isnan(a) else a
+    return where(isnan(a), b, a)
+
+
+@composed
+def fmax(a, b):
+    """The larger of a and b, or the one that is no NaN; `maximum` gives NaN.
+
+    The gradient of ties is halved, as that of `maximum`; a NaN has none, unless both are.
+    """
+    return maximum(_unless_nan(a, b), _unless_nan(b, a))
+
+
+@composed
+def fmin(a, b):
+    """The smaller of a and b, or the one that is no NaN; `minimum` gives NaN.
+
+    The gradient of ties is halved, as that of `minimum`; a NaN has none, unless both are.
+    """
+    return minimum(_unless_nan(a, b), _unless_nan(b, a))
 
 
 # Quotients and powers

@@ -28,12 +28,16 @@ from tinygrad_like.ops.shape import (
     reshape,
     split,
     swapaxes,
+    unbind,
 )
 
 
-def _check_list(name, xs):
+def _listed(name, xs):
+    """The tensors to join: those of a list, or the slices of one tensor along its first axis."""
+    xs = unbind(xs) if isinstance(xs, Tensor) and xs.ndim else xs
     if not isinstance(xs, (list, tuple)) or not xs:
         raise TypeError(f"[{name}] expected a non-empty list of tensors")
+    return xs
 
 
 def _one_or_all(results):
@@ -71,14 +75,14 @@ def atleast_3d(*xs):
 @composed
 def vstack(xs):
     """Tensors of a list joined along the first axis, as rows: (n,) counts as (1, n)."""
-    _check_list("vstack", xs)
+    xs = _listed("vstack", xs)
     return concatenate([atleast_2d(x) for x in xs], 0)
 
 
 @composed
 def hstack(xs):
     """Tensors of a list joined along the second axis, or the only one."""
-    _check_list("hstack", xs)
+    xs = _listed("hstack", xs)
     xs = [atleast_1d(x) for x in xs]
     return concatenate(xs, 0 if xs[0].ndim == 1 else 1)
 
@@ -86,14 +90,14 @@ def hstack(xs):
 @composed
 def dstack(xs):
     """Tensors of a list joined along the third axis: (n, m) counts as (n, m, 1)."""
-    _check_list("dstack", xs)
+    xs = _listed("dstack", xs)
     return concatenate([atleast_3d(x) for x in xs], 2)
 
 
 @composed
 def column_stack(xs):
     """Tensors of a list joined as columns: (n,) counts as (n, 1)."""
-    _check_list("column_stack", xs)
+    xs = _listed("column_stack", xs)
     return concatenate([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in xs], 1)
 
 

@@ -35,6 +35,7 @@ from tinygrad_like.ops.compare import (
     less,
     less_equal,
     logical_and,
+    logical_not,
     logical_or,
 )
 
@@ -74,10 +75,14 @@ def zeros_of(be, g):
 
 
 def _power_of_base(g, a, b):
-    """g b a^(b-1), and 0 where b is 0, also for an a of 0 or infinity."""
+    """g b a^(b-1), and 0 where b is 0, also for an a of 0 or infinity.
+
+    At a b of 0 it is still a function of b, whose slope there is g / a, except where 1 / a or a
+    power of it would overflow, or a is NaN.
+    """
     if isinstance(b, (int, float, complex)):
         return g * (b * a ** (b - 1)) if b else zeros_of(g)
-    flat = equal(b, 0)
+    flat = logical_and(equal(b, 0), logical_not(greater(abs(a * a * a), 0)))
     return where(flat, 0, g * b * where(flat, 1, a) ** where(flat, 1, b - 1))
 
 

@@ -192,6 +192,13 @@ def nanquantile(x, q, axis=None, *, method="linear", keepdims=False):
 
 
 @composed
+def nanpercentile(x, q, axis=None, *, method="linear", keepdims=False):
+    """`nanquantile` with `q` from 0 to 100."""
+    q = _fractions("nanpercentile", q, 100)
+    return _quantile("nanpercentile", x, q, axis, keepdims, method, without_nan=True)
+
+
+@composed
 def nanmedian(x, axis=None, keepdims=False):
     """`median` of the elements that are not NaN; NaN where all are."""
     q = np.array(0.5)

@@ -16,7 +16,7 @@ from opcode import opmap
 
 import numpy as np
 
-from tinygrad_like.engine import GraphError, Tensor, broadcast_to, mode
+from tinygrad_like.engine import GraphError, Tensor, astype, broadcast_to, mode
 from tinygrad_like.engine.tensor import tensors_in
 from tinygrad_like.ops import (
     activation,
@@ -36,6 +36,7 @@ from tinygrad_like.ops import (
     matrix_functions,
     measures,
     norm,
+    numpy_names,
     order,
     padding,
     patches,
@@ -65,7 +66,7 @@ UFUNCS = """
     logical_not bitwise_and bitwise_or bitwise_xor invert isnan isfinite isinf matmul conj
     bitwise_left_shift bitwise_right_shift positive trunc signbit copysign heaviside fmod reciprocal
     float_power ldexp gcd lcm arctan2 hypot deg2rad rad2deg exp2 log10 cbrt logaddexp logaddexp2
-    arcsinh arccosh arctanh
+    arcsinh arccosh arctanh fmax fmin
 """.split()
 FUNCTIONS = """
     allclose nan_to_num sinc clip isclose sum mean var std max min prod argmax argmin any all cumsum
@@ -73,12 +74,16 @@ FUNCTIONS = """
     swapaxes moveaxis expand_dims squeeze concatenate stack split pad flip roll tile repeat take
     take_along_axis tril triu sort argsort einsum outer dot round zeros_like ones_like full_like
     nonzero argwhere copy real imag angle isreal iscomplex cumprod quantile percentile median
-    nanquantile nanmedian unique searchsorted digitize bincount histogram interp ptp count_nonzero
+    nanquantile nanpercentile nanmedian nancumsum nancumprod unique searchsorted digitize bincount
+    histogram interp ptp count_nonzero
     average nansum nanprod nanmean nanvar nanstd nanmax nanmin diff trapezoid cov corrcoef trace
     diagonal diag diagflat kron tensordot vdot inner cross vstack hstack dstack column_stack append
     block broadcast_arrays meshgrid array_split hsplit vsplit dsplit rot90 delete insert select
     piecewise atleast_1d atleast_2d atleast_3d
 """.split()
+FURTHER = """
+    real_if_close matrix_transpose cumulative_sum cumulative_prod ediff1d polyval vander
+""".split()  # of numpy_names.py
 FOURIER = [name for name in fft.__all__ if not name.endswith("freq")]  # of np.fft
 OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
@@ -123,6 +128,10 @@ BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {
     np.fabs: elementwise.abs,
     np.radians: transcendental.deg2rad,
     np.degrees: transcendental.rad2deg,
+    np.divmod: numpy_names.divmod,
+    np.modf: numpy_names.modf,
+    np.rint: numpy_names.rint,
+    np.vecdot: numpy_names.vecdot,
 }
 BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.shape: lambda x: x.shape,
@@ -139,14 +148,30 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.pad: _pad,
     np.gradient: statistics.gradient,
     np.lib.stride_tricks.sliding_window_view: patches.sliding_window_view,
+    np.around: elementwise.round,
+    np.concatenate: numpy_names.joined,
+    np.einsum: numpy_names.einsum_in_any_order,
+    np.linalg.trace: numpy_names.matrix_trace,
+    np.linalg.diagonal: numpy_names.matrix_diagonal,
+    np.linalg.outer: linalg.outer,
+    np.linalg.cross: diagonal.cross,
+    np.linalg.matmul: linalg.matmul,
+    np.linalg.tensordot: diagonal.tensordot,
+    np.linalg.vecdot: numpy_names.vecdot,
+    np.linalg.matrix_transpose: numpy_names.matrix_transpose,
+    **{getattr(np, name): getattr(numpy_names, name) for name in FURTHER if hasattr(np, name)},
     np.fliplr: lambda x: shape.flip(x, axis=1),
     np.flipud: lambda x: shape.flip(x, axis=0),
-    np.ravel: lambda x: shape.reshape(x, (-1,)),
+    np.ravel: numpy_names.ravel,
     np.rollaxis: _rollaxis,
     np.partition: lambda x, kth, axis=-1: index.sort(x, axis),  # where every element is in place
     np.argpartition: lambda x, kth, axis=-1: index.argsort(x, axis),
     **{getattr(np.fft, name): getattr(fft, name) for name in FOURIER},
 }
+if hasattr(np, "matvec"):  # since NumPy 2.2
+    BY_UFUNC |= {np.matvec: numpy_names.matvec, np.vecmat: numpy_names.vecmat}
+if hasattr(np, "unstack"):  # since NumPy 2.1
+    BY_FUNCTION |= {np.unstack: shape.unbind, np.astype: lambda x, dtype: astype(x, dtype=dtype)}
 BY_FUNCTION |= {
     getattr(np.linalg, name): getattr(family, name)
     for family, names in (

@@ -17,9 +17,10 @@ from tinygrad_like.engine import (
     in_single,
     op,
 )
-from tinygrad_like.ops.compare import equal
+from tinygrad_like.ops.compare import equal, isnan
 from tinygrad_like.ops.elementwise import exp, where
 from tinygrad_like.ops.index import take_along_axis
+from tinygrad_like.ops.reduce import cumsum
 from tinygrad_like.ops.shape import (
     along_axes,
     concatenate,
@@ -207,6 +208,18 @@ def associative_scan(f, x, axis=-1, *, reverse=False):
 @op(any_dtype=True, batch=along_axes)
 def _integer_cumprod(be, x, *, axis):
     return x.cumprod(axis=axis)
+
+
+@composed
+def nancumsum(x, axis=None):
+    """`cumsum` of the elements that are not NaN, which count as 0."""
+    return cumsum(where(isnan(x), 0, x), axis)
+
+
+@composed
+def nancumprod(x, axis=None):
+    """`cumprod` of the elements that are not NaN, which count as 1."""
+    return cumprod(where(isnan(x), 1, x), axis)
 
 
 @composed

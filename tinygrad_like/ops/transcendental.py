@@ -78,13 +78,17 @@ def sinc(be, x):
 # Exponentials, logarithms, roots
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, out: g * out * math.log(2))
+@elementwise_op(
+    complex=True, autocast=in_single, floating=True, x=lambda g, out: g * out * math.log(2)
+)
 def exp2(be, x):
     """2 ** x."""
     return be.xp.exp2(x)
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: g / (x * math.log(10)))
+@elementwise_op(
+    complex=True, autocast=in_single, floating=True, x=lambda g, x: g / (x * math.log(10))
+)
 def log10(be, x):
     """The logarithm to base 10."""
     return be.xp.log10(x)
@@ -127,19 +131,23 @@ def logaddexp2(be, a, b):
 # Inverse hyperbolic functions, with slopes whose squares would overflow
 
 
-@elementwise_op(floating=True, x=lambda g, x: g / hypot(x, 1))
+def _slope_of_arcsinh(g, x):
+    return g / (sqrt(1 + x * x) if x.dtype.kind == "c" else hypot(x, 1))
+
+
+@elementwise_op(complex=True, floating=True, x=_slope_of_arcsinh)
 def arcsinh(be, x):
     """The inverse hyperbolic sine."""
     return be.xp.arcsinh(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: g / (sqrt(x - 1) * sqrt(x + 1)))
 def arccosh(be, x):
     """The inverse hyperbolic cosine: at least 0, and NaN below 1."""
     return be.xp.arccosh(x)
 
 
-@elementwise_op(floating=True, x=lambda g, x: g / ((1 - x) * (1 + x)))
+@elementwise_op(complex=True, floating=True, x=lambda g, x: g / ((1 - x) * (1 + x)))
 def arctanh(be, x):
     """The inverse hyperbolic tangent: infinite at -1 and 1, NaN outside."""
     return be.xp.arctanh(x)

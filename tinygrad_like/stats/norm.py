@@ -50,3 +50,9 @@ def logsf(x, loc=0.0, scale=1.0):
 def ppf(q, loc=0.0, scale=1.0):
     """The quantile: the x at which cdf is q."""
     return ndtri(q) * positive(scale) + loc
+
+
+@density
+def isf(q, loc=0.0, scale=1.0):
+    """The x at which sf is q, exact where q is near 0."""
+    return loc - ndtri(q) * positive(scale)
