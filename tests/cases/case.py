@@ -29,6 +29,7 @@ class Case:
         numpy: the oracle where torch has none: a function of arrays, or a name in numpy.
         name: for the test's id, where `function` is a lambda.
         grad: False for outputs without gradient (booleans, indices).
+        orders: how often it can be differentiated, where a rule refuses to go on.
         half: False where NumPy has no float16 (LAPACK): then a clear error is expected.
         statistics: whether there are outputs besides the first that are float32 for float16.
         error: the relative error of an op that rounds to fewer digits than its dtype has.
@@ -44,6 +45,7 @@ class Case:
         numpy: Callable | str | None = None,
         name: str | None = None,
         grad: bool = True,
+        orders: int | None = None,
         half: bool = True,
         statistics: bool = False,
         empty: bool = True,
@@ -52,7 +54,7 @@ class Case:
     ):
         self.function, self.inputs, self.attributes = function, inputs, attributes
         self.grad, self.half, self.statistics, self.empty = grad, half, statistics, empty
-        self.error = error
+        self.error, self.orders = error, orders
         label = name or function.__name__.lstrip("_")
         if torch is None and numpy is None:
             torch = label

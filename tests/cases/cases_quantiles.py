@@ -21,11 +21,11 @@ def Shape(*shape):
 
 
 def beta_cdf(x):
-    return quantiles.beta_cdf(np.array(2.5, x.dtype), np.array(0.7, x.dtype), x)
+    return quantiles.beta_cdf(2.5, 0.7, x)
 
 
 def beta_quantile(x):
-    return quantiles.beta_quantile(np.array(2.5, x.dtype), np.array(0.7, x.dtype), x)
+    return quantiles.beta_quantile(2.5, 0.7, x)
 
 
 # A normal and two uniform numbers, for two columns that are accepted and two that are not.
@@ -34,6 +34,10 @@ Z, U, CHANCES = [-0.3, 0.2, 60.0, -60.0], [0.9, 0.3, 0.2, 0.4], [0.5, 0.1, 0.6, 
 
 def log_gamma_sample(a):
     return quantiles.log_gamma_sample(a, *(np.array(x, a.dtype) for x in (Z, U, CHANCES)))
+
+
+def log_gamma_rejected(a):
+    return quantiles.log_gamma_sample(a, -60.0, 0.5, 0.3)
 
 
 def by_formula(a):
@@ -45,14 +49,19 @@ def by_formula(a):
 
 
 CASES = [
-    Case(quantiles.log_gamma_quantile, Shape(2, 3), Chance(3),
+    Case(quantiles.log_gamma_quantile, Shape(2, 3), Chance(3), orders=2, statistics=True,
          numpy=lambda a, p: np.log(special.gammaincinv(a, p))),
-    # Its gradient is that of the quantile at the sample, and not of this formula.
-    Case(log_gamma_sample, Shape(2, 4), numpy=by_formula, grad=False),
-    Case(quantiles.gamma_cdf, P(2, 3), P(3), numpy=special.gammainc),
-    Case(quantiles.normal_quantile, Chance(2, 3), numpy=special.ndtri),
-    Case(beta_cdf, Chance(2, 3), numpy=lambda x: special.betainc(2.5, 0.7, x)),
-    Case(beta_quantile, Chance(3), numpy=lambda p: special.betaincinv(2.5, 0.7, p)),
+    # Its gradient is that of the quantile at the sample, and not of this formula: of what is
+    # rejected, which is a quantile, it is both.
+    Case(log_gamma_rejected, Shape(2, 3), orders=2, statistics=True,
+         numpy=lambda a: np.log(special.gammaincinv(a, 0.3))),
+    Case(log_gamma_sample, Shape(2, 4), numpy=by_formula, grad=False, statistics=True),
+    Case(quantiles.gamma_cdf, P(2, 3), P(3), orders=2, statistics=True, numpy=special.gammainc),
+    Case(quantiles.normal_quantile, Chance(2, 3), statistics=True, numpy=special.ndtri),
+    Case(beta_cdf, Chance(2, 3), statistics=True,
+         numpy=lambda x: special.betainc(2.5, 0.7, x)),
+    Case(beta_quantile, Chance(3), statistics=True,
+         numpy=lambda p: special.betaincinv(2.5, 0.7, p)),
     Case(quantiles.poisson_quantile, Chance(2, 3), P(3), numpy=stats.poisson.ppf, grad=False),
     Case(quantiles.binomial_quantile, Chance(2, 3), Values([7.0, 3.0, 0.0]), Chance(3),
          numpy=stats.binom.ppf, grad=False),

@@ -134,7 +134,8 @@ STATS = [
     *(stats_row(f, N(3, 2), N(2), Spd(2, 2), empty=False) for f in (normals.logpdf, normals.pdf)),
     stats_row(normals.logpdf, N(3, 2), N(2), P(2), empty=False),
     stats_row(normals.logpdf, N(3), parameters=(0.3, 1.7), empty=False),
-    stats_row(normals.entropy, N(2), Spd(2, 2), empty=False),
+    # Of the mean only the length counts: it has no gradient.
+    stats_row(normals.entropy, Ints(3, 2), Spd(2, 2), empty=False),
 ]
 
 

@@ -38,6 +38,10 @@ def on_strict(array):
 def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
     if order == 3 and (any(word in name for word in ("conv", "pool")) or name.startswith(LONG)):
         order = 2
+    if order > (CALLS[name].orders or order):
+        with pytest.raises(NotImplementedError, match=rf"^\[\w+\] .*this is order {order}"):
+            derivatives(name, on_strict, order)
+        return
     tg.seed(0)
     expected = derivatives(name, Tensor, order)
     tg.seed(0)

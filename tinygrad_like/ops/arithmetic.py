@@ -186,6 +186,8 @@ def lcm(be, a, b):
 
 # NaN, infinities, tolerances
 
+LARGEST_BFLOAT16 = 2.0**128 - 2.0**120
+
 
 @elementwise_op(x=lambda g, x: where(isfinite(x), g, 0))
 def nan_to_num(be, x, *, nan=0.0, posinf=None, neginf=None):
@@ -199,7 +201,11 @@ def nan_to_num(be, x, *, nan=0.0, posinf=None, neginf=None):
             value = check_number("nan_to_num", name, value, -math.inf, math.inf)
             check_numbers("nan_to_num", np.array(value), x.dtype)
             given[name] = value
-    return be.xp.nan_to_num(x, **given)
+    if x.dtype.kind != "V":
+        return be.xp.nan_to_num(x, **given)
+    limits = {"posinf": LARGEST_BFLOAT16, "neginf": -LARGEST_BFLOAT16}  # NumPy does not know it
+    given |= {name: limits[name] for name in limits if given[name] is None}
+    return narrow(be.xp.nan_to_num(wide(x), **given), x.dtype)
 
 
 @composed

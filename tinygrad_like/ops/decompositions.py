@@ -22,7 +22,7 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops.compare import greater, less, less_equal, logical_and
 from tinygrad_like.ops.elementwise import abs, where, zeros_of
 from tinygrad_like.ops.index import tril, triu
-from tinygrad_like.ops.linalg import check_square
+from tinygrad_like.ops.linalg import check_square, lapack
 from tinygrad_like.ops.reduce import any, max, norm
 from tinygrad_like.ops.shape import concatenate, expand_dims
 from tinygrad_like.ops.systems import (
@@ -113,7 +113,7 @@ def _from_values(g, vectors):
 
 @op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_eigh_rule)
 def _eigh(be, x, *, uplo):
-    return tuple(be.xp.linalg.eigh(x, uplo))
+    return tuple(lapack(be, x).eigh(x, uplo))
 
 
 def _eigvalsh_rule(g, x, uplo):
@@ -126,7 +126,7 @@ def _eigvalsh_rule(g, x, uplo):
 
 @op(autocast=in_single, floating=True, batch=by_matrix, x=_eigvalsh_rule)
 def _eigvalsh(be, x, *, uplo):
-    return be.xp.linalg.eigvalsh(x, uplo)
+    return lapack(be, x).eigvalsh(x, uplo)
 
 
 def _triangle(name, x, uplo):
@@ -221,7 +221,7 @@ def _from_singular_values(g, u, vh):
 
 @op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_svd_rule)
 def _svd(be, x, *, full_matrices):
-    return tuple(be.xp.linalg.svd(x, full_matrices=full_matrices))
+    return tuple(lapack(be, x).svd(x, full_matrices=full_matrices))
 
 
 def _svdvals_rule(g, x):
@@ -231,7 +231,7 @@ def _svdvals_rule(g, x):
 
 @op(autocast=in_single, floating=True, batch=by_matrix, x=_svdvals_rule)
 def _svdvals(be, x):
-    return be.xp.linalg.svd(x, compute_uv=False)
+    return lapack(be, x).svd(x, compute_uv=False)
 
 
 @composed
@@ -302,7 +302,7 @@ def _qr_square(of_q, of_r, q, r):
 
 @op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_qr_rule)
 def _qr(be, x, *, mode):
-    return tuple(be.xp.linalg.qr(x, mode=mode))
+    return tuple(lapack(be, x).qr(x, mode=mode))
 
 
 @composed

@@ -7,7 +7,7 @@ from tinygrad_like.ops.compare import equal
 from tinygrad_like.ops.complex import imag
 from tinygrad_like.ops.elementwise import abs, where
 from tinygrad_like.ops.index import take_along_axis
-from tinygrad_like.ops.linalg import matmul
+from tinygrad_like.ops.linalg import lapack, matmul
 from tinygrad_like.ops.reduce import argmax, sum
 from tinygrad_like.ops.shape import swapaxes
 from tinygrad_like.ops.systems import solve
@@ -47,7 +47,7 @@ def _eigen(name, be, x):
     if not hasattr(be.xp.linalg, "eig"):
         raise TypeError(f"[{name}] {be.xp.__name__} cannot compute it here; take x.cpu()")
     dtype = np.result_type(x.dtype, np.complex64)
-    return tuple(y.astype(dtype, copy=False) for y in be.xp.linalg.eig(x))
+    return tuple(y.astype(dtype, copy=False) for y in lapack(be, x).eig(x))
 
 
 @op(complex=True, floating=True, several=True, batch=by_matrix, x=_eig_rule)

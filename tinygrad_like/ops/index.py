@@ -5,6 +5,7 @@ Sorting is stable: equal elements keep their order, and each gets the gradient o
 
 import numpy as np
 
+from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import (
     Batched,
     GraphError,
@@ -311,6 +312,7 @@ def argwhere(x):
 
 @op(any_dtype=True, batch=along_axes)
 def _argsort(be, x, *, axis, descending):
+    x = wide(x)  # in bfloat16 NumPy leaves the order around NaN wrong
     if not descending:
         return be.xp.argsort(x, axis=axis, kind="stable")
     flipped = be.xp.flip(x, axis)
@@ -336,7 +338,7 @@ def _sort_rule(g, x, axis, descending):
 
 @op(batch=along_axes, x=_sort_rule)
 def _sort(be, x, *, axis, descending):
-    y = be.xp.sort(x, axis=axis)
+    y = narrow(be.xp.sort(wide(x), axis=axis), x.dtype)
     return be.xp.flip(y, axis) if descending else y
 
 

@@ -6,7 +6,7 @@ import string
 
 import numpy as np
 
-from tinygrad_like.backend import narrow, result_dtype, wide, wide_dtype
+from tinygrad_like.backend import is_half, narrow, result_dtype, wide, wide_dtype
 from tinygrad_like.engine import (
     backend_of,
     broadcast_to,
@@ -14,6 +14,7 @@ from tinygrad_like.engine import (
     check_integer,
     composed,
     in_half,
+    in_single,
     op,
     wrap,
 )
@@ -21,6 +22,19 @@ from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import reduction_of, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
+
+
+def refuse_half(*dtypes):
+    """Raise TypeError for half types, which LAPACK has not."""
+    for dtype in dtypes:
+        if is_half(dtype):
+            raise TypeError(f"{dtype} is unsupported in linalg; use .astype('float32')")
+
+
+def lapack(be, *arrays):
+    """The module linalg of the arrays' device, which would take bfloat16 for float64."""
+    refuse_half(*(x.dtype for x in arrays))
+    return be.xp.linalg
 
 
 def _t(x):
@@ -388,18 +402,23 @@ def _inv_rule(g, out):
     return -(_t(out) @ g @ _t(out))
 
 
-@op(complex=True, batch=by_matrix, x=_inv_rule)
+@op(complex=True, autocast=in_single, batch=by_matrix, x=_inv_rule)
 def inv(be, x):
     """The inverse of square matrices (..., n, n); ValueError if one is singular."""
     check_square("inv", x)
-    return be.xp.linalg.inv(x)
+    return lapack(be, x).inv(x)
 
 
-@op(several=True, batch=by_matrix, x=lambda g, x: g[1][..., None, None] * _t(inv(x)))
+@op(
+    several=True,
+    autocast=in_single,
+    batch=by_matrix,
+    x=lambda g, x: g[1][..., None, None] * _t(inv(x)),
+)
 def slogdet(be, x):
     """(sign, log of the absolute value) of the determinants of (..., n, n)."""
     check_square("slogdet", x)
-    sign, logdet = be.xp.linalg.slogdet(x)
+    sign, logdet = lapack(be, x).slogdet(x)
     return sign, logdet
 
 

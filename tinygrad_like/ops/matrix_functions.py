@@ -20,7 +20,7 @@ from tinygrad_like.ops.compare import greater, less, logical_and
 from tinygrad_like.ops.decompositions import svdvals
 from tinygrad_like.ops.elementwise import abs, floor, log2, power, square, where, zeros_of
 from tinygrad_like.ops.index import getitem
-from tinygrad_like.ops.linalg import check_square, inv, matmul
+from tinygrad_like.ops.linalg import check_square, inv, lapack, matmul, refuse_half
 from tinygrad_like.ops.measures import cutoff, rcond_of
 from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import max, sum
@@ -28,7 +28,6 @@ from tinygrad_like.ops.shape import concatenate, expand_dims, flip, reshape
 from tinygrad_like.ops.systems import (
     check_matrix,
     each_on_host,
-    refuse_half,
     scipy_linalg,
     solve_sylvester,
     transposed,
@@ -57,7 +56,7 @@ def _pinv_rule(g, x, out):
 
 @op(autocast=in_single, floating=True, batch=by_matrix, x=_pinv_rule)
 def _pinv(be, x, *, rcond):
-    u, s, vh = be.xp.linalg.svd(x, full_matrices=False)
+    u, s, vh = lapack(be, x).svd(x, full_matrices=False)
     rcond = rcond_of("pinv", rcond, x.shape, x.dtype)
     large = s > rcond * s[..., :1]
     inverse = be.xp.where(large, 1 / be.xp.where(large, s, 1), 0)

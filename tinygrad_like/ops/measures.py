@@ -19,10 +19,10 @@ from tinygrad_like.ops import reduce
 from tinygrad_like.ops.compare import equal, greater, not_equal
 from tinygrad_like.ops.decompositions import eigvalsh, svd, svdvals
 from tinygrad_like.ops.elementwise import abs, where
-from tinygrad_like.ops.linalg import check_square, inv, slogdet
+from tinygrad_like.ops.linalg import check_square, inv, lapack, refuse_half, slogdet
 from tinygrad_like.ops.reduce import max, min, prod, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, normal_axes
-from tinygrad_like.ops.systems import check_matrix, refuse_half, transposed
+from tinygrad_like.ops.systems import check_matrix, transposed
 
 
 def _cofactors(be, x):
@@ -49,7 +49,7 @@ def _det_rule(g, be, x, out):
 
 @op(autocast=in_single, floating=True, batch=by_matrix, x=_det_rule)
 def _det(be, x):
-    return be.xp.linalg.det(x)
+    return lapack(be, x).det(x)
 
 
 @composed

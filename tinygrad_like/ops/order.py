@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.backend import INEXACT
+from tinygrad_like.backend import INEXACT, narrow, wide
 from tinygrad_like.engine import (
     Batched,
     GraphError,
@@ -258,14 +258,14 @@ def _unique_rule(g, x, axis, equal_nan):
 
 @op(batch=_refuse_lengths("unique"), x=_unique_rule)
 def _unique(be, x, *, axis, equal_nan):
-    return be.xp.unique(x, axis=axis, equal_nan=equal_nan)
+    return narrow(be.xp.unique(wide(x), axis=axis, equal_nan=equal_nan), x.dtype)
 
 
 @op(several=True, any_dtype=True, batch=_refuse_lengths("unique"))
 def _unique_places(be, x, *, axis, equal_nan):
     """(the first place of each distinct element in rising order, the inverse, the counts)."""
     options = {"return_index": True, "return_inverse": True, "return_counts": True}
-    found = be.xp.unique(x, axis=axis, equal_nan=equal_nan, **options)
+    found = be.xp.unique(wide(x), axis=axis, equal_nan=equal_nan, **options)
     return found[1], found[2].reshape(x.shape if axis is None else (-1,)), found[3]
 
 
@@ -294,7 +294,7 @@ def unique(
 
 @op(any_dtype=True)
 def _searchsorted(be, a, v, *, side):
-    return be.xp.searchsorted(a, v, side=side)
+    return be.xp.searchsorted(wide(a), wide(v), side=side)
 
 
 @composed

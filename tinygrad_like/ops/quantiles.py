@@ -18,7 +18,16 @@ from tinygrad_like.backend import CPU
 from tinygrad_like.engine import elementwise_op
 from tinygrad_like.ops.compare import greater, less, logical_and
 from tinygrad_like.ops.elementwise import divide, exp, log, multiply, subtract, where
-from tinygrad_like.ops.special import betaln, digamma, lgamma, of_one, of_several, xlogy
+from tinygrad_like.ops.special import (
+    betaln,
+    computed_wide,
+    digamma,
+    in_dtype_of,
+    lgamma,
+    of_one,
+    of_several,
+    xlogy,
+)
 
 NODES = 64  # of the quadrature
 EXACT = 2.0**52  # up to here float64 has all counts
@@ -89,9 +98,10 @@ def _in_rows(be, function, a, log_x):
 
 def _log_density(a, log_x):
     """log(x p(x)) of the gamma of shape a: the density of log x."""
-    return subtract(multiply(a, log_x) - exp(log_x), lgamma(a))
+    return subtract(multiply(a, log_x) - exp(log_x), lgamma(in_dtype_of(log_x, a)))
 
 
+@computed_wide
 @elementwise_op(
     a=lambda g, a, out: multiply(g, log_gamma_slope(a, out)),
     p=lambda g, a, out: multiply(g, exp(-_log_density(a, out))),
@@ -113,6 +123,7 @@ def _log_gamma_quantile(be, a, p):
         return xp.where(tiny, first, xp.log(xp.where(tiny, 1, x)))
 
 
+@computed_wide
 @elementwise_op(a=lambda g, a, out: multiply(g, log_gamma_slope(a, out)))
 def log_gamma_sample(be, a, z, u, p):
     """log x of a gamma variable x of shape a, from a normal number z and two uniform ones.
@@ -175,7 +186,7 @@ def _log_gamma_bend(be, a, log_x):
 
 
 def _density_at(a, x):
-    return exp(xlogy(a - 1, x) - x - lgamma(a))
+    return exp(xlogy(a - 1, x) - x - lgamma(in_dtype_of(x, a)))
 
 
 def _gamma_cdf_rise(g, a, x):
@@ -186,6 +197,7 @@ def _gamma_cdf_rise(g, a, x):
     return where(inside, -multiply(g, rise), 0)
 
 
+@computed_wide
 @elementwise_op(a=_gamma_cdf_rise, x=lambda g, a, x: multiply(g, _density_at(a, x)))
 def gamma_cdf(be, a, x):
     """The probability P(a, x) that a gamma of shape a > 0 and scale 1 lies below x >= 0."""
@@ -195,6 +207,7 @@ def gamma_cdf(be, a, x):
 # The normal
 
 
+@computed_wide
 @elementwise_op(
     floating=True, p=lambda g, out: multiply(g, exp(0.5 * out * out)) * math.sqrt(2 * math.pi)
 )
@@ -214,9 +227,11 @@ def _no_shape_gradient(g):
 
 
 def _beta_density(a, b, x):
+    a, b = in_dtype_of(x, a), in_dtype_of(x, b)
     return exp(xlogy(a - 1, x) + xlogy(b - 1, 1 - x) - betaln(a, b))
 
 
+@computed_wide
 @elementwise_op(
     a=_no_shape_gradient,
     b=_no_shape_gradient,
@@ -227,6 +242,7 @@ def beta_cdf(be, a, b, x):
     return of_several(be.special.betainc, a, b, x)
 
 
+@computed_wide
 @elementwise_op(
     a=_no_shape_gradient,
     b=_no_shape_gradient,

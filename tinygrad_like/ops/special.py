@@ -5,11 +5,12 @@ SciPy computes them, on a GPU CuPy's version of it (`be.special`), half types in
 What the gradient is where a logarithm meets 0: see the table in ops/__init__.py.
 """
 
+import functools
 import math
 
 import numpy as np
 
-from tinygrad_like.backend import INEXACT, narrow, result_dtype, wide, wide_dtype
+from tinygrad_like.backend import INEXACT, is_half, narrow, result_dtype, wide, wide_dtype
 from tinygrad_like.engine import (
     astype,
     check_integer,
@@ -52,6 +53,32 @@ def of_several(function, *xs):
         x.astype(inner, casting="same_kind", copy=False) if hasattr(x, "dtype") else x for x in xs
     )
     return narrow(function(*inputs), dtype)
+
+
+def computed_wide(function):
+    """A function of arrays and numbers that half types enter, and its gradient, as float32.
+
+    In half types an exponential of a difference of large numbers would have no digits left.
+    """
+
+    @composed
+    @functools.wraps(function)
+    def call(*args, **named):
+        every = [*args, *named.values()]
+        dtypes = [x.dtype for x in every if hasattr(x, "dtype")]
+        if not any(map(is_half, dtypes)):
+            return function(*args, **named)
+        named = {name: _widened(x) for name, x in named.items()}
+        out = function(*map(_widened, args), **named)
+        dtype = result_dtype(*dtypes)
+        return astype(out, dtype=dtype) if is_half(dtype) else out
+
+    return call
+
+
+def _widened(x):
+    half = hasattr(x, "dtype") and is_half(x.dtype)
+    return astype(x, dtype=np.float32) if half else x
 
 
 def in_dtype_of(g, x):

@@ -9,7 +9,6 @@ import importlib
 
 import numpy as np
 
-from tinygrad_like.backend import is_half
 from tinygrad_like.engine import (
     by_matrix,
     check_choice,
@@ -21,7 +20,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.ops.elementwise import where
 from tinygrad_like.ops.index import tril, triu
-from tinygrad_like.ops.linalg import check_square
+from tinygrad_like.ops.linalg import check_square, lapack, refuse_half
 from tinygrad_like.ops.shape import expand_dims
 
 
@@ -34,13 +33,6 @@ def check_matrix(name, x, what="x"):
     """Raise ValueError unless x is a matrix, or a batch of such."""
     if x.ndim < 2:
         raise ValueError(f"[{name}] {what} is {x.shape}, expected matrices (..., m, n)")
-
-
-def refuse_half(*dtypes):
-    """Raise TypeError for half types, which LAPACK has not."""
-    for dtype in dtypes:
-        if is_half(dtype):
-            raise TypeError(f"{dtype} is unsupported in linalg; use .astype('float32')")
 
 
 def each_on_host(be, function, *arrays):
@@ -85,7 +77,7 @@ def _solve(be, a, b):
     if a.shape[:-2] != b.shape[:-2]:  # which CuPy does not broadcast
         batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = (be.xp.broadcast_to(x, batch + x.shape[-2:]) for x in (a, b))
-    return be.xp.linalg.solve(a, b)
+    return lapack(be, a, b).solve(a, b)
 
 
 @composed
@@ -122,7 +114,7 @@ def _cholesky_rule(g, be, out):
 
 @op(batch=by_matrix, x=_cholesky_rule)
 def _cholesky(be, x):
-    return be.xp.linalg.cholesky(x)
+    return lapack(be, x).cholesky(x)
 
 
 @composed

@@ -1,38 +1,14 @@
 """What the densities share: parameters that may be Python numbers, supports, half types."""
 
-import functools
 import math
 
 import numpy as np
 
-from tinygrad_like.backend import is_half, result_dtype
-from tinygrad_like.engine import astype, composed
 from tinygrad_like.ops import elementwise, special
 from tinygrad_like.ops.compare import equal, greater, greater_equal
 from tinygrad_like.ops.elementwise import divide, subtract, where
 
-
-def density(function):
-    """A function of arrays and numbers that is computed in float32 for half types."""
-
-    @composed
-    @functools.wraps(function)
-    def call(*args, **named):
-        every = [*args, *named.values()]
-        dtypes = [x.dtype for x in every if hasattr(x, "dtype")]
-        if not any(map(is_half, dtypes)):
-            return function(*args, **named)
-        named = {name: _wide(x) for name, x in named.items()}
-        out = function(*map(_wide, args), **named)
-        dtype = result_dtype(*dtypes)
-        return astype(out, dtype=dtype) if is_half(dtype) else out
-
-    return call
-
-
-def _wide(x):
-    half = hasattr(x, "dtype") and is_half(x.dtype)
-    return astype(x, dtype=np.float32) if half else x
+density = special.computed_wide
 
 
 def _also_of_numbers(function):

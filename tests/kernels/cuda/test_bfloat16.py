@@ -205,3 +205,37 @@ def test_a_copy_of_a_bfloat16_tensor_is_one(frozen):
         assert twin.requires_grad is not frozen
         assert twin.tolist() == [1.5, 2.25]
         assert twin.grad.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        tg.sort,
+        lambda x: tg.sort(x, descending=True),
+        tg.argsort,
+        lambda x: tg.topk(x, 2)[0],
+        tg.unique,
+        lambda x: tg.unique(x, return_counts=True)[1],
+        lambda x: tg.searchsorted(tg.sort(x[0]), x[1]),
+        lambda x: tg.median(x, -1),
+        lambda x: tg.nanmedian(x, -1),
+        lambda x: tg.nan_to_num(x, 0.5, posinf=9.0),
+    ],
+)
+def test_nan_stands_where_it_does_in_float32(f):
+    """NumPy neither sorts nor replaces a NaN in bfloat16."""
+    values = np.array([[3, np.nan, 1, 2], [np.nan, 2, np.nan, 1], [np.nan, 4, np.inf, -1]])
+    x = native(values)
+    np.testing.assert_allclose(f(x).numpy(), f(x.to("float32")).numpy(), rtol=EPSILON)
+
+
+def test_infinities_become_the_largest_numbers_of_the_dtype():
+    y = tg.nan_to_num(native(np.array([np.inf, -np.inf, np.nan])))
+    most = float(ml_dtypes.finfo(BFLOAT16).max)
+    assert y.tolist() == [most, -most, 0]
+
+
+@pytest.mark.parametrize("name", ["det", "inv", "slogdet", "svd", "eigh", "qr", "cholesky"])
+def test_what_lapack_computes_is_refused(name):
+    with pytest.raises(TypeError, match=rf"^\[{name}\] bfloat16 is unsupported in linalg; use"):
+        getattr(tg.linalg, name)(native(np.eye(2)))
