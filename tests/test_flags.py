@@ -54,7 +54,7 @@ CALLS = {
     **dict.fromkeys(("nanprod", "nanmedian", "median", "mode", "ptp", "count_nonzero"), (X,)),
     **dict.fromkeys(("average", "unique", "meshgrid", "angle"), (X,)),
     **dict.fromkeys(("cov", "corrcoef", "cholesky"), (SQUARE,)),
-    **dict.fromkeys(("quantile", "nanquantile", "percentile"), (X, 0.5)),
+    **dict.fromkeys(("quantile", "nanquantile", "percentile", "nanpercentile"), (X, 0.5)),
     "kthvalue": (X, 1),
     "digitize": (X, [0.0, 1.0]),
     "scatter": (X, [[0, 0, 1]], 1.0),

@@ -62,9 +62,9 @@ TAKES_VALUES = {
     "add.at": lambda x: np.add.at(np.zeros(3), [0, 1, 2], x),
     "multiply.outer": lambda x: np.multiply.outer(x, x),
     "copyto": lambda x: np.copyto(np.zeros(3), x),
-    "ediff1d": np.ediff1d,
+    "unwrap": np.unwrap,
     "spacing": np.spacing,
-    "nancumsum": np.nancumsum,
+    "i0": np.i0,
     "intersect1d": lambda x: np.intersect1d(np.ones(2), x),
     "array_equiv": lambda x: np.array_equiv(x, 1),
     "save": lambda x: np.save("never written", x),
@@ -114,7 +114,7 @@ def test_without_a_graph_the_values_are_given(name, monkeypatch, tmp_path):
     np.testing.assert_allclose(np.asarray(found, float), np.asarray(expected, float))
 
 
-@pytest.mark.parametrize("name", ["array += x", "out=", "out= of clip", "dtype= of sum", "ediff1d"])
+@pytest.mark.parametrize("name", ["array += x", "out=", "out= of clip", "dtype= of sum", "unwrap"])
 def test_what_numpy_computes_comes_back_as_its_own_arrays(name):
     assert isinstance(TAKES_VALUES[name](Tensor(leaf().data)), (np.ndarray, np.generic))
 

@@ -26,8 +26,9 @@ def vmap(f, in_axes=0, out_axes=0, *, randomness="different"):
     costs if it is written for batches by hand. vmaps nest, and they may be mixed with `grad` and
     its relatives at will: `vmap(grad(f))` gives a gradient for each example.
 
-    Every op of the library has a rule for many examples. Ops of your own (`tg.op`) without one
-    are applied to one example after the other, which is logged once.
+    Every op of the library has a rule for many examples, but those of `searchsorted`, `bincount`
+    and `histogram`. These, and ops of your own (`tg.op`) without one, are applied to one example
+    after the other, which is logged once.
 
     Args:
         f: a function of trees (see `grad`), which returns a tree of Tensors.
