@@ -12,8 +12,11 @@ Q = np.array([0.2, 0.75])
 
 
 def torch_quantile(q, axis=None, keepdims=False, method="linear"):
-    q = torch.tensor(q, dtype=torch.float64)
-    return lambda x: torch.quantile(x, q, axis, keepdims, interpolation=method)
+    def quantile(x):
+        share = torch.tensor(q, dtype=torch.float64)
+        return torch.quantile(x, share, axis, keepdims, interpolation=method)
+
+    return quantile
 
 
 def known(x):
