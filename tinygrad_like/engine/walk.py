@@ -403,7 +403,10 @@ def _walk_in_mode(seeds, retain_graph, create_graph, targets=None, partial=False
 
 def _between_users(seeds, retain_graph, create_graph, targets, partial):
     """A walk from gradients as users give them to gradients as users see them, see fit.py."""
-    seeds = [(node, conjugated(g)) for node, g in seeds]
+    for _, g in seeds:
+        if g.dtype.kind == "c":
+            seeds = [(node, conjugated(g)) for node, g in seeds]
+            break
     found = walk(
         seeds,
         retain_graph=retain_graph,
