@@ -77,7 +77,7 @@ def leaves(name, wrap=Tensor):
 
 
 def parts(t):
-    """A Tensor of complex numbers as pairs of real ones; another one as it is."""
+    """The real and imaginary parts of a complex Tensor, side by side; a real one unchanged."""
     return tg.view_as_real(t) if t.dtype.kind == "c" else t
 
 

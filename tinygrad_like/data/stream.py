@@ -17,8 +17,8 @@ class StreamLoader(Batches):
     """Batches of samples that a function gives one after another: of files, of a generator.
 
     Each `for` loop is one epoch: `make()` is called for an iterable of its samples, which need not
-    fit in memory, or end. With `buffer`, samples are shuffled as far as possible: each batch takes
-    random ones of a buffer of so many, which is kept full.
+    fit in memory, or end. With `buffer`, samples are shuffled as far as a stream allows: that many
+    wait in a buffer, and each batch is drawn from it at random.
 
     Seeds and states are those of DataLoader. A loop that goes on within an epoch calls `make` and
     walks past the samples of the batches that were taken; so `make()` has to give the same samples

@@ -1,7 +1,8 @@
 """Identities: gradients of rows that sum to 1, in their shortest form.
 
-A softmax written out, y = e / s with s = sum(e) and e = exp(x - max(x)), gets a gradient by the
-rules of its ops. It holds more than is needed, as no single op knows that y sums to 1:
+Take a softmax written out: y = e / s with s = sum(e) and e = exp(x - max(x)). The rules of its ops
+give a right gradient, but a long one, because no single op knows that y sums to 1. Two identities
+shorten it:
 
     e (g / s + sum(-g y / s)) = y (g - sum(g y))      as e / s = y
     sum(y (g - sum(g y)))     = 0                     so the maximum has no gradient

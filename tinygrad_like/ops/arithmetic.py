@@ -191,9 +191,9 @@ LARGEST_BFLOAT16 = 2.0**128 - 2.0**120
 
 @elementwise_op(x=lambda g, x: where(isfinite(x), g, 0))
 def nan_to_num(be, x, *, nan=0.0, posinf=None, neginf=None):
-    """x with numbers for NaN and the infinities; None: the largest and smallest of x's dtype.
+    """x with NaN and infinities replaced; by default by 0 and the largest numbers of the dtype.
 
-    Raises TypeError for what is no number, ValueError for one that the dtype of x cannot hold.
+    Raises TypeError if a replacement is not a number, ValueError if the dtype cannot hold it.
     """
     given = {"nan": nan, "posinf": posinf, "neginf": neginf}
     for name, value in given.items():

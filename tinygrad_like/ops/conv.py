@@ -18,6 +18,7 @@ from tinygrad_like.ops.shape import expand_dims, moveaxis, of_one, reshape, sque
 
 
 def check_bias(name, bias, channels):
+    """Raise ValueError unless there is no bias, or one number for each output channel."""
     if bias is not None and tuple(bias.shape) != (channels,):
         raise ValueError(f"[{name}] bias is {bias.shape}, expected ({channels},)")
 

@@ -246,8 +246,9 @@ def fftn(x, s=None, axes=None, norm=None):
     """The spectrum of `x` along several axes, by default all.
 
     Args:
-        s: how many points along each: x is cut, or padded with zeros; -1 leaves it as it is.
-        axes: which axes, by default the last of them if `s` is given, else all.
+        s: the number of points along each axis, to which `x` is cut or padded with zeros; -1
+            keeps the length of an axis.
+        axes: the axes; by default all, or as many of the last ones as `s` has numbers.
         norm: see `fft`.
     """
     x, axes = _along_all(x, s, axes)

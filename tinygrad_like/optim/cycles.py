@@ -78,11 +78,11 @@ class OneCycleLR(_Cycling):
     """From max_lr / div_factor up to max_lr, and down to the first rate / final_div_factor.
 
     The momentum falls from `max_momentum` to `base_momentum` as the rate rises, and back. After
-    `total_steps` all stays as it is.
+    `total_steps` both keep their last values.
 
     Args:
-        max_lr: the highest rate, or a list with that of each group; None: the rate that each group
-            has.
+        max_lr: the highest rate, or a list with one for each group; by default each group's own
+            rate.
         pct_start: the part of the steps in which the rate rises.
         anneal_strategy: "cos" or "linear".
         three_phase: fall to the first rate in as many steps as it rose, and then to the last.

@@ -388,6 +388,7 @@ def milestones_of(owner, milestones):
 
 
 def rates_of(optimizer):
+    """The learning rate of each group."""
     return [options["lr"] for options in optimizer._all_options()]
 
 
