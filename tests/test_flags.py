@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import nn
@@ -201,7 +202,12 @@ def test_every_flag_has_a_call():
     assert len(FLAGS) > 80
 
 
-@pytest.mark.parametrize(("name", "flag"), FLAGS)
+def room_of(name, flag):
+    """The room that has a function, by which flags share a test: nn of nn.Dense."""
+    return name.rpartition(".")[0] or "tg"
+
+
+@grouped("name flag", FLAGS, by=room_of)
 def test_a_flag_is_true_or_false(name, flag):
     expected = r"^\[[\w.]+\] \w+ is .*, expected (True or False|'none' or 'tanh')"
     for value in NONSENSE:
@@ -210,7 +216,7 @@ def test_a_flag_is_true_or_false(name, flag):
 
 
 # But for `progress`: those calls read or download a file.
-@pytest.mark.parametrize(("name", "flag"), [key for key in FLAGS if key[1] != "progress"])
+@grouped("name flag", [key for key in FLAGS if key[1] != "progress"], by=room_of)
 def test_a_flag_may_be_numpys(name, flag):
     default = inspect.signature(FLAGS[name, flag]).parameters[flag].default
     FLAGS[name, flag](*CALLS[name], **{flag: np.bool_(default)})

@@ -4,10 +4,12 @@ ops/reduce.py, ops/index.py, ops/conv.py).
 GRADIENTS is a table: a function, its inputs, and the gradient of its sum by each of them.
 """
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like.engine import gradients
@@ -160,10 +162,9 @@ GRADIENTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("f", "inputs", "expected"), [r[1:] for r in GRADIENTS],
                          ids=[r[0] for r in GRADIENTS])  # fmt: skip
+@grouped("dtype create_graph", itertools.product(DTYPES, [False, True]))
 def test_gradient_at_a_kink(f, inputs, expected, dtype, create_graph):
     for got, want in zip(grads_of(f, inputs, dtype, create_graph), expected, strict=True):
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-6, atol=0)
