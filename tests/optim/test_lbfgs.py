@@ -33,32 +33,28 @@ SETTINGS = [
 ]
 
 
-def make(loss, settings, dtype=np.float64, device="cpu"):
-    a = tg.Tensor(START.astype(dtype), requires_grad=True, device=device)
-    b = tg.Tensor(np.array(0.5, dtype), requires_grad=True, device=device)
-    optimizer = optim.LBFGS([a, b], **settings)
+def closed(optimizer, loss, params, exp):
+    """(the optimizer, the closure that its step calls, the parameters)."""
 
     def closure():
         optimizer.zero_grad()
-        value = loss(a, b, tg.exp)
+        value = loss(*params, exp)
         value.backward()
         return value
 
-    return optimizer, closure, (a, b)
+    return optimizer, closure, params
+
+
+def make(loss, settings, dtype=np.float64, device="cpu"):
+    a = tg.Tensor(START.astype(dtype), requires_grad=True, device=device)
+    b = tg.Tensor(np.array(0.5, dtype), requires_grad=True, device=device)
+    return closed(optim.LBFGS([a, b], **settings), loss, (a, b), tg.exp)
 
 
 def torchs(loss, settings):
     a = torch.tensor(START, requires_grad=True)
     b = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([a, b], **settings)
-
-    def closure():
-        optimizer.zero_grad()
-        value = loss(a, b, torch.exp)
-        value.backward()
-        return value
-
-    return optimizer, closure, (a, b)
+    return closed(torch.optim.LBFGS([a, b], **settings), loss, (a, b), torch.exp)
 
 
 @needs_torch
