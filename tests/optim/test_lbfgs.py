@@ -98,10 +98,14 @@ def test_a_saved_state_continues_byte_by_byte(settings, tmp_path):
 
 
 def test_a_fresh_state_is_saved_and_loaded(tmp_path):
-    first, closure, _ = make(bowl, {})
+    first, closure, params = make(bowl, {})
     io.save(tmp_path / "state", first.state_dict())
     first.load_state_dict(io.load(tmp_path / "state"))
+    whole, other, expected = make(bowl, {})
+    assert frozen(first.state_dict()) == frozen(whole.state_dict())
     first.step(closure)
+    whole.step(other)
+    assert [p.numpy().tobytes() for p in params] == [p.numpy().tobytes() for p in expected]
 
 
 @pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-2]], ids=["searched", "plain"])
