@@ -197,6 +197,16 @@ def _of_one_try(p, q):
     return p._log_of(p.probs, p._no) - q._log_of(p.probs, p._no)
 
 
+def _same_count(p, q):
+    """The total_count that both have; NotImplementedError if there are two."""
+    n = p.total_count
+    if not equal(n, q.total_count).all():
+        raise NotImplementedError(
+            f"[kl_divergence] of two {type(p).__name__}s has a closed form for one total_count only"
+        )
+    return n
+
+
 @register_kl(Bernoulli, Bernoulli)
 def _bernoulli(p, q):
     return _of_one_try(p, q)
@@ -204,12 +214,7 @@ def _bernoulli(p, q):
 
 @register_kl(Binomial, Binomial)
 def _binomial(p, q):
-    n = p.total_count
-    if not equal(n, q.total_count).all():
-        raise NotImplementedError(
-            "[kl_divergence] of two Binomials has a closed form for one total_count only"
-        )
-    return times(n, _of_one_try(p, q))
+    return times(_same_count(p, q), _of_one_try(p, q))
 
 
 @register_kl(Geometric, Geometric)
@@ -219,12 +224,7 @@ def _geometric(p, q):
 
 @register_kl(NegativeBinomial, NegativeBinomial)
 def _negative_binomial(p, q):
-    r = p.total_count
-    if not equal(r, q.total_count).all():
-        raise NotImplementedError(
-            "[kl_divergence] of two NegativeBinomials has a closed form for one total_count only"
-        )
-    return r * _of_one_try(p, q) / p._no
+    return _same_count(p, q) * _of_one_try(p, q) / p._no
 
 
 @register_kl(Poisson, Poisson)
