@@ -40,14 +40,7 @@ from tinygrad_like.nn.activation import (
 from tinygrad_like.nn.attention import AdditiveAttention, KeyValueCache, MultiHeadAttention
 from tinygrad_like.nn.computed import Parametrization
 from tinygrad_like.nn.containers import ModuleList, Sequential
-from tinygrad_like.nn.conv import (
-    AvgPool2D,
-    Conv1D,
-    Conv2D,
-    ConvTranspose2D,
-    GlobalAvgPool2D,
-    MaxPool2D,
-)
+from tinygrad_like.nn.conv import Conv1D, Conv2D, ConvTranspose2D
 from tinygrad_like.nn.conv_nd import Conv3D, ConvTranspose1D, ConvTranspose3D
 from tinygrad_like.nn.curves import (
     CELU,
@@ -97,10 +90,13 @@ from tinygrad_like.nn.pool import (
     AdaptiveMaxPool1D,
     AdaptiveMaxPool2D,
     AvgPool1D,
+    AvgPool2D,
     AvgPool3D,
+    GlobalAvgPool2D,
     LpPool1D,
     LpPool2D,
     MaxPool1D,
+    MaxPool2D,
     MaxPool3D,
 )
 from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
