@@ -94,13 +94,6 @@ CASES = [
     both("lu", lambda m, x: m.lu(x)[1:], ZSquare(3, 3)),
     both("slogdet", lambda m, x: m.slogdet(x), ZSquare(2, 2, 2), empty=True),
     both("det", lambda m, x: m.det(x), Z(2, 3, 3), empty=True),
-    row(
-        "det",
-        linalg.det,
-        lambda x: x[0, 0] * x[1, 1] - x[0, 1] * x[1, 0],
-        Values([[1 + 1j, 2j], [2 + 2j, 4j]]),
-        orders=1,
-    ),
     both("pinv", lambda m, x: m.pinv(x), Z(3, 2)),
     row(
         "pinv",

@@ -23,11 +23,11 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     copysign at 0, of the sign      0; nan_to_num of what it replaces: 0
     maximum, minimum at a tie       half to each
     maximum, minimum of NaN         all to both
+    std of one number               0, of every order
     fmax, fmin                      at a tie half to each; of a NaN and a number all to the number
     relu, clip of NaN               0
     max, min of tied elements       equal shares to each; of NaN to the NaN, as PyTorch's
-    std of equal numbers            0, as PyTorch's; the second derivatives of std and norm: NaN,
-                                    but of the std of one number 0
+    std of equal numbers            0, as PyTorch's; the second derivatives of std and norm: NaN
     max_pool2d of tied elements     all to the first in reading order
     sort, topk of equal elements    they keep their order (stable)
     median, quantile, kthvalue      all to those that stand there in a stable order; a quantile

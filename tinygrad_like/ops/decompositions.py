@@ -25,7 +25,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.ops.compare import greater, less, less_equal, logical_and
 from tinygrad_like.ops.complex import imag
-from tinygrad_like.ops.elementwise import abs, where, zeros_of
+from tinygrad_like.ops.elementwise import abs, maximum, where, zeros_of
 from tinygrad_like.ops.index import tril, triu
 from tinygrad_like.ops.linalg import check_square, lapack
 from tinygrad_like.ops.reduce import any, max, norm
@@ -101,14 +101,15 @@ def _turning(vectors, g):
 def _nan_by_phase(be, x, part, size):
     """x, or NaN for matrices whose loss depends on the phases of complex vectors.
 
-    These are arbitrary. What rounding errors add to a loss that does not depend on them may be much
-    above the precision of the dtype, after many ops, and so the bound is its root.
+    These are arbitrary, and x is right for a loss that does not depend on them. Near a minimum both
+    sides are rounding errors, of which no relative bound can tell what they are: the absolute one
+    of 0.01 is PyTorch's, which raises.
     """
     if part.dtype.kind != "c":
         return x
-    bound = float(np.finfo(part.dtype).eps) ** 0.5
     on_diagonal = be.xp.eye(part.shape[-1], dtype=bool)
-    depends = logical_and(on_diagonal, greater(abs(imag(part)), bound * size))
+    turn = abs(imag(part)) * 0.5
+    depends = logical_and(on_diagonal, greater(turn, maximum(size * 0.005, 0.01)))
     return where(any(depends, axis=(-2, -1), keepdims=True), math.nan, x)
 
 
@@ -178,10 +179,10 @@ def eigh(x, UPLO="L"):
         UPLO: "L" to read the lower triangle, "U" the upper one.
 
     The sign of a vector (the phase of a complex one), and the basis of those with equal values, are
-    arbitrary: a loss should not depend on them, and for one that depends on a phase the gradient is
-    NaN. The gradient of the values alone exists for equal ones too, of the vectors only if the loss
-    stays the same as these turn; otherwise it is inf or NaN. A loss of both takes both from one
-    call. ValueError if LAPACK finds no solution.
+    arbitrary: a loss should not depend on them, and for one that plainly depends on a phase the
+    gradient is NaN. That of the values alone exists for equal ones too, of the vectors only if the
+    loss stays the same as these turn; otherwise it is inf or NaN. A loss of both takes both from
+    one call. ValueError if LAPACK finds no solution.
 
     Example:
         >>> w, v = tg.linalg.eigh(tg.Tensor([[2.0, 1.0], [1.0, 2.0]]))
@@ -301,7 +302,7 @@ def svd(x, full_matrices=True, compute_uv=True):
 
     The values `s` are falling and real, also of complex matrices. The sign (or phase) that a pair
     of vectors shares, and the basis of those with equal values, are arbitrary: a loss should not
-    depend on them, and for one that depends on a phase the gradient is NaN. The gradient of the
+    depend on them, and for one that plainly depends on a phase the gradient is NaN. That of the
     values alone exists for equal ones too, of the vectors only if the loss stays the same as these
     turn (such as u @ vh, for values above 0); otherwise it is inf or NaN. It is NaN, too, for a
     loss that depends on which basis full_matrices found for the rest of the space.
