@@ -1,6 +1,7 @@
 """Rows of complex numbers, for ops/complex.py and the ops of other families that take them."""
 
 import numpy as np
+import scipy.special
 from case import Bools, Case, Ints, N, P, Square, Values, Z, ZSquare, torch
 
 import tinygrad_like as tg
@@ -60,6 +61,7 @@ ANALYTIC = [
             *(tg.exp2, tg.log10),
         )
     ),
+    *(Case(f, Z(3), numpy=getattr(scipy.special, f.__name__)) for f in (tg.erf, tg.erfc)),
     Case(tg.where, Bools(3), Z(3), N(2, 1), torch=lambda c, a, b: torch.where(c, a, b + 0j)),
     Case(tg.matmul, Z(2, 3), Z(3, 2)),
     Case(tg.matmul, N(3, 2), Z(2), torch=lambda a, b: a.to(b.dtype) @ b),

@@ -223,6 +223,7 @@ ORDER_2 = [
     ("relu^2 at 0", lambda x: (tg.relu(x) ** 2).sum(), [-1.0, 0.0, 1.0], np.diag([0, 0, 2])),
     ("max^2 of equals", lambda x: tg.max(x) ** 2, [3.0, 3.0], np.full((2, 2), 0.5)),
     ("x * y at zeros", lambda x: x[0] * x[1], [0.0, 0.0], [[0, 1], [1, 0]]),
+    ("std of one number", lambda x: tg.std(x[:, None], axis=1).sum(), [0.5, 2.0], np.zeros((2, 2))),
     ("norm^2 away from 0", lambda x: tg.norm(x) ** 2, [3.0, 4.0], np.diag([2, 2])),
 ]  # fmt: skip
 

@@ -23,6 +23,7 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     copysign at 0, of the sign      0; nan_to_num of what it replaces: 0
     maximum, minimum at a tie       half to each
     maximum, minimum of NaN         all to both
+    std of one number               0, of every order
     fmax, fmin                      at a tie half to each; of a NaN and a number all to the number
     relu, clip of NaN               0
     max, min of tied elements       equal shares to each; of NaN to the NaN, as PyTorch's
@@ -58,9 +59,11 @@ Of matrices, where tests/ops/test_linalg.py holds it:
                                     projector on their space, the polar factor); else inf or NaN
     vectors and values, equal ones  NaN where the derivative is lost in rounding errors
     svd: vectors of values of 0     right if they do not count, else inf or NaN
+    phases of complex vectors       NaN if the loss depends on them (test_complex_linalg.py)
     svd: the rest of full_matrices  right if it counts as a space only, else NaN
     matrix_norm                     ties as in max and min; "nuc" 0 at singular values of 0
-    det of a singular matrix        its cofactors; 2nd derivatives: right to rank n - 1, else NaN
+    det of a singular matrix        its cofactors; 2nd derivatives: right to rank n - 1, else NaN,
+                                    and of complex ones NaN
     pinv, lstsq                     that of matrices of one rank
     qr, lu, sqrtm, singular         ValueError: the factors do not determine it
 """
