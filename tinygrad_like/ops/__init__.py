@@ -6,7 +6,7 @@ Families from left to right; each imports only from those to its left:
     linalg places index bag experts scan order diagonal statistics scatter arrange repetition
     inplace systems decompositions measures window padding patches matrix_functions fft spectrogram
     eigen quantiles random softmax ctc norm conv conv_nd resize pool pool_nd unpool recurrent
-    attention numpy_names protocol
+    attention convolve numpy_names numpy_series numpy_places numpy_options protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
