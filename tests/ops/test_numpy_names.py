@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needed import needs_emulator
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor
@@ -171,6 +172,17 @@ def test_values_are_numpys_and_the_gradient_is_kept(name):
     assert found.requires_grad == differentiable
     if differentiable and expected.dtype != np.float32:
         tg.gradcheck(f, x, order=1)
+
+
+@needs_emulator
+@pytest.mark.parametrize(
+    "name", ["sum where", "linspace", "convolve full 2", "choose", "setdiff1d", "isin", "frexp"]
+)
+def test_a_device_computes_them_and_arrays_go_there(name):
+    f = CALLS[name]
+    found, expected = f(Tensor(X, device="cuda-emulator")), f(X)
+    assert found.device == "cuda-emulator"
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
 
 
 def test_equality_is_told_by_a_bool():

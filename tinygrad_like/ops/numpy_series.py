@@ -23,7 +23,17 @@ from tinygrad_like.ops.arithmetic import lerp
 from tinygrad_like.ops.compare import equal, greater, less, logical_and
 from tinygrad_like.ops.complex import complex, imag
 from tinygrad_like.ops.convolve import convolve as convolve_reals
-from tinygrad_like.ops.elementwise import abs, exp, floor, log, power, sign, sqrt, where
+from tinygrad_like.ops.elementwise import (
+    abs,
+    exp,
+    floor,
+    floor_divide,
+    log,
+    power,
+    sign,
+    sqrt,
+    where,
+)
 from tinygrad_like.ops.matrix_functions import lstsq
 from tinygrad_like.ops.numpy_names import vander
 from tinygrad_like.ops.order import as_array
@@ -119,10 +129,10 @@ def unwrap(p, discont=None, axis=-1, period=2 * math.pi):
     """
     axis = normal_axis("unwrap", axis, p.ndim)
     step, half = diff(p, axis=axis), period / 2
-    within = (step + half) % period - half
-    within = where(logical_and(equal(within, -half), greater(step, 0)), half, within)
+    beyond, within = floor_divide(step + half, period), (step + half) % period - half
+    ties = logical_and(equal(within, -half), greater(step, 0))  # a rise by half of it stays
     least = half if discont is None or discont < half else discont
-    jumps = where(less(abs(step), least), 0, within - step)
+    jumps = where(less(abs(step), least), 0, period * (where(ties, 1, 0) - beyond))
     first, rest = p[slice_at(axis, 0, 1)], p[slice_at(axis, 1, p.shape[axis])]
     return concatenate([first, rest + cumsum(jumps, axis=axis)], axis)
 

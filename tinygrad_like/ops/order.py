@@ -313,8 +313,10 @@ def searchsorted(a, v, side="left", sorter=None):
 
 
 def as_array(v, beside):
-    """A number or a sequence as an array on the device of another; Tensors and arrays stay."""
-    return v if hasattr(v, "dtype") else backend_of(beside).from_host(np.asarray(v))
+    """A number, a sequence or NumPy's array on the device of another one; Tensors stay."""
+    if hasattr(v, "dtype") and not isinstance(v, (np.ndarray, np.generic)):
+        return v
+    return backend_of(beside).from_host(np.asarray(v))
 
 
 @composed
