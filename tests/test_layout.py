@@ -104,7 +104,8 @@ LEFT_TO_RIGHT = {
         "transcendental linalg places index bag experts scan order diagonal statistics scatter "
         "arrange repetition inplace systems decompositions measures window padding patches "
         "matrix_functions fft spectrogram eigen quantiles random softmax ctc norm conv conv_nd "
-        "resize pool pool_nd unpool recurrent attention numpy_names protocol"
+        "resize pool pool_nd unpool recurrent attention convolve numpy_names "
+        "numpy_series numpy_places numpy_options protocol"
     ).split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call implicit"

@@ -86,6 +86,7 @@ from tinygrad_like.ops.arithmetic import (
     fmax,
     fmin,
     fmod,
+    frexp,
     gcd,
     heaviside,
     lcm,

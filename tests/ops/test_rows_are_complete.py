@@ -104,7 +104,7 @@ ANSWERS = ("iscomplexobj",)  # with a Python bool: it has a test of its own
 def test_every_public_function_has_a_row(ran):
     public = {
         name: f
-        for name, f in (vars(tg) | vars(tg.linalg)).items()
+        for name, f in (vars(tg) | vars(tg.linalg) | vars(tg.signal)).items()
         if inspect.isfunction(f)
         and f.__module__.startswith("tinygrad_like.ops.")
         and (f.__module__ not in WITHOUT_INPUTS or name == "dropout")
@@ -117,7 +117,7 @@ def test_every_public_function_has_a_row(ran):
     densities = [m for m in vars(tg.stats).values() if inspect.ismodule(m) and m is not numbers]
     public |= {
         f"{room.__name__}.{name}": f
-        for room in (tg.signal, *densities)
+        for room in densities
         for name, f in vars(room).items()
         if getattr(f, "__module__", "") == room.__name__ and not name.startswith("_")
     }

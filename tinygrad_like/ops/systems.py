@@ -194,7 +194,8 @@ def solve_triangular(a, b, *, trans=0, lower=False, unit_diagonal=False):
     Raises ValueError if a diagonal holds a 0. Names and defaults are SciPy's.
 
     Example:
-        >>> a = tg.Tensor([[2.0, 1.0], [0.0, 4.0]])
+        >>> import tinygrad_like as tg
+    >>> a = tg.Tensor([[2.0, 1.0], [0.0, 4.0]])
         >>> tg.linalg.solve_triangular(a, tg.Tensor([4.0, 8.0])).tolist()
         [1.0, 2.0]
     """
