@@ -109,7 +109,7 @@ LEFT_TO_RIGHT = {
         "resize pool pool_nd unpool recurrent attention numpy_names protocol"
     ).split(),
     "functional": (
-        "trees evaluation derivatives forward vmap jacobian custom call implicit"
+        "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
     ).split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "distributions": (
