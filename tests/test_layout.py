@@ -108,7 +108,7 @@ LEFT_TO_RIGHT = {
         "numpy_series numpy_places numpy_options protocol"
     ).split(),
     "functional": (
-        "trees evaluation derivatives forward vmap jacobian custom call implicit"
+        "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
     ).split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "distributions": (
