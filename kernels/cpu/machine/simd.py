@@ -218,34 +218,6 @@ def store(typingctx, x, i, v):
 
 
 @intrinsic
-def store_past(typingctx, x, i, v):
-    """Like store, but past the caches, to an address that a whole register divides.
-
-    Nothing has to be read before, and nothing else leaves the caches. `fence` comes at the end.
-    """
-
-    def codegen(context, builder, sig, args):
-        at = pointer(context, builder, x, *args[:2])
-        written = builder.store(args[2], builder.bitcast(at, args[2].type.as_pointer()))
-        written.align = REGISTER_BYTES
-        written.set_metadata("nontemporal", builder.module.add_metadata([INT(1)]))
-        return context.get_dummy_value()
-
-    return types.void(x, i64, v), codegen
-
-
-@intrinsic
-def fence(typingctx):
-    """What was stored before is seen by other threads before what is stored from now on."""
-
-    def codegen(context, builder, sig, args):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), codegen
-
-
-@intrinsic
 def store_some(typingctx, x, i, v, first, last):
     """Like store, but lanes before `first` and from `last` on are not written."""
 

@@ -2,7 +2,8 @@
 
 from ..machine.compile import jit
 from ..machine.memory import empty
-from ..machine.simd import REGISTER_BYTES, body, fence, lanes, load, splat, store, store_past
+from ..machine.past_caches import fence, store_past
+from ..machine.simd import REGISTER_BYTES, body, lanes, load, splat, store
 from ..machine.threads import pool, run, share, tasks_for
 
 TASK = 1 << 15  # elements that are worth a thread
