@@ -100,8 +100,8 @@ LEFT_TO_RIGHT = {
         "recompute accumulate walk arraylike batched loop level autocast"
     ).split(),
     "ops": (
-        "create compare elementwise special shape activation complex reduce arithmetic "
-        "transcendental linalg places index bag experts scan order diagonal statistics scatter "
+        "create compare elementwise special shape activation complex transcendental "
+        "arithmetic reduce linalg places index bag experts scan order diagonal statistics scatter "
         "arrange repetition inplace systems decompositions measures window padding patches "
         "matrix_functions fft spectrogram eigen quantiles random softmax ctc norm conv conv_nd "
         "resize pool pool_nd unpool recurrent attention convolve numpy_names "

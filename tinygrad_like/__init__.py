@@ -78,7 +78,6 @@ from tinygrad_like.ops.activation import (
     threshold,
 )
 from tinygrad_like.ops.arithmetic import (
-    allclose,
     bitwise_left_shift,
     bitwise_right_shift,
     copysign,
@@ -297,6 +296,7 @@ from tinygrad_like.ops.random import (
 from tinygrad_like.ops.recurrent import gru, lstm, rnn
 from tinygrad_like.ops.reduce import (
     all,
+    allclose,
     any,
     argmax,
     argmin,

@@ -17,7 +17,7 @@ from tinygrad_like.engine import (
     with_numbers,
 )
 from tinygrad_like.engine.casts import check_numbers
-from tinygrad_like.ops.compare import equal, isclose, isfinite, isnan
+from tinygrad_like.ops.compare import equal, isfinite, isnan
 from tinygrad_like.ops.elementwise import (
     divide,
     maximum,
@@ -31,7 +31,6 @@ from tinygrad_like.ops.elementwise import (
     where,
     zeros_of,
 )
-from tinygrad_like.ops.reduce import all
 from tinygrad_like.ops.special import in_dtype_of, of_several
 
 # Signs and steps
@@ -224,9 +223,3 @@ def nan_to_num(be, x, *, nan=0.0, posinf=None, neginf=None):
     limits = {"posinf": LARGEST_BFLOAT16, "neginf": -LARGEST_BFLOAT16}  # NumPy does not know it
     given |= {name: limits[name] for name in limits if given[name] is None}
     return narrow(be.xp.nan_to_num(wide(x), **given), x.dtype)
-
-
-@composed
-def allclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
-    """Whether all elements are close, as `isclose` says: a tensor of one boolean."""
-    return all(isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan))

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from tinygrad_like.backend import describe_reduction, is_half, narrow, wide
-from tinygrad_like.engine import astype, by_element, check_flag, composed, conj, in_single, op
-from tinygrad_like.ops.compare import equal, logical_or, not_equal
+from tinygrad_like.engine import astype, check_flag, composed, conj, in_single, op
+from tinygrad_like.ops.compare import equal, isclose, logical_or, not_equal
 from tinygrad_like.ops.elementwise import abs, power, sign, where
 from tinygrad_like.ops.shape import (
     along_axes,
@@ -23,6 +23,7 @@ from tinygrad_like.ops.shape import (
     normal_axis,
     reshape,
 )
+from tinygrad_like.ops.transcendental import direction_of, or_nan
 
 
 def reduction_of(name, shape, axis):
@@ -174,28 +175,12 @@ def var(be, x, *, axis=None, keepdims=False, ddof=0):
     return y.astype(dtype)
 
 
-def _or_nan(norm):
-    return where(equal(norm, 0), math.nan, norm)
-
-
-@op(
-    complex=True,
-    batch=by_element,
-    x=lambda g, norm: g / _or_nan(norm),
-    norm=lambda g, norm, out: -(g * out) / _or_nan(norm),
-)
-def direction_of(be, x, norm):
-    """x / norm, and 0 where the norm is 0: there it has no derivative, which is NaN."""
-    at_0 = norm == 0
-    return be.xp.where(at_0, 0, x / be.xp.where(at_0, 1, norm))
-
-
 @op(
     complex=True,
     batch=along_axes,
     g=lambda h, x, root, axis, factor: _along_direction(h, x, root, axis=axis, factor=factor),
-    x=lambda h, g, root, axis, factor: _deviation(h * g * factor / _or_nan(root), axis=axis),
-    root=lambda h, root, out: -(h * out) / _or_nan(root),
+    x=lambda h, g, root, axis, factor: _deviation(h * g * factor / or_nan(root), axis=axis),
+    root=lambda h, root, out: -(h * out) / or_nan(root),
 )
 def _along_direction(be, g, x, root, *, axis, factor):
     """g (x - mean(x)) factor / root, and 0 where the root is 0: see `direction_of`."""
@@ -427,3 +412,9 @@ def all(be, x, *, axis=None, keepdims=False):
     if keepdims is not False:
         keepdims = check_flag("all", "keepdims", keepdims)
     return x.all(axis=_axes("all", x, axis), keepdims=keepdims)
+
+
+@composed
+def allclose(a, b, rtol=1e-5, atol=1e-8, equal_nan=False):
+    """Whether all elements are close, as `isclose` says: a tensor of one boolean."""
+    return all(isclose(a, b, rtol=rtol, atol=atol, equal_nan=equal_nan))

@@ -5,14 +5,30 @@ What the gradient is at 0 and at infinities: see the table in ops/__init__.py.
 
 import math
 
-from tinygrad_like.engine import composed, elementwise_op, in_single, with_numbers
+from tinygrad_like.engine import by_element, composed, elementwise_op, in_single, op, with_numbers
 from tinygrad_like.ops.activation import sigmoid
 from tinygrad_like.ops.compare import equal, isinf, less, logical_and
 from tinygrad_like.ops.elementwise import abs, cos, multiply, round, sqrt, subtract, where
-from tinygrad_like.ops.reduce import direction_of
 from tinygrad_like.ops.special import of_one, of_several
 
-# Angles
+# Directions, and angles
+
+
+def or_nan(norm):
+    """A norm to divide by where 0 has no derivative."""
+    return where(equal(norm, 0), math.nan, norm)
+
+
+@op(
+    complex=True,
+    batch=by_element,
+    x=lambda g, norm: g / or_nan(norm),
+    norm=lambda g, norm, out: -(g * out) / or_nan(norm),
+)
+def direction_of(be, x, norm):
+    """x / norm, and 0 where the norm is 0: there it has no derivative, which is NaN."""
+    at_0 = norm == 0
+    return be.xp.where(at_0, 0, x / be.xp.where(at_0, 1, norm))
 
 
 @elementwise_op(
