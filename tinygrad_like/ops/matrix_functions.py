@@ -80,7 +80,7 @@ def _pinv(be, x, *, rcond):
 
 
 @composed
-def pinv(x, rcond=None, hermitian=False):
+def pinv(x, rcond=None, hermitian=False, *, rtol=None):
     """The pseudoinverse (..., n, m) of `x` (..., m, n), of Moore and Penrose.
 
     Args:
@@ -89,11 +89,16 @@ def pinv(x, rcond=None, hermitian=False):
             errors of float32).
         hermitian: whether `x` is symmetric, or Hermitian if it is complex: then its lower triangle
             alone is read.
+        rtol: NumPy's newer name of `rcond`.
 
     The gradient is that of matrices of one rank, as in PyTorch: where the rank changes, the
     pseudoinverse jumps.
     """
     check_matrix("pinv", x)
+    if rtol is not None:
+        if rcond is not None:
+            raise ValueError("[pinv] got both rcond and rtol, expected one of them")
+        rcond = rtol
     if check_flag("pinv", "hermitian", hermitian):
         check_square("pinv", x)
         x = _mirrored(x)
