@@ -13,8 +13,10 @@ from tinygrad_like.engine import (
     check_flag,
     check_integer,
     composed,
+    conj,
     in_single,
     op,
+    real,
 )
 from tinygrad_like.ops.compare import greater, less, logical_and
 from tinygrad_like.ops.decompositions import svdvals
@@ -134,7 +136,9 @@ def lstsq(a, b, rcond=None):
     columns = b if b.ndim > 1 else expand_dims(b, -1)
     x = matmul(pinv(a, rcond), columns)
     if m > n and not backend_of(a).holds_anywhere(rank < n):
-        residuals = sum(square(abs(columns - a @ x)), axis=-2)
+        off = columns - a @ x
+        squares = real(off * conj(off)) if off.dtype.kind == "c" else square(off)
+        residuals = sum(squares, axis=-2)
     else:
         residuals = reshape(x, (-1,))[:0]
     return (x if b.ndim > 1 else x[..., 0]), residuals, rank, values
