@@ -108,6 +108,19 @@ def test_values_are_numpys_and_single_precision_stays_single():
         np.testing.assert_allclose(y, getattr(scipy.linalg, function.__name__)(X), rtol=1e-3)
 
 
+def test_empty_matrices_have_empty_gradients():
+    for f in (lambda x: tg.eig(x)[1], linalg.svdvals, linalg.expm, lambda x: linalg.eigh(x)[1]):
+        for shape in ((0, 0), (2, 0, 0)):
+            assert tg.grad(lambda x, f=f: abs(f(x)).sum())(np.zeros(shape, complex)).shape == shape
+
+
+def test_rtol_is_rcond():
+    x = np.diag([1.0, 0.1])
+    np.testing.assert_array_equal(np.linalg.pinv(tg.Tensor(x), rtol=0.5), np.diag([1.0, 0.0]))
+    with pytest.raises(ValueError, match=r"\[pinv\] got both rcond and rtol"):
+        linalg.pinv(x, 0.5, rtol=0.5)
+
+
 def test_a_real_matrix_without_a_real_root_has_a_complex_one():
     x = np.diag([4.0, -9.0])
     with pytest.raises(ValueError, match=r"\[sqrtm\] .* take x\.astype\(complex\)"):

@@ -109,6 +109,21 @@ def test_the_gradient_off_a_support_is_0():
         assert gradient(f, [-1.0]).tolist() == [0]
 
 
+def test_a_density_on_part_of_the_space():
+    """For covariances of every form, and x beside the space."""
+    normals, mean = stats.multivariate_normal, np.array([0.5, 0.0])
+    x = np.array([[0.3, 0.0], [-1.0, 0.0], [0.3, 1e-3]])
+    for cov in (0.1, np.array([0.1, 0.0]), np.array([[0.1, 0.0], [0.0, 0.0]])):
+        theirs = scipy.stats.multivariate_normal(mean, cov, allow_singular=True)
+        for given in (x, Tensor(x)):
+            found = np.asarray(normals.logpdf(given, mean, cov, allow_singular=True))
+            np.testing.assert_allclose(found, theirs.logpdf(x), rtol=1e-12)
+    single = normals.pdf(x.astype(np.float32), mean, np.array([0.1, 0.0]), True)
+    assert single.dtype == np.float64
+    with pytest.raises(ValueError, match="cov has negative eigenvalues"):
+        normals.pdf(x, mean, np.diag([1.0, -1.0]), allow_singular=True)
+
+
 def test_densities_are_of_real_numbers():
     z, eye = np.array([1j, 2]), np.eye(2)
     for call in (

@@ -13,8 +13,10 @@ from tinygrad_like.engine import (
     check_flag,
     check_integer,
     composed,
+    conj,
     in_single,
     op,
+    real,
 )
 from tinygrad_like.ops.compare import greater, less, logical_and
 from tinygrad_like.ops.decompositions import svdvals
@@ -80,7 +82,7 @@ def _pinv(be, x, *, rcond):
 
 
 @composed
-def pinv(x, rcond=None, hermitian=False):
+def pinv(x, rcond=None, hermitian=False, *, rtol=None):
     """The pseudoinverse (..., n, m) of `x` (..., m, n), of Moore and Penrose.
 
     Args:
@@ -89,11 +91,16 @@ def pinv(x, rcond=None, hermitian=False):
             errors of float32).
         hermitian: whether `x` is symmetric, or Hermitian if it is complex: then its lower triangle
             alone is read.
+        rtol: NumPy's newer name of `rcond`.
 
     The gradient is that of matrices of one rank, as in PyTorch: where the rank changes, the
     pseudoinverse jumps.
     """
     check_matrix("pinv", x)
+    if rtol is not None:
+        if rcond is not None:
+            raise ValueError("[pinv] got both rcond and rtol, expected one of them")
+        rcond = rtol
     if check_flag("pinv", "hermitian", hermitian):
         check_square("pinv", x)
         x = _mirrored(x)
@@ -129,7 +136,9 @@ def lstsq(a, b, rcond=None):
     columns = b if b.ndim > 1 else expand_dims(b, -1)
     x = matmul(pinv(a, rcond), columns)
     if m > n and not backend_of(a).holds_anywhere(rank < n):
-        residuals = sum(square(abs(columns - a @ x)), axis=-2)
+        off = columns - a @ x
+        squares = real(off * conj(off)) if off.dtype.kind == "c" else square(off)
+        residuals = sum(squares, axis=-2)
     else:
         residuals = reshape(x, (-1,))[:0]
     return (x if b.ndim > 1 else x[..., 0]), residuals, rank, values

@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from tinygrad_like.backend import result_dtype
 from tinygrad_like.engine import backend_of, check_flag
 from tinygrad_like.ops.compare import greater, less
 from tinygrad_like.ops.decompositions import eigvalsh
@@ -67,12 +68,13 @@ def _on_its_space(distance, cov, d):
 
     Those that count, and how far from this space x may lie, are SciPy's.
     """
-    matrix = _checked(cov, d)
+    xp, matrix = backend_of(distance).xp, _checked(cov, d)
+    if not hasattr(matrix, "dtype"):
+        matrix = xp.asarray(matrix, distance.dtype)
     if matrix.shape != (d, d):
-        matrix = where(backend_of(distance).xp.eye(d, dtype=bool), matrix, 0)
-    matrix = matrix.astype(distance.dtype)
-    single = distance.dtype.itemsize == 4
-    relative = (1e3 if single else 1e6) * float(np.finfo(distance.dtype).eps)
+        matrix = where(xp.eye(d, dtype=bool), matrix, 0)
+    matrix = matrix.astype(result_dtype(distance.dtype, matrix.dtype))
+    relative = (1e3 if matrix.dtype.itemsize == 4 else 1e6) * float(np.finfo(matrix.dtype).eps)
     values = eigvalsh(matrix)
     smallest = relative * abs(values).max()
     if backend_of(values).holds_anywhere(less(values, -smallest)):
@@ -82,7 +84,7 @@ def _on_its_space(distance, cov, d):
     scaled = distance @ inverse
     outside = greater(norm(distance - scaled @ matrix, axis=-1), 1e3 * smallest)
     log_determinant = sum(log(where(counts, values, 1)))
-    rank = sum(counts).astype(distance.dtype)
+    rank = sum(counts).astype(matrix.dtype)
     squares = sum(scaled * distance, axis=-1)
     logarithm = -0.5 * (squares + log_determinant + rank * math.log(2 * math.pi))
     return where(outside, -math.inf, logarithm)
