@@ -123,10 +123,9 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
         (N, C_out, H_out, W_out), H_out = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1,
         with top + bottom for 2 padding. Integers stay in their dtype, and wrap as NumPy's do.
     """
-    weight_shape = weight.shape
     if x.ndim == 3 and weight.ndim == 4:
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        return of_one(conv2d, x, weight, bias, **options)
+        return of_one(conv2d, **locals())
+    weight_shape = weight.shape
     geometry, border = window.convolution(
         x.shape,
         weight_shape,
@@ -148,8 +147,7 @@ def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     As conv2d. `padding` is an integer, `((before, after),)`, `"same"` or `"valid"`.
     """
     if x.ndim == 2 and weight.ndim == 3:
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        return of_one(conv1d, x, weight, bias, **options)
+        return of_one(conv1d, **locals())
     groups = check_integer("conv1d", "groups", groups)
     window.check_conv("conv1d", x.shape, weight.shape, groups, axes=("L", "k"))
     check_bias("conv1d", bias, weight.shape[0])
@@ -185,12 +183,9 @@ def conv_transpose2d(
         (N, C_out, H_out, W_out), with H_out =
         (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
     """
-    name = "conv_transpose2d"
     if x.ndim == 3 and weight.ndim == 4:
-        return of_one(
-            conv_transpose2d, x, weight, bias, stride=stride, padding=padding,
-            output_padding=output_padding, dilation=dilation, groups=groups,
-        )  # fmt: skip
+        return of_one(conv_transpose2d, **locals())
+    name = "conv_transpose2d"
     weight_shape = weight.shape
     groups = check_integer(name, "groups", groups)
     geometry, cut = window.transposed(

@@ -91,11 +91,10 @@ def conv3d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     >>> tg.conv3d(tg.ones((1, 2, 4, 5, 6)), tg.ones((3, 2, 2, 3, 3)), padding="same").shape
     (1, 3, 4, 5, 6)
     """
+    if x.ndim == 4 and weight.ndim == 5:
+        return of_one(conv3d, **locals())
     name = "conv3d"
     groups = check_integer(name, "groups", groups)
-    if x.ndim == 4 and weight.ndim == 5:
-        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-        return of_one(conv3d, x, weight, bias, **options)
     window.check_conv(name, x.shape, weight.shape, groups, axes=("D, H, W", "kd, kh, kw"))
     check_bias(name, bias, weight.shape[0])
     stride = window.triple(name, "stride", stride, 1)
@@ -126,12 +125,9 @@ def conv_transpose1d(
 
     `padding` is an integer, `((before, after),)`, "same" or "valid"; the others are integers.
     """
-    name = "conv_transpose1d"
     if x.ndim == 2 and weight.ndim == 3:
-        return of_one(
-            conv_transpose1d, x, weight, bias, stride=stride, padding=padding,
-            output_padding=output_padding, dilation=dilation, groups=groups,
-        )  # fmt: skip
+        return of_one(conv_transpose1d, **locals())
+    name = "conv_transpose1d"
     if x.ndim != 3 or weight.ndim != 3:
         raise ValueError(
             f"[{name}] x is {x.shape}, weight is {weight.shape}, expected (N, C, L) and "
@@ -166,13 +162,10 @@ def conv_transpose3d(
     Returns:
         (N, C_out, D_out, H_out, W_out), each length as in conv_transpose2d.
     """
+    if x.ndim == 4 and weight.ndim == 5:
+        return of_one(conv_transpose3d, **locals())
     name = "conv_transpose3d"
     groups = check_integer(name, "groups", groups, 1)
-    if x.ndim == 4 and weight.ndim == 5:
-        return of_one(
-            conv_transpose3d, x, weight, bias, stride=stride, padding=padding,
-            output_padding=output_padding, dilation=dilation, groups=groups,
-        )  # fmt: skip
     if x.ndim != 5 or weight.ndim != 5 or x.shape[1] != weight.shape[0]:
         raise ValueError(
             f"[{name}] x is {x.shape}, weight is {weight.shape}, expected (N, C, D, H, W) and "

@@ -21,7 +21,7 @@ from tinygrad_like.ops.elementwise import equal, power, where
 from tinygrad_like.ops.index import take, take_along_axis
 from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.resize import area_bounds, resampled
-from tinygrad_like.ops.shape import expand_dims, or_one, reshape, squeeze
+from tinygrad_like.ops.shape import expand_dims, of_one, reshape, squeeze
 
 
 def _check_axes(name, x, axes):
@@ -47,7 +47,6 @@ def _row_options(name, size, stride, padding, ceil_mode):
 
 
 @composed
-@or_one(3)
 def max_pool1d(
     x, size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
@@ -56,6 +55,8 @@ def max_pool1d(
     Options are integers, the padding also `((before, after),)`, "same" or "valid". Indices are
     places in the sequence.
     """
+    if x.ndim == 2:
+        return of_one(max_pool1d, **locals())
     name = "max_pool1d"
     _check_axes(name, x, "L")
     options = _row_options(name, size, stride, padding, ceil_mode)
@@ -65,12 +66,13 @@ def max_pool1d(
 
 
 @composed
-@or_one(3)
 def avg_pool1d(x, size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of sequences (N, C, L), or of one (C, L); see avg_pool2d.
 
     Options are integers, the padding also `((before, after),)`, "same" or "valid".
     """
+    if x.ndim == 2:
+        return of_one(avg_pool1d, **locals())
     _check_axes("avg_pool1d", x, "L")
     options = _row_options("avg_pool1d", size, stride, padding, ceil_mode)
     return squeeze(avg_pool2d(expand_dims(x, 2), count_include_pad=count_include_pad, **options), 2)
@@ -101,7 +103,6 @@ def _columns(y, shape):
 
 
 @composed
-@or_one(5)
 def max_pool3d(
     x, size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
@@ -110,6 +111,8 @@ def max_pool3d(
     Options are integers or three of them, for (D, H, W); the padding also three pairs. Indices
     are places (d * H + h) * W + w.
     """
+    if x.ndim == 4:
+        return of_one(max_pool3d, **locals())
     name = "max_pool3d"
     _check_axes(name, x, "DHW")
     deep, flat = _volume_options(name, size, stride, padding)
@@ -133,7 +136,6 @@ def max_pool3d(
 
 
 @composed
-@or_one(5)
 def avg_pool3d(
     x,
     size,
@@ -148,6 +150,8 @@ def avg_pool3d(
 
     Options are integers or three of them, for (D, H, W); the padding also three pairs.
     """
+    if x.ndim == 4:
+        return of_one(avg_pool3d, **locals())
     name = "avg_pool3d"
     _check_axes(name, x, "DHW")
     if x.dtype.kind in "biu":  # their means are float32, computed in float64
@@ -189,23 +193,25 @@ def _norms(name, x, ord, pool, size, options):
 
 
 @composed
-@or_one(3)
 def lp_pool1d(x, ord, size, *, stride=None, ceil_mode=False):
     """(the sum of x^ord)^(1 / ord) over each window of sequences (N, C, L), or of one (C, L).
 
     As in PyTorch, x itself is raised to the power: with an odd `ord` a negative sum gives NaN.
     """
+    if x.ndim == 2:
+        return of_one(lp_pool1d, **locals())
     options = {"stride": stride, "ceil_mode": ceil_mode}
     return _norms("lp_pool1d", x, ord, avg_pool1d, size, options)
 
 
 @composed
-@or_one(4)
 def lp_pool2d(x, ord, size, *, stride=None, ceil_mode=False):
     """(the sum of x^ord)^(1 / ord) over each window of images (N, C, H, W), or of one.
 
     As in PyTorch, x itself is raised to the power: with an odd `ord` a negative sum gives NaN.
     """
+    if x.ndim == 3:
+        return of_one(lp_pool2d, **locals())
     options = {"stride": stride, "ceil_mode": ceil_mode}
     return _norms("lp_pool2d", x, ord, avg_pool2d, size, options)
 
@@ -239,17 +245,17 @@ def _adaptive_means(name, x, size, axes):
 
 
 @composed
-@or_one(3)
 def adaptive_avg_pool1d(x, size):
     """The means of `size` windows that cover sequences (N, C, L), or one (C, L).
 
     Window i is [floor(i L / size), ceil((i + 1) L / size)), as in PyTorch.
     """
+    if x.ndim == 2:
+        return of_one(adaptive_avg_pool1d, **locals())
     return _adaptive_means("adaptive_avg_pool1d", x, size, "L")
 
 
 @composed
-@or_one(4)
 def adaptive_avg_pool2d(x, size):
     """The means of windows that cover images (N, C, H, W), or one: (N, C, *size).
 
@@ -259,13 +265,16 @@ def adaptive_avg_pool2d(x, size):
     >>> tg.adaptive_avg_pool2d(tg.ones((2, 3, 7, 9)), (4, None)).shape
     (2, 3, 4, 9)
     """
+    if x.ndim == 3:
+        return of_one(adaptive_avg_pool2d, **locals())
     return _adaptive_means("adaptive_avg_pool2d", x, size, "HW")
 
 
 @composed
-@or_one(5)
 def adaptive_avg_pool3d(x, size):
     """The means of windows that cover volumes (N, C, D, H, W), or one: (N, C, *size)."""
+    if x.ndim == 4:
+        return of_one(adaptive_avg_pool3d, **locals())
     return _adaptive_means("adaptive_avg_pool3d", x, size, "DHW")
 
 
@@ -287,13 +296,14 @@ def _places(spread, longest, n, outputs):
 
 
 @composed
-@or_one(4)
 def adaptive_max_pool2d(x, size, *, return_indices=False):
     """The maxima of windows that cover images (N, C, H, W), or one: (N, C, *size).
 
     The windows are those of adaptive_avg_pool2d; of equal maxima the first gets the gradient. With
     `return_indices` (y, indices), the places h * W + w of the maxima.
     """
+    if x.ndim == 3:
+        return of_one(adaptive_max_pool2d, **locals())
     name = "adaptive_max_pool2d"
     _check_axes(name, x, "HW")
     rows, columns = _outputs(name, x, size, 2)
@@ -307,12 +317,13 @@ def adaptive_max_pool2d(x, size, *, return_indices=False):
 
 
 @composed
-@or_one(3)
 def adaptive_max_pool1d(x, size, *, return_indices=False):
     """The maxima of `size` windows that cover sequences (N, C, L), or one (C, L).
 
     See adaptive_max_pool2d.
     """
+    if x.ndim == 2:
+        return of_one(adaptive_max_pool1d, **locals())
     _check_axes("adaptive_max_pool1d", x, "L")
     (outputs,) = _outputs("adaptive_max_pool1d", x, size, 1)
     y = adaptive_max_pool2d(expand_dims(x, 2), (1, outputs), return_indices=return_indices)
