@@ -19,7 +19,8 @@ UNARY = """
     hardshrink softshrink
 """.split()
 BINARY = """
-    add subtract multiply divide power maximum minimum arctan2 hypot logaddexp xlogy
+    add subtract multiply divide power maximum minimum arctan2 hypot logaddexp xlogy remainder
+    float_power
 """.split()
 NUMBERS = [0, 1, 2, 3, -1, 0.5, -0.5, INF, -INF]
 
@@ -51,7 +52,10 @@ DIFFERENT = {
         for x in ("0.0", "-0.0")  # as numbers they are equal
         for y in ("0.0", "-0.0")
     },
-    **{("logaddexp", x, x): "half to each, not NaN" for x in (-INF, INF)},
+    **{
+        (f, x, x): "half to each, not NaN" for f in ("logaddexp", "logaddexp2") for x in (-INF, INF)
+    },
+    **{("float_power", INF, x): "as power" for x in (-INF, -2.0, -1.0, -0.5)},
     **{("inf ** x", x): "0 where the power is 0, the limit" for x in (-INF, -2.0, -1.0, -0.5)},
 }
 
@@ -226,6 +230,16 @@ def test_gelu_at_infinity_has_its_limits(device, which):
         y.sum().backward()
     np.testing.assert_array_equal(y.numpy(), [0, INF])
     np.testing.assert_array_equal(x.grad.numpy(), [0, 1])
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+@pytest.mark.parametrize("which", ["ours", "reference"])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # NumPy's inf - inf
+def test_one_element_that_is_not_finite_has_no_variance(device, which):
+    x = tg.Tensor([[INF, -INF, NAN, 1.0]], device=device)
+    with tg.use_kernels(which):
+        for y in (x.var(axis=0), x.std(axis=0), x.T.var(axis=1)):
+            np.testing.assert_array_equal(y.numpy(), [NAN, NAN, NAN, 0])
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])

@@ -274,12 +274,13 @@ def _share(a, b):
     return where(nothing, 0, exp(a - where(nothing, 0, b)))
 
 
-def _logcumsumexp_rule(g, x, out, axis):
+def _logcumsumexp_rule(g, be, x, out, axis):
     """The sum over all later t of g_t exp(x - out_t), by a scan of factors that are at most 1."""
     n = x.shape[axis]
     last = out[slice_at(axis, n - 1, n)]
     later = _a_step_before(out, last, axis, True)
-    u = _linear_scan(_share(out, later), g, 0 * last, axis=axis, reverse=True)
+    nothing = be.xp.zeros(last.shape, last.dtype)
+    u = _linear_scan(_share(out, later), g, nothing, axis=axis, reverse=True)
     return u * _share(x, out)
 
 
