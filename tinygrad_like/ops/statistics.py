@@ -22,7 +22,7 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops.compare import equal, isnan, logical_not, not_equal
 from tinygrad_like.ops.complex import complex, imag
 from tinygrad_like.ops.diagonal import diagonal
-from tinygrad_like.ops.elementwise import clip, sqrt, where
+from tinygrad_like.ops.elementwise import clip, sqrt, where, zeros_of
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.reduce import all, max, mean, min, prod, reduction_of, std, sum, var
 from tinygrad_like.ops.shape import (
@@ -218,7 +218,7 @@ def _slopes(f, spacing, axis, edge_order):
     if n < edge_order + 1:
         raise ValueError(f"[gradient] axis {axis} has length {n}, expected {edge_order + 1}")
     if getattr(spacing, "ndim", 0) == 0:
-        steps = broadcast_to(f * 0 + spacing, shape=f.shape)[slice_at(axis, 1, n)]
+        steps = (zeros_of(f) + spacing)[slice_at(axis, 1, n)]
     elif spacing.shape == (n,):
         steps = reshape(diff(spacing), tuple(-1 if a == axis else 1 for a in range(f.ndim)))
     else:
@@ -226,7 +226,10 @@ def _slopes(f, spacing, axis, edge_order):
     rises = diff(f, axis=axis) / steps
     before, behind = slice_at(axis, 0, n - 2), slice_at(axis, 1, n - 1)
     h, k = steps[before], steps[behind]
-    middle = (rises[before] * k + rises[behind] * h) / (h + k)
+    if getattr(spacing, "ndim", 0) == 0:  # an element has no part in the slope at its own place
+        middle = (f[slice_at(axis, 2, n)] - f[before]) / (h + k)
+    else:
+        middle = (rises[before] * k + rises[behind] * h) / (h + k)
 
     def edge(i, j):
         """The slope at the end of piece i, whose neighbour is piece j."""
