@@ -227,6 +227,10 @@ def cumprod(x, axis=None):
     """The running product along an axis; by default of all elements in order, as one row.
 
     Its gradient is exact at zeros, too.
+
+    >>> import tinygrad_like as tg
+    >>> tg.cumprod(tg.Tensor([2, 3, 4])).tolist()
+    [2, 6, 24]
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -254,6 +258,10 @@ def cummax(x, axis=-1):
 
     Of equal elements it is the latest one, to which the gradient goes, as in PyTorch. After the
     first NaN all are NaN. A number is its own maximum along axis 0 or -1.
+
+    >>> import tinygrad_like as tg
+    >>> [y.tolist() for y in tg.cummax(tg.Tensor([1, 3, 2, 3]))]
+    [[1, 3, 3, 3], [0, 1, 1, 3]]
     """
     if not x.ndim:
         return of_one(cummax, x, axis)
@@ -305,7 +313,12 @@ def _logcumsumexp(be, x, *, axis):
 
 @composed
 def logcumsumexp(x, axis=-1):
-    """log(cumsum(exp(x))) along an axis, for x of any size. Of a number it is that number."""
+    """log(cumsum(exp(x))) along an axis, for x of any size. Of a number it is that number.
+
+    >>> import tinygrad_like as tg
+    >>> tg.logcumsumexp(tg.Tensor([0.0, -float('inf'), 0.0])).exp().tolist()
+    [1.0, 1.0, 2.0]
+    """
     if not x.ndim:
         return of_one(logcumsumexp, x, axis)
     return _logcumsumexp(x, axis=normal_axis("logcumsumexp", axis, x.ndim))
