@@ -272,3 +272,13 @@ def test_at_an_exponent_of_0_the_slope_of_a_power_still_depends_on_the_exponent(
 def test_where_1_over_the_base_is_not_finite_the_slope_at_an_exponent_of_0_is_0(base):
     a, b = (tg.Tensor(np.array(v), requires_grad=True) for v in (base, 0.0))
     assert tg.grad(tg.power)(a, b).item() == 0
+
+
+def test_the_logarithm_of_a_determinant_of_0_has_no_gradient():
+    x = tg.Tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
+    y = tg.slogdet(x)[1]
+    assert y.item() == -INF
+    with pytest.raises(ValueError, match="Singular matrix"):
+        y.backward()
+    tg.linalg.det(x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [[4, -2], [-2, 1]])

@@ -71,6 +71,7 @@ Of matrices, where tests/ops/test_linalg.py holds it:
     det of a singular matrix        its cofactors; 2nd derivatives: right to rank n - 1, else NaN
     pinv, lstsq                     that of matrices of one rank
     qr, lu, sqrtm, singular         ValueError: the factors do not determine it
+    slogdet, inv, solve, singular   ValueError: log(0) has no slope; `det` has one
 """
 
 import functools
