@@ -86,7 +86,7 @@ def moments(x, axes):
     steps, shape = steps_of(y.shape, axes)
     if not steps:
         mean = _in_order(y.astype(np.float64).reshape(shape), order)
-        return mean, np.zeros_like(mean)
+        return mean, np.where(np.isfinite(mean), np.zeros_like(mean), np.nan)
     cut, count = _cut(*steps[0]), steps[0][1]
     mean, squares = cut.room(x, np.float64), cut.room(x, np.float64)
     cut.run("moments", y, mean, squares)

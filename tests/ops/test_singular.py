@@ -19,7 +19,8 @@ UNARY = """
     hardshrink softshrink
 """.split()
 BINARY = """
-    add subtract multiply divide power maximum minimum arctan2 hypot logaddexp xlogy
+    add subtract multiply divide power maximum minimum arctan2 hypot logaddexp xlogy remainder
+    float_power
 """.split()
 NUMBERS = [0, 1, 2, 3, -1, 0.5, -0.5, INF, -INF]
 
@@ -51,7 +52,10 @@ DIFFERENT = {
         for x in ("0.0", "-0.0")  # as numbers they are equal
         for y in ("0.0", "-0.0")
     },
-    **{("logaddexp", x, x): "half to each, not NaN" for x in (-INF, INF)},
+    **{
+        (f, x, x): "half to each, not NaN" for f in ("logaddexp", "logaddexp2") for x in (-INF, INF)
+    },
+    **{("float_power", INF, x): "as power" for x in (-INF, -2.0, -1.0, -0.5)},
     **{("inf ** x", x): "0 where the power is 0, the limit" for x in (-INF, -2.0, -1.0, -0.5)},
 }
 
@@ -229,6 +233,16 @@ def test_gelu_at_infinity_has_its_limits(device, which):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
+@pytest.mark.parametrize("which", ["ours", "reference"])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # NumPy's inf - inf
+def test_one_element_that_is_not_finite_has_no_variance(device, which):
+    x = tg.Tensor([[INF, -INF, NAN, 1.0]], device=device)
+    with tg.use_kernels(which):
+        for y in (x.var(axis=0), x.std(axis=0), x.T.var(axis=1)):
+            np.testing.assert_array_equal(y.numpy(), [NAN, NAN, NAN, 0])
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
 def test_deviations_beyond_float16_do_not_overflow(device):
     values = np.array([60_000, -60_000, -60_000, -60_000])
     for name, scale in (("std", 1.0), ("var", 1e-4)):
@@ -258,3 +272,13 @@ def test_at_an_exponent_of_0_the_slope_of_a_power_still_depends_on_the_exponent(
 def test_where_1_over_the_base_is_not_finite_the_slope_at_an_exponent_of_0_is_0(base):
     a, b = (tg.Tensor(np.array(v), requires_grad=True) for v in (base, 0.0))
     assert tg.grad(tg.power)(a, b).item() == 0
+
+
+def test_the_logarithm_of_a_determinant_of_0_has_no_gradient():
+    x = tg.Tensor([[1.0, 2.0], [2.0, 4.0]], requires_grad=True)
+    y = tg.slogdet(x)[1]
+    assert y.item() == -INF
+    with pytest.raises(ValueError, match="Singular matrix"):
+        y.backward()
+    tg.linalg.det(x).backward()
+    np.testing.assert_allclose(x.grad.numpy(), [[4, -2], [-2, 1]])

@@ -74,6 +74,7 @@ Of matrices, where tests/ops/test_linalg.py holds it:
                                     and of complex ones NaN
     pinv, lstsq                     that of matrices of one rank
     qr, lu, sqrtm, singular         ValueError: the factors do not determine it
+    slogdet, inv, solve, singular   ValueError: log(0) has no slope; `det` has one
 """
 
 import functools

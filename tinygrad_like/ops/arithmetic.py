@@ -44,7 +44,12 @@ def positive(be, x):
 
 @elementwise_op(x=lambda g: zeros_of(g))
 def trunc(be, x):
-    """x without its fraction: the nearest integer that is not further from 0."""
+    """x without its fraction: the nearest integer that is not further from 0.
+
+    >>> import tinygrad_like as tg
+    >>> tg.trunc(tg.Tensor([1.7, -1.7])).tolist()
+    [1.0, -1.0]
+    """
     return be.xp.trunc(x)
 
 
@@ -60,7 +65,12 @@ def signbit(be, x):
     b=lambda g: zeros_of(g),
 )
 def copysign(be, a, b):
-    """|a| with the sign of b."""
+    """|a| with the sign of b.
+
+    >>> import tinygrad_like as tg
+    >>> tg.copysign(tg.Tensor([1.0, 2.0]), tg.Tensor([-0.0, 3.0])).tolist()
+    [-1.0, 2.0]
+    """
     return of_several(be.xp.copysign, a, b)
 
 
@@ -111,6 +121,10 @@ def fmod(be, a, b):
     """The remainder of a / b with the sign of a, as C's; `remainder` has the sign of b.
 
     ValueError for integers divided by 0.
+
+    >>> import tinygrad_like as tg
+    >>> tg.fmod(tg.Tensor([5.0, -5.0]), 3).tolist()
+    [2.0, -2.0]
     """
     refuse_zero_divisor("fmod", a, b)
     return be.xp.fmod(a, b)
@@ -152,6 +166,10 @@ def frexp(x):
     """(m, i) with x = m 2^i, 0.5 <= |m| < 1 and integers i; of 0, inf and NaN m is x, i is 0.
 
     The gradient with respect to m goes to x as if i were constant.
+
+    >>> import tinygrad_like as tg
+    >>> [y.tolist() for y in tg.frexp(tg.Tensor([3.0, 0.25]))]
+    [[0.75, 0.5], [2, -1]]
     """
     i = _exponent(x)
     return ldexp(x, negative(i)), i
@@ -165,7 +183,12 @@ def frexp(x):
     weight=lambda g, start, end: g * (end - start),
 )
 def lerp(be, start, end, weight):
-    """start + weight (end - start): from start, where weight is 0, to end, where it is 1."""
+    """start + weight (end - start): from start, where weight is 0, to end, where it is 1.
+
+    >>> import tinygrad_like as tg
+    >>> tg.lerp(tg.Tensor([0.0, 10.0]), 20.0, 0.25).tolist()
+    [5.0, 12.5]
+    """
 
     def between(start, end, weight):
         step = end - start  # from whose nearer end the way is rounded less
@@ -211,6 +234,10 @@ def nan_to_num(be, x, *, nan=0.0, posinf=None, neginf=None):
     """x with NaN and infinities replaced; by default by 0 and the largest numbers of the dtype.
 
     Raises TypeError if a replacement is not a number, ValueError if the dtype cannot hold it.
+
+    >>> import tinygrad_like as tg
+    >>> tg.nan_to_num(tg.Tensor([float('nan'), 1.0]), nan=7.0).tolist()
+    [7.0, 1.0]
     """
     given = {"nan": nan, "posinf": posinf, "neginf": neginf}
     for name, value in given.items():

@@ -62,7 +62,12 @@ def atleast_1d(*xs):
 
 @composed
 def atleast_2d(*xs):
-    """Tensors with at least two axes: (n,) becomes (1, n)."""
+    """Tensors with at least two axes: (n,) becomes (1, n).
+
+    >>> import tinygrad_like as tg
+    >>> tg.atleast_2d(tg.Tensor([1, 2])).shape
+    (1, 2)
+    """
     return _at_least("atleast_2d", xs, 2, [(0, 1), 0])
 
 
@@ -74,14 +79,24 @@ def atleast_3d(*xs):
 
 @composed
 def vstack(xs):
-    """Tensors of a list joined along the first axis, as rows: (n,) counts as (1, n)."""
+    """Tensors of a list joined along the first axis, as rows: (n,) counts as (1, n).
+
+    >>> import tinygrad_like as tg
+    >>> tg.vstack([tg.Tensor([1, 2]), tg.Tensor([3, 4])]).tolist()
+    [[1, 2], [3, 4]]
+    """
     xs = _listed("vstack", xs)
     return concatenate([atleast_2d(x) for x in xs], 0)
 
 
 @composed
 def hstack(xs):
-    """Tensors of a list joined along the second axis, or the only one."""
+    """Tensors of a list joined along the second axis, or the only one.
+
+    >>> import tinygrad_like as tg
+    >>> tg.hstack([tg.Tensor([1, 2]), tg.Tensor([3])]).tolist()
+    [1, 2, 3]
+    """
     xs = _listed("hstack", xs)
     xs = [atleast_1d(x) for x in xs]
     return concatenate(xs, 0 if xs[0].ndim == 1 else 1)
@@ -96,14 +111,24 @@ def dstack(xs):
 
 @composed
 def column_stack(xs):
-    """Tensors of a list joined as columns: (n,) counts as (n, 1)."""
+    """Tensors of a list joined as columns: (n,) counts as (n, 1).
+
+    >>> import tinygrad_like as tg
+    >>> tg.column_stack([tg.Tensor([1, 2]), tg.Tensor([3, 4])]).tolist()
+    [[1, 3], [2, 4]]
+    """
     xs = _listed("column_stack", xs)
     return concatenate([reshape(x, (-1, 1)) if x.ndim < 2 else x for x in xs], 1)
 
 
 @composed
 def append(x, values, axis=None):
-    """`values` joined behind `x` along an axis; by default both flat."""
+    """`values` joined behind `x` along an axis; by default both flat.
+
+    >>> import tinygrad_like as tg
+    >>> tg.append(tg.Tensor([[1, 2]]), tg.Tensor([[3, 4]]), axis=0).tolist()
+    [[1, 2], [3, 4]]
+    """
     if axis is None:
         return concatenate([reshape(x, (-1,)), reshape(values, (-1,))], 0)
     return concatenate([x, values], axis)
@@ -161,6 +186,10 @@ def meshgrid(*xs, indexing="xy", sparse=False):
 
     The first two axes are exchanged with "xy", NumPy's default; PyTorch's is "ij". With `sparse`
     they are not repeated, but of length 1 along the other axes.
+
+    >>> import tinygrad_like as tg
+    >>> [y.tolist() for y in tg.meshgrid(tg.Tensor([1, 2]), tg.Tensor([3, 4]))]
+    [[[1, 2], [1, 2]], [[3, 3], [4, 4]]]
     """
     check_choice("meshgrid", "indexing", indexing, ("xy", "ij"))
     sparse = check_flag("meshgrid", "sparse", sparse)
@@ -175,7 +204,12 @@ def meshgrid(*xs, indexing="xy", sparse=False):
 
 @composed
 def array_split(x, indices_or_sections, axis=0):
-    """`split` into sections that need not be equal: the first ones are longer by one."""
+    """`split` into sections that need not be equal: the first ones are longer by one.
+
+    >>> import tinygrad_like as tg
+    >>> [y.tolist() for y in tg.array_split(tg.arange(5), 2)]
+    [[0, 1, 2], [3, 4]]
+    """
     axis = normal_axis("array_split", axis, x.ndim)
     if isinstance(indices_or_sections, (int, np.integer)):
         sections = check_integer("array_split", "indices_or_sections", indices_or_sections, least=1)
@@ -224,7 +258,12 @@ def chunk(x, chunks, axis=0):
 
 @composed
 def rot90(x, k=1, axes=(0, 1)):
-    """`x` turned by `k` right angles in the plane of two axes, from the first to the second."""
+    """`x` turned by `k` right angles in the plane of two axes, from the first to the second.
+
+    >>> import tinygrad_like as tg
+    >>> tg.rot90(tg.Tensor([[1, 2], [3, 4]])).tolist()
+    [[2, 4], [1, 3]]
+    """
     k = check_integer("rot90", "k", k) % 4
     if len(axes) != 2 or len({*normal_axes("rot90", tuple(axes), x.ndim)}) != 2:
         raise ValueError(f"[rot90] axes are {axes!r}, expected two")
@@ -238,7 +277,12 @@ def rot90(x, k=1, axes=(0, 1)):
 
 @composed
 def unflatten(x, axis, shape):
-    """`x` with one axis divided into several, of this shape; one length may be -1."""
+    """`x` with one axis divided into several, of this shape; one length may be -1.
+
+    >>> import tinygrad_like as tg
+    >>> tg.unflatten(tg.zeros(2, 6), 1, (2, 3)).shape
+    (2, 2, 3)
+    """
     axis = normal_axis("unflatten", axis, x.ndim)
     lengths = integers("unflatten", "shape", shape)
     known = int(np.prod([n for n in lengths if n != -1]))
@@ -273,6 +317,10 @@ def delete(x, obj, axis=None):
     """`x` without the slices at `obj` along an axis, by default of flat `x`.
 
     `obj` is an integer, several, a slice or a mask.
+
+    >>> import tinygrad_like as tg
+    >>> tg.delete(tg.Tensor([1, 2, 3]), 1).tolist()
+    [1, 3]
     """
     x, axis = _flat_unless(x, axis)
     axis = normal_axis("delete", axis, x.ndim)
@@ -287,6 +335,10 @@ def insert(x, obj, values, axis=None):
 
     The integers are places in `x` as it was, as in NumPy; `values` broadcast to the slices. By
     default of flat `x`. Raises IndexError for a place beyond the end.
+
+    >>> import tinygrad_like as tg
+    >>> tg.insert(tg.Tensor([1, 2, 3]), 1, 9).tolist()
+    [1, 9, 2, 3]
     """
     x, axis = _flat_unless(x, axis)
     axis = normal_axis("insert", axis, x.ndim)

@@ -52,6 +52,10 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
     """The diagonal of the matrices along two axes: the last axis of the result, a view.
 
     `offset` counts from the main diagonal, to the right (above it).
+
+    >>> import tinygrad_like as tg
+    >>> tg.diagonal(tg.Tensor([[1, 2], [3, 4]]), offset=1).tolist()
+    [2]
     """
     if x.ndim < 2:
         raise ValueError(f"[diagonal] x is {x.shape}, expected at least two axes")
@@ -62,13 +66,23 @@ def diagonal(x, offset=0, axis1=0, axis2=1):
 
 @composed
 def trace(x, offset=0, axis1=0, axis2=1):
-    """The sum along the diagonal of the matrices along two axes."""
+    """The sum along the diagonal of the matrices along two axes.
+
+    >>> import tinygrad_like as tg
+    >>> tg.trace(tg.Tensor([[1, 2], [3, 4]])).item()
+    5
+    """
     return sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
 @composed
 def diag_embed(x, offset=0, axis1=-2, axis2=-1):
-    """Square matrices of zeros, but for the last axis of `x` on their diagonals."""
+    """Square matrices of zeros, but for the last axis of `x` on their diagonals.
+
+    >>> import tinygrad_like as tg
+    >>> tg.diag_embed(tg.Tensor([1, 2])).tolist()
+    [[1, 0], [0, 2]]
+    """
     if not x.ndim:
         raise ValueError("[diag_embed] x is 0-d, expected at least one axis")
     offset = check_integer("diag_embed", "offset", offset)
@@ -79,7 +93,12 @@ def diag_embed(x, offset=0, axis1=-2, axis2=-1):
 
 @composed
 def diag(x, k=0):
-    """The k-th diagonal of a matrix, or the matrix that has a 1-d `x` there."""
+    """The k-th diagonal of a matrix, or the matrix that has a 1-d `x` there.
+
+    >>> import tinygrad_like as tg
+    >>> tg.diag(tg.Tensor([5, 6]), k=1).tolist()
+    [[0, 5, 0], [0, 0, 6], [0, 0, 0]]
+    """
     if x.ndim not in (1, 2):
         raise ValueError(f"[diag] x is {x.shape}, expected one or two axes; see tg.diag_embed")
     return diag_embed(x, k) if x.ndim == 1 else diagonal(x, k)
@@ -93,7 +112,12 @@ def diagflat(x, k=0):
 
 @composed
 def kron(a, b):
-    """The Kronecker product: each element of `a` times the whole of `b`, side by side."""
+    """The Kronecker product: each element of `a` times the whole of `b`, side by side.
+
+    >>> import tinygrad_like as tg
+    >>> tg.kron(tg.Tensor([1, 10]), tg.Tensor([2, 3])).tolist()
+    [2, 3, 20, 30]
+    """
     ndim = max(a.ndim, b.ndim)
     a, b = (reshape(x, (1,) * (ndim - x.ndim) + x.shape) for x in (a, b))
     odd, even = (tuple(range(start, 2 * ndim, 2)) for start in (1, 0))
@@ -110,6 +134,10 @@ def tensordot(a, b, axes=2):
             those of `b`.
 
     Raises ValueError for axes whose lengths differ.
+
+    >>> import tinygrad_like as tg
+    >>> tg.tensordot(tg.ones(2, 3, 4), tg.ones(4, 3, 5), axes=((1, 2), (1, 0))).shape
+    (2, 5)
     """
     if isinstance(axes, (tuple, list)) and len(axes) == 2:
         left, right = (integers("tensordot", "axes", part) for part in axes)
@@ -137,7 +165,12 @@ def tensordot(a, b, axes=2):
 
 @composed
 def vdot(a, b):
-    """The sum of the products of all elements of two tensors of one size, a conjugated."""
+    """The sum of the products of all elements of two tensors of one size, a conjugated.
+
+    >>> import tinygrad_like as tg
+    >>> tg.vdot(tg.Tensor([1j, 2.0]), tg.Tensor([1j, 1.0])).item()
+    (3+0j)
+    """
     if a.size != b.size:
         raise ValueError(f"[vdot] a has {a.size} elements, b has {b.size}, expected as many")
     a = conj(a) if a.dtype.kind == "c" else a
@@ -157,6 +190,10 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     """The vector product a x b of vectors of 3 elements along an axis; the others broadcast.
 
     `axis` stands for all three: the axes of `a`, of `b` and of the result.
+
+    >>> import tinygrad_like as tg
+    >>> tg.cross(tg.Tensor([1, 0, 0]), tg.Tensor([0, 1, 0])).tolist()
+    [0, 0, 1]
     """
     if axis is not None:
         axisa = axisb = axisc = axis

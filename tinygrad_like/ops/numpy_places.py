@@ -21,9 +21,8 @@ from tinygrad_like.ops.compare import (
     logical_and,
     logical_not,
     logical_or,
-    not_equal,
 )
-from tinygrad_like.ops.create import shape_of, zeros
+from tinygrad_like.ops.create import shape_of, zeros, zeros_like
 from tinygrad_like.ops.elementwise import clip, where
 from tinygrad_like.ops.index import argsort, nonzero, sort, take, take_along_axis
 from tinygrad_like.ops.order import as_array, searchsorted, unique
@@ -190,7 +189,7 @@ def isin(element, test_elements, invert=False):
     if row.size:
         found = equal(take(row, clip(searchsorted(row, x), 0, row.size - 1)), x)
     else:
-        found = not_equal(x, x)
+        found = zeros_like(x, dtype=bool)
     return logical_not(found) if invert else found
 
 

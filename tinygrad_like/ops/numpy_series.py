@@ -212,8 +212,9 @@ def polymul(a1, a2):
 
 
 def _powers(p):
-    """n, ..., 1 for a row of n coefficients, in the dtype of p."""
-    return backend_of(p).from_host(np.arange(len(p), 0, -1, dtype=p.dtype))
+    """n, ..., 1 for a row of n coefficients, in their dtype or as integers."""
+    dtype = p.dtype if p.dtype.kind in INEXACT else np.int64
+    return backend_of(p).from_host(np.arange(len(p), 0, -1, dtype=dtype))
 
 
 @composed

@@ -165,6 +165,10 @@ def quantile(x, q, axis=None, *, method="linear", keepdims=False):
     The two neighbours share the gradient as they share the value. Integers give float32.
 
     Raises ValueError where there is nothing, for a `q` out of range and an unknown method.
+
+    >>> import tinygrad_like as tg
+    >>> tg.quantile(tg.Tensor([1.0, 2.0, 4.0]), 0.75).item()
+    3.0
     """
     return _quantile("quantile", x, _fractions("quantile", q, 1), axis, keepdims, method)
 
@@ -415,6 +419,10 @@ def interp(x, xp, fp, left=None, right=None, period=None):
 
     At a point the slope is that of the piece on its right, at the last one that on its left.
     Raises ValueError for shapes that do not fit.
+
+    >>> import tinygrad_like as tg
+    >>> tg.interp(tg.Tensor([0.5, 3.0]), [0.0, 1.0, 2.0], [0.0, 10.0, 40.0]).tolist()
+    [5.0, 40.0]
     """
     beside = next((a for a in (x, xp, fp) if hasattr(a, "dtype")), xp)
     x, xp, fp = (as_array(a, beside) for a in (x, xp, fp))

@@ -227,6 +227,10 @@ def cumprod(x, axis=None):
     """The running product along an axis; by default of all elements in order, as one row.
 
     Its gradient is exact at zeros, too.
+
+    >>> import tinygrad_like as tg
+    >>> tg.cumprod(tg.Tensor([2, 3, 4])).tolist()
+    [2, 6, 24]
     """
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -254,6 +258,10 @@ def cummax(x, axis=-1):
 
     Of equal elements it is the latest one, to which the gradient goes, as in PyTorch. After the
     first NaN all are NaN. A number is its own maximum along axis 0 or -1.
+
+    >>> import tinygrad_like as tg
+    >>> [y.tolist() for y in tg.cummax(tg.Tensor([1, 3, 2, 3]))]
+    [[1, 3, 3, 3], [0, 1, 1, 3]]
     """
     if not x.ndim:
         return of_one(cummax, x, axis)
@@ -274,12 +282,13 @@ def _share(a, b):
     return where(nothing, 0, exp(a - where(nothing, 0, b)))
 
 
-def _logcumsumexp_rule(g, x, out, axis):
+def _logcumsumexp_rule(g, be, x, out, axis):
     """The sum over all later t of g_t exp(x - out_t), by a scan of factors that are at most 1."""
     n = x.shape[axis]
     last = out[slice_at(axis, n - 1, n)]
     later = _a_step_before(out, last, axis, True)
-    u = _linear_scan(_share(out, later), g, 0 * last, axis=axis, reverse=True)
+    nothing = be.xp.zeros(last.shape, last.dtype)
+    u = _linear_scan(_share(out, later), g, nothing, axis=axis, reverse=True)
     return u * _share(x, out)
 
 
@@ -304,7 +313,12 @@ def _logcumsumexp(be, x, *, axis):
 
 @composed
 def logcumsumexp(x, axis=-1):
-    """log(cumsum(exp(x))) along an axis, for x of any size. Of a number it is that number."""
+    """log(cumsum(exp(x))) along an axis, for x of any size. Of a number it is that number.
+
+    >>> import tinygrad_like as tg
+    >>> tg.logcumsumexp(tg.Tensor([0.0, -float('inf'), 0.0])).exp().tolist()
+    [1.0, 1.0, 2.0]
+    """
     if not x.ndim:
         return of_one(logcumsumexp, x, axis)
     return _logcumsumexp(x, axis=normal_axis("logcumsumexp", axis, x.ndim))

@@ -256,7 +256,12 @@ def _slices(name, x, indices, updates, axis):
 
 @composed
 def index_add(x, indices, updates, axis=0):
-    """A copy of `x` with the slices of `updates` added at 1-d `indices` along an axis."""
+    """A copy of `x` with the slices of `updates` added at 1-d `indices` along an axis.
+
+    >>> import tinygrad_like as tg
+    >>> tg.index_add(tg.zeros(3), [0, 2, 2], tg.ones(3)).tolist()
+    [1.0, 0.0, 2.0]
+    """
     axis, places = _slices("index_add", x, indices, updates, axis)
     return scatter(x, places, updates, axis, "sum")
 
@@ -270,7 +275,12 @@ def index_copy(x, indices, updates, axis=0):
 
 @composed
 def index_fill(x, indices, value, axis=0):
-    """A copy of `x` with a number (or 0-d Tensor) in the slices at 1-d `indices` along an axis."""
+    """A copy of `x` with a number (or 0-d Tensor) in the slices at 1-d `indices` along an axis.
+
+    >>> import tinygrad_like as tg
+    >>> tg.index_fill(tg.ones(3), [0, 2], 7.0).tolist()
+    [7.0, 1.0, 7.0]
+    """
     axis = normal_axis("index_fill", axis, x.ndim)
     xp = backend_of(x).xp
     line = xp.zeros(x.shape[axis], bool)
@@ -286,6 +296,11 @@ def masked_scatter(x, mask, updates):
 
     Raises ValueError for a mask that is not of booleans and the shape of `x`, and for fewer updates
     than places.
+
+    >>> import tinygrad_like as tg
+    >>> mask = tg.Tensor([True, False, True])
+    >>> tg.masked_scatter(tg.zeros(3), mask, tg.Tensor([5.0, 6.0])).tolist()
+    [5.0, 0.0, 6.0]
     """
     if mask.dtype.kind != "b" or mask.shape != x.shape:
         raise ValueError(
@@ -306,6 +321,10 @@ def gather_nd(x, indices):
     """The elements, or slices, of `x` at places: the last axis of `indices` has one for each axis.
 
     For k of the axes of `x`: (..., k) gives (..., *the shape of a slice).
+
+    >>> import tinygrad_like as tg
+    >>> tg.gather_nd(tg.Tensor([[1, 2], [3, 4]]), tg.Tensor([[0, 1], [1, 1]])).tolist()
+    [2, 4]
     """
     if not indices.ndim or not 0 < indices.shape[-1] <= x.ndim:
         raise ValueError(
@@ -316,7 +335,12 @@ def gather_nd(x, indices):
 
 @composed
 def select(condlist, choicelist, default=0):
-    """The element of the first choice whose condition is true, else the default, as np.select."""
+    """The element of the first choice whose condition is true, else the default, as np.select.
+
+    >>> import tinygrad_like as tg
+    >>> tg.select([tg.Tensor([True, False])], [tg.Tensor([1, 2])], default=9).tolist()
+    [1, 9]
+    """
     if len(condlist) != len(choicelist) or not condlist:
         raise ValueError(
             f"[select] {len(condlist)} conditions, {len(choicelist)} choices, expected as many"

@@ -22,7 +22,7 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops.compare import equal, isnan, logical_not, not_equal
 from tinygrad_like.ops.complex import complex, imag
 from tinygrad_like.ops.diagonal import diagonal
-from tinygrad_like.ops.elementwise import clip, sqrt, where
+from tinygrad_like.ops.elementwise import clip, sqrt, where, zeros_of
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.reduce import all, max, mean, min, prod, reduction_of, std, sum, var
 from tinygrad_like.ops.shape import (
@@ -37,13 +37,23 @@ from tinygrad_like.ops.shape import (
 
 @composed
 def ptp(x, axis=None, keepdims=False):
-    """The maximum less the minimum ("peak to peak") along an axis, several, or all."""
+    """The maximum less the minimum ("peak to peak") along an axis, several, or all.
+
+    >>> import tinygrad_like as tg
+    >>> tg.ptp(tg.Tensor([[1.0, 4.0], [7.0, 2.0]]), axis=1).tolist()
+    [3.0, 5.0]
+    """
     return max(x, axis=axis, keepdims=keepdims) - min(x, axis=axis, keepdims=keepdims)
 
 
 @composed
 def count_nonzero(x, axis=None, keepdims=False):
-    """How many elements along an axis, several, or all are not zero; NaN counts."""
+    """How many elements along an axis, several, or all are not zero; NaN counts.
+
+    >>> import tinygrad_like as tg
+    >>> tg.count_nonzero(tg.Tensor([[0, 3], [0, 0]]), axis=1).tolist()
+    [1, 0]
+    """
     return sum(not_equal(x, 0), axis=axis, keepdims=keepdims)
 
 
@@ -53,6 +63,10 @@ def average(x, axis=None, weights=None, returned=False, keepdims=False):
 
     `weights` have the shape of `x` or, along one axis, its length. With `returned` the sum of the
     weights is returned as well. Raises ValueError for weights of another shape.
+
+    >>> import tinygrad_like as tg
+    >>> tg.average(tg.Tensor([1.0, 5.0]), weights=tg.Tensor([3.0, 1.0])).item()
+    2.0
     """
     returned = check_flag("average", "returned", returned)
     if weights is None:
@@ -82,7 +96,12 @@ def _is_real(x):
 
 @composed
 def nansum(x, axis=None, keepdims=False):
-    """The sum of the elements that are not NaN."""
+    """The sum of the elements that are not NaN.
+
+    >>> import tinygrad_like as tg
+    >>> tg.nansum(tg.Tensor([1.0, float('nan'), 2.0])).item()
+    3.0
+    """
     return sum(where(isnan(x), 0, x) if _is_real(x) else x, axis=axis, keepdims=keepdims)
 
 
@@ -105,7 +124,12 @@ def _exact(x):
 
 @composed
 def nanmean(x, axis=None, keepdims=False):
-    """The mean of the elements that are not NaN."""
+    """The mean of the elements that are not NaN.
+
+    >>> import tinygrad_like as tg
+    >>> tg.nanmean(tg.Tensor([1.0, float('nan'), 2.0])).item()
+    1.5
+    """
     if not _is_real(x):
         return mean(x, axis=axis, keepdims=keepdims)
     total = nansum(astype(x, dtype=_exact(x)), axis=axis, keepdims=keepdims)
@@ -180,6 +204,10 @@ def diff(x, n=1, axis=-1, prepend=None, append=None):
     """x[i + 1] - x[i] along an axis, `n` times; of booleans, whether the two differ.
 
     `prepend` and `append` are put before and behind `x` first: numbers or Tensors.
+
+    >>> import tinygrad_like as tg
+    >>> tg.diff(tg.Tensor([1, 4, 9]), prepend=0).tolist()
+    [1, 3, 5]
     """
     n = check_integer("diff", "n", n, least=0)
     axis = normal_axis("diff", axis, x.ndim)
@@ -201,6 +229,10 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     """The integral of `y` along an axis by the trapezoidal rule.
 
     At the points `x`, of one axis or of the shape of `y`; without it, they are `dx` apart.
+
+    >>> import tinygrad_like as tg
+    >>> tg.trapezoid(tg.Tensor([0.0, 1.0, 4.0]), dx=0.5).item()
+    1.5
     """
     axis = normal_axis("trapezoid", axis, y.ndim)
     n = y.shape[axis]
@@ -218,7 +250,7 @@ def _slopes(f, spacing, axis, edge_order):
     if n < edge_order + 1:
         raise ValueError(f"[gradient] axis {axis} has length {n}, expected {edge_order + 1}")
     if getattr(spacing, "ndim", 0) == 0:
-        steps = broadcast_to(f * 0 + spacing, shape=f.shape)[slice_at(axis, 1, n)]
+        steps = (zeros_of(f) + spacing)[slice_at(axis, 1, n)]
     elif spacing.shape == (n,):
         steps = reshape(diff(spacing), tuple(-1 if a == axis else 1 for a in range(f.ndim)))
     else:
@@ -226,7 +258,10 @@ def _slopes(f, spacing, axis, edge_order):
     rises = diff(f, axis=axis) / steps
     before, behind = slice_at(axis, 0, n - 2), slice_at(axis, 1, n - 1)
     h, k = steps[before], steps[behind]
-    middle = (rises[before] * k + rises[behind] * h) / (h + k)
+    if getattr(spacing, "ndim", 0) == 0:  # an element has no part in the slope at its own place
+        middle = (f[slice_at(axis, 2, n)] - f[before]) / (h + k)
+    else:
+        middle = (rises[before] * k + rises[behind] * h) / (h + k)
 
     def edge(i, j):
         """The slope at the end of piece i, whose neighbour is piece j."""
@@ -272,6 +307,10 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
         bias, ddof: sums are divided by the observations less `ddof`, by default 1, with bias 0.
 
     Raises ValueError for more than two axes, and too few observations.
+
+    >>> import tinygrad_like as tg
+    >>> tg.cov(tg.Tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])).tolist()
+    [[1.0, 2.0], [2.0, 4.0]]
     """
     rowvar, bias = check_flag("cov", "rowvar", rowvar), check_flag("cov", "bias", bias)
     parts = [m] if y is None else [m, y]

@@ -37,7 +37,12 @@ def direction_of(be, x, norm):
     x=lambda g, y, x: -_turn(g, y, x),
 )
 def arctan2(be, y, x):
-    """The angle of the point (x, y) from the positive x axis, in (-pi, pi]."""
+    """The angle of the point (x, y) from the positive x axis, in (-pi, pi].
+
+    >>> import tinygrad_like as tg
+    >>> tg.arctan2(tg.Tensor([0.0]), tg.Tensor([1.0])).tolist()
+    [0.0]
+    """
     return of_several(be.xp.arctan2, y, x)
 
 
@@ -53,7 +58,12 @@ def _turn(g, across, along):
     b=lambda g, b, out: g * direction_of(b, out),
 )
 def hypot(be, a, b):
-    """sqrt(a^2 + b^2), which neither over- nor underflows where the result does not."""
+    """sqrt(a^2 + b^2), which neither over- nor underflows where the result does not.
+
+    >>> import tinygrad_like as tg
+    >>> tg.hypot(tg.Tensor([3.0]), tg.Tensor([4.0])).tolist()
+    [5.0]
+    """
     return of_several(be.xp.hypot, a, b)
 
 
@@ -87,7 +97,12 @@ def _sinc_gradient(g, x):
 
 @elementwise_op(autocast=in_single, floating=True, x=_sinc_gradient)
 def sinc(be, x):
-    """sin(pi x) / (pi x), and 1 at 0."""
+    """sin(pi x) / (pi x), and 1 at 0.
+
+    >>> import tinygrad_like as tg
+    >>> tg.sinc(tg.Tensor([0.0])).tolist()
+    [1.0]
+    """
     return of_one(be.xp.sinc, x)
 
 
@@ -98,7 +113,12 @@ def sinc(be, x):
     complex=True, autocast=in_single, floating=True, x=lambda g, out: g * out * math.log(2)
 )
 def exp2(be, x):
-    """2 ** x."""
+    """2 ** x.
+
+    >>> import tinygrad_like as tg
+    >>> tg.exp2(tg.Tensor([0.0, 3.0])).tolist()
+    [1.0, 8.0]
+    """
     return be.xp.exp2(x)
 
 

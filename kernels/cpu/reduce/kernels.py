@@ -69,8 +69,8 @@ def moments(x, axes):
     x, axes, times, order = in_memory_order(x, axes)
     steps, shape = steps_of(x.shape, axes)
     if not steps:
-        mean = x.astype(np.float64).reshape(shape)
-        return in_order(mean, order), in_order(np.zeros(shape), order)
+        mean = in_order(x.astype(np.float64).reshape(shape), order)
+        return mean, np.where(np.isfinite(mean), 0.0, np.nan)
     y = x.reshape(steps[0])
     mean, squares = _moments_step(y)
     count = y.shape[1]
