@@ -299,7 +299,7 @@ def _summed_over_rows(x, axes, shape):
     rows = {i for i in range(x.ndim - 1) if x.shape[i] != 1}
     summed = {i for i in axes if x.shape[i] != 1}
     if term.place == ROW and summed == {i for i in range(x.ndim) if x.shape[i] != 1}:
-        found = terms.make("total", terms.make("spread", term, place=ROW), place=AFTER)
+        found = terms.make("sum_over", term, place=AFTER, detail=((0,), (1,)))
     elif term.place == FULL and summed == rows:
         found = terms.make("columns", term, place=AFTER)
     elif term.place == FULL and summed == rows | {x.ndim - 1}:
