@@ -148,6 +148,10 @@ REFUSED = {
     "indexes": lambda x: x[1:] * 2,
     "an array that is no argument": lambda x: x * tg.ones(6),
     "calls bitwise_xor": lambda x: tg.where((x > 0) ^ (x > 1), x, 0.0),
+    "asks for the device": lambda x: x * 2 if str(x.device) and x.device == "cpu" else x,
+    "asks for the device of": lambda x: x * 2 if x.device.startswith("cpu") else x,
+    "calls remainder": lambda x: x % 2.0,
+    "makes an array of": lambda x: tg.Tensor(x.data) * x,
     "calls hypot": lambda x: tg.hypot(x, x),
     "calls __import__": lambda x: __import__("math") and x * 2,
 }
