@@ -194,3 +194,11 @@ def test_a_gradient_that_is_none_is_named():
     f = tg.custom_gradient(lambda x: (x * 2, lambda g: "steep"))
     with pytest.raises(TypeError, match=r"gradient of args\[0\] is a str, expected a Tensor"):
         tg.grad(f)(1.0)
+
+
+def test_a_gradient_without_axes_is_a_tensor_for_every_op():
+    """Where nothing is recorded, a walk may carry it as a scalar of NumPy's."""
+    f = tg.custom_gradient(lambda x: (x.sum(), lambda g: tg.sin(g) * tg.ones_like(x)))
+    x = tg.Tensor(np.arange(3.0), requires_grad=True)
+    (-f(x)).backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.full(3, np.sin(-1)))

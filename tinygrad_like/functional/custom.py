@@ -2,6 +2,8 @@
 
 from functools import wraps
 
+import numpy as np
+
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
@@ -315,6 +317,7 @@ def _gradients(gs, rule, needs):
         return rule.gradients(gs, needs)
     is_recorded = mode.grad and type(gs[0]) is Batched
     with Switch("grad", is_recorded), Switch("autocast", None):  # as for the rules of ops
+        gs = [np.asarray(g) if isinstance(g, np.generic) else g for g in gs]  # of no axes
         found = rule.gradients([wrap(g) for g in gs], needs)
     return [None if g is None else g._array for g in found]
 
