@@ -178,3 +178,41 @@ def test_straight_through_has_the_values_of_f_and_the_gradient_of_the_identity()
     np.testing.assert_array_equal(tg.grad(lambda x: step(x).sum())(X), np.ones(3))
     with pytest.raises(ValueError, match=r"\[straight_through\] f returned \(\), .* \(3,\)"):
         tg.straight_through(tg.sum)(tg.Tensor(X))
+
+
+def test_arguments_by_name_are_arguments():
+    double = tg.custom_gradient(lambda x, y=1.0: (x * y, lambda g: (g * 7, None)))
+    assert tg.grad(lambda x: double(y=2.0, x=x))(1.0).item() == 7
+    assert tg.grad(lambda x: double(x, y=2.0))(1.0).item() == 7
+
+
+def test_what_is_no_argument_is_refused_even_if_no_argument_is_recorded():
+    w = tg.Tensor(2.0, requires_grad=True)
+    scaled = tg.custom_gradient(lambda x, *, by=w: (x * by, lambda g: g))
+    for call in (lambda: scaled(3.0), lambda: scaled(tg.Tensor(3.0)), lambda: scaled(3.0, by=w)):
+        with pytest.raises(tg.GraphError, match="is no argument"):
+            call()
+    assert scaled(3.0, by=tg.Tensor(2.0)).item() == 6
+    with pytest.raises(tg.GraphError, match="is no argument"):
+        tg.vmap(scaled)(tg.ones(3))
+    with tg.no_grad():
+        assert scaled(3.0).item() == 6
+
+
+def test_a_number_passes_straight_through():
+    assert tg.straight_through(tg.round)(1.6).item() == 2
+    assert tg.grad(lambda x: tg.straight_through(tg.round)(x) * 3)(1.6).item() == 3
+
+
+def test_a_gradient_that_is_none_is_named():
+    f = tg.custom_gradient(lambda x: (x * 2, lambda g: "steep"))
+    with pytest.raises(TypeError, match=r"gradient of args\[0\] is a str, expected a Tensor"):
+        tg.grad(f)(1.0)
+
+
+def test_a_gradient_without_axes_is_a_tensor_for_every_op():
+    """Where nothing is recorded, a walk may carry it as a scalar of NumPy's."""
+    f = tg.custom_gradient(lambda x: (x.sum(), lambda g: tg.sin(g) * tg.ones_like(x)))
+    x = tg.Tensor(np.arange(3.0), requires_grad=True)
+    (-f(x)).backward()
+    np.testing.assert_allclose(x.grad.numpy(), np.full(3, np.sin(-1)))

@@ -198,6 +198,20 @@ def test_a_maximum_of_nan_is_nan(dtype):
     np.testing.assert_array_equal(got, (x * 2).max(axis=-1))
 
 
+SUMS = [lambda x, s: tg.sum(x, axis=-1) * s, lambda x, s: tg.mean(x, axis=-1, keepdims=True) - s]
+
+
+@pytest.mark.parametrize("which", ["ours", "reference"])
+@pytest.mark.parametrize("f", SUMS)
+def test_a_number_beside_one_value_for_each_row(f, which):
+    """Its gradient is a sum over the rows, and not over their elements."""
+    with tg.use_kernels(which):
+        for shapes in (((5, 7), ()), ((2, 3, 4), (1,)), ((2, 3, 4), (1, 1)), ((4, 1), (1,))):
+            y = assert_alike(f, arguments(shapes), 1e-12)
+            assert tg.fuse(f)(*arguments(shapes)).node.plan.op.backward is not None
+            assert y.shape[0] == shapes[0][0]
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda-emulator", marks=needs_emulator)])
 def test_a_single_row_and_constants(device):
     """The gradient of a value without axes has none itself; a loop may read no argument."""

@@ -135,6 +135,7 @@ class Scaled:
 
 
 SCALED, LIST = Scaled(), [2.0]
+NUMBERS = np.random  # by another name
 
 
 REFUSED = {
@@ -145,9 +146,16 @@ REFUSED = {
     "SCALED is from outside, a Scaled": lambda x: SCALED(x),
     "LIST is from outside, a list": lambda x: x * LIST[0],
     "random": lambda x: x + np.random.default_rng(0).normal(),
+    "takes random numbers": lambda x: x + NUMBERS.randint(1),
+    "reads .grad": lambda x: x if x.grad is None else x - x.grad,
+    "reads .is_leaf": lambda x: x * 2 if x.is_leaf else x,
     "indexes": lambda x: x[1:] * 2,
     "an array that is no argument": lambda x: x * tg.ones(6),
     "calls bitwise_xor": lambda x: tg.where((x > 0) ^ (x > 1), x, 0.0),
+    "asks for the device": lambda x: x * 2 if str(x.device) and x.device == "cpu" else x,
+    "asks for the device of": lambda x: x * 2 if x.device.startswith("cpu") else x,
+    "calls remainder": lambda x: x % 2.0,
+    "makes an array of": lambda x: tg.Tensor(x.data) * x,
     "calls hypot": lambda x: tg.hypot(x, x),
     "calls __import__": lambda x: __import__("math") and x * 2,
 }

@@ -21,7 +21,7 @@ from tinygrad_like.engine.definition import Op
 from tinygrad_like.engine.modes import Switch
 from tinygrad_like.engine.plan import OutputPlan
 from tinygrad_like.engine.tensor import new_node
-from tinygrad_like.functional.evaluation import function
+from tinygrad_like.functional.evaluation import function, in_order
 from tinygrad_like.functional.trees import flatten, map_tree
 from tinygrad_like.ops.create import zeros
 
@@ -40,7 +40,8 @@ def custom_gradient(f):
             may return the gradient itself.
 
     Returns:
-        The function of f's arguments that returns the value. Arguments by keyword are constants.
+        The function of f's arguments that returns the value. Arguments by keyword that have no
+        place (`*, k`) are constants.
 
     pull_back is written in ops, on Tensors, and sees gradients of complex numbers as `tg.vjp` gives
     them: of an analytic f it multiplies g by the conjugate of f'(z). To differentiate it once more,
@@ -64,9 +65,14 @@ def custom_gradient(f):
 
     @wraps(f)
     def with_its_gradient(*args, **kwargs):
+        if kwargs:
+            args, kwargs = in_order(f, args, kwargs)
         leaves, build = flatten(args)
         value, pull_back = _called(f, args, kwargs)
-        if not mode.grad or not any(map(_is_recorded, leaves)):
+        if not mode.grad:
+            return value
+        if not any(map(_is_recorded, leaves)):
+            _refuse_any_others(flatten(value)[0])
             return value
         outputs, of_value = _outputs(value)
         return of_value(_attached(leaves, outputs, _Rule(leaves, build, of_value, pull_back)))
@@ -116,7 +122,8 @@ def straight_through(f):
                 f"[straight_through] f returned {errors.describe(y)}, expected the shape of its "
                 f"argument, {getattr(x, 'shape', ())}"
             )
-        return y if y.dtype == x.dtype else astype(y, dtype=x.dtype), lambda g: g
+        dtype = getattr(x, "dtype", y.dtype)  # a Python number has none
+        return y if y.dtype == dtype else astype(y, dtype=dtype), lambda g: g
 
     @wraps(f)
     def straight(x):
@@ -212,6 +219,13 @@ def _refuse_others(nodes, outputs):
                 found.append(parent)
 
 
+def _refuse_any_others(outputs):
+    """The same where no argument is recorded, inside vmap also for what all examples depend on."""
+    while outputs := [y for y in outputs if isinstance(y, Tensor)]:
+        _refuse_others([], outputs)
+        outputs = [y._array.inner for y in outputs if type(y._array) is Batched]
+
+
 class _Rule:
     """How a call's pull_back becomes a gradient for each leaf of the arguments, all as Tensors."""
 
@@ -248,7 +262,14 @@ class _Rule:
         shape, dtype, device = self.like[i]
         if g is None:
             return zeros(shape, dtype=dtype, device=device)
-        g = g if isinstance(g, Tensor) else Tensor(g, dtype=dtype, device=device)
+        if not isinstance(g, Tensor):
+            try:
+                g = Tensor(g, dtype=dtype, device=device)
+            except (TypeError, ValueError):
+                raise TypeError(
+                    f"[custom_gradient] the gradient of {self.build.paths('args')[i]} is "
+                    f"{errors.describe(g)}, expected a Tensor or None"
+                ) from None
         if g.shape != shape:
             raise ValueError(
                 f"[custom_gradient] the gradient of {self.build.paths('args')[i]} has shape "
@@ -296,8 +317,8 @@ def _gradients(gs, rule, needs):
         return rule.gradients(gs, needs)
     is_recorded = mode.grad and type(gs[0]) is Batched
     with Switch("grad", is_recorded), Switch("autocast", None):  # as for the rules of ops
-        arrays = (np.asarray(g) if isinstance(g, np.generic) else g for g in gs)
-        found = rule.gradients([wrap(g) for g in arrays], needs)
+        gs = [np.asarray(g) if isinstance(g, np.generic) else g for g in gs]  # of no axes
+        found = rule.gradients([wrap(g) for g in gs], needs)
     return [None if g is None else g._array for g in found]
 
 

@@ -164,6 +164,18 @@ for _name, _method in {
 Traced.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
+def _refused(name):
+    def operator(self, other):
+        raise NotFusible(f"it calls {name}")
+
+    return operator
+
+
+for _name, _method in {"remainder": "mod", "floor_divide": "floordiv", "matmul": "matmul"}.items():
+    setattr(Traced, f"__{_method}__", _refused(_name))
+    setattr(Traced, f"__r{_method}__", _refused(_name))
+
+
 def elementwise(name, *operands):
     """The Traced of an elementwise step, with NumPy's broadcasting."""
     first = next(x for x in operands if isinstance(x, Traced))
@@ -299,7 +311,7 @@ def _summed_over_rows(x, axes, shape):
     rows = {i for i in range(x.ndim - 1) if x.shape[i] != 1}
     summed = {i for i in axes if x.shape[i] != 1}
     if term.place == ROW and summed == {i for i in range(x.ndim) if x.shape[i] != 1}:
-        found = terms.make("total", terms.make("spread", term, place=ROW), place=AFTER)
+        found = terms.make("sum_over", term, place=AFTER, detail=((0,), (1,)))
     elif term.place == FULL and summed == rows:
         found = terms.make("columns", term, place=AFTER)
     elif term.place == FULL and summed == rows | {x.ndim - 1}:
@@ -363,11 +375,11 @@ class _Module:
     def __getattr__(self, name):
         return getattr(np, name)
 
-    def asarray(self, x, dtype=None):
+    def asarray(self, x, dtype=None, **others):
         """A Traced, unchanged."""
-        if not isinstance(x, Traced):
+        if not isinstance(x, Traced) or others:
             raise NotFusible("it makes an array of something else than its arguments")
-        return x
+        return x if dtype is None else x.astype(dtype)
 
     array = asarray
 
@@ -413,5 +425,20 @@ class _Table:
     KERNELS = KERNELS
 
 
-BACKEND = backend.Backend("a fused function", _Module(), lambda: _Table, Traced)
+class _Device:
+    """Where Traced arrays are: nowhere, so that a function cannot choose by it."""
+
+    def __str__(self):
+        return "a fused function"
+
+    def __getattr__(self, name):
+        raise NotFusible("it asks for the device of its arguments")
+
+    def __eq__(self, other):
+        return other is self or self.__getattr__("name")
+
+    __hash__ = object.__hash__
+
+
+BACKEND = backend.Backend(_Device(), _Module(), lambda: _Table, Traced)
 backend.BY_TYPE[Traced] = BACKEND

@@ -18,6 +18,13 @@ MISSING = object()
 # NumPy's scalars are none: beside arrays, unlike Tensors, they decide the dtype of the result.
 CONSTANTS = (int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype)
 TRUSTED = "tinygrad_like", "numpy", "math", "builtins"
+# Attributes whose value may be another at the next call, though the arguments look alike.
+CHANGING = {
+    "random": "it takes random numbers",
+    "grad": "it reads .grad",
+    "is_leaf": "it reads .is_leaf",
+}
+ATTRIBUTES = "LOAD_ATTR", "LOAD_METHOD"
 READERS = {"open", "input", "eval", "exec", "globals", "locals", "vars", "__import__"}
 
 
@@ -93,8 +100,8 @@ def _global_names(code):
             raise NotFusible(f"it imports {instruction.argval}")
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             names.add(instruction.argval)
-        if instruction.argval == "random":
-            raise NotFusible("it takes random numbers")
+        if instruction.opname in ATTRIBUTES and instruction.argval in CHANGING:
+            raise NotFusible(CHANGING[instruction.argval])
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             names |= _global_names(constant)
@@ -123,6 +130,8 @@ def _functions_in(name, value):
         return [function for each in value for function in _functions_in(name, each)]
     if isinstance(value, Tensor):
         raise NotFusible(f"{name} is a Tensor from outside: pass it as an argument")
+    if value is np.random:
+        raise NotFusible(CHANGING["random"])
     if isinstance(value, np.generic):  # np.float64 is a float, too
         raise NotFusible(f"{name} is a number of NumPy: write float({name})")
     trusted = (
