@@ -57,9 +57,10 @@ ANALYTIC = [
             *(tg.negative, tg.exp, tg.expm1, tg.log, tg.log1p, tg.log2, tg.sqrt, tg.rsqrt),
             *(tg.square, tg.sin, tg.cos, tg.tan, tg.sinh, tg.cosh, tg.tanh),
             *(tg.arcsin, tg.arccos, tg.arctan, tg.arcsinh, tg.arccosh, tg.arctanh),
-            *(tg.exp2, tg.log10),
+            *(tg.exp2, tg.log10, tg.positive),
         )
     ),
+    Case(tg.lerp, Z(3), Z(3), Z(2, 1)),
     Case(tg.where, Bools(3), Z(3), N(2, 1), torch=lambda c, a, b: torch.where(c, a, b + 0j)),
     Case(tg.matmul, Z(2, 3), Z(3, 2)),
     Case(tg.matmul, N(3, 2), Z(2), torch=lambda a, b: a.to(b.dtype) @ b),
@@ -72,6 +73,20 @@ ANALYTIC = [
         name="einsum",
     ),
     Case(tg.inv, ZSquare(2, 2), half=False, empty=False),
+    Case(tg.slogdet, ZSquare(2, 2), half=False, empty=False, torch="slogdet"),
+    Case(tg.linalg.expm, Z(2, 2), half=False, empty=False, torch="matrix_exp"),
+    *(
+        Case(
+            tg.linalg.solve_triangular,
+            ZSquare(2, 2),
+            Z(2, 1),
+            half=False,
+            empty=False,
+            trans=trans,
+            torch=lambda a, b, turned=turned: torch.linalg.solve(turned(a.triu()), b),
+        )
+        for trans, turned in ((0, lambda a: a), (1, lambda a: a.mT), ("C", lambda a: a.mH))
+    ),
     Case(tg.solve, ZSquare(2, 2), Z(2, 1), half=False, empty=False),
     *(Case(tg.eigvals, x, half=False, empty=False) for x in (Square(2, 2), ZSquare(2, 2))),
     *(
@@ -95,8 +110,14 @@ REDUCED = [
     ),
     Case(tg.sum, Z(3), keepdims=True, torch=lambda z: z.sum(0, keepdim=True)),
     Case(tg.prod, Values([1 + 2j, 0, 3j])),
+    Case(tg.cumprod, Z(3), axis=0, torch=lambda z: z.cumprod(0)),
     Case(tg.norm, Z(3), ord=3, torch=lambda z: torch.linalg.norm(z, 3)),
     Case(tg.norm, Z(3), ord=1, torch=lambda z: torch.linalg.norm(z, 1)),
+    Case(tg.norm, Values([1j, 0, 2]), ord=0, torch=lambda z: torch.linalg.norm(z, 0), grad=False),
+    Case(tg.vdot, Z(3), Z(3)),
+    Case(tg.vdot, Z(3), N(3), torch=lambda a, b: torch.vdot(a, b.to(a.dtype))),
+    Case(tg.cov, Z(2, 3), empty=False),
+    Case(tg.corrcoef, Z(2, 3), empty=False),
 ]
 
 MOVED = [
@@ -120,6 +141,27 @@ MOVED = [
         torch=lambda z: torch.cat([z, z.real]),
         name="concatenate",
     ),
+    Case(
+        tg.index_add,
+        Z(3, 2),
+        Ints(3, 2),
+        Z(2, 2),
+        empty=False,
+        torch=lambda x, i, u: x.index_add(0, i, u),
+    ),
+    Case(
+        tg.index_copy,
+        Z(2, 3),
+        Values([2, 0]),
+        Z(2, 2),
+        axis=1,
+        torch=lambda x, i, u: x.index_copy(1, i, u),
+        empty=False,
+    ),
+    Case(tg.embedding, Z(3, 2), Values([2, 0, 2]), torch=lambda w, i: w[i], empty=False),
+    Case(tg.diagonal, Z(2, 3), empty=False, offset=1, torch=lambda z: z.diagonal(1)),
+    Case(tg.trace, Z(2, 2), empty=False),
+    Case(tg.diag_embed, Z(2), offset=-1, torch=lambda z: z.diag_embed(-1)),
     Case(tg.pad, Z(2), pad_width=1, torch=lambda z: torch.constant_pad_nd(z, (1, 1))),
     Case(tg.tile, Z(2), reps=(2,), torch=lambda z: z.tile(2)),
     Case(tg.repeat, Z(2), repeats=2, torch="repeat_interleave"),

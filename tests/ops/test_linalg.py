@@ -407,3 +407,12 @@ def test_half_types_and_empty_batches():
     assert [y.shape for y in linalg.lu(np.zeros((3, 0)))] == [(3, 3), (3, 0), (0, 0)]
     assert linalg.matrix_rank(np.zeros((2, 0))) == 0
     assert gradient(linalg.det, np.zeros((0, 0))).shape == (0, 0)
+
+
+@pytest.mark.parametrize("f", [lambda x: tg.eig(x)[1], tg.eigvals])
+def test_a_matrix_of_no_rows_has_no_eigenvalues(f):
+    x = tg.zeros((2, 0, 0), dtype=np.float64, requires_grad=True)
+    y = f(x)
+    assert y.size == 0
+    y.real.sum().backward()
+    assert x.grad.shape == (2, 0, 0)

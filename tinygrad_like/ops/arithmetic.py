@@ -36,7 +36,7 @@ from tinygrad_like.ops.special import in_dtype_of, of_several
 # Signs and steps
 
 
-@elementwise_op(x=lambda g: g)
+@elementwise_op(complex=True, x=lambda g: g)
 def positive(be, x):
     """A copy of x, as +x is in NumPy."""
     return be.xp.positive(x)
@@ -142,6 +142,7 @@ def ldexp(be, x, i):
 
 
 @elementwise_op(
+    complex=True,
     numbers=with_numbers,
     start=lambda g, weight: g * (1 - weight),
     end=lambda g, weight: g * weight,

@@ -30,6 +30,8 @@ def _eig_rule(g, be, out):
     p = matmul(swapaxes(v, -1, -2), g_v)
     mixed = matmul(swapaxes(v, -1, -2), conj(v))
     along = diagonal(p)
+    if not w.shape[-1]:
+        return g_v
     largest = argmax(where(equal(imag(v), 0), abs(v), -1), axis=-2)[..., None]
     rows = take_along_axis(v, largest, axis=-2)  # row j: that of vector j's largest real element
     turned = imag(along) / real(diagonal(rows))

@@ -16,6 +16,7 @@ from tinygrad_like.engine import (
     in_half,
     in_single,
     op,
+    real,
     wrap,
 )
 from tinygrad_like.engine.errors import describe
@@ -409,14 +410,21 @@ def inv(be, x):
     return lapack(be, x).inv(x)
 
 
-@op(
-    several=True,
-    autocast=in_single,
-    batch=by_matrix,
-    x=lambda g, x: g[1][..., None, None] * _t(inv(x)),
-)
+def _slogdet_rule(g, x, out):
+    """The logarithm of a determinant moves by trace(inv(x) dx): its real part, and the angle."""
+    slope = g[1]
+    if x.dtype.kind == "c":
+        turn = g[0] * out[0] * -1j
+        slope = slope + 1j * real(turn)
+    return slope[..., None, None] * _t(inv(x))
+
+
+@op(complex=True, several=True, autocast=in_single, batch=by_matrix, x=_slogdet_rule)
 def slogdet(be, x):
-    """(sign, log of the absolute value) of the determinants of (..., n, n)."""
+    """(sign, log of the absolute value) of the determinants of (..., n, n).
+
+    The sign of a complex one is a number of absolute value 1.
+    """
     check_square("slogdet", x)
     sign, logdet = lapack(be, x).slogdet(x)
     return sign, logdet

@@ -272,7 +272,7 @@ def _expm_rule(g, x):
     return expm(concatenate([upper, lower], axis=-2))[..., :n, n:] * scale
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_expm_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_expm_rule)
 def expm(be, x):
     """The exponential of matrices (..., n, n): 1 + x + x @ x / 2 + ...
 

@@ -15,6 +15,7 @@ from tinygrad_like.engine import (
     check_flag,
     check_integer,
     composed,
+    conj,
     in_single,
     op,
 )
@@ -149,6 +150,7 @@ def _triangular_a(g, a, out, trans, lower, unit_diagonal):
 
 
 @op(
+    complex=True,
     autocast=in_single,
     floating=True,
     batch=by_matrix,
@@ -171,7 +173,7 @@ def solve_triangular(a, b, *, trans=0, lower=False, unit_diagonal=False):
     """The `x` with a @ x = b, for triangular `a` (..., n, n) and `b` (..., n, k) or (n,).
 
     Args:
-        trans: 0 or "N" for a @ x = b, 1 or "T" for a.T @ x = b; "C" is "T" for real matrices.
+        trans: 0 or "N" for a @ x = b, 1 or "T" for a.T @ x = b, 2 or "C" for a.T.conj() @ x = b.
         lower: whether the lower triangle of `a` counts, instead of the upper one. What lies in the
             other one is not read, and its gradient is 0.
         unit_diagonal: whether the diagonal counts as ones, whatever it holds.
@@ -189,6 +191,8 @@ def solve_triangular(a, b, *, trans=0, lower=False, unit_diagonal=False):
         "lower": check_flag("solve_triangular", "lower", lower),
         "unit_diagonal": check_flag("solve_triangular", "unit_diagonal", unit_diagonal),
     }
+    if trans in (2, "C") and a.dtype.kind == "c":
+        a = conj(a)
     return of_columns("solve_triangular", _solve_triangular, a, b, **options)
 
 
@@ -206,8 +210,8 @@ def cholesky_solve(b, factor, *, upper=False):
     `b` is (..., n, k), or (n,) as one column.
     """
     lower = not check_flag("cholesky_solve", "upper", upper)
-    half = solve_triangular(factor, b, trans=int(not lower), lower=lower)
-    return solve_triangular(factor, half, trans=int(lower), lower=lower)
+    half = solve_triangular(factor, b, trans=0 if lower else 2, lower=lower)
+    return solve_triangular(factor, half, trans=2 if lower else 0, lower=lower)
 
 
 def _band(be, n, lower, upper):
