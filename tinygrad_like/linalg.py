@@ -3,6 +3,7 @@
 The names are NumPy's, and SciPy's or PyTorch's for what NumPy does not have; `np.linalg.svd(t)` and
 its like call them, too. Matrices are in the last two axes, and all other axes are a batch, which
 `tg.vmap` adds one to. All are differentiable, any number of times, where a derivative exists.
+Complex matrices are taken by all but qr, lu, sqrtm, solve_banded and solve_sylvester.
 
     solutions         inv solve solve_triangular cholesky_solve solve_banded solve_sylvester
                       pinv lstsq

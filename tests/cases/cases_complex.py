@@ -95,6 +95,57 @@ ANALYTIC = [
     ),
 ]
 
+
+def hermitian(z):
+    """A Hermitian, positive definite matrix of z, here and in PyTorch."""
+    return z @ (z.mH if hasattr(z, "mH") else np.conj(z).mT)
+
+
+MATRICES = [
+    Case(f, x, half=False, empty=False, torch=oracle, name=name)
+    for name, f, oracle, x in (
+        (
+            "cholesky",
+            lambda z: tg.cholesky(hermitian(z)),
+            lambda z: torch.linalg.cholesky(hermitian(z)),
+            ZSquare(2, 2),
+        ),
+        (
+            "eigh",
+            lambda z: tuple(tg.abs(y) for y in tg.linalg.eigh(hermitian(z))),
+            lambda z: tuple(y.abs() for y in torch.linalg.eigh(hermitian(z))),
+            ZSquare(2, 2),
+        ),
+        (
+            "vectors",
+            lambda z: tg.abs(tg.linalg.eigh(hermitian(z))[1]),
+            lambda z: torch.linalg.eigh(hermitian(z))[1].abs(),
+            ZSquare(2, 2),
+        ),
+        (
+            "eigvalsh",
+            lambda z: tg.linalg.eigvalsh(hermitian(z)),
+            lambda z: torch.linalg.eigvalsh(hermitian(z)),
+            ZSquare(2, 2),
+        ),
+        (
+            "svd",
+            lambda z: tuple(tg.abs(y) for y in tg.linalg.svd(z, full_matrices=False)),
+            lambda z: tuple(y.abs() for y in torch.linalg.svd(z, full_matrices=False)),
+            Z(3, 2),
+        ),
+        ("svdvals", tg.linalg.svdvals, lambda z: torch.linalg.svdvals(z), Z(2, 3)),
+        ("det", tg.linalg.det, lambda z: torch.linalg.det(z), ZSquare(2, 2)),
+        ("pinv", tg.linalg.pinv, lambda z: torch.linalg.pinv(z), Z(3, 2)),
+        (
+            "pinv_hermitian",
+            lambda z: tg.linalg.pinv(hermitian(z), hermitian=True),
+            lambda z: torch.linalg.pinv(hermitian(z)),
+            ZSquare(2, 2),
+        ),
+    )
+]
+
 REDUCED = [
     *(
         Case(f, Z(2, 3), axis=1, torch=oracle)
@@ -255,4 +306,4 @@ FRAMES = [
     ),
 ]
 
-CASES = PARTS + ANALYTIC + REDUCED + MOVED + TRUTH + TRANSFORMS + FRAMES
+CASES = PARTS + ANALYTIC + MATRICES + REDUCED + MOVED + TRUTH + TRANSFORMS + FRAMES

@@ -416,3 +416,29 @@ def test_a_matrix_of_no_rows_has_no_eigenvalues(f):
     assert y.size == 0
     y.real.sum().backward()
     assert x.grad.shape == (2, 0, 0)
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: linalg.eigh(x)[1][0, 0].imag,
+    lambda x: linalg.svd(x)[0][0, 0].imag,
+    lambda x: linalg.svd(x)[2][1, 0].imag,
+])  # fmt: skip
+def test_the_phase_of_a_complex_vector_has_no_gradient(f):
+    z = np.array([[2, 1 + 1j], [1 - 1j, 4]])
+    x = tg.Tensor(z, requires_grad=True)
+    f(x).backward()
+    assert np.isnan(x.grad.numpy()).all()
+
+
+def test_complex_least_squares_and_ranks_are_numpys():
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(4, n)) + 1j * rng.normal(size=(4, n)) for n in (2, 3))
+    for found, expected in zip(
+        linalg.lstsq(tg.Tensor(a), tg.Tensor(b)), np.linalg.lstsq(a, b), strict=True
+    ):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    assert linalg.matrix_rank(tg.Tensor(np.outer(a[:, 0], b[:, 0]))).item() == 1
+    for order in (2, -2, "nuc", "fro", 1, np.inf):
+        np.testing.assert_allclose(
+            linalg.matrix_norm(tg.Tensor(b), order).numpy(), np.linalg.norm(b, order), rtol=1e-12
+        )

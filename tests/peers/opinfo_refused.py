@@ -1,17 +1,14 @@
 """What of PyTorch's samples is refused here, or has another result, and why.
 
 `REFUSED`: {the OpInfo's name: {words of the error: the reason}}. The words are looked for in
-"TypeName: message", and have to occur with at least one sample. `COMPLEX` names the ops that take
-no complex numbers, where PyTorch's do. `ROUNDED`: ops whose results PyTorch rounds further.
+"TypeName: message", for complex numbers in "complex TypeName: message", and have to occur with at
+least one sample. `COMPLEX` names the ops that take no complex numbers, where PyTorch's do.
+`ROUNDED`: ops whose results PyTorch rounds further.
 """
 
 # Families whose rules of gradients are made for real numbers.
 COMPLEX = """
-    cholesky linalg.cholesky linalg.cond linalg.det linalg.eigh linalg.eigvalsh linalg.lstsq
-    linalg.lstsq.grad_oriented linalg.lu linalg.matrix_norm linalg.matrix_rank
-    linalg.matrix_rank.hermitian linalg.norm linalg.norm.subgradients_at_zero linalg.pinv
-    linalg.pinv.hermitian linalg.pinv.singular linalg.qr linalg.svd linalg.svdvals norm.nuc
-    pinverse qr svd ldexp logaddexp logcumsumexp logsumexp sigmoid sinc float_power
+    linalg.lu linalg.qr qr ldexp logaddexp logcumsumexp logsumexp sigmoid sinc float_power
     nn.functional.conv1d nn.functional.conv2d nn.functional.conv3d
     nn.functional.conv_transpose1d nn.functional.conv_transpose2d nn.functional.conv_transpose3d
     nn.functional.unfold nn.functional.l1_loss nn.functional.pairwise_distance
@@ -31,6 +28,7 @@ Q = {"q has no gradient": "a quantile jumps from piece to piece: it is a step fu
 PAST_STRIDE = {"must be less than the stride": "it would be the size of a larger input"}
 UNPOOLED = {"gradient 0": "of values with one place the last one counts, and gets the gradient"}
 PLAIN = {"expected at least one axis": "a number has no places, as in NumPy"}
+HERMITIAN = {"^complex AssertionError: gradient 0": "of a Hermitian matrix it is Hermitian"}
 WHOLE = {"b is|output 0: shape": "a right side of two axes or more is a matrix, as in NumPy 2"}
 
 REFUSED = {
@@ -59,6 +57,7 @@ REFUSED = {
     "arange": {"start is False": "a truth value is no limit of a range"},
     "cat": {"is out of range": "all that is joined has as many axes, empty or not"},
     "cholesky_solve": {"gradient 1": "of a triangle the gradient is 0 elsewhere"},
+    **dict.fromkeys(("cholesky", "linalg.cholesky"), HERMITIAN),
     "clamp": {"is not differentiable by": "limits have no gradient: maximum and minimum have"},
     "cumprod": DTYPE | NO_AXIS,
     "cumsum": DTYPE | NO_AXIS,
@@ -70,7 +69,7 @@ REFUSED = {
         "is Tensor": "the limit is a number",
     },
     "linalg.norm.subgradients_at_zero": {
-        "^AssertionError: gradient 0": "of a norm by singular values the gradient at 0 is 0",
+        "AssertionError: gradient 0": "of a norm by singular values the gradient at 0 is 0",
         "second-order gradient 0": "a second derivative that does not exist is NaN",
     },
     "linalg.pinv.hermitian": {"gradient 0": "of a symmetric matrix the gradient is symmetric"},

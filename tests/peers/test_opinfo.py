@@ -64,7 +64,7 @@ def test_samples_agree(name, db):
                     warnings.simplefilter("ignore")
                     compare(info, ROWS[name], sample, ROUNDED.get(name, 1e-10))
             except Exception as error:
-                text = f"{type(error).__name__}: {error}"
+                text = f"{'complex ' * dtype.is_complex}{type(error).__name__}: {error}"
                 matches = {words for words in known if re.search(words, text, re.MULTILINE)}
                 if not matches:
                     raise AssertionError(f"{dtype}, sample {i}: {sample}: {text}") from error

@@ -57,6 +57,7 @@ Of matrices, where tests/ops/test_linalg.py holds it:
     vectors of equal values         what does not change as they turn, without the values: right (a
                                     projector on their space, the polar factor); else inf or NaN
     vectors and values, equal ones  NaN where the derivative is lost in rounding errors
+    phases of complex vectors       NaN where a loss of eigh or svd depends on them
     svd: vectors of values of 0     right if they do not count, else inf or NaN
     svd: the rest of full_matrices  right if it counts as a space only, else NaN
     matrix_norm                     ties as in max and min; "nuc" 0 at singular values of 0

@@ -1,5 +1,8 @@
 """Decompositions of matrices: eigh, svd, qr, lu; leading axes are a batch.
 
+The rules of eigh and svd hold for complex matrices as well, whose gradients g are the conjugates of
+those that users see (engine/fit.py): `transposed(v) @ g` is the conjugate of v.H @ dL/dv.
+
 The gradient of vectors divides by the gaps between the values that belong to them. Where values
 are equal, or differ by rounding errors alone, the vectors are some basis of their space, and what
 depends on which one has no derivative. See `_over_gaps` for what is well defined nevertheless.
@@ -26,8 +29,10 @@ from tinygrad_like.ops.linalg import check_square, lapack
 from tinygrad_like.ops.reduce import any, max, norm
 from tinygrad_like.ops.shape import concatenate, expand_dims
 from tinygrad_like.ops.systems import (
+    adjoint,
     check_matrix,
     each_on_host,
+    mirrored,
     scipy_linalg,
     solve_triangular,
     transposed,
@@ -40,6 +45,7 @@ def _rounding(values):
 
 
 @op(
+    complex=True,
     batch=by_element,
     part=lambda g, gaps, nothing: g / where(nothing, math.nan, gaps),
     gaps=lambda g, gaps, nothing, out: -(g * out) / where(nothing, math.nan, gaps),
@@ -82,9 +88,24 @@ def _over_gaps(part, gaps, size, values, with_values):
 
 
 def _turning(vectors, g):
-    """How the loss changes as pairs of vectors turn, antisymmetric (..., k, k), and its size."""
+    """How the loss changes as pairs of vectors turn, antisymmetric (..., k, k), and its size.
+
+    Of complex vectors, which turn by unitary matrices, it is minus its own adjoint.
+    """
     inner, lengths = transposed(vectors) @ g, norm(g, axis=-2)
-    return inner - transposed(inner), expand_dims(lengths, -1) + expand_dims(lengths, -2)
+    return inner - adjoint(inner), expand_dims(lengths, -1) + expand_dims(lengths, -2)
+
+
+def _of_any_phase(be, part, size):
+    """`part`, or NaN for a loss that depends on the phases of complex vectors: these are arbitrary.
+
+    Its diagonal says how the loss changes with them.
+    """
+    if part.dtype.kind != "c":
+        return part
+    on_diagonal = be.xp.eye(part.shape[-1], dtype=bool)
+    depends = logical_and(on_diagonal, greater(abs(part), _rounding(part) * size))
+    return where(any(depends, axis=(-2, -1), keepdims=True), math.nan, part)
 
 
 def _off_diagonal(be, gaps):
@@ -101,17 +122,26 @@ def _eigh_rule(g, be, out):
     if of_vectors is None:
         return _from_values(of_values, vectors)
     part, size = _turning(vectors, of_vectors)
+    part = _of_any_phase(be, part, size)
     gaps = _off_diagonal(be, expand_dims(values, -2) - expand_dims(values, -1))
     inner = _over_gaps(part, gaps, size, values, of_values is not None) * 0.5
-    turned = vectors @ inner @ transposed(vectors)
+    turned = mirrored(vectors) @ inner @ transposed(vectors)
     return turned if of_values is None else turned + _from_values(of_values, vectors)
 
 
 def _from_values(g, vectors):
-    return (vectors * expand_dims(g, -2)) @ transposed(vectors)
+    return (mirrored(vectors) * expand_dims(g, -2)) @ transposed(vectors)
 
 
-@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_eigh_rule)
+@op(
+    complex=True,
+    several=True,
+    autocast=in_single,
+    floating=True,
+    partial=True,
+    batch=by_matrix,
+    x=_eigh_rule,
+)
 def _eigh(be, x, *, uplo):
     return tuple(lapack(be, x).eigh(x, uplo))
 
@@ -124,7 +154,7 @@ def _eigvalsh_rule(g, x, uplo):
     return _from_values(g + values * 0, vectors)
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_eigvalsh_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_eigvalsh_rule)
 def _eigvalsh(be, x, *, uplo):
     return lapack(be, x).eigvalsh(x, uplo)
 
@@ -139,13 +169,14 @@ def eigh(x, UPLO="L"):
     """(eigenvalues (..., n), rising, and eigenvectors (..., n, n), in columns) of symmetric x.
 
     Args:
-        x: (..., n, n), of which one triangle is read; the gradient is symmetric.
+        x: (..., n, n), Hermitian if complex, of which one triangle is read; the gradient is
+            symmetric.
         UPLO: "L" to read the lower triangle, "U" the upper one.
 
-    The sign of a vector, and the basis of those with equal values, are arbitrary: a loss should not
-    depend on them. The gradient of the values alone exists for equal ones too, of the vectors only
-    if the loss stays the same as these turn; otherwise it is inf or NaN. A loss of both takes both
-    from one call. ValueError if LAPACK finds no solution.
+    The sign of a vector, the phase of a complex one, and the basis of those with equal values, are
+    arbitrary: a loss should not depend on them. The gradient of the values alone exists for equal
+    ones too, of the vectors only if the loss stays the same as these turn; otherwise it is inf or
+    NaN. A loss of both takes both from one call. ValueError if LAPACK finds no solution.
 
     Example:
         >>> w, v = tg.linalg.eigh(tg.Tensor([[2.0, 1.0], [1.0, 2.0]]))
@@ -177,22 +208,23 @@ def _svd_rule(g, be, out):
     if of_u is None and of_vh is None:
         return _from_singular_values(of_values, first, first_h)
     of_u = zeros_of(u) if of_u is None else of_u
-    of_v = transposed(zeros_of(vh) if of_vh is None else of_vh)
-    v, with_values = transposed(vh), of_values is not None
+    of_v = adjoint(zeros_of(vh) if of_vh is None else of_vh)
+    v, with_values = adjoint(vh), of_values is not None
     part_u, size_u = _turning(first, of_u[..., :k])
-    part_v, size_v = _turning(transposed(first_h), of_v[..., :k])
+    part_v, size_v = _turning(v[..., :k], of_v[..., :k])
     size, across, along = size_u + size_v, expand_dims(values, -1), expand_dims(values, -2)
-    together = _over_gaps(
-        part_u + part_v, _off_diagonal(be, along - across), size, values, with_values
-    )
-    against = _over_gaps(
-        part_u - part_v, _off_diagonal(be, along + across), size, values, with_values
-    )
-    total = first @ ((together + against) * 0.5) @ first_h
+    both = _of_any_phase(be, part_u + part_v, size)
+    together = _over_gaps(both, _off_diagonal(be, along - across), size, values, with_values)
+    sums = along + across
+    if u.dtype.kind != "c":  # phases turn against each other, too
+        sums = _off_diagonal(be, sums)
+    against = _over_gaps(part_u - part_v, sums, size, values, with_values)
+    left, right = mirrored(first), mirrored(first_h)
+    total = left @ ((together + against) * 0.5) @ right
     if u.shape[-2] > k:
-        total = total + _out_of_space(u, of_u, values, with_values) @ first_h
+        total = total + _out_of_space(u, of_u, values, with_values) @ right
     if vh.shape[-1] > k:
-        total = total + first @ transposed(_out_of_space(v, of_v, values, with_values))
+        total = total + left @ adjoint(_out_of_space(v, of_v, values, with_values))
     return total if of_values is None else total + _from_singular_values(of_values, first, first_h)
 
 
@@ -203,23 +235,32 @@ def _out_of_space(vectors, g, values, with_values):
     """
     k = values.shape[-1]
     inside, of_inside = vectors[..., :k], g[..., :k]
-    part = of_inside - inside @ (transposed(inside) @ of_inside)
+    part = of_inside - mirrored(inside) @ (transposed(inside) @ of_inside)
     if vectors.shape[-1] > k:
         others, of_others = vectors[..., k:], g[..., k:]
         turning, size = _turning(others, of_others)
         arbitrary = any(
             greater(abs(turning), _rounding(vectors) * size), axis=(-2, -1), keepdims=True
         )
-        part = where(arbitrary, math.nan, part - others @ (transposed(of_others) @ inside))
+        others = mirrored(others) @ (adjoint(of_others) @ mirrored(inside))
+        part = where(arbitrary, math.nan, part - others)
     lengths = expand_dims(norm(of_inside, axis=-2), -2)
     return _over_gaps(part, expand_dims(values, -2), lengths, values, with_values)
 
 
 def _from_singular_values(g, u, vh):
-    return (u * expand_dims(g, -2)) @ vh
+    return (mirrored(u) * expand_dims(g, -2)) @ mirrored(vh)
 
 
-@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_svd_rule)
+@op(
+    complex=True,
+    several=True,
+    autocast=in_single,
+    floating=True,
+    partial=True,
+    batch=by_matrix,
+    x=_svd_rule,
+)
 def _svd(be, x, *, full_matrices):
     return tuple(lapack(be, x).svd(x, full_matrices=full_matrices))
 
@@ -229,7 +270,7 @@ def _svdvals_rule(g, x):
     return _from_singular_values(g + values * 0, u, vh)  # see _eigvalsh_rule
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_svdvals_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_svdvals_rule)
 def _svdvals(be, x):
     return lapack(be, x).svd(x, compute_uv=False)
 
@@ -254,11 +295,11 @@ def svd(x, full_matrices=True, compute_uv=True):
             they are (..., m, k) and (..., k, n), with k = min(m, n).
         compute_uv: False for `s` (..., k) alone, as `svdvals`.
 
-    The values `s` are falling. The sign of a pair of vectors, and the basis of those with equal
-    values, are arbitrary: a loss should not depend on them. The gradient of the values alone exists
-    for equal ones too, of the vectors only if the loss stays the same as these turn (such as
-    u @ vh, for values above 0); otherwise it is inf or NaN. It is NaN, too, for a loss that depends
-    on which basis full_matrices found for the rest of the space.
+    The values `s` are falling. The sign of a pair of vectors, the phase of a complex one, and the
+    basis of those with equal values, are arbitrary: a loss should not depend on them. The gradient
+    of the values alone exists for equal ones too, of the vectors only if the loss stays the same as
+    these turn (such as u @ vh, for values above 0); otherwise it is inf or NaN. It is NaN, too, for
+    a loss that depends on which basis full_matrices found for the rest of the space.
 
     Example:
         >>> u, s, vh = tg.linalg.svd(tg.Tensor([[3.0, 0.0], [0.0, -2.0]]))

@@ -15,10 +15,11 @@ from tinygrad_like.engine import (
     composed,
     in_single,
     op,
+    real,
 )
 from tinygrad_like.ops.compare import greater, less, logical_and
 from tinygrad_like.ops.decompositions import svdvals
-from tinygrad_like.ops.elementwise import abs, floor, log2, power, square, where, zeros_of
+from tinygrad_like.ops.elementwise import abs, floor, log2, power, where, zeros_of
 from tinygrad_like.ops.index import getitem
 from tinygrad_like.ops.linalg import check_square, inv, lapack, matmul, refuse_half
 from tinygrad_like.ops.measures import cutoff, rcond_of
@@ -26,8 +27,10 @@ from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import max, sum
 from tinygrad_like.ops.shape import concatenate, expand_dims, flip, reshape
 from tinygrad_like.ops.systems import (
+    adjoint,
     check_matrix,
     each_on_host,
+    mirrored,
     scipy_linalg,
     solve_sylvester,
     transposed,
@@ -36,10 +39,25 @@ from tinygrad_like.ops.systems import (
 # Pseudoinverse
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=lambda g: (g + transposed(g)) * 0.5)
-def _mirrored(be, x):
-    """The lower triangle in place of the upper one, too; the gradient is symmetric."""
-    return be.xp.tril(x) + be.xp.tril(x, -1).swapaxes(-1, -2)
+@op(
+    complex=True,
+    autocast=in_single,
+    floating=True,
+    batch=by_matrix,
+    x=lambda g: (g + adjoint(g)) * 0.5,
+)
+def _symmetric(be, x):
+    """The lower triangle in place of the upper one, too; the gradient is symmetric.
+
+    Of complex numbers it is Hermitian, and the diagonal real, as LAPACK reads it.
+    """
+    below, on_diagonal = be.xp.tril(x, -1), be.xp.eye(x.shape[-1], dtype=bool)
+    return below + _raw_adjoint(below) + be.xp.where(on_diagonal, x.real, 0)
+
+
+def _raw_adjoint(x):
+    """Of arrays what `adjoint` is of Tensors."""
+    return x.swapaxes(-1, -2).conj() if x.dtype.kind == "c" else x.swapaxes(-1, -2)
 
 
 def _pinv_rule(g, x, out):
@@ -47,20 +65,20 @@ def _pinv_rule(g, x, out):
 
     Of an x (m, n) with m >= n, by products of which none is (m, m).
     """
-    p, ph, gh = out, transposed(out), transposed(g)
+    p, ph, gh = out, adjoint(out), transposed(g)  # which is the adjoint of what users see as g
     small = p @ gh
     outside = (gh - x @ small) @ (p @ ph)
-    inside = ph @ (small - (small @ p) @ x - g @ ph)
-    return outside + inside
+    inside = ph @ (small - (small @ p) @ x - mirrored(g) @ ph)
+    return mirrored(outside + inside)
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_pinv_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_pinv_rule)
 def _pinv(be, x, *, rcond):
     u, s, vh = lapack(be, x).svd(x, full_matrices=False)
     rcond = rcond_of("pinv", rcond, x.shape, x.dtype)
     large = s > rcond * s[..., :1]
     inverse = be.xp.where(large, 1 / be.xp.where(large, s, 1), 0)
-    return vh.swapaxes(-1, -2) @ (inverse[..., None] * u.swapaxes(-1, -2))
+    return _raw_adjoint(vh) @ (inverse[..., None] * _raw_adjoint(u))
 
 
 @composed
@@ -71,7 +89,7 @@ def pinv(x, rcond=None, hermitian=False):
         rcond: singular values up to this times the largest one count as 0; by default max(m, n)
             times the precision of the dtype, PyTorch's (NumPy's 1e-15 would keep the rounding
             errors of float32).
-        hermitian: whether `x` is symmetric: then its lower triangle alone is read.
+        hermitian: whether `x` is symmetric (complex: Hermitian): its lower triangle alone is read.
 
     The gradient is that of matrices of one rank, as in PyTorch: where the rank changes, the
     pseudoinverse jumps.
@@ -79,7 +97,7 @@ def pinv(x, rcond=None, hermitian=False):
     check_matrix("pinv", x)
     if check_flag("pinv", "hermitian", hermitian):
         check_square("pinv", x)
-        x = _mirrored(x)
+        x = _symmetric(x)
     if x.shape[-2] < x.shape[-1]:
         return transposed(_pinv(transposed(x), rcond=rcond))
     return _pinv(x, rcond=rcond)
@@ -112,7 +130,8 @@ def lstsq(a, b, rcond=None):
     columns = b if b.ndim > 1 else expand_dims(b, -1)
     x = matmul(pinv(a, rcond), columns)
     if m > n and not backend_of(a).holds_anywhere(rank < n):
-        residuals = sum(square(columns - a @ x), axis=-2)
+        beside = columns - a @ x
+        residuals = sum(real(beside * mirrored(beside)), axis=-2)
     else:
         residuals = reshape(x, (-1,))[:0]
     return (x if b.ndim > 1 else x[..., 0]), residuals, rank, values

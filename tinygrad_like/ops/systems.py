@@ -30,6 +30,16 @@ def transposed(x):
     return x.swapaxes(-1, -2)
 
 
+def mirrored(x):
+    """The conjugate of complex numbers, real ones as they are."""
+    return conj(x) if x.dtype.kind == "c" else x
+
+
+def adjoint(x):
+    """The last two axes exchanged, and the conjugate of complex numbers."""
+    return mirrored(transposed(x))
+
+
 def check_matrix(name, x, what="x"):
     """Raise ValueError unless x is a matrix, or a batch of such."""
     if x.ndim < 2:
@@ -109,11 +119,11 @@ def _cholesky_rule(g, be, out):
     inner = transposed(out) @ where(be.xp.tri(n, dtype=bool), g, 0)
     diagonal, below = be.xp.eye(n, dtype=bool), be.xp.tri(n, k=-1, dtype=bool)
     half = where(below, inner, where(diagonal, inner * 0.5, 0))
-    right = _solve(transposed(out), transposed(_solve(transposed(out), half)))
-    return (right + transposed(right)) * 0.5
+    right = _solve(transposed(out), adjoint(_solve(transposed(out), half)))
+    return (right + adjoint(right)) * 0.5
 
 
-@op(batch=by_matrix, x=_cholesky_rule)
+@op(complex=True, batch=by_matrix, x=_cholesky_rule)
 def _cholesky(be, x):
     return lapack(be, x).cholesky(x)
 
@@ -122,8 +132,9 @@ def _cholesky(be, x):
 def cholesky(x, *, upper=False):
     """The lower triangular L with L @ L.T = x, for symmetric positive definite (..., n, n).
 
-    With `upper` it is the U with U.T @ U = x. Only the lower triangle of `x` is read, or else the
-    upper one; the gradient is symmetric. ValueError if `x` is not positive definite.
+    Of complex, Hermitian matrices, L @ L.H = x. With `upper` it is the U with U.T @ U = x. Only
+    the lower triangle of `x` is read, or else the upper one; the gradient is symmetric (Hermitian).
+    ValueError if `x` is not positive definite.
     """
     check_square("cholesky", x)
     return (
