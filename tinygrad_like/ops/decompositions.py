@@ -99,12 +99,14 @@ def _turning(vectors, g):
 def _of_any_phase(be, part, size):
     """`part`, or NaN for a loss that depends on the phases of complex vectors: these are arbitrary.
 
-    Its diagonal says how the loss changes with them.
+    Its diagonal says how the loss changes with them. Half of the digits have to agree with 0: the
+    gradients may be sums that cancel.
     """
     if part.dtype.kind != "c":
         return part
     on_diagonal = be.xp.eye(part.shape[-1], dtype=bool)
-    depends = logical_and(on_diagonal, greater(abs(part), _rounding(part) * size))
+    digits = float(np.finfo(part.dtype).eps) ** 0.5
+    depends = logical_and(on_diagonal, greater(abs(part), digits * size))
     return where(any(depends, axis=(-2, -1), keepdims=True), math.nan, part)
 
 
