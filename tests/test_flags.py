@@ -57,6 +57,7 @@ CALLS = {
     **dict.fromkeys(("cov", "corrcoef", "cholesky"), (SQUARE,)),
     **dict.fromkeys(("quantile", "nanquantile", "percentile", "nanpercentile"), (X, 0.5)),
     "kthvalue": (X, 1),
+    "topk": (X, 1),
     "digitize": (X, [0.0, 1.0]),
     "scatter": (X, [[0, 0, 1]], 1.0),
     "associative_scan": (tg.add, X),

@@ -117,6 +117,7 @@ SCATTERED = [
     Case(tg.index_fill, N(2, 3), torch=lambda x: x.index_fill(1, torch.tensor([2, 2]), 7.0),
          indices=[2, 2], value=7.0, axis=1),
     Case(tg.masked_scatter, N(2, 3), Bools(2, 3), N(7), torch="masked_scatter", empty=False),
+    Case(tg.masked_scatter, N(3), Bools(2, 1), N(7), torch="masked_scatter", empty=False),
     Case(tg.gather_nd, N(3, 2, 4), Values([[0, 1], [2, -1], [0, 1]]),
          torch=lambda x, i: x[i[:, 0], i[:, 1]], empty=False),
     Case(lambda x, y: tg.select([x > 0.5, x > 0], [x, x * y], y), Apart(2, 3), N(2, 3),

@@ -123,6 +123,9 @@ STATISTICS = [
     Case(tg.cov, N(3, 4), empty=False),
     Case(lambda x, y: tg.cov(x, y, rowvar=False, ddof=0), N(4, 2), N(4), name="cov()", empty=False,
          torch=lambda x, y: torch.cov(torch.cat([x, y[:, None]], 1).T, correction=0)),
+    Case(lambda x, w: tg.cov(x, fweights=[1, 3, 0, 2], aweights=w), N(3, 4), P(4), name="cov()",
+         torch=lambda x, w: torch.cov(x, fweights=torch.tensor([1, 3, 0, 2]), aweights=w),
+         empty=False),
     Case(tg.corrcoef, N(3, 5), empty=False),
 ]  # fmt: skip
 

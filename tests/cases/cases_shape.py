@@ -302,6 +302,7 @@ INDEX = [
         for s, k, a in (((2, 4), 2, -1), ((5,), 3, 0), ((2, 3, 2), 1, 1), ((2, 3), 3, 1))
     ),
     Case(tg.topk, Apart(2, 4), torch=lambda x: x.topk(0), k=0),
+    Case(tg.topk, Apart(2, 4), torch=lambda x: x.topk(3, largest=False), k=3, largest=False),
 ]  # fmt: skip
 
 CASES = SHAPE + ENGINE + INDEX

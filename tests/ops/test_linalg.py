@@ -407,3 +407,38 @@ def test_half_types_and_empty_batches():
     assert [y.shape for y in linalg.lu(np.zeros((3, 0)))] == [(3, 3), (3, 0), (0, 0)]
     assert linalg.matrix_rank(np.zeros((2, 0))) == 0
     assert gradient(linalg.det, np.zeros((0, 0))).shape == (0, 0)
+
+
+@pytest.mark.parametrize("f", [lambda x: tg.eig(x)[1], tg.eigvals])
+def test_a_matrix_of_no_rows_has_no_eigenvalues(f):
+    x = tg.zeros((2, 0, 0), dtype=np.float64, requires_grad=True)
+    y = f(x)
+    assert y.size == 0
+    y.real.sum().backward()
+    assert x.grad.shape == (2, 0, 0)
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: linalg.eigh(x)[1][0, 0].imag,
+    lambda x: linalg.svd(x)[0][0, 0].imag,
+    lambda x: linalg.svd(x)[2][1, 0].imag,
+])  # fmt: skip
+def test_the_phase_of_a_complex_vector_has_no_gradient(f):
+    z = np.array([[2, 1 + 1j], [1 - 1j, 4]])
+    x = tg.Tensor(z, requires_grad=True)
+    f(x).backward()
+    assert np.isnan(x.grad.numpy()).all()
+
+
+def test_complex_least_squares_and_ranks_are_numpys():
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=(4, n)) + 1j * rng.normal(size=(4, n)) for n in (2, 3))
+    for found, expected in zip(
+        linalg.lstsq(tg.Tensor(a), tg.Tensor(b)), np.linalg.lstsq(a, b), strict=True
+    ):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-12)
+    assert linalg.matrix_rank(tg.Tensor(np.outer(a[:, 0], b[:, 0]))).item() == 1
+    for order in (2, -2, "nuc", "fro", 1, np.inf):
+        np.testing.assert_allclose(
+            linalg.matrix_norm(tg.Tensor(b), order).numpy(), np.linalg.norm(b, order), rtol=1e-12
+        )

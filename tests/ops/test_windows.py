@@ -115,6 +115,22 @@ def test_numpys_integers_are_integers(call):
     np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+def test_an_option_of_sequences_may_stand_in_a_tuple_as_pytorchs():
+    x, weight = tg.randn((2, 3, 9)), tg.randn((3, 3, 2))
+    for f, given, plain in (
+        (tg.conv1d, {"stride": (2,), "dilation": [3]}, {"stride": 2, "dilation": 3}),
+        (tg.conv_transpose1d, {"stride": (2,), "output_padding": (1,)},
+         {"stride": 2, "output_padding": 1}),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(f(x, weight, **given), f(x, weight, **plain))
+    for pool in (tg.max_pool1d, tg.avg_pool1d):
+        np.testing.assert_array_equal(
+            pool(x, (3,), stride=(2,), padding=(1,)), pool(x, 3, stride=2, padding=1)
+        )
+    with pytest.raises(TypeError, match=r"\[max_pool1d\] size is \(3, 3\)"):
+        tg.max_pool1d(x, (3, 3))
+
+
 @pytest.mark.parametrize("stride", [1, 2, 3, 5])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 6])
 @pytest.mark.parametrize("dilation", [1, 2, 3])

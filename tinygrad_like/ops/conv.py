@@ -144,13 +144,15 @@ def conv2d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
 def conv1d(x, weight, bias=None, *, stride=1, padding=0, dilation=1, groups=1):
     """The cross-correlation of sequences x (N, C, L) with filters (C_out, C / groups, k).
 
-    As conv2d. `padding` is an integer, `((before, after),)`, `"same"` or `"valid"`.
+    As conv2d. `padding` is an integer, `((before, after),)`, `"same"` or `"valid"`; the others are
+    integers, or each one in a tuple.
     """
     if x.ndim == 2 and weight.ndim == 3:
         return of_one(conv1d, **locals())
     groups = check_integer("conv1d", "groups", groups)
     window.check_conv("conv1d", x.shape, weight.shape, groups, axes=("L", "k"))
     check_bias("conv1d", bias, weight.shape[0])
+    stride, dilation = window.only(stride), window.only(dilation)
     for what, value in (("stride", stride), ("dilation", dilation)):
         if not window.is_integer(value, 1):
             raise ValueError(f"[conv1d] {what} is {value!r}, expected a positive integer")

@@ -123,7 +123,8 @@ def conv_transpose1d(
 ):
     """conv_transpose2d of sequences x (N, C, L), or of one, with filters (C, C_out / groups, k).
 
-    `padding` is an integer, `((before, after),)`, "same" or "valid"; the others are integers.
+    `padding` is an integer, `((before, after),)`, "same" or "valid"; the others are integers, or
+    each one in a tuple.
     """
     if x.ndim == 2 and weight.ndim == 3:
         return of_one(conv_transpose1d, **locals())
@@ -137,10 +138,10 @@ def conv_transpose1d(
         expand_dims(x, 2),
         expand_dims(weight, 2),
         bias,
-        stride=(1, check_integer(name, "stride", stride, 1)),
+        stride=(1, check_integer(name, "stride", window.only(stride), 1)),
         padding=padding if isinstance(padding, str) else (0, window.of_one_axis(name, padding)),
-        output_padding=(0, check_integer(name, "output_padding", output_padding, 0)),
-        dilation=(1, check_integer(name, "dilation", dilation, 1)),
+        output_padding=(0, check_integer(name, "output_padding", window.only(output_padding), 0)),
+        dilation=(1, check_integer(name, "dilation", window.only(dilation), 1)),
         groups=groups,
     )
     return squeeze(y, 2)

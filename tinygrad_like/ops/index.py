@@ -195,6 +195,7 @@ def _rows_of_each(call, ids, count):
 
 
 @op(
+    complex=True,
     batch=_embed_all,
     weight=lambda g, weight_shape, ids: scatter_rows(g, ids, count=weight_shape[0]),
 )
@@ -209,7 +210,7 @@ def _scatter_all(call, arrays, attributes):
     return call.unfolded(rows)
 
 
-@op(batch=_scatter_all, g=lambda h, ids: _embedding(h, ids))
+@op(complex=True, batch=_scatter_all, g=lambda h, ids: _embedding(h, ids))
 def scatter_rows(be, g, ids, *, count):
     """The adjoint of embedding: rows of `g` added up in a table of `count` rows."""
     row = g.shape[ids.ndim :]
@@ -352,12 +353,16 @@ def sort(x, axis=-1, *, descending=False):
 
 
 @composed
-def topk(x, k, axis=-1):
-    """The `k` largest elements along an axis, largest first: (values, indices)."""
+def topk(x, k, axis=-1, *, largest=True):
+    """The `k` largest elements along an axis, largest first: (values, indices).
+
+    With `largest=False` the `k` smallest, smallest first.
+    """
     axis = normal_axis("topk", axis, x.ndim)
+    largest = check_flag("topk", "largest", largest)
     k = check_integer("topk", "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
-    order = argsort(x, axis, descending=True)
+    order = argsort(x, axis, descending=largest)
     indices = order[slice_at(axis, 0, k)]
     return take_along_axis(x, indices, axis), indices

@@ -394,8 +394,8 @@ def histogram(x, bins=10, range=None, density=None):
     """(the counts of elements in `bins` bins of one width, the edges of the bins).
 
     `bins` may also be the edges, as a rising sequence. `range` is (low, high), by default that of
-    `x`. With `density` the counts become float32 frequencies whose integral is 1. The counts have
-    no gradient.
+    `x`. With `density` the counts become frequencies whose integral is 1, of float64 if `x` is,
+    else of float32. The counts have no gradient.
     """
     if not hasattr(bins, "__len__") and not hasattr(bins, "shape"):
         bins = check_integer("histogram", "bins", bins, least=1)
@@ -405,7 +405,8 @@ def histogram(x, bins=10, range=None, density=None):
     if density is None or not check_flag("histogram", "density", density):
         return counts, edges
     widths = edges[1:] - edges[:-1]
-    return astype(counts / (widths * sum(counts)), dtype=np.float32), edges
+    dtype = np.float64 if x.dtype == np.float64 else np.float32
+    return astype(astype(counts, dtype=np.float64) / (widths * sum(counts)), dtype=dtype), edges
 
 
 @composed

@@ -33,7 +33,7 @@ def _check_axes(name, x, axes):
 
 def _of_row(name, value, what, least=1):
     """An option of a sequence as the pair that an image of height 1 has."""
-    return 1, check_integer(name, what, value, least)
+    return 1, check_integer(name, what, window.only(value), least)
 
 
 def _row_options(name, size, stride, padding, ceil_mode):
@@ -69,7 +69,8 @@ def max_pool1d(
 def avg_pool1d(x, size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of sequences (N, C, L), or of one (C, L); see avg_pool2d.
 
-    Options are integers, the padding also `((before, after),)`, "same" or "valid".
+    Options are integers, or each one in a tuple, the padding also `((before, after),)`, "same" or
+    "valid".
     """
     if x.ndim == 2:
         return of_one(avg_pool1d, **locals())

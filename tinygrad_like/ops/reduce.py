@@ -359,7 +359,8 @@ def norm(x, ord=2, axis=None, keepdims=False):
     if ord == 1:
         return sum(abs(x), axis=axis, keepdims=keepdims)
     if ord == 0:
-        return sum(where(equal(x, 0), sign(x), 1), axis=axis, keepdims=keepdims)
+        size = abs(x) if x.dtype.kind == "c" else x
+        return sum(where(equal(size, 0), sign(size), 1), axis=axis, keepdims=keepdims)
     if ord in (math.inf, -math.inf):
         return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
     return _norm_of_order(x, p=float(ord), axis=axis, keepdims=keepdims)

@@ -56,7 +56,13 @@ def _linear_scan_rule(g, a, initial, out, axis, reverse):
     return list(_linear_scan_gradients(g, a, out, initial, axis=axis, reverse=reverse))
 
 
-@op(autocast=in_single, floating=True, batch=along_axes, backward=_linear_scan_rule)
+@op(
+    complex=True,
+    autocast=in_single,
+    floating=True,
+    batch=along_axes,
+    backward=_linear_scan_rule,
+)
 def _linear_scan(be, a, b, initial, *, axis, reverse):
     """h_t = a_t h_(t-1) + b_t, for a and b of one shape; `initial` has length 1 along `axis`."""
     lines = _lines(a, axis), _lines(b, axis), _state(initial, axis)
@@ -80,7 +86,7 @@ def _second_rule(gs, be, a, h, initial, out, axis, reverse):
     return [v, u * _a_step_before(v, ginitial, axis, reverse), later, first if n else nothing]
 
 
-@op(several=True, batch=along_axes, backward=_second_rule)
+@op(complex=True, several=True, batch=along_axes, backward=_second_rule)
 def _linear_scan_gradients(be, g, a, h, initial, *, axis, reverse):
     """(da, db, dinitial) of `_linear_scan`, for g, the gradient of h."""
     lines = (*(_lines(x, axis) for x in (g, a, h)), _state(initial, axis))

@@ -82,7 +82,7 @@ def _assign_rule(g, be, numbers, needs):
     ]
 
 
-@op(batch=_written_of_all, backward=_assign_rule)
+@op(complex=True, batch=_written_of_all, backward=_assign_rule)
 def _assign(be, x, updates, numbers):
     """x with updates[i] at the place numbers[i]; of several for one place the last."""
     y = x.copy()
@@ -294,18 +294,19 @@ def index_fill(x, indices, value, axis=0):
 def masked_scatter(x, mask, updates):
     """A copy of `x` with the elements of `updates`, in order, where the mask is true.
 
-    Raises ValueError for a mask that is not of booleans and the shape of `x`, and for fewer updates
-    than places.
+    `x` and the mask broadcast. Raises ValueError for a mask that is not of booleans or does not
+    fit, and for fewer updates than places.
 
     >>> import tinygrad_like as tg
     >>> mask = tg.Tensor([True, False, True])
     >>> tg.masked_scatter(tg.zeros(3), mask, tg.Tensor([5.0, 6.0])).tolist()
     [5.0, 0.0, 6.0]
     """
-    if mask.dtype.kind != "b" or mask.shape != x.shape:
-        raise ValueError(
-            f"[masked_scatter] mask is {mask.shape} of {mask.dtype}, expected {x.shape} of bool"
-        )
+    if mask.dtype.kind != "b":
+        raise ValueError(f"[masked_scatter] mask is of {mask.dtype}, expected booleans")
+    if mask.shape != x.shape:
+        shape = np.broadcast_shapes(x.shape, mask.shape)
+        x, mask = broadcast_to(x, shape=shape), broadcast_to(mask, shape=shape)
     order = reshape(cumsum(mask), x.shape) - 1
     last = all_examples(order.data if isinstance(order, Tensor) else order)
     most = int(last.max()) + 1 if last.size else 0

@@ -5,6 +5,7 @@ import numpy as np
 from tinygrad_like.engine import backend_of, broadcast_to, check_flag, check_integer, composed
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.compare import less_equal
+from tinygrad_like.ops.elementwise import abs
 from tinygrad_like.ops.fft import fft, ifft, irfft, rfft
 from tinygrad_like.ops.index import scatter_add, take
 from tinygrad_like.ops.padding import pad
@@ -94,7 +95,7 @@ def istft(
     first = n // 2 if check_flag("istft", "center", center) else 0
     last = total - first if length is None else first + check_integer("istft", "length", length, 1)
     squares = _added_up(broadcast_to(window * window, places.shape), places)[first:last]
-    if backend_of(squares).holds_anywhere(less_equal(squares, 1e-11)):
+    if backend_of(squares).holds_anywhere(less_equal(abs(squares), 1e-11)):
         raise ValueError("[istft] the windows add up to 0 somewhere: the signal is unknown there")
     signal = _added_up(frames * window, places)[..., first:last] / squares
     missing = max(0, last - total)

@@ -19,12 +19,22 @@ from tinygrad_like.engine import (
     conj,
     real,
 )
-from tinygrad_like.ops.compare import equal, isnan, logical_not, not_equal
+from tinygrad_like.ops.compare import equal, isnan, less_equal, logical_not, not_equal
 from tinygrad_like.ops.complex import complex, imag
 from tinygrad_like.ops.diagonal import diagonal
 from tinygrad_like.ops.elementwise import clip, sqrt, where, zeros_of
 from tinygrad_like.ops.linalg import matmul
-from tinygrad_like.ops.reduce import all, max, mean, min, prod, reduction_of, std, sum, var
+from tinygrad_like.ops.reduce import (
+    all,
+    max,
+    mean,
+    min,
+    prod,
+    reduction_of,
+    std,
+    sum,
+    var,
+)
 from tinygrad_like.ops.shape import (
     concatenate,
     expand_dims,
@@ -296,7 +306,7 @@ def gradient(f, *spacing, axis=None, edge_order=1):
 
 
 @composed
-def cov(m, y=None, rowvar=True, bias=False, ddof=None):
+def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=None):
     """The covariances of variables: (n, n) for `m` (n, observations); of one variable a number.
 
     Of complex numbers they are the means of z conj(w).
@@ -305,8 +315,11 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
         y: further variables, of the form of `m`.
         rowvar: whether variables are rows, not columns.
         bias, ddof: sums are divided by the observations less `ddof`, by default 1, with bias 0.
+        fweights: how often each observation counts, integers.
+        aweights: the weight of each observation, which has a gradient; then `ddof` is multiplied by
+            their mean as weighted by themselves, as in NumPy.
 
-    Raises ValueError for more than two axes, and too few observations.
+    Raises ValueError for more than two axes, too few observations, and weights that do not fit.
 
     >>> import tinygrad_like as tg
     >>> tg.cov(tg.Tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])).tolist()
@@ -322,11 +335,37 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
     x = x if x.dtype.kind in INEXACT else astype(x, dtype=np.float32)
     ddof = check_integer("cov", "ddof", ddof) if ddof is not None else int(not bias)
     n = x.shape[1]
-    if n <= ddof:
+    if fweights is not None or aweights is not None:
+        c = _weighted_cov(x, ddof, fweights, aweights)
+    elif n <= ddof:
         raise ValueError(f"[cov] {n} observations with ddof={ddof} have no covariance")
-    centred = x - mean(x, axis=1, keepdims=True)
-    c = matmul(centred, conj(centred.T)) / (n - ddof)
+    else:
+        centred = x - mean(x, axis=1, keepdims=True)
+        c = matmul(centred, conj(centred).T) / (n - ddof)
     return c if len(c.shape) and c.shape[0] != 1 else reshape(c, ())
+
+
+def _weighted_cov(x, ddof, fweights, aweights):
+    """The covariances of rows of observations that count with weights."""
+    weights, degrees = None, ddof
+    for what, given in (("fweights", fweights), ("aweights", aweights)):
+        if given is None:
+            continue
+        w = given if hasattr(given, "shape") else backend_of(x).from_host(np.asarray(given))
+        if w.shape != (x.shape[1],) or (what == "fweights" and w.dtype.kind not in "iu"):
+            raise ValueError(
+                f"[cov] {what} are {w.shape} of {w.dtype}, expected {x.shape[1:]}"
+                + (" of integers" if what == "fweights" else "")
+            )
+        w = astype(w, dtype=real(x[:1, :1]).dtype)
+        weights = w if weights is None else weights * w
+        if what == "aweights" and ddof:
+            degrees = ddof * sum(weights * w) / sum(weights)
+    total = sum(weights)
+    if backend_of(x).holds_anywhere(less_equal(total - degrees, 0)):
+        raise ValueError(f"[cov] the weights add up to too little for ddof={ddof}: no covariance")
+    centred = x - sum(x * weights, axis=1, keepdims=True) / total
+    return matmul(centred * weights, conj(centred).T) / (total - degrees)
 
 
 @composed
@@ -338,5 +377,5 @@ def corrcoef(x, y=None, rowvar=True):
     deviations = sqrt(real(diagonal(c)))
     c = c / expand_dims(deviations, 1) / expand_dims(deviations, 0)
     if c.dtype.kind == "c":
-        return complex(clip(real(c), -1, 1), clip(imag(c), -1, 1))
-    return clip(c, -1, 1)
+        return complex(clip(real(c), min=-1, max=1), clip(imag(c), min=-1, max=1))
+    return clip(c, min=-1, max=1)

@@ -82,6 +82,11 @@ def of_one_axis(name, padding):
     )
 
 
+def only(value):
+    """An option of one axis, which PyTorch also takes in a tuple: (3,) is 3."""
+    return value[0] if isinstance(value, (tuple, list)) and len(value) == 1 else value
+
+
 def lengths(name, what, value, axes, least):
     """An integer for all axes, or one for each, as a tuple; ValueError otherwise."""
     several = tuple(value) if isinstance(value, (tuple, list)) else (value,) * axes
