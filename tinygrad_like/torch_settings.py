@@ -85,8 +85,7 @@ COUNTERPARTS: dict[type, Counterpart] = {
     nn.Unflatten: Counterpart(("Unflatten",), {"axis": "dim", "shape": "unflattened_size"}),
     nn.InstanceNorm: Counterpart(
         ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
-        {"eps": "eps"},
-        {"track_running_stats": False},
+        {name: name for name in ("eps", "track_running_stats")},
     ),
     nn.LocalResponseNorm: Counterpart(
         ("LocalResponseNorm",), {name: name for name in ("size", "alpha", "beta", "k")}
@@ -154,7 +153,7 @@ COUNTERPARTS: dict[type, Counterpart] = {
             *(nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.PReLU),
         )
     },
-    nn.Softplus: Counterpart(("Softplus",), fixed={"beta": 1, "threshold": 20}),
+    nn.Softplus: Counterpart(("Softplus",), {"beta": "beta", "threshold": "threshold"}),
 }  # fmt: skip
 
 
@@ -258,7 +257,8 @@ def _in_our_words(kind: type, value: Any, other: Any) -> Any:
     if kind is nn.GELU:
         return value == "tanh"
     if kind is nn.RMSNorm and value is None:  # PyTorch takes the dtype's
-        return float(np.finfo(str(other.weight.dtype).removeprefix("torch.")).eps)
+        dtype = getattr(other.weight, "dtype", "float32")
+        return float(np.finfo(str(dtype).removeprefix("torch.")).eps)
     if kind in (nn.LpPool1D, nn.LpPool2D) and value is None:
         return other.kernel_size  # of the stride
     if kind is nn.Embedding and value is not None:
@@ -270,6 +270,8 @@ def _normal(name: str, value: Any, axes: int) -> Any:
     """A setting in the form in which equal ones are equal: a tuple, paddings as their ends."""
     if name == "align_corners":  # which PyTorch has as None where it does not apply
         return bool(value)
+    if name == "threshold" and value is None:  # exact here, and there up to rounding
+        return 20
     if name not in (*PER_AXIS, "padding") or value == "same":
         return value
     value = 0 if value == "valid" else value
