@@ -85,7 +85,7 @@ COUNTERPARTS: dict[type, Counterpart] = {
     nn.Unflatten: Counterpart(("Unflatten",), {"axis": "dim", "shape": "unflattened_size"}),
     nn.InstanceNorm: Counterpart(
         ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
-        {name: name for name in ("eps", "track_running_stats")},
+        {name: name for name in ("eps", "track_running_stats", "momentum")},
     ),
     nn.LocalResponseNorm: Counterpart(
         ("LocalResponseNorm",), {name: name for name in ("size", "alpha", "beta", "k")}
@@ -242,8 +242,11 @@ def _unlike(path: str, layer: Module, other: Any) -> Iterator[tuple[str, str]]:
     if not set(known.classes) & set(theirs):
         yield path or "(model)", f"a {kind.__name__}, PyTorch's is a {type(other).__name__}"
         return
+    tracks = getattr(layer, "track_running_stats", True)  # else no momentum changes an output
     pairs = [
-        (ours, getattr(layer, ours), getattr(other, name)) for ours, name in known.settings.items()
+        (ours, getattr(layer, ours), getattr(other, name))
+        for ours, name in known.settings.items()
+        if tracks or ours != "momentum"
     ]
     pairs += [(name, amounts, getattr(other, name)) for name, amounts in known.fixed.items()]
     pairs += [(name, getattr(layer, name), amounts) for name, amounts in known.own.items()]

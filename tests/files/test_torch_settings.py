@@ -192,7 +192,10 @@ ROWS = {  # ours, PyTorch's of the same settings, PyTorch's of others, what is s
     "sigmoid": (nn.Sigmoid(), T.Sigmoid(), T.Tanh(), "0 is a Sigmoid"),
     "softplus": (nn.Softplus(), T.Softplus(), T.ReLU(), "0 is a Softplus"),
     "softplus beta": (nn.Softplus(), T.Softplus(), T.Softplus(2), "0.beta is 1"),
-    "softplus limit": (nn.Softplus(), T.Softplus(), T.Softplus(1, 5), "0.threshold is 20"),
+    "softplus limit": (nn.Softplus(), T.Softplus(), T.Softplus(1, 5), "0.threshold is None"),
+    "softplus options": (
+        nn.Softplus(2, 5), T.Softplus(2, 5), T.Softplus(2, 6), "0.threshold is 5"
+    ),
 }  # fmt: skip
 
 
@@ -277,8 +280,13 @@ FURTHER = {
         nn.InstanceNorm(2), T.InstanceNorm1d(2), T.InstanceNorm1d(2, 1e-3), "0.eps is 1e-05"
     ),
     "instance_norm stats": (
-        nn.InstanceNorm(2), T.InstanceNorm2d(2), T.InstanceNorm2d(2, track_running_stats=True),
-        "0.track_running_stats is False",
+        nn.InstanceNorm(2), T.InstanceNorm2d(2, momentum=0.3),
+        T.InstanceNorm2d(2, track_running_stats=True), "0.track_running_stats is False",
+    ),
+    "instance_norm momentum": (
+        nn.InstanceNorm(2, track_running_stats=True),
+        T.InstanceNorm2d(2, track_running_stats=True),
+        T.InstanceNorm2d(2, momentum=0.3, track_running_stats=True), "0.momentum is 0.1",
     ),
     **{
         f"local {name}": (

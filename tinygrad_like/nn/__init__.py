@@ -23,6 +23,11 @@ A layer of your own is a Module with a `forward`; its attributes are its paramet
 
         def forward(self, x):
             return x + tg.relu(self.dense(x))
+
+Left out of PyTorch's: Lazy layers, as a layer has its parameters when it is made; layers that only
+pad, which `tg.pad` does; RNNCell and its like, which are a layer called with one step; Transformer,
+which is TransformerEncoder and TransformerDecoder; AdaptiveMaxPool3d, LPPool3d and
+FractionalMaxPool, which hardly anybody uses.
 """
 
 from tinygrad_like.nn import init

@@ -20,8 +20,8 @@ class InstanceNorm(ChannelNorm):
     training and in evaluation. `weight` and `bias`, (C,), start as 1 and 0; by default, with
     `affine=False`, they are None, and with `bias=False` the bias alone is.
 
-    With `track_running_stats` there are BatchNorm's buffers, which follow, in training, the means
-    over the batch and take their place in evaluation; `momentum` is as in BatchNorm.
+    With `track_running_stats` it has BatchNorm's buffers: in training they follow the means of both
+    over the batch, by `momentum`, and in evaluation they stand for them.
 
     Source: Ulyanov et al. 2016, "Instance normalization".
     """
@@ -35,13 +35,12 @@ class InstanceNorm(ChannelNorm):
         affine: bool = False,
         *,
         bias: bool = True,
-        momentum: float | None = 0.1,
+        momentum: float = 0.1,
         track_running_stats: bool = False,
     ):
         self.num_features = arguments.integer("InstanceNorm", "num_features", num_features)
         self.eps = arguments.number("InstanceNorm", "eps", eps, 0)
-        if momentum is not None:
-            momentum = arguments.number("InstanceNorm", "momentum", momentum, 0, 1)
+        momentum = arguments.number("InstanceNorm", "momentum", momentum, 0, 1)
         if track_running_stats:
             self.momentum = momentum
         self._start(affine, bias, track_running_stats)
