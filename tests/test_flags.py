@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import nn
@@ -96,7 +97,10 @@ CALLS = {
     "linspace": (0, 1),
     **dict.fromkeys(("avg_pool2d", "max_pool2d", "adaptive_max_pool2d"), (IMAGE, 2)),
     **dict.fromkeys(("avg_pool1d", "max_pool1d", "adaptive_max_pool1d"), (SEQUENCE, 2)),
-    **dict.fromkeys(("avg_pool3d", "max_pool3d"), (tg.ones((1, 1, 2, 2, 2)), 2)),
+    **dict.fromkeys(
+        ("avg_pool3d", "max_pool3d", "adaptive_max_pool3d"), (tg.ones((1, 1, 2, 2, 2)), 2)
+    ),
+    "lp_pool3d": (tg.ones((1, 1, 2, 2, 2)), 2, 2),
     "lp_pool1d": (SEQUENCE, 2, 2),
     "lp_pool2d": (IMAGE, 2, 2),
     "interpolate": (IMAGE, 2),
@@ -135,7 +139,8 @@ CALLS = {
     **dict.fromkeys(("nn.AvgPool1D", "nn.AvgPool2D", "nn.AvgPool3D"), (2,)),
     **dict.fromkeys(("nn.MaxPool1D", "nn.MaxPool2D", "nn.MaxPool3D"), (2,)),
     **dict.fromkeys(("nn.AdaptiveMaxPool1D", "nn.AdaptiveMaxPool2D", "nn.Upsample"), (2,)),
-    **dict.fromkeys(("nn.LpPool1D", "nn.LpPool2D"), (2, 2)),
+    "nn.AdaptiveMaxPool3D": (2,),
+    **dict.fromkeys(("nn.LpPool1D", "nn.LpPool2D", "nn.LpPool3D"), (2, 2)),
     "nn.FeedForward": (2, 2),
     "nn.SwiGLU": (2, 2),
     "nn.InstanceNorm": (2,),
@@ -201,7 +206,12 @@ def test_every_flag_has_a_call():
     assert len(FLAGS) > 80
 
 
-@pytest.mark.parametrize(("name", "flag"), FLAGS)
+def room_of(name, flag):
+    """The room that has a function, by which flags share a test: nn of nn.Dense."""
+    return name.rpartition(".")[0] or "tg"
+
+
+@grouped("name flag", FLAGS, by=room_of)
 def test_a_flag_is_true_or_false(name, flag):
     expected = r"^\[[\w.]+\] \w+ is .*, expected (True or False|'none' or 'tanh')"
     for value in NONSENSE:
@@ -210,7 +220,7 @@ def test_a_flag_is_true_or_false(name, flag):
 
 
 # But for `progress`: those calls read or download a file.
-@pytest.mark.parametrize(("name", "flag"), [key for key in FLAGS if key[1] != "progress"])
+@grouped("name flag", [key for key in FLAGS if key[1] != "progress"], by=room_of)
 def test_a_flag_may_be_numpys(name, flag):
     default = inspect.signature(FLAGS[name, flag]).parameters[flag].default
     FLAGS[name, flag](*CALLS[name], **{flag: np.bool_(default)})

@@ -64,3 +64,26 @@ def test_a_skip_says_of_how_many_rows():
         with pytest.raises(pytest.skip.Exception) as skip:
             test(rows=groups_of(test)[group])
         assert str(skip.value) == reason
+
+
+def test_groups_that_come_together_are_one_test():
+    @grouped("n", range(-2, 5), by=abs, brief=1, together=lambda n: "even" if n % 2 == 0 else "odd")
+    def test(n):
+        pass
+
+    short = {"even": [(-2,), (0,), (4,)], "odd": [(-1,), (3,)]}
+    assert groups_of(test) == short | {"even-others": [(2,)], "odd-others": [(1,)]}
+
+
+def test_without_groups_all_rows_are_one_test_of_the_other_parameters():
+    seen = []
+
+    @pytest.mark.parametrize("letter", "ab")
+    @grouped("n", iter(range(3)))
+    def test(letter, n):
+        seen.append((letter, n))
+
+    assert [mark.args[0] for mark in test.pytestmark] == ["letter"]
+    test(letter="a")
+    test(letter="b")
+    assert seen == [(letter, n) for letter in "ab" for n in range(3)]

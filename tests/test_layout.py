@@ -1,9 +1,7 @@
-"""The floors of the house: what each file may import, read from its text; and a light import."""
+"""The floors of the house: what each file may import, read from its text."""
 
 import ast
-import os
 import re
-import subprocess
 import sys
 
 import pytest
@@ -106,10 +104,11 @@ LEFT_TO_RIGHT = {
         "transcendental linalg places index bag experts scan order diagonal statistics scatter "
         "arrange repetition inplace systems decompositions measures window padding patches "
         "matrix_functions fft spectrogram eigen quantiles random softmax ctc norm conv conv_nd "
-        "resize pool pool_nd unpool recurrent attention numpy_names protocol"
+        "resize pool pool_nd unpool recurrent attention convolve numpy_names "
+        "numpy_series numpy_places numpy_options protocol"
     ).split(),
     "functional": (
-        "trees evaluation derivatives forward vmap jacobian custom call implicit"
+        "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
     ).split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "distributions": (
@@ -181,8 +180,6 @@ THIRD_PARTY = {
     "examples": {"numpy", "tqdm"},
     "": {"numpy"},
 }
-
-HEAVY = "numba cupy matplotlib scipy safetensors tqdm torch threadpoolctl jax tinygrad".split()
 
 
 def test_the_files_are_found():
@@ -418,50 +415,3 @@ def test_a_package_names_its_files_or_what_is_in_them(package):
         if stem != module:
             public = f"from {TG}.{module} import" in text or f"import {stem}\n" in text
             assert public or f"{stem}.py" in text, f"{package}/__init__.py does not name {stem}.py"
-
-
-# A light import
-
-
-def run(code, **variables):
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=ROOT.parent,
-        env={**os.environ, **variables},
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout.strip()
-
-
-def test_importing_the_library_loads_nothing_heavy():
-    loaded = run(
-        "import tinygrad_like, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    )
-    assert not set(HEAVY) & set(loaded.split())
-
-
-def test_computing_on_a_cpu_array_loads_nothing_of_cuda():
-    code = (
-        "import tinygrad_like as tg, sys; x = tg.ones((2, 2), requires_grad=True); "
-        "(x @ x).sum().backward(); print('cupy' in sys.modules, 'torch' in sys.modules)"
-    )
-    assert run(code) == "False False"
-
-
-def test_importing_the_library_takes_less_than_0_3_s_beyond_numpy(tmp_path):
-    """Of the processor's time, the least of five: others at work should not count.
-
-    From the second import on, as for any user: the first one leaves Python's compiled files.
-    """
-    code = (
-        "import numpy, time; t = time.process_time(); import tinygrad_like; "
-        "print(time.process_time() - t)"
-    )
-    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
-    run(code, **compiled)
-    seconds = [float(run(code, **compiled)) for _ in range(5)]
-    assert min(seconds) < 0.3, seconds

@@ -1,6 +1,7 @@
 """Focal and Dice losses, entropy, transport and CTC: against SciPy, PyTorch and definitions."""
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -50,16 +51,23 @@ def test_focal_losses_are_their_formulas(gamma):
     found = binary(LOGITS, P, gamma=gamma, alpha=None, reduction="none")
     np.testing.assert_allclose(found, yes + no)
     tg.gradcheck(lambda x: losses.focal(x, LABELS, gamma=gamma), LOGITS, directions=2)
+    q = softmax(LOGITS)
+    shares = 0.7 * np.eye(q.shape[1])[LABELS] + 0.3 / q.shape[1]
+    smoothed = partial(losses.focal, gamma=gamma, label_smoothing=0.3)
+    found = smoothed(LOGITS, LABELS, reduction="none")
+    np.testing.assert_allclose(found, -(shares * (1 - q) ** gamma * np.log(q)).sum(-1))
+    tg.gradcheck(lambda x: smoothed(x, LABELS), LOGITS, directions=2)
     tg.gradcheck(lambda x: binary(x, P, gamma=gamma, label_smoothing=0.1), LOGITS, directions=2)
 
 
 def test_focal_with_weights_and_ignored_rows_counts_as_cross_entropy_does():
     weight = np.array([0.5, 1, 2, 3])
-    options = {"weight": weight, "ignore_index": LABELS[0]}
-    np.testing.assert_allclose(
-        losses.focal(LOGITS, LABELS, gamma=0, **options),
-        losses.cross_entropy(LOGITS, LABELS, **options),
-    )
+    for smoothing in (0, 0.3):
+        options = {"weight": weight, "ignore_index": LABELS[0], "label_smoothing": smoothing}
+        np.testing.assert_allclose(
+            losses.focal(LOGITS, LABELS, gamma=0, **options),
+            losses.cross_entropy(LOGITS, LABELS, **options),
+        )
 
 
 @pytest.mark.parametrize("name", ["binary_cross_entropy_with_logits", "binary_focal_with_logits"])

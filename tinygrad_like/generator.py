@@ -1,6 +1,7 @@
 """Where the stream of random numbers stands: one for all devices, a seed and a counter."""
 
 import threading
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,12 @@ def check_rng_state(state):
         )
 
 
+class _Refusal(threading.local):
+    """What is raised where this thread draws numbers, or None."""
+
+    error: BaseException | None = None
+
+
 class Generator:
     """The state of the counter-based random numbers (Philox): a seed and a counter.
 
@@ -30,6 +37,7 @@ class Generator:
 
     def __init__(self, seed=0):
         self._lock = threading.RLock()  # a signal handler may save where the stream stands
+        self._refusal = _Refusal()
         self.restore({"seed": seed, "counter": 0})
 
     def state(self):
@@ -50,10 +58,21 @@ class Generator:
 
     def reserve(self, blocks):
         """Take `blocks` counter values; returns the seed and the first of them."""
+        if self._refusal.error is not None:
+            raise self._refusal.error
         with self._lock:
             first = self._counter
             self._counter += blocks
             return self._seed, first
+
+    @contextmanager
+    def refusing(self, error):
+        """A `with` block in which this thread cannot draw numbers: `error` is raised instead."""
+        before, self._refusal.error = self._refusal.error, error
+        try:
+            yield
+        finally:
+            self._refusal.error = before
 
 
 GENERATOR = Generator()

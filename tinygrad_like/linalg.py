@@ -11,8 +11,9 @@ its like call them, too. Matrices are in the last two axes, and all other axes a
     functions         expm sqrtm matrix_power multi_dot
     put together      block_diag toeplitz
 
-Half types are refused, as by LAPACK. On `cuda` the factorisations are cuSOLVER's, by CuPy; `lu`,
-`sqrtm`, `solve_banded` and `solve_sylvester` are SciPy's and run on the host.
+All take complex matrices, which are Hermitian where real ones are symmetric. Half types are
+refused, as by LAPACK. On `cuda` the factorisations are cuSOLVER's, by CuPy; `lu`, `sqrtm`,
+`solve_banded` and `solve_sylvester` are SciPy's and run on the host.
 """
 
 from tinygrad_like.ops.decompositions import eigh, eigvalsh, lu, qr, svd, svdvals

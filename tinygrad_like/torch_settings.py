@@ -66,13 +66,14 @@ COUNTERPARTS: dict[type, Counterpart] = {
     nn.AvgPool3D: _pool("AvgPool3d", "padding", "count_include_pad", "divisor_override"),
     nn.LpPool1D: _pool("LPPool1d", ord="norm_type"),
     nn.LpPool2D: _pool("LPPool2d", ord="norm_type"),
+    nn.LpPool3D: _pool("LPPool3d", ord="norm_type"),
     **{
         getattr(nn, f"Adaptive{kind}Pool{n}D"): Counterpart(
             (f"Adaptive{kind}Pool{n}d",),
             {"size": "output_size"} | ({"return_indices": "return_indices"} if places else {}),
         )
-        for kind, places, axes in (("Avg", False, (1, 2, 3)), ("Max", True, (1, 2)))
-        for n in axes
+        for kind, places in (("Avg", False), ("Max", True))
+        for n in (1, 2, 3)
     },
     nn.Upsample: Counterpart(
         ("Upsample",),
@@ -262,7 +263,7 @@ def _in_our_words(kind: type, value: Any, other: Any) -> Any:
     if kind is nn.RMSNorm and value is None:  # PyTorch takes the dtype's
         dtype = getattr(other.weight, "dtype", "float32")
         return float(np.finfo(str(dtype).removeprefix("torch.")).eps)
-    if kind in (nn.LpPool1D, nn.LpPool2D) and value is None:
+    if kind in (nn.LpPool1D, nn.LpPool2D, nn.LpPool3D) and value is None:
         return other.kernel_size  # of the stride
     if kind is nn.Embedding and value is not None:
         return value % other.num_embeddings

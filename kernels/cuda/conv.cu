@@ -82,6 +82,27 @@ __device__ __forceinline__ acc_t looking(const scalar_t* g, const Shape& s, int 
     return widen(g[plane(in.image, s.filters, filter, s.out_h * s.out_w) + p * s.out_w + q]);
 }
 
+// Loads a tile of B, whose columns are the positions of images of height x width, and whose rows are
+// the channels of a group with all taps: read(channel, position, i, j) is an element.
+template <class Tile, class F>
+__device__ __forceinline__ void load_windows(Tile& tile, int start, const Block& block,
+                                             const Shape& s, int channels, int columns, int height,
+                                             int width, F read) {
+    const int taps = s.kernel_h * s.kernel_w, end = channels * taps;
+    tile.load([&](int q, Held& held) {
+        const int k = start + tile.depth(q, 0), tap = k % taps;
+        const int channel = block.group * channels + k / taps;
+#pragma unroll
+        for (int e = 0; e < LOADED; ++e) {
+            const int column = block.first_column + tile.row(q, e);
+            held[e] = 0;
+            if (k >= end || column >= columns) continue;
+            const Position position(column, height, width);
+            held[e] = read(channel, position, tap / s.kernel_w, tap % s.kernel_w);
+        }
+    });
+}
+
 // Writes the thread's sums where f(row, column) says.
 template <class F>
 __device__ __forceinline__ void write(const Sums& sums, const Block& block, int rows, int columns,
@@ -120,18 +141,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
             });
         },
         [&](auto& tile, int start) {
-            tile.load([&](int q, Held& held) {
-                const int k = start + tile.depth(q, 0), tap = k % taps;
-                const int channel = block.group * channels + k / taps;
-#pragma unroll
-                for (int e = 0; e < LOADED; ++e) {
-                    const int column = block.first_column + tile.row(q, e);
-                    held[e] = 0;
-                    if (k >= end || column >= columns) continue;
-                    const Position out(column, s.out_h, s.out_w);
-                    held[e] = looked_at(x, s, channel, out, tap / s.kernel_w, tap % s.kernel_w);
-                }
-            });
+            load_windows(tile, start, block, s, channels, columns, s.out_h, s.out_w,
+                         [&](int channel, const Position& out, int i, int j) {
+                             return looked_at(x, s, channel, out, i, j);
+                         });
         },
         shared_a, shared_b);
     write(sums, block, rows, columns, [&](int row, int column, acc_t sum) {
@@ -168,18 +181,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS)
             });
         },
         [&](auto& tile, int start) {
-            tile.load([&](int q, Held& held) {
-                const int k = start + tile.depth(q, 0), tap = k % taps;
-                const int filter = block.group * filters + k / taps;
-#pragma unroll
-                for (int e = 0; e < LOADED; ++e) {
-                    const int column = block.first_column + tile.row(q, e);
-                    held[e] = 0;
-                    if (k >= end || column >= columns) continue;
-                    const Position in(column, s.height, s.width);
-                    held[e] = looking(g, s, filter, in, tap / s.kernel_w, tap % s.kernel_w);
-                }
-            });
+            load_windows(tile, start, block, s, filters, columns, s.height, s.width,
+                         [&](int filter, const Position& in, int i, int j) {
+                             return looking(g, s, filter, in, i, j);
+                         });
         },
         shared_a, shared_b);
     write(sums, block, rows, columns, [&](int row, int column, acc_t sum) {

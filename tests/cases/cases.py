@@ -5,6 +5,7 @@ import cases_arithmetic
 import cases_arrange
 import cases_attention
 import cases_complex
+import cases_complex_linalg
 import cases_decompositions
 import cases_elementwise
 import cases_linalg
@@ -36,6 +37,7 @@ FAMILIES = (
     cases_activation,
     cases_scipy,
     cases_complex,
+    cases_complex_linalg,
     cases_scan,
     cases_order,
     cases_arrange,

@@ -39,6 +39,7 @@ QUOTIENTS = [
     Case(tg.reciprocal, P(2, 3)),
     Case(tg.float_power, Ints(9, 2, 3, low=1), Ints(4, 3), numpy="float_power", grad=False),
     Case(tg.ldexp, N(2, 3), Ints(9, 3, low=-4), numpy="ldexp"),
+    Case(tg.frexp, P(2, 3)),
     Case(tg.lerp, N(2, 3), N(3), U(2, 1)),
     Case(lambda a, b: tg.lerp(a, b, 0.75), N(3), N(3), torch=lambda a, b: torch.lerp(a, b, 0.75),
          name="lerp 0.75"),

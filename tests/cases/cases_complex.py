@@ -1,6 +1,7 @@
 """Rows of complex numbers, for ops/complex.py and the ops of other families that take them."""
 
 import numpy as np
+import scipy.special
 from case import Bools, Case, Ints, N, P, Square, Values, Z, ZSquare, torch
 
 import tinygrad_like as tg
@@ -60,9 +61,12 @@ ANALYTIC = [
             *(tg.exp2, tg.log10),
         )
     ),
+    *(Case(f, Z(3), numpy=getattr(scipy.special, f.__name__)) for f in (tg.erf, tg.erfc)),
     Case(tg.where, Bools(3), Z(3), N(2, 1), torch=lambda c, a, b: torch.where(c, a, b + 0j)),
     Case(tg.matmul, Z(2, 3), Z(3, 2)),
     Case(tg.matmul, N(3, 2), Z(2), torch=lambda a, b: a.to(b.dtype) @ b),
+    Case(tg.lerp, Z(2), Z(2), Z(2)),
+    Case(tg.vdot, Z(3), Z(3)),
     Case(tg.linear, Z(4, 3), Z(3, 2), Z(2), torch=lambda x, w, b: x @ w + b),
     Case(
         lambda a, b: tg.einsum("ij,kj->ik", a, b),
@@ -131,6 +135,25 @@ MOVED = [
     Case(tg.copy, Z(2), torch="clone"),
     Case(lambda z: tg.astype(z, dtype=z.dtype), Z(2), numpy=np.copy, name="astype"),
     Case(to_device, Z(2), device="cpu", source="cpu", numpy=np.copy),
+    Case(tg.diagonal, Z(2, 3), offset=1),
+    Case(tg.trace, Z(2, 2)),
+    Case(tg.diag_embed, Z(2), offset=-1),
+    Case(tg.positive, Z(2)),
+    Case(tg.unfold, Z(1, 1, 2, 3), kernel_size=2),
+    Case(tg.fold, Z(1, 2, 3), output_size=(1, 4), kernel_size=(1, 2)),
+]
+
+STATISTICS = [
+    Case(tg.cov, Z(2, 3), empty=False),
+    Case(tg.corrcoef, Z(2, 4), empty=False),
+    *(
+        Case(f, Z(2, 3), axis=1, torch=oracle, empty=False)
+        for f, oracle in {
+            tg.nanmean: lambda z: z.mean(1),
+            tg.nanvar: lambda z: z.var(1, correction=0),
+            tg.nanstd: lambda z: z.std(1, correction=0),
+        }.items()
+    ),
 ]
 
 LOGICAL = tg.logical_and, tg.logical_or, tg.logical_xor
@@ -213,4 +236,4 @@ FRAMES = [
     ),
 ]
 
-CASES = PARTS + ANALYTIC + REDUCED + MOVED + TRUTH + TRANSFORMS + FRAMES
+CASES = PARTS + ANALYTIC + REDUCED + MOVED + STATISTICS + TRUTH + TRANSFORMS + FRAMES

@@ -109,6 +109,19 @@ def stats_row(function, *inputs, parameters=(), **options):
 norm, gamma, chi2, beta, t = stats.norm, stats.gamma, stats.chi2, stats.beta, stats.t
 poisson, dirichlet, normals = stats.poisson, stats.dirichlet, stats.multivariate_normal
 
+
+def of_rank_1(x, root):
+    """A density on the line along `root`, at places on it."""
+    return normals.logpdf(x[:, None] * root, 0.0 * root, root[:, None] * root, allow_singular=True)
+
+
+def scipy_of_rank_1(x, root):
+    import scipy.stats  # which takes half a second
+
+    density = scipy.stats.multivariate_normal(cov=np.outer(root, root), allow_singular=True)
+    return density.logpdf(np.outer(x, root))
+
+
 STATS = [
     *(stats_row(f, N(1, 2), N(2), P(1, 1)) for f in (norm.logpdf, norm.pdf, norm.cdf, norm.logcdf)),
     *(stats_row(f, N(1, 2)) for f in (norm.sf, norm.logsf)),
@@ -134,6 +147,15 @@ STATS = [
     *(stats_row(f, N(3, 2), N(2), Spd(2, 2), empty=False) for f in (normals.logpdf, normals.pdf)),
     stats_row(normals.logpdf, N(3, 2), N(2), P(2), empty=False),
     stats_row(normals.logpdf, N(3), parameters=(0.3, 1.7), empty=False),
+    Case(
+        of_rank_1,
+        N(3),
+        N(2),
+        numpy=scipy_of_rank_1,
+        name="multivariate_normal of rank 1",
+        statistics=True,
+        empty=False,
+    ),
     # Of the mean only the length counts: it has no gradient.
     stats_row(normals.entropy, Ints(3, 2), Spd(2, 2), empty=False),
 ]

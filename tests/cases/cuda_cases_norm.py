@@ -11,13 +11,20 @@ def _parameters(rng, size, count):
     return [*drawn, None, None][:2]
 
 
-def _rows(shape, parameters, needs=(True, True, True)):
-    """Layer norm, and without a bias RMS norm, forward and backward."""
-    label = f"{'x'.join(map(str, shape))}-{parameters}-{''.join('01'[n] for n in needs)}"
+def _inputs(shape, parameters, needs):
+    """(the label of a case, the function that draws g, x, weight and bias)."""
 
     def make(rng):
         x = 2 * rng.standard_normal(shape) + 1
         return [rng.standard_normal(shape), x, *_parameters(rng, shape[1], parameters)]
+
+    needed = "".join("01"[n] for n in needs)
+    return f"{'x'.join(map(str, shape))}-{parameters}-{needed}", make
+
+
+def _rows(shape, parameters, needs=(True, True, True)):
+    """Layer norm, and without a bias RMS norm, forward and backward."""
+    label, make = _inputs(shape, parameters, needs)
 
     def layer(k, g, x, weight, bias):
         y, mean, rstd = k.layer_norm(x, weight, bias, EPS)
@@ -33,11 +40,7 @@ def _rows(shape, parameters, needs=(True, True, True)):
 
 def _images(shape, parameters, groups, needs=(True, True, True)):
     """Batch norm and group norm, forward and backward."""
-    label = f"{'x'.join(map(str, shape))}-{parameters}-{''.join('01'[n] for n in needs)}"
-
-    def make(rng):
-        x = 2 * rng.standard_normal(shape) + 1
-        return [rng.standard_normal(shape), x, *_parameters(rng, shape[1], parameters)]
+    label, make = _inputs(shape, parameters, needs)
 
     def batch(k, g, x, weight, bias):
         y, mean, var = k.batch_norm(x, weight, bias, EPS)

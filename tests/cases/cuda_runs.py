@@ -6,6 +6,12 @@ from pathlib import Path
 from grouped import grouped
 
 FAMILIES = sorted(Path(__file__).parent.glob("cuda_cases_*.py"))
-CASES = [case for path in FAMILIES for case in importlib.import_module(path.stem).CASES]
+FAMILY_OF = {
+    case: path.stem.removeprefix("cuda_cases_")
+    for path in FAMILIES
+    for case in importlib.import_module(path.stem).CASES
+}
+CASES = list(FAMILY_OF)
 RUNS = [(case, dtype) for case in CASES for dtype in case.dtypes]
 each_run = grouped("case dtype", RUNS, by=lambda case, dtype: case.name)
+each_family = grouped("case dtype", RUNS, by=lambda case, dtype: FAMILY_OF[case])

@@ -10,11 +10,17 @@ from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import gradients, wrap
 
 CALLS = {case.name: case for case in CASES if case.grad}
+FAMILIES = {case.label: case.function.__module__.rpartition(".")[2] for case in CASES}
 
 
 def op_of(name, *_):
     """The op of a call, by which tests of all calls are grouped."""
     return CALLS[name].label
+
+
+def family_of(label):
+    """The file that has the function of a row, by which the rows of several ops share a test."""
+    return FAMILIES[label]
 
 
 def _ops_of(case):
@@ -50,7 +56,7 @@ def _labels_of_ops():
 
 LABELS_OF_OPS = _labels_of_ops()
 CALLS_OF_OPS = [name for name, case in CALLS.items() if case.label in LABELS_OF_OPS]
-each_call = grouped("name", CALLS_OF_OPS, by=op_of, brief=4)
+each_call = grouped("name", CALLS_OF_OPS, by=op_of, brief=4, together=family_of)
 
 
 def brief_rows(count):

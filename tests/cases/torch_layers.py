@@ -274,9 +274,8 @@ WINDOWS = {
                                    "out_channels", "kernel_size", bias=has("bias"))
        for n in (1, 2, 3)},
     **{f"{kind}Pool{n}d": layer(getattr(nn, f"{kind}Pool{n}D"))
-       for kind in ("Avg", "Max", "AdaptiveAvg", "AdaptiveMax", "LP") for n in (1, 2, 3)
-       if hasattr(nn, f"{kind}Pool{n}D")},
-    **{f"LPPool{n}d": layer(getattr(nn, f"LpPool{n}D")) for n in (1, 2)},
+       for kind in ("Avg", "Max", "AdaptiveAvg", "AdaptiveMax") for n in (1, 2, 3)},
+    **{f"LPPool{n}d": layer(getattr(nn, f"LpPool{n}D")) for n in (1, 2, 3)},
 }  # fmt: skip
 
 NORMS = {

@@ -1,8 +1,5 @@
 """Independent, mixtures, transformed distributions; checks, vmap, devices, edges."""
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 from families import FAMILIES
@@ -252,13 +249,3 @@ def test_a_device_gives_the_values_of_the_cpu(family):
         found[device] = x.numpy(), d.log_prob(family.values).numpy()
     for a, b in zip(found["cuda-emulator"], found["cpu"], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
-
-
-MODULES = "normal simplex counts categories multivariate compound transforms transformed divergence"
-
-
-@pytest.mark.parametrize("module", MODULES.split())
-def test_the_examples_of_the_docstrings_run(module):
-    results = doctest.testmod(importlib.import_module(f"tinygrad_like.distributions.{module}"))
-    assert results.attempted > 0
-    assert results.failed == 0

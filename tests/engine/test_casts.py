@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from grouped import grouped
 from needed import needs_emulator
 
 import tinygrad_like as tg
@@ -63,7 +64,7 @@ ROUTES = {
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
-@pytest.mark.parametrize(("values", "dtype"), REFUSED, ids=str)
+@grouped("values dtype", REFUSED)
 def test_what_an_integer_dtype_cannot_hold_is_refused(values, dtype, route, device):
     limits = np.iinfo(dtype)
     message = rf"^\[\w+\] .* does not fit into {np.dtype(dtype)}, which holds {limits.min} to"
@@ -73,7 +74,7 @@ def test_what_an_integer_dtype_cannot_hold_is_refused(values, dtype, route, devi
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
-@pytest.mark.parametrize(("values", "dtype"), KEPT, ids=str)
+@grouped("values dtype", KEPT)
 def test_what_fits_is_cast_as_numpy_casts(values, dtype, route, device):
     got = route(values, dtype, device)
     assert got.dtype == dtype

@@ -229,17 +229,13 @@ def test_a_gradient_that_was_kept_does_not_change_when_the_walk_goes_on():
 
 @pytest.mark.parametrize("f", [lambda x, y: x + y, lambda x, y: x * 1 + y * 1 + x], ids=["+", "*"])
 def test_a_hook_that_writes_into_its_gradient_changes_nobody_else(f):
-    """Either the write is refused, or it stays with the tensor whose hook it is."""
-
     def write(g):
         g *= 5
 
     x, y, given = leaf([1.0, 2.0]), leaf([1.0, 2.0]), Tensor(np.ones(2))
     x.register_hook(write)
-    try:
-        f(x, y).backward(given)
-    except ValueError:
-        return
+    f(x, y).backward(given)
+    assert x.grad.numpy()[0] in (5, 10), "the hook's own tensor has what it wrote"
     np.testing.assert_array_equal(y.grad.numpy(), [1, 1])
     np.testing.assert_array_equal(given.numpy(), [1, 1])
 
@@ -251,10 +247,7 @@ def test_a_hook_on_the_root_that_writes_leaves_the_users_array_alone():
         g *= 5
 
     z.register_hook(write)
-    try:
-        z.backward(given)
-    except ValueError:
-        return
+    z.backward(given)
     np.testing.assert_array_equal(given.numpy(), [1, 1])
 
 

@@ -9,7 +9,7 @@ import weakref
 import numpy as np
 import pytest
 from grouped import grouped
-from op_calls import CALLS_OF_OPS, leaf, leaves, op_of, outputs, scalar
+from op_calls import CALLS_OF_OPS, family_of, leaf, leaves, op_of, outputs, scalar
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, op
@@ -90,7 +90,13 @@ def test_a_graph_is_freed_with_its_output():
     assert [r() for r in refs] == [None] * 4
 
 
-@grouped("name create_graph", itertools.product(CALLS_OF_OPS, [False, True]), by=op_of, brief=4)
+@grouped(
+    "name create_graph",
+    itertools.product(CALLS_OF_OPS, [False, True]),
+    by=op_of,
+    brief=4,
+    together=family_of,
+)
 @pytest.mark.usefixtures("no_gc")
 def test_nothing_survives_a_backward_but_leaves_and_their_gradients(name, create_graph):
     warm = leaves(name)

@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+from grouped import grouped
 
 from tinygrad_like import Tensor
 from tinygrad_like.engine import METHODS, complete
@@ -17,7 +18,7 @@ def arguments(function):
     ]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@grouped("name", METHODS)
 def test_a_method_is_declared_as_it_is(name):
     declared, method = vars(Methods)[name], vars(Tensor)[name]
     assert declared is not method

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cases import CASES, op_of
 from grouped import grouped
-from op_calls import LABELS_OF_OPS
+from op_calls import LABELS_OF_OPS, family_of
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor
@@ -125,7 +125,7 @@ def attempted(f):
 ROWS = [case for case in CASES if not case.grad or case.label in LABELS_OF_OPS]
 
 
-@grouped("case dtype", itertools.product(ROWS, DTYPES), by=op_of, brief=8)
+@grouped("case dtype", itertools.product(ROWS, DTYPES), by=op_of, brief=8, together=family_of)
 def test_every_row_gives_the_same_by_both_paths(case, dtype, full):
     """Recorded, not recorded, and on raw arrays."""
     arrays = case.arrays()

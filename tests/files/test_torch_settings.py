@@ -202,13 +202,14 @@ ROWS = {  # ours, PyTorch's of the same settings, PyTorch's of others, what is s
 for name in "Mish SELU ReLU6 Hardsigmoid Hardswish LogSigmoid Softsign Tanhshrink PReLU".split():
     ROWS[name] = getattr(nn, name)(), getattr(T, name)(), T.ELU(), f"0 is a {name}"
 for kind in ("Avg", "Max"):
-    for n in (1, 2, 3)[: 3 if kind == "Avg" else 2]:
+    for n in (1, 2, 3):
         theirs = getattr(T, f"Adaptive{kind}Pool{n}d")
         ours = getattr(nn, f"Adaptive{kind}Pool{n}D")(2)
         ROWS[f"adaptive {kind} {n}"] = ours, theirs(2), theirs(3), "0.size is"
 for ours, theirs in (
     *((nn.MaxPool1D, T.MaxPool1d), (nn.MaxPool3D, T.MaxPool3d), (nn.AvgPool1D, T.AvgPool1d)),
     *((nn.AvgPool3D, T.AvgPool3d), (nn.LpPool1D, T.LPPool1d), (nn.LpPool2D, T.LPPool2d)),
+    (nn.LpPool3D, T.LPPool3d),
 ):
     given = (2, 2) if "Lp" in ours.__name__ else (2,)
     ROWS[f"{ours.__name__} size"] = (
@@ -245,6 +246,7 @@ FURTHER = {
     ),
     "lp 1": (nn.LpPool1D(2, 2), T.LPPool1d(2, 2), T.LPPool1d(3, 2), "0.ord is 2"),
     "lp 2": (nn.LpPool2D(2, 2), T.LPPool2d(2, 2), T.LPPool2d(3, 2), "0.ord is 2"),
+    "lp 3": (nn.LpPool3D(2, 2), T.LPPool3d(2, 2), T.LPPool3d(3, 2), "0.ord is 2"),
     "adaptive indices 1": (
         nn.AdaptiveMaxPool1D(2), T.AdaptiveMaxPool1d(2),
         T.AdaptiveMaxPool1d(2, return_indices=True), "0.return_indices is F",

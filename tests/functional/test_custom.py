@@ -51,6 +51,20 @@ def test_what_f_computed_is_differentiated_in_its_rule():
     np.testing.assert_allclose(tg.hessian(lambda x: f(x).sum())(X), np.diag(3 * X**2))
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_a_gradient_of_one_number_reaches_the_rule_as_a_tensor(dtype):
+    """Between ops, of which NumPy gives numbers that are no arrays."""
+
+    @tg.custom_gradient
+    def f(x):
+        return x * x, lambda g: g * (2 * x).conj() + g.detach() * 0
+
+    for outer in (lambda x: f(x) * 3.0, lambda x: f(x) * f(x), lambda x: f(x * 2.0) * x):
+        value = np.array(0.7 + 0.5j if dtype is np.complex128 else 0.7)
+        assert tg.gradcheck(outer, value, order=2)
+        assert np.shape(tg.grad(lambda x, outer=outer: outer(x).real)(value)) == ()
+
+
 def test_trees_go_in_and_out():
     @tg.custom_gradient
     def f(p, count, x):

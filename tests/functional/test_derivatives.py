@@ -166,6 +166,19 @@ def test_an_argument_that_f_does_not_use_is_refused(name, line):
         np.testing.assert_array_equal(zeros.numpy(), np.zeros(zeros.shape))
 
 
+def test_hvp_passes_on_what_is_not_differentiated():
+    f = lambda x: (quartic(x), {"x": x * 2, "name": "quartic"})  # noqa: E731
+    product, aux = tg.hvp(f, X, X + 1, has_aux=True)
+    np.testing.assert_array_equal(product, tg.hvp(quartic, X, X + 1))
+    np.testing.assert_array_equal(aux["x"].numpy(), X * 2)
+    assert aux["name"] == "quartic"
+    assert not aux["x"].requires_grad
+    with pytest.raises(TypeError, match=r"\[hvp\] f returned Tensor, expected the pair"):
+        tg.hvp(quartic, X, X, has_aux=True)
+    with pytest.raises(ValueError, match=r"\[hvp\] has_aux"):
+        tg.hvp(f, X, X, has_aux=1)
+
+
 def test_the_unused_argument_is_named(line):
     model, x = line
     both = (0, 1)
@@ -224,5 +237,5 @@ def test_arguments_in_the_place_of_argnums_are_refused(name):
 
 
 def test_a_gradient_of_another_shape_is_refused_even_where_it_meets_zeros():
-    with pytest.raises(ValueError, match=r"shape \(3,\), expected \(4,\)"):
+    with pytest.raises(ValueError, match=r"\[hvp\] v has shape \(3,\), expected \(4,\)"):
         tg.hvp(lambda x: x.sum(), X, np.ones(3))

@@ -6,7 +6,7 @@ from cases import CASES
 from grouped import grouped
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from op_calls import CALLS, only_ops, op_of
+from op_calls import CALLS, family_of, only_ops, op_of
 
 import tinygrad_like as tg
 from tinygrad_like.functional.trees import flatten
@@ -186,7 +186,7 @@ def dot_products(case, seed=0, device="cpu"):
     return dot(u, forward), dot(back, v), scale
 
 
-@grouped("name", CALLS, by=op_of, brief=only_ops(4))
+@grouped("name", CALLS, by=op_of, brief=only_ops(4), together=family_of)
 def test_jvp_and_vjp_are_transposes_for_every_op(name):
     forward, back, scale = dot_products(CALLS[name])
     assert abs(forward - back) <= 1e-10 * scale

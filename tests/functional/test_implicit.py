@@ -209,6 +209,8 @@ def test_argmin_in_float32_on_every_device(device):
         (lambda: fixed_point(lambda z: z, A, max_steps=0), ValueError, r"max_steps is 0"),
         (lambda: fixed_point(lambda z: z, A, tolerance=-1.0), ValueError, r"tolerance is -1.0"),
         (lambda: fixed_point(A, A), TypeError, r"\[implicit.fixed_point\] f is \(8, 3\)"),
+        (lambda: fixed_point(lambda z: z, A, full_output=1), ValueError, r"full_output is 1"),
+        (lambda: argmin(lambda z: z.sum(), A, full_output="x"), ValueError, r"full_output is 'x'"),
         (lambda: argmin(A, A), TypeError, r"\[implicit.argmin\] f is \(8, 3\)"),
         (lambda: argmin(lambda z: z, A), ValueError, r"expected a scalar"),
         (lambda: argmin(lambda z: (z * z).sum(), A, solver=3), TypeError, r"solver is a int"),
@@ -219,6 +221,41 @@ def test_argmin_in_float32_on_every_device(device):
 def test_what_cannot_be_solved_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("solver", ["anderson", "iterate"])
+def test_the_steps_of_a_fixed_point_are_told(solver):
+    calls = []
+
+    def f(z, x):
+        calls.append(z)
+        return tg.cos(z) * x
+
+    with tg.no_grad():
+        z, found = fixed_point(f, np.array(1.0), 0.9, solver=solver, full_output=True)
+    assert found.steps == len(calls)
+    assert found.residual == pytest.approx(abs(np.cos(z.item()) * 0.9 - z.item()), abs=1e-15)
+    assert (found.steps < 20) == (solver == "anderson")
+    slope, again = tg.grad(
+        lambda x: fixed_point(lambda z, x: tg.cos(z) * x, np.array(1.0), x, solver=solver,
+                              full_output=True), has_aux=True
+    )(np.array(0.9))  # fmt: skip
+    assert again == found
+    assert slope == pytest.approx(np.cos(z.item()) / (1 + 0.9 * np.sin(z.item())))
+
+
+def test_the_steps_of_a_minimiser_are_told():
+    objective = lambda z, x: ((z - x) ** 4).sum() + (z * z).sum()  # noqa: E731
+    x = np.array([1.0, 2.0])
+    z, found = argmin(objective, np.zeros(2), x, full_output=True)
+    assert 2 < found.steps < 20
+    assert found.residual < 1e-9
+    assert argmin(objective, np.zeros(2), x, max_steps=found.steps).tolist() == z.tolist()
+    with pytest.raises(ConvergenceError):
+        argmin(objective, np.zeros(2), x, max_steps=found.steps - 1)
+    _, by_hand = argmin(objective, np.zeros(2), x, solver=lambda *_: z, full_output=True)
+    assert by_hand.steps is None
+    assert by_hand.residual == found.residual
 
 
 def test_a_flat_minimum_has_no_gradient():

@@ -1,8 +1,5 @@
 """What research writes with these derivatives: programs of ten lines, against dense matrices."""
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 
@@ -109,14 +106,3 @@ def test_gauss_newton_and_fisher_products_are_those_of_the_dense_matrices():
     fisher, _ = dense(lambda v: fisher_product(logits_of, parameters, v), parameters)
     # For the cross entropy of a softmax they are the same matrix.
     np.testing.assert_allclose(fisher, matrix, rtol=1e-9, atol=1e-12)
-
-
-MODULES = "call custom derivatives forward implicit jacobian trees".split()
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_the_examples_of_the_docstrings_run(module):
-    name = f"tinygrad_like.functional.{module}"
-    results = doctest.testmod(importlib.import_module(name))
-    assert results.attempted > 0
-    assert results.failed == 0

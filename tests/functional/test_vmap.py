@@ -249,6 +249,12 @@ def test_a_tensor_from_outside_cannot_take_values_of_examples(change):
     np.testing.assert_array_equal(own.numpy(), X[0])
 
 
+def test_an_augmented_assignment_says_what_cannot_be_written():
+    own = T(X[0])
+    with pytest.raises(tg.GraphError, match=r"\[imul\] what f computes inside vmap cannot be"):
+        tg.vmap(lambda x: own.__imul__(x))(T(X))
+
+
 def test_a_tensor_from_outside_can_change_by_values_from_outside():
     own = T(X[0])
 

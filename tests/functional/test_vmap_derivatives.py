@@ -167,6 +167,28 @@ def test_plain_backward_through_vmap():
     np.testing.assert_allclose(w.grad.numpy(), np.sin(X.numpy()).sum(0), rtol=1e-12)
 
 
+VALUES = {
+    "vjp": lambda f, x: tg.vjp(f, x)[0],
+    "jvp": lambda f, x: tg.jvp(f, (x,), (x,))[0],
+    "linearize": lambda f, x: tg.linearize(f, x)[0],
+    "value_and_grad": lambda f, x: tg.value_and_grad(f)(x)[0],
+    "aux of grad": lambda f, x: tg.grad(lambda x: (f(x), {"value": f(x)}), has_aux=True)(x)[1][
+        "value"
+    ],
+    "aux of hvp": lambda f, x: tg.hvp(lambda x: (f(x), f(x)), x, x, has_aux=True)[1],
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_value_beside_a_derivative_keeps_its_history(name):
+    """That of all examples: the derivative that f took is another one."""
+    f = lambda x: (tg.sin(x) * x).sum()  # noqa: E731
+    assert_as_in_a_loop(lambda over: tg.grad(lambda x: total(over(VALUES[name].__get__(f))(x)))(X))
+    with tg.no_grad():
+        x = tg.Tensor(X.numpy(), requires_grad=True)
+        assert not tg.vmap(lambda y: VALUES[name](lambda y: (y * x[0]).sum(), y))(x).requires_grad
+
+
 def test_no_grad_inside_and_outside():
     w = tg.Tensor(W.numpy(), requires_grad=True)
     assert not tg.vmap(tg.no_grad()(lambda x: x * w))(X).requires_grad

@@ -10,7 +10,8 @@ import zlib
 import numpy as np
 import pytest
 from cases import CASES
-from op_calls import LABELS_OF_OPS
+from grouped import grouped
+from op_calls import LABELS_OF_OPS, family_of
 
 import tinygrad_like as tg
 
@@ -24,7 +25,7 @@ NOT_JOINED = "a boolean index", "examples may have different numbers"
 
 
 CASE_OF = {label: cases[0] for label, cases in BY_LABEL.items()}
-OF_OPS = pytest.mark.parametrize("label", [x for x in BY_LABEL if x in LABELS_OF_OPS])
+OF_OPS = grouped("label", [x for x in BY_LABEL if x in LABELS_OF_OPS], by=family_of)
 
 
 def which_differ(case):
@@ -166,13 +167,12 @@ def seeded(f):
     return call
 
 
-@pytest.mark.parametrize(
-    "label",
-    [
-        pytest.param(x, marks=() if x in LABELS_OF_OPS or not CASE_OF[x].grad else pytest.mark.long)
-        for x in BY_LABEL
-    ],
-)
+def is_brief(label):
+    """Whether a label is of an op, or of what has no gradient: compositions take long."""
+    return label in LABELS_OF_OPS or not CASE_OF[label].grad
+
+
+@grouped("label", BY_LABEL, by=str, brief=is_brief, together=family_of)
 def test_values_are_those_of_the_loop(label):
     check_rows(label, check_values, 1e-12, grad=False)
 

@@ -44,6 +44,29 @@ def test_equal_loops_are_one():
     assert not SOFTMAX.is_flat
 
 
+# hardsigmoid of each element, and of one value for each row: 6 is a bound and a divisor
+HARD = [("add", "c0"), ("maximum", "c1"), ("minimum", "c2"), ("quotient", "c2")]
+
+
+def hardsigmoid(place):
+    steps = [
+        Step(name, ("x0" if k == 0 else f"v{k - 1}", number), place)
+        for k, (name, number) in enumerate(HARD)
+    ]
+    return Loop((place,), 3, steps, (Output(place, "v3"),))
+
+
+@needs_numba
+@pytest.mark.parametrize("place", [FULL, ROW])
+def test_a_number_may_divide_and_be_an_operand(place):
+    """Of values of rows alone there is no pass."""
+    kernels = importlib.import_module("tinygrad_like.kernels.cpu.fused.kernels")
+    x = np.linspace(-4, 4, 12).reshape(3, 4) if place == FULL else np.linspace(-4, 4, 3)
+    (y,) = kernels.fused(hardsigmoid(place), [x], np.array([3.0, 0, 6]), 3, 4, [x.shape])
+    np.testing.assert_allclose(y, tg.hardsigmoid(x), rtol=1e-15)
+    assert bool(passes(hardsigmoid(place))) == (place == FULL)
+
+
 @needs_numba
 @pytest.mark.parametrize("vectors", [True, False])
 def test_both_innermost_loops_compute_the_same(vectors):

@@ -198,6 +198,19 @@ def test_a_maximum_of_nan_is_nan(dtype):
     np.testing.assert_array_equal(got, (x * 2).max(axis=-1))
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda-emulator", marks=needs_emulator)])
+def test_a_single_row_and_constants(device):
+    """The gradient of a value without axes has none itself; a loop may read no argument."""
+    x = tg.Tensor(np.array([3.0, 1.0, 2.0]), requires_grad=True, device=device)
+    tg.fuse(lambda x: tg.max(x * 2, axis=-1))(x).backward()
+    assert x.grad.tolist() == [2, 0, 0]
+    y = tg.fuse(lambda x, y: x**0 * y)(x, tg.Tensor(x.numpy() * 2, device=device))
+    assert y.tolist() == [6, 2, 4]
+    x.grad = None
+    y.sum().backward()
+    assert x.grad.tolist() == [0, 0, 0]
+
+
 # Random expressions
 
 

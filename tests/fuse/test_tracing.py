@@ -146,6 +146,9 @@ REFUSED = {
     "LIST is from outside, a list": lambda x: x * LIST[0],
     "random": lambda x: x + np.random.default_rng(0).normal(),
     "indexes": lambda x: x[1:] * 2,
+    "an array that is no argument": lambda x: x * tg.ones(6),
+    "calls bitwise_xor": lambda x: tg.where((x > 0) ^ (x > 1), x, 0.0),
+    "calls hypot": lambda x: tg.hypot(x, x),
     "calls __import__": lambda x: __import__("math") and x * 2,
 }
 
@@ -233,6 +236,75 @@ def test_a_method_runs_as_it_is(caplog):
     model.scale = 3.0
     np.testing.assert_array_equal(model.f(X), X * 3)
     assert "Model" in refusals(caplog)[0]
+
+
+class Gain:
+    factor = 2.0
+
+    def apply(self, x):
+        return x * self.factor
+
+
+def test_a_bound_method_or_an_object_runs_as_it_is(caplog):
+    gain, slope, dropout = Gain(), tg.nn.LeakyReLU(0.1), tg.nn.Dropout(0.5).eval()
+    scaled, leaky, dropped = map(tg.fuse, (gain.apply, slope, dropout))
+    x = tg.Tensor(X)
+    for fused in (scaled, leaky, dropped):
+        fused(x)
+    gain.factor, slope.slope = 3.0, 0.5
+    dropout.train()
+    np.testing.assert_array_equal(scaled(x).numpy(), X * 3)
+    np.testing.assert_array_equal(leaky(x).numpy(), np.where(X > 0, X, 0.5 * X))
+    assert (dropped(x).numpy() == 0).any()
+    for kind, line in zip(("method", "LeakyReLU", "Dropout"), refusals(caplog), strict=True):
+        assert f"it is a {kind}" in line
+
+
+def test_what_is_fused_inside_a_fused_function_may_be_a_method():
+    gain = Gain()
+    inner = tg.fuse(gain.apply)
+    fused = tg.fuse(lambda x: inner(x) + 1)
+    fused(X)
+    gain.factor = 3.0
+    np.testing.assert_array_equal(fused(X), X * 3 + 1)
+
+
+def test_a_draw_that_may_repeat_is_no_constant(caplog):
+    """Two traces that draw the same number look like a function without randomness."""
+    f = lambda x: x * (1 + tg.randint(0, 2, ()).item())  # noqa: E731
+    for seed in range(8):
+        fused = tg.fuse(f)
+        tg.seed(seed)
+        expected = [f(X) for _ in range(4)]
+        tg.seed(seed)
+        np.testing.assert_array_equal([fused(X) for _ in range(4)], expected)
+    assert "it takes random numbers" in refusals(caplog)[0]
+
+
+def test_an_argument_without_influence_has_no_gradient():
+    f = lambda x, y, z=1.0: tg.exp(x) * tg.stop_gradient(y) + z**0  # noqa: E731
+    for function in (f, tg.fuse(f)):
+        x, y, z = (tg.Tensor(X, requires_grad=True) for _ in range(3))
+        function(x, y, z).sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), np.exp(X) * X)
+        assert y.grad is None
+        np.testing.assert_array_equal(z.grad.numpy(), 0 * X)
+        assert not function(x.detach(), y, z.detach()).requires_grad
+        with pytest.raises(tg.GraphError, match="does not depend on its argument 1"):
+            tg.vjp(function, x, y)
+    assert isinstance(tg.fuse(f)(X, X, X), np.ndarray)
+    y = tg.Tensor(X)
+    product = tg.fuse(lambda x, y: x * tg.stop_gradient(y))(tg.Tensor(X, requires_grad=True), y)
+    y += 1
+    with pytest.raises(tg.GraphError, match="changed in place"):
+        product.sum().backward()
+
+
+def test_truth_values_combine():
+    f = lambda x: tg.where((x > -1) & ~(x > 1) | (x == 2), x, 0.0)  # noqa: E731
+    x = np.linspace(-2, 2, 9)
+    np.testing.assert_array_equal(tg.fuse(f)(x), f(x))
+    assert is_fused(tg.fuse(f), x)
 
 
 def test_errors_of_the_function_are_its_own():

@@ -1,9 +1,11 @@
 """The dtype of a layer is its parameters', for inputs of any dtype; and what is said about it."""
 
+import itertools
 import warnings
 
 import numpy as np
 import pytest
+from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import nn
@@ -38,6 +40,9 @@ LAYERS = {
 }
 
 
+FLOATS = np.float64, np.float32, np.float16
+
+
 class Twice(nn.Module):
     """A layer that is called with its input twice."""
 
@@ -58,10 +63,8 @@ def outputs(layer, x):
 
 
 @pytest.mark.filterwarnings("ignore:.*computes in:UserWarning")
-@pytest.mark.parametrize("raw", [False, True], ids=["tensor", "array"])
-@pytest.mark.parametrize("given", [np.float64, np.float32, np.float16])
-@pytest.mark.parametrize("own", [np.float64, np.float32, np.float16])
 @pytest.mark.parametrize("name", LAYERS)
+@grouped("own given raw", itertools.product(FLOATS, FLOATS, [False, True]))
 def test_the_output_has_the_dtype_of_the_parameters(name, own, given, raw):
     make, shape = LAYERS[name]
     layer = make().to(own)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from oracle import needs_torch, torch
+from scipy.linalg import expm
 
 import tinygrad_like as tg
 from tinygrad_like import nn
@@ -162,12 +163,11 @@ def test_an_orthogonal_weight_stays_so_wherever_it_moves(method, shape):
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 30.0])
 def test_the_exponential_is_that_of_scipy(size):
-    linalg = pytest.importorskip("scipy.linalg")
     layer, computing = moved(nn.Orthogonal("exp"), (5, 5))
     computing.skew.data = skew = weighted(10) * size
     a = np.zeros((5, 5))
     a[np.tril_indices(5, -1)] = skew
-    expected = computing.base.numpy() @ linalg.expm(a - a.T)
+    expected = computing.base.numpy() @ expm(a - a.T)
     np.testing.assert_allclose(layer.weight.numpy(), expected, atol=1e-11)
 
 

@@ -1,17 +1,15 @@
 """Weights as functions of stored parameters: what parametrize changes, and what it leaves alone."""
 
 import copy
-import pickle
 import threading
 
 import numpy as np
 import pytest
-from module_walk import COPIES, paths
+from module_walk import paths
+from parametrized import X, model
 
 import tinygrad_like as tg
 from tinygrad_like import nn, optim
-
-X = np.random.default_rng(0).standard_normal((3, 4)).astype("float32")
 
 
 class Symmetric(nn.Parametrization):
@@ -43,24 +41,6 @@ class Counting(nn.Parametrization):
 
     def initial(self, weight):
         return weight / 2.0
-
-
-class Tied(nn.Module):
-    """A language model whose head is the embedding."""
-
-    def __init__(self, ties=True):
-        self.token = nn.Embedding(7, 4)
-        self.head = nn.Module()
-        self.head.weight = self.token.weight if ties else nn.init.normal((7, 4))
-
-    def forward(self, ids):
-        return self.token(ids) @ self.head.weight.T
-
-
-def model(parametrization=None):
-    tg.seed(0)
-    found = nn.Sequential(nn.Dense(4, 6), nn.Tanh(), nn.Dense(6, 2))
-    return found if parametrization is None else nn.parametrize(found, "*.weight", parametrization)
 
 
 # What a module is then
@@ -323,92 +303,6 @@ def test_what_is_below_starts_anew_where_the_upper_one_stores_another_value():
     np.testing.assert_allclose(length, np.linalg.norm(np.log(w), axis=0, keepdims=True), rtol=1e-5)
 
 
-# Saved, copied, moved
-
-
-@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
-def test_a_copy_computes_the_same_by_parameters_of_its_own(duplicate):
-    net = model(nn.SpectralNorm())
-    net(X)
-    twin = duplicate(net)
-    assert type(twin[0]) is type(net[0])
-    assert paths(twin) == paths(net)
-    np.testing.assert_array_equal(twin(X).numpy(), net(X).numpy())
-    before = net[0].weight.numpy().copy()
-    vars(twin[0])["weight"].original.data = np.ones((4, 6))
-    np.testing.assert_array_equal(net.eval()[0].weight.numpy(), net[0].weight.numpy())
-    assert np.abs(twin[0].weight.numpy() - before).max() > 0.01
-    nn.unparametrize(twin, "*")
-    assert type(twin[0]) is nn.Dense
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_every_protocol_of_pickle_keeps_it(protocol):
-    layer = nn.parametrize(nn.Dense(4, 2), "weight", nn.WeightNorm())
-    twin = pickle.loads(pickle.dumps(layer, protocol))
-    np.testing.assert_array_equal(twin(X).numpy(), layer(X).numpy())
-
-
-def test_states_go_through_a_file(tmp_path):
-    net, other = model(nn.SpectralNorm()), model(nn.SpectralNorm())
-    for _ in range(3):
-        net(X)
-    vars(net[0])["weight"].original.data = tg.randn((4, 6))
-    tg.io.save(tmp_path / "model.safetensors", net.state_dict())
-    assert not other.load_state_dict(tg.io.load(tmp_path / "model.safetensors"))
-    assert other.eval()(X).numpy().tobytes() == net.eval()(X).numpy().tobytes()
-    assert "0.weight.original" in net.state_dict()
-    assert "0.weight.u" in net.state_dict()
-
-
-def test_a_state_of_the_other_kind_is_refused_with_the_cure():
-    plain, computed = model(), model(nn.WeightNorm())
-    before = computed.state_dict()
-    with pytest.raises(nn.StateError, match=r"0\.weight, 2\.weight: the model computes this"):
-        computed.load_state_dict(plain.state_dict())
-    with pytest.raises(nn.StateError, match=r"0\.weight, 2\.weight: the state is of a model that"):
-        plain.load_state_dict(before)
-    for path, x in computed.state_dict().items():
-        np.testing.assert_array_equal(x.numpy(), before[path].numpy())
-    plain.load_state_dict(nn.unparametrize(computed, "*").state_dict())
-
-
-def test_weights_of_torch_need_ordinary_weights():
-    net = model(nn.WeightNorm())
-    with pytest.raises(TypeError, match=r"0\.weight, 2\.weight .* nn\.unparametrize"):
-        tg.interchange.to_torch(net)
-    with pytest.raises(TypeError, match=r"\[load_torch\] 0\.weight, 2\.weight .* are computed"):
-        tg.interchange.load_torch(net, {})
-
-
-def test_a_gpt2_is_not_loaded_into_computed_weights():
-    gpt = nn.parametrize(nn.GPT(5, 4, 8, 1, 2), "*.query.weight", nn.LowRank(2))
-    with pytest.raises(TypeError, match=r"attention\.query\.weight .* nn\.unparametrize"):
-        tg.interchange.load_gpt2(gpt, {})
-
-
-def test_to_moves_what_is_stored():
-    net = model(nn.SpectralNorm()).to("float64")
-    assert {x.dtype.name for _, x in (*net.named_parameters(), *net.named_buffers())} == {"float64"}
-    assert net[0].weight.dtype == net(X.astype("float64")).dtype == np.float64
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
-@pytest.mark.parametrize("make", [nn.WeightNorm, nn.SpectralNorm, nn.Orthogonal])
-def test_training_on_a_device_is_training_on_the_cpu(make, device):
-    losses = []
-    for where in ("cpu", device):
-        net = model(make()).to(where)
-        optimizer = optim.Adam(net.parameters(), 0.05)
-        for _ in range(3):
-            optimizer.zero_grad()
-            loss = (net(tg.Tensor(X, device=where)) ** 2).mean()
-            loss.backward()
-            optimizer.step()
-        losses.append(loss.item())
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
-
-
 # With the rest of the library
 
 
@@ -510,124 +404,3 @@ def test_second_derivatives_go_through():
         (g,) = tg.engine.gradients([(net(x) ** 2).sum()], [stored])
         ends.append(g.numpy())
     np.testing.assert_allclose(h.numpy(), (ends[0] - ends[1]) / (2 * step), rtol=1e-6, atol=1e-8)
-
-
-# Ties
-
-
-@pytest.mark.parametrize("name", ["token.weight", "head.weight", "*"])
-def test_tied_weights_stay_tied(name):
-    net = Tied()
-    nn.parametrize(net, name, nn.WeightNorm())
-    assert paths(net)[0] == ["token.weight.direction", "token.weight.length"]
-    assert vars(net.head)["weight"] is vars(net.token)["weight"]
-    ids = np.array([[1, 2]])
-    for duplicate in COPIES.values():
-        twin = duplicate(net)
-        assert vars(twin.head)["weight"] is vars(twin.token)["weight"]
-        np.testing.assert_array_equal(twin(ids).numpy(), net(ids).numpy())
-    net(ids).sum().backward()
-    w = tg.Tensor(net.token.weight.numpy(), requires_grad=True)
-    (w[ids] @ w.T).sum().backward()
-    got = vars(net.token)["weight"].length.grad.numpy()
-    lengths = vars(net.token)["weight"].length.numpy()
-    expected = (w.grad.numpy() * w.numpy() / lengths).sum(0, keepdims=True)
-    np.testing.assert_allclose(got, expected, rtol=1e-4)
-    nn.unparametrize(net, name)
-    assert net.head.weight is net.token.weight
-    assert type(net.head) is nn.Module
-
-
-@pytest.mark.parametrize("parametrized", [False, True])
-def test_ties_go_through_files(tmp_path, parametrized):
-    """Into a model that ties them itself; into one that does not, the second place is missing."""
-    net, ids = Tied(), np.array([[1, 2]])
-    others = Tied(), Tied(ties=False)
-    if parametrized:
-        for one in (net, *others):
-            nn.parametrize(one, "*.weight", nn.WeightNorm())
-    tg.io.save(tmp_path / "model.safetensors", net.state_dict())
-    state = tg.io.load(tmp_path / "model.safetensors")
-    fresh, untied = others
-    assert not fresh.load_state_dict(state)
-    assert len(fresh.parameters()) == len(net.parameters())
-    np.testing.assert_array_equal(fresh(ids).numpy(), net(ids).numpy())
-    before = {path: x.numpy().tobytes() for path, x in untied.state_dict().items()}
-    with pytest.raises(nn.StateError, match=r"missing: head\.weight"):
-        untied.load_state_dict(state)
-    assert {path: x.numpy().tobytes() for path, x in untied.state_dict().items()} == before
-    with pytest.raises(nn.StateError, match=r"unexpected: head\.weight"):
-        net.load_state_dict(untied.state_dict())
-
-
-# What is refused
-
-
-@pytest.mark.parametrize(
-    ("call", "error", "words"),
-    [
-        (lambda n: nn.parametrize([n], "0.weight", nn.WeightNorm()), TypeError, "module is a list"),
-        (lambda n: nn.parametrize(n, "0.weight", nn.WeightNorm), TypeError, "expected an instance"),
-        (lambda n: nn.parametrize(n, 0, nn.WeightNorm()), TypeError, "a pattern is 0"),
-        (lambda n: nn.parametrize(n, "0.wieght", nn.WeightNorm()), ValueError,
-         r"\[parametrize\] '0.wieght' names no parameter; similar are 0.weight"),
-        (lambda n: nn.parametrize(n, "*", nn.WeightNorm()), ValueError,
-         r"weight is \(6,\), .* \(for 0\.bias\)"),
-        (lambda n: nn.unparametrize(n, "0.weight"), ValueError, "there is no parametrized weight"),
-        (lambda n: nn.unparametrize(n, "*", keep=1), ValueError, "keep is 1"),
-        (lambda n: nn.unparametrize(None, "*"), TypeError, "module is a NoneType"),
-    ],
-)  # fmt: skip
-def test_misuse_is_named_and_changes_nothing(call, error, words):
-    net = model()
-    before = [*net.named_parameters()]
-    with pytest.raises(error, match=words):
-        call(net)
-    for (path, p), (same, q) in zip(net.named_parameters(), before, strict=True):
-        assert path == same
-        assert p is q
-        assert p.requires_grad
-
-
-def test_a_weight_that_is_computed_is_not_assigned_or_deleted():
-    layer = nn.parametrize(nn.LSTM(4, 3), "*.recurrent", nn.WeightNorm())
-    dense = nn.parametrize(nn.Dense(4, 2), "weight", nn.WeightNorm())
-    with pytest.raises(TypeError, match=r"weight is computed by WeightNorm .* weight\.direction"):
-        dense.weight = tg.ones((4, 2))
-    with pytest.raises(TypeError, match=r"nn\.unparametrize"):
-        del dense.weight
-    with pytest.raises(TypeError, match="recurrent is computed by WeightNorm"):
-        layer.layers[0]["forward"]["recurrent"] = tg.ones((3, 12))
-    dense.bias = tg.ones(2)
-    assert dense.bias.numpy().tolist() == [1, 1]
-
-
-def test_a_weight_in_a_list_is_refused():
-    class Listed(nn.Module):
-        def __init__(self):
-            self.ws = [nn.init.normal((2, 2))]
-
-    with pytest.raises(TypeError, match=r"ws|0 of Listed lies in a list or dict"):
-        nn.parametrize(Listed(), "ws.0", nn.WeightNorm())
-
-
-def test_a_parametrization_is_copied_for_each_weight():
-    one = nn.LowRank(1)
-    net = model(one)
-    assert vars(net[0])["weight"] is not vars(net[2])["weight"]
-    assert one.num_parameters() == 0
-    with pytest.raises(ValueError, match="this LowRank computes a weight already"):
-        nn.parametrize(nn.Dense(2, 2), "weight", vars(net[0])["weight"])
-
-
-def test_unparametrize_without_keep_gives_back_what_was_stored():
-    net = model()
-    w = net[0].weight
-    nn.parametrize(net, "0.weight", nn.LowRank(1))
-    vars(net[0])["weight"].up.data = np.ones((1, 6))
-    nn.unparametrize(net, "0.weight", keep=False)
-    assert net[0].weight is w
-    assert w.requires_grad
-    nn.parametrize(net, "0.weight", nn.Orthogonal())
-    with pytest.raises(ValueError, match=r"0\.weight \(4, 6\) is computed from \(14,\)"):
-        nn.unparametrize(net, "*", keep=False)

@@ -1,74 +1,38 @@
 """Every row of cases.py through everything that holds for every op.
 
 Values and gradients against torch (or NumPy), gradients of order 1 and 2 against numerical ones,
-views as inputs, dtypes, empty inputs, fused ops against their composites, raw arrays; and that
-no op, no gradient rule and no public function is without a row.
+views as inputs, dtypes, empty inputs, fused ops against their composites, raw arrays. That every
+op has a row is checked in test_rows_are_complete.py.
 """
 
 import inspect
 import itertools
-import sys
 import warnings
 
 import numpy as np
 import pytest
 from case import several
+from case_runs import OURS, as_tensors, cotangents, floats, is_float, run
 from cases import CASES, op_of
 from grouped import grouped
 from needed import missing
-from op_calls import brief_rows, leaf
+from op_calls import brief_rows
 from oracle import torch
 from views import VIEWS
 
 import tinygrad_like as tg
-from tinygrad_like.engine import OPS, Tensor, gradients, wrap
+from tinygrad_like.engine import Tensor, wrap
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, Plan
-from tinygrad_like.ops import protocol, quantiles
-from tinygrad_like.stats import numbers
+from tinygrad_like.ops import protocol
 
 each_row = grouped("case", CASES, by=op_of)
 DIFFERENTIABLE = [c for c in CASES if c.grad]
 TOLERANCE = {np.float16: 4e-3, np.float32: 1e-5}
 
 
-def is_float(x):
-    return getattr(x, "dtype", None) is not None and x.dtype.kind in "fc"
-
-
 def same_precision(x, dtype):
     """A real dtype, or for complex numbers x the complex dtype that goes with it."""
     return np.result_type(dtype, np.complex64) if x.dtype.kind == "c" else dtype
-
-
-def as_tensors(arrays):
-    """Tensors around the very arrays; the floating ones require a gradient."""
-    tensors = [wrap(x) for x in arrays]
-    for t in tensors:
-        if is_float(t):
-            t.requires_grad = True
-    return tensors
-
-
-def floats(tensors):
-    return [t for t in tensors if is_float(t)]
-
-
-def cotangents(outs, seed=0):
-    """Random numbers shaped like each floating output."""
-    rng = np.random.default_rng(seed)
-    drawn = [rng.standard_normal(y.shape) for y in outs]
-    turned = [g * (1 + 2j) if y.dtype.kind == "c" else g for g, y in zip(drawn, outs, strict=True)]
-    return [np.asarray(g, dtype=y.dtype) for g, y in zip(turned, outs, strict=True)]
-
-
-def run(case, arrays, gs=None, create_graph=False):
-    """(outputs, gradients) as Tensors, for raw inputs and output gradients (None: random)."""
-    tensors = as_tensors(arrays)
-    outs = case(*tensors)
-    ys = floats(outs)
-    gs = cotangents(ys) if gs is None else gs
-    grads = gradients(ys, floats(tensors), [wrap(g) for g in gs], create_graph=create_graph)
-    return outs, grads
 
 
 def nodes_under(tensors):
@@ -316,8 +280,6 @@ def test_numpy_function_is_ours(case):
     assert [y.requires_grad for y in out] == [y.requires_grad for y in expected]
 
 
-# Other tests make ops of their own.
-OURS = {n: op for n, op in OPS.items() if op.forward.__module__.startswith("tinygrad_like.")}
 FUSED_OPS = [name for name, op in OURS.items() if op.composite]
 FUSED = [c for c in DIFFERENTIABLE if any(c.name.startswith(name) for name in FUSED_OPS)]
 
@@ -351,118 +313,3 @@ def test_fused_ops_equal_their_composites(case):
 def test_fused_op_has_a_row(name):
     calls = [fused_call(c(*as_tensors(c.arrays()))).plan.op.name for c in FUSED]
     assert name in calls
-
-
-def code_that_runs(calls):
-    """(all code objects that run during `calls`, those whose first argument is a Tensor)."""
-    seen, on_tensors = set(), set()
-
-    def note(frame, event, _):
-        if event == "call":
-            code = frame.f_code
-            seen.add(code)
-            first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
-            first = first[0] if isinstance(first, tuple) and first else first
-            if isinstance(first, Tensor):
-                on_tensors.add(code)
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        calls()
-    finally:
-        sys.setprofile(before)
-    return seen, on_tensors
-
-
-def run_all_rows():
-    for case in CASES:
-        if not case.grad:
-            case(*as_tensors(case.arrays()))
-            continue
-        outs, grads = run(case, case.arrays())
-        tensors = as_tensors(case.arrays())
-        outs = floats(case(*tensors))
-        seeds = as_tensors(cotangents(outs))
-        grads = gradients(outs, floats(tensors), seeds, create_graph=True)
-        gradients(grads, [*floats(tensors), *seeds], map(wrap, cotangents(grads)))
-
-
-@pytest.fixture(scope="module")
-def ran():
-    return code_that_runs(run_all_rows)
-
-
-def test_every_op_has_a_row(ran):
-    missing = [name for name, op in OURS.items() if op.forward.__code__ not in ran[0]]
-    assert not missing, f"no row in cases_*.py runs the ops {missing}"
-
-
-# Ops with rules that only say that there is no gradient, the inputs that these are for, and why.
-REFUSING = {
-    "beta_cdf": ("ab", quantiles.beta_cdf, "shape parameters"),
-    "beta_quantile": ("ab", quantiles.beta_quantile, "shape parameters"),
-    "log_gamma_bend": (("a", "log_x"), quantiles._log_gamma_bend, "this is order 3"),
-}
-
-# Rules of the last order that there is: rows run them, but not to be differentiated further.
-LAST = ("log_gamma_slope by a", "log_gamma_slope by log_x")
-
-
-@pytest.mark.parametrize("name", REFUSING)
-def test_a_rule_that_only_refuses_says_why(name):
-    inputs, function, reason = REFUSING[name]
-    xs = [leaf([0.5, 0.25]) for _ in OURS[name].inputs]
-    for x in inputs:
-        with pytest.raises(NotImplementedError, match=rf"^\[\w+\] .*{reason}"):
-            gradients([function(*xs).sum()], [xs[OURS[name].inputs.index(x)]])
-
-
-def test_every_gradient_rule_has_a_row_of_order_2(ran):
-    """Each rule has run on raw arrays and, to be differentiated, on Tensors."""
-    rules = [
-        (f"{name} by {x}", rule.__code__)
-        for name, op in OURS.items()
-        for x, rule in op.rules.items()
-        if x not in REFUSING.get(name, ((),))[0]
-    ]
-    rules += [
-        (name, (op.composite or op.backward).__code__) for name, op in OURS.items() if op.backward
-    ]
-    missing = [what for what, code in rules if code not in ran[0]]
-    assert not missing, f"no row in cases_*.py runs the gradient rules {missing}"
-    missing = [what for what, code in rules if code not in ran[1] and what not in LAST]
-    assert not missing, f"no row in cases_*.py runs on Tensors the gradient rules {missing}"
-
-
-# Made from nothing, or random: they have tests of their own.
-WITHOUT_INPUTS = ("tinygrad_like.ops.create", "tinygrad_like.ops.random")
-ANSWERS = ("iscomplexobj",)  # with a Python bool: it has a test of its own
-
-
-def test_every_public_function_has_a_row(ran):
-    public = {
-        name: f
-        for name, f in (vars(tg) | vars(tg.linalg)).items()
-        if inspect.isfunction(f)
-        and f.__module__.startswith("tinygrad_like.ops.")
-        and (f.__module__ not in WITHOUT_INPUTS or name == "dropout")
-        and name not in ANSWERS
-    }
-    assert len(public) > 100
-    public |= {
-        f"special.{name}": f for name, f in vars(tg.special).items() if inspect.isfunction(f)
-    }
-    densities = [m for m in vars(tg.stats).values() if inspect.ismodule(m) and m is not numbers]
-    public |= {
-        f"{room.__name__}.{name}": f
-        for room in (tg.signal, *densities)
-        for name, f in vars(room).items()
-        if getattr(f, "__module__", "") == room.__name__ and not name.startswith("_")
-    }
-    missing = [
-        name
-        for name, f in public.items()
-        if (f.op.forward if hasattr(f, "op") else inspect.unwrap(f)).__code__ not in ran[0]
-    ]
-    assert not missing, f"no row in cases_*.py calls {missing}"

@@ -11,6 +11,7 @@ import errors_linalg
 import errors_windows
 import numpy as np
 import pytest
+from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import ops
@@ -316,8 +317,13 @@ def number(row):
     return re.sub(r"\W+", "_", row[2])[:50].strip("_")
 
 
+def op_named(call, exception, text):
+    """The op that a message names first: `[sort] axis is ...` is the text of sort."""
+    return text[1:].partition("]")[0]
+
+
 @pytest.mark.parametrize("tensors", [True, False], ids=["tensors", "arrays"])
-@pytest.mark.parametrize(("call", "exception", "text"), ROWS, ids=map(number, ROWS))
+@grouped("call exception text", ROWS, by=op_named)
 def test_error(call, exception, text, tensors):
     with pytest.raises(exception) as caught:
         call(As(tensors))

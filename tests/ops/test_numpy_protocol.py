@@ -260,9 +260,9 @@ def test_the_common_numpy_functions_are_differentiable(name):
 
 def test_unsupported_functions_raise_naming_themselves():
     for call, name in (
-        (lambda t: np.unwrap(t), "unwrap"),
+        (lambda t: np.roots(t[0]), "roots"),
         (lambda t: np.spacing(t), "spacing"),
-        (lambda t: np.add.reduce(t), "add"),
+        (lambda t: np.subtract.reduce(t), "subtract"),
         (lambda t: np.ediff1d(t, to_end=1.0), "ediff1d"),
     ):
         with pytest.raises(TypeError, match=rf"\[.*{name}.*\]"):

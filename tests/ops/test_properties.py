@@ -8,6 +8,7 @@ import string
 
 import numpy as np
 import pytest
+from grouped import grouped
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -352,8 +353,8 @@ FLOATING = """
 """.split()
 
 
-@pytest.mark.parametrize("dtype", [d for d in DTYPES if "float" not in d])
 @pytest.mark.parametrize("name", FLOATING)
+@grouped("dtype", [d for d in DTYPES if "float" not in d])
 def test_functions_of_integers_give_float32(name, dtype):
     x = np.ones(2, dtype)
     y = getattr(tg, name)(tg.Tensor(x))

@@ -109,6 +109,20 @@ def test_the_gradient_off_a_support_is_0():
         assert gradient(f, [-1.0]).tolist() == [0]
 
 
+def test_densities_are_of_real_numbers():
+    z, eye = np.array([1j, 2]), np.eye(2)
+    for call in (
+        lambda: stats.norm.logpdf(Tensor(z)),
+        lambda: stats.norm.cdf(1j),
+        lambda: stats.gamma.pdf([0.5, 0.6], a=z),
+        lambda: stats.multivariate_normal.logpdf(z, z.real, eye),
+        lambda: stats.multivariate_normal.pdf(z.real, z.real, Tensor(eye + 0j)),
+        lambda: stats.multivariate_normal.entropy(z.real, eye * (1 + 0j)),
+    ):
+        with pytest.raises(TypeError, match=r"^\[\w+\] got complex numbers, expected real ones"):
+            call()
+
+
 def test_shapes_that_do_not_fit_are_refused():
     x, eye = np.ones((2, 3)), np.eye(2)
     for call, text in (

@@ -10,7 +10,7 @@ import pytest
 import strict_array
 from device_calls import NAMES, derivatives
 from grouped import grouped
-from op_calls import CALLS, brief_rows, op_of
+from op_calls import CALLS, brief_rows, family_of, op_of
 from strict_array import STRICT, StrictArray
 from tinygrad_like.kernels import reference
 
@@ -34,7 +34,13 @@ def on_strict(array):
     return Tensor(array, device="strict")
 
 
-@grouped("name order", itertools.product(NAMES, [1, 2, 3]), by=op_of, brief=brief_rows(9))
+@grouped(
+    "name order",
+    itertools.product(NAMES, [1, 2, 3]),
+    by=op_of,
+    brief=brief_rows(9),
+    together=family_of,
+)
 def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
     if order == 3 and (any(word in name for word in ("conv", "pool")) or name.startswith(LONG)):
         order = 2
@@ -52,7 +58,7 @@ def test_no_numpy_array_leaks_into_an_op_or_its_gradient(name, order):
         np.testing.assert_allclose(STRICT.to_host(a), b, rtol=1e-9, atol=1e-12)
 
 
-@grouped("name", NAMES, by=op_of, brief=brief_rows(6))
+@grouped("name", NAMES, by=op_of, brief=brief_rows(6), together=family_of)
 def test_an_op_takes_raw_arrays_of_the_device(name):
     for y in CALLS[name](*(on_strict(a).data for a in CALLS[name].arrays())):
         assert type(y) in (StrictArray, Tensor)

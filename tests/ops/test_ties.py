@@ -4,12 +4,15 @@ ops/reduce.py, ops/index.py, ops/conv.py).
 GRADIENTS is a table: a function, its inputs, and the gradient of its sum by each of them.
 """
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+from grouped import grouped
 
 import tinygrad_like as tg
+from tinygrad_like import losses
 from tinygrad_like.engine import gradients
 
 NAN, INF = math.nan, math.inf
@@ -155,19 +158,88 @@ GRADIENTS = [
     ("softplus at 0", tg.softplus, [[0.0]], [[0.5]]),
     ("gelu at 0", tg.gelu, [[0.0]], [[0.5]]),
     ("tril cuts", lambda x: tg.tril(x) * 2, [[[1.0, 2.0], [3.0, 4.0]]], [[[2, 0], [2, 2]]]),
+    ("std of one element", tg.std, [[5.0]], [[0]]),
+    ("ptp of equals", tg.ptp, [[2.0, 2.0, 1.0]], [[0.5, 0.5, -1]]),
+    ("nanprod with zeros", tg.nanprod, [[0.0, NAN, 2.0, 4.0]], [[8, 0, 0, 0]]),
+    ("clip to one number", lambda x: tg.clip(x, 1, 1), [[1.0, 2.0]], [[1, 0]]),
+    ("frexp at powers of 2", lambda x: tg.frexp(x)[0], [[0.0, 1.0, -2.0, INF]],
+     [[1, 0.5, 0.25, 1]]),
+    ("polar at 0", lambda r, t: tg.real(tg.polar(r, t)), [[0.0], [0.0]], [[1], [0]]),
+    ("angle at 0", tg.angle, [[0.0, -1.0]], [[0, 0]]),
+    ("power of 0 by float_power", tg.float_power, [[0.0, 0.0], [0.0, 1.0]], [[0, 1], [0, 0]]),
+    ("logaddexp2 of infinities", tg.logaddexp2, [[INF, -INF], [INF, -INF]],
+     [[0.5, 0.5], [0.5, 0.5]]),
+    ("logsumexp of nothing", tg.logsumexp, [[-INF, -INF]], [[0, 0]]),
+    ("logcumsumexp of nothing", tg.logcumsumexp, [[-INF, -INF, 1.0]], [[0, 0, 1]]),
+    ("xlog1py beside 0", tg.special.xlog1py, [[0.0, 0.0, 0.0], [-1.0, -2.0, 1.0]],
+     [[0, 0, math.log(2)], [0, 0, 0]]),
+    ("rel_entr beside 0", tg.special.rel_entr, [[0.0, 2.0], [0.0, 2.0]], [[0, 1], [0, -1]]),
+    ("kl_div beside 0", tg.special.kl_div, [[0.0, 2.0], [0.0, 2.0]], [[0, 0], [1, 0]]),
+    ("i0e at 0", tg.special.i0e, [[0.0]], [[0]]),
+    ("nanmedian of equals", tg.nanmedian, [[2.0, NAN, 2.0, 2.0]], [[0, 0, 1, 0]]),
+    ("max_pool1d and max_pool3d take the first", lambda x: tg.max_pool1d(x, 3)
+     + tg.max_pool3d(x[:, None, None], (1, 1, 3))[:, 0, 0], [[[1.0, 1.0, 0.0]]], [[[2, 0, 0]]]),
+    ("adaptive maxima take the first", lambda x: tg.adaptive_max_pool1d(x, 1), [[[1.0, 1.0]]],
+     [[[1, 0]]]),
+    ("max_pool2d takes the first NaN", lambda x: tg.max_pool2d(x, 2),
+     [[[[[1.0, NAN], [2.0, NAN]]]]], [[[[[0, 1], [0, 0]]]]]),
+    ("lp_pool1d at 0", lambda x: tg.lp_pool1d(x, 2, 2), [[[0.0, 0.0, 3.0, 4.0]]],
+     [[[0, 0, 0.6, 0.8]]]),
+    ("rows of a bag share its maximum",
+     lambda w: tg.embedding_bag(w, np.array([[0, 1, 2]]), mode="max"), [[[1.0], [0.0], [1.0]]],
+     [[[0.5], [0], [0.5]]]),
+    ("interp, of its points", lambda xp: tg.interp([0.5, 1.0], xp, [0.0, 2.0, 3.0]),
+     [[0.0, 1.0, 2.0]], [[-1, -2, 0]]),
+    ("unwrap at half a period", lambda x: np.unwrap(x, period=2), [[0.0, 1.0, 0.0]], [[1, 1, 1]]),
+    ("trim_zeros of zeros", lambda x: np.trim_zeros(x) * 2,
+     [[0.0, 3.0, 0.0, 1.0]], [[0, 2, 2, 2]]),
+    ("cosine_similarity of 0", lambda a, b: losses.cosine_similarity(a, b, eps=1.0),
+     [[[0.0, 0.0]], [[3.0, 4.0]]], [[[0.6, 0.8]], [[0, 0]]]),
+    ("pairwise_distance of equals", lambda a, b: losses.pairwise_distance(a, b, eps=0.0),
+     [[[1.0, 2.0]], [[1.0, 2.0]]], [[[0, 0]], [[0, 0]]]),
+    ("triplet_margin, swapped at a tie",
+     lambda a, p, n: losses.triplet_margin(a, p, n, swap=True, margin=9.0, eps=0.0, p=1),
+     [[[0.0]], [[0.0]], [[2.0]]], [[[0.5]], [[0.5]], [[-1]]]),
+    ("margin losses at their margin", lambda a, b: losses.margin_ranking(a, b, np.ones(1))
+     + losses.hinge_embedding(a + 1, -np.ones(1)), [[0.0], [0.0]], [[0], [0]]),
+    ("l1 of equals", losses.l1, [[1.0], [1.0]], [[0], [0]]),
+    ("binary_cross_entropy at 0 and 1",
+     lambda p: losses.binary_cross_entropy(p, np.array([0.0, 1.0, 0.0, 1.0]), reduction="sum"),
+     [[0.0, 1.0, 1.0, 0.0]], [[1, -1, 0, 0]]),
     ("a masked row has no softmax", lambda x: tg.softmax(x)[0], [[[-INF, -INF], [0.0, 0.0]]],
      [[[0, 0], [0, 0]]]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("create_graph", [False, True])
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("f", "inputs", "expected"), [r[1:] for r in GRADIENTS],
                          ids=[r[0] for r in GRADIENTS])  # fmt: skip
+@grouped("dtype create_graph", itertools.product(DTYPES, [False, True]))
 def test_gradient_at_a_kink(f, inputs, expected, dtype, create_graph):
     for got, want in zip(grads_of(f, inputs, dtype, create_graph), expected, strict=True):
         np.testing.assert_allclose(got.numpy(), want, rtol=1e-6, atol=0)
         assert got.dtype == dtype
+
+
+COMPLEX = [
+    ("abs", tg.abs, [0, 3 + 4j], [0, 0.6 + 0.8j]),
+    ("sign", tg.sign, [0], [0]),
+    ("angle", tg.angle, [0], [0]),
+    ("norm", tg.norm, [0, 0], [0, 0]),
+    ("std of equals", tg.std, [1j, 1j], [0, 0]),
+    ("nanstd of equals", tg.nanstd, [1j, NAN, 1j], [0, 0, 0]),
+    ("prod with a zero", tg.prod, [0, 1j], [-1j, 0]),
+    ("power 0", lambda z: z**0, [0, 1j], [0, 0]),
+    ("power 2", lambda z: z**2, [0, 1j], [0, -2j]),
+]
+
+
+@pytest.mark.parametrize(("f", "z", "expected"), [r[1:] for r in COMPLEX],
+                         ids=[r[0] for r in COMPLEX])  # fmt: skip
+def test_gradient_at_zero_of_complex_numbers(f, z, expected):
+    """Of the sum of the real parts; it is dL/dx + i dL/dy."""
+    z = tg.Tensor(np.array(z, complex), requires_grad=True)
+    tg.real(f(z)).sum().backward()
+    np.testing.assert_allclose(z.grad.numpy(), expected, rtol=1e-12)
 
 
 NANS = [
@@ -222,6 +294,7 @@ ORDER_2 = [
     ("relu^2 at 0", lambda x: (tg.relu(x) ** 2).sum(), [-1.0, 0.0, 1.0], np.diag([0, 0, 2])),
     ("max^2 of equals", lambda x: tg.max(x) ** 2, [3.0, 3.0], np.full((2, 2), 0.5)),
     ("x * y at zeros", lambda x: x[0] * x[1], [0.0, 0.0], [[0, 1], [1, 0]]),
+    ("std of one number", lambda x: tg.std(x[:, None], axis=1).sum(), [0.5, 2.0], np.zeros((2, 2))),
     ("norm^2 away from 0", lambda x: tg.norm(x) ** 2, [3.0, 4.0], np.diag([2, 2])),
 ]  # fmt: skip
 

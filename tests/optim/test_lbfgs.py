@@ -33,32 +33,28 @@ SETTINGS = [
 ]
 
 
-def make(loss, settings, dtype=np.float64, device="cpu"):
-    a = tg.Tensor(START.astype(dtype), requires_grad=True, device=device)
-    b = tg.Tensor(np.array(0.5, dtype), requires_grad=True, device=device)
-    optimizer = optim.LBFGS([a, b], **settings)
+def closed(optimizer, loss, params, exp):
+    """(the optimizer, the closure that its step calls, the parameters)."""
 
     def closure():
         optimizer.zero_grad()
-        value = loss(a, b, tg.exp)
+        value = loss(*params, exp)
         value.backward()
         return value
 
-    return optimizer, closure, (a, b)
+    return optimizer, closure, params
+
+
+def make(loss, settings, dtype=np.float64, device="cpu"):
+    a = tg.Tensor(START.astype(dtype), requires_grad=True, device=device)
+    b = tg.Tensor(np.array(0.5, dtype), requires_grad=True, device=device)
+    return closed(optim.LBFGS([a, b], **settings), loss, (a, b), tg.exp)
 
 
 def torchs(loss, settings):
     a = torch.tensor(START, requires_grad=True)
     b = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([a, b], **settings)
-
-    def closure():
-        optimizer.zero_grad()
-        value = loss(a, b, torch.exp)
-        value.backward()
-        return value
-
-    return optimizer, closure, (a, b)
+    return closed(torch.optim.LBFGS([a, b], **settings), loss, (a, b), torch.exp)
 
 
 @needs_torch
@@ -102,10 +98,14 @@ def test_a_saved_state_continues_byte_by_byte(settings, tmp_path):
 
 
 def test_a_fresh_state_is_saved_and_loaded(tmp_path):
-    first, closure, _ = make(bowl, {})
+    first, closure, params = make(bowl, {})
     io.save(tmp_path / "state", first.state_dict())
     first.load_state_dict(io.load(tmp_path / "state"))
+    whole, other, expected = make(bowl, {})
+    assert frozen(first.state_dict()) == frozen(whole.state_dict())
     first.step(closure)
+    whole.step(other)
+    assert [p.numpy().tobytes() for p in params] == [p.numpy().tobytes() for p in expected]
 
 
 @pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-2]], ids=["searched", "plain"])

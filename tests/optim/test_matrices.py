@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from interruptions import frozen, interrupted_at_every_line
 from needed import needs_emulator
+from optimizer_runs import check_same, step_torch
 from oracle import needs_torch, torch
 
 import tinygrad_like as tg
@@ -72,12 +73,8 @@ def test_steps_are_torchs(name, shapes, settings, dtype, tolerance, monkeypatch)
     theirs = getattr(torch.optim, name)(groups, **settings)
     for number in range(STEPS):
         step(ours, params, number)
-        for copy, grad in zip(copies, values(shapes, dtype, number + 1), strict=True):
-            copy.grad = torch.tensor(grad)
-        theirs.step()
-        for p, copy in zip(params, copies, strict=True):
-            expected = copy.detach().numpy()
-            np.testing.assert_allclose(p.numpy(), expected, rtol=tolerance, atol=tolerance)
+        step_torch(theirs, copies, values(shapes, dtype, number + 1))
+        check_same(params, copies, tolerance, tolerance)
 
 
 @needs_torch

@@ -5,7 +5,16 @@ import re
 import numpy as np
 import pytest
 from interruptions import frozen
-from optimizer_runs import ROWS, every_row, make, make_grads, make_params, train
+from optimizer_runs import (
+    ROWS,
+    check_same,
+    every_row,
+    make,
+    make_grads,
+    make_params,
+    step_torch,
+    train,
+)
 from oracle import needs_torch, torch
 
 import tinygrad_like as tg
@@ -22,12 +31,8 @@ def test_steps_are_torchs(name, settings, dtype, tolerance):
     theirs = getattr(torch.optim, name)(copies, **settings)
     for step in range(6):
         train(ours, params, [step])
-        for copy, grad in zip(copies, make_grads(step, params), strict=True):
-            copy.grad = None if grad is None else torch.tensor(grad)
-        theirs.step()
-        for p, copy in zip(params, copies, strict=True):
-            expected = copy.detach().numpy()
-            np.testing.assert_allclose(p.numpy(), expected, rtol=tolerance, atol=tolerance)
+        step_torch(theirs, copies, make_grads(step, params))
+        check_same(params, copies, tolerance, tolerance)
 
 
 @needs_torch
@@ -42,11 +47,8 @@ def test_groups_with_their_own_settings_are_torchs():
     theirs = torch.optim.AdamW(groups(*copies), lr=0.1)
     for step in range(4):
         train(ours, params, [step])
-        for copy, grad in zip(copies, make_grads(step, params), strict=True):
-            copy.grad = None if grad is None else torch.tensor(grad)
-        theirs.step()
-    for p, copy in zip(params, copies, strict=True):
-        np.testing.assert_allclose(p.numpy(), copy.detach().numpy(), rtol=1e-10)
+        step_torch(theirs, copies, make_grads(step, params))
+    check_same(params, copies, 1e-10, 0)
 
 
 # State

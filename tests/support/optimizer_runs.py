@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracle import torch
 
 import tinygrad_like as tg
 from tinygrad_like import optim
@@ -50,3 +51,16 @@ def train(optimizer, params, steps):
 def make(name, settings, dtype=np.float64):
     params = make_params(dtype)
     return getattr(optim, name)(params, **settings), params
+
+
+def step_torch(optimizer, copies, grads):
+    """A step of PyTorch's optimizer with these gradients, None for none."""
+    for copy, grad in zip(copies, grads, strict=True):
+        copy.grad = None if grad is None else torch.tensor(grad)
+    optimizer.step()
+
+
+def check_same(params, copies, rtol, atol):
+    """Raise AssertionError where our parameters are not PyTorch's."""
+    for p, copy in zip(params, copies, strict=True):
+        np.testing.assert_allclose(p.numpy(), copy.detach().numpy(), rtol=rtol, atol=atol)

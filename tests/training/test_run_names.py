@@ -129,3 +129,7 @@ def test_options_that_may_differ_can_be_any_iterable(tmp_path):
         settings = {"epochs": 1 + resume, "lr": 0.1}
         run = tg.Run(tmp_path, settings=settings, may_differ=names, resume=resume)
         run.save()
+    with pytest.raises(ValueError, match="lr"):
+        tg.Run(
+            tmp_path, settings={"epochs": 3, "lr": 0.2}, may_differ=iter(["epochs"]), resume=True
+        )

@@ -79,9 +79,7 @@ def _of_different_lines(p, q):
         return _normal(p, q)
     if isinstance(q, LogNormal):  # a normal variable may be negative
         return math.inf + 0 * _normal(p, q)
-    apart = q.loc - p.mean
-    spread = 0.5 * (p.variance + square(apart)) / square(q.scale)
-    return spread + log(q.scale) + 0.5 * math.log(2 * math.pi) - p.entropy()
+    return _to_normal(p, q)
 
 
 @register_kl(HalfNormal, HalfNormal)
@@ -109,8 +107,9 @@ def _uniform(p, q):
     return where(within, log((q.high - q.low) / (p.high - p.low)), math.inf)
 
 
+@register_kl(Laplace, Normal)
 @register_kl(Uniform, Normal)
-def _uniform_normal(p, q):
+def _to_normal(p, q):
     spread = (p.variance + square(p.mean - q.loc)) / square(q.scale)
     return 0.5 * spread + log(q.scale) + 0.5 * math.log(2 * math.pi) - p.entropy()
 
@@ -119,12 +118,6 @@ def _uniform_normal(p, q):
 def _laplace(p, q):
     apart, ratio = abs(p.loc - q.loc), p.scale / q.scale
     return ratio * exp(-apart / p.scale) + apart / q.scale - log(ratio) - 1
-
-
-@register_kl(Laplace, Normal)
-def _laplace_normal(p, q):
-    spread = (p.variance + square(p.loc - q.loc)) / square(q.scale)
-    return 0.5 * spread + log(q.scale) + 0.5 * math.log(2 * math.pi) - p.entropy()
 
 
 @register_kl(Cauchy, Cauchy)
@@ -204,6 +197,16 @@ def _of_one_try(p, q):
     return p._log_of(p.probs, p._no) - q._log_of(p.probs, p._no)
 
 
+def _same_count(p, q):
+    """The total_count that both have; NotImplementedError if there are two."""
+    n = p.total_count
+    if not equal(n, q.total_count).all():
+        raise NotImplementedError(
+            f"[kl_divergence] of two {type(p).__name__}s has a closed form for one total_count only"
+        )
+    return n
+
+
 @register_kl(Bernoulli, Bernoulli)
 def _bernoulli(p, q):
     return _of_one_try(p, q)
@@ -211,12 +214,7 @@ def _bernoulli(p, q):
 
 @register_kl(Binomial, Binomial)
 def _binomial(p, q):
-    n = p.total_count
-    if not equal(n, q.total_count).all():
-        raise NotImplementedError(
-            "[kl_divergence] of two Binomials has a closed form for one total_count only"
-        )
-    return times(n, _of_one_try(p, q))
+    return times(_same_count(p, q), _of_one_try(p, q))
 
 
 @register_kl(Geometric, Geometric)
@@ -226,12 +224,7 @@ def _geometric(p, q):
 
 @register_kl(NegativeBinomial, NegativeBinomial)
 def _negative_binomial(p, q):
-    r = p.total_count
-    if not equal(r, q.total_count).all():
-        raise NotImplementedError(
-            "[kl_divergence] of two NegativeBinomials has a closed form for one total_count only"
-        )
-    return r * _of_one_try(p, q) / p._no
+    return _same_count(p, q) * _of_one_try(p, q) / p._no
 
 
 @register_kl(Poisson, Poisson)

@@ -12,11 +12,8 @@ from tinygrad_like.ops.softmax import softmax
 from tinygrad_like.ops.special import betaln, digamma, lgamma, xlogy
 
 
-class Beta(Distribution):
-    """Density proportional to x^(a - 1) (1 - x)^(b - 1), a = concentration1, b = concentration0.
-
-    `rsample` is a quotient of gamma variables, see `Gamma`.
-    """
+class OfUnitInterval(Distribution):
+    """What Beta and Kumaraswamy share: their parameters and support."""
 
     parameters = supports.named(concentration1=supports.POSITIVE, concentration0=supports.POSITIVE)
     support = supports.UNIT
@@ -25,6 +22,13 @@ class Beta(Distribution):
         super().__init__(
             concentration1=concentration1, concentration0=concentration0, validate=validate
         )
+
+
+class Beta(OfUnitInterval):
+    """Density proportional to x^(a - 1) (1 - x)^(b - 1), a = concentration1, b = concentration0.
+
+    `rsample` is a quotient of gamma variables, see `Gamma`.
+    """
 
     def _sample(self, sizes):
         log_a = noise.log_gamma(self.concentration1, sizes)
@@ -58,16 +62,8 @@ class Beta(Distribution):
         return a * b / (square(a + b) * (a + b + 1))
 
 
-class Kumaraswamy(Distribution):
+class Kumaraswamy(OfUnitInterval):
     """Its cdf is 1 - (1 - x^a)^b, with a = concentration1 and b = concentration0."""
-
-    parameters = supports.named(concentration1=supports.POSITIVE, concentration0=supports.POSITIVE)
-    support = supports.UNIT
-
-    def __init__(self, concentration1, concentration0, *, validate=True):
-        super().__init__(
-            concentration1=concentration1, concentration0=concentration0, validate=validate
-        )
 
     def _sample(self, sizes):
         return self._of_exponential(noise.exponential(sizes, self))

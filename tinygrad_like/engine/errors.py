@@ -64,14 +64,14 @@ def composed(function):
     An argument that is not a Tensor, array or number is refused by its name, as in an op.
     """
     name = function.__name__
-    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         try:
             return function(*args, **kwargs)
         except AttributeError as error:
-            given, culprit = signature.bind(*args, **kwargs).arguments, error.obj
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+            culprit = error.obj
             first = args[0] if args else ""
             if culprit is None and not (hasattr(first, "shape") or isinstance(first, str)):
                 culprit = first  # the backend of an object that is not an array is None

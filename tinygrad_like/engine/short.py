@@ -11,7 +11,6 @@ tests/engine/test_short_paths.py checks this for every row of the op tests.
 The paths repeat each other, since a shared function would cost each op one more Python call.
 """
 
-import inspect
 from typing import Any
 
 from tinygrad_like import backend
@@ -50,8 +49,8 @@ def function_of(op):
         function = operator = _of_any(op, None, in_full)
     else:
         function = operator = in_full
-    signature = inspect.signature(op.forward)
-    signature = signature.replace(parameters=list(signature.parameters.values())[1:])
+    parameters = list(op.signature.parameters.values())[1:]
+    signature = op.signature.replace(parameters=parameters)
     for f in (function, operator):
         f.__name__ = f.__qualname__ = op.name
         f.__doc__, f.__module__ = op.forward.__doc__, op.forward.__module__

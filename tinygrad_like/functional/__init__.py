@@ -8,6 +8,7 @@ jacobian.py     jacobian hessian: all derivatives at once
 custom.py       custom_gradient stop_gradient straight_through: gradients of one's own
 call.py         functional_call: a Module as a function of its parameters
 implicit.py     fixed_point argmin: solutions, differentiated by the equation they solve
+solvers.py      how these are found
 vmap.py         vmap: a function of one example, applied to many at once
 """
 

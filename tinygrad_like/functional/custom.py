@@ -2,6 +2,8 @@
 
 from functools import wraps
 
+import numpy as np
+
 from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
@@ -294,7 +296,8 @@ def _gradients(gs, rule, needs):
         return rule.gradients(gs, needs)
     is_recorded = mode.grad and type(gs[0]) is Batched
     with Switch("grad", is_recorded), Switch("autocast", None):  # as for the rules of ops
-        found = rule.gradients([wrap(g) for g in gs], needs)
+        arrays = (np.asarray(g) if isinstance(g, np.generic) else g for g in gs)
+        found = rule.gradients([wrap(g) for g in arrays], needs)
     return [None if g is None else g._array for g in found]
 
 

@@ -128,24 +128,46 @@ def vjp(f, *args, allow_unused=False, has_aux=False):
     """
     allow_unused = check_flag("vjp", "allow_unused", allow_unused)
     has_aux = check_flag("vjp", "has_aux", has_aux)
-    places = range(len(args))
-    run = Evaluation("vjp", function("vjp", f), args, {}, places, allow_unused, has_aux)
+    run = Evaluation("vjp", function("vjp", f), args, {}, range(len(args)), allow_unused, has_aux)
 
     def pull_back(g):
-        seeds = run.leaves_like(run.outputs, run.build, g, "gradient")
-        return tuple(run.in_given_form(run.pull_back(seeds, retain_graph=True)))
+        return tuple(_carried_back(run, g, "gradient"))
 
     return (run.value(), pull_back, run.aux()) if has_aux else (run.value(), pull_back)
 
 
-def hvp(f, x, v, *, allow_unused=False):
+def _carried_back(run, g, name):
+    """The gradients of an evaluated function's arguments, for `g` of its value; any number."""
+    seeds = run.leaves_like(run.outputs, run.build, g, name)
+    return run.in_given_form(run.pull_back(seeds, retain_graph=True))
+
+
+def hvp(f, x, v, *, allow_unused=False, has_aux=False):
     """The product of the Hessian of the scalar function `f` at `x` with `v`, of x's structure.
 
     It costs about two gradients, whatever the size of `x`.
+
+    Args:
+        f: a function of x alone, see `grad`.
+        x: a tree to differentiate by.
+        v: a tree of x's structure and shapes.
+        allow_unused, has_aux: see `grad`.
+
+    Returns:
+        The product, or with `has_aux` the pair (product, aux).
 
     Example:
         >>> hvp(lambda x: x**3, 2.0, 10.0).item()
         120.0
     """
     allow_unused = check_flag("hvp", "allow_unused", allow_unused)
-    return vjp(grad(function("hvp", f), allow_unused=allow_unused), x)[1](v)[0]
+    has_aux = check_flag("hvp", "has_aux", has_aux)
+    both = _value_and_grad("hvp", f, 0, allow_unused, has_aux)
+
+    def gradient(x):
+        value, found = both(x)
+        return (found, value[1]) if has_aux else found
+
+    run = Evaluation("hvp", gradient, (x,), {}, (0,), has_aux=has_aux)
+    (product,) = _carried_back(run, v, "v")
+    return (product, run.aux()) if has_aux else product

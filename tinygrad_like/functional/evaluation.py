@@ -246,15 +246,14 @@ class Evaluation:
 
     def value(self):
         """f's value; outside the graph, unless something around this call is recorded."""
-        outputs = self.outputs if self.create_graph else [y.detach() for y in self.outputs]
-        return self.build(outputs)
+        return self.build(self.outputs if self.create_graph else list(map(_left, self.outputs)))
 
     def aux(self):
         """The second member of f's result, its Tensors detached as those of the value are."""
         tensors = [x for x in flatten(self._aux)[0] if isinstance(x, Tensor)]
         if mode.grad and depends_on_recorded(self._below(tensors)):
             return self._aux
-        return map_tree(lambda x: x.detach() if isinstance(x, Tensor) else x, self._aux)
+        return map_tree(lambda x: _left(x) if isinstance(x, Tensor) else x, self._aux)
 
     def is_recorded(self, tensors):
         """Whether what is computed from the derivative and these Tensors must be recorded."""
@@ -298,6 +297,11 @@ class Evaluation:
                 )
             tensors.append(t)
         return tensors
+
+
+def _left(x):
+    """A Tensor outside the graph of an evaluation; inside vmap, in that of all examples still."""
+    return wrap(x._array, None, x.version) if mode.grad else x.detach()
 
 
 def _path(place, i, build):

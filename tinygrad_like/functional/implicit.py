@@ -3,6 +3,8 @@
     tg.implicit.fixed_point(f, z0, *args)       z with z = f(z, *args)
     tg.implicit.argmin(objective, z0, *args)    z that minimises objective(z, *args)
 
+With `full_output=True` both tell how many steps they made.
+
 The gradient does not pass through the steps of a solver, which are not recorded: it takes the
 memory of one step, however many were made. If F(z, x) = 0 defines z, then dz/dx = -(dF/dz)^-1
 dF/dx, so a gradient g of z is carried back by solving a linear system with the transpose of dF/dz,
@@ -15,19 +17,16 @@ compared with tolerances are those of all examples together.
 Source: Blondel et al. 2022, "Efficient and Modular Implicit Differentiation".
 """
 
-import math
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 
-from tinygrad_like import backend
 from tinygrad_like.engine import (
-    Batched,
     Tensor,
     astype,
     broadcast_to,
     check_choice,
+    check_flag,
     check_integer,
     check_number,
     enable_grad,
@@ -41,31 +40,27 @@ from tinygrad_like.engine import (
     wrap,
 )
 from tinygrad_like.functional.custom import custom_gradient
-from tinygrad_like.functional.derivatives import grad, vjp
+from tinygrad_like.functional.derivatives import grad
 from tinygrad_like.functional.evaluation import depends_on_recorded, function
+from tinygrad_like.functional.solvers import (
+    Convergence,
+    ConvergenceError,
+    Options,
+    conjugate_gradients,
+    newton,
+    norm,
+    solve,
+    stopped,
+    summed,
+)
 from tinygrad_like.functional.trees import flatten
-from tinygrad_like.ops.create import zeros, zeros_like
-from tinygrad_like.ops.shape import concatenate, reshape, stack
+from tinygrad_like.ops.create import zeros
+from tinygrad_like.ops.shape import concatenate, reshape
 
-MEMORY = 5  # how many earlier steps Anderson's method combines
-HALVINGS = 40  # of a step of Newton's method, at most
-DESCENT = 1e-4  # the part of the promised descent that a step must reach (Armijo)
+__all__ = ["Convergence", "ConvergenceError", "argmin", "fixed_point"]
 
 
-class ConvergenceError(RuntimeError):
-    """A solver did not reach its tolerance.
-
-    Attributes:
-        residual: how far from zero the equation was in the end, a float.
-        steps: how many steps were made.
-    """
-
-    def __init__(self, message, residual, steps):
-        super().__init__(message)
-        self.residual, self.steps = residual, steps
-
-
-def fixed_point(f, z0, *args, tolerance=None, max_steps=100, solver="anderson"):
+def fixed_point(f, z0, *args, tolerance=None, max_steps=100, solver="anderson", full_output=False):
     """The solution z of z = f(z, *args), differentiable by `args` and by what f closes over.
 
     Args:
@@ -78,9 +73,10 @@ def fixed_point(f, z0, *args, tolerance=None, max_steps=100, solver="anderson"):
             leaves. By default eps^(2/3) of the dtype: 2.4e-5 for float32, 3.7e-11 for float64.
         max_steps: how often f may be computed; the same holds for the gradient's linear system.
         solver: "anderson" combines the last 5 steps; "iterate" repeats z = f(z).
+        full_output: return a pair: z, and the Convergence with its `steps` and `residual`.
 
     Returns:
-        z, a tree of Tensors like z0.
+        z, a tree of Tensors like z0; or (z, Convergence).
 
     Raises:
         ConvergenceError: with the residual, if it is not reached; also in the backward pass.
@@ -94,16 +90,21 @@ def fixed_point(f, z0, *args, tolerance=None, max_steps=100, solver="anderson"):
         >>> root = lambda x: tg.implicit.fixed_point(lambda z, x: (z + x / z) / 2, 1.0, x)
         >>> round(root(9.0).item(), 4), round(tg.grad(root)(9.0).item(), 4)  # 1 / (2 sqrt(9))
         (3.0, 0.1667)
+        >>> _, found = tg.implicit.fixed_point(tg.cos, 1.0, full_output=True)
+        >>> found.steps
+        6
     """
     f, owner = function("implicit.fixed_point", f), "implicit.fixed_point"
     check_choice(owner, "solver", solver, ("anderson", "iterate"))
+    full_output = check_flag(owner, "full_output", full_output)
     space = _Space(owner, z0)
     options = space.options(tolerance, max_steps, solver)
-    z = _fixed_vector(lambda v: space.pack(f(space.unpack(v), *args)), space.start, options)
-    return space.unpack(z)
+    step = lambda v: space.pack(f(space.unpack(v), *args))  # noqa: E731
+    z, found = _fixed_vector(step, space.start, options)
+    return (space.unpack(z), found) if full_output else space.unpack(z)
 
 
-def argmin(objective, z0, *args, solver=None, tolerance=None, max_steps=100):
+def argmin(objective, z0, *args, solver=None, tolerance=None, max_steps=100, full_output=False):
     """The z that minimises objective(z, *args), differentiable by `args` and what it closes over.
 
     By default it is found by Newton's method, whose linear systems are solved with conjugate
@@ -121,9 +122,10 @@ def argmin(objective, z0, *args, solver=None, tolerance=None, max_steps=100):
             solver of your own. It is the relative tolerance of the linear systems, too.
         max_steps: of Newton's method, and for each linear system (if it has more unknowns than
             this, as many as it has unknowns).
+        full_output: return a pair: z, and the Convergence with its `steps` and `residual`.
 
     Returns:
-        z, a tree of Tensors like z0.
+        z, a tree of Tensors like z0; or (z, Convergence).
 
     Raises:
         ConvergenceError: if it is not reached, the point of a solver is not stationary, or the
@@ -142,32 +144,26 @@ def argmin(objective, z0, *args, solver=None, tolerance=None, max_steps=100):
     objective, owner = function("implicit.argmin", objective), "implicit.argmin"
     if solver is not None and not callable(solver):
         raise TypeError(f"[{owner}] solver is {errors.describe(solver)}, expected a function")
+    full_output = check_flag(owner, "full_output", full_output)
     space = _Space(owner, z0)
     options = space.options(tolerance, max_steps, solver)
     slope = grad(lambda v: objective(space.unpack(v), *args))
     with no_grad():
-        least = options.tolerance * (1 + _norm(slope(space.start)))
+        least = options.tolerance * (1 + norm(slope(space.start)))
         if solver is None:
-            loss = lambda v: float(_summed(objective(space.unpack(v), *args)))  # noqa: E731
-            z = _newton(loss, slope, space.start, least, options)
+            loss = lambda v: float(summed(objective(space.unpack(v), *args)))  # noqa: E731
+            z, found = newton(loss, slope, space.start, least, options)
         else:
             z = space.pack(solver(objective, z0, *args)).detach()
-            residual, least = _norm(slope(z)), least if tolerance else 10 * least
+            residual, least = norm(slope(z)), least if tolerance else 10 * least
             if not residual <= least:
-                raise _stopped(owner, "the solver's point is not stationary", residual, least, 0)
-    return space.unpack(_stationary(slope, z, options))
+                raise stopped(owner, "the solver's point is not stationary", residual, least, 0)
+            found = Convergence(None, residual)
+    z = space.unpack(_stationary(slope, z, options))
+    return (z, found) if full_output else z
 
 
 # Trees as vectors
-
-
-class _Options(NamedTuple):
-    """What the solvers have to heed."""
-
-    owner: str
-    tolerance: float
-    max_steps: int
-    solver: object
 
 
 class _Space:
@@ -215,43 +211,23 @@ class _Space:
         if tolerance is None:
             tolerance = max(float(np.finfo(x.dtype).eps) for x in self.leaves) ** (2 / 3)
         tolerance = check_number(self.owner, "tolerance", tolerance, 0)
-        return _Options(
+        return Options(
             self.owner, tolerance, check_integer(self.owner, "max_steps", max_steps, 1), solver
         )
-
-
-def _norm(v):
-    return math.sqrt(_dot(v, v))
-
-
-def _dot(a, b):
-    with np.errstate(over="ignore", invalid="ignore"):  # the solvers look for what is not finite
-        return float(_summed((a * b).sum()))
-
-
-def _summed(x):
-    """The values of a Tensor, a NumPy array; inside vmap their sum over all examples.
-
-    So the examples of a vmap are one system, which is solved as a whole.
-    """
-    array, lead = x._array, 0
-    while type(array) is Batched:
-        array, lead = array.full()._array, lead + 1
-    return backend.of(array).to_host(array).sum(axis=tuple(range(lead)))
 
 
 # Solutions with their gradients
 
 
 def _fixed_vector(step, start, options):
-    """The vector z = step(z)."""
+    """(the vector z = step(z), the Convergence)."""
     with no_grad():
-        z = _solve(step, start, options)
+        z, found = solve(step, start, options)
 
     def adjoint(transpose, g):  # of step(z) - z: u + transpose(u) is step's own part
-        return _fixed_vector(lambda u: g + u + transpose(u), g.detach(), options)
+        return _fixed_vector(lambda u: g + u + transpose(u), g.detach(), options)[0]
 
-    return _recorded(lambda z: step(z) - z, z, adjoint)
+    return _recorded(lambda z: step(z) - z, z, adjoint), found
 
 
 def _stationary(slope, z, options):
@@ -262,7 +238,7 @@ def _stationary(slope, z, options):
 def _solution(times, b, options):
     """The vector x with times(x) = b, for a symmetric positive definite map."""
     with no_grad():
-        x = _conjugate_gradients(times, b.detach(), options.tolerance, options)
+        x = conjugate_gradients(times, b.detach(), options.tolerance, options)
     adjoint = lambda transpose, g: -_solution(transpose, g, options)  # noqa: E731
     return _recorded(lambda x: times(x) - b, x, adjoint)
 
@@ -338,109 +314,3 @@ def _older(value, start):
                 seen.add(parent)
                 nodes.append(parent)
     return found
-
-
-# Solvers, which run outside the graph
-
-
-def _solve(step, z, options):
-    """A vector with z = step(z), by iteration; Anderson's method keeps differences of steps."""
-    moves: list = []  # how step(z) changed in each of the last steps
-    turns: list = []  # how its residual did
-    before = None
-    for count in range(1, options.max_steps + 1):
-        after = step(z)
-        residual = after - z
-        size, enough = _norm(residual), options.tolerance * (1 + _norm(z))
-        if not math.isfinite(size):
-            raise _stopped(options.owner, "the values are no longer finite", size, enough, count)
-        if size <= enough:
-            return z
-        if options.solver == "anderson":
-            if before is not None:
-                moves = [*moves[-MEMORY + 1 :], after - before[0]]
-                turns = [*turns[-MEMORY + 1 :], residual - before[1]]
-            before = after, residual
-            z = after - _combined(moves, turns, residual) if moves else after
-        else:
-            z = after
-    raise _stopped(options.owner, "z = f(z) was not reached", size, enough, options.max_steps)
-
-
-def _combined(moves, turns, residual):
-    """What Anderson's method takes off: moves, weighted as turns make up the residual best."""
-    turns, moves = stack(turns), stack(moves)
-    products = _summed(turns @ turns.T).astype(np.float64)
-    against = _summed(turns @ residual).astype(np.float64)
-    weights = np.linalg.lstsq(products, against, rcond=None)[0]
-    return Tensor(weights, dtype=residual.dtype, device=residual.device) @ moves
-
-
-def _conjugate_gradients(times, b, tolerance, options, *, give_up=True):
-    """x with times(x) = b up to a relative tolerance (Hestenes and Stiefel 1952).
-
-    Where the map turns out not to be positive definite, or steps run out, it raises
-    ConvergenceError; without `give_up` it returns what it has, at least b.
-    """
-    x, r = zeros_like(b), b
-    direction, size = r, _dot(r, r)
-    enough = (tolerance * math.sqrt(size)) ** 2
-    steps = max(options.max_steps, b.size)
-    for count in range(steps):
-        if size <= enough:
-            return x
-        image = times(direction)
-        curvature = _dot(direction, image)
-        if not curvature > 0:
-            if not give_up:
-                return x if count else b
-            why = "the Hessian is not positive definite at the minimiser"
-            raise _stopped(options.owner, why, math.sqrt(size), math.sqrt(enough), count)
-        x = x + direction * (size / curvature)
-        r = r - image * (size / curvature)
-        last, size = size, _dot(r, r)
-        direction = r + direction * (size / last)
-    if size <= enough or not give_up:
-        return x
-    why = "conjugate gradients did not solve the linear system of the gradient"
-    raise _stopped(options.owner, why, math.sqrt(size), math.sqrt(enough), steps)
-
-
-def _newton(loss, slope, z, least, options):
-    """A minimiser, where the norm of the slope is at most `least`."""
-    value = loss(z)
-    for count in range(options.max_steps):
-        down, times = vjp(slope, z, allow_unused=True)
-        down = -down
-        size = _norm(down)
-        if size <= least:
-            return z
-        if not math.isfinite(size):
-            raise _stopped(options.owner, "the slope is not finite", size, least, count)
-        forcing = min(0.5, math.sqrt(size))
-        move = _conjugate_gradients(
-            lambda v, times=times: times(v)[0], down, forcing, options, give_up=False
-        )
-        promised = _dot(move, down)
-        noise = 10 * float(np.finfo(z.dtype).eps) * abs(value)
-        for halving in range(HALVINGS):
-            there = z + move * 0.5**halving
-            new = loss(there)
-            if new <= value - DESCENT * 0.5**halving * promised + noise:
-                break
-        else:
-            raise _stopped(options.owner, "no step lowers the objective", size, least, count)
-        z, value = there, new
-    size = _norm(slope(z))
-    if size <= least:
-        return z
-    raise _stopped(options.owner, "no minimiser was found", size, least, options.max_steps)
-
-
-def _stopped(owner, why, residual, enough, steps):
-    return ConvergenceError(
-        f"[{owner}] {why}: the residual is {residual:.3g} after {steps} steps, expected at most "
-        f"{enough:.3g}; start closer, raise tolerance or max_steps, or let f be a contraction",
-        residual,
-        steps,
-    )

@@ -7,8 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_like.backend import BY_DEVICE, BY_TYPE, Undoing
-from tinygrad_like.engine import Tensor, enable_grad, errors, gradients, leaf, no_grad, wrap
+from tinygrad_like.backend import BY_DEVICE, BY_TYPE, DeviceError
+from tinygrad_like.engine import (
+    Tensor,
+    enable_grad,
+    errors,
+    gradients,
+    leaf,
+    no_grad,
+    nodes_below,
+    wrap,
+)
 from tinygrad_like.engine.definition import Op
 from tinygrad_like.engine.modes import Switch
 from tinygrad_like.engine.short import function_of
@@ -134,6 +143,8 @@ class _Fused:
                 found = _Trace(self.f, args, kwargs).call
         except NotFusible as reason:
             self._say(str(reason))
+        except DeviceError:  # of what is traced, and what is not
+            self._say("it computes with an array that is no argument: pass it as one")
         except Exception as error:  # f itself, called unfused, says what is wrong
             unknown = getattr(error, "name", None) if isinstance(error, AttributeError) else None
             self._say(f"it calls {unknown}" if unknown else f"{type(error).__name__}: {error}")
@@ -197,16 +208,21 @@ class _Trace:
         self.terms = terms = Terms(rows, shape[-1], arrays[0].dtype)
         self.are_tensors = [type(args[i]) is Tensor for i in self.places]
         self.inputs = [_stand_in(terms, k, x.shape) for k, x in enumerate(arrays)]
-        modes = Switch("debug", False), Switch("autocast", None)
-        with Undoing([GENERATOR.back()]), modes[0], modes[1]:
+        without_random = GENERATOR.refusing(NotFusible("it takes random numbers"))
+        with without_random, Switch("debug", False), Switch("autocast", None):
             self._run()
             op = self._op()
         self.op = op.function
-        self.call = self.op if len(self.places) == self.count else self._of_arrays
+        plain = len(self.places) == self.count and all(self.are_differentiated)
+        self.call = self.op if plain else self._of_some
 
-    def _of_arrays(self, *args):
-        """The result for arguments among which are constants."""
-        return self.op(*[args[i] for i in self.places])
+    def _of_some(self, *args):
+        """The result for arguments among which are constants, or some without a gradient."""
+        given = [args[i] for i in self.places]
+        for k, x in enumerate(given):
+            if type(x) is Tensor and not self.are_differentiated[k]:
+                given[k] = x.detach()
+        return self.op(*given)
 
     def composite(self, *tensors):
         """f itself, of the arguments that are arrays."""
@@ -237,6 +253,10 @@ class _Trace:
             raise NotFusible("it computes something else where gradients are recorded")
         if self.out.term.place not in (FULL, ROW) or self.out.dtype != self.terms.dtype:
             raise NotFusible("its result has no value for each row")
+        below = nodes_below(self.output)
+        self.are_differentiated = [x.node in below for x in self.leaves]
+        if not any(self.are_differentiated):
+            raise NotFusible("its result has no gradient")
 
     def _op(self):
         """The op: its forward, its gradient, and what the first keeps for the second."""
@@ -244,7 +264,7 @@ class _Trace:
         mark = terms.mark()
         self.g = Traced(terms, terms.make("gradient", place=out.term.place), out.shape, out.dtype)
         inputs = {x.term: k for k, x in enumerate(self.inputs)}
-        every = self._gradients([True] * len(self.inputs))
+        every = self._gradients(self.are_differentiated)
         recomputing = self._way(every, list(inputs), mark)
         reading = self._way(every, [*inputs, out.term], mark)
         _, kept, self.given = min(reading, recomputing, key=lambda way: way[0])
@@ -267,8 +287,6 @@ class _Trace:
     def _gradients(self, needs):
         """The gradients of the inputs that need one, as Traced arrays."""
         wanted = [x for x, needed in zip(self.leaves, needs, strict=True) if needed]
-        if self.output.node is None:
-            raise NotFusible("its result has no gradient")
         found = gradients([self.output], wanted, [wrap(self.g)], retain_graph=True)
         for x in (each._array for each in found):
             x.term = simplified(self.terms, x.term)
@@ -278,8 +296,7 @@ class _Trace:
         """The Program of some gradients, of what the rule is given, and g."""
         found = self.programs.get(needs)
         if found is None:
-            modes = Switch("debug", False), Switch("autocast", None)
-            with modes[0], modes[1]:
+            with Switch("debug", False), Switch("autocast", None):
                 results = self._gradients(needs)
             given = {term: k for k, term in enumerate([*self.given, self.g.term])}
             found = Program(results, given)
@@ -300,6 +317,7 @@ class _Trace:
             return (out, tuple(kept)) if kept else out
 
         def backward(g, be, needs, *given):
+            g = be.xp.asarray(g)  # of no axes it may be a scalar of NumPy's
             found = iter(self._backward_program(needs)(be, [*given, g]))
             return [next(found) if needed else None for needed in needs]
 

@@ -46,6 +46,8 @@ class Program:
         self._from_loop: dict[Any, int] = {}  # terms that are outputs of the loop
         for term, _ in self.results:
             self._find_outputs(term)
+        if self._outputs and not self._inputs:  # of numbers alone: arrays are made like an input
+            self._input(next(iter(leaves)))
         self.loop = Loop(
             tuple(self._kinds), len(self._numbers), tuple(self._steps), tuple(self._outputs)
         )

@@ -49,9 +49,11 @@ class Traced(ArrayLike):
         elif ufunc is np.isnan:
             ufunc, inputs = np.not_equal, (*inputs, *inputs)
         elif ufunc is np.logical_not:
-            ufunc, inputs = np.equal, (_as_number(inputs[0]), 0)
+            return _not(*inputs)
         elif ufunc is np.reciprocal:
             ufunc, inputs = np.divide, (1, *inputs)
+        elif ufunc in BITS:
+            return _logic(BITS[ufunc], *inputs)
         name = UFUNCS.get(ufunc.__name__)
         if method != "__call__" or options or name is None:
             raise NotFusible(f"it calls {ufunc.__name__}")
@@ -91,7 +93,7 @@ class Traced(ArrayLike):
         """Itself: nothing changes a Traced."""
         return self
 
-    def astype(self, dtype, copy=True):
+    def astype(self, dtype, **options):
         """Truth values as numbers; any other change of dtype is NotFusible."""
         if np.dtype(dtype) == self.dtype:
             return self
@@ -127,14 +129,17 @@ class Traced(ArrayLike):
     def __neg__(self):
         return elementwise("negative", self)
 
-    def __abs__(self):
-        return elementwise("abs", self)
-
     def __and__(self, other):
         return _logic("logical_and", self, other)
 
     def __or__(self, other):
         return _logic("logical_or", self, other)
+
+    def __invert__(self):
+        return _logic("not", self)
+
+    def __abs__(self):
+        return elementwise("abs", self)
 
 
 def _operator(name):
@@ -248,10 +253,18 @@ def _as_number(x):
     return Traced(x.terms, x.term, x.shape, x.terms.dtype)
 
 
-def _logic(name, a, b):
-    if not all(isinstance(x, Traced) and x.dtype == BOOLEAN for x in (a, b)):
+def _logic(name, *operands):
+    """A step of truth values; integers, whose bits an operator would combine, are none."""
+    if not all(isinstance(x, Traced) and x.dtype == BOOLEAN for x in operands):
         raise NotFusible("it combines bits")
-    return elementwise(name, a, b)
+    return _not(*operands) if name == "not" else elementwise(name, *operands)
+
+
+def _not(x):
+    return elementwise("equal", _as_number(x), 0)
+
+
+BITS = {np.bitwise_and: "logical_and", np.bitwise_or: "logical_or", np.invert: "not"}
 
 
 def _reduced(name, x, axis, keepdims):

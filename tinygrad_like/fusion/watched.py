@@ -36,6 +36,9 @@ class Watched:
             function = waiting.pop()
             if function in seen or _is_trusted(function):
                 continue
+            if not isinstance(function, types.FunctionType):
+                kind = type(function).__name__
+                raise NotFusible(f"it is a {kind}, which may change: fuse a plain function")
             seen.add(function)
             for name, value in self._read(function):
                 waiting += _functions_in(name, value)
@@ -100,7 +103,8 @@ def _global_names(code):
 
 def _is_trusted(function):
     """Whether a function is of a library that computes the same from the same arguments."""
-    return _root(getattr(function, "__module__", None)) in TRUSTED
+    plain = types.FunctionType, types.BuiltinFunctionType, np.ufunc
+    return isinstance(function, plain) and _root(getattr(function, "__module__", None)) in TRUSTED
 
 
 def _root(module):

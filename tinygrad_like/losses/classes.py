@@ -89,11 +89,21 @@ def nll(log_probs, labels, *, weight=None, ignore_index=None, reduction="mean"):
     )
 
 
-def focal(logits, labels, *, gamma=2.0, weight=None, ignore_index=None, reduction="mean"):
+def focal(
+    logits,
+    labels,
+    *,
+    gamma=2.0,
+    weight=None,
+    label_smoothing=0.0,
+    ignore_index=None,
+    reduction="mean",
+):
     """(1 - p)^gamma (-log p) of the probability p that softmax(logits) gives to the label.
 
     Rows that are right already weigh little. `gamma` is at least 0, where it is `cross_entropy`,
-    whose other arguments and errors these are.
+    whose other arguments and errors these are. With `label_smoothing` each class has such a term,
+    times its share of the label.
 
     Source: Lin et al. 2017, "Focal Loss for Dense Object Detection".
 
@@ -103,16 +113,25 @@ def focal(logits, labels, *, gamma=2.0, weight=None, ignore_index=None, reductio
     name = "focal"
     check_floating(name, "logits", logits)
     gamma = check_number(name, "gamma", gamma, 0)
+    label_smoothing = check_number(name, "label_smoothing", label_smoothing, 0, 1, "0 to 1")
     labels = as_array_or_tensor(labels, logits)
     weight = None if weight is None else weight_of_classes(name, weight, logits)
 
-    def focused(rows, labels):
-        losses = _chosen(name, log_softmax(rows), labels)
-        factor = _power_of_rest(losses, gamma)
-        losses = shared(factor, losses)
+    def focused(losses):
+        return shared(_power_of_rest(losses, gamma), losses)
+
+    def of_label(rows, labels):
+        losses = focused(_chosen(name, log_softmax(rows), labels))
         return losses if weight is None else take(weight, labels) * losses
 
-    return _over_rows(name, "logits", focused, logits, labels, weight, ignore_index, reduction)
+    def smoothed(rows, labels):
+        each = focused(-log_softmax(rows))
+        each = each if weight is None else shared(weight, each)
+        chosen = _chosen(name, -each, labels)
+        return (1 - label_smoothing) * chosen + label_smoothing * mean(each, axis=-1)
+
+    formula = smoothed if label_smoothing else of_label
+    return _over_rows(name, "logits", formula, logits, labels, weight, ignore_index, reduction)
 
 
 def _power_of_rest(losses, gamma):

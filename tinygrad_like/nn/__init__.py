@@ -26,8 +26,7 @@ A layer of your own is a Module with a `forward`; its attributes are its paramet
 
 Left out of PyTorch's: Lazy layers, as a layer has its parameters when it is made; layers that only
 pad, which `tg.pad` does; RNNCell and its like, which are a layer called with one step; Transformer,
-which is TransformerEncoder and TransformerDecoder; AdaptiveMaxPool3d, LPPool3d and
-FractionalMaxPool, which hardly anybody uses.
+which is TransformerEncoder and TransformerDecoder; FractionalMaxPool, whose windows are random.
 """
 
 from tinygrad_like.nn import init
@@ -45,14 +44,7 @@ from tinygrad_like.nn.activation import (
 from tinygrad_like.nn.attention import AdditiveAttention, KeyValueCache, MultiHeadAttention
 from tinygrad_like.nn.computed import Parametrization
 from tinygrad_like.nn.containers import ModuleList, Sequential
-from tinygrad_like.nn.conv import (
-    AvgPool2D,
-    Conv1D,
-    Conv2D,
-    ConvTranspose2D,
-    GlobalAvgPool2D,
-    MaxPool2D,
-)
+from tinygrad_like.nn.conv import Conv1D, Conv2D, ConvTranspose2D
 from tinygrad_like.nn.conv_nd import Conv3D, ConvTranspose1D, ConvTranspose3D
 from tinygrad_like.nn.curves import (
     CELU,
@@ -101,11 +93,16 @@ from tinygrad_like.nn.pool import (
     AdaptiveAvgPool3D,
     AdaptiveMaxPool1D,
     AdaptiveMaxPool2D,
+    AdaptiveMaxPool3D,
     AvgPool1D,
+    AvgPool2D,
     AvgPool3D,
+    GlobalAvgPool2D,
     LpPool1D,
     LpPool2D,
+    LpPool3D,
     MaxPool1D,
+    MaxPool2D,
     MaxPool3D,
 )
 from tinygrad_like.nn.position import LearnedPositions, PositionalEncoding
@@ -143,6 +140,7 @@ __all__ = [
     "AdaptiveAvgPool3D",
     "AdaptiveMaxPool1D",
     "AdaptiveMaxPool2D",
+    "AdaptiveMaxPool3D",
     "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1D",
@@ -182,6 +180,7 @@ __all__ = [
     "LowRank",
     "LpPool1D",
     "LpPool2D",
+    "LpPool3D",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",

@@ -1,13 +1,14 @@
-"""Convolution and pooling over images (N, C, H, W) and sequences (N, C, L).
+"""Convolution over images (N, C, H, W) and sequences (N, C, L).
 
-`kernel_size`, `stride`, `padding`, `dilation` and `size` are integers, or pairs for (H, W). A
-padding may also be uneven, ((top, bottom), (left, right)), `"valid"` (none) or `"same"`: then
-H_out = H / stride, rounded up, with the greater half of an odd number of rows at the bottom.
-Any input may be a single example without N. With a `padding_mode` other than "zeros" convolutions
-pad as `tg.pad` does in "reflect", "replicate" or "circular" mode.
+`kernel_size`, `stride`, `padding` and `dilation` are integers, or one integer for each axis of the
+window: pairs for (H, W). A padding may also be uneven, ((top, bottom), (left, right)), `"valid"`
+(none) or `"same"`: then H_out = H / stride, rounded up, with the greater half of an odd number of
+rows at the bottom. Any input may be a single example without N. With a `padding_mode` other than
+"zeros" convolutions pad as `tg.pad` does in "reflect", "replicate" or "circular" mode.
 Weights and biases start as U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as in PyTorch.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_like.engine import Tensor
@@ -17,23 +18,21 @@ from tinygrad_like.nn.module import Module
 from tinygrad_like.ops import window
 from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
 from tinygrad_like.ops.padding import pad
-from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
-from tinygrad_like.ops.reduce import mean
 
-Pair = int | tuple[int, int]
+Lengths = int | tuple[int, ...]
+Padding = int | tuple[int | tuple[int, int], ...] | str
 MODES = ("zeros", "reflect", "replicate", "circular")
-Padding = Pair | tuple[Pair, Pair] | str
 
 
 class Convolution(Module):
     """What the convolution layers share: checked settings, and the starting weight and bias."""
 
-    _axes = 2  # that a window has
+    _axes: int  # that a window has
+    _op: Callable[..., Tensor]
 
     c_in: int
     c_out: int
     groups: int
-    padding_mode: str = "zeros"
     weight: Tensor
     bias: Tensor | None
 
@@ -61,20 +60,6 @@ class Convolution(Module):
         self.dilation = of_window(name, "dilation", dilation)
         self.groups = arguments.integer(name, "groups", groups)
 
-    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
-        """(x, the padding that is left for the op): all but zeros are put around x here."""
-        if self.padding_mode == "zeros":
-            return x, self.padding
-        axes, name = self._axes, type(self).__name__
-        alike = (v if isinstance(v, tuple) else (v,) * axes for v in self._window())
-        ends = window.edges_of(
-            window.edges_along(name, self.padding, axes), x.shape[-axes:], *alike
-        )
-        return pad(x, ((0, 0),) * (x.ndim - axes) + ends, self.padding_mode), 0
-
-    def _window(self) -> tuple:
-        return self.kernel_size, self.stride, self.dilation
-
     def _draw(self, first: int, second: int, bias: bool) -> None:
         """Draw `weight` (first, second / groups, *kernel), and `bias` (c_out,) if it is wanted."""
         name = type(self).__name__
@@ -87,109 +72,73 @@ class Convolution(Module):
         self.bias = init.fan_in_uniform(self.c_out, fan_in) if has_bias else None
 
 
-class Conv1D(Convolution):
-    """y[o, i] = b[o] + sum_c,k W[o, c, k] x[c, i stride + k dilation - padding].
-
-    (N, c_in, L) -> (N, c_out, L_out), L_out = (L + 2 padding - dilation (k - 1) - 1) // stride + 1.
-    `weight` is (c_out, c_in / groups, k), `bias` (c_out,) or None. An uneven padding is
-    `((before, after),)`: a causal convolution has `((k - 1, 0),)`.
-    """
-
-    _axes = 1
+class Conv(Convolution):
+    """What Conv1D, Conv2D and Conv3D share: all but the op."""
 
     def __init__(
         self,
         c_in: int,
         c_out: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | tuple[tuple[int, int]] | str = 0,
-        dilation: int = 1,
+        kernel_size: Lengths,
+        stride: Lengths = 1,
+        padding: Padding = 0,
+        dilation: Lengths = 1,
         groups: int = 1,
         bias: bool = True,
         padding_mode: str = "zeros",
-    ):
-        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
-        self.padding_mode = arguments.choice("Conv1D", "padding_mode", padding_mode, MODES)
-        self._draw(self.c_out, self.c_in, bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x, padding = self._padded(like(x, self.weight))
-        return conv1d(
-            x,
-            self.weight,
-            self.bias,
-            stride=self.stride,
-            padding=padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-
-
-class Conv2D(Convolution):
-    """y[o, i, j] = b[o] + sum_c,k,l W[o, c, k, l] x[c, i stride + k dilation - padding, j ...].
-
-    (N, c_in, H, W) -> (N, c_out, H_out, W_out),
-    H_out = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1.
-    `weight` is (c_out, c_in / groups, kh, kw), `bias` (c_out,) or None.
-    """
-
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Padding = 0,
-        dilation: Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-    ):
-        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
-        self.padding_mode = arguments.choice("Conv2D", "padding_mode", padding_mode, MODES)
-        self._draw(self.c_out, self.c_in, bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x, padding = self._padded(like(x, self.weight))
-        return conv2d(
-            x,
-            self.weight,
-            self.bias,
-            stride=self.stride,
-            padding=padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
-
-
-class ConvTranspose2D(Convolution):
-    """The gradient of Conv2D with respect to its input, as a layer that enlarges images.
-
-    (N, c_in, H, W) -> (N, c_out, H_out, W_out),
-    H_out = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
-    `weight` is (c_in, c_out / groups, kh, kw), `bias` (c_out,) or None.
-    """
-
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        kernel_size: Pair,
-        stride: Pair = 1,
-        padding: Padding = 0,
-        dilation: Pair = 1,
-        groups: int = 1,
-        bias: bool = True,
-        output_padding: Pair = 0,
     ):
         self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
         name = type(self).__name__
-        self.output_padding = arguments.pair(name, "output_padding", output_padding, 0)
+        self.padding_mode = arguments.choice(name, "padding_mode", padding_mode, MODES)
+        self._draw(self.c_out, self.c_in, bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x, padding = self._padded(like(x, self.weight))
+        return self._op(
+            x,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+        """(x, the padding that is left for the op): all but zeros are put around x here."""
+        if self.padding_mode == "zeros":
+            return x, self.padding
+        axes, name = self._axes, type(self).__name__
+        window_of = self.kernel_size, self.stride, self.dilation
+        alike = (v if isinstance(v, tuple) else (v,) * axes for v in window_of)
+        ends = window.edges_of(
+            window.edges_along(name, self.padding, axes), x.shape[-axes:], *alike
+        )
+        return pad(x, ((0, 0),) * (x.ndim - axes) + ends, self.padding_mode), 0
+
+
+class ConvTranspose(Convolution):
+    """What ConvTranspose1D, ConvTranspose2D and ConvTranspose3D share: all but the op."""
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel_size: Lengths,
+        stride: Lengths = 1,
+        padding: Padding = 0,
+        dilation: Lengths = 1,
+        groups: int = 1,
+        bias: bool = True,
+        output_padding: Lengths = 0,
+    ):
+        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
+        name, axes = type(self).__name__, self._axes
+        self.output_padding = arguments.several(name, "output_padding", output_padding, axes, 0)
         self._draw(self.c_in, self.c_out, bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv_transpose2d(
+        return self._op(
             like(x, self.weight),
             self.weight,
             self.bias,
@@ -201,88 +150,34 @@ class ConvTranspose2D(Convolution):
         )
 
 
-class MaxPool2D(Module):
-    """The maximum of each window: (N, C, H, W) -> (N, C, H_out, W_out).
+class Conv1D(Conv):
+    """y[o, i] = b[o] + sum_c,k W[o, c, k] x[c, i stride + k dilation - padding].
 
-    H_out = (H + 2 padding - dilation (size - 1) - 1) // stride + 1; the stride is by default the
-    size. Padding is never chosen. With `ceil_mode` the division rounds up, with `return_indices`
-    the output is (y, the place of each maximum), see `max_pool2d`.
+    (N, c_in, L) -> (N, c_out, L_out), L_out = (L + 2 padding - dilation (k - 1) - 1) // stride + 1.
+    `weight` is (c_out, c_in / groups, k), `bias` (c_out,) or None. An uneven padding is
+    `((before, after),)`: a causal convolution has `((k - 1, 0),)`.
     """
 
-    def __init__(
-        self,
-        size: Pair,
-        stride: Pair | None = None,
-        padding: Padding = 0,
-        *,
-        dilation: Pair = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ):
-        self.size = arguments.pair("MaxPool2D", "size", size)
-        self.stride = self.size if stride is None else arguments.pair("MaxPool2D", "stride", stride)
-        self.padding = arguments.padding("MaxPool2D", padding)
-        self.dilation = arguments.pair("MaxPool2D", "dilation", dilation)
-        self.ceil_mode = arguments.flag("MaxPool2D", "ceil_mode", ceil_mode)
-        self.return_indices = arguments.flag("MaxPool2D", "return_indices", return_indices)
-
-    def forward(self, x: Tensor) -> Any:
-        return max_pool2d(
-            x,
-            self.size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            ceil_mode=self.ceil_mode,
-            return_indices=self.return_indices,
-        )
+    _axes, _op = 1, staticmethod(conv1d)
 
 
-class AvgPool2D(Module):
-    """The mean of each window: (N, C, H, W) -> (N, C, H_out, W_out).
+class Conv2D(Conv):
+    """y[o, i, j] = b[o] + sum_c,k,l W[o, c, k, l] x[c, i stride + k dilation - padding, j ...].
 
-    H_out = (H + 2 padding - size) // stride + 1; the stride is by default the size. Padding
-    counts as zeros, or not at all without `count_include_pad`. With `ceil_mode` the division
-    rounds up; `divisor_override` divides the sums instead of the size; see `avg_pool2d`.
+    (N, c_in, H, W) -> (N, c_out, H_out, W_out),
+    H_out = (H + 2 padding - dilation (kh - 1) - 1) // stride + 1.
+    `weight` is (c_out, c_in / groups, kh, kw), `bias` (c_out,) or None.
     """
 
-    def __init__(
-        self,
-        size: Pair,
-        stride: Pair | None = None,
-        padding: Padding = 0,
-        *,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ):
-        self.size = arguments.pair("AvgPool2D", "size", size)
-        self.stride = self.size if stride is None else arguments.pair("AvgPool2D", "stride", stride)
-        self.padding = arguments.padding("AvgPool2D", padding)
-        self.ceil_mode = arguments.flag("AvgPool2D", "ceil_mode", ceil_mode)
-        self.count_include_pad = arguments.flag("AvgPool2D", "count_include_pad", count_include_pad)
-        self.divisor_override = divisor_override
-        if divisor_override is not None:
-            name = "divisor_override"
-            self.divisor_override = arguments.integer("AvgPool2D", name, divisor_override)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return avg_pool2d(
-            x,
-            self.size,
-            stride=self.stride,
-            padding=self.padding,
-            ceil_mode=self.ceil_mode,
-            count_include_pad=self.count_include_pad,
-            divisor_override=self.divisor_override,
-        )
+    _axes, _op = 2, staticmethod(conv2d)
 
 
-class GlobalAvgPool2D(Module):
-    """The mean of each channel over the image: (N, C, H, W) -> (N, C)."""
+class ConvTranspose2D(ConvTranspose):
+    """The gradient of Conv2D with respect to its input, as a layer that enlarges images.
 
-    def forward(self, x: Tensor) -> Tensor:
-        arguments.tensor("global_avg_pool2d", "x", x)
-        if x.ndim != 4:
-            raise ValueError(f"[global_avg_pool2d] x is {x.shape}, expected (N, C, H, W)")
-        return mean(x, axis=(2, 3))
+    (N, c_in, H, W) -> (N, c_out, H_out, W_out),
+    H_out = (H - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1.
+    `weight` is (c_in, c_out / groups, kh, kw), `bias` (c_out,) or None.
+    """
+
+    _axes, _op = 2, staticmethod(conv_transpose2d)

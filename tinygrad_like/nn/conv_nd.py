@@ -3,18 +3,11 @@
 Arguments are those of the layers in conv.py: integers, or three of them for (D, H, W).
 """
 
-from typing import Any
-
-from tinygrad_like.engine import Tensor
-from tinygrad_like.nn import arguments
-from tinygrad_like.nn.conv import MODES, Convolution
-from tinygrad_like.nn.dtype import like
+from tinygrad_like.nn.conv import Conv, ConvTranspose
 from tinygrad_like.ops.conv_nd import conv3d, conv_transpose1d, conv_transpose3d
 
-Triple = int | tuple[int, int, int]
 
-
-class Conv3D(Convolution):
+class Conv3D(Conv):
     """The convolution of volumes: (N, c_in, D, H, W) -> (N, c_out, D_out, H_out, W_out).
 
     D_out = (D + 2 padding - dilation (kd - 1) - 1) // stride + 1, and so on.
@@ -25,38 +18,10 @@ class Conv3D(Convolution):
     (1, 8, 4, 6, 6)
     """
 
-    _axes = 3
-
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        kernel_size: Triple,
-        stride: Triple = 1,
-        padding: Any = 0,
-        dilation: Triple = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-    ):
-        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
-        self.padding_mode = arguments.choice("Conv3D", "padding_mode", padding_mode, MODES)
-        self._draw(self.c_out, self.c_in, bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x, padding = self._padded(like(x, self.weight))
-        return conv3d(
-            x,
-            self.weight,
-            self.bias,
-            stride=self.stride,
-            padding=padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
+    _axes, _op = 3, staticmethod(conv3d)
 
 
-class ConvTranspose1D(Convolution):
+class ConvTranspose1D(ConvTranspose):
     """The gradient of Conv1D with respect to its input, as a layer that lengthens sequences.
 
     (N, c_in, L) -> (N, c_out, L_out),
@@ -64,39 +29,10 @@ class ConvTranspose1D(Convolution):
     `weight` is (c_in, c_out / groups, k), `bias` (c_out,) or None.
     """
 
-    _axes = 1
-
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | tuple[tuple[int, int]] | str = 0,
-        dilation: int = 1,
-        groups: int = 1,
-        bias: bool = True,
-        output_padding: int = 0,
-    ):
-        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
-        name = type(self).__name__
-        self.output_padding = arguments.integer(name, "output_padding", output_padding, 0)
-        self._draw(self.c_in, self.c_out, bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv_transpose1d(
-            like(x, self.weight),
-            self.weight,
-            self.bias,
-            stride=self.stride,
-            padding=self.padding,
-            output_padding=self.output_padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
+    _axes, _op = 1, staticmethod(conv_transpose1d)
 
 
-class ConvTranspose3D(Convolution):
+class ConvTranspose3D(ConvTranspose):
     """The gradient of Conv3D with respect to its input, as a layer that enlarges volumes.
 
     (N, c_in, D, H, W) -> (N, c_out, D_out, H_out, W_out),
@@ -104,33 +40,4 @@ class ConvTranspose3D(Convolution):
     `weight` is (c_in, c_out / groups, kd, kh, kw), `bias` (c_out,) or None.
     """
 
-    _axes = 3
-
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        kernel_size: Triple,
-        stride: Triple = 1,
-        padding: Any = 0,
-        dilation: Triple = 1,
-        groups: int = 1,
-        bias: bool = True,
-        output_padding: Triple = 0,
-    ):
-        self._set(c_in, c_out, kernel_size, stride, padding, dilation, groups)
-        name = type(self).__name__
-        self.output_padding = arguments.several(name, "output_padding", output_padding, 3, 0)
-        self._draw(self.c_in, self.c_out, bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv_transpose3d(
-            like(x, self.weight),
-            self.weight,
-            self.bias,
-            stride=self.stride,
-            padding=self.padding,
-            output_padding=self.output_padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
+    _axes, _op = 3, staticmethod(conv_transpose3d)

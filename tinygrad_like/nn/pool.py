@@ -1,33 +1,41 @@
-"""Pooling over sequences and volumes, adaptive pooling, and norms of windows.
+"""Pooling over sequences (N, C, L), images (N, C, H, W) and volumes (N, C, D, H, W).
 
-Pooling over images is in conv.py, whose arguments these layers have: integers, or one for each
-axis. Any input may be a single example without N.
+`size`, `stride`, `padding` and `dilation` are integers, or one integer for each axis of the window;
+a padding may also be what that of a convolution may be, see conv.py. The stride is by default the
+size. Any input may be a single example without N.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments
+from tinygrad_like.nn.conv import Lengths, Padding
 from tinygrad_like.nn.module import Module
+from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.pool_nd import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
     adaptive_max_pool1d,
     adaptive_max_pool2d,
+    adaptive_max_pool3d,
     avg_pool1d,
     avg_pool3d,
     lp_pool1d,
     lp_pool2d,
+    lp_pool3d,
     max_pool1d,
     max_pool3d,
 )
+from tinygrad_like.ops.reduce import mean
 
 
-class _Windows(Module):
+class WindowPool(Module):
     """What poolings by windows share: checked settings."""
 
-    _axes: int
+    _axes: int  # that a window has
+    _op: Callable[..., Any]
 
     def _set(self, size: Any, stride: Any, padding: Any, ceil_mode: bool) -> None:
         name, axes = type(self).__name__, self._axes
@@ -38,30 +46,26 @@ class _Windows(Module):
         self.ceil_mode = arguments.flag(name, "ceil_mode", ceil_mode)
 
 
-class MaxPool1D(_Windows):
-    """The maximum of each window of sequences (N, C, L) -> (N, C, L_out).
-
-    Lengths and options are those of MaxPool2D, see `tg.max_pool1d`.
-    """
-
-    _axes = 1
+class MaxPool(WindowPool):
+    """What MaxPool1D, MaxPool2D and MaxPool3D share: all but the op."""
 
     def __init__(
         self,
-        size: Any,
-        stride: Any = None,
-        padding: Any = 0,
+        size: Lengths,
+        stride: Lengths | None = None,
+        padding: Padding = 0,
         *,
-        dilation: Any = 1,
+        dilation: Lengths = 1,
         ceil_mode: bool = False,
         return_indices: bool = False,
     ):
         self._set(size, stride, padding, ceil_mode)
-        self.dilation = arguments.several("MaxPool1D", "dilation", dilation, 1)
-        self.return_indices = arguments.flag("MaxPool1D", "return_indices", return_indices)
+        name = type(self).__name__
+        self.dilation = arguments.several(name, "dilation", dilation, self._axes)
+        self.return_indices = arguments.flag(name, "return_indices", return_indices)
 
     def forward(self, x: Tensor) -> Any:
-        return max_pool1d(
+        return self._op(
             x,
             self.size,
             stride=self.stride,
@@ -72,25 +76,88 @@ class MaxPool1D(_Windows):
         )
 
 
-class AvgPool1D(_Windows):
+class AvgPool(WindowPool):
+    """What AvgPool2D and AvgPool3D share: all but the op."""
+
+    def __init__(
+        self,
+        size: Lengths,
+        stride: Lengths | None = None,
+        padding: Padding = 0,
+        *,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ):
+        self._set(size, stride, padding, ceil_mode)
+        name = type(self).__name__
+        self.count_include_pad = arguments.flag(name, "count_include_pad", count_include_pad)
+        self.divisor_override = divisor_override
+        if divisor_override is not None:
+            what = "divisor_override"
+            self.divisor_override = arguments.integer(name, what, divisor_override)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._op(
+            x,
+            self.size,
+            stride=self.stride,
+            padding=self.padding,
+            ceil_mode=self.ceil_mode,
+            count_include_pad=self.count_include_pad,
+            divisor_override=self.divisor_override,
+        )
+
+
+class MaxPool1D(MaxPool):
+    """The maximum of each window of sequences (N, C, L) -> (N, C, L_out).
+
+    Lengths and options are those of MaxPool2D, see `tg.max_pool1d`.
+    """
+
+    _axes, _op = 1, staticmethod(max_pool1d)
+
+
+class MaxPool2D(MaxPool):
+    """The maximum of each window: (N, C, H, W) -> (N, C, H_out, W_out).
+
+    H_out = (H + 2 padding - dilation (size - 1) - 1) // stride + 1; the stride is by default the
+    size. Padding is never chosen. With `ceil_mode` the division rounds up, with `return_indices`
+    the output is (y, the place of each maximum), see `max_pool2d`.
+    """
+
+    _axes, _op = 2, staticmethod(max_pool2d)
+
+
+class MaxPool3D(MaxPool):
+    """The maximum of each window of volumes (N, C, D, H, W) -> (N, C, D_out, H_out, W_out).
+
+    Lengths and options are those of MaxPool2D, see `tg.max_pool3d`.
+    """
+
+    _axes, _op = 3, staticmethod(max_pool3d)
+
+
+class AvgPool1D(WindowPool):
     """The mean of each window of sequences (N, C, L) -> (N, C, L_out).
 
-    Lengths and options are those of AvgPool2D, see `tg.avg_pool1d`.
+    Lengths and options are those of AvgPool2D, but for the divisor, see `tg.avg_pool1d`.
     """
 
     _axes = 1
 
     def __init__(
         self,
-        size: Any,
-        stride: Any = None,
-        padding: Any = 0,
+        size: Lengths,
+        stride: Lengths | None = None,
+        padding: Padding = 0,
         *,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ):
         self._set(size, stride, padding, ceil_mode)
-        self.count_include_pad = arguments.flag("AvgPool1D", "count_include_pad", count_include_pad)
+        name = type(self).__name__
+        self.count_include_pad = arguments.flag(name, "count_include_pad", count_include_pad)
 
     def forward(self, x: Tensor) -> Tensor:
         return avg_pool1d(
@@ -103,80 +170,41 @@ class AvgPool1D(_Windows):
         )
 
 
-class MaxPool3D(_Windows):
-    """The maximum of each window of volumes (N, C, D, H, W) -> (N, C, D_out, H_out, W_out).
+class AvgPool2D(AvgPool):
+    """The mean of each window: (N, C, H, W) -> (N, C, H_out, W_out).
 
-    Lengths and options are those of MaxPool2D, see `tg.max_pool3d`.
+    H_out = (H + 2 padding - size) // stride + 1; the stride is by default the size. Padding
+    counts as zeros, or not at all without `count_include_pad`. With `ceil_mode` the division
+    rounds up; `divisor_override` divides the sums instead of the size; see `avg_pool2d`.
     """
 
-    _axes = 3
-
-    def __init__(
-        self,
-        size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        *,
-        dilation: Any = 1,
-        ceil_mode: bool = False,
-        return_indices: bool = False,
-    ):
-        self._set(size, stride, padding, ceil_mode)
-        self.dilation = arguments.several("MaxPool3D", "dilation", dilation, 3)
-        self.return_indices = arguments.flag("MaxPool3D", "return_indices", return_indices)
-
-    def forward(self, x: Tensor) -> Any:
-        return max_pool3d(
-            x,
-            self.size,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            ceil_mode=self.ceil_mode,
-            return_indices=self.return_indices,
-        )
+    _axes, _op = 2, staticmethod(avg_pool2d)
 
 
-class AvgPool3D(_Windows):
+class AvgPool3D(AvgPool):
     """The mean of each window of volumes (N, C, D, H, W) -> (N, C, D_out, H_out, W_out).
 
     Lengths and options are those of AvgPool2D, see `tg.avg_pool3d`.
     """
 
-    _axes = 3
+    _axes, _op = 3, staticmethod(avg_pool3d)
 
-    def __init__(
-        self,
-        size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        *,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ):
-        self._set(size, stride, padding, ceil_mode)
-        self.count_include_pad = arguments.flag("AvgPool3D", "count_include_pad", count_include_pad)
-        self.divisor_override = divisor_override
-        if divisor_override is not None:
-            arguments.integer("AvgPool3D", "divisor_override", divisor_override)
+
+class GlobalAvgPool2D(Module):
+    """The mean of each channel over the image: (N, C, H, W) -> (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return avg_pool3d(
-            x,
-            self.size,
-            stride=self.stride,
-            padding=self.padding,
-            ceil_mode=self.ceil_mode,
-            count_include_pad=self.count_include_pad,
-            divisor_override=self.divisor_override,
-        )
+        arguments.tensor("global_avg_pool2d", "x", x)
+        if x.ndim != 4:
+            raise ValueError(f"[global_avg_pool2d] x is {x.shape}, expected (N, C, H, W)")
+        return mean(x, axis=(2, 3))
 
 
-class _Norms(Module):
-    """What LpPool1D and LpPool2D share."""
+class LpPool(Module):
+    """What LpPool1D, LpPool2D and LpPool3D share: all but the op."""
 
     _axes: int
+    _op: Callable[..., Tensor]
 
     def __init__(self, ord: float, size: Any, stride: Any = None, *, ceil_mode: bool = False):
         name = type(self).__name__
@@ -186,29 +214,33 @@ class _Norms(Module):
         self.stride = arguments.several(name, "stride", stride, self._axes)
         self.ceil_mode = arguments.flag(name, "ceil_mode", ceil_mode)
 
+    def forward(self, x: Tensor) -> Tensor:
+        return self._op(x, self.ord, self.size, stride=self.stride, ceil_mode=self.ceil_mode)
 
-class LpPool1D(_Norms):
+
+class LpPool1D(LpPool):
     """y = (sum of x^ord)^(1 / ord) over each window: (N, C, L) -> (N, C, L_out)."""
 
-    _axes = 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        return lp_pool1d(x, self.ord, self.size, stride=self.stride, ceil_mode=self.ceil_mode)
+    _axes, _op = 1, staticmethod(lp_pool1d)
 
 
-class LpPool2D(_Norms):
+class LpPool2D(LpPool):
     """y = (sum of x^ord)^(1 / ord) over each window: (N, C, H, W) -> (N, C, H_out, W_out)."""
 
-    _axes = 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return lp_pool2d(x, self.ord, self.size, stride=self.stride, ceil_mode=self.ceil_mode)
+    _axes, _op = 2, staticmethod(lp_pool2d)
 
 
-class _Adaptive(Module):
+class LpPool3D(LpPool):
+    """y = (sum of x^ord)^(1 / ord) over each window: (N, C, D, H, W) -> (N, C, D_out, ...)."""
+
+    _axes, _op = 3, staticmethod(lp_pool3d)
+
+
+class AdaptivePool(Module):
     """What adaptive poolings share: the lengths of the result, of which None keeps that of x."""
 
     _axes: int
+    _op: Callable[..., Any]
 
     def __init__(self, size: Any):
         name, axes = type(self).__name__, self._axes
@@ -220,63 +252,62 @@ class _Adaptive(Module):
                 arguments.integer(name, "size", length)
         self.size = lengths
 
+    def forward(self, x: Tensor) -> Any:
+        return self._op(x, self.size)
 
-class AdaptiveAvgPool1D(_Adaptive):
+
+class AdaptiveMaxPool(AdaptivePool):
+    """What the adaptive poolings of maxima share: all but the op."""
+
+    def __init__(self, size: Any, *, return_indices: bool = False):
+        super().__init__(size)
+        name = type(self).__name__
+        self.return_indices = arguments.flag(name, "return_indices", return_indices)
+
+    def forward(self, x: Tensor) -> Any:
+        return self._op(x, self.size, return_indices=self.return_indices)
+
+
+class AdaptiveAvgPool1D(AdaptivePool):
     """The mean of each of the windows that cover x: (N, C, L) -> (N, C, size)."""
 
-    _axes = 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        return adaptive_avg_pool1d(x, self.size)
+    _axes, _op = 1, staticmethod(adaptive_avg_pool1d)
 
 
-class AdaptiveAvgPool2D(_Adaptive):
+class AdaptiveAvgPool2D(AdaptivePool):
     """The mean of each of the windows that cover x: (N, C, H, W) -> (N, C, *size)."""
 
-    _axes = 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return adaptive_avg_pool2d(x, self.size)
+    _axes, _op = 2, staticmethod(adaptive_avg_pool2d)
 
 
-class AdaptiveAvgPool3D(_Adaptive):
+class AdaptiveAvgPool3D(AdaptivePool):
     """The mean of each of the windows that cover x: (N, C, D, H, W) -> (N, C, *size)."""
 
-    _axes = 3
-
-    def forward(self, x: Tensor) -> Tensor:
-        return adaptive_avg_pool3d(x, self.size)
+    _axes, _op = 3, staticmethod(adaptive_avg_pool3d)
 
 
-class AdaptiveMaxPool1D(_Adaptive):
+class AdaptiveMaxPool1D(AdaptiveMaxPool):
     """The maximum of each of the windows that cover x: (N, C, L) -> (N, C, size).
 
     With `return_indices` (y, the places of the maxima).
     """
 
-    _axes = 1
-
-    def __init__(self, size: Any, *, return_indices: bool = False):
-        super().__init__(size)
-        name = "AdaptiveMaxPool1D"
-        self.return_indices = arguments.flag(name, "return_indices", return_indices)
-
-    def forward(self, x: Tensor) -> Any:
-        return adaptive_max_pool1d(x, self.size, return_indices=self.return_indices)
+    _axes, _op = 1, staticmethod(adaptive_max_pool1d)
 
 
-class AdaptiveMaxPool2D(_Adaptive):
+class AdaptiveMaxPool2D(AdaptiveMaxPool):
     """The maximum of each of the windows that cover x: (N, C, H, W) -> (N, C, *size).
 
     With `return_indices` (y, the places of the maxima).
     """
 
-    _axes = 2
+    _axes, _op = 2, staticmethod(adaptive_max_pool2d)
 
-    def __init__(self, size: Any, *, return_indices: bool = False):
-        super().__init__(size)
-        name = "AdaptiveMaxPool2D"
-        self.return_indices = arguments.flag(name, "return_indices", return_indices)
 
-    def forward(self, x: Tensor) -> Any:
-        return adaptive_max_pool2d(x, self.size, return_indices=self.return_indices)
+class AdaptiveMaxPool3D(AdaptiveMaxPool):
+    """The maximum of each of the windows that cover x: (N, C, D, H, W) -> (N, C, *size).
+
+    With `return_indices` (y, the places of the maxima).
+    """
+
+    _axes, _op = 3, staticmethod(adaptive_max_pool3d)

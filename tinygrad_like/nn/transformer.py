@@ -53,14 +53,10 @@ class FeedForward(Module):
         return self.down(self.dropout(self.activation(self.up(x))))
 
 
-class TransformerEncoderLayer(Module):
-    """h = x + attention(norm1(x)), y = h + feed_forward(norm2(h)): (N, T, d_model) -> same.
+class TransformerLayer(Module):
+    """What the encoder and the decoder layer share: all but how the sublayers follow each other."""
 
-    With `norm_first=False` h = norm1(x + attention(x)), y = norm2(h + feed_forward(h)). Called
-    with `causal=True` it is the block of a GPT. `activation` is "gelu", "gelu_tanh", "relu" or
-    "silu"; `num_kv_heads`, `rotary`, `alibi` and `window` are those of MultiHeadAttention. Without
-    `bias` no layer in it has one, the norms included.
-    """
+    _has_memory = False  # whether there is attention to a memory, and a third norm
 
     def __init__(
         self,
@@ -77,15 +73,36 @@ class TransformerEncoderLayer(Module):
         window: int | None = None,
         bias: bool = True,
     ):
-        self.norm_first = arguments.flag("TransformerEncoderLayer", "norm_first", norm_first)
-        bias = arguments.flag("TransformerEncoderLayer", "bias", bias)
+        name = type(self).__name__
+        self.norm_first = arguments.flag(name, "norm_first", norm_first)
+        bias = arguments.flag(name, "bias", bias)
         heads: dict[str, Any] = {"num_kv_heads": num_kv_heads, "dropout": dropout, "bias": bias}
         self.attention = MultiHeadAttention(
             d_model, num_heads, rotary=rotary, alibi=alibi, window=window, **heads
         )
+        if self._has_memory:
+            self.cross_attention = MultiHeadAttention(d_model, num_heads, **heads)
         self.feed_forward = FeedForward(d_model, d_ff, dropout, activation, bias)
         self.norm1, self.norm2 = (LayerNorm(d_model, bias=bias) for _ in range(2))
+        if self._has_memory:
+            self.norm3 = LayerNorm(d_model, bias=bias)
         self.dropout = Dropout(dropout)
+
+    def _sublayer(self, norm: LayerNorm, f: Module, x: Tensor, *given: Any, **options: Any) -> Any:
+        """x + f(norm(x)) or, with `norm_first=False`, norm(x + f(x)); f gets what else is given."""
+        if self.norm_first:
+            return x + self.dropout(f(norm(x), *given, **options))
+        return norm(x + self.dropout(f(x, *given, **options)))
+
+
+class TransformerEncoderLayer(TransformerLayer):
+    """h = x + attention(norm1(x)), y = h + feed_forward(norm2(h)): (N, T, d_model) -> same.
+
+    With `norm_first=False` h = norm1(x + attention(x)), y = norm2(h + feed_forward(h)). Called
+    with `causal=True` it is the block of a GPT. `activation` is "gelu", "gelu_tanh", "relu" or
+    "silu"; `num_kv_heads`, `rotary`, `alibi` and `window` are those of MultiHeadAttention. Without
+    `bias` no layer in it has one, the norms included.
+    """
 
     def forward(
         self,
@@ -98,52 +115,18 @@ class TransformerEncoderLayer(Module):
     ) -> Tensor:
         x = like(x, self.norm1.weight)
         seen: dict[str, Any] = {"mask": mask, "key_padding_mask": key_padding_mask}
-
-        def attend(x):
-            return self.dropout(self.attention(x, **seen, causal=causal, cache=cache))
-
-        def feed_forward(x):
-            return self.dropout(self.feed_forward(x))
-
-        if self.norm_first:
-            x = x + attend(self.norm1(x))
-            return x + feed_forward(self.norm2(x))
-        x = self.norm1(x + attend(x))
-        return self.norm2(x + feed_forward(x))
+        x = self._sublayer(self.norm1, self.attention, x, **seen, causal=causal, cache=cache)
+        return self._sublayer(self.norm2, self.feed_forward, x)
 
 
-class TransformerDecoderLayer(Module):
+class TransformerDecoderLayer(TransformerLayer):
     """An encoder layer, causal, with attention to a memory (N, S, d_model) before the feed-forward.
 
     h = x + attention(norm1(x)), i = h + cross_attention(norm2(h), memory),
     y = i + feed_forward(norm3(i)); post-norm with `norm_first=False`.
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        num_heads: int,
-        d_ff: int,
-        *,
-        dropout: float = 0.0,
-        norm_first: bool = True,
-        activation: str = "gelu",
-        num_kv_heads: int | None = None,
-        rotary: bool = False,
-        alibi: bool = False,
-        window: int | None = None,
-        bias: bool = True,
-    ):
-        self.norm_first = arguments.flag("TransformerDecoderLayer", "norm_first", norm_first)
-        bias = arguments.flag("TransformerDecoderLayer", "bias", bias)
-        heads: dict[str, Any] = {"num_kv_heads": num_kv_heads, "dropout": dropout, "bias": bias}
-        self.attention = MultiHeadAttention(
-            d_model, num_heads, rotary=rotary, alibi=alibi, window=window, **heads
-        )
-        self.cross_attention = MultiHeadAttention(d_model, num_heads, **heads)
-        self.feed_forward = FeedForward(d_model, d_ff, dropout, activation, bias)
-        self.norm1, self.norm2, self.norm3 = (LayerNorm(d_model, bias=bias) for _ in range(3))
-        self.dropout = Dropout(dropout)
+    _has_memory = True
 
     def forward(
         self,
@@ -163,23 +146,9 @@ class TransformerDecoderLayer(Module):
             "mask": memory_mask,
             "key_padding_mask": memory_key_padding_mask,
         }
-
-        def attend(x):
-            return self.dropout(self.attention(x, **seen, causal=causal, cache=cache))
-
-        def look(x):
-            return self.dropout(self.cross_attention(x, memory, **remembered))
-
-        def feed_forward(x):
-            return self.dropout(self.feed_forward(x))
-
-        if self.norm_first:
-            x = x + attend(self.norm1(x))
-            x = x + look(self.norm2(x))
-            return x + feed_forward(self.norm3(x))
-        x = self.norm1(x + attend(x))
-        x = self.norm2(x + look(x))
-        return self.norm3(x + feed_forward(x))
+        x = self._sublayer(self.norm1, self.attention, x, **seen, causal=causal, cache=cache)
+        x = self._sublayer(self.norm2, self.cross_attention, x, memory, **remembered)
+        return self._sublayer(self.norm3, self.feed_forward, x)
 
 
 class _Stack(Module):

@@ -6,16 +6,18 @@ Families from left to right; each imports only from those to its left:
     linalg places index bag experts scan order diagonal statistics scatter arrange repetition
     inplace systems decompositions measures window padding patches matrix_functions fft spectrogram
     eigen quantiles random softmax ctc norm conv conv_nd resize pool pool_nd unpool recurrent
-    attention numpy_names protocol
+    attention convolve numpy_names numpy_series numpy_places numpy_options protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
 as in PyTorch; tests/ops/test_singular.py has the exceptions:
 
-    abs, norm at 0; relu at 0       0
+    abs, norm at 0; relu at 0       0; so l1, i0e, lp_pool, pairwise_distance
     leaky_relu, elu at 0            that of the left side
     prelu, celu, selu at 0          that of the left side
-    abs, sign, angle at 0 + 0i      0, of the first order
+    abs, sign, angle at 0 + 0i      0, of the first order; norm, std and powers as of real numbers
+    angle of real numbers           0 everywhere
+    frexp                           that of a constant exponent, also at powers of 2
     clip at a bound                 1, as inside
     hardtanh, relu6, hardsigmoid    at a bound 0, as outside; as PyTorch's
     hardshrink, softshrink          at +-lambd 0; threshold at the threshold 0
@@ -23,11 +25,13 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     copysign at 0, of the sign      0; nan_to_num of what it replaces: 0
     maximum, minimum at a tie       half to each
     maximum, minimum of NaN         all to both
+    std of one number               0, of every order
     fmax, fmin                      at a tie half to each; of a NaN and a number all to the number
     relu, clip of NaN               0
     max, min of tied elements       equal shares to each; of NaN to the NaN, as PyTorch's
-    std of equal numbers            0, as PyTorch's; the second derivatives of std and norm: NaN
-    max_pool2d of tied elements     all to the first in reading order
+    std of equal numbers, of one    0, as PyTorch's; the second derivatives of std and norm: NaN
+    max_pool of tied elements       all to the first in reading order, of NaN to the first one
+    embedding_bag "max"             equal shares to each
     sort, topk of equal elements    they keep their order (stable)
     median, quantile, kthvalue      all to those that stand there in a stable order; a quantile
                                     between two elements has their weights
@@ -36,18 +40,23 @@ as in PyTorch; tests/ops/test_singular.py has the exceptions:
     scatter to one place            assigned: all to the last one; amax, amin: equal shares
     cumprod, scatter "prod"         the product of the other elements, with zeros, too
     interp at a point               the slope of the piece on its right, at the end on its left
-    nanstd of equal numbers         0
+    nanstd of equal numbers         0; nanmax, nanprod, nanmedian: as without NaN
+    unwrap                          1, also where it adds a multiple of the period
     power(x, 0)                     0, also at x = 0, infinity and NaN; by both x and the exponent
                                     1 / x, where its powers are finite, else 0
     power, of its exponent          0 at 0 ** 0 and where the power is 0: 0 ** 2, inf ** -1;
                                     -inf at 0 ** -1; NaN for negative bases
     prod with zeros                 the product of the other elements
     losses: hinge at its margin     0, as relu's; of an infinite loss with the share 0: 0
+    binary_cross_entropy            0 where its logarithm is cut off
+    cosine_similarity of 0          of a norm that eps stands for: that of the scalar product
     wasserstein of equal values     that of the order in which those of u come first
     log-probabilities at x = 0      0 with respect to x where log(p) is infinite
     hypot, arctan2 at the origin    0, as norm; the second derivatives: NaN
-    logaddexp of equal infinities   half to each
-    xlogy where x is 0              of x: 0 if y is not positive; of y: 0 at y = 0
+    logaddexp of equal infinities   half to each; logaddexp2, too
+    logsumexp of -inf alone         0, and logcumsumexp
+    xlogy where x is 0              of x: 0 if y is not positive; of y: 0 at y = 0; so xlog1py
+    rel_entr, kl_div at (0, 0)      of x: 0; of y: that from the right, 0 and 1
 
 Of matrices, where tests/ops/test_linalg.py holds it:
 
@@ -58,9 +67,11 @@ Of matrices, where tests/ops/test_linalg.py holds it:
                                     projector on their space, the polar factor); else inf or NaN
     vectors and values, equal ones  NaN where the derivative is lost in rounding errors
     svd: vectors of values of 0     right if they do not count, else inf or NaN
+    phases of complex vectors       NaN if the loss depends on them (test_complex_linalg.py)
     svd: the rest of full_matrices  right if it counts as a space only, else NaN
     matrix_norm                     ties as in max and min; "nuc" 0 at singular values of 0
-    det of a singular matrix        its cofactors; 2nd derivatives: right to rank n - 1, else NaN
+    det of a singular matrix        its cofactors; 2nd derivatives: right to rank n - 1, else NaN,
+                                    and of complex ones NaN
     pinv, lstsq                     that of matrices of one rank
     qr, lu, sqrtm, singular         ValueError: the factors do not determine it
 """

@@ -22,6 +22,7 @@ from tinygrad_like.ops.elementwise import (
     divide,
     maximum,
     minimum,
+    negative,
     power,
     refuse_zero_divisor,
     round,
@@ -36,7 +37,7 @@ from tinygrad_like.ops.special import in_dtype_of, of_several
 # Signs and steps
 
 
-@elementwise_op(x=lambda g: g)
+@elementwise_op(complex=True, x=lambda g: g)
 def positive(be, x):
     """A copy of x, as +x is in NumPy."""
     return be.xp.positive(x)
@@ -141,7 +142,24 @@ def ldexp(be, x, i):
     return narrow(be.xp.ldexp(x_wide, i), x.dtype)
 
 
+@elementwise_op()
+def _exponent(be, x):
+    """The exponents that `frexp` finds."""
+    return be.xp.frexp(wide(x))[1]
+
+
+@composed
+def frexp(x):
+    """(m, i) with x = m 2^i, 0.5 <= |m| < 1 and integers i; of 0, inf and NaN m is x, i is 0.
+
+    The gradient with respect to m goes to x as if i were constant.
+    """
+    i = _exponent(x)
+    return ldexp(x, negative(i)), i
+
+
 @elementwise_op(
+    complex=True,
     numbers=with_numbers,
     start=lambda g, weight: g * (1 - weight),
     end=lambda g, weight: g * weight,

@@ -3,6 +3,10 @@
 The gradient of vectors divides by the gaps between the values that belong to them. Where values
 are equal, or differ by rounding errors alone, the vectors are some basis of their space, and what
 depends on which one has no derivative. See `_over_gaps` for what is well defined nevertheless.
+
+Complex vectors are determined up to a factor of size 1, as real ones are up to their sign. The
+rules are written for gradients as torch has them, of which the walk carries the conjugates, see
+engine/fit.py: `conjugate` turns one into the other, and is nothing for real numbers.
 """
 
 import math
@@ -20,13 +24,16 @@ from tinygrad_like.engine import (
     op,
 )
 from tinygrad_like.ops.compare import greater, less, less_equal, logical_and
-from tinygrad_like.ops.elementwise import abs, where, zeros_of
+from tinygrad_like.ops.complex import imag
+from tinygrad_like.ops.elementwise import abs, maximum, where, zeros_of
 from tinygrad_like.ops.index import tril, triu
 from tinygrad_like.ops.linalg import check_square, lapack
 from tinygrad_like.ops.reduce import any, max, norm
 from tinygrad_like.ops.shape import concatenate, expand_dims
 from tinygrad_like.ops.systems import (
+    adjoint,
     check_matrix,
+    conjugate,
     each_on_host,
     scipy_linalg,
     solve_triangular,
@@ -40,6 +47,7 @@ def _rounding(values):
 
 
 @op(
+    complex=True,
     batch=by_element,
     part=lambda g, gaps, nothing: g / where(nothing, math.nan, gaps),
     gaps=lambda g, gaps, nothing, out: -(g * out) / where(nothing, math.nan, gaps),
@@ -82,9 +90,27 @@ def _over_gaps(part, gaps, size, values, with_values):
 
 
 def _turning(vectors, g):
-    """How the loss changes as pairs of vectors turn, antisymmetric (..., k, k), and its size."""
-    inner, lengths = transposed(vectors) @ g, norm(g, axis=-2)
-    return inner - transposed(inner), expand_dims(lengths, -1) + expand_dims(lengths, -2)
+    """How the loss changes as pairs of vectors turn, antisymmetric (..., k, k), and its size.
+
+    Of complex vectors it is anti-Hermitian; its diagonal says how the loss depends on their phases.
+    """
+    inner, lengths = adjoint(vectors) @ g, norm(g, axis=-2)
+    return inner - adjoint(inner), expand_dims(lengths, -1) + expand_dims(lengths, -2)
+
+
+def _nan_by_phase(be, x, part, size):
+    """x, or NaN for matrices whose loss depends on the phases of complex vectors.
+
+    These are arbitrary, and x is right for a loss that does not depend on them. Near a minimum both
+    sides are rounding errors, of which no relative bound can tell what they are: the absolute one
+    of 0.01 is PyTorch's, which raises.
+    """
+    if part.dtype.kind != "c":
+        return x
+    on_diagonal = be.xp.eye(part.shape[-1], dtype=bool)
+    turn = abs(imag(part)) * 0.5
+    depends = logical_and(on_diagonal, greater(turn, maximum(size * 0.005, 0.01)))
+    return where(any(depends, axis=(-2, -1), keepdims=True), math.nan, x)
 
 
 def _off_diagonal(be, gaps):
@@ -95,23 +121,32 @@ def _off_diagonal(be, gaps):
 def _eigh_rule(g, be, out):
     """Giles 2008, "An extended collection of matrix derivative results", section 3.1.
 
-    Symmetric, as the matrix is; the other triangle is not read.
+    Symmetric, or for complex numbers Hermitian, as the matrix is; the other triangle is not read.
     """
     (of_values, of_vectors), (values, vectors) = g, out
     if of_vectors is None:
         return _from_values(of_values, vectors)
-    part, size = _turning(vectors, of_vectors)
+    part, size = _turning(vectors, conjugate(of_vectors))
     gaps = _off_diagonal(be, expand_dims(values, -2) - expand_dims(values, -1))
     inner = _over_gaps(part, gaps, size, values, of_values is not None) * 0.5
-    turned = vectors @ inner @ transposed(vectors)
+    inner = _nan_by_phase(be, inner, part, size)
+    turned = conjugate(vectors @ inner @ adjoint(vectors))
     return turned if of_values is None else turned + _from_values(of_values, vectors)
 
 
 def _from_values(g, vectors):
-    return (vectors * expand_dims(g, -2)) @ transposed(vectors)
+    return (conjugate(vectors) * expand_dims(g, -2)) @ transposed(vectors)
 
 
-@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_eigh_rule)
+@op(
+    complex=True,
+    several=True,
+    autocast=in_single,
+    floating=True,
+    partial=True,
+    batch=by_matrix,
+    x=_eigh_rule,
+)
 def _eigh(be, x, *, uplo):
     return tuple(lapack(be, x).eigh(x, uplo))
 
@@ -124,7 +159,7 @@ def _eigvalsh_rule(g, x, uplo):
     return _from_values(g + values * 0, vectors)
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_eigvalsh_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_eigvalsh_rule)
 def _eigvalsh(be, x, *, uplo):
     return lapack(be, x).eigvalsh(x, uplo)
 
@@ -139,13 +174,15 @@ def eigh(x, UPLO="L"):
     """(eigenvalues (..., n), rising, and eigenvectors (..., n, n), in columns) of symmetric x.
 
     Args:
-        x: (..., n, n), of which one triangle is read; the gradient is symmetric.
+        x: (..., n, n), symmetric, or Hermitian if it is complex; one triangle of it is read, and
+            the gradient is symmetric or Hermitian, too.
         UPLO: "L" to read the lower triangle, "U" the upper one.
 
-    The sign of a vector, and the basis of those with equal values, are arbitrary: a loss should not
-    depend on them. The gradient of the values alone exists for equal ones too, of the vectors only
-    if the loss stays the same as these turn; otherwise it is inf or NaN. A loss of both takes both
-    from one call. ValueError if LAPACK finds no solution.
+    The sign of a vector (the phase of a complex one), and the basis of those with equal values, are
+    arbitrary: a loss should not depend on them, and for one that plainly depends on a phase the
+    gradient is NaN. That of the values alone exists for equal ones too, of the vectors only if the
+    loss stays the same as these turn; otherwise it is inf or NaN. A loss of both takes both from
+    one call. ValueError if LAPACK finds no solution.
 
     Example:
         >>> w, v = tg.linalg.eigh(tg.Tensor([[2.0, 1.0], [1.0, 2.0]]))
@@ -157,7 +194,7 @@ def eigh(x, UPLO="L"):
 
 @composed
 def eigvalsh(x, UPLO="L"):
-    """The eigenvalues (..., n) of symmetric `x` (..., n, n), rising; see `eigh`.
+    """The eigenvalues (..., n) of symmetric or Hermitian `x` (..., n, n), rising; see `eigh`.
 
     The gradient of equal ones is that of the vectors that LAPACK finds for them: it is right for
     losses that treat them alike.
@@ -166,33 +203,34 @@ def eigvalsh(x, UPLO="L"):
 
 
 def _svd_rule(g, be, out):
-    """Townsend 2016, "Differentiating the Singular Value Decomposition".
+    """Townsend 2016, "Differentiating the Singular Value Decomposition"; of complex matrices Wan
+    and Zhang 2019, "Automatic differentiation for complex valued SVD", arXiv:1909.02659.
 
     1 / (s_j^2 - s_i^2) is split into 1 / (s_j - s_i) and 1 / (s_j + s_i): the first part is of u
-    and v turning together, the second one against each other.
+    and v turning together, the second one against each other. Complex vectors of one value turn
+    against each other, too, in their phases, while turning together changes no matrix.
     """
     (of_u, of_values, of_vh), (u, values, vh) = g, out
     k = values.shape[-1]
     first, first_h = u[..., :k], vh[..., :k, :]
     if of_u is None and of_vh is None:
         return _from_singular_values(of_values, first, first_h)
-    of_u = zeros_of(u) if of_u is None else of_u
+    of_u = zeros_of(u) if of_u is None else conjugate(of_u)
     of_v = transposed(zeros_of(vh) if of_vh is None else of_vh)
-    v, with_values = transposed(vh), of_values is not None
+    v, with_values = adjoint(vh), of_values is not None
     part_u, size_u = _turning(first, of_u[..., :k])
-    part_v, size_v = _turning(transposed(first_h), of_v[..., :k])
+    part_v, size_v = _turning(v[..., :k], of_v[..., :k])
     size, across, along = size_u + size_v, expand_dims(values, -1), expand_dims(values, -2)
-    together = _over_gaps(
-        part_u + part_v, _off_diagonal(be, along - across), size, values, with_values
-    )
-    against = _over_gaps(
-        part_u - part_v, _off_diagonal(be, along + across), size, values, with_values
-    )
-    total = first @ ((together + against) * 0.5) @ first_h
+    part, gaps, sums = part_u + part_v, _off_diagonal(be, along - across), along + across
+    sums = sums if u.dtype.kind == "c" else _off_diagonal(be, sums)
+    together = _over_gaps(part, gaps, size, values, with_values)
+    against = _over_gaps(part_u - part_v, sums, size, values, with_values)
+    total = first @ _nan_by_phase(be, (together + against) * 0.5, part, size) @ first_h
     if u.shape[-2] > k:
         total = total + _out_of_space(u, of_u, values, with_values) @ first_h
     if vh.shape[-1] > k:
-        total = total + first @ transposed(_out_of_space(v, of_v, values, with_values))
+        total = total + first @ adjoint(_out_of_space(v, of_v, values, with_values))
+    total = conjugate(total)
     return total if of_values is None else total + _from_singular_values(of_values, first, first_h)
 
 
@@ -203,23 +241,31 @@ def _out_of_space(vectors, g, values, with_values):
     """
     k = values.shape[-1]
     inside, of_inside = vectors[..., :k], g[..., :k]
-    part = of_inside - inside @ (transposed(inside) @ of_inside)
+    part = of_inside - inside @ (adjoint(inside) @ of_inside)
     if vectors.shape[-1] > k:
         others, of_others = vectors[..., k:], g[..., k:]
         turning, size = _turning(others, of_others)
         arbitrary = any(
             greater(abs(turning), _rounding(vectors) * size), axis=(-2, -1), keepdims=True
         )
-        part = where(arbitrary, math.nan, part - others @ (transposed(of_others) @ inside))
+        part = where(arbitrary, math.nan, part - others @ (adjoint(of_others) @ inside))
     lengths = expand_dims(norm(of_inside, axis=-2), -2)
     return _over_gaps(part, expand_dims(values, -2), lengths, values, with_values)
 
 
 def _from_singular_values(g, u, vh):
-    return (u * expand_dims(g, -2)) @ vh
+    return (conjugate(u) * expand_dims(g, -2)) @ conjugate(vh)
 
 
-@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_svd_rule)
+@op(
+    complex=True,
+    several=True,
+    autocast=in_single,
+    floating=True,
+    partial=True,
+    batch=by_matrix,
+    x=_svd_rule,
+)
 def _svd(be, x, *, full_matrices):
     return tuple(lapack(be, x).svd(x, full_matrices=full_matrices))
 
@@ -229,7 +275,7 @@ def _svdvals_rule(g, x):
     return _from_singular_values(g + values * 0, u, vh)  # see _eigvalsh_rule
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_svdvals_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_svdvals_rule)
 def _svdvals(be, x):
     return lapack(be, x).svd(x, compute_uv=False)
 
@@ -254,11 +300,12 @@ def svd(x, full_matrices=True, compute_uv=True):
             they are (..., m, k) and (..., k, n), with k = min(m, n).
         compute_uv: False for `s` (..., k) alone, as `svdvals`.
 
-    The values `s` are falling. The sign of a pair of vectors, and the basis of those with equal
-    values, are arbitrary: a loss should not depend on them. The gradient of the values alone exists
-    for equal ones too, of the vectors only if the loss stays the same as these turn (such as
-    u @ vh, for values above 0); otherwise it is inf or NaN. It is NaN, too, for a loss that depends
-    on which basis full_matrices found for the rest of the space.
+    The values `s` are falling and real, also of complex matrices. The sign (or phase) that a pair
+    of vectors shares, and the basis of those with equal values, are arbitrary: a loss should not
+    depend on them, and for one that plainly depends on a phase the gradient is NaN. That of the
+    values alone exists for equal ones too, of the vectors only if the loss stays the same as these
+    turn (such as u @ vh, for values above 0); otherwise it is inf or NaN. It is NaN, too, for a
+    loss that depends on which basis full_matrices found for the rest of the space.
 
     Example:
         >>> u, s, vh = tg.linalg.svd(tg.Tensor([[3.0, 0.0], [0.0, -2.0]]))
@@ -272,7 +319,7 @@ def svd(x, full_matrices=True, compute_uv=True):
     return _svd(x, full_matrices=full_matrices)
 
 
-def _qr_rule(g, out):
+def _qr_rule(g, be, out):
     """Walter and Lehmann 2010; Roberts and Roberts 2020 for wide matrices, arXiv:2009.10071.
 
     A wide x is [left, q @ right]: the gradient of what is on the right goes into that of q.
@@ -284,23 +331,32 @@ def _qr_rule(g, out):
             "[qr] has no gradient with mode='complete' for more rows than columns: the last "
             "columns of q are arbitrary; use mode='reduced'"
         )
-    of_q = zeros_of(q) if of_q is None else of_q
-    of_r = zeros_of(r) if of_r is None else of_r
+    of_q = zeros_of(q) if of_q is None else conjugate(of_q)
+    of_r = zeros_of(r) if of_r is None else conjugate(of_r)
     if n <= m:
-        return _qr_square(of_q, of_r, q, r)
+        return conjugate(_qr_square(be, of_q, of_r, q, r))
     of_right, right = of_r[..., m:], r[..., m:]
-    of_left = _qr_square(of_q + q @ (right @ transposed(of_right)), of_r[..., :m], q, r[..., :m])
-    return concatenate([of_left, q @ of_right], axis=-1)
+    of_q = of_q + q @ (right @ adjoint(of_right))
+    of_left = _qr_square(be, of_q, of_r[..., :m], q, r[..., :m])
+    return conjugate(concatenate([of_left, q @ of_right], axis=-1))
 
 
-def _qr_square(of_q, of_r, q, r):
-    inner = r @ transposed(of_r) - transposed(of_q) @ q
-    below = tril(inner, k=-1)
-    total = of_q + q @ (tril(inner) + transposed(below))
-    return transposed(solve_triangular(r, transposed(total)))
+def _qr_square(be, of_q, of_r, q, r):
+    inner = tril(r @ adjoint(of_r) - adjoint(of_q) @ q)
+    both = inner + adjoint(inner)
+    both = where(be.xp.eye(both.shape[-1], dtype=bool), both * 0.5, both)
+    return adjoint(solve_triangular(r, adjoint(of_q + q @ both)))
 
 
-@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_qr_rule)
+@op(
+    complex=True,
+    several=True,
+    autocast=in_single,
+    floating=True,
+    partial=True,
+    batch=by_matrix,
+    x=_qr_rule,
+)
 def _qr(be, x, *, mode):
     return tuple(lapack(be, x).qr(x, mode=mode))
 
@@ -308,6 +364,8 @@ def _qr(be, x, *, mode):
 @composed
 def qr(x, mode="reduced"):
     """(q, r) with x = q @ r, the columns of q orthonormal, r upper triangular; x is (..., m, n).
+
+    The diagonal of r is real, also for complex numbers.
 
     Args:
         mode: "reduced" for (..., m, k) and (..., k, n) with k = min(m, n), "complete" for
@@ -354,7 +412,15 @@ def _solve_unit(lower, b):
     return solve_triangular(lower, b, trans=1, lower=True, unit_diagonal=True)
 
 
-@op(several=True, autocast=in_single, floating=True, partial=True, batch=by_matrix, x=_lu_rule)
+@op(
+    complex=True,
+    several=True,
+    autocast=in_single,
+    floating=True,
+    partial=True,
+    batch=by_matrix,
+    x=_lu_rule,
+)
 def _lu(be, x):
     if not x.size:  # for which SciPy's p has no rows
         *batch, m, n = x.shape

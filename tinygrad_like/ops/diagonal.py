@@ -2,7 +2,7 @@
 
 import math
 
-from tinygrad_like.engine import by_element, by_matrix, check_integer, composed, op
+from tinygrad_like.engine import by_element, by_matrix, check_integer, composed, conj, op
 from tinygrad_like.ops.elementwise import multiply
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.reduce import sum
@@ -19,6 +19,7 @@ from tinygrad_like.ops.shape import (
 
 
 @op(
+    complex=True,
     view=True,
     batch=by_matrix,
     x=lambda g, x_shape, offset: _on_diagonal(
@@ -30,7 +31,7 @@ def _diagonal(be, x, *, offset):
     return be.xp.diagonal(x, offset, -2, -1)
 
 
-@op(batch=by_element, x=lambda g, offset: _diagonal(g, offset=offset))
+@op(complex=True, batch=by_element, x=lambda g, offset: _diagonal(g, offset=offset))
 def _on_diagonal(be, x, *, rows, columns, offset):
     """Matrices (..., rows, columns) of zeros but for their diagonals x (..., n)."""
     y = be.xp.zeros((*x.shape[:-1], rows, columns), x.dtype)
@@ -136,14 +137,10 @@ def tensordot(a, b, axes=2):
 
 @composed
 def vdot(a, b):
-    """The sum of the products of all elements of two real tensors of one size.
-
-    Raises TypeError for complex numbers: multiply by the conjugate yourself.
-    """
-    if "c" in (a.dtype.kind, b.dtype.kind):
-        raise TypeError("[vdot] of complex numbers is refused; multiply by the conjugate yourself")
+    """The sum of the products of all elements of two tensors of one size, a conjugated."""
     if a.size != b.size:
         raise ValueError(f"[vdot] a has {a.size} elements, b has {b.size}, expected as many")
+    a = conj(a) if a.dtype.kind == "c" else a
     return matmul(reshape(a, (-1,)), reshape(b, (-1,)))
 
 

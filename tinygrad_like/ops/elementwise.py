@@ -312,10 +312,10 @@ def erf_gradient(g, x):
         return g * exp(-x * x) * (2 / math.sqrt(math.pi))
 
 
-@elementwise_op(floating=True, x=erf_gradient)
+@elementwise_op(complex=True, floating=True, x=erf_gradient)
 def erf(be, x):
-    """The error function."""
-    return be.k.erf(x)
+    """The error function; of complex numbers by SciPy."""
+    return be.special.erf(x) if x.dtype.kind == "c" else be.k.erf(x)
 
 
 # Choice

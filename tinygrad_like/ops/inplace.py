@@ -64,11 +64,7 @@ def _brought_to(x, value):
     """
     be = backend_of(x)
     if isinstance(value, Tensor):
-        if type(value._array) is Batched:
-            raise GraphError(
-                "[setitem] what f computes inside vmap cannot be written into a Tensor from "
-                "outside; let f return it"
-            )
+        _refuse_batched("setitem", value)
         raise backend.DeviceError(
             f"[setitem] x is on {x.device}, the value on {value.device}; bring them together with "
             ".to(device)"
@@ -84,6 +80,15 @@ def _brought_to(x, value):
     if not hasattr(value, "dtype"):
         check_numbers("setitem", array, x.dtype)
     return array if backend.of(array) is be else be.from_host(array)
+
+
+def _refuse_batched(name, value):
+    """Raise GraphError for values of single examples, which memory outside vmap cannot hold."""
+    if type(value._array) is Batched:
+        raise GraphError(
+            f"[{name}] what f computes inside vmap cannot be written into a Tensor from outside; "
+            "let f return it"
+        )
 
 
 def _check_that_it_fits(name, x, value):
@@ -119,6 +124,8 @@ def _in_place(name, function):
                 )
             return function(x, value)
         result = function(x, value)
+        if type(result._array) is not type(x._array):
+            _refuse_batched(name, result)
         if result.shape != x.shape:
             raise ValueError(f"[{name}] the result has shape {result.shape}, x has {x.shape}")
         if not np.can_cast(result.dtype, x.dtype, "same_kind"):

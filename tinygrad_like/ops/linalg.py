@@ -19,6 +19,7 @@ from tinygrad_like.engine import (
     wrap,
 )
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.ops.complex import imag
 from tinygrad_like.ops.elementwise import multiply, where
 from tinygrad_like.ops.reduce import reduction_of, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, reshape
@@ -409,14 +410,21 @@ def inv(be, x):
     return lapack(be, x).inv(x)
 
 
-@op(
-    several=True,
-    autocast=in_single,
-    batch=by_matrix,
-    x=lambda g, x: g[1][..., None, None] * _t(inv(x)),
-)
+def _slogdet_rule(g, x, out):
+    """With t the trace of inv(x) @ dx: the logarithm moves by Re(t), a complex sign by
+    i Im(t) sign."""
+    of_sign, of_log = g
+    if x.dtype.kind == "c":
+        of_log = of_log + 1j * imag(of_sign * out[0])
+    return of_log[..., None, None] * _t(inv(x))
+
+
+@op(complex=True, several=True, autocast=in_single, batch=by_matrix, x=_slogdet_rule)
 def slogdet(be, x):
-    """(sign, log of the absolute value) of the determinants of (..., n, n)."""
+    """(sign, log of the absolute value) of the determinants of (..., n, n).
+
+    The sign of complex ones is a number of size 1: the determinant divided by its absolute value.
+    """
     check_square("slogdet", x)
     sign, logdet = lapack(be, x).slogdet(x)
     return sign, logdet

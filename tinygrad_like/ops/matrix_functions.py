@@ -26,7 +26,9 @@ from tinygrad_like.ops.padding import pad
 from tinygrad_like.ops.reduce import max, sum
 from tinygrad_like.ops.shape import concatenate, expand_dims, flip, reshape
 from tinygrad_like.ops.systems import (
+    adjoint,
     check_matrix,
+    conjugate,
     each_on_host,
     scipy_linalg,
     solve_sylvester,
@@ -36,10 +38,22 @@ from tinygrad_like.ops.systems import (
 # Pseudoinverse
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=lambda g: (g + transposed(g)) * 0.5)
+def _mirrored_rule(g):
+    """Half of what reaches an element and of what reaches the opposite one, by its conjugate."""
+    return (g + adjoint(g)) * 0.5
+
+
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_mirrored_rule)
 def _mirrored(be, x):
-    """The lower triangle in place of the upper one, too; the gradient is symmetric."""
-    return be.xp.tril(x) + be.xp.tril(x, -1).swapaxes(-1, -2)
+    """The lower triangle in place of the upper one, too; the gradient is Hermitian.
+
+    Of complex matrices the upper triangle is the conjugate, and the diagonal is real.
+    """
+    below = be.xp.tril(x, -1)
+    above = below.swapaxes(-1, -2)
+    if x.dtype.kind != "c":
+        return be.xp.tril(x) + above
+    return below + be.xp.conj(above) + be.xp.eye(x.shape[-1], dtype=bool) * x.real
 
 
 def _pinv_rule(g, x, out):
@@ -47,19 +61,21 @@ def _pinv_rule(g, x, out):
 
     Of an x (m, n) with m >= n, by products of which none is (m, m).
     """
-    p, ph, gh = out, transposed(out), transposed(g)
+    p, ph, g, gh = out, adjoint(out), conjugate(g), transposed(g)
     small = p @ gh
     outside = (gh - x @ small) @ (p @ ph)
     inside = ph @ (small - (small @ p) @ x - g @ ph)
-    return outside + inside
+    return conjugate(outside + inside)
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_pinv_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_pinv_rule)
 def _pinv(be, x, *, rcond):
     u, s, vh = lapack(be, x).svd(x, full_matrices=False)
     rcond = rcond_of("pinv", rcond, x.shape, x.dtype)
     large = s > rcond * s[..., :1]
     inverse = be.xp.where(large, 1 / be.xp.where(large, s, 1), 0)
+    if x.dtype.kind == "c":
+        u, vh = be.xp.conj(u), be.xp.conj(vh)
     return vh.swapaxes(-1, -2) @ (inverse[..., None] * u.swapaxes(-1, -2))
 
 
@@ -71,7 +87,8 @@ def pinv(x, rcond=None, hermitian=False):
         rcond: singular values up to this times the largest one count as 0; by default max(m, n)
             times the precision of the dtype, PyTorch's (NumPy's 1e-15 would keep the rounding
             errors of float32).
-        hermitian: whether `x` is symmetric: then its lower triangle alone is read.
+        hermitian: whether `x` is symmetric, or Hermitian if it is complex: then its lower triangle
+            alone is read.
 
     The gradient is that of matrices of one rank, as in PyTorch: where the rank changes, the
     pseudoinverse jumps.
@@ -112,7 +129,7 @@ def lstsq(a, b, rcond=None):
     columns = b if b.ndim > 1 else expand_dims(b, -1)
     x = matmul(pinv(a, rcond), columns)
     if m > n and not backend_of(a).holds_anywhere(rank < n):
-        residuals = sum(square(columns - a @ x), axis=-2)
+        residuals = sum(square(abs(columns - a @ x)), axis=-2)
     else:
         residuals = reshape(x, (-1,))[:0]
     return (x if b.ndim > 1 else x[..., 0]), residuals, rank, values
@@ -272,7 +289,7 @@ def _expm_rule(g, x):
     return expm(concatenate([upper, lower], axis=-2))[..., :n, n:] * scale
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_expm_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_expm_rule)
 def expm(be, x):
     """The exponential of matrices (..., n, n): 1 + x + x @ x / 2 + ...
 
@@ -293,13 +310,17 @@ def _root(x):
         warnings.simplefilter("ignore")  # of a singular matrix: what it found is looked at here
         y = scipy_linalg().sqrtm(x)
     if y.dtype.kind == "c" and x.dtype.kind != "c":
-        raise ValueError("a matrix has no real root: some of its eigenvalues are negative")
+        raise ValueError(
+            "a matrix has no real root: some of its eigenvalues are negative; for a complex one "
+            "take x.astype(complex)"
+        )
     if np.isfinite(x).all() and not np.isfinite(y).all():
         raise ValueError("a matrix has no root: it is singular, and not symmetric")
     return y.astype(x.dtype, copy=False)
 
 
 @op(
+    complex=True,
     autocast=in_single,
     floating=True,
     batch=by_matrix,
@@ -313,8 +334,8 @@ def _sqrtm(be, x):
 def sqrtm(x):
     """The principal root of matrices (..., n, n): the y with y @ y = x whose eigenvalues are >= 0.
 
-    Raises ValueError if there is no real one. The gradient needs a regular `x`. It runs on the host
-    on every device (Björck and Hammarling 1983).
+    Complex matrices have complex ones. Raises ValueError if a real matrix has no real one. The
+    gradient needs a regular `x`. It runs on the host on every device (Björck and Hammarling 1983).
     """
     check_square("sqrtm", x)
     return _sqrtm(x)
@@ -346,9 +367,10 @@ def toeplitz(c, r=None):
 
     Args:
         c: its first column (..., m).
-        r: its first row (..., n), whose first element is not read; by default `c`.
+        r: its first row (..., n), whose first element is not read; by default the
+            conjugate of `c`, as SciPy's.
     """
-    r = c if r is None else r
+    r = conjugate(c) if r is None else r
     for name, x in (("c", c), ("r", r)):
         if not x.ndim or not x.shape[-1]:
             raise ValueError(f"[toeplitz] {name} is {x.shape}, expected (..., n) with n > 0")

@@ -22,18 +22,19 @@ from tinygrad_like.ops.elementwise import abs, where
 from tinygrad_like.ops.linalg import check_square, inv, lapack, refuse_half, slogdet
 from tinygrad_like.ops.reduce import max, min, prod, sum
 from tinygrad_like.ops.shape import expand_dims, moveaxis, normal_axes
-from tinygrad_like.ops.systems import check_matrix, transposed
+from tinygrad_like.ops.systems import check_matrix, conjugate, transposed
 
 
 def _cofactors(be, x):
     """The derivative of det, also of singular matrices (Stewart 1998, "On the adjugate matrix").
 
-    It is det(u vh) u diag(the product of the other singular values) vh.
+    It is det(u vh) u diag(the product of the other singular values) vh, for complex matrices with
+    the conjugates of u and vh.
     """
     u, s, vh = svd(x, full_matrices=False)
     square = where(be.xp.eye(s.shape[-1], dtype=bool), 1, expand_dims(s, -2))
     others = expand_dims(prod(square, axis=-1), -2)
-    return slogdet(u @ vh)[0][..., None, None] * ((u * others) @ vh)
+    return slogdet(u @ vh)[0][..., None, None] * conjugate((u * others) @ vh)
 
 
 def _det_rule(g, be, x, out):
@@ -47,7 +48,7 @@ def _det_rule(g, be, x, out):
     return g[..., None, None] * _cofactors(be, x)
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, x=_det_rule)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, x=_det_rule)
 def _det(be, x):
     return lapack(be, x).det(x)
 

@@ -5,6 +5,8 @@ tg.round, tg.cumsum, tg.einsum. Options that a function does not name here are N
 values, see protocol.py.
 """
 
+import math
+
 import numpy as np
 
 from tinygrad_like.backend import FLOATING
@@ -29,11 +31,19 @@ from tinygrad_like.ops.elementwise import (
     subtract,
     where,
 )
-from tinygrad_like.ops.linalg import einsum
+from tinygrad_like.ops.linalg import einsum, inv
 from tinygrad_like.ops.reduce import all, cumsum
 from tinygrad_like.ops.scan import cumprod
-from tinygrad_like.ops.shape import concatenate, reshape, stack, swapaxes
+from tinygrad_like.ops.shape import (
+    concatenate,
+    normal_axes,
+    reshape,
+    stack,
+    swapaxes,
+    transpose,
+)
 from tinygrad_like.ops.statistics import diff
+from tinygrad_like.ops.systems import solve
 
 
 def divmod(a, b):
@@ -153,3 +163,22 @@ def vander(x, N=None, increasing=False):
     n = check_integer("vander", "N", x.shape[0] if N is None else N, 1)
     powers = range(n) if increasing else range(n - 1, -1, -1)
     return stack([power(x, k) for k in powers], 1)
+
+
+@composed
+def tensorinv(a, ind=2):
+    """The inverse of a tensor as a map from its last axes to its first `ind` ones."""
+    ind = check_integer("tensorinv", "ind", ind, 1)
+    matrix = reshape(a, (math.prod(a.shape[:ind]), -1))
+    return reshape(inv(matrix), (*a.shape[ind:], *a.shape[:ind]))
+
+
+@composed
+def tensorsolve(a, b, axes=None):
+    """The x with tensordot(a, x, x.ndim) = b, after `axes` of a were moved to its end."""
+    axes = normal_axes("tensorsolve", axes, a.ndim) if axes is not None else ()
+    a = transpose(a, [i for i in range(a.ndim) if i not in axes] + [*axes])
+    shape = a.shape[b.ndim :]
+    if math.prod(shape) != b.size or math.prod(a.shape) != b.size**2:
+        raise ValueError(f"[tensorsolve] a is {a.shape}, b is {b.shape}: there is no square matrix")
+    return reshape(solve(reshape(a, (b.size, b.size)), ravel(b)), shape)

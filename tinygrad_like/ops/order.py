@@ -309,12 +309,14 @@ def searchsorted(a, v, side="left", sorter=None):
         raise ValueError(f"[searchsorted] a is {a.shape}, expected one axis; use tg.vmap for rows")
     if sorter is not None:
         a = take(a, sorter)
-    return _searchsorted(a, _as_array(v, a), side=side)
+    return _searchsorted(a, as_array(v, a), side=side)
 
 
-def _as_array(v, beside):
-    """A number or a sequence as an array on the device of another; Tensors and arrays stay."""
-    return v if hasattr(v, "dtype") else backend_of(beside).from_host(np.asarray(v))
+def as_array(v, beside):
+    """A number, a sequence or NumPy's array on the device of another one; Tensors stay."""
+    if hasattr(v, "dtype") and not isinstance(v, (np.ndarray, np.generic)):
+        return v
+    return backend_of(beside).from_host(np.asarray(v))
 
 
 @composed
@@ -328,7 +330,7 @@ def digitize(x, bins, right=False):
     Raises ValueError for bins in no order.
     """
     right = check_flag("digitize", "right", right)
-    bins = _as_array(bins, x)
+    bins = as_array(bins, x)
     raw = all_examples(bins.data if isinstance(bins, Tensor) else bins)
     values = backend.of(raw).to_host(raw)
     rises, falls = (values[1:] >= values[:-1]).all(), (values[1:] <= values[:-1]).all()
@@ -415,7 +417,7 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     Raises ValueError for shapes that do not fit.
     """
     beside = next((a for a in (x, xp, fp) if hasattr(a, "dtype")), xp)
-    x, xp, fp = (_as_array(a, beside) for a in (x, xp, fp))
+    x, xp, fp = (as_array(a, beside) for a in (x, xp, fp))
     if xp.ndim != 1 or fp.shape != xp.shape or not xp.shape[0]:
         raise ValueError(f"[interp] xp is {xp.shape}, fp {fp.shape}, expected one axis of points")
     if period is not None:

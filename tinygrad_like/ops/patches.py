@@ -36,6 +36,7 @@ def _of_all_images(call, arrays, attributes):
 
 
 @op(
+    complex=True,
     batch=_of_all_images,
     x=lambda g, x_shape, kernel, stride, dilation: _joined(
         g, size=x_shape[2:], kernel=kernel, stride=stride, dilation=dilation
@@ -51,6 +52,7 @@ def _windows(be, x, *, kernel, stride, dilation):
 
 
 @op(
+    complex=True,
     batch=_of_all_images,
     g=lambda h, kernel, stride, dilation: _windows(
         h, kernel=kernel, stride=stride, dilation=dilation

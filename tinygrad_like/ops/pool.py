@@ -5,7 +5,7 @@ import numpy as np
 from tinygrad_like.engine import astype, backend_of, check_flag, check_integer, composed, op
 from tinygrad_like.ops import window
 from tinygrad_like.ops.elementwise import multiply
-from tinygrad_like.ops.shape import of_one
+from tinygrad_like.ops.shape import or_one
 
 
 def _pool_all(call, arrays, attributes):
@@ -76,6 +76,7 @@ def _windows(name, x, size, stride, padding, ceil_mode, dilation=1):
 
 
 @composed
+@or_one(4)
 def max_pool2d(
     x, size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
@@ -97,11 +98,6 @@ def max_pool2d(
     >>> y.numpy(), indices.numpy()
     (array([[[5, 9]]]), array([[[1, 3]]]))
     """
-    if x.ndim == 3:
-        return of_one(
-            max_pool2d, x, size, stride=stride, padding=padding, dilation=dilation,
-            ceil_mode=ceil_mode, return_indices=return_indices,
-        )  # fmt: skip
     geometry, _, _ = _windows("max_pool2d", x, size, stride, padding, ceil_mode, dilation)
     if check_flag("max_pool2d", "return_indices", return_indices):
         return _max_pool2d_with_places(x, geometry=geometry)
@@ -119,6 +115,7 @@ def _avg_pool2d_backward(be, g, *, geometry):
 
 
 @composed
+@or_one(4)
 def avg_pool2d(
     x,
     size,
@@ -139,11 +136,6 @@ def avg_pool2d(
             a last window of `ceil_mode` has beyond the padding never counts.
         divisor_override: what the sum of each window is divided by, instead of its size.
     """
-    if x.ndim == 3:
-        return of_one(
-            avg_pool2d, x, size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad, divisor_override=divisor_override,
-        )  # fmt: skip
     windows = _windows("avg_pool2d", x, size, stride, padding, ceil_mode)
     with_padding = check_flag("avg_pool2d", "count_include_pad", count_include_pad)
     if divisor_override is not None:

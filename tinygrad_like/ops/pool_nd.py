@@ -21,7 +21,7 @@ from tinygrad_like.ops.elementwise import equal, power, where
 from tinygrad_like.ops.index import take, take_along_axis
 from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
 from tinygrad_like.ops.resize import area_bounds, resampled
-from tinygrad_like.ops.shape import expand_dims, of_one, reshape, squeeze
+from tinygrad_like.ops.shape import expand_dims, or_one, reshape, squeeze
 
 
 def _check_axes(name, x, axes):
@@ -47,6 +47,7 @@ def _row_options(name, size, stride, padding, ceil_mode):
 
 
 @composed
+@or_one(3)
 def max_pool1d(
     x, size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
@@ -56,11 +57,6 @@ def max_pool1d(
     places in the sequence.
     """
     name = "max_pool1d"
-    if x.ndim == 2:
-        return of_one(
-            max_pool1d, x, size, stride=stride, padding=padding, dilation=dilation,
-            ceil_mode=ceil_mode, return_indices=return_indices,
-        )  # fmt: skip
     _check_axes(name, x, "L")
     options = _row_options(name, size, stride, padding, ceil_mode)
     options |= {"dilation": _of_row(name, dilation, "dilation"), "return_indices": return_indices}
@@ -69,16 +65,12 @@ def max_pool1d(
 
 
 @composed
+@or_one(3)
 def avg_pool1d(x, size, *, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
     """The mean of each window of sequences (N, C, L), or of one (C, L); see avg_pool2d.
 
     Options are integers, the padding also `((before, after),)`, "same" or "valid".
     """
-    if x.ndim == 2:
-        return of_one(
-            avg_pool1d, x, size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad,
-        )  # fmt: skip
     _check_axes("avg_pool1d", x, "L")
     options = _row_options("avg_pool1d", size, stride, padding, ceil_mode)
     return squeeze(avg_pool2d(expand_dims(x, 2), count_include_pad=count_include_pad, **options), 2)
@@ -109,6 +101,7 @@ def _columns(y, shape):
 
 
 @composed
+@or_one(5)
 def max_pool3d(
     x, size, *, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
 ):
@@ -118,11 +111,6 @@ def max_pool3d(
     are places (d * H + h) * W + w.
     """
     name = "max_pool3d"
-    if x.ndim == 4:
-        return of_one(
-            max_pool3d, x, size, stride=stride, padding=padding, dilation=dilation,
-            ceil_mode=ceil_mode, return_indices=return_indices,
-        )  # fmt: skip
     _check_axes(name, x, "DHW")
     deep, flat = _volume_options(name, size, stride, padding)
     steps = window.triple(name, "dilation", dilation, 1)
@@ -145,6 +133,7 @@ def max_pool3d(
 
 
 @composed
+@or_one(5)
 def avg_pool3d(
     x,
     size,
@@ -160,11 +149,6 @@ def avg_pool3d(
     Options are integers or three of them, for (D, H, W); the padding also three pairs.
     """
     name = "avg_pool3d"
-    if x.ndim == 4:
-        return of_one(
-            avg_pool3d, x, size, stride=stride, padding=padding, ceil_mode=ceil_mode,
-            count_include_pad=count_include_pad, divisor_override=divisor_override,
-        )  # fmt: skip
     _check_axes(name, x, "DHW")
     if x.dtype.kind in "biu":  # their means are float32, computed in float64
         y = avg_pool3d(
@@ -205,27 +189,36 @@ def _norms(name, x, ord, pool, size, options):
 
 
 @composed
+@or_one(3)
 def lp_pool1d(x, ord, size, *, stride=None, ceil_mode=False):
     """(the sum of x^ord)^(1 / ord) over each window of sequences (N, C, L), or of one (C, L).
 
     As in PyTorch, x itself is raised to the power: with an odd `ord` a negative sum gives NaN.
     """
-    if x.ndim == 2:
-        return of_one(lp_pool1d, x, ord, size, stride=stride, ceil_mode=ceil_mode)
     options = {"stride": stride, "ceil_mode": ceil_mode}
     return _norms("lp_pool1d", x, ord, avg_pool1d, size, options)
 
 
 @composed
+@or_one(4)
 def lp_pool2d(x, ord, size, *, stride=None, ceil_mode=False):
     """(the sum of x^ord)^(1 / ord) over each window of images (N, C, H, W), or of one.
 
     As in PyTorch, x itself is raised to the power: with an odd `ord` a negative sum gives NaN.
     """
-    if x.ndim == 3:
-        return of_one(lp_pool2d, x, ord, size, stride=stride, ceil_mode=ceil_mode)
     options = {"stride": stride, "ceil_mode": ceil_mode}
     return _norms("lp_pool2d", x, ord, avg_pool2d, size, options)
+
+
+@composed
+@or_one(5)
+def lp_pool3d(x, ord, size, *, stride=None, ceil_mode=False):
+    """(the sum of x^ord)^(1 / ord) over each window of volumes (N, C, D, H, W), or of one.
+
+    As in PyTorch, x itself is raised to the power: with an odd `ord` a negative sum gives NaN.
+    """
+    options = {"stride": stride, "ceil_mode": ceil_mode}
+    return _norms("lp_pool3d", x, ord, avg_pool3d, size, options)
 
 
 # Adaptive windows: `outputs` of them cover an axis, and differ in length by one at most.
@@ -257,17 +250,17 @@ def _adaptive_means(name, x, size, axes):
 
 
 @composed
+@or_one(3)
 def adaptive_avg_pool1d(x, size):
     """The means of `size` windows that cover sequences (N, C, L), or one (C, L).
 
     Window i is [floor(i L / size), ceil((i + 1) L / size)), as in PyTorch.
     """
-    if x.ndim == 2:
-        return of_one(adaptive_avg_pool1d, x, size)
     return _adaptive_means("adaptive_avg_pool1d", x, size, "L")
 
 
 @composed
+@or_one(4)
 def adaptive_avg_pool2d(x, size):
     """The means of windows that cover images (N, C, H, W), or one: (N, C, *size).
 
@@ -277,16 +270,13 @@ def adaptive_avg_pool2d(x, size):
     >>> tg.adaptive_avg_pool2d(tg.ones((2, 3, 7, 9)), (4, None)).shape
     (2, 3, 4, 9)
     """
-    if x.ndim == 3:
-        return of_one(adaptive_avg_pool2d, x, size)
     return _adaptive_means("adaptive_avg_pool2d", x, size, "HW")
 
 
 @composed
+@or_one(5)
 def adaptive_avg_pool3d(x, size):
     """The means of windows that cover volumes (N, C, D, H, W), or one: (N, C, *size)."""
-    if x.ndim == 4:
-        return of_one(adaptive_avg_pool3d, x, size)
     return _adaptive_means("adaptive_avg_pool3d", x, size, "DHW")
 
 
@@ -307,7 +297,26 @@ def _places(spread, longest, n, outputs):
     return spread // longest * n // outputs + spread % longest
 
 
+def _adaptive_maxima(name, x, size, axes, pool, return_indices):
+    _check_axes(name, x, axes)
+    outputs = _outputs(name, x, size, len(axes))
+    spread, windows = x, []
+    for axis, count in enumerate(outputs, start=2):
+        spread, longest = _spread_windows(spread, axis, count)
+        windows.append(longest)
+    if not check_flag(name, "return_indices", return_indices):
+        return pool(spread, tuple(windows))
+    y, rest = pool(spread, tuple(windows), return_indices=True)
+    indices, step = 0, 1
+    for axis in reversed(range(2, x.ndim)):  # from the last, along which places follow each other
+        length, n = spread.shape[axis], x.shape[axis]
+        place = _places(rest % length, windows[axis - 2], n, outputs[axis - 2])
+        indices, rest, step = indices + step * place, rest // length, step * n
+    return y, indices
+
+
 @composed
+@or_one(4)
 def adaptive_max_pool2d(x, size, *, return_indices=False):
     """The maxima of windows that cover images (N, C, H, W), or one: (N, C, *size).
 
@@ -315,27 +324,27 @@ def adaptive_max_pool2d(x, size, *, return_indices=False):
     `return_indices` (y, indices), the places h * W + w of the maxima.
     """
     name = "adaptive_max_pool2d"
-    if x.ndim == 3:
-        return of_one(adaptive_max_pool2d, x, size, return_indices=return_indices)
-    _check_axes(name, x, "HW")
-    rows, columns = _outputs(name, x, size, 2)
-    spread, height = _spread_windows(x, 2, rows)
-    spread, width = _spread_windows(spread, 3, columns)
-    if not check_flag(name, "return_indices", return_indices):
-        return max_pool2d(spread, (height, width))
-    y, indices = max_pool2d(spread, (height, width), return_indices=True)
-    row = _places(indices // spread.shape[3], height, x.shape[2], rows)
-    return y, row * x.shape[3] + _places(indices % spread.shape[3], width, x.shape[3], columns)
+    return _adaptive_maxima(name, x, size, "HW", max_pool2d, return_indices)
 
 
 @composed
+@or_one(5)
+def adaptive_max_pool3d(x, size, *, return_indices=False):
+    """The maxima of windows that cover volumes (N, C, D, H, W), or one: (N, C, *size).
+
+    See adaptive_max_pool2d; the places are (d * H + h) * W + w.
+    """
+    name = "adaptive_max_pool3d"
+    return _adaptive_maxima(name, x, size, "DHW", max_pool3d, return_indices)
+
+
+@composed
+@or_one(3)
 def adaptive_max_pool1d(x, size, *, return_indices=False):
     """The maxima of `size` windows that cover sequences (N, C, L), or one (C, L).
 
     See adaptive_max_pool2d.
     """
-    if x.ndim == 2:
-        return of_one(adaptive_max_pool1d, x, size, return_indices=return_indices)
     _check_axes("adaptive_max_pool1d", x, "L")
     (outputs,) = _outputs("adaptive_max_pool1d", x, size, 1)
     y = adaptive_max_pool2d(expand_dims(x, 2), (1, outputs), return_indices=return_indices)

@@ -2,10 +2,11 @@
 
     np.exp(t)   np.concatenate([t, u])   np.sum(t, axis=0)   array * t
 
-They are differentiable. For everything else NumPy, SciPy and others need the values: a function
-without an op, an argument that the op does not know (`out`, `dtype`, `where`), np.asarray. They get
-them as NumPy arrays as long as no gradient is being recorded. A Tensor whose gradient is recorded
-is refused there, since the part of the gradient that NumPy computes would be missing.
+They are differentiable, and so are further names and options, in the files numpy_*.py. For
+everything else NumPy, SciPy and others need the values: a function without an op, an argument that
+the op does not know (`out`), np.asarray. They get them as NumPy arrays as long as no gradient is
+being recorded. A Tensor whose gradient is recorded is refused there, since the part of the gradient
+that NumPy computes would be missing. LEFT_OUT.md has the functions without an op, and why.
 """
 
 import builtins
@@ -37,6 +38,9 @@ from tinygrad_like.ops import (
     measures,
     norm,
     numpy_names,
+    numpy_options,
+    numpy_places,
+    numpy_series,
     order,
     padding,
     patches,
@@ -84,6 +88,19 @@ FUNCTIONS = """
 FURTHER = """
     real_if_close matrix_transpose cumulative_sum cumulative_prod ediff1d polyval vander
 """.split()  # of numpy_names.py
+SERIES = """
+    linspace logspace geomspace unwrap convolve correlate polyadd polysub polymul polyder polyint
+    polyfit
+""".split()
+PLACES = """
+    flatnonzero extract compress choose resize trim_zeros nanargmax nanargmin lexsort isposinf
+    isneginf array_equal array_equiv isin union1d intersect1d setdiff1d setxor1d apply_along_axis
+    apply_over_axes
+""".split()
+OPTIONS = """
+    sum prod max min any all mean var std nansum nanprod nanmean nanvar nanstd cumsum
+    cumprod nancumsum nancumprod trace sort argsort reshape ravel copy
+""".split()
 FOURIER = [name for name in fft.__all__ if not name.endswith("freq")]  # of np.fft
 OPERANDS = frozenset(("b", "min", "max"))  # arguments of ops that NumPy takes as lists, too
 RENAMED = {"a_min": "min", "a_max": "max", "constant_values": "value"}
@@ -132,6 +149,7 @@ BY_UFUNC = {getattr(np, name): find(name) for name in UFUNCS} | {
     np.modf: numpy_names.modf,
     np.rint: numpy_names.rint,
     np.vecdot: numpy_names.vecdot,
+    np.frexp: arithmetic.frexp,
 }
 BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.shape: lambda x: x.shape,
@@ -160,6 +178,11 @@ BY_FUNCTION = {getattr(np, name): find(name) for name in FUNCTIONS} | {
     np.linalg.vecdot: numpy_names.vecdot,
     np.linalg.matrix_transpose: numpy_names.matrix_transpose,
     **{getattr(np, name): getattr(numpy_names, name) for name in FURTHER if hasattr(np, name)},
+    **{getattr(np, name): getattr(numpy_series, name) for name in SERIES},
+    **{getattr(np, name): getattr(numpy_places, name) for name in PLACES},
+    np.empty_like: create.zeros_like,
+    np.linalg.tensorinv: numpy_names.tensorinv,
+    np.linalg.tensorsolve: numpy_names.tensorsolve,
     np.fliplr: lambda x: shape.flip(x, axis=1),
     np.flipud: lambda x: shape.flip(x, axis=0),
     np.ravel: numpy_names.ravel,
@@ -185,12 +208,47 @@ BY_FUNCTION |= {
 }
 
 
+# The op to call where a function is given options that the one in BY_FUNCTION does not know.
+WITH_OPTIONS = {getattr(np, name): getattr(numpy_options, name) for name in OPTIONS} | {
+    np.amax: numpy_options.max,
+    np.amin: numpy_options.min,
+}
+
+# The methods of ufuncs: `np.add.reduce(t)`, `np.multiply.accumulate(t)`.
+REDUCTIONS = {
+    np.add: numpy_options.sum,
+    np.multiply: numpy_options.prod,
+    np.maximum: numpy_options.max,
+    np.minimum: numpy_options.min,
+    np.logical_and: numpy_options.all,
+    np.logical_or: numpy_options.any,
+    np.logaddexp: softmax.logsumexp,
+}
+RUNNING = {
+    np.add: numpy_options.cumsum,
+    np.multiply: numpy_options.cumprod,
+    np.maximum: numpy_options.cummax,
+    np.minimum: numpy_options.cummin,
+    np.logaddexp: scan.logcumsumexp,
+}
+
+# Functions that write into their first argument, and what to do instead.
+WRITING = {
+    np.copyto: "t[...] = values",
+    np.put: "t.ravel()[indices] = values, or tg.scatter",
+    np.put_along_axis: "tg.scatter(t, indices, values, axis)",
+    np.place: "t[mask] = values, or tg.masked_scatter",
+    np.putmask: "t[mask] = values, or tg.masked_fill",
+    np.fill_diagonal: "t[i, i] = values, or tg.where(tg.eye(n) == 1, values, t)",
+}
+
 # Functions whose result depends on shapes, dtypes and addresses alone, or is text to read.
 WITHOUT_VALUES = {
     getattr(np, name)
     for name in (
         "result_type can_cast iscomplexobj isrealobj may_share_memory shares_memory array_repr "
-        "array_str array2string"
+        "array_str array2string tril_indices_from triu_indices_from diag_indices_from common_type "
+        "einsum_path"
     ).split()
 }
 
@@ -259,7 +317,7 @@ def dlpack(x, **options):
 
 
 def array_ufunc(x, ufunc, method, *inputs, **options):
-    """`np.exp(t)`, `array + t`; by NumPy, on the values, `array += t` and `np.add.reduce(t)`."""
+    """`np.exp(t)`, `array + t`, `np.add.reduce(t)`; by NumPy, on the values, `array += t`."""
     lists = any(isinstance(x, (list, tuple)) for x in inputs)
     if not options and method == "__call__" and ufunc in BY_UFUNC and not lists:
         return BY_UFUNC[ufunc](*inputs)
@@ -267,15 +325,30 @@ def array_ufunc(x, ufunc, method, *inputs, **options):
     if method == "at" and isinstance(inputs[0], Tensor):  # NumPy would write into its values
         raise TypeError(f"[{name}.at] cannot write into a Tensor; use tg.scatter_add")
     if method != "__call__":
+        op = None if lists else _method_of(ufunc, method)
+        if op and not _unknown(op, options):
+            return op(*inputs, **options)
         return _by_numpy(getattr(ufunc, method), f"{name}.{method}", "", inputs, options)
     what = f"with {', '.join(options)}=" if ufunc in BY_UFUNC and options else ""
     what = "with a list" if lists else what
     return _by_numpy(ufunc, name, what, inputs, options)
 
 
+@functools.cache
+def _method_of(ufunc, method):
+    """The op that is a method of a ufunc; None if there is none."""
+    if method == "outer" and ufunc in BY_UFUNC and ufunc.nin == 2:
+        return numpy_options.outer_of(BY_UFUNC[ufunc])
+    op = {"reduce": REDUCTIONS, "accumulate": RUNNING}.get(method, {}).get(ufunc)
+    return op and numpy_options.along_first_axis(op)
+
+
 def array_function(x, function, types, args, options):
-    """`np.sum(t, axis=0)`, `np.concatenate([t, u])`; by NumPy, on the values, `np.median(t)`."""
+    """`np.sum(t, axis=0)`, `np.concatenate([t, u])`; by NumPy, on the values, `np.spacing(t)`."""
     if function not in BY_FUNCTION:
+        if function in WRITING and isinstance(args[0] if args else None, Tensor):
+            name, cure = function.__name__, WRITING[function]
+            raise TypeError(f"[{name}] NumPy cannot write into a Tensor t; use {cure}")
         return _by_numpy(function, function.__name__, "", args, options)
     op, signature = BY_FUNCTION[function], _signature(function)
     in_place, by_name = args, options
@@ -283,7 +356,9 @@ def array_function(x, function, types, args, options):
         in_place, by_name = _by_name(signature, args, options)
     elif function in OF_TENSORS and any(isinstance(a, (list, tuple)) for a in args):
         return _by_numpy(function, function.__name__, "with a list", args, options)
-    unknown = by_name.keys() - _names(op)
+    if _unknown(op, by_name):
+        op = WITH_OPTIONS.get(function, op)
+    unknown = _unknown(op, by_name)
     lists = [n for n in OPERANDS & by_name.keys() if isinstance(by_name[n], (list, tuple))]
     if unknown or lists:
         what = f"with {', '.join(unknown)}=" if unknown else f"with a list as {lists[0]}"
@@ -318,10 +393,18 @@ def _values_of(x):
     return {k: _values_of(v) for k, v in x.items()} if type(x) is dict else x
 
 
+def _unknown(op, options):
+    """The options that an op does not take."""
+    names, takes_any = _names(op)
+    return () if takes_any else options.keys() - names
+
+
 @functools.cache
 def _names(op):
-    """The names of an op's arguments."""
-    return frozenset(inspect.signature(op).parameters)
+    """(the names of an op's arguments, whether it takes any other as well)."""
+    parameters = inspect.signature(op).parameters
+    kinds = [p.kind for p in parameters.values()]
+    return frozenset(parameters), inspect.Parameter.VAR_KEYWORD in kinds
 
 
 @functools.cache

@@ -206,6 +206,8 @@ def _along_direction(be, g, x, root, *, axis, factor):
 
 def _std_rule(g, x, out, axis, ddof):
     _, kept, n = _degrees("std", x, axis, ddof)
+    if n + ddof == 1:  # it is 0 for every x, and so are all its derivatives
+        return _along_deviation(reshape(g, kept), _mirrored(x), axis=axis, factor=1)
     root = reshape(out, kept)
     return _along_direction(reshape(g, kept), _mirrored(x), root, axis=axis, factor=1 / n)
 

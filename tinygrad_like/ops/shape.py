@@ -1,5 +1,6 @@
 """Ops that move elements without changing them. Most outputs are views of the input."""
 
+import functools
 import math
 
 import numpy as np
@@ -306,3 +307,18 @@ def of_one(function, x, *args, **options):
     """`function` of a batch of one, for an example `x` that has no axis of a batch."""
     y = function(expand_dims(x, 0), *args, **options)
     return tuple(squeeze(part, 0) for part in y) if isinstance(y, tuple) else squeeze(y, 0)
+
+
+def or_one(ndim):
+    """A decorator: a function of batches x of `ndim` axes takes one example without N as well."""
+
+    def make(function):
+        @functools.wraps(function)
+        def call(x, *args, **options):
+            if x.ndim == ndim - 1:
+                return of_one(function, x, *args, **options)
+            return function(x, *args, **options)
+
+        return call
+
+    return make

@@ -165,7 +165,7 @@ def betaln(be, a, b):
 # The error function
 
 
-@elementwise_op(autocast=in_single, floating=True, x=lambda g, x: -erf_gradient(g, x))
+@elementwise_op(complex=True, autocast=in_single, floating=True, x=lambda g, x: -erf_gradient(g, x))
 def erfc(be, x):
     """1 - erf(x), exact where that is near 0."""
     return of_one(be.special.erfc, x)

@@ -16,8 +16,11 @@ from tinygrad_like.engine import (
     check_flag,
     check_integer,
     composed,
+    conj,
+    real,
 )
 from tinygrad_like.ops.compare import equal, isnan, logical_not, not_equal
+from tinygrad_like.ops.complex import complex, imag
 from tinygrad_like.ops.diagonal import diagonal
 from tinygrad_like.ops.elementwise import clip, sqrt, where
 from tinygrad_like.ops.linalg import matmul
@@ -109,11 +112,17 @@ def nanmean(x, axis=None, keepdims=False):
     return astype(total / _known(x, axis, keepdims, 1), dtype=x.dtype)
 
 
-def _nanvar(name, x, axis, keepdims, ddof):
-    known = _known(x, axis, keepdims, ddof + 1)
+def _as_real(y, x):
+    """A variance or deviation of x in its dtype, or that of its parts."""
+    return y if x.dtype.kind == "c" else astype(y, dtype=x.dtype)
+
+
+def _nanvar(x, axis, keepdims, ddof):
+    """The variance of what is known; of complex numbers, that of |z - mean|, as in `var`."""
+    known = real(_known(x, axis, keepdims, ddof + 1))
     x = astype(x, dtype=_exact(x))
-    centred = x - nanmean(x, axis=axis, keepdims=True)
-    squares = where(isnan(x), 0, centred * where(isnan(x), 0, centred))
+    centred = where(isnan(x), 0, x - nanmean(x, axis=axis, keepdims=True))
+    squares = real(centred * conj(centred)) if x.dtype.kind == "c" else centred * centred
     return sum(squares, axis=axis, keepdims=keepdims) / (known - ddof)
 
 
@@ -122,7 +131,7 @@ def nanvar(x, axis=None, keepdims=False, ddof=0):
     """The variance of the elements that are not NaN."""
     if not _is_real(x):
         return var(x, axis=axis, keepdims=keepdims, ddof=ddof)
-    return astype(_nanvar("nanvar", x, axis, keepdims, ddof), dtype=x.dtype)
+    return _as_real(_nanvar(x, axis, keepdims, ddof), x)
 
 
 @composed
@@ -130,9 +139,9 @@ def nanstd(x, axis=None, keepdims=False, ddof=0):
     """The standard deviation of the elements that are not NaN; its gradient at 0 is 0."""
     if not _is_real(x):
         return std(x, axis=axis, keepdims=keepdims, ddof=ddof)
-    square = _nanvar("nanstd", x, axis, keepdims, ddof)
+    square = _nanvar(x, axis, keepdims, ddof)
     root = where(equal(square, 0), 0, sqrt(where(equal(square, 0), 1, square)))
-    return astype(root, dtype=x.dtype)
+    return _as_real(root, x)
 
 
 def _nanextreme(extreme, x, axis, keepdims, least):
@@ -255,6 +264,8 @@ def gradient(f, *spacing, axis=None, edge_order=1):
 def cov(m, y=None, rowvar=True, bias=False, ddof=None):
     """The covariances of variables: (n, n) for `m` (n, observations); of one variable a number.
 
+    Of complex numbers they are the means of z conj(w).
+
     Args:
         y: further variables, of the form of `m`.
         rowvar: whether variables are rows, not columns.
@@ -275,7 +286,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None):
     if n <= ddof:
         raise ValueError(f"[cov] {n} observations with ddof={ddof} have no covariance")
     centred = x - mean(x, axis=1, keepdims=True)
-    c = matmul(centred, centred.T) / (n - ddof)
+    c = matmul(centred, conj(centred.T)) / (n - ddof)
     return c if len(c.shape) and c.shape[0] != 1 else reshape(c, ())
 
 
@@ -285,5 +296,8 @@ def corrcoef(x, y=None, rowvar=True):
     c = cov(x, y, rowvar)
     if not c.ndim:
         return c / c
-    deviations = sqrt(diagonal(c))
-    return clip(c / expand_dims(deviations, 1) / expand_dims(deviations, 0), -1, 1)
+    deviations = sqrt(real(diagonal(c)))
+    c = c / expand_dims(deviations, 1) / expand_dims(deviations, 0)
+    if c.dtype.kind == "c":
+        return complex(clip(real(c), -1, 1), clip(imag(c), -1, 1))
+    return clip(c, -1, 1)

@@ -15,6 +15,7 @@ from tinygrad_like.engine import (
     check_flag,
     check_integer,
     composed,
+    conj,
     in_single,
     op,
 )
@@ -27,6 +28,16 @@ from tinygrad_like.ops.shape import expand_dims
 def transposed(x):
     """The last two axes exchanged."""
     return x.swapaxes(-1, -2)
+
+
+def conjugate(x):
+    """The conjugate of complex numbers; real ones themselves, which are not copied."""
+    return conj(x) if x.dtype.kind == "c" else x
+
+
+def adjoint(x):
+    """The conjugates of matrices, transposed; of real ones a view."""
+    return transposed(conjugate(x))
 
 
 def check_matrix(name, x, what="x"):
@@ -103,32 +114,35 @@ def of_columns(name, solve, a, b, **options):
 
 
 def _cholesky_rule(g, be, out):
-    """Murray 2016, "Differentiation of the Cholesky decomposition", section 3.2."""
+    """Murray 2016, "Differentiation of the Cholesky decomposition", section 3.2.
+
+    Of complex numbers it is Hermitian, as `x` is.
+    """
     n = out.shape[-1]
-    inner = transposed(out) @ where(be.xp.tri(n, dtype=bool), g, 0)
+    across = adjoint(out)
+    inner = across @ where(be.xp.tri(n, dtype=bool), conjugate(g), 0)
     diagonal, below = be.xp.eye(n, dtype=bool), be.xp.tri(n, k=-1, dtype=bool)
     half = where(below, inner, where(diagonal, inner * 0.5, 0))
-    right = _solve(transposed(out), transposed(_solve(transposed(out), half)))
-    return (right + transposed(right)) * 0.5
+    right = _solve(across, adjoint(_solve(across, half)))
+    return conjugate(right + adjoint(right)) * 0.5
 
 
-@op(batch=by_matrix, x=_cholesky_rule)
+@op(complex=True, batch=by_matrix, x=_cholesky_rule)
 def _cholesky(be, x):
     return lapack(be, x).cholesky(x)
 
 
 @composed
 def cholesky(x, *, upper=False):
-    """The lower triangular L with L @ L.T = x, for symmetric positive definite (..., n, n).
+    """The lower triangular L with L @ L.H = x, for positive definite (..., n, n).
 
-    With `upper` it is the U with U.T @ U = x. Only the lower triangle of `x` is read, or else the
-    upper one; the gradient is symmetric. ValueError if `x` is not positive definite.
+    L.H, the conjugate of L.T, is L.T for real numbers. With `upper` it is the U with U.H @ U = x.
+    Only the lower triangle of `x` is read, or else the upper one; the gradient is symmetric, or for
+    complex numbers Hermitian, as `x` is. ValueError if `x` is not positive definite.
     """
     check_square("cholesky", x)
     return (
-        transposed(_cholesky(transposed(x)))
-        if check_flag("cholesky", "upper", upper)
-        else _cholesky(x)
+        adjoint(_cholesky(adjoint(x))) if check_flag("cholesky", "upper", upper) else _cholesky(x)
     )
 
 
@@ -149,6 +163,7 @@ def _triangular_a(g, a, out, trans, lower, unit_diagonal):
 
 
 @op(
+    complex=True,
     autocast=in_single,
     floating=True,
     batch=by_matrix,
@@ -171,7 +186,7 @@ def solve_triangular(a, b, *, trans=0, lower=False, unit_diagonal=False):
     """The `x` with a @ x = b, for triangular `a` (..., n, n) and `b` (..., n, k) or (n,).
 
     Args:
-        trans: 0 or "N" for a @ x = b, 1 or "T" for a.T @ x = b; "C" is "T" for real matrices.
+        trans: 0 or "N" for a @ x = b, 1 or "T" for a.T @ x = b, 2 or "C" for a.H @ x = b.
         lower: whether the lower triangle of `a` counts, instead of the upper one. What lies in the
             other one is not read, and its gradient is 0.
         unit_diagonal: whether the diagonal counts as ones, whatever it holds.
@@ -179,24 +194,30 @@ def solve_triangular(a, b, *, trans=0, lower=False, unit_diagonal=False):
     Raises ValueError if a diagonal holds a 0. Names and defaults are SciPy's.
 
     Example:
-        >>> a = tg.Tensor([[2.0, 1.0], [0.0, 4.0]])
+        >>> import tinygrad_like as tg
+    >>> a = tg.Tensor([[2.0, 1.0], [0.0, 4.0]])
         >>> tg.linalg.solve_triangular(a, tg.Tensor([4.0, 8.0])).tolist()
         [1.0, 2.0]
     """
     check_square("solve_triangular", a, "a")
+    transposes, conjugates = _transposes(trans)
     options = {
-        "trans": _transposes(trans),
+        "trans": transposes,
         "lower": check_flag("solve_triangular", "lower", lower),
         "unit_diagonal": check_flag("solve_triangular", "unit_diagonal", unit_diagonal),
     }
+    a = conjugate(a) if conjugates else a
     return of_columns("solve_triangular", _solve_triangular, a, b, **options)
 
 
 def _transposes(trans):
+    """Whether a matrix is to be transposed, and whether its conjugate is to be taken."""
     if isinstance(trans, str):
-        return check_choice("solve_triangular", "trans", trans, ("N", "T", "C")) != "N"
+        letter = check_choice("solve_triangular", "trans", trans, ("N", "T", "C"))
+        return letter != "N", letter == "C"
     expected = "0, 1, 2, 'N', 'T' or 'C'"
-    return check_integer("solve_triangular", "trans", trans, 0, 2, expected) > 0
+    number = check_integer("solve_triangular", "trans", trans, 0, 2, expected)
+    return number > 0, number == 2
 
 
 @composed
@@ -206,8 +227,8 @@ def cholesky_solve(b, factor, *, upper=False):
     `b` is (..., n, k), or (n,) as one column.
     """
     lower = not check_flag("cholesky_solve", "upper", upper)
-    half = solve_triangular(factor, b, trans=int(not lower), lower=lower)
-    return solve_triangular(factor, half, trans=int(lower), lower=lower)
+    half = solve_triangular(factor, b, trans=2 * int(not lower), lower=lower)
+    return solve_triangular(factor, half, trans=2 * int(lower), lower=lower)
 
 
 def _band(be, n, lower, upper):
@@ -238,7 +259,7 @@ def _banded_a(g, be, band, out, lower, upper):
     return where(exists, -(back[..., row, :] * expand_dims(out, -3)).sum(-1), 0)
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, band=_banded_a, b=_banded_b)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, band=_banded_a, b=_banded_b)
 def _solve_banded(be, band, b, *, lower, upper):
     if not b.size or not band.size:
         batch = np.broadcast_shapes(band.shape[:-2], b.shape[:-2])
@@ -286,7 +307,7 @@ def _sylvester_rules(g, a, b, out, needs):
     return of_a, -(transposed(out) @ y) if needs[1] else None, y
 
 
-@op(autocast=in_single, floating=True, batch=by_matrix, backward=_sylvester_rules)
+@op(complex=True, autocast=in_single, floating=True, batch=by_matrix, backward=_sylvester_rules)
 def _solve_sylvester(be, a, b, q):
     return each_on_host(be, scipy_linalg().solve_sylvester, a, b, q)
 

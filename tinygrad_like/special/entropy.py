@@ -1,7 +1,8 @@
 """Entropies, element by element, with 0 log 0 as 0."""
 
 from tinygrad_like.engine import elementwise_op, in_single, with_numbers
-from tinygrad_like.ops.elementwise import add, divide, log, log1p
+from tinygrad_like.ops.compare import equal, logical_and
+from tinygrad_like.ops.elementwise import add, divide, log, log1p, where
 from tinygrad_like.ops.special import (
     in_dtype_of,
     log_beside_0,
@@ -28,14 +29,18 @@ def entr(be, x):
     return of_one(be.special.entr, x)
 
 
-def _log_quotient(g, x, y):
-    return log(divide(in_dtype_of(g, x), y))
+def _log_quotient(g, x, y, more=0):
+    """g (log(x / y) + more), and 0 where both are 0."""
+    x, y = in_dtype_of(g, x), in_dtype_of(g, y)
+    nothing = logical_and(equal(x, 0), equal(y, 0))
+    x, y = (where(nothing, 1, a) for a in (x, y))
+    return where(nothing, 0, g * (log(divide(x, y)) + more))
 
 
 @elementwise_op(
     autocast=in_single,
     numbers=with_numbers,
-    x=lambda g, x, y: g * (_log_quotient(g, x, y) + 1),
+    x=lambda g, x, y: _log_quotient(g, x, y, 1),
     y=lambda g, x, y: -quotient_beside_0(g, x, y),
 )
 def rel_entr(be, x, y):
@@ -46,7 +51,7 @@ def rel_entr(be, x, y):
 @elementwise_op(
     autocast=in_single,
     numbers=with_numbers,
-    x=lambda g, x, y: g * _log_quotient(g, x, y),
+    x=lambda g, x, y: _log_quotient(g, x, y),
     y=lambda g, x, y: g - quotient_beside_0(g, x, y),
 )
 def kl_div(be, x, y):

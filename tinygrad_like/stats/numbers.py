@@ -1,5 +1,6 @@
 """What the densities share: parameters that may be Python numbers, supports, half types."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,7 +9,22 @@ from tinygrad_like.ops import elementwise, special
 from tinygrad_like.ops.compare import equal, greater, greater_equal
 from tinygrad_like.ops.elementwise import divide, subtract, where
 
-density = special.computed_wide
+
+def density(function):
+    """A function of arrays and numbers, real ones, of which half types are computed as float32."""
+    wide = special.computed_wide(function)
+
+    @functools.wraps(wide)
+    def call(*args, **named):
+        for x in (*args, *named.values()):
+            if type(x) is complex or getattr(getattr(x, "dtype", None), "kind", "") == "c":
+                raise TypeError(
+                    f"[{function.__name__}] got complex numbers, expected real ones; take their "
+                    "real parts, or their sizes"
+                )
+        return wide(*args, **named)
+
+    return call
 
 
 def _also_of_numbers(function):

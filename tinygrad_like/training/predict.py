@@ -19,7 +19,7 @@ def predict(model: Any, inputs: Any, batch_size: int = 256) -> np.ndarray:
     ValueError for no inputs, or a batch size below 1.
 
     >>> import tinygrad_like as tg
-    >>> predict(tg.nn.Dense(2, 3), np.ones((5, 2)), batch_size=2).shape
+    >>> predict(tg.nn.Dense(2, 3), np.ones((5, 2), "float32"), batch_size=2).shape
     (5, 3)
     """
     outputs = _of_batches("predict", model, inputs, batch_size, lambda part, output: output.numpy())
@@ -40,7 +40,7 @@ def evaluate(
     modes are as in `predict`, and so are errors; labels of another length raise ValueError.
 
     >>> import tinygrad_like as tg
-    >>> model = tg.nn.Dense(2, 2)
+    >>> model = tg.nn.Dense(2, 2, bias=False).to("float64")
     >>> model.weight.data[:] = 0
     >>> round(evaluate(model, np.ones((5, 2)), np.ones(5, int)), 4)
     0.6931

@@ -86,6 +86,8 @@ class Text:
         So that row is loaded during arithmetic, and the next one need not wait for them. None if
         no pass computes enough for that, or the first one does more than to reduce whole arrays.
         """
+        if not self.passes:  # all is computed of one value for each row
+            return None
         first, *others = self.passes
         computing = [each for each in others if not self._is_cheap(each)]
         reads = {x for value in first.steps for x in self.loop.step(value).operands}
@@ -132,11 +134,11 @@ class Text:
         reads = []
         for value in steps:
             step = self.loop.step(value)
-            reads += step.operands
             if step.name == "quotient":
-                divisor = step.operands[1]
-                reads = [x for x in reads if x != divisor]
-                reads += [f"scale_{divisor}", f"inverse_{divisor}"]
+                x, divisor = step.operands
+                reads += [x, f"scale_{divisor}", f"inverse_{divisor}"]
+            else:
+                reads += step.operands
         return sorted({*reads, *targets} - set(steps))
 
     def _function(self, name, steps, results):

@@ -73,26 +73,26 @@ def _store(typingctx, address, value):
     return types.void(types.int64, types.int64), codegen
 
 
-@intrinsic
-def _add(typingctx, address, value):
-    """Add to a word atomically, and return its value from before."""
+def _read_and_write(operation):
+    """The types and the code of an intrinsic (address, value): one atomic instruction of LLVM."""
 
     def codegen(context, builder, signature, args):
         pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", pointer, args[1], "seq_cst")
+        return builder.atomic_rmw(operation, pointer, args[1], "seq_cst")
 
     return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _add(typingctx, address, value):
+    """Add to a word atomically, and return its value from before."""
+    return _read_and_write("add")
 
 
 @intrinsic
 def _swap(typingctx, address, value):
     """Write a word atomically, and return its value from before."""
-
-    def codegen(context, builder, signature, args):
-        pointer = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("xchg", pointer, args[1], "seq_cst")
-
-    return types.int64(types.int64, types.int64), codegen
+    return _read_and_write("xchg")
 
 
 @intrinsic

@@ -7,10 +7,12 @@ from ..machine.kernel import kernel
 from ..machine.memory import empty, writable
 from ..machine.simd import body, inside, lanes
 from ..machine.threads import num_threads, pool, run, share, tasks_for, threads_of
+from .outer import outer
 from .packed_gemm import keep_rooms, packed_gemm, rooms
 
 # Up to this many multiply-adds NumPy's BLAS is called: it uses one thread then, and starts sooner.
 SMALL = 1 << 18
+FEW_OUTER = 1 << 16  # elements of outer products up to which NumPy's product is as fast
 LITTLE = 1 << 14  # multiply-adds of each product of a stack, below which packing costs too much
 TASK = 1 << 19  # multiply-adds that are worth a thread
 
@@ -79,6 +81,11 @@ def _matrix(a, b, bias=None):
 def _stacks(a, b):
     """a @ b for stacks of matrices of one dtype, float32 or float64."""
     (m, k), n = a.shape[-2:], b.shape[-1]
+    if k == 1:
+        if a.shape[:-2] != b.shape[:-2] or a.size * n <= FEW_OUTER:
+            return a * b
+        vectors = a[..., 0], b[..., 0, :]
+        return outer(*(writable(np.ascontiguousarray(x)) for x in vectors))
     narrow, alike = 0 < m * n <= NARROW and k > FEW, a.shape[:-2] == b.shape[:-2]
     if k <= SHORT and not narrow and not (alike and a.size * n > SMALL and m * k * n >= LITTLE):
         return np.matmul(a, b)

@@ -1,8 +1,11 @@
 """The CPU's convolutions against the reference in float64: all geometries, every path."""
 
+import itertools
+
 import numpy as np
 import pytest
 from cpu_threads import on_threads
+from grouped import grouped
 from tinygrad_like.kernels import cpu, reference
 from tinygrad_like.kernels.geometry import conv_geometry, pool_geometry
 
@@ -58,9 +61,8 @@ CASES = [
 CHANNELS = [1, 2, 3, 5, 8, 15, 16, 17, 24, 32, 33, 40, 48, 64]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("case", CASES, ids=str)
+@grouped("dtype count", itertools.product([np.float32, np.float64], [1, 2, 3]))
 def test_all_three_agree_with_the_reference(case, dtype, count):
     """To 32 epsilons of the largest element."""
     x_shape, w_shape, *_ = case
@@ -90,7 +92,7 @@ def test_all_three_agree_with_the_reference(case, dtype, count):
 
 
 @pytest.mark.parametrize("depthwise", [False, True])
-@pytest.mark.parametrize("seed", range(60))
+@grouped("seed", range(60))
 def test_geometries_drawn_at_random(seed, depthwise):
     """To 32 epsilons of the largest element, on one to five threads."""
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from tinygrad_like.kernels import cpu
-from tinygrad_like.kernels.cpu.products import linalg, packed_gemm
+from tinygrad_like.kernels.cpu.products import linalg, outer, packed_gemm
 
 LONG = packed_gemm.LONG + 1000  # products: more than are added up in float32
 
@@ -56,6 +56,34 @@ def test_long_sums(left, right):
             np.testing.assert_array_equal(cpu.matmul(a, b), a @ b)
         else:
             check(a, b)
+
+
+FAR = outer.FAR // 4 // 1024  # vectors of 1,024 elements that caches do not keep
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((3, 5, 1), (3, 1, 7)),
+        ((300, 33, 1), (300, 1, 17)),
+        ((2, 300, 70, 1), (2, 300, 1, 16)),
+        ((1, 70_000, 1), (1, 1, 3)),
+        ((20, 70, 1), (1, 1, 300)),
+        ((1, FAR + 1, 1), (1, 1, 1024)),  # written past the caches
+        ((3, FAR // 2, 1), (3, 1, 1000)),  # rows that begin anywhere
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_outer_products_of_a_stack(left, right, dtype):
+    a, b = numbers(*left).astype(dtype), numbers(*right, seed=1).astype(dtype)
+    a.flat[0], b.flat[-1] = np.inf, np.nan
+    np.testing.assert_array_equal(cpu.matmul(a, b), a * b)
+    known = len(outer._outer.signatures)
+    for x in (a, b):
+        x.flags.writeable = False
+    transposed = cpu.matmul(b.swapaxes(-1, -2), a.swapaxes(-1, -2))
+    np.testing.assert_array_equal(transposed, (a * b).swapaxes(-1, -2))
+    assert len(outer._outer.signatures) == known
 
 
 @pytest.mark.parametrize("outputs", [2, 40])

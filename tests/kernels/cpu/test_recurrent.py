@@ -1,8 +1,11 @@
 """The CPU's recurrent layers against the reference in float64: on one, two and three threads."""
 
+import itertools
+
 import numpy as np
 import pytest
 from cpu_threads import on_threads
+from grouped import grouped
 from tinygrad_like.kernels import cpu, reference
 
 BLOCKS = {"rnn": (1, 1, 1), "gru": (3, 4, 1), "lstm": (4, 4, 2)}  # of weight, of bias; states
@@ -23,11 +26,9 @@ def run(kernels, kind, arrays, lengths, how):
     return [out, *last, *grads]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("cut", [False, True], ids=["whole", "lengths"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", BLOCKS)
+@grouped("cut dtype count", itertools.product([False, True], [np.float32, np.float64], [1, 2, 3]))
 def test_layers_agree_with_the_reference(kind, shape, cut, dtype, count):
     n, t, d, h = shape
     wide, tall, states = BLOCKS[kind]

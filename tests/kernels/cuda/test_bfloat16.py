@@ -10,7 +10,7 @@ from cuda_models import MODELS
 from device_calls import NAMES, derivatives
 from grouped import grouped
 from needed import imported
-from op_calls import CALLS, brief_rows, op_of
+from op_calls import CALLS, brief_rows, family_of, op_of
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
@@ -40,7 +40,7 @@ def exact(array):
 REAL = [name for name in NAMES if all(x.dtype.kind != "c" for x in CALLS[name].arrays())]
 
 
-@grouped("name", REAL, by=op_of, brief=brief_rows(4))
+@grouped("name", REAL, by=op_of, brief=brief_rows(4), together=family_of)
 def test_an_op_and_its_gradient_are_near_those_in_float64(name):
     """Within 8 epsilons of bfloat16, of the largest element or of 1, what rules compute with.
 

@@ -2,7 +2,7 @@
 
 import pytest
 from cuda_case import as_list, difference, emulated, exact, rounded
-from cuda_runs import each_run
+from cuda_runs import each_family
 from tinygrad_like.kernels import cuda
 
 from tinygrad_like import backend
@@ -28,7 +28,7 @@ def on_gpu(case, arrays):
     return [None if y is None else cupy.asnumpy(y) for y in as_list(case.call(cuda, *given))]
 
 
-@each_run
+@each_family
 def test_kernels_agree_with_the_reference_and_repeat_their_bits(case, dtype):
     arrays = drawn(case, dtype)
     found, again = on_gpu(case, arrays), on_gpu(case, arrays)
@@ -38,7 +38,7 @@ def test_kernels_agree_with_the_reference_and_repeat_their_bits(case, dtype):
         assert a is b is None or a.tobytes() == b.tobytes()
 
 
-@each_run
+@each_family
 def test_the_emulator_is_the_gpu_up_to_rounding(case, dtype):
     arrays = drawn(case, dtype)
     wrong = difference(on_gpu(case, arrays), emulated(case, arrays), dtype, 2 * case.bound)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from device_calls import NAMES, derivatives
 from grouped import grouped
-from op_calls import only_ops, op_of
+from op_calls import family_of, only_ops, op_of
 from tinygrad_like.kernels.cuda import emulator
 
 import tinygrad_like as tg
@@ -16,7 +16,9 @@ def on_emulator(array):
     return Tensor(array, device="cuda-emulator")
 
 
-@grouped("name order", itertools.product(NAMES, [1, 2]), by=op_of, brief=only_ops(4))
+@grouped(
+    "name order", itertools.product(NAMES, [1, 2]), by=op_of, brief=only_ops(4), together=family_of
+)
 def test_an_op_and_its_gradients_are_those_of_the_cpu(name, order):
     tg.seed(0)
     with tg.use_kernels("vendor"):

@@ -1,0 +1,53 @@
+"""`import tinygrad_like` is light: what it loads, and how long it takes."""
+
+import os
+import subprocess
+import sys
+
+from source_tree import ROOT
+
+HEAVY = "numba cupy matplotlib scipy safetensors tqdm torch threadpoolctl jax tinygrad".split()
+
+
+def run(code, **variables):
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=ROOT.parent,
+        env={**os.environ, **variables},
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout.strip()
+
+
+def test_importing_the_library_loads_nothing_heavy():
+    loaded = run(
+        "import tinygrad_like, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    assert not set(HEAVY) & set(loaded.split())
+
+
+def test_computing_on_a_cpu_array_loads_nothing_of_cuda():
+    code = (
+        "import tinygrad_like as tg, sys; x = tg.ones((2, 2), requires_grad=True); "
+        "(x @ x).sum().backward(); print('cupy' in sys.modules, 'torch' in sys.modules)"
+    )
+    assert run(code) == "False False"
+
+
+def test_importing_the_library_takes_less_than_0_3_s_beyond_numpy(tmp_path):
+    """Of the processor's time, the least of five: others at work should not count.
+
+    From the second import on, as for any user: the first one leaves Python's compiled files.
+    """
+    code = (
+        "import numpy, time; t = time.process_time(); import tinygrad_like; "
+        "print(time.process_time() - t)"
+    )
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    run(code, **compiled)
+    seconds = [float(run(code, **compiled)) for _ in range(5)]
+    assert min(seconds) < 0.3, seconds
