@@ -154,6 +154,8 @@ CALLS = {
     **dict.fromkeys(("nn.Dense", "nn.RNN", "nn.GRU", "nn.LSTM"), (2, 2)),
     "nn.BatchNorm": (2,),
     "nn.LayerNorm": (2,),
+    "nn.RMSNorm": (2,),
+    "nn.GroupNorm": (1, 2),
     "nn.TransformerEncoderLayer": (2, 1, 2),
     "nn.TransformerDecoderLayer": (2, 1, 2),
     "nn.TransformerEncoderLayer.forward": (nn.TransformerEncoderLayer(2, 1, 2), SEQUENCE),

@@ -255,6 +255,10 @@ FURTHER = {
         nn.AdaptiveMaxPool2D(2), T.AdaptiveMaxPool2d(2),
         T.AdaptiveMaxPool2d(2, return_indices=True), "0.return_indices is F",
     ),
+    "adaptive places 3": (
+        nn.AdaptiveMaxPool3D(2), T.AdaptiveMaxPool3d(2),
+        T.AdaptiveMaxPool3d(2, return_indices=True), "0.return_indices is F",
+    ),
     **{
         f"upsample {name}": (
             nn.Upsample(scale_factor=2, mode="bilinear"),
