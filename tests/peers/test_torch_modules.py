@@ -244,11 +244,18 @@ def test_each_sample_gives_what_pytorch_gives(name):
                 with pytest.raises(ValueError, match=REFUSED[key][0]):
                     refuse(name, sample, training)
         except Exception as error:
-            error.add_note(f"sample {i}, {sample.desc!r} ({'training' if training else 'eval'})")
-            raise
+            mode = "training" if training else "evaluation"
+            raise AssertionError(f"sample {i}, {sample.desc!r}, in {mode}: {error}") from error
     assert refused == {key for key in REFUSED if key[0] == name}
 
 
 def test_every_layer_of_pytorchs_samples_is_compared_or_listed():
+    """The lists are printed: `pytest -m long -s` shows them."""
+    for name, why in NOT_HERE.items():
+        print(f"not here: {name}: {why}")
+    for (name, part, when), (_, why) in REFUSED.items():
+        print(f"refused ({when}): {name} {part}: {why}")
+    for (name, part), (_, why) in CHANGED.items():
+        print(f"changed: {name} {part}: {why}")
     assert PEERS.keys() | NOT_HERE.keys() == infos().keys()
     assert not PEERS.keys() & NOT_HERE.keys()

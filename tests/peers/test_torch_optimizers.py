@@ -41,8 +41,7 @@ REFUSED = {
 OTHER_DEFAULTS = {("SGD", "lr"): "no rate suits all models: it has to be said"}
 NO_OPTION = {("Adam", "decoupled_weight_decay"): "that is AdamW"}
 
-# PyTorch's schedule: ours, the arguments of both where they have other names, and why some are
-# refused.
+# PyTorch's schedule: ours, and our names of its arguments where they differ.
 SCHEDULES = {
     "LambdaLR": ("LambdaLR", {"lr_lambda": "f"}),
     "StepLR": ("StepLR", {}),
@@ -67,9 +66,8 @@ SCHEDULES = {
     "LRScheduler": ("Schedule", {}),
 }
 NO_SCHEDULE = {"MultiplicativeLR": "its product is a LambdaLR"}
-LAST_EPOCH = "where it stands is part of its state, which is loaded"
 NO_ARGUMENT = {
-    "last_epoch": LAST_EPOCH,
+    "last_epoch": "where a schedule stands is part of its state, which is loaded",
     "epochs": "epochs times steps_per_epoch are total_steps",
     "steps_per_epoch": "epochs times steps_per_epoch are total_steps",
 }
@@ -308,6 +306,11 @@ def test_compound_schedules_make_pytorchs_steps(name):
 
 
 def test_every_optimizer_and_schedule_of_pytorch_is_compared_or_listed():
+    """The lists are printed: `pytest -m long -s` shows them."""
+    for name, why in (NOT_HERE | REFUSED | NO_OPTION | OTHER_DEFAULTS | NO_SCHEDULE).items():
+        print(f"not here: {name}: {why}")
+    for name, why in NO_ARGUMENT.items():
+        print(f"not here, of schedules: {name}: {why}")
     assert {*OPTIMIZERS, *NOT_HERE} == infos().keys()
     schedules = torch.optim.lr_scheduler
     assert SCHEDULES.keys() | NO_SCHEDULE.keys() == set(schedules.__all__)
