@@ -25,6 +25,8 @@ from tinygrad_like.nn.holder import held
 from tinygrad_like.nn.module import Module
 from tinygrad_like.nn.state import StateError, StateReport, mistyped, overwrite
 
+COUNT = "num_batches_tracked"  # which PyTorch's norms always have, ours where it is needed
+
 
 def load_torch(
     module: Module,
@@ -49,8 +51,8 @@ def load_torch(
     Of a PyTorch module the class of each layer and all its settings that change an output are
     compared with those of our layer of the same path: also `eps`, strides, the number of heads, the
     nonlinearity; but no rates of dropout, and not `batch_first`. Of weights alone they are taken on
-    trust, and so is a class of your own. `num_batches_tracked` of batch norms is passed over. Of
-    tied weights one name is enough.
+    trust, and so is a class of your own. `num_batches_tracked` is passed over where ours has none.
+    Of tied weights one name is enough.
 
     >>> load_torch(model, path, activation="relu", norm_first=False)  # doctest: +SKIP
 
@@ -80,8 +82,10 @@ def load_torch(
             f"{', '.join(example[name] for name in unsaid)} (PyTorch's default), if it has that"
         )
     report = StateReport(settings=torch_settings.differences(module, theirs, said))
-    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
-    _load("load_torch", module, _all_links("load_torch", module), state, report)
+    links = _all_links("load_torch", module)
+    counts = {path for link in links for path in link.theirs if path.endswith(COUNT)}
+    state = {k: v for k, v in state.items() if k in counts or not k.endswith(COUNT)}
+    _load("load_torch", module, links, state, report)
 
 
 def to_torch(module: Module) -> io.State:

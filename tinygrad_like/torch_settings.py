@@ -66,13 +66,14 @@ COUNTERPARTS: dict[type, Counterpart] = {
     nn.AvgPool3D: _pool("AvgPool3d", "padding", "count_include_pad", "divisor_override"),
     nn.LpPool1D: _pool("LPPool1d", ord="norm_type"),
     nn.LpPool2D: _pool("LPPool2d", ord="norm_type"),
+    nn.LpPool3D: _pool("LPPool3d", ord="norm_type"),
     **{
         getattr(nn, f"Adaptive{kind}Pool{n}D"): Counterpart(
             (f"Adaptive{kind}Pool{n}d",),
             {"size": "output_size"} | ({"return_indices": "return_indices"} if places else {}),
         )
-        for kind, places, axes in (("Avg", False, (1, 2, 3)), ("Max", True, (1, 2)))
-        for n in axes
+        for kind, places in (("Avg", False), ("Max", True))
+        for n in (1, 2, 3)
     },
     nn.Upsample: Counterpart(
         ("Upsample",),
@@ -85,8 +86,7 @@ COUNTERPARTS: dict[type, Counterpart] = {
     nn.Unflatten: Counterpart(("Unflatten",), {"axis": "dim", "shape": "unflattened_size"}),
     nn.InstanceNorm: Counterpart(
         ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"),
-        {"eps": "eps"},
-        {"track_running_stats": False},
+        {name: name for name in ("eps", "track_running_stats", "momentum")},
     ),
     nn.LocalResponseNorm: Counterpart(
         ("LocalResponseNorm",), {name: name for name in ("size", "alpha", "beta", "k")}
@@ -154,7 +154,7 @@ COUNTERPARTS: dict[type, Counterpart] = {
             *(nn.LogSigmoid, nn.Softsign, nn.Tanhshrink, nn.PReLU),
         )
     },
-    nn.Softplus: Counterpart(("Softplus",), fixed={"beta": 1, "threshold": 20}),
+    nn.Softplus: Counterpart(("Softplus",), {"beta": "beta", "threshold": "threshold"}),
 }  # fmt: skip
 
 
@@ -243,8 +243,11 @@ def _unlike(path: str, layer: Module, other: Any) -> Iterator[tuple[str, str]]:
     if not set(known.classes) & set(theirs):
         yield path or "(model)", f"a {kind.__name__}, PyTorch's is a {type(other).__name__}"
         return
+    tracks = getattr(layer, "track_running_stats", True)  # else no momentum changes an output
     pairs = [
-        (ours, getattr(layer, ours), getattr(other, name)) for ours, name in known.settings.items()
+        (ours, getattr(layer, ours), getattr(other, name))
+        for ours, name in known.settings.items()
+        if tracks or ours != "momentum"
     ]
     pairs += [(name, amounts, getattr(other, name)) for name, amounts in known.fixed.items()]
     pairs += [(name, getattr(layer, name), amounts) for name, amounts in known.own.items()]
@@ -258,8 +261,9 @@ def _in_our_words(kind: type, value: Any, other: Any) -> Any:
     if kind is nn.GELU:
         return value == "tanh"
     if kind is nn.RMSNorm and value is None:  # PyTorch takes the dtype's
-        return float(np.finfo(str(other.weight.dtype).removeprefix("torch.")).eps)
-    if kind in (nn.LpPool1D, nn.LpPool2D) and value is None:
+        dtype = getattr(other.weight, "dtype", "float32")
+        return float(np.finfo(str(dtype).removeprefix("torch.")).eps)
+    if kind in (nn.LpPool1D, nn.LpPool2D, nn.LpPool3D) and value is None:
         return other.kernel_size  # of the stride
     if kind is nn.Embedding and value is not None:
         return value % other.num_embeddings
@@ -270,6 +274,8 @@ def _normal(name: str, value: Any, axes: int) -> Any:
     """A setting in the form in which equal ones are equal: a tuple, paddings as their ends."""
     if name == "align_corners":  # which PyTorch has as None where it does not apply
         return bool(value)
+    if name == "threshold" and value is None:  # exact here, and there up to rounding
+        return 20
     if name not in (*PER_AXIS, "padding") or value == "same":
         return value
     value = 0 if value == "valid" else value

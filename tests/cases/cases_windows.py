@@ -67,6 +67,8 @@ POOL = [
          name="lp_pool1d"),
     Case(lambda x: tg.lp_pool2d(x, 2, (2, 1), stride=1), N(1, 3, 2),
          torch=lambda x: F.lp_pool2d(x, 2, (2, 1), 1), name="lp_pool2d"),
+    Case(lambda x: tg.lp_pool3d(x, 2, (1, 2, 1), stride=1), N(1, 1, 3, 2),
+         torch=lambda x: F.lp_pool3d(x, 2, (1, 2, 1), 1), name="lp_pool3d"),
 ]  # fmt: skip
 
 
@@ -98,6 +100,8 @@ POOL += [
     adaptive_row(tg.adaptive_max_pool2d, (1, 1, 4, 3), (3, 2)),
     Case(tg.adaptive_max_pool2d, Apart(2, 5, 2), torch=lambda x: F.adaptive_max_pool2d(
         x, (2, 3), return_indices=True), size=(2, 3), return_indices=True),
+    Case(tg.adaptive_max_pool3d, Apart(1, 3, 2, 4), torch=lambda x: F.adaptive_max_pool3d(
+        x, (2, 1, 3), return_indices=True), size=(2, 1, 3), return_indices=True),
     Case(tg.adaptive_avg_pool2d, Ints(9, 1, 3, 2), size=(2, 1), grad=False,
          torch=lambda x: F.adaptive_avg_pool2d(x.double(), (2, 1)).float()),
 ]  # fmt: skip

@@ -192,20 +192,24 @@ ROWS = {  # ours, PyTorch's of the same settings, PyTorch's of others, what is s
     "sigmoid": (nn.Sigmoid(), T.Sigmoid(), T.Tanh(), "0 is a Sigmoid"),
     "softplus": (nn.Softplus(), T.Softplus(), T.ReLU(), "0 is a Softplus"),
     "softplus beta": (nn.Softplus(), T.Softplus(), T.Softplus(2), "0.beta is 1"),
-    "softplus limit": (nn.Softplus(), T.Softplus(), T.Softplus(1, 5), "0.threshold is 20"),
+    "softplus limit": (nn.Softplus(), T.Softplus(), T.Softplus(1, 5), "0.threshold is None"),
+    "softplus options": (
+        nn.Softplus(2, 5), T.Softplus(2, 5), T.Softplus(2, 6), "0.threshold is 5"
+    ),
 }  # fmt: skip
 
 
 for name in "Mish SELU ReLU6 Hardsigmoid Hardswish LogSigmoid Softsign Tanhshrink PReLU".split():
     ROWS[name] = getattr(nn, name)(), getattr(T, name)(), T.ELU(), f"0 is a {name}"
 for kind in ("Avg", "Max"):
-    for n in (1, 2, 3)[: 3 if kind == "Avg" else 2]:
+    for n in (1, 2, 3):
         theirs = getattr(T, f"Adaptive{kind}Pool{n}d")
         ours = getattr(nn, f"Adaptive{kind}Pool{n}D")(2)
         ROWS[f"adaptive {kind} {n}"] = ours, theirs(2), theirs(3), "0.size is"
 for ours, theirs in (
     *((nn.MaxPool1D, T.MaxPool1d), (nn.MaxPool3D, T.MaxPool3d), (nn.AvgPool1D, T.AvgPool1d)),
     *((nn.AvgPool3D, T.AvgPool3d), (nn.LpPool1D, T.LPPool1d), (nn.LpPool2D, T.LPPool2d)),
+    (nn.LpPool3D, T.LPPool3d),
 ):
     given = (2, 2) if "Lp" in ours.__name__ else (2,)
     ROWS[f"{ours.__name__} size"] = (
@@ -242,6 +246,7 @@ FURTHER = {
     ),
     "lp 1": (nn.LpPool1D(2, 2), T.LPPool1d(2, 2), T.LPPool1d(3, 2), "0.ord is 2"),
     "lp 2": (nn.LpPool2D(2, 2), T.LPPool2d(2, 2), T.LPPool2d(3, 2), "0.ord is 2"),
+    "lp 3": (nn.LpPool3D(2, 2), T.LPPool3d(2, 2), T.LPPool3d(3, 2), "0.ord is 2"),
     "adaptive indices 1": (
         nn.AdaptiveMaxPool1D(2), T.AdaptiveMaxPool1d(2),
         T.AdaptiveMaxPool1d(2, return_indices=True), "0.return_indices is F",
@@ -249,6 +254,10 @@ FURTHER = {
     "adaptive indices 2": (
         nn.AdaptiveMaxPool2D(2), T.AdaptiveMaxPool2d(2),
         T.AdaptiveMaxPool2d(2, return_indices=True), "0.return_indices is F",
+    ),
+    "adaptive places 3": (
+        nn.AdaptiveMaxPool3D(2), T.AdaptiveMaxPool3d(2),
+        T.AdaptiveMaxPool3d(2, return_indices=True), "0.return_indices is F",
     ),
     **{
         f"upsample {name}": (
@@ -277,8 +286,13 @@ FURTHER = {
         nn.InstanceNorm(2), T.InstanceNorm1d(2), T.InstanceNorm1d(2, 1e-3), "0.eps is 1e-05"
     ),
     "instance_norm stats": (
-        nn.InstanceNorm(2), T.InstanceNorm2d(2), T.InstanceNorm2d(2, track_running_stats=True),
-        "0.track_running_stats is False",
+        nn.InstanceNorm(2), T.InstanceNorm2d(2, momentum=0.3),
+        T.InstanceNorm2d(2, track_running_stats=True), "0.track_running_stats is False",
+    ),
+    "instance_norm momentum": (
+        nn.InstanceNorm(2, track_running_stats=True),
+        T.InstanceNorm2d(2, track_running_stats=True),
+        T.InstanceNorm2d(2, momentum=0.3, track_running_stats=True), "0.momentum is 0.1",
     ),
     **{
         f"local {name}": (

@@ -1,5 +1,7 @@
 """Layers: PyTorch's values and gradients, and what each does by itself."""
 
+import re
+
 import numpy as np
 import pytest
 from oracle import needs_torch, torch
@@ -81,7 +83,9 @@ ROWS = [  # our layer, torch's, the shape of the input
     (lambda: nn.Softmax(), lambda t: t.Softmax(-1), IMAGE),
     (lambda: nn.Softmax(1), lambda t: t.Softmax(1), IMAGE),
     (lambda: nn.Softplus(), lambda t: t.Softplus(), IMAGE),
+    (lambda: nn.Softplus(3, 5), lambda t: t.Softplus(3, 5), IMAGE),
     (lambda: nn.BatchNorm(4), lambda t: t.BatchNorm1d(4), (5, 4)),
+    (lambda: nn.BatchNorm(4, bias=False), lambda t: t.BatchNorm1d(4, bias=False), (5, 4)),
     (lambda: nn.BatchNorm(4), lambda t: t.BatchNorm1d(4), SEQUENCE),
     (lambda: nn.BatchNorm(4, 0.3, 1e-3), lambda t: t.BatchNorm2d(4, 1e-3, 0.3), IMAGE),
     (lambda: nn.BatchNorm(4, affine=False), lambda t: t.BatchNorm2d(4, affine=False), IMAGE),
@@ -89,6 +93,21 @@ ROWS = [  # our layer, torch's, the shape of the input
     (
         lambda: nn.LayerNorm((7, 6), 1e-3, bias=False),
         lambda t: t.LayerNorm((7, 6), 1e-3, bias=False),
+        IMAGE,
+    ),
+    (
+        lambda: nn.LayerNorm((7, 6), affine=False),
+        lambda t: t.LayerNorm((7, 6), elementwise_affine=False),
+        IMAGE,
+    ),
+    (
+        lambda: nn.RMSNorm((7, 6), affine=False),
+        lambda t: t.RMSNorm((7, 6), 1e-6, elementwise_affine=False),
+        IMAGE,
+    ),
+    (
+        lambda: nn.GroupNorm(2, 4, affine=False),
+        lambda t: t.GroupNorm(2, 4, affine=False),
         IMAGE,
     ),
     (lambda: nn.RMSNorm(6), lambda t: t.RMSNorm(6, 1e-6), IMAGE),
@@ -146,6 +165,12 @@ ROWS = [  # our layer, torch's, the shape of the input
     (lambda: nn.AdaptiveAvgPool3D(2), lambda t: t.AdaptiveAvgPool3d(2), VOLUME),
     (lambda: nn.AdaptiveMaxPool1D(4), lambda t: t.AdaptiveMaxPool1d(4), SEQUENCE[1:]),
     (lambda: nn.AdaptiveMaxPool2D(3), lambda t: t.AdaptiveMaxPool2d(3), IMAGE),
+    (
+        lambda: nn.AdaptiveMaxPool3D((2, None, 3)),
+        lambda t: t.AdaptiveMaxPool3d((2, None, 3)),
+        VOLUME,
+    ),
+    (lambda: nn.LpPool3D(2, (2, 2, 1), 1), lambda t: t.LPPool3d(2, (2, 2, 1), 1), VOLUME),
     (lambda: nn.Identity(), lambda t: t.Identity(), IMAGE),
     (lambda: nn.Flatten(0, 2), lambda t: t.Flatten(0, 2), IMAGE),
     (lambda: nn.Unflatten(1, (2, 2)), lambda t: t.Unflatten(1, (2, 2)), IMAGE),
@@ -291,11 +316,15 @@ def test_channels_are_dropped_as_a_whole_and_alpha_dropout_keeps_mean_and_varian
 
 
 @needs_torch
-@pytest.mark.parametrize("shape", [(5, 4), SEQUENCE, IMAGE])
-def test_batch_norm_estimates_follow_torch_over_steps(shape):
-    ours = nn.BatchNorm(4, momentum=0.2)
-    name = "BatchNorm2d" if len(shape) == 4 else "BatchNorm1d"
-    theirs = oracle(ours, lambda t: getattr(t, name)(4, momentum=0.2))
+@pytest.mark.parametrize(("name", "shape", "options"), [
+    ("BatchNorm1d", (5, 4), {"momentum": 0.2}),
+    ("BatchNorm1d", SEQUENCE, {"momentum": None}),
+    ("BatchNorm2d", IMAGE, {"momentum": 0.2}),
+    ("InstanceNorm1d", SEQUENCE, {"momentum": 0.2, "track_running_stats": True}),
+])  # fmt: skip
+def test_running_estimates_follow_torch_over_steps(name, shape, options):
+    ours = getattr(nn, name[:-2])(4, **options)
+    theirs = oracle(ours, lambda t: getattr(t, name)(4, **options))
     rng = np.random.default_rng(0)
     for step in range(5):
         compare_step(ours, theirs, rng.normal(step, 1 + step, size=shape))
@@ -304,6 +333,38 @@ def test_batch_norm_estimates_follow_torch_over_steps(shape):
     before = ours.running_mean.numpy().copy()
     compare_step(ours.eval(), theirs.eval(), rng.normal(size=shape))
     np.testing.assert_array_equal(ours.running_mean.numpy(), before, "eval changed a buffer")
+
+
+def test_without_momentum_the_estimates_are_means_over_all_batches():
+    batches = np.random.default_rng(0).normal(size=(4, 6, 3))
+    layer = nn.BatchNorm(3, None).to("float64")
+    for batch in batches[:2]:
+        layer(batch)
+    further = nn.BatchNorm(3, None).to("float64")
+    further.load_state_dict(layer.state_dict())
+    for batch in batches[2:]:
+        further(batch)
+    assert further.num_batches_tracked.item() == 4
+    np.testing.assert_allclose(further.running_mean.numpy(), batches.mean((0, 1)), 1e-12)
+    variances = batches.var(1, ddof=1).mean(0)
+    np.testing.assert_allclose(further.running_var.numpy(), variances, 1e-12)
+
+
+@pytest.mark.parametrize(("layer", "shape", "words"), [
+    (nn.LayerNorm((2, 3), affine=False), (4, 3, 2), "[LayerNorm] x is (4, 3, 2), expected (..., 2"),
+    (nn.RMSNorm((2, 3), affine=False), (3,), "[RMSNorm] x is (3,), expected (..., 2, 3)"),
+    (nn.GroupNorm(2, 4, affine=False), (1, 6, 2), "[GroupNorm] x is (1, 6, 2), expected (N, 4"),
+    (nn.InstanceNorm(4, track_running_stats=True), (3, 4, 1), "has no variance to follow"),
+])  # fmt: skip
+def test_norms_check_what_no_weight_checks(layer, shape, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        layer(tg.ones(shape))
+
+
+def test_a_norm_without_estimates_takes_those_of_the_batch_in_evaluation():
+    layer, x = nn.BatchNorm(3, track_running_stats=False), tg.randn((4, 3))
+    assert layer.state_dict().keys() == {"weight", "bias"}
+    np.testing.assert_array_equal(layer(x).numpy(), layer.eval()(x).numpy())
 
 
 @needs_torch

@@ -23,6 +23,10 @@ A layer of your own is a Module with a `forward`; its attributes are its paramet
 
         def forward(self, x):
             return x + tg.relu(self.dense(x))
+
+Left out of PyTorch's: Lazy layers, as a layer has its parameters when it is made; layers that only
+pad, which `tg.pad` does; RNNCell and its like, which are a layer called with one step; Transformer,
+which is TransformerEncoder and TransformerDecoder; FractionalMaxPool, whose windows are random.
 """
 
 from tinygrad_like.nn import init
@@ -89,12 +93,14 @@ from tinygrad_like.nn.pool import (
     AdaptiveAvgPool3D,
     AdaptiveMaxPool1D,
     AdaptiveMaxPool2D,
+    AdaptiveMaxPool3D,
     AvgPool1D,
     AvgPool2D,
     AvgPool3D,
     GlobalAvgPool2D,
     LpPool1D,
     LpPool2D,
+    LpPool3D,
     MaxPool1D,
     MaxPool2D,
     MaxPool3D,
@@ -134,6 +140,7 @@ __all__ = [
     "AdaptiveAvgPool3D",
     "AdaptiveMaxPool1D",
     "AdaptiveMaxPool2D",
+    "AdaptiveMaxPool3D",
     "AdditiveAttention",
     "AlphaDropout",
     "AvgPool1D",
@@ -173,6 +180,7 @@ __all__ = [
     "LowRank",
     "LpPool1D",
     "LpPool2D",
+    "LpPool3D",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",

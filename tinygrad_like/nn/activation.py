@@ -1,5 +1,7 @@
 """Activations: functions of each element (Softmax: of each row), any shape in, the same out."""
 
+import sys
+
 from tinygrad_like.engine import Tensor
 from tinygrad_like.nn import arguments
 from tinygrad_like.nn.module import Module
@@ -90,7 +92,19 @@ class Softmax(Module):
 
 
 class Softplus(Module):
-    """y = log(1 + exp(x))."""
+    """y = log(1 + exp(beta x)) / beta, exact for all x.
+
+    PyTorch's is x where beta x is above 20, which `threshold=20` does here.
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float | None = None):
+        positive = sys.float_info.min
+        self.beta = arguments.number(
+            "Softplus", "beta", beta, positive, expected="a positive number"
+        )
+        if threshold is not None:
+            threshold = arguments.number("Softplus", "threshold", threshold)
+        self.threshold = threshold
 
     def forward(self, x: Tensor) -> Tensor:
-        return softplus(x)
+        return softplus(x, beta=self.beta, threshold=self.threshold)

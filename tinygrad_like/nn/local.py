@@ -1,30 +1,49 @@
 """Normalisation of single images: InstanceNorm, and LocalResponseNorm of neighbouring channels."""
 
-from tinygrad_like.engine import Tensor
-from tinygrad_like.nn import arguments, init
-from tinygrad_like.nn.dtype import like
+import math
+
+from tinygrad_like.engine import Tensor, no_grad
+from tinygrad_like.nn import arguments
 from tinygrad_like.nn.module import Module
-from tinygrad_like.ops.norm import group_norm
+from tinygrad_like.nn.norm import ChannelNorm
+from tinygrad_like.ops.norm import group_norm, normalize_channels
 from tinygrad_like.ops.pool import avg_pool2d
+from tinygrad_like.ops.reduce import mean
+from tinygrad_like.ops.reduce import var as variance
 from tinygrad_like.ops.shape import reshape
 
 
-class InstanceNorm(Module):
+class InstanceNorm(ChannelNorm):
     """y = (x - mean) / sqrt(var + eps) * weight + bias for each channel of each x of (N, C, ...).
 
     Mean and variance are those of a single channel of a single image (or sequence, or volume), in
     training and in evaluation. `weight` and `bias`, (C,), start as 1 and 0; by default, with
-    `affine=False`, they are None.
+    `affine=False`, they are None, and with `bias=False` the bias alone is.
+
+    With `track_running_stats` it has BatchNorm's buffers: in training they follow the means of both
+    over the batch, by `momentum`, and in evaluation they stand for them.
 
     Source: Ulyanov et al. 2016, "Instance normalization".
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False):
+    track_running_stats = False
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        affine: bool = False,
+        *,
+        bias: bool = True,
+        momentum: float = 0.1,
+        track_running_stats: bool = False,
+    ):
         self.num_features = arguments.integer("InstanceNorm", "num_features", num_features)
         self.eps = arguments.number("InstanceNorm", "eps", eps, 0)
-        affine = arguments.flag("InstanceNorm", "affine", affine)
-        self.weight = init.ones(self.num_features) if affine else None
-        self.bias = init.zeros(self.num_features) if affine else None
+        momentum = arguments.number("InstanceNorm", "momentum", momentum, 0, 1)
+        if track_running_stats:
+            self.momentum = momentum
+        self._start(affine, bias, track_running_stats)
 
     def forward(self, x: Tensor) -> Tensor:
         arguments.tensor("InstanceNorm", "x", x)
@@ -32,8 +51,25 @@ class InstanceNorm(Module):
             raise ValueError(
                 f"[InstanceNorm] x is {x.shape}, expected (N, {self.num_features}, L, ...)"
             )
-        x = x if self.weight is None else like(x, self.weight)
-        return group_norm(x, self.weight, self.bias, groups=self.num_features, eps=self.eps)
+        x, average, var = self._cast(x), self.running_mean, self.running_var
+        if not self.training and average is not None:
+            return normalize_channels(x, average, var, self.weight, self.bias, eps=self.eps)
+        y = group_norm(x, self.weight, self.bias, groups=self.num_features, eps=self.eps)
+        if self.training and average is not None:
+            self._follow_images(x.detach())
+        return y
+
+    @no_grad()
+    def _follow_images(self, x: Tensor) -> None:
+        """Move the running estimates towards the means over the images of a batch."""
+        axes = tuple(range(2, x.ndim))
+        count = math.prod(x.shape[2:])
+        if not x.shape[0] or count < 2:
+            raise ValueError(
+                f"[InstanceNorm] x is {x.shape}: one value for each channel has no variance to "
+                "follow; use larger images, or model.eval()"
+            )
+        self._follow(mean(x, axis=(0, *axes)), mean(variance(x, axis=axes), axis=0), count)
 
 
 class LocalResponseNorm(Module):

@@ -19,10 +19,12 @@ from tinygrad_like.ops.pool_nd import (
     adaptive_avg_pool3d,
     adaptive_max_pool1d,
     adaptive_max_pool2d,
+    adaptive_max_pool3d,
     avg_pool1d,
     avg_pool3d,
     lp_pool1d,
     lp_pool2d,
+    lp_pool3d,
     max_pool1d,
     max_pool3d,
 )
@@ -199,7 +201,7 @@ class GlobalAvgPool2D(Module):
 
 
 class LpPool(Module):
-    """What LpPool1D and LpPool2D share: all but the op."""
+    """What LpPool1D, LpPool2D and LpPool3D share: all but the op."""
 
     _axes: int
     _op: Callable[..., Tensor]
@@ -228,6 +230,12 @@ class LpPool2D(LpPool):
     _axes, _op = 2, staticmethod(lp_pool2d)
 
 
+class LpPool3D(LpPool):
+    """y = (sum of x^ord)^(1 / ord) over each window: (N, C, D, H, W) -> (N, C, D_out, ...)."""
+
+    _axes, _op = 3, staticmethod(lp_pool3d)
+
+
 class AdaptivePool(Module):
     """What adaptive poolings share: the lengths of the result, of which None keeps that of x."""
 
@@ -249,7 +257,7 @@ class AdaptivePool(Module):
 
 
 class AdaptiveMaxPool(AdaptivePool):
-    """What AdaptiveMaxPool1D and AdaptiveMaxPool2D share: all but the op."""
+    """What the adaptive poolings of maxima share: all but the op."""
 
     def __init__(self, size: Any, *, return_indices: bool = False):
         super().__init__(size)
@@ -294,3 +302,12 @@ class AdaptiveMaxPool2D(AdaptiveMaxPool):
     """
 
     _axes, _op = 2, staticmethod(adaptive_max_pool2d)
+
+
+class AdaptiveMaxPool3D(AdaptiveMaxPool):
+    """The maximum of each of the windows that cover x: (N, C, D, H, W) -> (N, C, *size).
+
+    With `return_indices` (y, the places of the maxima).
+    """
+
+    _axes, _op = 3, staticmethod(adaptive_max_pool3d)

@@ -217,6 +217,17 @@ def lp_pool2d(x, ord, size, *, stride=None, ceil_mode=False):
     return _norms("lp_pool2d", x, ord, avg_pool2d, size, options)
 
 
+@composed
+@or_one(5)
+def lp_pool3d(x, ord, size, *, stride=None, ceil_mode=False):
+    """(the sum of x^ord)^(1 / ord) over each window of volumes (N, C, D, H, W), or of one.
+
+    As in PyTorch, x itself is raised to the power: with an odd `ord` a negative sum gives NaN.
+    """
+    options = {"stride": stride, "ceil_mode": ceil_mode}
+    return _norms("lp_pool3d", x, ord, avg_pool3d, size, options)
+
+
 # Adaptive windows: `outputs` of them cover an axis, and differ in length by one at most.
 
 
@@ -296,6 +307,24 @@ def _places(spread, longest, n, outputs):
     return spread // longest * n // outputs + spread % longest
 
 
+def _adaptive_maxima(name, x, size, axes, pool, return_indices):
+    _check_axes(name, x, axes)
+    outputs = _outputs(name, x, size, len(axes))
+    spread, windows = x, []
+    for axis, count in enumerate(outputs, start=2):
+        spread, longest = _spread_windows(spread, axis, count)
+        windows.append(longest)
+    if not check_flag(name, "return_indices", return_indices):
+        return pool(spread, tuple(windows))
+    y, rest = pool(spread, tuple(windows), return_indices=True)
+    indices, step = 0, 1
+    for axis in reversed(range(2, x.ndim)):  # from the last, along which places follow each other
+        length, n = spread.shape[axis], x.shape[axis]
+        place = _places(rest % length, windows[axis - 2], n, outputs[axis - 2])
+        indices, rest, step = indices + step * place, rest // length, step * n
+    return y, indices
+
+
 @composed
 def adaptive_max_pool2d(x, size, *, return_indices=False):
     """The maxima of windows that cover images (N, C, H, W), or one: (N, C, *size).
@@ -306,15 +335,18 @@ def adaptive_max_pool2d(x, size, *, return_indices=False):
     if x.ndim == 3:
         return of_one(adaptive_max_pool2d, **locals())
     name = "adaptive_max_pool2d"
-    _check_axes(name, x, "HW")
-    rows, columns = _outputs(name, x, size, 2)
-    spread, height = _spread_windows(x, 2, rows)
-    spread, width = _spread_windows(spread, 3, columns)
-    if not check_flag(name, "return_indices", return_indices):
-        return max_pool2d(spread, (height, width))
-    y, indices = max_pool2d(spread, (height, width), return_indices=True)
-    row = _places(indices // spread.shape[3], height, x.shape[2], rows)
-    return y, row * x.shape[3] + _places(indices % spread.shape[3], width, x.shape[3], columns)
+    return _adaptive_maxima(name, x, size, "HW", max_pool2d, return_indices)
+
+
+@composed
+@or_one(5)
+def adaptive_max_pool3d(x, size, *, return_indices=False):
+    """The maxima of windows that cover volumes (N, C, D, H, W), or one: (N, C, *size).
+
+    See adaptive_max_pool2d; the places are (d * H + h) * W + w.
+    """
+    name = "adaptive_max_pool3d"
+    return _adaptive_maxima(name, x, size, "DHW", max_pool3d, return_indices)
 
 
 @composed
