@@ -56,36 +56,6 @@ def scatter_add_(out, index, updates):
     return None
 
 
-@kernel("out updates", dtypes=(FLOAT16, *REAL, np.dtype(np.int64)))
-def scatter_write_(out, index, updates, reduce):
-    """out[index[i]] = updates[i] for every i in turn, or the maximum or minimum of all."""
-    if not out.flags.c_contiguous or (out.dtype == FLOAT16 and reduce is not None):
-        return NotImplemented
-    index, updates = _int64(index), np.ascontiguousarray(updates)
-    if out.dtype == FLOAT16:  # as its bits
-        _write(out.view(np.int16), index, updates.view(np.int16))
-    elif reduce is None:
-        _write(out, index, updates)
-    else:
-        _write_extremes(out, index, updates, reduce == "amax")
-    return None
-
-
-@jit
-def _write(out, index, updates):
-    for i in range(index.size):
-        out[index[i]] = updates[i]
-
-
-@jit
-def _write_extremes(out, index, updates, largest):
-    for i in range(index.size):
-        old, new = out[index[i]], updates[i]
-        worse = new < old if largest else new > old
-        if not worse and (old == old or new != new):
-            out[index[i]] = new
-
-
 def _flat(rows):
     """Rows of any shape, as the rows of a matrix."""
     return rows if rows.ndim == 2 else rows.reshape(len(rows), rows.size // len(rows))

@@ -15,6 +15,7 @@ from . import (  # each registers its kernels
     fused,
     index,
     linalg,
+    lines,
     norm,
     optim,
     pool,

@@ -3,7 +3,7 @@
 Families from left to right; each imports only from those to its left:
 
     create compare elementwise special shape activation complex reduce arithmetic transcendental
-    linalg places index bag experts scan order diagonal statistics scatter arrange repetition
+    linalg places lines index bag experts scan order diagonal statistics scatter arrange repetition
     inplace systems decompositions measures window padding patches matrix_functions fft spectrogram
     eigen quantiles random softmax ctc norm conv conv_nd resize pool pool_nd unpool recurrent
     attention numpy_names protocol

@@ -7,7 +7,6 @@ import numpy as np
 
 from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import (
-    Batched,
     GraphError,
     Tensor,
     all_examples,
@@ -25,7 +24,14 @@ from tinygrad_like.engine import (
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.elementwise import clip
-from tinygrad_like.ops.places import AllPlaces, add_at, host_array, may_repeat, raw_index
+from tinygrad_like.ops.lines import (
+    add_lines,
+    assign_lines,
+    lines_and_places,
+    raw_integers,
+    read_lines,
+)
+from tinygrad_like.ops.places import AllPlaces, add_at, may_repeat, raw_index
 from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, slice_at, stack, unbind
 
 
@@ -101,42 +107,14 @@ def take(x, indices, axis=None, mode="raise"):
     return getitem(x, (*(slice(None),) * axis, indices))
 
 
-def raw_integers(name, what, values, be, error=TypeError):
-    """Integers given as a Tensor, an array or a sequence, as a raw array of a backend."""
-    raw = values._array if isinstance(values, Tensor) else values
-    if type(raw) not in (be.array_type, Batched):
-        raw = be.from_host(host_array(name, be, raw))
-    if raw.dtype.kind not in "iu":
-        raise error(f"[{name}] {what} have dtype {raw.dtype}, expected integers")
-    return raw
-
-
-def _along(name, x, indices, axis):
-    """The full index that reads `indices` along an axis and every other axis in step."""
-    be = backend_of(x)
-    axis = normal_axis(name, axis, x.ndim)
-    raw = raw_integers(name, "indices", indices, be, IndexError)
-    fits = raw.ndim == x.ndim and all(
-        m == n or 1 in (m, n) or i == axis
-        for i, (m, n) in enumerate(zip(raw.shape, x.shape, strict=True))
-    )
-    if not fits:
-        raise ValueError(
-            f"[{name}] indices are {raw.shape}, expected the shape of x but for axis {axis} "
-            f"(x: {x.shape})"
-        )
-    grid = list(be.xp.ogrid[tuple(slice(n) for n in x.shape)])
-    grid[axis] = raw
-    return tuple(grid)
-
-
 @composed
 def take_along_axis(x, indices, axis=-1):
     """The elements of `x` at `indices` along one axis: the counterpart of argsort.
 
     `indices` has as many axes as `x`, and is read in step with it along the other ones.
     """
-    return getitem(x, _along("take_along_axis", x, indices, axis))
+    x, index, axis = lines_and_places("take_along_axis", x, indices, axis)
+    return read_lines(x, index, axis=axis)
 
 
 def _add_at_all(call, arrays, attributes):
@@ -167,16 +145,15 @@ def scatter_add(x, indices, updates, axis=0):
         )
     raw = all_examples(updates.data if isinstance(updates, Tensor) else updates)
     check_cast("scatter_add", raw, x.dtype)
-    index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
-    axis = normal_axis("scatter_add", axis, x.ndim)
-    shape = index[axis].shape
-    expected = (*x.shape[:axis], shape[axis], *x.shape[axis + 1 :])
-    if shape != expected or tuple(updates.shape) != expected:
+    shape = x.shape
+    x, index, axis = lines_and_places("scatter_add", x, indices, axis)
+    expected = (*shape[:axis], index.shape[axis], *shape[axis + 1 :])
+    if x.shape != shape or index.shape != expected or tuple(updates.shape) != expected:
         raise ValueError(
-            f"[scatter_add] indices are {shape}, updates are {updates.shape}, expected "
-            f"{expected} for both (x: {x.shape}, axis: {axis})"
+            f"[scatter_add] indices are {np.shape(indices)}, updates are {updates.shape}, expected "
+            f"{expected} for both (x: {shape}, axis: {axis})"
         )
-    return _add_at(x, updates, index=index)
+    return add_lines(x, updates, index, axis=axis)
 
 
 def _embed_all(call, arrays, attributes):
@@ -329,11 +306,10 @@ def argsort(x, axis=-1, *, descending=False):
     return _argsort(x, axis=normal_axis("argsort", axis, x.ndim), descending=descending)
 
 
-def _sort_rule(g, x, axis, descending):
+def _sort_rule(g, be, x, axis, descending):
     """Only a gradient asks for the order, which takes longer to find than the values."""
     order = _argsort(x, axis=axis, descending=descending)
-    index = raw_index("sort", x, _along("sort", x, order, axis))
-    return _put(g, shape=tuple(x.shape), index=index)
+    return assign_lines(be.xp.zeros(x.shape, g.dtype), g, order, axis=axis)
 
 
 @op(batch=along_axes, x=_sort_rule)

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tinygrad_like.kernels import cpu, reference
+from tinygrad_like.kernels import cpu
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -41,23 +41,3 @@ def test_few_updates_of_many_rows_need_little_memory():
         finally:
             tracemalloc.stop()
     assert out.sum(dtype=np.float64) == 2000
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.int8])
-@pytest.mark.parametrize("reduce", [None, "amax", "amin"])
-def test_what_is_written_several_times(reduce, dtype):
-    """The last update stays, or the extreme one: as one writes in a loop."""
-    rng = np.random.default_rng(0)
-    out, updates = (rng.integers(-50, 50, n).astype(dtype) for n in (20, 60))
-    index = rng.integers(0, 20, 60)
-    if np.dtype(dtype).kind == "f":
-        updates[::17] = np.nan
-    expected = out.copy()
-    with np.errstate(invalid="ignore"):
-        for i, value in zip(index, updates, strict=True):
-            combined = {None: value, "amax": np.maximum(expected[i], value)}
-            expected[i] = combined.get(reduce, np.minimum(expected[i], value))
-    for kernels in (cpu, reference):
-        found = out.copy()
-        kernels.scatter_write_(found, index, updates, reduce)
-        np.testing.assert_array_equal(found, expected)
