@@ -16,6 +16,8 @@ def rows():
     yield from _linear_scan((8, 512, 512))
     yield from _running_extreme((512, 4096))
     yield from _sorted((512, 4096))
+    for shape, k in (((512, 4096), 8), ((512, 4096), 1024), ((8, 50257), 40)):
+        yield _largest(shape, k)
     yield from _lines((512, 4096))
     yield from _written_lines((512, 4096))
 
@@ -73,6 +75,10 @@ def _running_extreme(shape):
 
 def _sorted(shape):
     """Rows in rising order, and what stands in their middle."""
+
+    def median_of(x):
+        return x.median(1)[0]
+
     size = FLOAT * math.prod(shape)
     yield Row(
         f"sort {by_x(shape)}",
@@ -87,6 +93,37 @@ def _sorted(shape):
         lambda k, x: partial(k.median, x, 1),
         lambda torch, x: lambda: torch.median(x, 1)[0],
         Work(read=size, written=FLOAT * shape[0]),
+    )
+    yield Row(
+        f"median_backward {by_x(shape)}",  # and the median, with which PyTorch finds the places
+        normal((shape[0], shape[1] - 1), (shape[0],)),
+        _median_and_gradient,
+        lambda torch, x, g: lambda: by_autograd(torch, median_of, [x], g, 1)(),
+        Work(read=size, written=size),
+    )
+    yield Row(
+        f"argsort {by_x(shape)}",
+        normal(shape),
+        lambda k, x: partial(k.argsort, x),
+        lambda torch, x: lambda: torch.argsort(x, stable=True),
+        Work(read=size, written=2 * size),
+    )
+
+
+def _median_and_gradient(k, x, g):
+    if hasattr(k, "vjp"):
+        return lambda: k.vjp(partial(k.median, axis=1), x)[1](g)
+    return lambda: (x == np.median(x, 1, keepdims=True)) * g[:, None]
+
+
+def _largest(shape, k):
+    """The places of the largest elements of each row."""
+    return Row(
+        f"top_places {k} of {by_x(shape)}",
+        normal(shape),
+        lambda k_, x: partial(k_.top_places, x, k),
+        lambda torch, x: lambda: torch.topk(x, k)[1],
+        Work(read=FLOAT * math.prod(shape), written=8 * shape[0] * k),
     )
 
 

@@ -22,6 +22,7 @@ SMALL = 1 << 10  # elements, up to which NumPy is quick enough and needs no comp
 TASK = 1 << 14  # elements that are worth a thread
 ROOM = 1 << 20  # sums of a tile
 NARROW = 16  # lines side by side that are worth a task
+FEW = 64  # updates of a line that are added up in its own dtype
 BLOCK = 4096  # updates of a line in a block of a float64 sum
 ASSIGN, ADD, MULTIPLY, MAXIMUM, MINIMUM = range(5)
 HOW = {None: ASSIGN, "sum": ADD, "prod": MULTIPLY, "amax": MAXIMUM, "amin": MINIMUM}
@@ -42,8 +43,13 @@ def spread_lines(g, index, n):
     """The adjoint of gather_lines: zeros (outer, n, inner) to which g is added at the places."""
     if g.size <= SMALL:
         return NotImplemented
-    y = empty((g.shape[0], n, g.shape[2]), g.dtype)
-    _add(pool(), y, _int64(index), g, y, True)
+    shape = g.shape[0], n, g.shape[2]
+    if g.shape[1] <= FEW:
+        y = np.zeros(shape, g.dtype)
+        _write(pool(), y, _int64(index), g, y, ADD, True)
+    else:
+        y = empty(shape, g.dtype)
+        _add(pool(), y, _int64(index), g, y, True)
     return y
 
 
@@ -57,11 +63,11 @@ def scatter_lines(x, index, updates, reduce):
         return scatter_lines(*wide, reduce).astype(FLOAT16)
     y, index = empty(x.shape, x.dtype), _int64(index)
     if reduce is None:
-        _write(pool(), _bits(x), index, _bits(updates), _bits(y), ASSIGN)
+        _write(pool(), _bits(x), index, _bits(updates), _bits(y), ASSIGN, False)
     elif reduce == "sum" and x.dtype in REAL:
         _add(pool(), x, index, updates, y, False)
     else:
-        _write(pool(), x, index, updates, y, HOW[reduce])
+        _write(pool(), x, index, updates, y, HOW[reduce], False)
     return y
 
 
@@ -168,9 +174,9 @@ def _read(lines, places, y, left, right):
 
 
 @jit
-def _write(pool, x, index, updates, y, how):
+def _write(pool, x, index, updates, y, how, fresh):
     width = _width(pool, x)
-    arrays = width, x, index, updates, y, how
+    arrays = width, x, index, updates, y, how, fresh
     run(pool, _write_part, arrays, _tasks(pool, x, index, width))
 
 
@@ -186,10 +192,12 @@ def _combined(old, new, how):
 
 
 @jit
-def _write_part(task, tasks, width, x, index, updates, y, how):
+def _write_part(task, tasks, width, x, index, updates, y, how, fresh):
+    """y = x with the updates; `fresh`: x is already there."""
     for unit in range(*share(task, tasks, _units(x, width))):
         a, left, right = _tile(x, width, unit)
-        _copy(x[a], y[a], left, right)
+        if not fresh:
+            _copy(x[a], y[a], left, right)
         if x.shape[2] == 1:
             _write_tile(y[a], index[a], updates[a], how, 0, 1)
         else:

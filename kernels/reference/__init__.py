@@ -18,6 +18,7 @@ from . import (  # each registers its kernels
     lines,
     norm,
     optim,
+    order,
     pool,
     random,
     recurrent,

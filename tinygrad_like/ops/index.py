@@ -32,7 +32,7 @@ from tinygrad_like.ops.lines import (
     read_lines,
 )
 from tinygrad_like.ops.places import AllPlaces, add_at, may_repeat, raw_index
-from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, slice_at, stack, unbind
+from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, stack, unbind
 
 
 def _read_all(call, arrays, attributes):
@@ -287,13 +287,18 @@ def argwhere(x):
     return stack(nonzero(x), axis=1)
 
 
+def _of_rows(be, kernel, x, axis, *options):
+    """What a kernel of rows (n, m) finds along an axis."""
+    moved = be.xp.moveaxis(x, axis, -1)
+    y = kernel(moved.reshape(x.size // max(x.shape[axis], 1), x.shape[axis]), *options)
+    return be.xp.moveaxis(y.reshape(*moved.shape[:-1], y.shape[1]), -1, axis)
+
+
 @op(any_dtype=True, batch=along_axes)
 def _argsort(be, x, *, axis, descending):
-    x = wide(x)  # in bfloat16 NumPy leaves the order around NaN wrong
     if not descending:
-        return be.xp.argsort(x, axis=axis, kind="stable")
-    flipped = be.xp.flip(x, axis)
-    order = be.xp.flip(be.xp.argsort(flipped, axis=axis, kind="stable"), axis)
+        return _of_rows(be, be.k.argsort, x, axis)
+    order = be.xp.flip(_of_rows(be, be.k.argsort, be.xp.flip(x, axis), axis), axis)
     return x.shape[axis] - 1 - order
 
 
@@ -327,6 +332,11 @@ def sort(x, axis=-1, *, descending=False):
     return _sort(x, axis=normal_axis("sort", axis, x.ndim), descending=descending)
 
 
+@op(any_dtype=True, batch=along_axes)
+def _top_places(be, x, *, axis, k):
+    return _of_rows(be, be.k.top_places, x, axis, k)
+
+
 @composed
 def topk(x, k, axis=-1):
     """The `k` largest elements along an axis, largest first: (values, indices)."""
@@ -334,6 +344,5 @@ def topk(x, k, axis=-1):
     k = check_integer("topk", "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
-    order = argsort(x, axis, descending=True)
-    indices = order[slice_at(axis, 0, k)]
-    return take_along_axis(x, indices, axis), indices
+    indices = _top_places(x, axis=axis, k=k)
+    return read_lines(x, indices, axis=axis), indices
