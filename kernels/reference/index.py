@@ -18,6 +18,12 @@ def scatter_add_(out, index, updates):
     combine_(out, index, updates, np.add)
 
 
+@kernel
+def add_rows_(out, index, x, source):
+    """out[index[i]] += x[source[i]] for every i: (V, d), (n,), (W, d), (n,); as scatter_add_."""
+    scatter_add_(out, index, x[source])
+
+
 def combine_(out, index, updates, combine):
     """out[index[i]] = combine(out[index[i]], updates[i]) for every i, for an associative function.
 

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tinygrad_like.kernels import cpu
+from tinygrad_like.kernels import cpu, reference
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -41,3 +41,20 @@ def test_few_updates_of_many_rows_need_little_memory():
         finally:
             tracemalloc.stop()
     assert out.sum(dtype=np.float64) == 2000
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["short runs", "long runs", "no order"])
+def test_rows_are_added_from_where_they_lie(kind, dtype):
+    rng = np.random.default_rng(0)
+    index = rng.integers(0, 9 if kind == "long runs" else 300, 3000)
+    index = index if kind == "no order" else np.sort(index)
+    x, source = rng.standard_normal((50, 16)).astype(dtype), rng.integers(0, 50, 3000)
+    out = rng.standard_normal((300, 16)).astype(dtype)
+    expected = out.astype(np.float64)
+    np.add.at(expected, index, x[source].astype(np.float64))
+    for kernels in (cpu, reference):
+        found = out.copy()
+        kernels.add_rows_(found, index, x, source)
+        np.testing.assert_allclose(found, expected, atol=300 * np.finfo(dtype).eps)
