@@ -8,6 +8,7 @@ by block, which loses less than adding one element after the other.
 import numpy as np
 
 from .machine.compile import jit
+from .machine.fetch import prefetch
 from .machine.kernel import FLOAT16, REAL, kernel
 from .machine.memory import empty
 from .machine.simd import inside
@@ -21,6 +22,7 @@ SMALL = 1 << 12  # elements, up to which add_rows_ is left to NumPy, which needs
 TASK = 1 << 14  # elements that are worth a thread
 BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
 EACH = np.empty(0, np.int64)  # instead of a list of row numbers: update i is row i
+CACHE_LINE, AHEAD = 64, 8  # bytes; rows that are fetched ahead, as they lie in no order
 CHAIN = 64  # updates of one wide row in a block
 
 
@@ -261,7 +263,12 @@ def _add_runs_part(task, tasks, out, index, x, source):
         first += 1
     while 0 < end < index.size and index[end] == index[end - 1]:
         end += 1
+    width, line = x.shape[1], CACHE_LINE // x.itemsize
+    flat = x.reshape(x.size)
     for i in range(first, end):
+        later = source[min(i + AHEAD, end - 1)] * width
+        for j in range(later, later + width, line):
+            prefetch(flat, j)
         target, row = out[index[i]], x[source[i]]
         for j in range(target.size):
             target[j] += row[j]
