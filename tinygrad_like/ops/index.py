@@ -146,7 +146,7 @@ def scatter_add(x, indices, updates, axis=0):
     raw = all_examples(updates.data if isinstance(updates, Tensor) else updates)
     check_cast("scatter_add", raw, x.dtype)
     shape = x.shape
-    x, index, axis = lines_and_places("scatter_add", x, indices, axis)
+    x, index, axis = lines_and_places("scatter_add", x, indices, axis, updates)
     expected = (*shape[:axis], index.shape[axis], *shape[axis + 1 :])
     if x.shape != shape or index.shape != expected or tuple(updates.shape) != expected:
         raise ValueError(

@@ -94,7 +94,16 @@ def raw_integers(name, what, values, be, error=TypeError):
     return raw
 
 
-def lines_and_places(name, x, indices, axis):
+def kept(index, given, *tensors):
+    """`index`, or a copy of an array `given` by a user, who may write into it before a gradient.
+
+    Among arrays there is no gradient.
+    """
+    theirs = index is given and not isinstance(given, Tensor)
+    return index.copy() if theirs and any(isinstance(x, Tensor) for x in tensors) else index
+
+
+def lines_and_places(name, x, indices, axis, updates=None):
     """(x, the places, the axis) of what a user gives; x and the places broadcast to fit.
 
     Raises ValueError for shapes that do not fit, IndexError for what is no place.
@@ -113,7 +122,7 @@ def lines_and_places(name, x, indices, axis):
     n, values = x.shape[axis], all_examples(raw)
     backend.of(values).check_index(name, values, n)
     index = places_from_0(indices if isinstance(indices, Tensor) else raw, values, n)
-    index = raw.copy() if index is indices and raw is indices else index  # a gradient reads it
+    index = kept(index, indices, x, updates)
     pairs = list(zip(x.shape, raw.shape, strict=True))
     both = [m if n == 1 else n for n, m in pairs]
     of_x = (*both[:axis], n, *both[axis + 1 :])

@@ -36,6 +36,7 @@ from tinygrad_like.ops.lines import (
     add_lines,
     as_lines,
     assign_lines,
+    kept,
     places_from_0,
     raw_integers,
     read_lines,
@@ -157,7 +158,7 @@ def _combined(x, updates, index, axis, reduce, include_self):
     return total / add_lines(of_named(xp.ones(x.shape, kind), 0), ones, index, axis=axis)
 
 
-def _places(name, x, indices, axis):
+def _places(name, x, indices, updates, axis):
     """`indices` as places from 0 on, checked."""
     be = backend_of(x)
     raw = indices if isinstance(indices, Tensor) else raw_integers(name, "indices", indices, be)
@@ -177,8 +178,7 @@ def _places(name, x, indices, axis):
             f"[{name}] indices are from {int(values.min())} to {int(values.max())}, expected "
             f"{-n} to {n - 1} (x: {x.shape}, axis: {axis})"
         )
-    index = places_from_0(raw, values, n)
-    return raw.copy() if index is indices and not isinstance(raw, Tensor) else index
+    return kept(places_from_0(raw, values, n), indices, x, updates)
 
 
 def _numbers_of(index, shape, axis):
@@ -198,7 +198,7 @@ def _in_dtype_of(name, x, updates):
     check_cast(name, raw, x.dtype)
     if raw.dtype.kind in INEXACT and x.dtype.kind not in INEXACT:
         raise TypeError(f"[{name}] updates are of {raw.dtype}, which {x.dtype} of x cannot hold")
-    return astype(updates, dtype=x.dtype)
+    return updates if raw.dtype == x.dtype else astype(updates, dtype=x.dtype)
 
 
 @composed
@@ -236,7 +236,7 @@ def scatter(x, indices, updates, axis=0, reduce=None, include_self=True):
     if updates.shape != shape:
         raise ValueError(f"[scatter] updates are {updates.shape}, expected {shape}, as indices are")
     updates = _in_dtype_of("scatter", x, updates)
-    index = _places("scatter", x, indices, axis)
+    index = _places("scatter", x, indices, updates, axis)
     if shape[:axis] + shape[axis + 1 :] == x.shape[:axis] + x.shape[axis + 1 :]:
         return _combined(x, updates, index, axis, reduce, include_self)
     # Only a part of x is written to. Its elements are put in a row.
