@@ -16,7 +16,10 @@ def rows():
     yield from _linear_scan((8, 512, 512))
     yield from _running_extreme((512, 4096))
     yield from _sorted((512, 4096))
-    yield from _scatter_write(1 << 20)
+    for shape, k in (((512, 4096), 8), ((512, 4096), 1024), ((8, 50257), 40)):
+        yield _largest(shape, k)
+    yield from _lines((512, 4096))
+    yield from _written_lines((512, 4096))
 
 
 def _linear_scan(shape):
@@ -72,6 +75,10 @@ def _running_extreme(shape):
 
 def _sorted(shape):
     """Rows in rising order, and what stands in their middle."""
+
+    def median_of(x):
+        return x.median(1)[0]
+
     size = FLOAT * math.prod(shape)
     yield Row(
         f"sort {by_x(shape)}",
@@ -87,30 +94,94 @@ def _sorted(shape):
         lambda torch, x: lambda: torch.median(x, 1)[0],
         Work(read=size, written=FLOAT * shape[0]),
     )
+    yield Row(
+        f"median_backward {by_x(shape)}",  # and the median, with which PyTorch finds the places
+        normal((shape[0], shape[1] - 1), (shape[0],)),
+        _median_and_gradient,
+        lambda torch, x, g: lambda: by_autograd(torch, median_of, [x], g, 1)(),
+        Work(read=size, written=size),
+    )
+    yield Row(
+        f"argsort {by_x(shape)}",
+        normal(shape),
+        lambda k, x: partial(k.argsort, x),
+        lambda torch, x: lambda: torch.argsort(x, stable=True),
+        Work(read=size, written=2 * size),
+    )
 
 
-def _scatter_write(size):
-    """As many elements written into a copy: each to its own place, or the maximum of several."""
+def _median_and_gradient(k, x, g):
+    if hasattr(k, "vjp"):
+        return lambda: k.vjp(partial(k.median, axis=1), x)[1](g)
+    return lambda: (x == np.median(x, 1, keepdims=True)) * g[:, None]
 
-    def arrays(rng, reduce):
-        x, updates = normal((size,), (size,))(rng)
-        return x, rng.integers(0, size, size) if reduce else rng.permutation(size), updates
 
-    def step(k, x, index, updates, reduce):
-        y = x.copy()
-        k.scatter_write_(y, index, updates, reduce)
-        return y
+def _largest(shape, k):
+    """The places of the largest elements of each row."""
+    return Row(
+        f"top_places {k} of {by_x(shape)}",
+        normal(shape),
+        lambda k_, x: partial(k_.top_places, x, k),
+        lambda torch, x: lambda: torch.topk(x, k)[1],
+        Work(read=FLOAT * math.prod(shape), written=8 * shape[0] * k),
+    )
 
-    def torch_step(torch, x, index, updates, reduce):
-        if reduce is None:
-            return x.scatter(0, index, updates)
-        return x.scatter_reduce(0, index, updates, reduce)
 
-    for reduce in (None, "amax"):
-        yield Row(
-            f"scatter_write {size} {reduce or 'assigned'}",
-            partial(arrays, reduce=reduce),
-            lambda k, *given, reduce=reduce: partial(step, k, *given, reduce),
-            lambda torch, *given, reduce=reduce: partial(torch_step, torch, *given, reduce),
-            Work(read=(2 * FLOAT + 8) * size, written=FLOAT * size),
+def _lines(shape):
+    """Rows of which each element names a place in the same row: read, added, written, combined."""
+    n, m = shape
+
+    def arrays(rng):
+        return *normal(shape, shape)(rng), rng.integers(0, m, shape)
+
+    def zeros_and(torch, index, g):
+        return torch.zeros_like(g).scatter_add_(1, index, g)
+
+    def row(name, ours, theirs, read):
+        return Row(
+            f"{name} {by_x(shape)}",
+            arrays,
+            lambda k, x, g, index: partial(ours, k, *(a[..., None] for a in (x, g, index))),
+            lambda torch, x, g, index: partial(theirs, torch, x, g, index),
+            Work(read=(read * FLOAT + 8) * n * m, written=FLOAT * n * m),
         )
+
+    yield row(
+        "gather_lines",
+        lambda k, x, g, index: k.gather_lines(x, index)[..., 0],
+        lambda torch, x, g, index: torch.gather(x, 1, index),
+        read=1,
+    )
+    yield row(
+        "spread_lines",
+        lambda k, x, g, index: k.spread_lines(g, index, m)[..., 0],
+        lambda torch, x, g, index: zeros_and(torch, index, g),
+        read=1,
+    )
+    for reduce in ("sum", "prod", "amax"):
+        yield row(
+            f"scatter_lines {reduce}",
+            lambda k, x, g, index, reduce=reduce: k.scatter_lines(x, index, g, reduce)[..., 0],
+            lambda torch, x, g, index, reduce=reduce: x.scatter_reduce(1, index, g, reduce),
+            read=2,
+        )
+
+
+def _written_lines(shape):
+    """Elements written to places of their own in each row."""
+
+    def arrays(rng):
+        x, updates = normal(shape, shape)(rng)
+        return x, updates, rng.permuted(np.tile(np.arange(shape[1]), (shape[0], 1)), axis=1)
+
+    yield Row(
+        f"scatter_lines assigned {by_x(shape)}",
+        arrays,
+        lambda k, x, updates, index: (
+            lambda: k.scatter_lines(x[..., None], index[..., None], updates[..., None], None)[
+                ..., 0
+            ]
+        ),
+        lambda torch, x, updates, index: lambda: x.scatter(1, index, updates),
+        Work(read=(2 * FLOAT + 8) * math.prod(shape), written=FLOAT * math.prod(shape)),
+    )

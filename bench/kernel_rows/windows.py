@@ -13,6 +13,7 @@ from bench.kernel_rows.row import FLOAT, Row, by_autograd, by_x, normal
 from bench.limits import Work
 
 IMAGES = (32, 64, 64, 64)
+PATCHES = 8, 32, 64, 64
 VOLUMES = [((4, 16, 16, 32, 32), 32), ((2, 64, 8, 16, 16), 64)]
 BAGS = (50_000, 64), (4096, 20)  # the table, and bags of ids
 EXPERTS = (2048, 256, 512, 8)  # rows, width, hidden width, experts: two for each row
@@ -24,6 +25,7 @@ def rows():
         yield from _resize(mode, factor)
     for shape, channels in VOLUMES:
         yield _conv3d(shape, channels)
+    yield from _patches()
     yield from _bags()
     yield _experts()
 
@@ -115,6 +117,51 @@ def _conv3d(shape, channels):
         kernel,
         lambda torch, x, weight: partial(torch.nn.functional.conv3d, x, weight, padding=1),
         Work(flops=flops, fewest_flops=flops // 4),
+    )
+
+
+def _patches():
+    """Windows of 3 x 3 as columns, and such columns added up to images."""
+    n, c, h, w = PATCHES
+    size = h - 2, w - 2
+
+    def cut(i, j):
+        return np.s_[:, :, i : i + size[0], j : j + size[1]]
+
+    def unfold(k, x, columns):
+        if hasattr(k, "unfold"):
+            return partial(k.unfold, x, 3)
+        parts = [cut(i, j) for i in range(3) for j in range(3)]
+        return lambda: np.stack([x[part] for part in parts], 2).reshape(columns.shape)
+
+    def fold(k, x, columns):
+        if hasattr(k, "fold"):
+            return partial(k.fold, columns, (h, w), 3)
+        parts = columns.reshape(n, c, 3, 3, *size)
+
+        def step():
+            y = np.zeros_like(x)
+            for i, j in np.ndindex(3, 3):
+                y[cut(i, j)] += parts[:, :, i, j]
+            return y
+
+        return step
+
+    part, whole = FLOAT * n * c * h * w, FLOAT * n * c * 9 * size[0] * size[1]
+    arrays = normal(PATCHES, (n, c * 9, size[0] * size[1]))
+    yield Row(
+        f"unfold {by_x(PATCHES)}",
+        arrays,
+        unfold,
+        lambda torch, x, columns: partial(torch.nn.functional.unfold, x, 3),
+        Work(read=part, written=whole),
+    )
+    yield Row(
+        f"fold {by_x(PATCHES)}",
+        arrays,
+        fold,
+        lambda torch, x, columns: partial(torch.nn.functional.fold, columns, (h, w), 3),
+        Work(read=whole, written=part),
     )
 
 

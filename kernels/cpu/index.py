@@ -8,6 +8,7 @@ by block, which loses less than adding one element after the other.
 import numpy as np
 
 from .machine.compile import jit
+from .machine.fetch import prefetch
 from .machine.kernel import FLOAT16, REAL, kernel
 from .machine.memory import empty
 from .machine.simd import inside
@@ -17,8 +18,11 @@ NARROW = 8  # columns: for fewer, lists of updates cost more than they save
 TILE = 128  # columns that are summed at a time
 MANY = 512  # updated rows, from which on tasks take whole rows, not tiles of rows
 FEW = 4  # threads, from which on they share the sums of narrow rows
+SMALL = 1 << 12  # elements, up to which add_rows_ is left to NumPy, which needs no compiler
 TASK = 1 << 14  # elements that are worth a thread
 BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
+EACH = np.empty(0, np.int64)  # instead of a list of row numbers: update i is row i
+CACHE_LINE, AHEAD = 64, 8  # bytes; rows that are fetched ahead, as they lie in no order
 CHAIN = 64  # updates of one wide row in a block
 
 
@@ -45,7 +49,7 @@ def scatter_add_(out, index, updates):
         updates = _flat(np.ascontiguousarray(updates))
         if flat.shape[1] >= NARROW:
             room = empty((len(out) + 2 * index.size,), np.int64)
-            _add_wide(pool(), flat, index, updates, room)
+            _add_wide(pool(), flat, index, updates, EACH, room)
         elif len(out) > index.size:
             bits = (2 * index.size).bit_length()
             room = empty(((1 << bits) + index.size,), np.int64)
@@ -56,36 +60,6 @@ def scatter_add_(out, index, updates):
     return None
 
 
-@kernel("out updates", dtypes=(FLOAT16, *REAL, np.dtype(np.int64)))
-def scatter_write_(out, index, updates, reduce):
-    """out[index[i]] = updates[i] for every i in turn, or the maximum or minimum of all."""
-    if not out.flags.c_contiguous or (out.dtype == FLOAT16 and reduce is not None):
-        return NotImplemented
-    index, updates = _int64(index), np.ascontiguousarray(updates)
-    if out.dtype == FLOAT16:  # as its bits
-        _write(out.view(np.int16), index, updates.view(np.int16))
-    elif reduce is None:
-        _write(out, index, updates)
-    else:
-        _write_extremes(out, index, updates, reduce == "amax")
-    return None
-
-
-@jit
-def _write(out, index, updates):
-    for i in range(index.size):
-        out[index[i]] = updates[i]
-
-
-@jit
-def _write_extremes(out, index, updates, largest):
-    for i in range(index.size):
-        old, new = out[index[i]], updates[i]
-        worse = new < old if largest else new > old
-        if not worse and (old == old or new != new):
-            out[index[i]] = new
-
-
 def _flat(rows):
     """Rows of any shape, as the rows of a matrix."""
     return rows if rows.ndim == 2 else rows.reshape(len(rows), rows.size // len(rows))
@@ -93,6 +67,20 @@ def _flat(rows):
 
 def _int64(index):
     return np.ascontiguousarray(index, np.int64)
+
+
+@kernel("out x", dtypes=REAL)
+def add_rows_(out, index, x, source):
+    """out[index[i]] += x[source[i]] for every i; the rows of x are read where they lie."""
+    if not out.flags.c_contiguous or out.shape[1] < NARROW or index.size * out.shape[1] <= SMALL:
+        return NotImplemented
+    x, index, source = np.ascontiguousarray(x), _int64(index), _int64(source)
+    if 0 < _longest_run(index) <= CHAIN:
+        _add_runs(pool(), out, index, x, source)
+    else:
+        room = empty((len(out) + 2 * index.size,), np.int64)
+        _add_wide(pool(), out, index, x, source, room)
+    return None
 
 
 @jit
@@ -198,8 +186,14 @@ def _link(index, first, following, rows):
     return met
 
 
+@inside
+def _source(source, i):
+    """The row of the updates that is update i."""
+    return source[i] if source.size else i
+
+
 @jit
-def _add_lists(task, tasks, out, updates, rows, first, following):
+def _add_lists(task, tasks, out, updates, source, rows, first, following):
     """Add up a task's rows or, if there are few rows, its tiles of rows."""
     width = out.shape[1] if rows.size >= MANY else TILE
     tiles = (out.shape[1] + width - 1) // width
@@ -209,7 +203,7 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
         row, left = rows[rows.size - 1 - unit // tiles], unit % tiles * width
         target, i = out[row, left : left + width], first[row]
         if following[i] < 0:
-            update = updates[i, left : left + width]
+            update = updates[_source(source, i), left : left + width]
             for j in range(target.size):
                 target[j] += update[j]
             continue
@@ -218,12 +212,12 @@ def _add_lists(task, tasks, out, updates, rows, first, following):
             total[j], part[j] = target[j], 0
         added = 0
         while i >= 0:
-            update, i = updates[i, left : left + width], following[i]
+            update, i = updates[_source(source, i), left : left + width], following[i]
             if i < 0:
                 for j in range(part.size):
                     part[j] += update[j]
             else:
-                other, i = updates[i, left : left + width], following[i]
+                other, i = updates[_source(source, i), left : left + width], following[i]
                 for j in range(part.size):
                     part[j] += np.float64(update[j]) + np.float64(other[j])
             added += 2
@@ -244,9 +238,46 @@ def _add_dense(pool, out, index, updates, sums):
 
 
 @jit
-def _add_wide(pool, out, index, updates, room):
+def _longest_run(index):
+    """How many equal numbers stand in a row at most, if none falls; else 0."""
+    longest, run = 1, 1
+    for i in range(1, index.size):
+        if index[i] < index[i - 1]:
+            return 0
+        run = run + 1 if index[i] == index[i - 1] else 1
+        longest = max(longest, run)
+    return longest
+
+
+@jit
+def _add_runs(pool, out, index, x, source):
+    tasks = tasks_for(pool, index.size * out.shape[1], TASK)
+    run(pool, _add_runs_part, (out, index, x, source), tasks)
+
+
+@jit
+def _add_runs_part(task, tasks, out, index, x, source):
+    """Add rows whose numbers rise; of equal ones all are this task's, if the first one is."""
+    first, end = share(task, tasks, index.size)
+    while 0 < first < index.size and index[first] == index[first - 1]:
+        first += 1
+    while 0 < end < index.size and index[end] == index[end - 1]:
+        end += 1
+    width, line = x.shape[1], CACHE_LINE // x.itemsize
+    flat = x.reshape(x.size)
+    for i in range(first, end):
+        later = source[min(i + AHEAD, end - 1)] * width
+        for j in range(later, later + width, line):
+            prefetch(flat, j)
+        target, row = out[index[i]], x[source[i]]
+        for j in range(target.size):
+            target[j] += row[j]
+
+
+@jit
+def _add_wide(pool, out, index, updates, source, room):
     size, n = out.shape[0], index.size
     first, following, rows = room[:size], room[size : size + n], room[size + n :]
     met = _link(index, first, following, rows)
-    tasks = tasks_for(pool, updates.size, TASK)
-    run(pool, _add_lists, (out, updates, rows[:met], first, following), tasks)
+    tasks = tasks_for(pool, n * updates.shape[1], TASK)
+    run(pool, _add_lists, (out, updates, source, rows[:met], first, following), tasks)

@@ -1,9 +1,13 @@
-"""Rows of a table by index, and rows added to a table, launched from index.cu."""
+"""Rows of a table by index, and rows added to a table, launched from index.cu.
+
+What is added to lines are rows of one element.
+"""
 
 import math
 
 import numpy as np
 
+from ..reference.lines import numbers_of
 from .machine import flat
 from .machine.dtypes import ITEMSIZES, as_int64, dtype_name
 from .machine.kernel import kernel
@@ -44,3 +48,21 @@ def scatter_add_(out, index, updates):
         kernel = SOURCE.kernel("scatter_add", dtype)
         kernel(grid, block, out, ordered, as_int64(order), updates, n, width)
     return None
+
+
+@kernel("g", others="index")
+def spread_lines(g, index, n):
+    """The adjoint of gather_lines: zeros (outer, n, inner) to which g is added at the places."""
+    return _added(np.zeros_like(g, shape=(g.shape[0], n, g.shape[2])), index, g)
+
+
+@kernel("x updates", others="index")
+def scatter_lines(x, index, updates, reduce):
+    """A copy of x in which `updates` are written at the places; here, added to it."""
+    return NotImplemented if reduce != "sum" else _added(x.copy(), index, updates)
+
+
+def _added(y, index, updates):
+    if updates.size:
+        scatter_add_(y.reshape(-1, 1), numbers_of(index, y), updates.reshape(-1, 1))
+    return y

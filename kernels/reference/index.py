@@ -14,25 +14,36 @@ def gather_rows(table, index):
 
 @kernel
 def scatter_add_(out, index, updates):
-    """out[index[i]] += updates[i] for every i: (V, ...), (n,), (n, ...); duplicates accumulate.
+    """out[index[i]] += updates[i] for every i: (V, ...), (n,), (n, ...); duplicates accumulate."""
+    combine_(out, index, updates, np.add)
 
-    Deterministic: the updates of one row are added pairwise, in the order in which they came, in
-    log2(most duplicates) rounds, and their sum is added to `out` once.
+
+@kernel
+def add_rows_(out, index, x, source):
+    """out[index[i]] += x[source[i]] for every i: (V, d), (n,), (W, d), (n,); as scatter_add_."""
+    scatter_add_(out, index, x[source])
+
+
+def combine_(out, index, updates, combine):
+    """out[index[i]] = combine(out[index[i]], updates[i]) for every i, for an associative function.
+
+    Deterministic: the updates of one row are combined pairwise, in the order in which they came, in
+    log2(most duplicates) rounds, and what they give with `out` once.
     """
     if not _has_duplicates(index, len(out)):
-        out[index] += updates
+        out[index] = combine(out[index], updates)
         return
     # np.add.at would be one line, but it is slow for rows, and CuPy dispatches no ufunc methods.
     order = np.argsort(index, kind="stable")
-    index, sums = index[order], wide(updates[order])
+    index, found = index[order], wide(updates[order])
     rank = _rank_in_run(index)
     longest, step = int(rank.max()), 1
     while step <= longest:
         givers = np.flatnonzero(rank % (2 * step) == step)
-        sums[givers - step] += sums[givers]
+        found[givers - step] = combine(found[givers - step], found[givers])
         step *= 2
     first = np.flatnonzero(rank == 0)
-    out[index[first]] += sums[first]
+    out[index[first]] = combine(out[index[first]], found[first])
 
 
 def _has_duplicates(index, size):
@@ -48,23 +59,3 @@ def _rank_in_run(index):
     starts_run[1:] = index[1:] != index[:-1]
     run = np.cumsum(starts_run) - 1
     return position - np.flatnonzero(starts_run)[run]
-
-
-@kernel
-def scatter_write_(out, index, updates, reduce):
-    """out[index[i]] = updates[i] for every i in turn: (V,), (n,), (n,); so the last one stays.
-
-    `reduce` is None, or "amax" or "amin": then the maximum or minimum of all, or NaN, if one is.
-    """
-    order = np.argsort(index, kind="stable")
-    if reduce is not None:
-        best = updates if reduce == "amax" else -updates
-        by_value = np.argsort(best, kind="stable")  # NaN stands last
-        order = by_value[np.argsort(index[by_value], kind="stable")]
-    index, updates = index[order], updates[order]
-    last = np.ones_like(index, dtype=bool)
-    last[:-1] = index[1:] != index[:-1]
-    index, updates = index[last], updates[last]
-    if reduce is not None:
-        updates = (np.maximum if reduce == "amax" else np.minimum)(out[index], updates)
-    out[index] = updates

@@ -4,7 +4,6 @@ import numpy as np
 from case import Apart, Bools, Case, F, Ints, N, Values, torch
 
 import tinygrad_like as tg
-from tinygrad_like.ops.scatter import _is_last
 
 
 def of_list(name, *shapes, numpy=None, **attributes):
@@ -108,8 +107,6 @@ SCATTERED = [
             *(("prod", False), ("amax", True), ("amin", False)),
         )
     ),
-    Case(_is_last, Values([2, 0, 2, 1, 0]), size=4, grad=False, empty=False,
-         numpy=lambda i: np.array([False, False, True, True, True])),
     Case(tg.index_add, N(3, 2), Ints(3, 4), N(4, 2), empty=False,
          torch=lambda x, i, u: x.index_add(0, i, u)),
     Case(tg.index_copy, N(2, 3), Values([2, 0]), N(2, 2), axis=1,

@@ -32,6 +32,17 @@ def _scatter(rows, width, n, kind=np.int64):
     return Case(f"scatter_add_-{rows}-{width}-{n}-{kind.__name__}", "index.cu", call, make)
 
 
+def _added_to_lines(outer, n, m, inner):
+    def make(rng):
+        index = rng.integers(0, n, (outer, m, inner))
+        return rng.standard_normal((outer, n, inner)), rng.standard_normal(index.shape), index
+
+    def call(k, x, updates, index):
+        return k.scatter_lines(x, index, updates, "sum"), k.spread_lines(updates, index, n)
+
+    return Case(f"scatter_lines-{outer}-{n}-{m}-{inner}", "index.cu", call, make)
+
+
 CASES = [
     _gather(7, (16,), 9),
     _gather(7, (3, 2), 9),
@@ -43,4 +54,6 @@ CASES = [
     _scatter(4, (), 60),
     _scatter(2, (), 700),  # runs longer than the rows of threads
     _scatter(3, (4,), 0),
+    _added_to_lines(2, 3, 8, 3),
+    _added_to_lines(1, 3, 0, 1),
 ]

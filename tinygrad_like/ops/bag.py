@@ -10,12 +10,42 @@ from tinygrad_like.engine import (
     check_choice,
     check_integer,
     composed,
+    op,
 )
 from tinygrad_like.ops.compare import logical_and, not_equal
 from tinygrad_like.ops.elementwise import where
-from tinygrad_like.ops.index import embedding, raw_integers, scatter_rows, take
+from tinygrad_like.ops.index import (
+    _rows_of_each,
+    check_labels,
+    embedding,
+    raw_integers,
+    scatter_rows,
+    take,
+)
 from tinygrad_like.ops.reduce import any, max, sum
 from tinygrad_like.ops.shape import expand_dims, reshape
+
+
+def _moved_of_all(call, arrays, attributes):
+    x, source, target = arrays
+    count = attributes["count"]
+    sources = _rows_of_each(call, source, x.shape[0]) if x.mapped else source.full()
+    rows = call.folded(x) if x.mapped else x.inner
+    targets = _rows_of_each(call, target, count)
+    flat = (reshape(numbers, (-1,)) for numbers in (sources, targets))
+    return call.unfolded(call(rows, *flat, count=count * call.size))
+
+
+@op(
+    batch=_moved_of_all,
+    x=lambda g, x_shape, source, target: _moved_rows(g, target, source, count=x_shape[0]),
+)
+def _moved_rows(be, x, source, target, *, count):
+    """Zeros (count, d) to which row source[i] of x is added at row target[i], for all i."""
+    y = be.xp.zeros((count, x.shape[1]), x.dtype)
+    be.k.add_rows_(y, target, be.xp.ascontiguousarray(x), source)
+    return y
+
 
 MODES = ("sum", "mean", "max")
 
@@ -57,6 +87,11 @@ def embedding_bag(
         padding_idx = check_integer("embedding_bag", "padding_idx", padding_idx, -count, count - 1)
         padding_idx %= count
     flat = reshape(ids, (ids.size,))
+    if mode != "max" and padding_idx is None and per_sample_weights is None:
+        check_labels("embedding_bag", "ids", ids, weight.shape[0])
+        bags = be.xp.asarray(np.repeat(np.arange(lengths.size), lengths))
+        sums = _moved_rows(weight, flat, bags, count=lengths.size)
+        return sums if mode == "sum" else sums / _sizes(be, lengths, sums.dtype)
     rows = embedding(weight, flat)
     counts = None if padding_idx is None else expand_dims(not_equal(flat, padding_idx), 1)
     if mode == "max":
@@ -69,9 +104,14 @@ def embedding_bag(
     if mode == "sum":
         return sums
     if counts is None:
-        return sums / be.xp.asarray(np.maximum(lengths, 1)[:, None], sums.dtype)
+        return sums / _sizes(be, lengths, sums.dtype)
     sizes = _sums(astype(counts, dtype=sums.dtype), lengths)
     return sums / where(sizes == 0, 1, sizes)
+
+
+def _sizes(be, lengths, dtype):
+    """What the sum of each bag is divided by for its mean."""
+    return be.xp.asarray(np.maximum(lengths, 1)[:, None], dtype)
 
 
 def _sums(rows, lengths):

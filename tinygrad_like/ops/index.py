@@ -7,7 +7,6 @@ import numpy as np
 
 from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import (
-    Batched,
     GraphError,
     Tensor,
     all_examples,
@@ -25,8 +24,15 @@ from tinygrad_like.engine import (
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.ops.elementwise import clip
-from tinygrad_like.ops.places import AllPlaces, add_at, host_array, may_repeat, raw_index
-from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, slice_at, stack, unbind
+from tinygrad_like.ops.lines import (
+    add_lines,
+    assign_lines,
+    lines_and_places,
+    raw_integers,
+    read_lines,
+)
+from tinygrad_like.ops.places import AllPlaces, add_at, may_repeat, raw_index
+from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, stack, unbind
 
 
 def _read_all(call, arrays, attributes):
@@ -101,42 +107,14 @@ def take(x, indices, axis=None, mode="raise"):
     return getitem(x, (*(slice(None),) * axis, indices))
 
 
-def raw_integers(name, what, values, be, error=TypeError):
-    """Integers given as a Tensor, an array or a sequence, as a raw array of a backend."""
-    raw = values._array if isinstance(values, Tensor) else values
-    if type(raw) not in (be.array_type, Batched):
-        raw = be.from_host(host_array(name, be, raw))
-    if raw.dtype.kind not in "iu":
-        raise error(f"[{name}] {what} have dtype {raw.dtype}, expected integers")
-    return raw
-
-
-def _along(name, x, indices, axis):
-    """The full index that reads `indices` along an axis and every other axis in step."""
-    be = backend_of(x)
-    axis = normal_axis(name, axis, x.ndim)
-    raw = raw_integers(name, "indices", indices, be, IndexError)
-    fits = raw.ndim == x.ndim and all(
-        m == n or 1 in (m, n) or i == axis
-        for i, (m, n) in enumerate(zip(raw.shape, x.shape, strict=True))
-    )
-    if not fits:
-        raise ValueError(
-            f"[{name}] indices are {raw.shape}, expected the shape of x but for axis {axis} "
-            f"(x: {x.shape})"
-        )
-    grid = list(be.xp.ogrid[tuple(slice(n) for n in x.shape)])
-    grid[axis] = raw
-    return tuple(grid)
-
-
 @composed
 def take_along_axis(x, indices, axis=-1):
     """The elements of `x` at `indices` along one axis: the counterpart of argsort.
 
     `indices` has as many axes as `x`, and is read in step with it along the other ones.
     """
-    return getitem(x, _along("take_along_axis", x, indices, axis))
+    x, index, axis = lines_and_places("take_along_axis", x, indices, axis)
+    return read_lines(x, index, axis=axis)
 
 
 def _add_at_all(call, arrays, attributes):
@@ -167,16 +145,15 @@ def scatter_add(x, indices, updates, axis=0):
         )
     raw = all_examples(updates.data if isinstance(updates, Tensor) else updates)
     check_cast("scatter_add", raw, x.dtype)
-    index = raw_index("scatter_add", x, _along("scatter_add", x, indices, axis))
-    axis = normal_axis("scatter_add", axis, x.ndim)
-    shape = index[axis].shape
-    expected = (*x.shape[:axis], shape[axis], *x.shape[axis + 1 :])
-    if shape != expected or tuple(updates.shape) != expected:
+    shape = x.shape
+    x, index, axis = lines_and_places("scatter_add", x, indices, axis, updates)
+    expected = (*shape[:axis], index.shape[axis], *shape[axis + 1 :])
+    if x.shape != shape or index.shape != expected or tuple(updates.shape) != expected:
         raise ValueError(
-            f"[scatter_add] indices are {shape}, updates are {updates.shape}, expected "
-            f"{expected} for both (x: {x.shape}, axis: {axis})"
+            f"[scatter_add] indices are {np.shape(indices)}, updates are {updates.shape}, expected "
+            f"{expected} for both (x: {shape}, axis: {axis})"
         )
-    return _add_at(x, updates, index=index)
+    return add_lines(x, updates, index, axis=axis)
 
 
 def _embed_all(call, arrays, attributes):
@@ -311,13 +288,18 @@ def argwhere(x):
     return stack(nonzero(x), axis=1)
 
 
+def _of_rows(be, kernel, x, axis, *options):
+    """What a kernel of rows (n, m) finds along an axis."""
+    moved = be.xp.moveaxis(x, axis, -1)
+    y = kernel(moved.reshape(x.size // max(x.shape[axis], 1), x.shape[axis]), *options)
+    return be.xp.moveaxis(y.reshape(*moved.shape[:-1], y.shape[1]), -1, axis)
+
+
 @op(any_dtype=True, batch=along_axes)
 def _argsort(be, x, *, axis, descending):
-    x = wide(x)  # in bfloat16 NumPy leaves the order around NaN wrong
     if not descending:
-        return be.xp.argsort(x, axis=axis, kind="stable")
-    flipped = be.xp.flip(x, axis)
-    order = be.xp.flip(be.xp.argsort(flipped, axis=axis, kind="stable"), axis)
+        return _of_rows(be, be.k.argsort, x, axis)
+    order = be.xp.flip(_of_rows(be, be.k.argsort, be.xp.flip(x, axis), axis), axis)
     return x.shape[axis] - 1 - order
 
 
@@ -330,11 +312,10 @@ def argsort(x, axis=-1, *, descending=False):
     return _argsort(x, axis=normal_axis("argsort", axis, x.ndim), descending=descending)
 
 
-def _sort_rule(g, x, axis, descending):
+def _sort_rule(g, be, x, axis, descending):
     """Only a gradient asks for the order, which takes longer to find than the values."""
     order = _argsort(x, axis=axis, descending=descending)
-    index = raw_index("sort", x, _along("sort", x, order, axis))
-    return _put(g, shape=tuple(x.shape), index=index)
+    return assign_lines(be.xp.zeros(x.shape, g.dtype), g, order, axis=axis)
 
 
 @op(batch=along_axes, x=_sort_rule)
@@ -352,6 +333,11 @@ def sort(x, axis=-1, *, descending=False):
     return _sort(x, axis=normal_axis("sort", axis, x.ndim), descending=descending)
 
 
+@op(any_dtype=True, batch=along_axes)
+def _top_places(be, x, *, axis, k):
+    return _of_rows(be, be.k.top_places, x, axis, k)
+
+
 @composed
 def topk(x, k, axis=-1, *, largest=True):
     """The `k` largest elements along an axis, largest first: (values, indices).
@@ -363,6 +349,8 @@ def topk(x, k, axis=-1, *, largest=True):
     k = check_integer("topk", "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
-    order = argsort(x, axis, descending=largest)
-    indices = order[slice_at(axis, 0, k)]
-    return take_along_axis(x, indices, axis), indices
+    if largest:
+        indices = _top_places(x, axis=axis, k=k)
+    else:
+        indices = argsort(x, axis)[slice_at(axis, 0, k)]
+    return read_lines(x, indices, axis=axis), indices

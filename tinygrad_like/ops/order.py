@@ -47,10 +47,12 @@ from tinygrad_like.ops.index import (
     take,
     take_along_axis,
 )
+from tinygrad_like.ops.lines import spread_lines
 from tinygrad_like.ops.places import raw_index
 from tinygrad_like.ops.reduce import argmax, sum
 from tinygrad_like.ops.scan import linear_scan
 from tinygrad_like.ops.shape import (
+    along_axes,
     concatenate,
     expand_dims,
     moveaxis,
@@ -81,7 +83,7 @@ ROUNDED = {
 METHODS = (*SPREAD, *ROUNDED)
 
 
-def _place_of(n, q, method):
+def _place_among(n, q, method):
     """Where the quantiles stand among n sorted elements: numbers from 0 to n - 1."""
     alpha, beta = SPREAD.get(method, (1, 1))
     place = n * q + (alpha + q * (1 - alpha - beta) - 1)
@@ -112,6 +114,53 @@ def _fractions(name, q, most):
     return values
 
 
+def _place_of(xp, rows, value, rank):
+    """The place of the element of a rank in each row, whose value is known.
+
+    Of equal elements, the ranks rise with the places.
+    """
+    equal, below = rows == value, rows < value
+    unknown = value != value
+    if unknown.any():  # NaN stands last
+        equal, below = equal | (unknown & (rows != rows)), below | (unknown & (rows == rows))
+    which = rank - xp.count_nonzero(below, axis=-1)  # of the equal ones
+    place = xp.argmax(equal, axis=-1)
+    later = xp.nonzero(which)
+    if later[0].size:
+        count = xp.cumsum(equal[later], axis=-1)
+        place[later] = xp.argmax(count > which[later][:, None], axis=-1)
+    return place
+
+
+@op(any_dtype=True, batch=along_axes)
+def _places_of_ranks(be, x, values, *, axis, ranks):
+    """The places of the elements that have these ranks in the stable order along an axis.
+
+    `values` are the elements.
+    """
+    rows, of_rows = (be.xp.moveaxis(wide(a), axis, -1) for a in (x, values))
+    rest = rows.shape[:-1]
+    rows, of_rows = (a.reshape(x.size // x.shape[axis], a.shape[-1]) for a in (rows, of_rows))
+    values_of = {r: of_rows[:, i, None] for i, r in enumerate(ranks)}
+    found = {r: _place_of(be.xp, rows, value, r) for r, value in values_of.items()}
+    return be.xp.stack([found[r].reshape(rest) for r in ranks], axis)
+
+
+def _at_ranks_rule(g, x, x_shape, out, axis, ranks):
+    places = _places_of_ranks(x, out, axis=axis, ranks=ranks)
+    return spread_lines(g, places, axis=axis, n=x_shape[axis])
+
+
+@op(batch=along_axes, x=_at_ranks_rule)
+def _at_ranks(be, x, *, axis, ranks):
+    """The elements that have these ranks in order along an axis."""
+    if len(ranks) == 1:
+        ordered = be.xp.partition(wide(x), ranks[0], axis=axis)
+    else:
+        ordered = be.xp.sort(wide(x), axis=axis)
+    return narrow(be.xp.take(ordered, be.xp.asarray(ranks), axis=axis), x.dtype)
+
+
 def _quantile(name, x, q, axis, keepdims, method, without_nan=False):
     keepdims = check_flag(name, "keepdims", keepdims)
     check_choice(name, "method", method, METHODS)
@@ -121,7 +170,7 @@ def _quantile(name, x, q, axis, keepdims, method, without_nan=False):
     rest, n = moved.shape[: x.ndim - len(axes)], math.prod(moved.shape[x.ndim - len(axes) :])
     if not n:
         raise ValueError(f"[{name}] of no elements has no value (x: {x.shape}, axis: {axis})")
-    rows = sort(reshape(moved, (*rest, n)))
+    rows = reshape(moved, (*rest, n))
     y = _at_fractions(rows, q.reshape(-1), method, without_nan)
     y = reshape(y, (*y.shape[:-1], *q.shape))
     front = tuple(range(q.ndim))
@@ -131,24 +180,25 @@ def _quantile(name, x, q, axis, keepdims, method, without_nan=False):
 
 
 def _at_fractions(rows, q, method, without_nan):
-    """The quantiles of sorted rows (..., n): (..., the number of quantiles)."""
+    """The quantiles of rows (..., n): (..., the number of quantiles)."""
     n = rows.shape[-1]
     rows = rows if rows.dtype.kind in INEXACT else astype(rows, dtype=np.float64)
     if without_nan:
+        rows = sort(rows)
         known = astype(sum(equal(rows, rows), axis=-1, keepdims=True), dtype=np.float64)
-        place = _place_of(known, backend_of(rows).from_host(q), method)
+        place = _place_among(known, backend_of(rows).from_host(q), method)
         low = floor(place)
         high = where(less(low, known - 1), low + 1, low)
         share = astype(place - low, dtype=rows.dtype)
         low, high = (astype(i, dtype=np.int64) for i in (low, high))
         return _between(take_along_axis(rows, low), take_along_axis(rows, high), share)
-    place = np.minimum(_place_of(n, q, method), n - 1)
+    place = np.minimum(_place_among(n, q, method), n - 1)
     low = np.floor(place).astype(int)
     share = backend_of(rows).from_host((place - low).astype(rows.dtype))
-    low, high = map(backend_of(rows).from_host, (low, np.minimum(low + 1, n - 1)))
-    y = _between(take(rows, low, -1), take(rows, high, -1), share)
-    largest = rows[..., n - 1 :]  # NaN, if there is one
-    return where(isnan(largest), largest, y)
+    ranks = *low.tolist(), *np.minimum(low + 1, n - 1).tolist(), n - 1
+    found, count = _at_ranks(rows, axis=rows.ndim - 1, ranks=ranks), low.size
+    a, b, largest = found[..., :count], found[..., count : 2 * count], found[..., 2 * count :]
+    return where(isnan(largest), largest, _between(a, b, share))  # NaN stands last
 
 
 @composed
@@ -215,8 +265,8 @@ def kthvalue(x, k, axis=-1, keepdims=False):
     keepdims = check_flag("kthvalue", "keepdims", keepdims)
     axis = normal_axis("kthvalue", axis, x.ndim)
     k = check_integer("kthvalue", "k", k, least=1, most=x.shape[axis])
-    place = argsort(x, axis)[slice_at(axis, k - 1, k)]
-    results = take_along_axis(x, place, axis), place
+    value = _at_ranks(x, axis=axis, ranks=(k - 1,))
+    results = value, _places_of_ranks(x, value, axis=axis, ranks=(k - 1,))
     return results if keepdims else tuple(squeeze(y, axis) for y in results)
 
 

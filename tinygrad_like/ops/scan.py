@@ -19,7 +19,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.ops.compare import equal, isnan
 from tinygrad_like.ops.elementwise import exp, where
-from tinygrad_like.ops.index import take_along_axis
+from tinygrad_like.ops.lines import as_lines, read_lines
 from tinygrad_like.ops.reduce import cumsum
 from tinygrad_like.ops.shape import (
     along_axes,
@@ -34,14 +34,9 @@ from tinygrad_like.ops.shape import (
 )
 
 
-def _lines(x, axis):
-    """An array as (N, T, M): the axes before the one to scan, that axis, those behind it."""
-    return x.reshape(math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
-
-
 def _state(x, axis):
     """A state, whose `axis` has length 1, as (N, M)."""
-    return _lines(x, axis)[:, 0]
+    return as_lines(x, axis)[:, 0]
 
 
 def _a_step_before(x, first, axis, reverse):
@@ -65,7 +60,7 @@ def _linear_scan_rule(g, a, initial, out, axis, reverse):
 )
 def _linear_scan(be, a, b, initial, *, axis, reverse):
     """h_t = a_t h_(t-1) + b_t, for a and b of one shape; `initial` has length 1 along `axis`."""
-    lines = _lines(a, axis), _lines(b, axis), _state(initial, axis)
+    lines = as_lines(a, axis), as_lines(b, axis), _state(initial, axis)
     return be.k.linear_scan(*lines, reverse).reshape(b.shape)
 
 
@@ -89,7 +84,7 @@ def _second_rule(gs, be, a, h, initial, out, axis, reverse):
 @op(complex=True, several=True, batch=along_axes, backward=_second_rule)
 def _linear_scan_gradients(be, g, a, h, initial, *, axis, reverse):
     """(da, db, dinitial) of `_linear_scan`, for g, the gradient of h."""
-    lines = (*(_lines(x, axis) for x in (g, a, h)), _state(initial, axis))
+    lines = (*(as_lines(x, axis) for x in (g, a, h)), _state(initial, axis))
     da, db, dinitial = be.k.linear_scan_backward(*lines, reverse)
     return da.reshape(a.shape), db.reshape(a.shape), dinitial.reshape(initial.shape)
 
@@ -250,12 +245,13 @@ def cumprod(x, axis=None):
 
 @op(any_dtype=True, batch=along_axes)
 def _running_extreme(be, x, *, axis, largest):
-    return be.k.running_extreme(_lines(x, axis), largest).reshape(x.shape)
+    return be.k.running_extreme(as_lines(x, axis), largest).reshape(x.shape)
 
 
 def _with_places(name, x, axis, largest):
-    places = _running_extreme(x, axis=normal_axis(name, axis, x.ndim), largest=largest)
-    return take_along_axis(x, places, axis), places
+    axis = normal_axis(name, axis, x.ndim)
+    places = _running_extreme(x, axis=axis, largest=largest)
+    return read_lines(x, places, axis=axis), places
 
 
 @composed
@@ -304,15 +300,15 @@ def _logcumsumexp(be, x, *, axis):
     if not x.size:
         return x.copy()
     xp, dtype, x = be.xp, x.dtype, wide(x)
-    places = be.k.running_extreme(_lines(x, axis), True).reshape(x.shape)
-    top = xp.take_along_axis(x, places, axis)
+    lines = as_lines(x, axis)
+    top = be.k.gather_lines(lines, be.k.running_extreme(lines, True)).reshape(x.shape)
     zero = xp.where(xp.isfinite(top), top, 0)
     past = (*(slice(None),) * axis, slice(0, 1)), slice_at(axis, 0, x.shape[axis] - 1)
     before, zero_before = (xp.concatenate([a[p] for p in past], axis) for a in (top, zero))
     with np.errstate(under="ignore", divide="ignore"):  # small terms, and the log of no terms
         known = xp.isfinite(top) & xp.isfinite(before)
         scale = xp.exp(xp.where(known, zero_before - zero, 0))
-        lines = [_lines(a, axis) for a in (scale, xp.exp(x - zero))]
+        lines = [as_lines(a, axis) for a in (scale, xp.exp(x - zero))]
         sums = be.k.linear_scan(*lines, 0 * lines[0][:, 0], False).reshape(x.shape)
         return narrow(xp.log(sums) + zero, dtype)
 

@@ -1,7 +1,6 @@
 """Writing at places: scatter with every way to combine, and what is made of it.
 
-Every tensor here is read as one row: a place is a number in it. As nothing is changed in place, the
-result is a copy.
+As nothing is changed in place, the result is a copy.
 """
 
 import math
@@ -23,7 +22,7 @@ from tinygrad_like.engine import (
 from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.ops.compare import (
     equal,
-    greater,
+    greater_equal,
     isnan,
     less,
     logical_and,
@@ -32,90 +31,73 @@ from tinygrad_like.ops.compare import (
     not_equal,
 )
 from tinygrad_like.ops.elementwise import where
-from tinygrad_like.ops.index import (
-    _embedding,
-    _put,
-    _rows_of_each,
-    argsort,
-    getitem,
+from tinygrad_like.ops.index import _add_at, _put, argsort, getitem, scatter_rows, take
+from tinygrad_like.ops.lines import (
+    add_lines,
+    as_lines,
+    assign_lines,
+    kept,
+    places_from_0,
     raw_integers,
-    scatter_rows,
-    take,
+    read_lines,
+    written,
 )
 from tinygrad_like.ops.places import raw_index
 from tinygrad_like.ops.reduce import cumsum
 from tinygrad_like.ops.scan import associative_scan
-from tinygrad_like.ops.shape import concatenate, normal_axis, reshape
+from tinygrad_like.ops.shape import along_axes, concatenate, copy, normal_axis, reshape
 
 REDUCTIONS = "sum", "mean", "prod", "amax", "amin"
 
 
-def _is_last_of_all(call, arrays, attributes):
-    (numbers,), size = arrays, attributes["size"]
-    places = _rows_of_each(call, numbers, size).reshape(-1)
-    return call.unfolded(call(places, size=size * call.size))
-
-
-@op(any_dtype=True, batch=_is_last_of_all)
-def _is_last(be, numbers, *, size):
-    """Whether each mention of a place is the last one of it."""
-    count = be.xp.arange(numbers.size)
-    latest = be.xp.zeros(size, count.dtype)
-    be.k.scatter_write_(latest, numbers, count, None)
-    return latest[numbers] == count
-
-
-def _written_of_all(call, arrays, attributes):
-    """Writing to the rows of all examples, one behind the other."""
-    x, updates, numbers = arrays
-    places = _rows_of_each(call, numbers, x.size).reshape(-1)
-    return call.unfolded(call(call.folded(x), call.folded(updates), places, **attributes))
-
-
-def _assign_rule(g, be, numbers, needs):
-    last = _is_last(numbers, size=g.shape[0])
-    zeros = be.xp.zeros(numbers.shape, g.dtype)
-    return [
-        _assign(g, zeros, numbers) if needs[0] else None,
-        where(last, _embedding(g, numbers), 0) if needs[1] else None,
-        None,
-    ]
-
-
-@op(complex=True, batch=_written_of_all, backward=_assign_rule)
-def _assign(be, x, updates, numbers):
-    """x with updates[i] at the place numbers[i]; of several for one place the last."""
-    y = x.copy()
-    be.k.scatter_write_(y, numbers, updates, None)
-    return y
-
-
-def _extreme_rule(g, x, updates, numbers, out):
-    """In equal shares to all that equal the extreme, to the NaN if it is NaN."""
+def _gradients_of_extreme_rule(gs, x, updates, index, out, axis):
+    """The gradients add up at each place, and are shared: all that are extreme count."""
     ours = logical_or(equal(x, out), isnan(x))
-    theirs = logical_or(equal(updates, _embedding(out, numbers)), isnan(updates))
-    count = astype(ours, dtype=g.dtype)
-    count = count + scatter_rows(astype(theirs, dtype=g.dtype), numbers, count=g.shape[0])
-    share = g / count
-    return [where(ours, share, 0), where(theirs, _embedding(share, numbers), 0), None]
+    theirs = logical_or(equal(updates, read_lines(out, index, axis=axis)), isnan(updates))
+    counts = (astype(mask, dtype=gs[0].dtype) for mask in (ours, theirs))
+    sums = (where(mask, h, 0) for mask, h in zip((ours, theirs), gs, strict=True))
+    total, count = (add_lines(*pair, index, axis=axis) for pair in (sums, counts))
+    return [total / count, None, None, None, None]
 
 
-@op(batch=_written_of_all, backward=_extreme_rule)
-def _extreme(be, x, updates, numbers, *, largest):
+@op(several=True, batch=along_axes, backward=_gradients_of_extreme_rule)
+def _gradients_of_extreme(be, g, x, updates, index, out, *, axis):
+    """In equal shares to all that equal the extreme, to the NaN if it is NaN."""
+    lines = (as_lines(a, axis) for a in (g, x, updates, index, out))
+    dx, dupdates = be.k.scatter_extreme_backward(*lines)
+    return dx.reshape(x.shape), dupdates.reshape(index.shape)
+
+
+def _extreme_rule(g, x, updates, index, out, axis):
+    return [*_gradients_of_extreme(g, x, updates, index, out, axis=axis), None]
+
+
+@op(batch=along_axes, backward=_extreme_rule)
+def _extreme(be, x, updates, index, *, axis, largest):
     """x with the maximum (or minimum) of itself and the updates for each place; NaN if one is."""
-    y = x.copy()
-    be.k.scatter_write_(y, numbers, updates, "amax" if largest else "amin")
-    return y
+    return written(be, x, updates, index, axis, "amax" if largest else "amin")
 
 
-def _products(updates, numbers, size):
-    """The product of the updates for each place, and 0 where there are none.
+def _product_rule(g, be, x, updates, index, axis):
+    lines = (as_lines(a, axis) for a in (g, x, updates, index))
+    dx, dupdates = be.k.scatter_product_backward(*lines)
+    return [dx.reshape(x.shape), dupdates.reshape(index.shape), None]
 
-    The updates are put in the order of their places. A scan multiplies those of a place, and begins
-    anew at the next: so no division is needed, and zeros have their gradient.
+
+def _product_rule_of_all(call, g, be, x, updates, index, axis):
+    g, be, x, updates, index = map(call.raw, (g, be, x, updates, index))
+    return call.gradients(_product_rule(g, be, x, updates, index, axis + 1))
+
+
+def _product_by_ops(x, updates, index, *, axis):
+    """The updates are put in the order of their places, and multiplied there.
+
+    A scan multiplies those of a place, and begins anew at the next: so no division is needed, and
+    zeros have their gradient.
     """
+    numbers = _numbers_of(index, x.shape, axis)
     order = argsort(numbers)
-    numbers, updates = take(numbers, order), take(updates, order)
+    numbers, updates = take(numbers, order), take(reshape(updates, (-1,)), order)
     n = numbers.shape[0]
     changes, edge = not_equal(numbers[1:], numbers[: n - 1]), equal(numbers[:1], numbers[:1])
 
@@ -124,43 +106,60 @@ def _products(updates, numbers, size):
         return logical_or(begins, anew), where(anew, b, a * b)
 
     _, runs = associative_scan(joined, (concatenate([edge, changes]), updates), 0)
-    return scatter_rows(where(concatenate([changes, edge]), runs, 0), numbers, count=size)
+    ends = concatenate([changes, edge])
+    products, named = (
+        scatter_rows(where(ends, run, 0), numbers, count=x.size) for run in (runs, runs * 0 + 1)
+    )
+    return x * reshape(products + (1 - named), x.shape)
 
 
-def _least(dtype, largest):
-    """What every number of a dtype beats as the maximum (or minimum)."""
-    if dtype.kind in "iu":
-        return np.iinfo(dtype).min if largest else np.iinfo(dtype).max
-    return -math.inf if largest else math.inf
+@op(
+    batch=along_axes,
+    backward=_product_rule,
+    batch_backward=_product_rule_of_all,
+    composite=_product_by_ops,
+)
+def _product(be, x, updates, index, *, axis):
+    """x times the product of the updates for each place."""
+    return written(be, x, updates, index, axis, "prod")
 
 
-def _combined(x, updates, numbers, reduce, include_self):
-    """Rows x and updates, combined at the places that numbers name."""
-    size, xp = x.shape[0], backend_of(x).xp
-    if reduce is None:
-        return _assign(x, updates, numbers)
-    if include_self and reduce in ("sum", "amax", "amin"):
-        counts = named = xp.zeros(size, bool)  # nobody asks
-    else:
-        counts = scatter_rows(xp.ones(numbers.shape, np.float32), numbers, count=size)
-        named = greater(counts, 0)
+def _neutral(dtype, reduce):
+    """What changes no number of a dtype that it is combined with."""
     if reduce in ("amax", "amin"):
-        largest = reduce == "amax"
-        start = x if include_self else where(named, _least(x.dtype, largest), x)
-        return _extreme(start, updates, numbers, largest=largest)
+        if dtype.kind in "iu":
+            return getattr(np.iinfo(dtype), "min" if reduce == "amax" else "max")
+        return -math.inf if reduce == "amax" else math.inf
+    return 1 if reduce == "prod" else 0
+
+
+def _combined(x, updates, index, axis, reduce, include_self):
+    """x and the updates, combined at the places."""
+    xp = backend_of(x).xp
+
+    def of_named(start, value):
+        """`start` with a value at all places that are named, unless x counts there."""
+        if include_self:
+            return start
+        return assign_lines(start, xp.full(index.shape, value, start.dtype), index, axis=axis)
+
+    if reduce is None:
+        return assign_lines(x, updates, index, axis=axis)
+    start = of_named(x, _neutral(x.dtype, reduce))
+    if reduce in ("amax", "amin"):
+        return _extreme(start, updates, index, axis=axis, largest=reduce == "amax")
     if reduce == "prod":
-        products = _products(updates, numbers, size)
-        return where(named, products * x if include_self else products, x)
-    start = x if include_self else where(named, 0, x)
-    total = start + scatter_rows(updates, numbers, count=size)
+        return _product(start, updates, index, axis=axis)
+    total = add_lines(start, updates, index, axis=axis)
     if reduce == "sum":
         return total
-    divisor = counts + 1 if include_self else where(named, counts, 1)
-    return total / astype(divisor, dtype=total.dtype if total.dtype.kind in INEXACT else np.float32)
+    kind = total.dtype if total.dtype.kind in INEXACT else np.dtype(np.float32)
+    ones = xp.ones(index.shape, kind)
+    return total / add_lines(of_named(xp.ones(x.shape, kind), 0), ones, index, axis=axis)
 
 
-def _numbers(name, x, indices, axis):
-    """The places (n,) that `indices` name along an axis, in step with x along the others."""
+def _places(name, x, indices, updates, axis):
+    """`indices` as places from 0 on, checked."""
     be = backend_of(x)
     raw = indices if isinstance(indices, Tensor) else raw_integers(name, "indices", indices, be)
     if raw.dtype.kind not in "iu":
@@ -179,16 +178,27 @@ def _numbers(name, x, indices, axis):
             f"[{name}] indices are from {int(values.min())} to {int(values.max())}, expected "
             f"{-n} to {n - 1} (x: {x.shape}, axis: {axis})"
         )
-    steps = [math.prod(x.shape[i + 1 :]) for i in range(x.ndim)]
-    total = astype(raw, dtype=np.int64)
-    if values.size and int(values.min()) < 0:
-        total = where(less(total, 0), total + n, total)
-    total = total * steps[axis] if steps[axis] != 1 else total
-    start = 0  # of the line along the axis that an element lies in
-    for i, m in enumerate(raw.shape):
+    return kept(places_from_0(raw, values, n), indices, x, updates)
+
+
+def _numbers_of(index, shape, axis):
+    """The places along an axis of a tensor of this shape, as numbers of its elements."""
+    steps = [math.prod(shape[i + 1 :]) for i in range(len(shape))]
+    numbers = astype(index, dtype=np.int64) * steps[axis]
+    arange = backend_of(index).xp.arange
+    for i, m in enumerate(index.shape):
         if i != axis:
-            start = start + be.xp.arange(m).reshape(-1, *(1,) * (x.ndim - i - 1)) * steps[i]
-    return reshape(total + start, (-1,))
+            numbers = numbers + arange(m).reshape(-1, *(1,) * (len(shape) - i - 1)) * steps[i]
+    return reshape(numbers, (-1,))
+
+
+def _in_dtype_of(name, x, updates):
+    """`updates` in the dtype of x, if it can hold them."""
+    raw = all_examples(updates.data if isinstance(updates, Tensor) else updates)
+    check_cast(name, raw, x.dtype)
+    if raw.dtype.kind in INEXACT and x.dtype.kind not in INEXACT:
+        raise TypeError(f"[{name}] updates are of {raw.dtype}, which {x.dtype} of x cannot hold")
+    return updates if raw.dtype == x.dtype else astype(updates, dtype=x.dtype)
 
 
 @composed
@@ -225,33 +235,26 @@ def scatter(x, indices, updates, axis=0, reduce=None, include_self=True):
         updates = broadcast_to(updates, shape=shape)
     if updates.shape != shape:
         raise ValueError(f"[scatter] updates are {updates.shape}, expected {shape}, as indices are")
-    raw = all_examples(updates.data if isinstance(updates, Tensor) else updates)
-    check_cast("scatter", raw, x.dtype)
-    if raw.dtype.kind in INEXACT and x.dtype.kind not in INEXACT:
-        raise TypeError(f"[scatter] updates are of {raw.dtype}, which {x.dtype} of x cannot hold")
-    numbers = _numbers("scatter", x, indices, axis)
-    rows = reshape(x, (-1,)), astype(reshape(updates, (-1,)), dtype=x.dtype)
-    return reshape(_combined(*rows, numbers, reduce, include_self), x.shape)
-
-
-def _along(name, x, indices, axis, shape):
-    """1-d indices of slices along an axis, as indices of elements of this shape."""
-    raw = raw_integers(name, "indices", indices, backend_of(x))
-    raw = indices if isinstance(indices, Tensor) else raw
-    if raw.ndim != 1:
-        raise ValueError(f"[{name}] indices are {raw.shape}, expected one axis")
-    lengths = tuple(-1 if i == axis else 1 for i in range(x.ndim))
-    return broadcast_to(reshape(raw, lengths), shape=shape)
+    updates = _in_dtype_of("scatter", x, updates)
+    index = _places("scatter", x, indices, updates, axis)
+    if shape[:axis] + shape[axis + 1 :] == x.shape[:axis] + x.shape[axis + 1 :]:
+        return _combined(x, updates, index, axis, reduce, include_self)
+    # Only a part of x is written to. Its elements are put in a row.
+    row, numbers = reshape(x, (-1,)), _numbers_of(index, x.shape, axis)
+    y = _combined(row, reshape(updates, (-1,)), numbers, 0, reduce, include_self)
+    return reshape(y, x.shape)
 
 
 def _slices(name, x, indices, updates, axis):
-    """(the axis, the indices of the elements that slices of `updates` go to), checked."""
+    """(the axis, the indices of slices that `updates` go to), checked."""
     axis = normal_axis(name, axis, x.ndim)
-    count = indices.shape if hasattr(indices, "shape") else np.shape(indices)
-    expected = x.shape[:axis] + tuple(count) + x.shape[axis + 1 :]
+    raw = raw_integers(name, "indices", indices, backend_of(x))
+    if raw.ndim != 1:
+        raise ValueError(f"[{name}] indices are {raw.shape}, expected one axis")
+    expected = x.shape[:axis] + tuple(raw.shape) + x.shape[axis + 1 :]
     if updates.shape != expected:
         raise ValueError(f"[{name}] updates are {updates.shape}, expected {expected}")
-    return axis, _along(name, x, indices, axis, expected)
+    return axis, indices if isinstance(indices, Tensor) else raw
 
 
 @composed
@@ -263,14 +266,24 @@ def index_add(x, indices, updates, axis=0):
     [1.0, 0.0, 2.0]
     """
     axis, places = _slices("index_add", x, indices, updates, axis)
-    return scatter(x, places, updates, axis, "sum")
+    index = raw_index("index_add", x, (*(slice(None),) * axis, places))
+    return _add_at(x, _in_dtype_of("index_add", x, updates), index=index)
 
 
 @composed
 def index_copy(x, indices, updates, axis=0):
-    """A copy of `x` with the slices of `updates` at 1-d `indices` along an axis."""
+    """A copy of `x` with the slices of `updates` at 1-d `indices` along an axis.
+
+    Of several slices for one place the last one counts.
+    """
     axis, places = _slices("index_copy", x, indices, updates, axis)
-    return scatter(x, places, updates, axis)
+    updates, xp = _in_dtype_of("index_copy", x, updates), backend_of(x).xp
+    if not updates.size:
+        return copy(x)
+    latest = xp.full(x.shape[axis], -1, np.int64)
+    latest = scatter(latest, places, xp.arange(updates.shape[axis]))
+    named = reshape(greater_equal(latest, 0), (-1, *(1,) * (x.ndim - axis - 1)))
+    return where(named, take(updates, where(less(latest, 0), 0, latest), axis), x)
 
 
 @composed

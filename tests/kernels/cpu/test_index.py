@@ -43,21 +43,18 @@ def test_few_updates_of_many_rows_need_little_memory():
     assert out.sum(dtype=np.float64) == 2000
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.int8])
-@pytest.mark.parametrize("reduce", [None, "amax", "amin"])
-def test_what_is_written_several_times(reduce, dtype):
-    """The last update stays, or the extreme one: as one writes in a loop."""
+@pytest.mark.long
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["short runs", "long runs", "no order"])
+def test_rows_are_added_from_where_they_lie(kind, dtype):
     rng = np.random.default_rng(0)
-    out, updates = (rng.integers(-50, 50, n).astype(dtype) for n in (20, 60))
-    index = rng.integers(0, 20, 60)
-    if np.dtype(dtype).kind == "f":
-        updates[::17] = np.nan
-    expected = out.copy()
-    with np.errstate(invalid="ignore"):
-        for i, value in zip(index, updates, strict=True):
-            combined = {None: value, "amax": np.maximum(expected[i], value)}
-            expected[i] = combined.get(reduce, np.minimum(expected[i], value))
+    index = rng.integers(0, 9 if kind == "long runs" else 300, 3000)
+    index = index if kind == "no order" else np.sort(index)
+    x, source = rng.standard_normal((50, 16)).astype(dtype), rng.integers(0, 50, 3000)
+    out = rng.standard_normal((300, 16)).astype(dtype)
+    expected = out.astype(np.float64)
+    np.add.at(expected, index, x[source].astype(np.float64))
     for kernels in (cpu, reference):
         found = out.copy()
-        kernels.scatter_write_(found, index, updates, reduce)
-        np.testing.assert_array_equal(found, expected)
+        kernels.add_rows_(found, index, x, source)
+        np.testing.assert_allclose(found, expected, atol=300 * np.finfo(dtype).eps)
