@@ -211,7 +211,7 @@ REFUSED = {
     "format": lambda x: f"{x[0]:.3f}",
     "in": lambda x: 1.0 in x,
     "range": lambda x: range(x[0].astype(np.int64)),
-    "ufunc.reduce": lambda x: np.add.reduce(x),
+    "ufunc.reduce": lambda x: np.subtract.reduce(x),
     "slice": lambda x: x[: x[0].astype(np.int64)],
     "mask": lambda x: x[x > 0],
     "nonzero": lambda x: tg.nonzero(x),
