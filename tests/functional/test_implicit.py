@@ -244,6 +244,15 @@ def test_the_steps_of_a_fixed_point_are_told(solver):
     assert slope == pytest.approx(np.cos(z.item()) / (1 + 0.9 * np.sin(z.item())))
 
 
+@pytest.mark.parametrize(("dtype", "large"), [(np.float16, 300), (np.float32, 1e25)])
+@pytest.mark.parametrize("solver", ["anderson", "iterate"])
+def test_a_solution_whose_square_overflows_is_found(solver, dtype, large):
+    z = fixed_point(lambda z: 0.5 * z + np.array([large, -large], dtype),
+                    np.zeros(2, dtype), solver=solver)  # fmt: skip
+    assert z.dtype == dtype
+    np.testing.assert_allclose(z.numpy(), [2 * large, -2 * large], rtol=2e-2)
+
+
 def test_the_steps_of_a_minimiser_are_told():
     objective = lambda z, x: ((z - x) ** 4).sum() + (z * z).sum()  # noqa: E731
     x = np.array([1.0, 2.0])

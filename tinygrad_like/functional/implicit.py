@@ -92,7 +92,7 @@ def fixed_point(f, z0, *args, tolerance=None, max_steps=100, solver="anderson", 
         (3.0, 0.1667)
         >>> _, found = tg.implicit.fixed_point(tg.cos, 1.0, full_output=True)
         >>> found.steps
-        6
+        5
     """
     f, owner = function("implicit.fixed_point", f), "implicit.fixed_point"
     check_choice(owner, "solver", solver, ("anderson", "iterate"))

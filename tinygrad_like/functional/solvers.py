@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Batched, Tensor
+from tinygrad_like.engine import Batched, Tensor, astype
 from tinygrad_like.functional.derivatives import vjp
 from tinygrad_like.ops.create import zeros_like
 from tinygrad_like.ops.shape import stack
@@ -63,8 +63,13 @@ def norm(v):
 
 
 def dot(a, b):
+    """The inner product, in float64: squares of float32 overflow at 2e19, of float16 at 256."""
     with np.errstate(over="ignore", invalid="ignore"):  # the solvers look for what is not finite
-        return float(summed((a * b).sum()))
+        return float(summed((_wide(a) * _wide(b)).sum()))
+
+
+def _wide(x):
+    return x if x.dtype == np.float64 else astype(x, dtype=np.float64)
 
 
 def summed(x):
@@ -107,9 +112,8 @@ def solve(step, z, options):
 
 def _combined(moves, turns, residual):
     """What Anderson's method takes off: moves, weighted as turns make up the residual best."""
-    turns, moves = stack(turns), stack(moves)
-    products = summed(turns @ turns.T).astype(np.float64)
-    against = summed(turns @ residual).astype(np.float64)
+    turns, moves = _wide(stack(turns)), stack(moves)
+    products, against = summed(turns @ turns.T), summed(turns @ _wide(residual))
     weights = np.linalg.lstsq(products, against, rcond=None)[0]
     return Tensor(weights, dtype=residual.dtype, device=residual.device) @ moves
 

@@ -54,7 +54,8 @@ def fuse(f):
 
     What cannot be fused runs as if `fuse` were not there, and is named once in the log: other ops,
     control flow that depends on values, Tensors, lists and objects from outside (pass them as
-    arguments), integers and half types, more than one result. Effects of `f` beside its result,
+    arguments), bound methods and Modules, which have such inside, random numbers, integers and half
+    types, more than one result. Effects of `f` beside its result,
     as printing, happen only when it is traced.
 
     Raises TypeError if `f` is not a function.

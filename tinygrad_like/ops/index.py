@@ -32,7 +32,7 @@ from tinygrad_like.ops.lines import (
     read_lines,
 )
 from tinygrad_like.ops.places import AllPlaces, add_at, may_repeat, raw_index
-from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, stack, unbind
+from tinygrad_like.ops.shape import along_axes, normal_axis, reshape, slice_at, stack, unbind
 
 
 def _read_all(call, arrays, attributes):
@@ -349,8 +349,8 @@ def topk(x, k, axis=-1, *, largest=True):
     k = check_integer("topk", "k", k)
     if not 0 <= k <= x.shape[axis]:
         raise ValueError(f"[topk] k is {k}, expected 0 to {x.shape[axis]}, the axis's length")
-    if largest:
-        indices = _top_places(x, axis=axis, k=k)
-    else:
+    if not largest:
         indices = argsort(x, axis)[slice_at(axis, 0, k)]
+        return read_lines(x, indices, axis=axis), indices
+    indices = _top_places(x, axis=axis, k=k)
     return read_lines(x, indices, axis=axis), indices

@@ -218,12 +218,13 @@ def lp_pool2d(x, ord, size, *, stride=None, ceil_mode=False):
 
 
 @composed
-@or_one(5)
 def lp_pool3d(x, ord, size, *, stride=None, ceil_mode=False):
     """(the sum of x^ord)^(1 / ord) over each window of volumes (N, C, D, H, W), or of one.
 
     As in PyTorch, x itself is raised to the power: with an odd `ord` a negative sum gives NaN.
     """
+    if x.ndim == 4:
+        return of_one(lp_pool3d, **locals())
     options = {"stride": stride, "ceil_mode": ceil_mode}
     return _norms("lp_pool3d", x, ord, avg_pool3d, size, options)
 
@@ -339,12 +340,13 @@ def adaptive_max_pool2d(x, size, *, return_indices=False):
 
 
 @composed
-@or_one(5)
 def adaptive_max_pool3d(x, size, *, return_indices=False):
     """The maxima of windows that cover volumes (N, C, D, H, W), or one: (N, C, *size).
 
     See adaptive_max_pool2d; the places are (d * H + h) * W + w.
     """
+    if x.ndim == 4:
+        return of_one(adaptive_max_pool3d, **locals())
     name = "adaptive_max_pool3d"
     return _adaptive_maxima(name, x, size, "DHW", max_pool3d, return_indices)
 
