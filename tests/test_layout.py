@@ -101,9 +101,9 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops": (
         "create compare elementwise special shape activation complex transcendental "
-        "arithmetic reduce linalg places lines index bag experts scan order diagonal statistics "
-        "scatter arrange repetition inplace systems decompositions measures window padding patches "
-        "matrix_functions fft spectrogram eigen quantiles random softmax ctc norm conv conv_nd "
+        "arithmetic reduce linalg places lines index bag experts scan order ranks diagonal "
+        "statistics scatter arrange repetition inplace systems decompositions measures window "
+        "padding patches matrix_functions fft spectrogram eigen quantiles random softmax ctc norm conv conv_nd "
         "resize pool pool_nd unpool recurrent attention convolve numpy_names "
         "numpy_series numpy_places numpy_options protocol"
     ).split(),

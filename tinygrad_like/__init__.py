@@ -256,14 +256,7 @@ from tinygrad_like.ops.order import (
     digitize,
     histogram,
     interp,
-    kthvalue,
-    median,
     mode,
-    nanmedian,
-    nanpercentile,
-    nanquantile,
-    percentile,
-    quantile,
     searchsorted,
     unique,
 )
@@ -294,6 +287,15 @@ from tinygrad_like.ops.random import (
     randint,
     randn,
     randn_like,
+)
+from tinygrad_like.ops.ranks import (
+    kthvalue,
+    median,
+    nanmedian,
+    nanpercentile,
+    nanquantile,
+    percentile,
+    quantile,
 )
 from tinygrad_like.ops.recurrent import gru, lstm, rnn
 from tinygrad_like.ops.reduce import (

@@ -1,4 +1,4 @@
-"""Rows for ops/order.py and ops/statistics.py: one line a row, see case.py."""
+"""Rows for order.py, ranks.py and statistics.py: one line a row, see case.py."""
 
 import numpy as np
 from case import Apart, Case, Ints, N, P, Values, torch

@@ -45,6 +45,7 @@ from tinygrad_like.ops import (
     padding,
     patches,
     random,
+    ranks,
     reduce,
     repetition,
     scan,
@@ -59,7 +60,18 @@ from tinygrad_like.ops import (
 
 FAMILIES = (
     *(create, compare, elementwise, special, shape, activation, complex, reduce, arithmetic),
-    *(transcendental, linalg, index, scan, order, diagonal, statistics, scatter, arrange),
+    *(
+        transcendental,
+        linalg,
+        index,
+        scan,
+        order,
+        ranks,
+        diagonal,
+        statistics,
+        scatter,
+        arrange,
+    ),
     *(repetition, padding, patches, random, softmax, norm, conv),
 )
 
