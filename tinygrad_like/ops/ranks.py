@@ -16,6 +16,7 @@ from tinygrad_like.engine import (
     backend_of,
     check_choice,
     check_flag,
+    check_integer,
     composed,
     op,
 )
@@ -41,7 +42,9 @@ from tinygrad_like.ops.shape import (
     expand_dims,
     moveaxis,
     normal_axes,
+    normal_axis,
     reshape,
+    squeeze,
 )
 
 # alpha and beta of Hyndman and Fan 1996: the q-quantile of n elements stands at place
