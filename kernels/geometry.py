@@ -1,8 +1,8 @@
 """The geometry of windows that slide over images, which convolution and pooling share.
 
 It is made once from the shapes and the options of a call, and handed to every kernel of that op:
-to the forward pass and to the gradients. Where options come from a user, `ops/window.py` checks
-them first.
+to the forward pass and to the gradients. Where options come from a user,
+`ops/indexing/window.py` checks them first.
 """
 
 from typing import NamedTuple

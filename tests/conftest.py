@@ -12,7 +12,7 @@ import pytest
 import tinygrad_like as tg
 from tinygrad_like import backend
 from tinygrad_like.engine import OPS, mode
-from tinygrad_like.nn import dtype
+from tinygrad_like.nn.base import dtype
 from tinygrad_like.warmup import KINDS
 
 TESTS = Path(__file__).parent
@@ -44,7 +44,8 @@ def pytest_sessionstart(session):
     config.get_terminal_writer().line("compiling the CPU's kernels, unless they are on disk ...")
     warmup = "import sys, tinygrad_like as tg; tg.warmup(sys.argv[2], [sys.argv[1]])"
     programs = [["-c", warmup, kind] for kind in KINDS] + [[TESTS / "cases" / "compile_rows.py"]]
-    variables = {**os.environ, "PYTHONPATH": str(TESTS / "support")}
+    shared = [str(TESTS / folder) for folder in ("support", "cases/ops")]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(shared)}
     for program in programs:
         compilers = [
             subprocess.Popen([sys.executable, *program, real], env=variables)

@@ -52,8 +52,37 @@ from tinygrad_like.functional import (
 from tinygrad_like.fusion import fuse
 from tinygrad_like.generator import get_rng_state, seed, set_rng_state
 from tinygrad_like.gradcheck import GradientError, gradcheck
-from tinygrad_like.ops import fft
-from tinygrad_like.ops.activation import (
+from tinygrad_like.ops.arrays.create import (
+    arange,
+    eye,
+    from_dlpack,
+    full,
+    full_like,
+    linspace,
+    ones,
+    ones_like,
+    tril_indices,
+    triu_indices,
+    zeros,
+    zeros_like,
+)
+from tinygrad_like.ops.arrays.shape import (
+    concatenate,
+    copy,
+    expand_dims,
+    flatten,
+    flip,
+    moveaxis,
+    reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    swapaxes,
+    transpose,
+    unbind,
+)
+from tinygrad_like.ops.elements.activation import (
     celu,
     elu,
     gelu,
@@ -77,7 +106,7 @@ from tinygrad_like.ops.activation import (
     tanhshrink,
     threshold,
 )
-from tinygrad_like.ops.arithmetic import (
+from tinygrad_like.ops.elements.arithmetic import (
     bitwise_left_shift,
     bitwise_right_shift,
     copysign,
@@ -97,36 +126,7 @@ from tinygrad_like.ops.arithmetic import (
     signbit,
     trunc,
 )
-from tinygrad_like.ops.arrange import (
-    append,
-    array_split,
-    atleast_1d,
-    atleast_2d,
-    atleast_3d,
-    block,
-    broadcast_arrays,
-    chunk,
-    column_stack,
-    delete,
-    dsplit,
-    dstack,
-    hsplit,
-    hstack,
-    insert,
-    meshgrid,
-    rot90,
-    unflatten,
-    vsplit,
-    vstack,
-)
-from tinygrad_like.ops.attention import (
-    alibi,
-    attention_weights,
-    rotary,
-    scaled_dot_product_attention,
-)
-from tinygrad_like.ops.bag import embedding_bag
-from tinygrad_like.ops.compare import (
+from tinygrad_like.ops.elements.compare import (
     bitwise_and,
     bitwise_or,
     bitwise_xor,
@@ -146,7 +146,7 @@ from tinygrad_like.ops.compare import (
     logical_xor,
     not_equal,
 )
-from tinygrad_like.ops.complex import (
+from tinygrad_like.ops.elements.complex import (
     angle,
     complex,
     conj,
@@ -159,36 +159,7 @@ from tinygrad_like.ops.complex import (
     view_as_complex,
     view_as_real,
 )
-from tinygrad_like.ops.conv import conv1d, conv2d, conv_transpose2d
-from tinygrad_like.ops.conv_nd import conv3d, conv_transpose1d, conv_transpose3d
-from tinygrad_like.ops.create import (
-    arange,
-    eye,
-    from_dlpack,
-    full,
-    full_like,
-    linspace,
-    ones,
-    ones_like,
-    tril_indices,
-    triu_indices,
-    zeros,
-    zeros_like,
-)
-from tinygrad_like.ops.diagonal import (
-    cross,
-    diag,
-    diag_embed,
-    diagflat,
-    diagonal,
-    inner,
-    kron,
-    tensordot,
-    trace,
-    vdot,
-)
-from tinygrad_like.ops.eigen import eig, eigvals
-from tinygrad_like.ops.elementwise import (
+from tinygrad_like.ops.elements.elementwise import (
     abs,
     add,
     arccos,
@@ -226,8 +197,53 @@ from tinygrad_like.ops.elementwise import (
     tanh,
     where,
 )
-from tinygrad_like.ops.experts import expert_matmul
-from tinygrad_like.ops.index import (
+from tinygrad_like.ops.elements.special import (
+    digamma,
+    erfc,
+    erfinv,
+    lgamma,
+    logit,
+    polygamma,
+    xlogy,
+)
+from tinygrad_like.ops.elements.transcendental import (
+    arccosh,
+    arcsinh,
+    arctan2,
+    arctanh,
+    cbrt,
+    deg2rad,
+    exp2,
+    hypot,
+    log10,
+    logaddexp,
+    logaddexp2,
+    rad2deg,
+    sinc,
+)
+from tinygrad_like.ops.indexing.arrange import (
+    append,
+    array_split,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    block,
+    broadcast_arrays,
+    chunk,
+    column_stack,
+    delete,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    insert,
+    meshgrid,
+    rot90,
+    unflatten,
+    vsplit,
+    vstack,
+)
+from tinygrad_like.ops.indexing.index import (
     argsort,
     argwhere,
     embedding,
@@ -241,7 +257,22 @@ from tinygrad_like.ops.index import (
     tril,
     triu,
 )
-from tinygrad_like.ops.linalg import (
+from tinygrad_like.ops.indexing.padding import pad
+from tinygrad_like.ops.indexing.repetition import repeat, tile
+from tinygrad_like.ops.matrices.diagonal import (
+    cross,
+    diag,
+    diag_embed,
+    diagflat,
+    diagonal,
+    inner,
+    kron,
+    tensordot,
+    trace,
+    vdot,
+)
+from tinygrad_like.ops.matrices.eigen import eig, eigvals
+from tinygrad_like.ops.matrices.linalg import (
     dot,
     einsum,
     inv,
@@ -250,20 +281,21 @@ from tinygrad_like.ops.linalg import (
     outer,
     slogdet,
 )
-from tinygrad_like.ops.norm import batch_norm, group_norm, layer_norm, rms_norm
-from tinygrad_like.ops.order import (
-    bincount,
-    digitize,
-    histogram,
-    interp,
-    mode,
-    searchsorted,
-    unique,
+from tinygrad_like.ops.matrices.systems import cholesky, solve
+from tinygrad_like.ops.neural.attention import (
+    alibi,
+    attention_weights,
+    rotary,
+    scaled_dot_product_attention,
 )
-from tinygrad_like.ops.padding import pad
-from tinygrad_like.ops.patches import fold, sliding_window_view, unfold
-from tinygrad_like.ops.pool import avg_pool2d, max_pool2d
-from tinygrad_like.ops.pool_nd import (
+from tinygrad_like.ops.neural.bag import embedding_bag
+from tinygrad_like.ops.neural.conv import conv1d, conv2d, conv_transpose2d
+from tinygrad_like.ops.neural.conv_nd import conv3d, conv_transpose1d, conv_transpose3d
+from tinygrad_like.ops.neural.experts import expert_matmul
+from tinygrad_like.ops.neural.norm import batch_norm, group_norm, layer_norm, rms_norm
+from tinygrad_like.ops.neural.patches import fold, sliding_window_view, unfold
+from tinygrad_like.ops.neural.pool import avg_pool2d, max_pool2d
+from tinygrad_like.ops.neural.pool_nd import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
@@ -278,27 +310,11 @@ from tinygrad_like.ops.pool_nd import (
     max_pool1d,
     max_pool3d,
 )
-from tinygrad_like.ops.random import (
-    dropout,
-    multinomial,
-    permutation,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-)
-from tinygrad_like.ops.ranks import (
-    kthvalue,
-    median,
-    nanmedian,
-    nanpercentile,
-    nanquantile,
-    percentile,
-    quantile,
-)
-from tinygrad_like.ops.recurrent import gru, lstm, rnn
-from tinygrad_like.ops.reduce import (
+from tinygrad_like.ops.neural.recurrent import gru, lstm, rnn
+from tinygrad_like.ops.neural.resize import interpolate, pixel_shuffle, pixel_unshuffle
+from tinygrad_like.ops.neural.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
+from tinygrad_like.ops.neural.unpool import max_unpool1d, max_unpool2d, max_unpool3d
+from tinygrad_like.ops.reductions.reduce import (
     all,
     allclose,
     any,
@@ -314,9 +330,7 @@ from tinygrad_like.ops.reduce import (
     sum,
     var,
 )
-from tinygrad_like.ops.repetition import repeat, tile
-from tinygrad_like.ops.resize import interpolate, pixel_shuffle, pixel_unshuffle
-from tinygrad_like.ops.scan import (
+from tinygrad_like.ops.reductions.scan import (
     associative_scan,
     cummax,
     cummin,
@@ -326,7 +340,7 @@ from tinygrad_like.ops.scan import (
     nancumprod,
     nancumsum,
 )
-from tinygrad_like.ops.scatter import (
+from tinygrad_like.ops.reductions.scatter import (
     gather_nd,
     index_add,
     index_copy,
@@ -336,26 +350,35 @@ from tinygrad_like.ops.scatter import (
     scatter,
     select,
 )
-from tinygrad_like.ops.shape import (
-    concatenate,
-    copy,
-    expand_dims,
-    flatten,
-    flip,
-    moveaxis,
-    reshape,
-    roll,
-    split,
-    squeeze,
-    stack,
-    swapaxes,
-    transpose,
-    unbind,
+from tinygrad_like.ops.samples.order import (
+    bincount,
+    digitize,
+    histogram,
+    interp,
+    mode,
+    searchsorted,
+    unique,
 )
-from tinygrad_like.ops.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
-from tinygrad_like.ops.special import digamma, erfc, erfinv, lgamma, logit, polygamma, xlogy
-from tinygrad_like.ops.spectrogram import istft, stft
-from tinygrad_like.ops.statistics import (
+from tinygrad_like.ops.samples.random import (
+    dropout,
+    multinomial,
+    permutation,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+)
+from tinygrad_like.ops.samples.ranks import (
+    kthvalue,
+    median,
+    nanmedian,
+    nanpercentile,
+    nanquantile,
+    percentile,
+    quantile,
+)
+from tinygrad_like.ops.samples.statistics import (
     average,
     corrcoef,
     count_nonzero,
@@ -371,23 +394,8 @@ from tinygrad_like.ops.statistics import (
     ptp,
     trapezoid,
 )
-from tinygrad_like.ops.systems import cholesky, solve
-from tinygrad_like.ops.transcendental import (
-    arccosh,
-    arcsinh,
-    arctan2,
-    arctanh,
-    cbrt,
-    deg2rad,
-    exp2,
-    hypot,
-    log10,
-    logaddexp,
-    logaddexp2,
-    rad2deg,
-    sinc,
-)
-from tinygrad_like.ops.unpool import max_unpool1d, max_unpool2d, max_unpool3d
+from tinygrad_like.ops.signals import fft
+from tinygrad_like.ops.signals.spectrogram import istft, stft
 from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 

@@ -28,7 +28,7 @@ from tinygrad_like.engine import (
     mode,
     real,
 )
-from tinygrad_like.ops.complex import complex as of_parts
+from tinygrad_like.ops.elements.complex import complex as of_parts
 
 COMPLEX_STEP = 1e-30
 DIFFERENCE_STEP = 1e-3

@@ -20,10 +20,10 @@ import numpy as np
 
 from tinygrad_like import io, nn, torch_settings
 from tinygrad_like.engine import Tensor
-from tinygrad_like.nn import arguments
-from tinygrad_like.nn.holder import held
-from tinygrad_like.nn.module import Module
-from tinygrad_like.nn.state import StateError, StateReport, mistyped, overwrite
+from tinygrad_like.nn.base import arguments
+from tinygrad_like.nn.base.holder import held
+from tinygrad_like.nn.base.module import Module
+from tinygrad_like.nn.base.state import StateError, StateReport, mistyped, overwrite
 
 COUNT = "num_batches_tracked"  # which PyTorch's norms always have, ours where it is needed
 

@@ -16,9 +16,9 @@ refused, as by LAPACK. On `cuda` the factorisations are cuSOLVER's, by CuPy; `lu
 `solve_banded` and `solve_sylvester` are SciPy's and run on the host.
 """
 
-from tinygrad_like.ops.decompositions import eigh, eigvalsh, lu, qr, svd, svdvals
-from tinygrad_like.ops.linalg import inv, slogdet
-from tinygrad_like.ops.matrix_functions import (
+from tinygrad_like.ops.matrices.decompositions import eigh, eigvalsh, lu, qr, svd, svdvals
+from tinygrad_like.ops.matrices.linalg import inv, slogdet
+from tinygrad_like.ops.matrices.matrix_functions import (
     block_diag,
     expm,
     lstsq,
@@ -28,8 +28,8 @@ from tinygrad_like.ops.matrix_functions import (
     sqrtm,
     toeplitz,
 )
-from tinygrad_like.ops.measures import cond, det, matrix_norm, matrix_rank, norm
-from tinygrad_like.ops.systems import (
+from tinygrad_like.ops.matrices.measures import cond, det, matrix_norm, matrix_rank, norm
+from tinygrad_like.ops.matrices.systems import (
     cholesky,
     cholesky_solve,
     solve,

@@ -7,6 +7,6 @@
 It turns the second array round, unlike the layers' tg.conv2d, and knows no channels.
 """
 
-from tinygrad_like.ops.convolve import convolve
+from tinygrad_like.ops.signals.convolve import convolve
 
 __all__ = ["convolve"]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import nn
-from tinygrad_like.nn.holder import held
-from tinygrad_like.nn.module import Module
-from tinygrad_like.ops.window import ends_of_axis
+from tinygrad_like.nn.base.holder import held
+from tinygrad_like.nn.base.module import Module
+from tinygrad_like.ops.indexing.window import ends_of_axis
 
 TRANSFORMER_LAYERS = nn.TransformerEncoderLayer, nn.TransformerDecoderLayer
 CHOICES = ("gelu", "gelu_tanh", "relu", "silu")  # of a transformer layer

@@ -16,7 +16,7 @@ from op_calls import (
 import tinygrad_like as tg
 from tinygrad_like import GraphError, Tensor
 from tinygrad_like.engine import gradients
-from tinygrad_like.ops.softmax import softmax_cross_entropy
+from tinygrad_like.ops.neural.softmax import softmax_cross_entropy
 
 
 def bump(t):

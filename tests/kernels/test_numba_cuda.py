@@ -13,7 +13,7 @@ from tinygrad_like import backend
 
 pytestmark = pytest.mark.long
 
-ROWS = Path(__file__).parents[1] / "cases" / "numba_cuda_rows.py"
+ROWS = Path(__file__).parents[1] / "cases" / "cuda" / "numba_cuda_rows.py"
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason=missing("numba_cuda")
 )

@@ -9,7 +9,7 @@ from grouped import grouped
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.nn import dtype as rule
+from tinygrad_like.nn.base import dtype as rule
 
 IMAGE, SEQUENCE = (2, 4, 5, 6), (2, 3, 4)
 LAYERS = {

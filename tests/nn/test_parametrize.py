@@ -50,7 +50,7 @@ def test_a_parametrized_module_is_what_it_was():
     layer = nn.parametrize(nn.Dense(4, 2), "weight", nn.WeightNorm())
     assert isinstance(layer, nn.Dense)
     assert (type(layer).__name__, type(layer).__qualname__) == ("Dense", "Dense")
-    assert type(layer).__module__ == "tinygrad_like.nn.dense"
+    assert type(layer).__module__ == "tinygrad_like.nn.layers.dense"
     assert repr(layer) == "Dense(n_in=4, n_out=2\n  (weight): WeightNorm(axis='output')\n)"
     assert paths(layer) == (["bias", "weight.direction", "weight.length"], [])
     assert layer.num_parameters() == 8 + 2 + 2

@@ -1,4 +1,4 @@
-"""Functions of ops/arithmetic.py and ops/transcendental.py where a row of the cases cannot go."""
+"""Functions of arithmetic.py and transcendental.py where a row of the cases cannot go."""
 
 import numpy as np
 import pytest

@@ -23,7 +23,7 @@ from views import VIEWS
 import tinygrad_like as tg
 from tinygrad_like.engine import Tensor, wrap
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, Plan
-from tinygrad_like.ops import protocol
+from tinygrad_like.ops.protocols import protocol
 
 each_row = grouped("case", CASES, by=op_of)
 DIFFERENTIABLE = [c for c in CASES if c.grad]

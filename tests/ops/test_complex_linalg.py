@@ -1,5 +1,5 @@
 """Complex matrices: phases of vectors, equal values, and NumPy's results; the rows are in
-tests/cases/cases_complex_linalg.py."""
+tests/cases/ops/cases_complex_linalg.py."""
 
 import numpy as np
 import pytest

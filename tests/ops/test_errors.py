@@ -16,9 +16,9 @@ from grouped import grouped
 import tinygrad_like as tg
 from tinygrad_like import ops
 from tinygrad_like.engine import Tensor, sum_to
-from tinygrad_like.ops.index import getitem
-from tinygrad_like.ops.norm import normalize_channels
-from tinygrad_like.ops.softmax import softmax_cross_entropy
+from tinygrad_like.ops.indexing.index import getitem
+from tinygrad_like.ops.neural.norm import normalize_channels
+from tinygrad_like.ops.neural.softmax import softmax_cross_entropy
 
 
 class As:

@@ -13,7 +13,7 @@ from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import linalg
-from tinygrad_like.ops.matrix_functions import _cheapest_cuts
+from tinygrad_like.ops.matrices.matrix_functions import _cheapest_cuts
 
 RNG = np.random.default_rng(0)
 TURN = np.linalg.qr(RNG.standard_normal((3, 3)))[0]

@@ -151,7 +151,7 @@ CALLS = {
     "equal": lambda x: np.equal(x, X),
 }
 
-# Names of ops/numpy_names.py and others that NumPy has for what is here
+# Names of ops/protocols/numpy_names.py and others that NumPy has for what is here
 HOLE = np.array([0, np.nan, 0])
 FURTHER = {
     **{

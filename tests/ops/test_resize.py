@@ -7,7 +7,7 @@ from oracle import needs_torch, torch
 from tinygrad_like.kernels import reference
 
 import tinygrad_like as tg
-from tinygrad_like.ops import resize
+from tinygrad_like.ops.neural import resize
 
 
 def test_nearest_takes_the_right_element_at_every_size():

@@ -10,7 +10,7 @@ from op_calls import leaf
 
 import tinygrad_like as tg
 from tinygrad_like.engine import Tensor, gradients, wrap
-from tinygrad_like.ops import quantiles
+from tinygrad_like.ops.samples import quantiles
 from tinygrad_like.stats import numbers
 
 
@@ -97,7 +97,7 @@ def test_every_gradient_rule_has_a_row_of_order_2(ran):
 
 
 # Made from nothing, or random: they have tests of their own.
-WITHOUT_INPUTS = ("tinygrad_like.ops.create", "tinygrad_like.ops.random")
+WITHOUT_INPUTS = ("tinygrad_like.ops.arrays.create", "tinygrad_like.ops.samples.random")
 ANSWERS = ("iscomplexobj",)  # with a Python bool: it has a test of its own
 
 

@@ -1,5 +1,5 @@
-"""The published conventions at kinks, ties, zeros and NaN (docstrings of ops/elementwise.py,
-ops/reduce.py, ops/index.py, ops/conv.py).
+"""The published conventions at kinks, ties, zeros and NaN (docstrings of the ops, and the
+table in ops/__init__.py).
 
 GRADIENTS is a table: a function, its inputs, and the gradient of its sum by each of them.
 """

@@ -8,7 +8,7 @@ from needed import needs_numba
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, nn
-from tinygrad_like.ops import window
+from tinygrad_like.ops.indexing import window
 
 DEVICES = pytest.mark.parametrize("device", ["cpu", "cuda-emulator"])
 

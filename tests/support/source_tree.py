@@ -13,7 +13,7 @@ FOLDERS = TG, "kernels", "bench", "examples"
 
 
 def module_name(path):
-    """`tinygrad_like/ops/conv.py` -> `ops.conv`, `kernels/cpu/x.py` -> `kernels.cpu.x`."""
+    """`tinygrad_like/ops/neural/conv.py` -> `ops.conv`, `kernels/cpu/x.py` -> `kernels.cpu.x`."""
     parts = list(path.relative_to(ROOT).with_suffix("").parts)
     parts = parts[1:] if parts[0] == TG else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -139,7 +139,7 @@ def _modules(full, module):
         return []
     if name.endswith("*"):
         return [each for each in FILES if each.startswith(name[:-1])]
-    while name and name not in FILES:  # `from tinygrad_like.ops.conv import conv2d`
+    while name and name not in FILES:  # `from tinygrad_like.ops.neural.conv import conv2d`
         name = name.rpartition(".")[0]
     return [name]
 

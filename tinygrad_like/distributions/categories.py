@@ -8,13 +8,13 @@ from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.counts import times
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.engine import astype, broadcast_to, check_integer
-from tinygrad_like.ops.compare import equal
-from tinygrad_like.ops.elementwise import exp, log, where
-from tinygrad_like.ops.index import one_hot, take_along_axis
-from tinygrad_like.ops.reduce import argmax, sum
-from tinygrad_like.ops.shape import expand_dims, squeeze
-from tinygrad_like.ops.softmax import log_softmax, softmax
-from tinygrad_like.ops.special import lgamma
+from tinygrad_like.ops.arrays.shape import expand_dims, squeeze
+from tinygrad_like.ops.elements.compare import equal
+from tinygrad_like.ops.elements.elementwise import exp, log, where
+from tinygrad_like.ops.elements.special import lgamma
+from tinygrad_like.ops.indexing.index import one_hot, take_along_axis
+from tinygrad_like.ops.neural.softmax import log_softmax, softmax
+from tinygrad_like.ops.reductions.reduce import argmax, sum
 
 
 class Classes(Distribution):

@@ -3,12 +3,12 @@
 from tinygrad_like.distributions.categories import Categorical
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.engine import broadcast_to, check_flag, check_integer
-from tinygrad_like.ops.create import shape_of
-from tinygrad_like.ops.elementwise import square
-from tinygrad_like.ops.index import take_along_axis
-from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import expand_dims, reshape, squeeze
-from tinygrad_like.ops.softmax import logsumexp
+from tinygrad_like.ops.arrays.create import shape_of
+from tinygrad_like.ops.arrays.shape import expand_dims, reshape, squeeze
+from tinygrad_like.ops.elements.elementwise import square
+from tinygrad_like.ops.indexing.index import take_along_axis
+from tinygrad_like.ops.neural.softmax import logsumexp
+from tinygrad_like.ops.reductions.reduce import sum
 
 
 def sum_of_last(x, ndims):

@@ -5,19 +5,19 @@ import math
 from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.engine import astype
-from tinygrad_like.ops.activation import sigmoid, softplus
-from tinygrad_like.ops.compare import equal, greater, isinf, less, less_equal, logical_and
-from tinygrad_like.ops.create import arange
-from tinygrad_like.ops.elementwise import exp, expm1, floor, log, log1p, square, where
-from tinygrad_like.ops.quantiles import (
+from tinygrad_like.ops.arrays.create import arange
+from tinygrad_like.ops.arrays.shape import reshape
+from tinygrad_like.ops.elements.activation import sigmoid, softplus
+from tinygrad_like.ops.elements.compare import equal, greater, isinf, less, less_equal, logical_and
+from tinygrad_like.ops.elements.elementwise import exp, expm1, floor, log, log1p, square, where
+from tinygrad_like.ops.elements.special import betaln, lgamma, xlogy
+from tinygrad_like.ops.reductions.reduce import max, sum
+from tinygrad_like.ops.samples.quantiles import (
     beta_cdf,
     binomial_quantile,
     gamma_cdf,
     poisson_quantile,
 )
-from tinygrad_like.ops.reduce import max, sum
-from tinygrad_like.ops.shape import reshape
-from tinygrad_like.ops.special import betaln, lgamma, xlogy
 
 
 def times(x, y):

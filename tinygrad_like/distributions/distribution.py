@@ -15,8 +15,8 @@ from tinygrad_like.engine import (
     no_grad,
 )
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.ops.create import shape_of
-from tinygrad_like.ops.elementwise import exp, sqrt
+from tinygrad_like.ops.arrays.create import shape_of
+from tinygrad_like.ops.elements.elementwise import exp, sqrt
 
 
 def tensors_of(owner, given):

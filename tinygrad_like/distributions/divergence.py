@@ -19,12 +19,12 @@ from tinygrad_like.distributions.normal import HalfNormal, LogNormal, Normal
 from tinygrad_like.distributions.positive import Exponential, Gamma, Pareto, Weibull
 from tinygrad_like.distributions.simplex import Beta, Dirichlet
 from tinygrad_like.distributions.transformed import TransformedDistribution
-from tinygrad_like.ops.compare import equal, greater_equal, less_equal, logical_and
-from tinygrad_like.ops.elementwise import abs, exp, log, square, where
-from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import expand_dims, squeeze
-from tinygrad_like.ops.special import betaln, digamma, lgamma, xlogy
-from tinygrad_like.ops.systems import solve
+from tinygrad_like.ops.arrays.shape import expand_dims, squeeze
+from tinygrad_like.ops.elements.compare import equal, greater_equal, less_equal, logical_and
+from tinygrad_like.ops.elements.elementwise import abs, exp, log, square, where
+from tinygrad_like.ops.elements.special import betaln, digamma, lgamma, xlogy
+from tinygrad_like.ops.matrices.systems import solve
+from tinygrad_like.ops.reductions.reduce import sum
 
 # (type of p, type of q): the function. A subclass has the function of the class that it is one of,
 # unless both are listed: the first classes in the order of resolution count.

@@ -4,9 +4,9 @@ import math
 
 from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
-from tinygrad_like.ops.activation import sigmoid, softplus
-from tinygrad_like.ops.compare import greater, greater_equal, less, less_equal, logical_and
-from tinygrad_like.ops.elementwise import (
+from tinygrad_like.ops.elements.activation import sigmoid, softplus
+from tinygrad_like.ops.elements.compare import greater, greater_equal, less, less_equal, logical_and
+from tinygrad_like.ops.elements.elementwise import (
     abs,
     arctan,
     clip,
@@ -19,8 +19,8 @@ from tinygrad_like.ops.elementwise import (
     tan,
     where,
 )
-from tinygrad_like.ops.quantiles import beta_cdf, beta_quantile
-from tinygrad_like.ops.special import betaln, digamma
+from tinygrad_like.ops.elements.special import betaln, digamma
+from tinygrad_like.ops.samples.quantiles import beta_cdf, beta_quantile
 
 EULER = 0.57721566490153286
 

@@ -4,12 +4,12 @@ import math
 
 from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
-from tinygrad_like.ops.elementwise import log, square
-from tinygrad_like.ops.index import tril
-from tinygrad_like.ops.linalg import einsum, inv, matmul
-from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import expand_dims, squeeze, swapaxes
-from tinygrad_like.ops.systems import cholesky, solve
+from tinygrad_like.ops.arrays.shape import expand_dims, squeeze, swapaxes
+from tinygrad_like.ops.elements.elementwise import log, square
+from tinygrad_like.ops.indexing.index import tril
+from tinygrad_like.ops.matrices.linalg import einsum, inv, matmul
+from tinygrad_like.ops.matrices.systems import cholesky, solve
+from tinygrad_like.ops.reductions.reduce import sum
 
 
 class MultivariateNormal(Distribution):

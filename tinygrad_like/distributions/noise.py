@@ -8,9 +8,9 @@ import numpy as np
 
 from tinygrad_like.backend import wide_dtype
 from tinygrad_like.engine import astype
-from tinygrad_like.ops.elementwise import log, log1p, maximum
-from tinygrad_like.ops.quantiles import log_gamma_sample
-from tinygrad_like.ops.random import rand, randn
+from tinygrad_like.ops.elements.elementwise import log, log1p, maximum
+from tinygrad_like.ops.samples.quantiles import log_gamma_sample
+from tinygrad_like.ops.samples.random import rand, randn
 
 
 def uniform(sizes, like, dtype=None):

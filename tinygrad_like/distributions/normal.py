@@ -4,9 +4,9 @@ import math
 
 from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
-from tinygrad_like.ops.elementwise import abs, erf, exp, expm1, log, sqrt, square
-from tinygrad_like.ops.quantiles import normal_quantile
-from tinygrad_like.ops.special import erfc
+from tinygrad_like.ops.elements.elementwise import abs, erf, exp, expm1, log, sqrt, square
+from tinygrad_like.ops.elements.special import erfc
+from tinygrad_like.ops.samples.quantiles import normal_quantile
 
 HALF_LOG_2_PI = 0.5 * math.log(2 * math.pi)
 

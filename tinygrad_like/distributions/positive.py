@@ -5,10 +5,10 @@ import math
 from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.distributions.line import EULER
-from tinygrad_like.ops.compare import greater
-from tinygrad_like.ops.elementwise import exp, expm1, log, log1p, square, where
-from tinygrad_like.ops.quantiles import gamma_cdf, log_gamma_quantile
-from tinygrad_like.ops.special import digamma, lgamma, xlogy
+from tinygrad_like.ops.elements.compare import greater
+from tinygrad_like.ops.elements.elementwise import exp, expm1, log, log1p, square, where
+from tinygrad_like.ops.elements.special import digamma, lgamma, xlogy
+from tinygrad_like.ops.samples.quantiles import gamma_cdf, log_gamma_quantile
 
 
 class Exponential(Distribution):
@@ -50,7 +50,8 @@ class Exponential(Distribution):
 class Gamma(Distribution):
     """Density rate^a x^(a - 1) exp(-rate x) / gamma(a), with a the concentration.
 
-    The gradient of `rsample` with respect to the concentration is exact, see ops/quantiles.py.
+    The gradient of `rsample` with respect to the concentration is exact, see
+    ops/samples/quantiles.py.
     """
 
     parameters = supports.named(concentration=supports.POSITIVE, rate=supports.POSITIVE)

@@ -3,13 +3,13 @@
 from tinygrad_like.distributions import noise, supports
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.distributions.line import EULER
-from tinygrad_like.ops.activation import sigmoid
-from tinygrad_like.ops.elementwise import exp, expm1, log, log1p, square
-from tinygrad_like.ops.quantiles import beta_cdf, beta_quantile
-from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import expand_dims
-from tinygrad_like.ops.softmax import softmax
-from tinygrad_like.ops.special import betaln, digamma, lgamma, xlogy
+from tinygrad_like.ops.arrays.shape import expand_dims
+from tinygrad_like.ops.elements.activation import sigmoid
+from tinygrad_like.ops.elements.elementwise import exp, expm1, log, log1p, square
+from tinygrad_like.ops.elements.special import betaln, digamma, lgamma, xlogy
+from tinygrad_like.ops.neural.softmax import softmax
+from tinygrad_like.ops.reductions.reduce import sum
+from tinygrad_like.ops.samples.quantiles import beta_cdf, beta_quantile
 
 
 class OfUnitInterval(Distribution):

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tinygrad_like.engine import all_examples, backend_of, broadcast_to, no_grad
-from tinygrad_like.ops.compare import isfinite, isnan
-from tinygrad_like.ops.create import eye, ones
-from tinygrad_like.ops.elementwise import floor
-from tinygrad_like.ops.index import triu
+from tinygrad_like.ops.arrays.create import eye, ones
+from tinygrad_like.ops.elements.compare import isfinite, isnan
+from tinygrad_like.ops.elements.elementwise import floor
+from tinygrad_like.ops.indexing.index import triu
 
 
 class Support(NamedTuple):

@@ -4,8 +4,8 @@ from tinygrad_like.distributions.compound import sum_of_last
 from tinygrad_like.distributions.distribution import Distribution
 from tinygrad_like.distributions.transforms import Chain, Transform
 from tinygrad_like.engine import check_flag
-from tinygrad_like.ops.create import shape_of
-from tinygrad_like.ops.elementwise import where
+from tinygrad_like.ops.arrays.create import shape_of
+from tinygrad_like.ops.elements.elementwise import where
 
 
 class TransformedDistribution(Distribution):

@@ -6,9 +6,9 @@ from typing import Any
 
 from tinygrad_like.distributions import supports
 from tinygrad_like.engine import Tensor
-from tinygrad_like.ops.activation import sigmoid, softplus
-from tinygrad_like.ops.compare import greater
-from tinygrad_like.ops.elementwise import abs, exp, log, log1p, tanh
+from tinygrad_like.ops.elements.activation import sigmoid, softplus
+from tinygrad_like.ops.elements.compare import greater
+from tinygrad_like.ops.elements.elementwise import abs, exp, log, log1p, tanh
 
 
 class Transform:

@@ -7,8 +7,8 @@ from functools import partial
 from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import Tensor, commit, errors
 from tinygrad_like.functional.trees import map_tree
-from tinygrad_like.nn.module import Module
-from tinygrad_like.nn.state import mistyped
+from tinygrad_like.nn.base.module import Module
+from tinygrad_like.nn.base.state import mistyped
 
 
 def functional_call(model, parameters, *args, **kwargs):

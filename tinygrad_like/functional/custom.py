@@ -23,7 +23,7 @@ from tinygrad_like.engine.plan import OutputPlan
 from tinygrad_like.engine.tensor import new_node
 from tinygrad_like.functional.evaluation import function, in_order
 from tinygrad_like.functional.trees import flatten, map_tree
-from tinygrad_like.ops.create import zeros
+from tinygrad_like.ops.arrays.create import zeros
 
 
 def custom_gradient(f):

@@ -22,7 +22,7 @@ from tinygrad_like.engine import (
     wrap,
 )
 from tinygrad_like.functional.trees import ONE_LEAF, flatten, map_tree
-from tinygrad_like.ops.shape import reshape
+from tinygrad_like.ops.arrays.shape import reshape
 
 
 def function(owner, f):

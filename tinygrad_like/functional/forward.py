@@ -14,7 +14,7 @@ from tinygrad_like.engine import (
     inside,
 )
 from tinygrad_like.functional.evaluation import Evaluation, function
-from tinygrad_like.ops.create import zeros_like
+from tinygrad_like.ops.arrays.create import zeros_like
 
 
 def jvp(f, primals, tangents, *, allow_unused=False, has_aux=False):

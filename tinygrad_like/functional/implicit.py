@@ -54,8 +54,8 @@ from tinygrad_like.functional.solvers import (
     summed,
 )
 from tinygrad_like.functional.trees import flatten
-from tinygrad_like.ops.create import zeros
-from tinygrad_like.ops.shape import concatenate, reshape
+from tinygrad_like.ops.arrays.create import zeros
+from tinygrad_like.ops.arrays.shape import concatenate, reshape
 
 __all__ = ["Convergence", "ConvergenceError", "argmin", "fixed_point"]
 

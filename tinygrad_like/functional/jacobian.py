@@ -9,8 +9,8 @@ from tinygrad_like.functional.derivatives import grad
 from tinygrad_like.functional.evaluation import Chosen, Evaluation, function
 from tinygrad_like.functional.forward import Push
 from tinygrad_like.functional.vmap import vmap
-from tinygrad_like.ops.create import eye, zeros
-from tinygrad_like.ops.shape import concatenate, reshape, stack
+from tinygrad_like.ops.arrays.create import eye, zeros
+from tinygrad_like.ops.arrays.shape import concatenate, reshape, stack
 
 AT_ONCE = 64  # rows of a jacobian: more take more memory, and are hardly faster
 

@@ -15,8 +15,8 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.engine import Batched, Tensor, astype
 from tinygrad_like.functional.derivatives import vjp
-from tinygrad_like.ops.create import zeros_like
-from tinygrad_like.ops.shape import stack
+from tinygrad_like.ops.arrays.create import zeros_like
+from tinygrad_like.ops.arrays.shape import stack
 
 MEMORY = 5  # how many earlier steps Anderson's method combines
 HALVINGS = 40  # of a step of Newton's method, at most

@@ -13,7 +13,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.functional.evaluation import function
 from tinygrad_like.functional.trees import flatten, spread_prefix
-from tinygrad_like.ops.shape import moveaxis, normal_axis
+from tinygrad_like.ops.arrays.shape import moveaxis, normal_axis
 
 RANDOMNESS = "different", "same"
 

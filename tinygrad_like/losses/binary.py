@@ -11,11 +11,11 @@ from tinygrad_like.losses.checks import (
     shared,
     weight_beside,
 )
-from tinygrad_like.ops.activation import softplus
-from tinygrad_like.ops.compare import equal
-from tinygrad_like.ops.elementwise import clip, exp, log, log1p, square, where
-from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import normal_axes
+from tinygrad_like.ops.arrays.shape import normal_axes
+from tinygrad_like.ops.elements.activation import softplus
+from tinygrad_like.ops.elements.compare import equal
+from tinygrad_like.ops.elements.elementwise import clip, exp, log, log1p, square, where
+from tinygrad_like.ops.reductions.reduce import sum
 
 
 def binary_cross_entropy(p, target, *, weight=None, label_smoothing=0.0, reduction="mean"):

@@ -8,9 +8,9 @@ from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING, is_half
 from tinygrad_like.engine import Tensor, all_examples, astype, broadcast_to
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.ops.compare import equal, logical_and
-from tinygrad_like.ops.elementwise import where
-from tinygrad_like.ops.reduce import mean, sum
+from tinygrad_like.ops.elements.compare import equal, logical_and
+from tinygrad_like.ops.elements.elementwise import where
+from tinygrad_like.ops.reductions.reduce import mean, sum
 
 
 def raw(x):

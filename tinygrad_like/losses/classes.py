@@ -18,12 +18,12 @@ from tinygrad_like.losses.checks import (
     weight_of_classes,
     weighted_mean,
 )
-from tinygrad_like.ops.compare import equal
-from tinygrad_like.ops.elementwise import exp, expm1, log, where
-from tinygrad_like.ops.index import check_labels, take, take_along_axis
-from tinygrad_like.ops.reduce import mean, sum
-from tinygrad_like.ops.shape import reshape
-from tinygrad_like.ops.softmax import log_softmax, softmax_cross_entropy
+from tinygrad_like.ops.arrays.shape import reshape
+from tinygrad_like.ops.elements.compare import equal
+from tinygrad_like.ops.elements.elementwise import exp, expm1, log, where
+from tinygrad_like.ops.indexing.index import check_labels, take, take_along_axis
+from tinygrad_like.ops.neural.softmax import log_softmax, softmax_cross_entropy
+from tinygrad_like.ops.reductions.reduce import mean, sum
 
 
 def cross_entropy(

@@ -10,12 +10,12 @@ from tinygrad_like.losses.checks import (
     raw,
     reduced,
 )
-from tinygrad_like.ops.compare import equal, greater_equal, less, logical_and, not_equal
-from tinygrad_like.ops.ctc import ctc_of_states
-from tinygrad_like.ops.elementwise import clip, where
-from tinygrad_like.ops.index import check_labels
-from tinygrad_like.ops.padding import pad
-from tinygrad_like.ops.shape import expand_dims, reshape, stack, swapaxes
+from tinygrad_like.ops.arrays.shape import expand_dims, reshape, stack, swapaxes
+from tinygrad_like.ops.elements.compare import equal, greater_equal, less, logical_and, not_equal
+from tinygrad_like.ops.elements.elementwise import clip, where
+from tinygrad_like.ops.indexing.index import check_labels
+from tinygrad_like.ops.indexing.padding import pad
+from tinygrad_like.ops.neural.ctc import ctc_of_states
 
 
 def ctc(

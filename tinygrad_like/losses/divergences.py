@@ -12,11 +12,11 @@ from tinygrad_like.losses.checks import (
     sum_over,
 )
 from tinygrad_like.losses.classes import cross_entropy
-from tinygrad_like.ops.compare import equal
-from tinygrad_like.ops.elementwise import exp, log, where
-from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import normal_axis
-from tinygrad_like.ops.softmax import log_softmax
+from tinygrad_like.ops.arrays.shape import normal_axis
+from tinygrad_like.ops.elements.compare import equal
+from tinygrad_like.ops.elements.elementwise import exp, log, where
+from tinygrad_like.ops.neural.softmax import log_softmax
+from tinygrad_like.ops.reductions.reduce import sum
 
 
 def kl_divergence(log_q, p, *, log_target=False, reduction="mean"):

@@ -13,12 +13,12 @@ from tinygrad_like.losses.checks import (
     weight_beside,
     weight_of_classes,
 )
-from tinygrad_like.ops.activation import relu, softplus
-from tinygrad_like.ops.compare import equal, greater_equal, logical_and, logical_not
-from tinygrad_like.ops.elementwise import square, where
-from tinygrad_like.ops.index import check_labels, one_hot, take, take_along_axis
-from tinygrad_like.ops.reduce import cumsum, max, mean, sum
-from tinygrad_like.ops.shape import expand_dims
+from tinygrad_like.ops.arrays.shape import expand_dims
+from tinygrad_like.ops.elements.activation import relu, softplus
+from tinygrad_like.ops.elements.compare import equal, greater_equal, logical_and, logical_not
+from tinygrad_like.ops.elements.elementwise import square, where
+from tinygrad_like.ops.indexing.index import check_labels, one_hot, take, take_along_axis
+from tinygrad_like.ops.reductions.reduce import cumsum, max, mean, sum
 
 
 def hinge(scores, target, *, margin=1.0, p=1, reduction="mean"):

@@ -13,9 +13,9 @@ from tinygrad_like.losses.checks import (
     weight_beside,
     weighted_mean,
 )
-from tinygrad_like.ops.compare import greater
-from tinygrad_like.ops.elementwise import abs, clip, exp, log, square, where
-from tinygrad_like.ops.shape import expand_dims
+from tinygrad_like.ops.arrays.shape import expand_dims
+from tinygrad_like.ops.elements.compare import greater
+from tinygrad_like.ops.elements.elementwise import abs, clip, exp, log, square, where
 
 
 def mse(prediction, target, *, weight=None, reduction="mean"):

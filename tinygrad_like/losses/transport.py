@@ -10,13 +10,13 @@ from tinygrad_like.losses.checks import (
     raw,
     reduced,
 )
-from tinygrad_like.ops.compare import equal
-from tinygrad_like.ops.create import full_like
-from tinygrad_like.ops.elementwise import abs, exp, log, where
-from tinygrad_like.ops.index import argsort, take_along_axis
-from tinygrad_like.ops.reduce import cumsum, sum
-from tinygrad_like.ops.shape import concatenate, expand_dims
-from tinygrad_like.ops.softmax import logsumexp
+from tinygrad_like.ops.arrays.create import full_like
+from tinygrad_like.ops.arrays.shape import concatenate, expand_dims
+from tinygrad_like.ops.elements.compare import equal
+from tinygrad_like.ops.elements.elementwise import abs, exp, log, where
+from tinygrad_like.ops.indexing.index import argsort, take_along_axis
+from tinygrad_like.ops.neural.softmax import logsumexp
+from tinygrad_like.ops.reductions.reduce import cumsum, sum
 
 
 def wasserstein(u, v, *, u_weights=None, v_weights=None, reduction="mean"):

@@ -15,12 +15,12 @@ from tinygrad_like.losses.checks import (
     reduced,
 )
 from tinygrad_like.losses.classes import cross_entropy
-from tinygrad_like.ops.activation import relu
-from tinygrad_like.ops.compare import equal
-from tinygrad_like.ops.elementwise import maximum, minimum, subtract, where
-from tinygrad_like.ops.linalg import matmul
-from tinygrad_like.ops.reduce import norm, sum
-from tinygrad_like.ops.shape import swapaxes
+from tinygrad_like.ops.arrays.shape import swapaxes
+from tinygrad_like.ops.elements.activation import relu
+from tinygrad_like.ops.elements.compare import equal
+from tinygrad_like.ops.elements.elementwise import maximum, minimum, subtract, where
+from tinygrad_like.ops.matrices.linalg import matmul
+from tinygrad_like.ops.reductions.reduce import norm, sum
 
 
 @composed

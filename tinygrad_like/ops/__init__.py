@@ -1,12 +1,18 @@
 """The ops by family, and their attachment to Tensor: operators, methods, NumPy's protocols.
 
-Families from left to right; each imports only from those to its left:
+Rooms from the ground up; each imports only from those before it, and in each a file from those that
+stand to its left:
 
-    create compare elementwise special shape activation complex transcendental arithmetic
-    reduce linalg places lines index bag experts scan order ranks diagonal statistics scatter
-    arrange repetition inplace systems decompositions measures window padding patches matrix_functions fft spectrogram
-    eigen quantiles random softmax ctc norm conv conv_nd resize pool pool_nd unpool recurrent
-    attention convolve numpy_names numpy_series numpy_places numpy_options protocol
+    arrays      create shape
+    elements    compare elementwise special activation complex transcendental arithmetic
+    indexing    places lines index inplace arrange repetition window padding
+    reductions  reduce scan scatter
+    matrices    linalg diagonal systems decompositions measures matrix_functions eigen
+    samples     order ranks quantiles statistics random
+    signals     fft spectrogram convolve
+    neural      softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention
+                bag experts
+    protocols   numpy_names numpy_series numpy_places numpy_options protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -93,45 +99,29 @@ from tinygrad_like.engine import (
     complete,
     op,
 )
-from tinygrad_like.ops import (
-    activation,
-    arithmetic,
-    arrange,
+from tinygrad_like.ops.arrays import create, shape
+from tinygrad_like.ops.elements import activation, arithmetic, compare, complex, elementwise
+from tinygrad_like.ops.indexing import arrange, index, inplace, padding
+from tinygrad_like.ops.matrices import diagonal, eigen, linalg
+from tinygrad_like.ops.neural import (
     attention,
     bag,
-    compare,
-    complex,
     conv,
     conv_nd,
-    create,
     ctc,
-    diagonal,
-    eigen,
-    elementwise,
     experts,
-    fft,
-    index,
-    inplace,
-    linalg,
     norm,
-    numpy_names,
-    order,
-    padding,
     patches,
     pool,
     pool_nd,
-    protocol,
-    quantiles,
-    random,
     recurrent,
-    reduce,
     resize,
-    scan,
-    scatter,
-    shape,
     softmax,
-    statistics,
 )
+from tinygrad_like.ops.protocols import numpy_names, protocol
+from tinygrad_like.ops.reductions import reduce, scan, scatter
+from tinygrad_like.ops.samples import order, quantiles, random, statistics
+from tinygrad_like.ops.signals import fft
 
 # Operators: __add__ and __radd__ and so on.
 BINARY = {

@@ -16,13 +16,21 @@ that are ops of `tg` as well have their SciPy names here: gammaln is tg.lgamma, 
 expit is tg.sigmoid.
 """
 
-from tinygrad_like.ops.activation import logsigmoid as log_expit
-from tinygrad_like.ops.activation import sigmoid as expit
-from tinygrad_like.ops.elementwise import erf
-from tinygrad_like.ops.special import betaln, digamma, erfc, erfinv, logit, polygamma, xlogy
-from tinygrad_like.ops.special import digamma as psi
-from tinygrad_like.ops.special import lgamma as gammaln
-from tinygrad_like.ops.transcendental import sinc
+from tinygrad_like.ops.elements.activation import logsigmoid as log_expit
+from tinygrad_like.ops.elements.activation import sigmoid as expit
+from tinygrad_like.ops.elements.elementwise import erf
+from tinygrad_like.ops.elements.special import (
+    betaln,
+    digamma,
+    erfc,
+    erfinv,
+    logit,
+    polygamma,
+    xlogy,
+)
+from tinygrad_like.ops.elements.special import digamma as psi
+from tinygrad_like.ops.elements.special import lgamma as gammaln
+from tinygrad_like.ops.elements.transcendental import sinc
 from tinygrad_like.special.bessel import i0, i0e, i1, i1e, iv, ive, j0, j1, jn, y0, y1, yn
 from tinygrad_like.special.entropy import entr, kl_div, rel_entr, xlog1py
 from tinygrad_like.special.gamma import (

@@ -4,8 +4,8 @@ CuPy lacks jn, iv and ive, which are also the gradients of j1, y1, i1 and i1e.
 """
 
 from tinygrad_like.engine import elementwise_op, in_single, with_numbers
-from tinygrad_like.ops.elementwise import sign
-from tinygrad_like.ops.special import of_one, of_several
+from tinygrad_like.ops.elements.elementwise import sign
+from tinygrad_like.ops.elements.special import of_one, of_several
 from tinygrad_like.special.of_scipy import of_scipy
 
 

@@ -1,9 +1,9 @@
 """Entropies, element by element, with 0 log 0 as 0."""
 
 from tinygrad_like.engine import elementwise_op, in_single, with_numbers
-from tinygrad_like.ops.compare import equal, logical_and
-from tinygrad_like.ops.elementwise import add, divide, log, log1p, where
-from tinygrad_like.ops.special import (
+from tinygrad_like.ops.elements.compare import equal, logical_and
+from tinygrad_like.ops.elements.elementwise import add, divide, log, log1p, where
+from tinygrad_like.ops.elements.special import (
     in_dtype_of,
     log_beside_0,
     of_one,

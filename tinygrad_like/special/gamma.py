@@ -6,9 +6,9 @@ import numpy as np
 
 from tinygrad_like.backend import result_dtype
 from tinygrad_like.engine import check_integer, composed, elementwise_op, in_single, with_numbers
-from tinygrad_like.ops.compare import less
-from tinygrad_like.ops.elementwise import cos, log, log1p, sin, where
-from tinygrad_like.ops.special import (
+from tinygrad_like.ops.elements.compare import less
+from tinygrad_like.ops.elements.elementwise import cos, log, log1p, sin, where
+from tinygrad_like.ops.elements.special import (
     betaln_gradient,
     digamma,
     in_dtype_of,

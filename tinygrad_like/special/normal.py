@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from tinygrad_like.engine import elementwise_op, in_single
-from tinygrad_like.ops.elementwise import exp
-from tinygrad_like.ops.special import of_one
+from tinygrad_like.ops.elements.elementwise import exp
+from tinygrad_like.ops.elements.special import of_one
 
 ROOT_2PI = math.sqrt(2 * math.pi)
 

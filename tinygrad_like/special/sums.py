@@ -3,11 +3,11 @@
 import math
 
 from tinygrad_like.engine import composed, no_grad
-from tinygrad_like.ops import softmax as ops
-from tinygrad_like.ops.compare import equal, isfinite
-from tinygrad_like.ops.elementwise import add, exp, log, multiply, subtract, where
-from tinygrad_like.ops.reduce import max, sum
-from tinygrad_like.ops.shape import reshape, squeeze
+from tinygrad_like.ops.arrays.shape import reshape, squeeze
+from tinygrad_like.ops.elements.compare import equal, isfinite
+from tinygrad_like.ops.elements.elementwise import add, exp, log, multiply, subtract, where
+from tinygrad_like.ops.neural import softmax as ops
+from tinygrad_like.ops.reductions.reduce import max, sum
 
 
 @composed

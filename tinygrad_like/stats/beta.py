@@ -3,9 +3,9 @@
 The density is differentiable by all arguments, the probabilities by all but `a` and `b`.
 """
 
-from tinygrad_like.ops.compare import greater_equal, less_equal, logical_and
-from tinygrad_like.ops.elementwise import clip, exp
-from tinygrad_like.ops.special import xlogy
+from tinygrad_like.ops.elements.compare import greater_equal, less_equal, logical_and
+from tinygrad_like.ops.elements.elementwise import clip, exp
+from tinygrad_like.ops.elements.special import xlogy
 from tinygrad_like.special.entropy import xlog1py
 from tinygrad_like.special.gamma import betainc
 from tinygrad_like.stats.numbers import betaln, density, log, on_support, positive, standardized

@@ -3,10 +3,10 @@
 The first axis of x counts the probabilities, as in SciPy: x is (k,) or (k, ...), alpha is (k,).
 """
 
-from tinygrad_like.ops.elementwise import exp
-from tinygrad_like.ops.reduce import sum
-from tinygrad_like.ops.shape import reshape
-from tinygrad_like.ops.special import lgamma, xlogy
+from tinygrad_like.ops.arrays.shape import reshape
+from tinygrad_like.ops.elements.elementwise import exp
+from tinygrad_like.ops.elements.special import lgamma, xlogy
+from tinygrad_like.ops.reductions.reduce import sum
 from tinygrad_like.stats.numbers import density, positive
 
 

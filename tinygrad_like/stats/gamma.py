@@ -3,9 +3,9 @@
 The density is differentiable by all arguments, the probabilities by all but `a`.
 """
 
-from tinygrad_like.ops.compare import greater_equal
-from tinygrad_like.ops.elementwise import clip, exp
-from tinygrad_like.ops.special import xlogy
+from tinygrad_like.ops.elements.compare import greater_equal
+from tinygrad_like.ops.elements.elementwise import clip, exp
+from tinygrad_like.ops.elements.special import xlogy
 from tinygrad_like.special.gamma import gammainc, gammaincc
 from tinygrad_like.stats.numbers import density, lgamma, log, on_support, positive, standardized
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from tinygrad_like.backend import result_dtype
 from tinygrad_like.engine import backend_of, check_flag
-from tinygrad_like.ops.compare import greater, less
-from tinygrad_like.ops.decompositions import eigvalsh
-from tinygrad_like.ops.elementwise import exp, subtract, where
-from tinygrad_like.ops.linalg import einsum
-from tinygrad_like.ops.matrix_functions import pinv
-from tinygrad_like.ops.reduce import norm, sum
-from tinygrad_like.ops.shape import expand_dims
-from tinygrad_like.ops.systems import cholesky, solve
+from tinygrad_like.ops.arrays.shape import expand_dims
+from tinygrad_like.ops.elements.compare import greater, less
+from tinygrad_like.ops.elements.elementwise import exp, subtract, where
+from tinygrad_like.ops.matrices.decompositions import eigvalsh
+from tinygrad_like.ops.matrices.linalg import einsum
+from tinygrad_like.ops.matrices.matrix_functions import pinv
+from tinygrad_like.ops.matrices.systems import cholesky, solve
+from tinygrad_like.ops.reductions.reduce import norm, sum
 from tinygrad_like.stats.numbers import density, log
 
 

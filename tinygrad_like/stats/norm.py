@@ -2,7 +2,7 @@
 
 import math
 
-from tinygrad_like.ops.elementwise import exp
+from tinygrad_like.ops.elements.elementwise import exp
 from tinygrad_like.special.normal import log_ndtr, ndtr, ndtri
 from tinygrad_like.stats.numbers import density, log, positive, standardized
 

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 
-from tinygrad_like.ops import elementwise, special
-from tinygrad_like.ops.compare import equal, greater, greater_equal
-from tinygrad_like.ops.elementwise import divide, subtract, where
+from tinygrad_like.ops.elements import elementwise, special
+from tinygrad_like.ops.elements.compare import equal, greater, greater_equal
+from tinygrad_like.ops.elements.elementwise import divide, subtract, where
 
 
 def density(function):

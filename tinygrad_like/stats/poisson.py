@@ -3,9 +3,9 @@
 import numpy as np
 
 from tinygrad_like.engine import no_grad
-from tinygrad_like.ops.compare import equal, greater_equal, less, logical_and
-from tinygrad_like.ops.elementwise import clip, exp, floor, subtract, where
-from tinygrad_like.ops.special import in_dtype_of, lgamma, xlogy
+from tinygrad_like.ops.elements.compare import equal, greater_equal, less, logical_and
+from tinygrad_like.ops.elements.elementwise import clip, exp, floor, subtract, where
+from tinygrad_like.ops.elements.special import in_dtype_of, lgamma, xlogy
 from tinygrad_like.special.gamma import gammainc, gammaincc
 from tinygrad_like.stats.numbers import density, on_support, positive
 

@@ -4,10 +4,10 @@ The density is differentiable by all arguments, the probabilities by all but `df
 """
 
 from tinygrad_like.engine import elementwise_op, with_numbers
-from tinygrad_like.ops import elementwise
-from tinygrad_like.ops.compare import less
-from tinygrad_like.ops.elementwise import exp, log1p, where
-from tinygrad_like.ops.special import of_several
+from tinygrad_like.ops.elements import elementwise
+from tinygrad_like.ops.elements.compare import less
+from tinygrad_like.ops.elements.elementwise import exp, log1p, where
+from tinygrad_like.ops.elements.special import of_several
 from tinygrad_like.special.of_scipy import of_scipy
 from tinygrad_like.stats.numbers import betaln, density, log, positive, standardized
 

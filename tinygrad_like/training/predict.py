@@ -8,7 +8,7 @@ import numpy as np
 from tinygrad_like import losses
 from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import Tensor, check_integer, no_grad
-from tinygrad_like.nn.undone import attributes_back
+from tinygrad_like.nn.base.undone import attributes_back
 
 
 def predict(model: Any, inputs: Any, batch_size: int = 256) -> np.ndarray:

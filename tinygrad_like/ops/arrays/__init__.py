@@ -1,0 +1,1 @@
+"""Tensors made, and shown in another shape."""

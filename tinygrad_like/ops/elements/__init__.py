@@ -1,0 +1,1 @@
+"""Element by element: comparisons, arithmetic, special functions, activations."""

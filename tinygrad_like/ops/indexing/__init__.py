@@ -1,0 +1,1 @@
+"""Elements picked, set and put in other places: indexing, stacking, padding, windows."""

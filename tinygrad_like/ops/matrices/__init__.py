@@ -1,0 +1,1 @@
+"""Products of matrices, their decompositions, functions and systems of equations."""

@@ -1,0 +1,1 @@
+"""What layers are made of: convolution, pooling, norms, softmax, attention, recurrence."""

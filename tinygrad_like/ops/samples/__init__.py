@@ -1,0 +1,1 @@
+"""Ordered elements and their quantiles, statistics, random numbers."""

@@ -1,0 +1,1 @@
+"""Frequencies: the Fourier transform and spectrograms."""
