@@ -10,6 +10,8 @@ import numpy as np
 
 from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
+    Tensor,
+    all_examples,
     astype,
     backend_of,
     broadcast_to,
@@ -27,7 +29,7 @@ from tinygrad_like.ops.arrays.shape import (
     reshape,
     slice_at,
 )
-from tinygrad_like.ops.elements.compare import equal, isnan, less_equal, logical_not, not_equal
+from tinygrad_like.ops.elements.compare import equal, isnan, logical_not, not_equal
 from tinygrad_like.ops.elements.complex import complex, imag
 from tinygrad_like.ops.elements.elementwise import clip, sqrt, where, zeros_of
 from tinygrad_like.ops.matrices.diagonal import diagonal
@@ -362,10 +364,11 @@ def _weighted_cov(x, ddof, fweights, aweights):
         if what == "aweights" and ddof:
             degrees = ddof * sum(weights * w) / sum(weights)
     total = sum(weights)
-    if backend_of(x).holds_anywhere(less_equal(total - degrees, 0)):
+    left = total - degrees
+    if (all_examples(left.data if isinstance(left, Tensor) else left) <= 0).any():
         raise ValueError(f"[cov] the weights add up to too little for ddof={ddof}: no covariance")
     centred = x - sum(x * weights, axis=1, keepdims=True) / total
-    return matmul(centred * weights, conj(centred).T) / (total - degrees)
+    return matmul(centred * weights, conj(centred).T) / left
 
 
 @composed
