@@ -5,14 +5,12 @@ The tables in opinfo_*.py say how the library is called with the arguments of Py
 """
 
 import random
-import sys
-import types
-import unittest
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from oracle import torch
+from torch_samples import from_testing
 
 import tinygrad_like as tg
 from tinygrad_like.engine import gradients
@@ -48,12 +46,9 @@ def call(function, options="", inputs=1, **names):
 
 def infos():
     """PyTorch's records of its ops, by their names."""
-    # A package of which only a base class of PyTorch's own tests is needed.
-    sys.modules.setdefault("expecttest", types.SimpleNamespace(TestCase=unittest.TestCase))
-    from torch.testing._internal.common_methods_invocations import op_db
-
+    records = from_testing("common_methods_invocations").op_db
     return {info.name + "." * bool(info.variant_test_name) + info.variant_test_name: info
-            for info in op_db}  # fmt: skip
+            for info in records}  # fmt: skip
 
 
 def dtypes_of(info):
