@@ -27,6 +27,7 @@ from tinygrad_like.ops.elementwise import clip, sqrt, where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.reduce import (
     _mirrored,
+    _single,
     all,
     max,
     mean,
@@ -293,7 +294,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     ddof = check_integer("cov", "ddof", ddof) if ddof is not None else int(not bias)
     n = x.shape[1]
     if fweights is not None or aweights is not None:
-        c = _weighted_cov(x, ddof, fweights, aweights)
+        c = astype(_weighted_cov(_single(x), ddof, fweights, aweights), dtype=x.dtype)
     elif n <= ddof:
         raise ValueError(f"[cov] {n} observations with ddof={ddof} have no covariance")
     else:
@@ -304,7 +305,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
 
 def _weighted_cov(x, ddof, fweights, aweights):
     """The covariances of rows of observations that count with weights."""
-    weights, degrees = None, ddof
+    weights = 1
     for what, given in (("fweights", fweights), ("aweights", aweights)):
         if given is None:
             continue
@@ -315,15 +316,16 @@ def _weighted_cov(x, ddof, fweights, aweights):
                 + (" of integers" if what == "fweights" else "")
             )
         w = astype(w, dtype=real(x[:1, :1]).dtype)
-        weights = w if weights is None else weights * w
-        if what == "aweights" and ddof:
-            degrees = ddof * sum(weights * w) / sum(weights)
+        if (all_examples(w.data if isinstance(w, Tensor) else w) < 0).any():
+            raise ValueError(f"[cov] some of the {what} are negative")
+        weights = weights * w
     total = sum(weights)
-    left = total - degrees
-    if (all_examples(left.data if isinstance(left, Tensor) else left) <= 0).any():
+    squares = total if aweights is None else sum(weights * w)
+    excess = total * total - ddof * squares  # total (total - degrees), which is 0 without weights
+    if (all_examples(excess.data if isinstance(excess, Tensor) else excess) <= 0).any():
         raise ValueError(f"[cov] the weights add up to too little for ddof={ddof}: no covariance")
     centred = x - sum(x * weights, axis=1, keepdims=True) / total
-    return matmul(centred * weights, _mirrored(centred).T) / left
+    return matmul(centred * weights, _mirrored(centred).T) * (total / excess)
 
 
 @composed
