@@ -20,14 +20,13 @@ from tinygrad_like.engine import (
     composed,
     real,
 )
-from tinygrad_like.ops.compare import equal, isnan, logical_not, not_equal
+from tinygrad_like.ops.compare import equal, greater, isnan, logical_and, logical_not, not_equal
 from tinygrad_like.ops.complex import complex, imag
 from tinygrad_like.ops.diagonal import diagonal
 from tinygrad_like.ops.elementwise import clip, sqrt, where
 from tinygrad_like.ops.linalg import matmul
 from tinygrad_like.ops.reduce import (
     _mirrored,
-    _single,
     all,
     max,
     mean,
@@ -294,7 +293,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     ddof = check_integer("cov", "ddof", ddof) if ddof is not None else int(not bias)
     n = x.shape[1]
     if fweights is not None or aweights is not None:
-        c = astype(_weighted_cov(_single(x), ddof, fweights, aweights), dtype=x.dtype)
+        c = _weighted_cov(x, ddof, fweights, aweights)
     elif n <= ddof:
         raise ValueError(f"[cov] {n} observations with ddof={ddof} have no covariance")
     else:
@@ -320,12 +319,14 @@ def _weighted_cov(x, ddof, fweights, aweights):
             raise ValueError(f"[cov] some of the {what} are negative")
         weights = weights * w
     total = sum(weights)
+    some = greater(total, 0)
     squares = total if aweights is None else sum(weights * w)
-    excess = total * total - ddof * squares  # total (total - degrees), which is 0 without weights
-    if (all_examples(excess.data if isinstance(excess, Tensor) else excess) <= 0).any():
+    left = total - ddof * (squares / where(some, total, 1))
+    known = logical_and(some, greater(left, 0))
+    if not all_examples(known.data if isinstance(known, Tensor) else known).all():
         raise ValueError(f"[cov] the weights add up to too little for ddof={ddof}: no covariance")
     centred = x - sum(x * weights, axis=1, keepdims=True) / total
-    return matmul(centred * weights, _mirrored(centred).T) * (total / excess)
+    return matmul(centred * weights, _mirrored(centred).T) / left
 
 
 @composed
