@@ -9,7 +9,8 @@ from tinygrad_like import special
 
 SAME = """
     abs add ceil conj copysign cos cosh deg2rad digamma erf erfc erfinv exp exp2 expm1 floor
-    floor_divide fmax fmin fmod gcd heaviside hypot imag isclose isfinite isinf isnan isreal lcm
+    floor_divide fmax fmin fmod frexp gcd heaviside hypot imag isclose isfinite isinf isnan isreal
+    lcm
     ldexp lerp lgamma log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not logical_or
     logical_xor logit maximum minimum polar positive rad2deg real reciprocal remainder rsqrt sigmoid
     sign signbit sin sinc sinh sqrt square tan tanh trunc view_as_complex view_as_real xlogy

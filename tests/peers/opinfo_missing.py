@@ -56,7 +56,7 @@ GROUPS = {
         nn.functional.linear_cross_entropy.chunked_none
     """,
     "np. takes Tensors: what has no gradient comes back as arrays": """
-        broadcast_shapes frexp histogramdd isin nextafter unique_consecutive unravel_index
+        broadcast_shapes histogramdd isin nextafter unique_consecutive unravel_index
     """,
     "limits that are tensors: item() gives numbers": "linspace.tensor_overload",
     "windows of signals: scipy.signal.windows gives arrays": """
@@ -79,7 +79,7 @@ GROUPS = {
         cartesian_prod cdist cholesky_inverse combinations cumulative_trapezoid diagonal_scatter
         index_reduce.amax index_reduce.amin index_reduce.mean index_reduce.prod linalg.tensorinv
         linalg.tensorsolve linalg.vander logspace logspace.tensor_overload
-        nn.functional.adaptive_max_pool3d nn.functional.grid_sample nn.functional.pdist renorm
+        nn.functional.grid_sample nn.functional.pdist renorm
         sum_to_size
     """,
 }

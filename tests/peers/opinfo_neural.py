@@ -150,7 +150,7 @@ POOLS = {
         f"nn.functional.adaptive_max_pool{n}d": call(
             getattr(tg, f"adaptive_max_pool{n}d"), "size return_indices"
         )
-        for n in (1, 2)
+        for n in (1, 2, 3)
     },
 }
 

@@ -8,10 +8,10 @@ least one sample. `COMPLEX` names the ops that take no complex numbers, where Py
 
 # Families whose rules of gradients are made for real numbers.
 COMPLEX = """
-    linalg.lu linalg.qr qr ldexp logaddexp logcumsumexp logsumexp sigmoid sinc float_power
+    ldexp logaddexp logcumsumexp logsumexp sigmoid sinc float_power
     nn.functional.conv1d nn.functional.conv2d nn.functional.conv3d
     nn.functional.conv_transpose1d nn.functional.conv_transpose2d nn.functional.conv_transpose3d
-    nn.functional.unfold nn.functional.l1_loss nn.functional.pairwise_distance
+    nn.functional.l1_loss nn.functional.pairwise_distance
     nn.functional.rms_norm nn.functional.silu.complex nn.functional.softsign
     nn.functional.tanhshrink nn.functional.triplet_margin_loss
     nn.functional.triplet_margin_with_distance_loss byte char double float half int long short

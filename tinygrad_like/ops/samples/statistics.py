@@ -29,7 +29,14 @@ from tinygrad_like.ops.arrays.shape import (
     reshape,
     slice_at,
 )
-from tinygrad_like.ops.elements.compare import equal, isnan, logical_not, not_equal
+from tinygrad_like.ops.elements.compare import (
+    equal,
+    greater,
+    isnan,
+    logical_and,
+    logical_not,
+    not_equal,
+)
 from tinygrad_like.ops.elements.complex import complex, imag
 from tinygrad_like.ops.elements.elementwise import clip, sqrt, where, zeros_of
 from tinygrad_like.ops.matrices.diagonal import diagonal
@@ -349,7 +356,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
 
 def _weighted_cov(x, ddof, fweights, aweights):
     """The covariances of rows of observations that count with weights."""
-    weights, degrees = None, ddof
+    weights = 1
     for what, given in (("fweights", fweights), ("aweights", aweights)):
         if given is None:
             continue
@@ -360,12 +367,15 @@ def _weighted_cov(x, ddof, fweights, aweights):
                 + (" of integers" if what == "fweights" else "")
             )
         w = astype(w, dtype=real(x[:1, :1]).dtype)
-        weights = w if weights is None else weights * w
-        if what == "aweights" and ddof:
-            degrees = ddof * sum(weights * w) / sum(weights)
+        if (all_examples(w.data if isinstance(w, Tensor) else w) < 0).any():
+            raise ValueError(f"[cov] some of the {what} are negative")
+        weights = weights * w
     total = sum(weights)
-    left = total - degrees
-    if (all_examples(left.data if isinstance(left, Tensor) else left) <= 0).any():
+    some = greater(total, 0)
+    squares = total if aweights is None else sum(weights * w)
+    left = total - ddof * (squares / where(some, total, 1))
+    known = logical_and(some, greater(left, 0))
+    if not all_examples(known.data if isinstance(known, Tensor) else known).all():
         raise ValueError(f"[cov] the weights add up to too little for ddof={ddof}: no covariance")
     centred = x - sum(x * weights, axis=1, keepdims=True) / total
     return matmul(centred * weights, conj(centred).T) / left
