@@ -36,6 +36,7 @@ from tinygrad_like.ops.lines import (
     add_lines,
     as_lines,
     assign_lines,
+    extent,
     kept,
     places_from_0,
     raw_integers,
@@ -173,12 +174,13 @@ def _places(name, x, indices, updates, axis):
             f"{axis} (x: {x.shape})"
         )
     n, values = x.shape[axis], all_examples(raw.data if isinstance(raw, Tensor) else raw)
-    if values.size and not -n <= int(values.min()) <= int(values.max()) < n:
+    least, most = extent(values)
+    if least < -n or most >= n:
         raise IndexError(
-            f"[{name}] indices are from {int(values.min())} to {int(values.max())}, expected "
-            f"{-n} to {n - 1} (x: {x.shape}, axis: {axis})"
+            f"[{name}] indices are from {least} to {most}, expected {-n} to {n - 1} "
+            f"(x: {x.shape}, axis: {axis})"
         )
-    return kept(places_from_0(raw, values, n), indices, x, updates)
+    return kept(places_from_0(raw, least, n), indices, x, updates)
 
 
 def _numbers_of(index, shape, axis):
