@@ -4,6 +4,7 @@ import numpy as np
 from case import Apart, Bools, Case, F, Ints, N, Values, torch
 
 import tinygrad_like as tg
+from tinygrad_like.ops.scatter import _product
 
 
 def of_list(name, *shapes, numpy=None, **attributes):
@@ -107,6 +108,8 @@ SCATTERED = [
             *(("prod", False), ("amax", True), ("amin", False)),
         )
     ),
+    Case(_product, N(2, 4), N(2, 3), PLACES, axis=1, empty=False,
+         torch=lambda x, u, i: x.scatter_reduce(1, i, u, "prod")),
     Case(tg.index_add, N(3, 2), Ints(3, 4), N(4, 2), empty=False,
          torch=lambda x, i, u: x.index_add(0, i, u)),
     Case(tg.index_copy, N(2, 3), Values([2, 0]), N(2, 2), axis=1,

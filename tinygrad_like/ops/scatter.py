@@ -51,14 +51,15 @@ from tinygrad_like.ops.shape import along_axes, concatenate, copy, normal_axis, 
 REDUCTIONS = "sum", "mean", "prod", "amax", "amin"
 
 
-def _gradients_of_extreme_rule(gs, x, updates, index, out, axis):
+def _gradients_of_extreme_rule(gs, be, x, updates, index, out, axis):
     """The gradients add up at each place, and are shared: all that are extreme count."""
     ours = logical_or(equal(x, out), isnan(x))
     theirs = logical_or(equal(updates, read_lines(out, index, axis=axis)), isnan(updates))
     counts = (astype(mask, dtype=gs[0].dtype) for mask in (ours, theirs))
     sums = (where(mask, h, 0) for mask, h in zip((ours, theirs), gs, strict=True))
     total, count = (add_lines(*pair, index, axis=axis) for pair in (sums, counts))
-    return [total / count, None, None, None, None]
+    none, of_updates = (be.xp.zeros(a.shape, a.dtype) for a in (x, updates))
+    return [total / count, none, of_updates, None, none]
 
 
 @op(several=True, batch=along_axes, backward=_gradients_of_extreme_rule)
