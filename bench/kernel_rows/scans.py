@@ -20,6 +20,7 @@ def rows():
         yield _largest(shape, k)
     yield from _lines((512, 4096))
     yield from _written_lines((512, 4096))
+    yield from _gradients_of_lines((512, 4096))
 
 
 def _linear_scan(shape):
@@ -185,3 +186,41 @@ def _written_lines(shape):
         lambda torch, x, updates, index: lambda: x.scatter(1, index, updates),
         Work(read=(2 * FLOAT + 8) * math.prod(shape), written=FLOAT * math.prod(shape)),
     )
+
+
+def _gradients_of_lines(shape):
+    """The gradients of what is written: one element for each place, or products and maxima."""
+    places = np.tile(np.arange(shape[1]), (shape[0], 1))
+
+    def arrays(rng, reduce):
+        index = rng.integers(0, shape[1], shape) if reduce else rng.permuted(places, axis=1)
+        return *normal(shape, shape, shape)(rng), index
+
+    def ours(k, g, x, updates, index, reduce):
+        g, x, updates, index = (a[..., None] for a in (g, x, updates, index))
+        if reduce is None:
+            step = partial(k.scatter_last_backward, g, index)
+        elif reduce == "prod":
+            step = partial(k.scatter_product_backward, g, x, updates, index)
+        else:
+            out = k.scatter_lines(x, index, updates, reduce)
+            step = partial(k.scatter_extreme_backward, g, x, updates, index, out)
+        return lambda: tuple(a[..., 0] for a in step())
+
+    def theirs(torch, g, x, updates, index, reduce):
+        def write(x, updates):
+            if reduce is None:
+                return x.scatter(1, index, updates)
+            return x.scatter_reduce(1, index, updates, reduce)
+
+        return by_autograd(torch, write, [x, updates], g, 2)
+
+    kinds = {None: ("last", 2), "prod": ("product", 4), "amax": ("extreme", 5)}
+    for reduce, (name, read) in kinds.items():
+        yield Row(
+            f"scatter_{name}_backward {by_x(shape)}",
+            partial(arrays, reduce=reduce),
+            partial(ours, reduce=reduce),
+            partial(theirs, reduce=reduce),
+            Work(read=(read * FLOAT + 8) * math.prod(shape), written=2 * FLOAT * math.prod(shape)),
+        )

@@ -4,6 +4,8 @@ import numpy as np
 from case import Apart, Bools, Case, F, Ints, N, Values, torch
 
 import tinygrad_like as tg
+from tinygrad_like.ops.lines import _gradients_of_last, spread_lines
+from tinygrad_like.ops.scatter import _gradients_of_extreme, _product
 
 
 def of_list(name, *shapes, numpy=None, **attributes):
@@ -92,6 +94,15 @@ def torch_scatter(reduce, include_self):
 
 PLACES = Values([[3, 0, 3], [1, 1, 3]])
 
+AT = np.array([[3, 0, 3], [1, 1, 3]])
+
+
+def tied(dtype):
+    """(x, updates, places, what is the maximum): each update is one, some at the same place."""
+    arrays = np.zeros((2, 4)), np.ones((2, 3)), AT, np.array([[1.0, 0, 0, 1], [0, 1, 0, 1]])
+    return [a if a is AT else a.astype(dtype) for a in arrays]
+
+
 SCATTERED = [
     Case(tg.scatter, N(2, 4), Values([[3, 0, 2], [1, 2, 3]]), N(2, 3), axis=1, empty=False,
          torch=lambda x, i, u: x.scatter(1, i, u)),
@@ -107,6 +118,15 @@ SCATTERED = [
             *(("prod", False), ("amax", True), ("amin", False)),
         )
     ),
+    Case(_product, N(2, 4), N(2, 3), PLACES, axis=1, empty=False,
+         torch=lambda x, u, i: x.scatter_reduce(1, i, u, "prod")),
+    Case(spread_lines, N(2, 3), PLACES, axis=1, n=4, empty=False,
+         torch=lambda g, i: torch.zeros(2, 4, dtype=g.dtype).scatter_add(1, i, g)),
+    Case(lambda g: _gradients_of_last(g, AT, axis=1)[1], N(2, 4), name="gradients_of_last",
+         numpy=lambda g: np.array([[0, g[0, 0], g[0, 3]], [0, g[1, 1], g[1, 3]]]), empty=False),
+    Case(lambda g: _gradients_of_extreme(g, *tied(g.dtype), axis=1)[1], N(2, 4), empty=False,
+         name="gradients_of_extreme", numpy=lambda g: np.array(
+             [[g[0, 3] / 2, g[0, 0], g[0, 3] / 2], [g[1, 1] / 2, g[1, 1] / 2, g[1, 3]]])),
     Case(tg.index_add, N(3, 2), Ints(3, 4), N(4, 2), empty=False,
          torch=lambda x, i, u: x.index_add(0, i, u)),
     Case(tg.index_copy, N(2, 3), Values([2, 0]), N(2, 2), axis=1,

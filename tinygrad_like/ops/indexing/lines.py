@@ -14,6 +14,7 @@ from tinygrad_like.engine import (
     Batched,
     Tensor,
     all_examples,
+    astype,
     backend_of,
     broadcast_to,
     op,
@@ -120,8 +121,10 @@ def lines_and_places(name, x, indices, axis, updates=None):
             f"(x: {x.shape})"
         )
     n, values = x.shape[axis], all_examples(raw)
-    backend.of(values).check_index(name, values, n)
-    index = places_from_0(indices if isinstance(indices, Tensor) else raw, values, n)
+    least, most = extent(values)
+    if least < -n or most >= n:
+        backend.of(values).check_index(name, values, n)  # which has the words
+    index = places_from_0(indices if isinstance(indices, Tensor) else raw, least, n)
     index = kept(index, indices, x, updates)
     pairs = list(zip(x.shape, raw.shape, strict=True))
     both = [m if n == 1 else n for n, m in pairs]
@@ -131,10 +134,15 @@ def lines_and_places(name, x, indices, axis, updates=None):
     return x, index if raw.shape == of_index else broadcast_to(index, shape=of_index), axis
 
 
-def places_from_0(index, values, n):
-    """Integers with n added to the negative ones among their `values`."""
-    if not values.size or int(values.min()) >= 0:
+def extent(integers):
+    """(the least, the largest) of an array of integers; (0, -1) of none."""
+    return (int(integers.min()), int(integers.max())) if integers.size else (0, -1)
+
+
+def places_from_0(index, least, n):
+    """Integers, of which `least` is the least one, with n added to the negative ones."""
+    if least >= 0:
         return index
-    if values.dtype.itemsize < 8:
-        index = index.astype(np.int64)
+    if index.dtype.itemsize < 8:
+        index = astype(index, dtype=np.int64)
     return where(less(index, 0), index + n, index)

@@ -37,6 +37,7 @@ from tinygrad_like.ops.indexing.lines import (
     add_lines,
     as_lines,
     assign_lines,
+    extent,
     kept,
     places_from_0,
     raw_integers,
@@ -50,14 +51,15 @@ from tinygrad_like.ops.reductions.scan import associative_scan
 REDUCTIONS = "sum", "mean", "prod", "amax", "amin"
 
 
-def _gradients_of_extreme_rule(gs, x, updates, index, out, axis):
+def _gradients_of_extreme_rule(gs, be, x, updates, index, out, axis):
     """The gradients add up at each place, and are shared: all that are extreme count."""
     ours = logical_or(equal(x, out), isnan(x))
     theirs = logical_or(equal(updates, read_lines(out, index, axis=axis)), isnan(updates))
     counts = (astype(mask, dtype=gs[0].dtype) for mask in (ours, theirs))
     sums = (where(mask, h, 0) for mask, h in zip((ours, theirs), gs, strict=True))
     total, count = (add_lines(*pair, index, axis=axis) for pair in (sums, counts))
-    return [total / count, None, None, None, None]
+    none, of_updates = (be.xp.zeros(a.shape, a.dtype) for a in (x, updates))
+    return [total / count, none, of_updates, None, none]
 
 
 @op(several=True, batch=along_axes, backward=_gradients_of_extreme_rule)
@@ -173,12 +175,13 @@ def _places(name, x, indices, updates, axis):
             f"{axis} (x: {x.shape})"
         )
     n, values = x.shape[axis], all_examples(raw.data if isinstance(raw, Tensor) else raw)
-    if values.size and not -n <= int(values.min()) <= int(values.max()) < n:
+    least, most = extent(values)
+    if least < -n or most >= n:
         raise IndexError(
-            f"[{name}] indices are from {int(values.min())} to {int(values.max())}, expected "
-            f"{-n} to {n - 1} (x: {x.shape}, axis: {axis})"
+            f"[{name}] indices are from {least} to {most}, expected {-n} to {n - 1} "
+            f"(x: {x.shape}, axis: {axis})"
         )
-    return kept(places_from_0(raw, values, n), indices, x, updates)
+    return kept(places_from_0(raw, least, n), indices, x, updates)
 
 
 def _numbers_of(index, shape, axis):
