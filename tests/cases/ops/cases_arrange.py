@@ -4,8 +4,8 @@ import numpy as np
 from case import Apart, Bools, Case, F, Ints, N, Values, torch
 
 import tinygrad_like as tg
-from tinygrad_like.ops.lines import _gradients_of_last, spread_lines
-from tinygrad_like.ops.scatter import _gradients_of_extreme, _product
+from tinygrad_like.ops.indexing.lines import _gradients_of_last, spread_lines
+from tinygrad_like.ops.reductions.scatter import _gradients_of_extreme, _product
 
 
 def of_list(name, *shapes, numpy=None, **attributes):
