@@ -31,14 +31,14 @@ def matmul(a, b):
     if a.ndim == b.ndim == 2:
         terms = len(b)
         if terms <= FEW and a.size * b.size <= SMALL * terms:
-            return a.dot(b)  # starts sooner than np.matmul
+            return a.dot(b) if b.size > terms else _of_blas(a, b)  # starts sooner than np.matmul
         if a.shape[1] == b.shape[0]:
             return _matrix(a, b)
     if not _fit(a, b):
         return NotImplemented
     if min(a.ndim, b.ndim) < 2:
         if a.shape[-1] <= FEW:
-            return np.matmul(a, b)
+            return _of_blas(a, b)
         return matmul(a, b[:, None])[..., 0] if b.ndim == 1 else matmul(a[None], b)[..., 0, :]
     if b.ndim == 2 and a.size and a.flags.c_contiguous:  # one product of the whole batch
         return matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
@@ -57,6 +57,16 @@ def _fit(a, b):
     return a.size and b.size and a.ndim and b.ndim and a.shape[-1] == b.shape[-2:][0]
 
 
+def _of_blas(a, b):
+    """a @ b by NumPy.
+
+    For a column OpenBLAS computes with lanes that it never set, and drops them. What happens to lie
+    there may look like an invalid operation to NumPy, which would warn of it.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.matmul(a, b)
+
+
 def _matrix(a, b, bias=None):
     """a @ b + bias for matrices of one dtype, float32 or float64."""
     (m, k), n = a.shape, b.shape[1]
@@ -65,7 +75,7 @@ def _matrix(a, b, bias=None):
         c = np.empty((m, n), a.dtype)
         _narrow(pool(), *_stack(a), *_stack(b), c[None])
     elif work <= SMALL and (k <= SHORT or not work):
-        c = a.dot(b)
+        c = a.dot(b) if n > 1 else _of_blas(a, b)
     else:
         c = empty((m, n), a.dtype)
         ends = np.empty(0, c.dtype) if bias is None else writable(np.ascontiguousarray(bias))
@@ -88,7 +98,7 @@ def _stacks(a, b):
         return outer(*(writable(np.ascontiguousarray(x)) for x in vectors))
     narrow, alike = 0 < m * n <= NARROW and k > FEW, a.shape[:-2] == b.shape[:-2]
     if k <= SHORT and not narrow and not (alike and a.size * n > SMALL and m * k * n >= LITTLE):
-        return np.matmul(a, b)
+        return np.matmul(a, b) if n > 1 else _of_blas(a, b)
     if not alike:
         stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         c = empty((*stack, m, n), a.dtype)

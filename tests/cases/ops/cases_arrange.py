@@ -94,13 +94,11 @@ def torch_scatter(reduce, include_self):
 
 PLACES = Values([[3, 0, 3], [1, 1, 3]])
 
-AT = np.array([[3, 0, 3], [1, 1, 3]])
 
-
-def tied(dtype):
+def tied(g, at):
     """(x, updates, places, what is the maximum): each update is one, some at the same place."""
-    arrays = np.zeros((2, 4)), np.ones((2, 3)), AT, np.array([[1.0, 0, 0, 1], [0, 1, 0, 1]])
-    return [a if a is AT else a.astype(dtype) for a in arrays]
+    zeros, ones = 0 * g, 0 * tg.take_along_axis(g, at, 1) + 1
+    return zeros, ones, at, tg.scatter(zeros, at, ones, 1)
 
 
 SCATTERED = [
@@ -122,10 +120,11 @@ SCATTERED = [
          torch=lambda x, u, i: x.scatter_reduce(1, i, u, "prod")),
     Case(spread_lines, N(2, 3), PLACES, axis=1, n=4, empty=False,
          torch=lambda g, i: torch.zeros(2, 4, dtype=g.dtype).scatter_add(1, i, g)),
-    Case(lambda g: _gradients_of_last(g, AT, axis=1)[1], N(2, 4), name="gradients_of_last",
-         numpy=lambda g: np.array([[0, g[0, 0], g[0, 3]], [0, g[1, 1], g[1, 3]]]), empty=False),
-    Case(lambda g: _gradients_of_extreme(g, *tied(g.dtype), axis=1)[1], N(2, 4), empty=False,
-         name="gradients_of_extreme", numpy=lambda g: np.array(
+    Case(lambda g, at: _gradients_of_last(g, at, axis=1)[1], N(2, 4), PLACES,
+         name="gradients_of_last", empty=False,
+         numpy=lambda g, at: np.array([[0, g[0, 0], g[0, 3]], [0, g[1, 1], g[1, 3]]])),
+    Case(lambda g, at: _gradients_of_extreme(g, *tied(g, at), axis=1)[1], N(2, 4), PLACES,
+         name="gradients_of_extreme", empty=False, numpy=lambda g, at: np.array(
              [[g[0, 3] / 2, g[0, 0], g[0, 3] / 2], [g[1, 1] / 2, g[1, 1] / 2, g[1, 3]]])),
     Case(tg.index_add, N(3, 2), Ints(3, 4), N(4, 2), empty=False,
          torch=lambda x, i, u: x.index_add(0, i, u)),

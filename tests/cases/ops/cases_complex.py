@@ -138,6 +138,15 @@ MOVED = [
         torch=lambda x, i, u: x.index_add(0, i, u),
     ),
     Case(
+        tg.scatter,
+        Z(2, 4),
+        Values([[3, 0, 2], [1, 2, 3]]),
+        Z(2, 3),
+        axis=1,
+        torch=lambda x, i, u: x.scatter(1, i, u),
+        empty=False,
+    ),
+    Case(
         tg.index_copy,
         Z(2, 3),
         Values([2, 0]),

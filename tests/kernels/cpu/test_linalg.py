@@ -86,6 +86,13 @@ def test_outer_products_of_a_stack(left, right, dtype):
     assert len(outer._outer.signatures) == known
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (200, 300), (2, 3, 5), (5,)])
+def test_a_product_with_a_column_warns_of_nothing(shape):
+    """Whether it is invalid cannot be told from what OpenBLAS computes beside it, see _of_blas."""
+    a, b = np.full(shape, np.inf, np.float32), np.zeros((shape[-1], 1), np.float32)
+    assert np.isnan(cpu.matmul(a, b)).all()
+
+
 @pytest.mark.parametrize("outputs", [2, 40])
 @pytest.mark.parametrize("rows", [1, 7])
 def test_long_rows_with_a_bias(rows, outputs):
