@@ -4,9 +4,10 @@ import itertools
 import sys
 
 import numpy as np
-from op_calls import CALLS, leaves, outputs
+from op_calls import CALLS, leaf, leaves, outputs
 from views import VIEWS
 
+import tinygrad_like as tg
 from tinygrad_like.engine import gradients, wrap
 
 
@@ -24,5 +25,28 @@ def run_all(dtype):
         gradients(ys, [x for x in xs if x.requires_grad], seeds)
 
 
+def run_large(dtype):
+    """Call what has kernels for large arrays alone: places along lines, products, optimizers."""
+    rng = np.random.default_rng(0)
+    at = rng.integers(0, 100, (40, 60))
+    x, updates = (leaf(rng.random(shape), dtype) for shape in ((40, 100), at.shape))
+    ys = [
+        tg.take_along_axis(x, at, 1),
+        tg.scatter(x, at, updates, 1),
+        tg.scatter(x, at, updates, 1, "sum"),
+        tg.sort(x),
+        x[:, :, None] @ x[:, None, :],
+        tg.sigmoid(updates),
+    ]
+    gradients(ys, [x, updates], [tg.ones_like(y) for y in ys])
+    for make in (tg.optim.Adagrad, tg.optim.RMSprop, tg.optim.NAdam, tg.optim.Lion, tg.optim.Adan):
+        weight = leaf(rng.random(5000), dtype)
+        weight.grad = tg.ones_like(weight)
+        make([weight], lr=1e-3).step()
+    tg.rand(5000, dtype=dtype)
+    tg.randn(5000, dtype=dtype)
+
+
 if __name__ == "__main__":
     run_all(sys.argv[1])
+    run_large(sys.argv[1])
