@@ -59,6 +59,7 @@ class Options(NamedTuple):
 
 
 def norm(v):
+    """The length of a vector, a Python float; inside vmap that of all examples together."""
     return math.sqrt(dot(v, v))
 
 
@@ -180,6 +181,7 @@ def newton(loss, slope, z, least, options):
 
 
 def stopped(owner, why, residual, enough, steps):
+    """The ConvergenceError of a solver that gave up, with what would help."""
     return ConvergenceError(
         f"[{owner}] {why}: the residual is {residual:.3g} after {steps} steps, expected at most "
         f"{enough:.3g}; start closer, raise tolerance or max_steps, or let f be a contraction",

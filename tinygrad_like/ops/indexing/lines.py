@@ -107,7 +107,7 @@ def kept(index, given, *tensors):
 def lines_and_places(name, x, indices, axis, updates=None):
     """(x, the places, the axis) of what a user gives; x and the places broadcast to fit.
 
-    Raises ValueError for shapes that do not fit, IndexError for what is no place.
+    Raises ValueError for shapes that do not fit, IndexError for an index out of range.
     """
     axis = normal_axis(name, axis, x.ndim)
     raw = raw_integers(name, "indices", indices, backend_of(x), IndexError)

@@ -207,13 +207,13 @@ def cumprod(x, axis=None, dtype=None):
 
 @composed
 def nancumsum(x, axis=None, dtype=None):
-    """The running sum of what is no NaN, in `dtype`."""
+    """The running sum, in which NaN counts as 0, in `dtype`."""
     return scan.nancumsum(_cast(x, dtype), axis)
 
 
 @composed
 def nancumprod(x, axis=None, dtype=None):
-    """The running product of what is no NaN, in `dtype`."""
+    """The running product, in which NaN counts as 1, in `dtype`."""
     return scan.nancumprod(_cast(x, dtype), axis)
 
 

@@ -116,13 +116,13 @@ def _place_of_known(name, place, x, axis, keepdims, rest):
 
 @composed
 def nanargmax(x, axis=None, keepdims=False):
-    """The place of the (first) maximum of what is no NaN; ValueError where all are NaN."""
+    """The index of the first maximum, ignoring NaN; ValueError where all elements are NaN."""
     return _place_of_known("nanargmax", argmax, x, axis, keepdims, -math.inf)
 
 
 @composed
 def nanargmin(x, axis=None, keepdims=False):
-    """The place of the (first) minimum of what is no NaN; ValueError where all are NaN."""
+    """The index of the first minimum, ignoring NaN; ValueError where all elements are NaN."""
     return _place_of_known("nanargmin", argmin, x, axis, keepdims, math.inf)
 
 
