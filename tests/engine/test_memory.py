@@ -2,7 +2,6 @@
 
 import gc
 import itertools
-import time
 import tracemalloc
 import weakref
 
@@ -10,6 +9,8 @@ import numpy as np
 import pytest
 from grouped import grouped
 from op_calls import CALLS_OF_OPS, family_of, leaf, leaves, op_of, outputs, scalar
+from resident import growth_in_a_new_process, needs_proc
+from training_steps import mlp_step
 
 import tinygrad_like as tg
 from tinygrad_like import Tensor, op
@@ -284,23 +285,6 @@ def test_what_does_not_lead_to_a_wanted_gradient_is_not_walked():
 # Many steps
 
 
-def _mlp_step(rng):
-    ws = [Tensor(rng.standard_normal(s) * 0.3, requires_grad=True) for s in ((8, 16), (16, 4))]
-    x, y = Tensor(rng.standard_normal((4, 8))), Tensor(np.array([0, 1, 2, 3]))
-
-    def step():
-        h = tg.relu(x @ ws[0])
-        loss = -tg.take_along_axis(tg.log_softmax(h @ ws[1]), y.reshape(4, 1), 1).mean()
-        loss.backward()
-        with tg.no_grad():
-            for w in ws:
-                w -= 0.01 * w.grad
-                w.zero_grad()
-        return loss
-
-    return step
-
-
 def _growth(step, steps):
     """Bytes that Python's allocators hold more after `steps` steps than before, well warmed up.
 
@@ -322,30 +306,15 @@ def _growth(step, steps):
 
 @pytest.mark.usefixtures("no_gc")
 def test_training_steps_do_not_grow_memory():
-    growth = _growth(_mlp_step(np.random.default_rng(0)), 500)
+    growth = _growth(mlp_step(), 500)
     assert growth < 20_000, f"{growth} bytes in 500 steps"
 
 
-@pytest.mark.usefixtures("no_gc")
+@needs_proc
 def test_10_000_training_steps_do_not_grow_the_process():
     """By less than 1 MB: of the whole process, not of what Python allocates alone."""
-    step = _mlp_step(np.random.default_rng(0))
-    for _ in range(200):
-        step()
-    before = _resident()
-    start = time.perf_counter()
-    for _ in range(10_000):
-        step()
-    growth = _resident() - before
-    assert growth < 2**20, f"{growth} bytes in {time.perf_counter() - start:.1f} s"
-
-
-def _resident():
-    try:
-        with open("/proc/self/statm") as f:
-            return int(f.read().split()[1]) * 4096
-    except OSError:
-        pytest.skip("the memory of the process is read from /proc, which this system lacks")
+    growth = growth_in_a_new_process(mlp_step, warm_up=1_000, steps=10_000)
+    assert growth < 2**20, f"{growth} bytes"
 
 
 @pytest.mark.usefixtures("no_gc")
@@ -363,7 +332,7 @@ def test_steps_with_second_derivatives_do_not_grow_memory():
 
 @pytest.mark.usefixtures("no_gc")
 def test_no_cycles_are_made_for_the_collector_to_find():
-    step = _mlp_step(np.random.default_rng(0))
+    step = mlp_step()
     step()
     gc.collect()
     for _ in range(20):
