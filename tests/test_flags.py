@@ -173,7 +173,8 @@ def public():
     rooms |= {"nn.": nn, "nn.init.": nn.init, "interchange.": tg.interchange}
     rooms |= {"linalg.": tg.linalg, "special.": tg.special, "distributions.": tg.distributions}
     for room, module in rooms.items():
-        for name, value in vars(module).items():
+        for name in dir(module):  # with what is loaded on use
+            value = getattr(module, name)
             if name.startswith("_") or not callable(value):
                 continue
             yield room + name, value

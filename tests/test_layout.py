@@ -118,7 +118,9 @@ LEFT_TO_RIGHT = {
         "softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention bag "
         "experts"
     ).split(),
-    "ops.protocols": ("numpy_names numpy_series numpy_places numpy_options protocol").split(),
+    "ops.protocols": (
+        "families numpy_names numpy_series numpy_places numpy_options numpy_functions protocol"
+    ).split(),
     "nn": "base layers models".split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
@@ -163,16 +165,16 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 # Imports of our own modules that wait until they are needed, and why. Elsewhere in the library they
 # stand at the top of the file.
 LAZY = {
-    **{
-        ("", room): "importing the library does not wait for a room that few programs use"
-        for room in ("distributions", "signal", "special", "stats")
-    },
+    ("ops.protocols.protocol", "ops.protocols.numpy_functions"): (
+        "importing the library does not wait for the table of NumPy's functions"
+    ),
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",
 }
 
 # Where a module is imported by a name that only a run knows.
 NAMED_BY_A_RUN = {
+    "": "a room is loaded when its name is asked for",
     "bench.arena": "a worker process prepares what its command line names",
     "examples.docstrings": "it reads the modules of Python's own library",
 }

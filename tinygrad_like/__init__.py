@@ -10,9 +10,10 @@
 Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_like import data, interchange, io, linalg, losses, nn, ops, optim, training
+from tinygrad_like import io, losses, nn, ops, optim
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -396,27 +397,40 @@ from tinygrad_like.ops.samples.statistics import (
 )
 from tinygrad_like.ops.signals import fft
 from tinygrad_like.ops.signals.spectrogram import istft, stft
-from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 
 if TYPE_CHECKING:
-    from tinygrad_like import distributions, signal, special, stats
+    from tinygrad_like import (
+        data,
+        distributions,
+        interchange,
+        linalg,
+        signal,
+        special,
+        stats,
+        training,
+    )
+    from tinygrad_like.training import Run
 
 __version__ = "0.1.0"
 
-ON_USE = "distributions", "signal", "special", "stats"  # rooms that are loaded at their first use
+# What is loaded at its first use: importing the library does not wait for it.
+ON_USE = {
+    **{
+        room: f"tinygrad_like.{room}"
+        for room in "data distributions interchange linalg signal special stats training".split()
+    },
+    "Run": "tinygrad_like.training",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """A room that is loaded on use: importing the library does not wait for it."""
-    if name in ON_USE:
-        import tinygrad_like.distributions
-        import tinygrad_like.signal
-        import tinygrad_like.special
-        import tinygrad_like.stats
-
-        return globals()[name]
-    raise AttributeError(f"module 'tinygrad_like' has no attribute {name!r}")
+    """What is loaded on use."""
+    if name not in ON_USE:
+        raise AttributeError(f"module 'tinygrad_like' has no attribute {name!r}")
+    module = importlib.import_module(ON_USE[name])
+    globals()[name] = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -3,7 +3,6 @@
 import glob
 import json
 import os
-import secrets
 import shutil
 from contextlib import suppress
 from typing import Any
@@ -50,7 +49,7 @@ def write(path, content):
     _remove_stale(target)
     written = False
     while not written:
-        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+        temporary = f"{target}.{os.urandom(4).hex()}.tmp"
         try:
             written = _write_beside(target, temporary, content)
         except BaseException:

@@ -23,7 +23,7 @@ from views import VIEWS
 import tinygrad_like as tg
 from tinygrad_like.engine import Tensor, wrap
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, Plan
-from tinygrad_like.ops.protocols import protocol
+from tinygrad_like.ops.protocols import numpy_functions
 
 each_row = grouped("case", CASES, by=op_of)
 DIFFERENTIABLE = [c for c in CASES if c.grad]
@@ -251,11 +251,11 @@ def takes(function, attributes):
 PLAIN_ROWS = [c for c in CASES if getattr(tg, c.label, None) is c.function]
 LINALG_ROWS = [c for c in CASES if getattr(tg.linalg, c.label, None) is c.function]
 METHOD_ROWS = [c for c in PLAIN_ROWS if callable(getattr(Tensor, c.label, None))]
-NUMPY_ROWS = [c for c in PLAIN_ROWS if c.label in protocol.UFUNCS]
+NUMPY_ROWS = [c for c in PLAIN_ROWS if c.label in numpy_functions.UFUNCS]
 NUMPY_ROWS += [
     c
     for c in PLAIN_ROWS
-    if c.label in protocol.FUNCTIONS and takes(getattr(np, c.label), c.attributes)
+    if c.label in numpy_functions.FUNCTIONS and takes(getattr(np, c.label), c.attributes)
 ]
 
 

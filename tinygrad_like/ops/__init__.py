@@ -12,7 +12,8 @@ stand to its left:
     signals     fft spectrogram convolve
     neural      softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention
                 bag experts
-    protocols   numpy_names numpy_series numpy_places numpy_options protocol
+    protocols   families numpy_names numpy_series numpy_places numpy_options numpy_functions
+                protocol
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -118,7 +119,7 @@ from tinygrad_like.ops.neural import (
     resize,
     softmax,
 )
-from tinygrad_like.ops.protocols import numpy_names, protocol
+from tinygrad_like.ops.protocols import families, numpy_names, protocol
 from tinygrad_like.ops.reductions import reduce, scan, scatter
 from tinygrad_like.ops.samples import order, quantiles, random, statistics
 from tinygrad_like.ops.signals import fft
@@ -270,7 +271,7 @@ def _functions():
         "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
     }
     same = [name for name in METHODS if name not in functions]
-    return functions | {name: _method(protocol.find(name)) for name in same}
+    return functions | {name: _method(families.find(name)) for name in same}
 
 
 functions = _functions()

@@ -13,6 +13,7 @@ from ...reference.random import blocks
 from ..machine import memory
 from ..machine.kernel import complete_kernel, kernel
 from ..machine.threads import num_threads, pool
+from ..products import gemm
 from ..random import least_kept, philox, signed
 from .blocks import run_attention, run_attention_backward
 
@@ -28,6 +29,7 @@ def attention(q, k, v, mask, causal, scale, p, seed, offset):
     out = _empty((*shape[:3], v.shape[3]), heads_last[0], q.dtype)
     sums = memory.empty((2, *shape[:3]), q.dtype)
     weighting = _weighting(_masks(mask, q.dtype), causal, scale, p, seed, offset)
+    gemm.link()
     run_attention(pool(), shape, heads_last, inputs, (out, sums), weighting)
     return _heads_first(out, heads_last[0]), sums
 
@@ -50,6 +52,7 @@ def attention_backward(g, q, k, v, out, sums, mask, causal, scale, p, seed, offs
         parts = max(1, min(num_threads(), MOST_PARTS // max(mask.size, 1)))
     dmasks = np.zeros((parts, *added.shape), sum_dtype(shape, added, q.dtype))
     weighting = _weighting((seen, added), causal, scale, p, seed, offset)
+    gemm.link()
     run_attention_backward(
         pool(), shape, heads_last, tuple(inputs), (out, sums), (g, *grads, dmasks), weighting, needs
     )

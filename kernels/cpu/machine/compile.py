@@ -10,7 +10,6 @@ import errno
 import functools
 import hashlib
 import inspect
-import itertools
 import os
 import stat
 import sys
@@ -38,8 +37,8 @@ def _cache_folder():
     """
     digest = hashlib.sha256()
     kernels = ROOM.parent
-    folders = ROOM.rglob("*.py"), (kernels / "reference").glob("*.py"), kernels.glob("*.py")
-    for path in sorted(itertools.chain(*folders)):
+    folders = kernels, kernels / "reference", *_folders(ROOM)
+    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
         digest.update(path.read_bytes())
     name = f"tinygrad_like-{digest.hexdigest()[:12]}"
     base = Path(numba.config.CACHE_DIR or ROOM / "__pycache__")
@@ -49,6 +48,13 @@ def _cache_folder():
             return str(base / name)
     except OSError:  # a read-only installation
         return str(_private_folder(name))
+
+
+def _folders(room):
+    """A folder and those in it, without Python's caches, which may hold thousands of files."""
+    for folder, inner, _ in os.walk(room):
+        inner[:] = [name for name in inner if name != "__pycache__"]
+        yield Path(folder)
 
 
 def _private_folder(name):

@@ -1,8 +1,11 @@
 """Matrix products by BLAS on the calling thread, for small products inside kernels.
 
 It is SciPy's BLAS, called by its address and held to one thread, so that no threads run but those
-of the pool in threads.py. NumPy's own BLAS keeps the threads that the user gave it.
+of the pool in threads.py. NumPy's own BLAS keeps the threads that the user gave it. `link` comes
+first: SciPy's linear algebra takes 0.08 s to load, which models without attention do not wait for.
 """
+
+import functools
 
 import threadpoolctl
 from llvmlite import binding, ir
@@ -12,9 +15,14 @@ from numba.extending import get_cython_function_address, intrinsic
 
 from ..machine.compile import jit
 
-for _name in ("sgemm", "dgemm"):
-    _symbol = f"tinygrad_like_{_name}"
-    binding.add_symbol(_symbol, get_cython_function_address("scipy.linalg.cython_blas", _name))
+
+@functools.cache
+def link():
+    """Tell compiled code where SciPy's BLAS is: needed before any that calls `gemm` is loaded."""
+    for name in ("sgemm", "dgemm"):
+        address = get_cython_function_address("scipy.linalg.cython_blas", name)
+        binding.add_symbol(f"tinygrad_like_{name}", address)
+    _hold_to_one_thread()
 
 
 def _hold_to_one_thread():
@@ -22,9 +30,6 @@ def _hold_to_one_thread():
     for library in threadpoolctl.ThreadpoolController().lib_controllers:
         if library.user_api == "blas" and "numpy.libs" not in library.filepath:
             library.set_num_threads(1)
-
-
-_hold_to_one_thread()
 
 
 @intrinsic

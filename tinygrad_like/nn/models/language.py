@@ -80,7 +80,7 @@ def generate(
 
 def choose(
     logits: np.ndarray,
-    random: np.random.Generator,
+    random: "np.random.Generator",  # NumPy loads its generators on use
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float = 1.0,
