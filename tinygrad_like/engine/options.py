@@ -1,10 +1,11 @@
-"""Checks of options: `[gelu] approximate is 'yes', expected ...`.
+"""Checks of options, `[gelu] approximate is 'yes', expected ...`, and the order of arguments.
 
 An option that is only tested for truth lets a wrong spelling through: `causal="no"` would be
 causal. A wrong type is a TypeError, a wrong value of the right type a ValueError. Flags and choices
 are the exception: anything wrong is a ValueError.
 """
 
+import inspect
 import sys
 
 import numpy as np
@@ -90,3 +91,12 @@ def check_real(owner, name, value):
         return float(number)
     except OverflowError:
         raise ValueError(f"[{owner}] {name} is too large for a float") from None
+
+
+def in_order(f, args, kwargs):
+    """(args, kwargs) with arguments that are given by name at their places, if they have one."""
+    try:
+        bound = inspect.signature(f).bind(*args, **kwargs)
+    except (TypeError, ValueError):  # the call of f says what is wrong; or f is not of Python
+        return args, kwargs
+    return bound.args, bound.kwargs

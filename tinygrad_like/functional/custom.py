@@ -19,9 +19,10 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.engine.definition import Op
 from tinygrad_like.engine.modes import Switch
+from tinygrad_like.engine.options import in_order
 from tinygrad_like.engine.plan import OutputPlan
 from tinygrad_like.engine.tensor import new_node
-from tinygrad_like.functional.evaluation import function, in_order
+from tinygrad_like.functional.evaluation import function
 from tinygrad_like.functional.trees import flatten, map_tree
 from tinygrad_like.ops.arrays.create import zeros
 

@@ -38,15 +38,6 @@ def function(owner, f):
     return f
 
 
-def in_order(f, args, kwargs):
-    """(args, kwargs) with arguments that are given by name at their places, if they have one."""
-    try:
-        bound = inspect.signature(f).bind(*args, **kwargs)
-    except (TypeError, ValueError):  # the call of f says what is wrong; or f is not of Python
-        return args, kwargs
-    return bound.args, bound.kwargs
-
-
 class Chosen:
     """The arguments that `argnums` chooses: by position, by the name of a parameter, or several.
 

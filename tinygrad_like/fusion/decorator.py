@@ -20,6 +20,7 @@ from tinygrad_like.engine import (
 )
 from tinygrad_like.engine.definition import Op
 from tinygrad_like.engine.modes import Switch
+from tinygrad_like.engine.options import in_order
 from tinygrad_like.engine.short import function_of
 from tinygrad_like.fusion.identities import simplified
 from tinygrad_like.fusion.program import Program
@@ -108,7 +109,7 @@ class _Fused:
     def call(self, args, kwargs):
         """The result for any arguments; `fuse` itself has a shorter way for known arrays."""
         if kwargs:
-            args, kwargs = self._in_order(args, kwargs)
+            args, kwargs = in_order(self.f, args, kwargs)
         if any(type(a) is Tensor and type(a._array) not in BY_TYPE for a in args):
             return self.f(
                 *args, **kwargs
@@ -122,14 +123,6 @@ class _Fused:
         if found is self or (self.watched is not None and self.watched.changed()):
             found = self._trace(tuple(key), args, kwargs)
         return found(*args) if found is not None else self.f(*args, **kwargs)
-
-    def _in_order(self, args, kwargs):
-        """Arguments that are given by name at their places, as far as they have one."""
-        try:
-            bound = inspect.signature(self.f).bind(*args, **kwargs)
-        except TypeError:  # which the call of f explains
-            return args, kwargs
-        return bound.args, bound.kwargs
 
     def _trace(self, key, args, kwargs):
         """What computes this kind of call: a function of the arguments; None for f itself."""
