@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "backend": ["kernels", "backend"],
     "engine": ["backend", "engine", "generator"],
     "ops": ["backend", "engine", "generator", "ops"],
+    "ops.protocols.notebook": ["pictures"],
     "ops.indexing.window": ["kernels.geometry"],
     "doctor": ["backend", "kernels"],
     "functional": ["backend", "engine", "ops", "functional"],
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     "losses": ["backend", "engine", "losses", "ops"],
     "distributions": ["backend", "distributions", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
-    "training": "backend engine files generator io losses nn.base.undone training".split(),
+    "training": "backend engine files generator io losses nn.base.undone pictures training".split(),
     "data": ["backend", "engine", "generator", "ops", "data"],
     "files": [],
     "io": ["backend", "engine", "files", "generator"],
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     "nn.base.holder": ["engine", "nn.base.arguments", "nn.base.patterns", "nn.base.state"],
     "nn.base.module": [
         *("backend", "engine", "nn.base.arguments", "nn.base.holder", "nn.base.state"),
-        "nn.base.summary",
+        *("nn.base.summary", "pictures"),
     ],
     "nn.base.init": ["backend", "engine", "ops", "nn.base.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
@@ -76,9 +77,13 @@ MAY_IMPORT = {
     "torch_settings": ["nn", "ops.indexing.window"],
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
+    "pictures": [
+        *("backend", "engine", "files", "generator", "pictures", "nn.base.holder"),
+        *("nn.base.summary", "nn.base.undone"),
+    ],
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor signal special stats training warmup kernels"
+        "io interchange linalg nn doctor pictures signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -118,7 +123,13 @@ LEFT_TO_RIGHT = {
         "softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention bag "
         "experts"
     ).split(),
-    "ops.protocols": ("numpy_names numpy_series numpy_places numpy_options protocol").split(),
+    "ops.protocols": (
+        "notebook numpy_names numpy_series numpy_places numpy_options protocol"
+    ).split(),
+    "pictures": (
+        "text png items recorded calls layers places colours svg page graph tensor module curves "
+        "notebook"
+    ).split(),
     "nn": "base layers models".split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
@@ -136,7 +147,7 @@ LEFT_TO_RIGHT = {
     "stats": ("numbers norm gamma chi2 beta t poisson dirichlet multivariate_normal").split(),
     "training": (
         "history interrupt progress jsonlines tensorboard predict panels plot names place "
-        "folder run command"
+        "folder logged run command"
     ).split(),
 }
 
@@ -165,7 +176,11 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 LAZY = {
     **{
         ("", room): "importing the library does not wait for a room that few programs use"
-        for room in ("distributions", "signal", "special", "stats")
+        for room in ("distributions", "pictures", "signal", "special", "stats")
+    },
+    **{
+        (room, "pictures"): "few programs draw a picture"
+        for room in ("ops.protocols.notebook", "nn.base.module", "training")
     },
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",
