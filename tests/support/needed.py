@@ -9,7 +9,9 @@ FIXES = {
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",
-    "tensorboardX": "pip install 'tinygrad-like[tensorboard]'",
+    **dict.fromkeys(("tensorboardX", "tensorboard"), "pip install 'tinygrad-like[tensorboard]'"),
+    **dict.fromkeys(("mlflow", "selenium"), "pip install 'tinygrad-like[see]'"),
+    **dict.fromkeys(("IPython", "PIL"), "pip install 'tinygrad-like[notebook]'"),
 }
 
 

@@ -94,8 +94,9 @@ def _ticks(least: float, most: float, logarithmic: bool) -> tuple[float, float, 
     if most / 2 - least / 2 <= 1e-9 * max(abs(least), abs(most), 1e-290):  # one value
         margin = abs(most) * 0.1 or 1.0
         return least - margin, most + margin, [least]
-    step = 10.0 ** math.floor(math.log10(most / 2 - least / 2))
-    step = next(m * step for m in (0.5, 1, 2, 5, 10) if (most - least) / (m * step) <= 5)
+    half = most / 2 - least / 2
+    power = 10.0 ** math.floor(math.log10(half))
+    step = next(m * power for m in (0.5, 1, 2, 5) if half / (m * power) <= 2.5)
     inside = [i * step for i in range(math.ceil(least / step), math.floor(most / step) + 1)]
     return least, most, inside
 

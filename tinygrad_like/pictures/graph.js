@@ -220,7 +220,7 @@ function fit() {
 }
 
 const choice = document.getElementById("color");
-for (const name of [...Object.keys(data.shades), "none"]) choice.add(new Option(name));
+for (const name of [...Object.keys(data.shades), "none"]) choice.add(new Option(name, name));
 choice.value = color;
 on("color", "change", () => { color = choice.value; });
 on("unfold", "click", () => folded.clear());

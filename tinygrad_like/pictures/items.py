@@ -137,7 +137,7 @@ def norm(tensor: Any) -> float:
     if array.dtype.kind == "V":  # bfloat16
         array = array.astype("float32")
     size = abs(array.astype("complex128" if array.dtype.kind == "c" else "float64"))
-    largest = float(size.max()) if size.size else 0.0
+    largest = size.max().item() if size.size else 0.0
     if not 0 < largest < float("inf"):
         return largest
-    return largest * float(((size / largest) ** 2).sum()) ** 0.5
+    return largest * ((size / largest) ** 2).sum().item() ** 0.5

@@ -92,7 +92,9 @@ def _number(value: Any) -> str:
         return "…"
     if isinstance(value, np.complexfloating):
         return f"{complex(value):.3g}"
-    return f"{float(value):.4g}" if isinstance(value, np.floating) else str(value)
+    if isinstance(value, np.floating):
+        return f"{float(value):.{3 if value.itemsize == 2 else 4}g}"
+    return str(value)
 
 
 def _picture(array: Any, be: Any) -> str:
