@@ -168,7 +168,9 @@ def test_drawing_a_model_changes_nothing():
     grads = [p.grad.numpy().copy() for p in model.parameters()]
     hooks = [p.node.hooks for p in model.parameters()]
     own = [dict(vars(module)) for _, module in model.named_modules()]
+    arrays = [(id(b.data), b.version[0]) for _, b in model.named_buffers()]
     model.graph(x, loss=squares)
+    assert [(id(b.data), b.version[0]) for _, b in model.named_buffers()] == arrays
     assert tg.get_rng_state() == random
     np.testing.assert_equal(
         {k: v.numpy() for k, v in model.state_dict().items()},

@@ -206,3 +206,14 @@ def test_ticks_are_round_numbers_within():
         assert all(len(f"{tick:.4g}") < 11 for tick in ticks)
         _, _, powers = curves._ticks(abs(a) / 100, abs(a), logarithmic=True)
         assert 2 <= len(powers) <= 10
+
+
+@pytest.mark.long
+def test_ipython_finds_the_html(tmp_path):
+    formatters = imported("IPython.core.formatters")
+    graph = tg.ones(2, requires_grad=True).sum().graph()
+    for x in (tg.ones(2), nn.ReLU(), tg.Run(tmp_path), graph):
+        formatted, _ = formatters.DisplayFormatter().format(x)
+        assert formatted["text/html"] == x._repr_html_()
+        assert formatted["text/plain"]
+    assert formatted["image/svg+xml"] == graph.svg()

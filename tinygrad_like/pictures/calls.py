@@ -19,7 +19,6 @@ from tinygrad_like.engine import (
     backend_of,
     enable_grad,
     mode,
-    moving,
     next_serial,
 )
 from tinygrad_like.engine.errors import describe
@@ -41,9 +40,9 @@ def of_model(model: Any, inputs: tuple[Any, ...], loss: Callable[[Any], Any] | N
             f"[graph] loss is {describe(loss)}, expected a function of the model's output: "
             "loss=lambda y: tg.losses.cross_entropy(y, labels)"
         )
-    with Undoing([*_buffers_back(model), GENERATOR.back()]), enable_grad():
+    with _untouched(model), enable_grad():
         _walk_back(_loss_of(model(*inputs), loss))  # what runs first compiles kernels
-    with Undoing([*_buffers_back(model), GENERATOR.back()]), enable_grad():
+    with _untouched(model), enable_grad():
         watch = _Watch(model, inputs)
         output, value = watch.run(loss)
         items = watch.finish(output if value is None else value)
@@ -55,15 +54,24 @@ def of_model(model: Any, inputs: tuple[Any, ...], loss: Callable[[Any], Any] | N
     return items
 
 
-def _buffers_back(model: Any) -> list[partial]:
-    """The changes that give all buffers their values, and the places that hold them, back."""
-    changes: list[partial] = []
-    for path, buffer in model.named_buffers():
-        changes += moving(buffer, backend_of(buffer).xp.array(buffer.data))
+def _untouched(model: Any) -> Undoing:
+    """A block after which the buffers and the random stream are what they were.
+
+    Within it the buffers have a copy of their array, into which a forward may write.
+    """
+    back: list[partial] = [GENERATOR.back()]
+    buffers = list(model.named_buffers())
+    for path, buffer in buffers:
+        back.append(partial(object.__setattr__, buffer, "_array", buffer.data))
+        back.append(partial(buffer.version.__setitem__, 0, buffer.version[0]))
         holder = _holder(model, path)
-        if holder is not None:
-            changes.append(partial(vars(holder).__setitem__, path.rpartition(".")[2], buffer))
-    return changes
+        if holder is not None:  # a forward may put another Tensor in its place
+            back.append(partial(vars(holder).__setitem__, path.rpartition(".")[2], buffer))
+    block = Undoing(back)
+    copies = [backend_of(buffer).xp.array(buffer.data) for _, buffer in buffers]
+    for (_, buffer), copy in zip(buffers, copies, strict=True):
+        object.__setattr__(buffer, "_array", copy)
+    return block
 
 
 def _holder(model: Any, path: str) -> Any:

@@ -293,7 +293,6 @@ class Run(Logged):
         for name, value in numbers.items():
             self.history.add(name, self.step, value)
         self._log_numbers(numbers)
-        self._tell(numbers)
         if not self._running:
             self._open_lines()
             self._lines.close()
@@ -301,6 +300,7 @@ class Run(Logged):
                 self._files.write(CHECKPOINT, self._save_history)
         elif first:
             self._progress.note(self._samples)
+        self._tell(numbers)
 
     @property
     def best(self) -> Best | None:
