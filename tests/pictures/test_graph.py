@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import weakref
 from xml.etree import ElementTree
 
@@ -226,6 +227,31 @@ def test_a_model_on_another_device_is_drawn():
     assert [box.saved for box in graph.items.boxes] == [box.saved for box in here.items.boxes]
     norms = [[box.gradient for box in g.items.boxes if box.kind == "op"] for g in (graph, here)]
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+class Squared(nn.Module):
+    """It multiplies without a layer."""
+
+    def forward(self, x):
+        return x * x * x
+
+
+def test_ops_are_timed_where_no_other_profiler_runs():
+    x = tg.ones((2, 2), requires_grad=True)
+
+    def times():
+        boxes = Squared().graph(x, loss=squares).items.boxes
+        return [box.forward for box in boxes if box.title == "multiply"]
+
+    assert all(0 < seconds < 1 for seconds in times())
+    assert sys.getprofile() is None
+    other = lambda *event: None  # noqa: E731
+    try:
+        sys.setprofile(other)
+        assert times() == [None] * 3
+        assert sys.getprofile() is other
+    finally:
+        sys.setprofile(None)
 
 
 def test_losses_that_are_none_are_refused():

@@ -3,7 +3,7 @@
 text.py      figures and names as text, and how wide it is
 items.py     the boxes of a graph's picture, and the lines between them
 recorded.py  from the recorded graph to boxes
-calls.py     a model that runs once to be drawn: its calls, times, gradients
+calls.py     a model that runs to be drawn: its calls, times, gradients
 layers.py    in which row each box stands
 places.py    where boxes and lines lie, given what is folded
 colours.py   how much of the time, the memory or the gradient is whose

@@ -202,10 +202,10 @@ class Module(Holder):
     def graph(self, *inputs: Any, loss: Callable[[Any], Any] | None = None) -> "Graph":
         """A picture of what a call on some inputs computes, see `tg.pictures.Graph`.
 
-        The model runs twice on the inputs, in its present mode: once to compile and warm up, once
-        to be timed. Parameters, their gradients, buffers and the random stream are as before then.
-        Each call of a module is a box that can be folded, and lines lead from what is recorded for
-        a backward pass to where it is used.
+        The model runs on the inputs, in its present mode: once to compile and warm up, and up to
+        three times to be timed, of which the least time of each op counts. Parameters, their
+        gradients, buffers and the random stream are as before then. Each call of a module is a box
+        that can be folded, and lines lead from what is recorded for a backward pass to its users.
 
         Args:
             loss: a function of the output, whose value is a Tensor with one element. Then its ops
