@@ -110,7 +110,7 @@ def test_a_model_gives_the_parameters_of_a_loss_their_names():
     graph = loss.graph(model)
     assert "leaf" not in {box.title for box in graph.items.boxes}
     first = next(box for box in graph.items.boxes if box.title == "linear")
-    assert [leaf.name for leaf in first.leaves] == ["weight", "bias"]
+    assert [leaf.name for leaf in first.leaves] == ["0.weight", "0.bias"]
 
 
 def test_a_picture_holds_no_array_of_the_graph():

@@ -80,26 +80,19 @@ def _untouched(model: Any) -> Undoing:
     Within it the buffers have a copy of their array, into which a forward may write.
     """
     back: list[partial] = [GENERATOR.back()]
-    buffers = list(model.named_buffers())
+    buffers, modules = list(model.named_buffers()), dict(model.named_modules())
     for path, buffer in buffers:
         back.append(partial(object.__setattr__, buffer, "_array", buffer.data))
         back.append(partial(buffer.version.__setitem__, 0, buffer.version[0]))
-        holder = _holder(model, path)
-        if holder is not None:  # a forward may put another Tensor in its place
-            back.append(partial(vars(holder).__setitem__, path.rpartition(".")[2], buffer))
+        above, _, name = path.rpartition(".")
+        own: Any = vars(modules[above]) if above in modules else {}
+        if name in own:  # else it is in a list or a dict
+            back.append(partial(own.__setitem__, name, buffer))
     block = Undoing(back)
     copies = [backend_of(buffer).xp.array(buffer.data) for _, buffer in buffers]
     for (_, buffer), copy in zip(buffers, copies, strict=True):
         object.__setattr__(buffer, "_array", copy)
     return block
-
-
-def _holder(model: Any, path: str) -> Any:
-    """The module whose attribute a path names; None if it leads into a list or a dict."""
-    modules = dict(model.named_modules())
-    above, _, name = path.rpartition(".")
-    holder = modules.get(above)
-    return holder if holder is not None and name in vars(holder) else None
 
 
 def _loss_of(output: Any, loss: Callable[[Any], Any] | None) -> Any:
@@ -125,9 +118,9 @@ class _Watch:
         self.counts: dict[str, int] = {}
         self.seconds: dict[int, float] = {}  # by the serial number before that of the op's node
         self.inputs = inputs
-        arrays = [x for value in inputs for x in _arrays_in(value)]
+        arrays = {id(x): x for x in _arrays_in(inputs)}
         self.leaves: dict[int, Box] = {}
-        for i, x in enumerate(arrays):
+        for i, x in enumerate(arrays.values()):
             box = self.items.add("leaf", f"input {i}" if len(arrays) > 1 else "input", None, -1)
             box.output = text.of_array(x.shape, x.dtype)
             self.made[id(x)] = box
@@ -195,13 +188,19 @@ class _Watch:
 
     def finish(self, output: Any) -> Items:
         """All boxes, those of ops too, of the graph below the output."""
-        nodes = recorded.nodes_of(tensors_in(output))
-        names = recorded.names_of(self.model)
+        nodes, paths = recorded.nodes_of(tensors_in(output)), recorded.names_of(self.model)
+        names = {key: (_last(path), node) for key, (path, node) in paths.items()}
         recorded.fill(self.items, nodes, names, self.leaves, self.calls)
         for box in self.items.boxes:
             if box.kind == "op":
                 box.forward = self.seconds.get(box.order - 1)
         return self.items
+
+
+def _last(path: str) -> str:
+    """The last part of a parameter's path, which is enough in a module's box; all, if a number."""
+    name = path.rpartition(".")[2]
+    return path if name.isdigit() else name
 
 
 def _arrays_in(value: Any) -> list[Any]:

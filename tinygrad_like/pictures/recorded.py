@@ -51,7 +51,7 @@ def _note(box: Box, serial: int, gradient: Any) -> None:
 
 
 def names_of(model: Any) -> dict[int, tuple[str, Any]]:
-    """{id of a leaf node: (path, node)} of a model's parameters."""
+    """{id of a leaf node: (path, node)} of a model's parameters: the names that boxes show."""
     named = model.named_parameters() if model is not None else ()
     return {id(p.node): (path, p.node) for path, p in named if p.node is not None}
 
@@ -101,19 +101,13 @@ def _box_of_op(
     op = node.plan.op
     box = items.add("op", op.name, home, node.serial)
     box.output = text.of_array(node.shape, node.dtype)
-    for i, parent in enumerate(node.parents):
-        if parent is not None and id(parent) in names:
-            name = f"{op.inputs[0]}[{i}]" if op.variadic else op.inputs[i]
-            box.leaves.append(Leaf(_last(names[id(parent)][0], name), parent))
+    for parent in node.parents:
+        if id(parent) in names:
+            box.leaves.append(Leaf(names[id(parent)][0], parent))
     box.saved = _saved(node, seen)
     if node.saved is None:
         box.detail = "freed by backward"
     return box
-
-
-def _last(path: str, name: str) -> str:
-    """The name of a parameter in the box of an op: the last part of its path, if it says more."""
-    return path.rpartition(".")[2] or name
 
 
 def _homes(nodes: list[Any], calls: Any) -> dict[int, int]:
