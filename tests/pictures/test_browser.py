@@ -64,7 +64,7 @@ def thousand():
 
 BOXES = """return [...document.querySelectorAll("g[data-number]")].map((group) => {
   const place = group.transform.baseVal[0].matrix, box = group.querySelector("rect");
-  const widest = Math.max(...[...group.querySelectorAll("text")].map(t => t.getBBox().width));
+  const widest = Math.max(0, ...[...group.querySelectorAll("text")].map(t => t.getBBox().width));
   return [+group.dataset.number, place.e, place.f, box.width.baseVal.value,
           box.height.baseVal.value, widest];
 })"""

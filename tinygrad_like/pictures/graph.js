@@ -154,7 +154,12 @@ function drawLevel(picture, rooms, number, x, y) {
     const line = element("path", { class: "line", d }, picture);
     if (below && !(`in ${source}` in below.size.ports)) line.setAttribute("marker-end", "url(#end)");
   }
-  for (const box of boxes.values()) drawLevel(picture, rooms, box.number, box.x, box.y);
+  for (const box of boxes.values()) {
+    if (!box.size.open) continue;
+    drawLevel(picture, rooms, box.number, box.x, box.y);
+    const place = { x: box.x + PAD, y: box.y + LINE };
+    element("text", { class: "title name", ...place }, picture, data.boxes[box.number].lines[0]);
+  }
 }
 
 function drawBox(picture, { number, size, x, y }) {
@@ -166,7 +171,7 @@ function drawBox(picture, { number, size, x, y }) {
   element("title", {}, group, lines.join("\n"));
   const box = element("rect", { width: size.width, height: size.height, rx: 4 }, group);
   if (color !== "none" && !size.open && kind !== "leaf") box.style.fill = data.shades[color].colours[number];
-  (size.open ? lines.slice(0, 1) : lines).forEach((line, i) => {
+  (size.open ? [] : lines).forEach((line, i) => {
     const place = { x: PAD, y: LINE * (i + 1) };
     element("text", i ? place : { class: "title", ...place }, group, line);
   });

@@ -152,7 +152,10 @@ def drawn(
     x: float = 0.0,
     y: float = 0.0,
 ) -> Iterator[Drawn | tuple[str, bool]]:
-    """Every box, the outer ones first, and the path of every line, with whether it ends there."""
+    """Every box, the outer ones first, and the path of every line, with whether it ends there.
+
+    An unfolded one comes again after all that is within, when its title is drawn above the lines.
+    """
     level, room = levels.get(number), rooms[number]
     if level is None or not room.tops:
         return
@@ -184,6 +187,7 @@ def drawn(
     for box in boxes.values():
         if box.unfolded:
             yield from drawn(levels, rooms, box.number, box.x, box.y)
+            yield box
 
 
 def path(x1: float, x2: float, y1: float, y2: float, y3: float, y4: float) -> str:

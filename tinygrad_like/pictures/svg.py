@@ -16,7 +16,8 @@ svg.graph { background: #fff; font: 11px "DejaVu Sans Mono", Menlo, Consolas, mo
 .graph text { fill: #20262d; white-space: pre; }
 .graph .title { font-weight: bold; }
 .graph .module > .title { fill: #23487d; }
-.graph .open > .title { paint-order: stroke; stroke: #f1f5fb; stroke-width: 5px; }
+.graph .name { fill: #23487d; paint-order: stroke; stroke: #f1f5fb; stroke-width: 5px;
+  pointer-events: none; }
 .graph path.line { fill: none; stroke: #7a8591; stroke-width: 1.2; }
 .graph marker path { fill: #7a8591; stroke: none; }
 """
@@ -35,7 +36,7 @@ def draw(
     folded: set[int],
     shades: dict[str, tuple[list[str], str]],
     color: str,
-    title: str,
+    name: str,
 ) -> str:
     """The text of an SVG file.
 
@@ -43,15 +44,20 @@ def draw(
         folded: the numbers of the modules' calls that are shown as one box.
         shades: by measure, the colour of each box and the range as text.
         color: the measure to show, or "none".
-        title: read aloud by a screen reader.
+        name: read aloud by a screen reader.
     """
     fills = None if color == "none" else shades[color][0]
     legend = "" if color == "none" else f"{color} {shades[color][1]}"
     texts = [box.texts() for box in items.boxes]
     rooms = places.measure(items, levels, folded, texts)
-    parts = []
+    parts, begun = [], set()
     for found in places.drawn(levels, rooms):
-        if isinstance(found, places.Drawn):
+        if isinstance(found, places.Drawn) and found.number in begun:
+            place = f'x="{found.x + places.PAD:.1f}" y="{found.y + places.LINE:.1f}"'
+            title = escape(texts[found.number][0])
+            parts.append(f'<text class="title name" {place}>{title}</text>')
+        elif isinstance(found, places.Drawn):
+            begun.add(found.number)
             parts.append(_box(items.boxes[found.number], found, texts[found.number], fills))
         else:
             d, ends = found
@@ -64,7 +70,7 @@ def draw(
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="graph" role="img" '
         f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style><defs>{MARKER}{RAMP}</defs>"
+        f"<title>{escape(name)}</title><style>{STYLE}</style><defs>{MARKER}{RAMP}</defs>"
         f"{''.join(parts)}</svg>\n"
     )
 
@@ -75,7 +81,7 @@ def _box(box: Any, at: places.Drawn, lines: list[str], fills: list[str] | None) 
     if fills is not None and not at.unfolded and box.kind != "leaf":
         fill = f' style="fill: {fills[box.number]}"'
     rows = []
-    for i, line in enumerate(lines[:1] if at.unfolded else lines):
+    for i, line in enumerate(() if at.unfolded else lines):
         of_title = "" if i else ' class="title"'
         place = f'x="{places.PAD}" y="{places.LINE * (i + 1)}"'
         rows.append(f"<text{of_title} {place}>{escape(line)}</text>")
