@@ -127,8 +127,8 @@ LEFT_TO_RIGHT = {
         "notebook numpy_names numpy_series numpy_places numpy_options protocol"
     ).split(),
     "pictures": (
-        "text png items recorded calls layers places colours svg page graph tensor module curves "
-        "notebook"
+        "text png items memory recorded calls layers places colours svg page graph tensor module "
+        "curves notebook"
     ).split(),
     "nn": "base layers models".split(),
     "functional": (

@@ -61,6 +61,19 @@ def test_memory_that_several_ops_keep_counts_once_and_that_of_leaves_never():
     assert saved == [48, 0, 48, 0]  # tanh's output, which y * y reads too; (y * y), but not x
     repeated = tg.broadcast_to(tg.exp(x[:1]), (1000, 3))
     assert sum(box.saved for box in (repeated * repeated).sum().graph().items.boxes) == 12
+    y = tg.exp(x)
+    turned = (y.T[::-1] * y.T[1:2]).sum().graph()  # views of what exp keeps
+    assert [box.saved for box in turned.items.boxes if box.saved] == [48]
+
+
+def test_each_byte_of_a_stretch_counts_once():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        memory, bytes_seen = pictures.memory.Memory(), set()
+        for start, length in rng.integers(1, 40, (30, 2)).tolist():
+            stretch = set(range(start, start + length))
+            assert memory.add(start, start + length) == len(stretch - bytes_seen)
+            bytes_seen |= stretch
 
 
 def test_norms_of_gradients_are_noted_when_a_backward_pass_goes_through():

@@ -2,6 +2,7 @@
 
 text.py      figures and names as text, and how wide it is
 items.py     the boxes of a graph's picture, and the lines between them
+memory.py    the memory that is kept for a backward pass
 recorded.py  from the recorded graph to boxes
 calls.py     a model that runs to be drawn: its calls, times, gradients
 layers.py    in which row each box stands

@@ -11,9 +11,10 @@ from typing import Any
 
 from tinygrad_like.engine import errors, nodes_below
 from tinygrad_like.engine.errors import GraphError
-from tinygrad_like.engine.plan import INPUT, OutputPlan
+from tinygrad_like.engine.plan import OutputPlan
 from tinygrad_like.pictures import text
 from tinygrad_like.pictures.items import Box, Items, Leaf, norm
+from tinygrad_like.pictures.memory import saved_by
 
 
 def nodes_of(outputs: Iterable[Any]) -> list[Any]:
@@ -69,13 +70,14 @@ def fill(
     """
     boxes = dict(known)
     homes = _homes(nodes, calls)
-    seen: set[int] = set()  # the memory that was counted
+    saved = saved_by(nodes)
     for node in nodes:
         plan = node.plan
         if type(plan) is OutputPlan:
             boxes[id(node)] = boxes[id(node.parents[0])] if node.parents else _freed(items, node)
         elif plan is not None:
-            boxes[id(node)] = _box_of_op(items, node, homes.get(id(node)), names, seen)
+            boxes[id(node)] = _box_of_op(items, node, homes.get(id(node)), names)
+            boxes[id(node)].saved = saved[id(node)]
         elif id(node) not in names and id(node) not in boxes:
             box = items.add("leaf", "leaf", None, node.serial)
             box.output, box.leaves = text.of_array(node.shape, node.dtype), [Leaf("", node)]
@@ -95,16 +97,13 @@ def _freed(items: Items, node: Any) -> Box:
     return items.add("op", node.plan.op.name, None, node.serial)
 
 
-def _box_of_op(
-    items: Items, node: Any, home: int | None, names: dict[int, tuple[str, Any]], seen: set[int]
-) -> Box:
+def _box_of_op(items: Items, node: Any, home: int | None, names: dict[int, tuple[str, Any]]) -> Box:
     op = node.plan.op
     box = items.add("op", op.name, home, node.serial)
     box.output = text.of_array(node.shape, node.dtype)
     for parent in node.parents:
         if id(parent) in names:
             box.leaves.append(Leaf(names[id(parent)][0], parent))
-    box.saved = _saved(node, seen)
     if node.saved is None:
         box.detail = "freed by backward"
     return box
@@ -135,45 +134,3 @@ def hooked(items: Items) -> list[tuple[Any, Box]]:
         for node in box.nodes
         if node.plan is not None and (type(node.plan) is OutputPlan or not node.plan.op.several)
     ]
-
-
-def _saved(node: Any, seen: set[int]) -> int:
-    """The bytes that a node keeps: of memory that several keep, at the first of them.
-
-    Leaves are kept anyway, and do not count.
-    """
-    plan, saved = node.plan, node.saved
-    if not isinstance(saved, (list, tuple)):  # freed, or dropped by a checkpoint
-        return 0
-    found = 0
-    for (kind, where), value in zip(plan.saves, saved, strict=True):
-        values = value if isinstance(value, tuple) else (value,)
-        for i, x in enumerate(values):
-            place = i if plan.op.variadic else where
-            parent = node.parents[place] if kind == INPUT else None
-            if parent is None or parent.plan is not None:
-                found += _memory(x, seen)
-    return found
-
-
-def _memory(x: Any, seen: set[int]) -> int:
-    """The bytes of an array, 0 if its memory was seen; what is only repeated counts once."""
-    strides = getattr(x, "strides", None)
-    if strides is None or not hasattr(x, "nbytes") or not x.nbytes:
-        return 0
-    address = _address(x)
-    if address in seen:
-        return 0
-    seen.add(address)
-    size = x.dtype.itemsize
-    for length, stride in zip(x.shape, strides, strict=True):
-        size *= length if stride else 1
-    return size
-
-
-def _address(x: Any) -> int:
-    """Where an array's memory begins: of NumPy, the emulated device or CuPy."""
-    interface = getattr(x, "__array_interface__", None)
-    if interface is not None:
-        return interface["data"][0]
-    return x.address if hasattr(x, "address") else x.data.ptr
