@@ -127,6 +127,24 @@ def test_without_tensorboard_a_line_says_once_what_brings_it(tmp_path, monkeypat
     assert not (tmp_path / "tensorboard").exists()
 
 
+def test_a_full_disk_is_reported_and_ends_no_training(tmp_path, events, monkeypatch, capsys):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    def log(run):
+        if run.step == 2:
+            monkeypatch.setattr(tensorboard.Events, "_add", full)
+        run.log_text(note="a")
+        run.log(loss=1)
+
+    run = logged(tmp_path, log, steps=4)
+    assert len(run.history["loss"]) == 4
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("No space left on device") == 1
+    assert run.finish("done") == 1
+
+
 def test_texts_and_pictures_change_neither_history_nor_checkpoint(tmp_path, events):
     def beside(run):
         run.log_text(note="x")

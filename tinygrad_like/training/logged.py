@@ -26,6 +26,7 @@ class Logged:
     step: int
     settings: dict[str, Any]
     _begun: bool
+    _running: bool
     _files: Folder
     _events: Any = None  # the tensorboard.Events that are open
     _told: tuple[partial, ...] = ()
@@ -109,8 +110,8 @@ class Logged:
                 say("no event files: pip install 'tinygrad-like[tensorboard]' brings them")
             self._said = True
             return
-        opened = self._events is None
-        if opened:  # after the loop
+        opened = self._events is None and not self._running
+        if opened:  # after the loop; within it, what closed the file was reported
             self._files.write(EVENTS, self._open_events)
         if self._events is not None:
             self._files.write(EVENTS, lambda _: self._add_events(values, add))
