@@ -46,7 +46,7 @@ def contains(a, b):
 
 def test_boxes_lie_beside_or_within_each_other():
     rng = np.random.default_rng(0)
-    for _ in range(12):
+    for _ in range(8):
         items = random_items(rng, 40)
         folded = {box.number for box in items.boxes if rng.random() < 0.3}
         boxes, _, rooms = laid_out(items, folded)
@@ -68,7 +68,7 @@ PATH = re.compile(r"M([\d.]+) ([\d.]+)V([\d.]+)C\S+ \S+ \S+ \S+ ([\d.]+) ([\d.]+
 def test_no_line_runs_through_a_box():
     """Its vertical parts touch a closed box at their ends, and its curve lies between two rows."""
     rng = np.random.default_rng(1)
-    for _ in range(12):
+    for _ in range(8):
         items = random_items(rng, 40)
         boxes, lines, _ = laid_out(items, set())
         closed = [box for box in boxes.values() if not box.unfolded]
