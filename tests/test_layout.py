@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "backend": ["kernels", "backend"],
     "engine": ["backend", "engine", "generator"],
     "ops": ["backend", "engine", "generator", "ops"],
+    "ops.protocols.notebook": ["pictures"],
     "ops.indexing.window": ["kernels.geometry"],
     "doctor": ["backend", "kernels"],
     "functional": ["backend", "engine", "ops", "functional"],
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     "losses": ["backend", "engine", "losses", "ops"],
     "distributions": ["backend", "distributions", "engine", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
-    "training": "backend engine files generator io losses nn.base.undone training".split(),
+    "training": "backend engine files generator io losses nn.base.undone pictures training".split(),
     "data": ["backend", "engine", "generator", "ops", "data"],
     "files": [],
     "io": ["backend", "engine", "files", "generator"],
@@ -66,7 +67,7 @@ MAY_IMPORT = {
     "nn.base.holder": ["engine", "nn.base.arguments", "nn.base.patterns", "nn.base.state"],
     "nn.base.module": [
         *("backend", "engine", "nn.base.arguments", "nn.base.holder", "nn.base.state"),
-        "nn.base.summary",
+        *("nn.base.summary", "pictures"),
     ],
     "nn.base.init": ["backend", "engine", "ops", "nn.base.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
@@ -76,9 +77,13 @@ MAY_IMPORT = {
     "torch_settings": ["nn", "ops.indexing.window"],
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
+    "pictures": [
+        *("backend", "engine", "files", "generator", "pictures", "nn.base.holder"),
+        *("nn.base.summary", "nn.base.undone"),
+    ],
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor signal special stats training warmup kernels"
+        "io interchange linalg nn doctor pictures signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -119,7 +124,12 @@ LEFT_TO_RIGHT = {
         "experts"
     ).split(),
     "ops.protocols": (
-        "families numpy_names numpy_series numpy_places numpy_options numpy_functions protocol"
+        "notebook families numpy_names numpy_series numpy_places numpy_options numpy_functions "
+        "protocol"
+    ).split(),
+    "pictures": (
+        "text png items memory recorded calls layers places colours svg page graph tensor module "
+        "curves notebook"
     ).split(),
     "nn": "base layers models".split(),
     "functional": (
@@ -138,7 +148,7 @@ LEFT_TO_RIGHT = {
     "stats": ("numbers norm gamma chi2 beta t poisson dirichlet multivariate_normal").split(),
     "training": (
         "history interrupt progress jsonlines tensorboard predict panels plot names place "
-        "folder run command"
+        "folder logged run command"
     ).split(),
 }
 
@@ -165,6 +175,10 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 # Imports of our own modules that wait until they are needed, and why. Elsewhere in the library they
 # stand at the top of the file.
 LAZY = {
+    **{
+        (room, "pictures"): "few programs draw a picture"
+        for room in ("ops.protocols.notebook", "nn.base.module", "training")
+    },
     ("ops.protocols.protocol", "ops.protocols.numpy_functions"): (
         "importing the library does not wait for the table of NumPy's functions"
     ),

@@ -405,6 +405,7 @@ if TYPE_CHECKING:
         distributions,
         interchange,
         linalg,
+        pictures,
         signal,
         special,
         stats,
@@ -418,7 +419,9 @@ __version__ = "0.1.0"
 ON_USE = {
     **{
         room: f"tinygrad_like.{room}"
-        for room in "data distributions interchange linalg signal special stats training".split()
+        for room in (
+            "data distributions interchange linalg pictures signal special stats training"
+        ).split()
     },
     "Run": "tinygrad_like.training",
 }

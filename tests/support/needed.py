@@ -7,9 +7,12 @@ from tinygrad_like import backend
 FIXES = {
     **dict.fromkeys(("torch", "transformers", "sklearn"), "pip install 'tinygrad-like[oracle]'"),
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
-    **dict.fromkeys(("matplotlib", "ml_dtypes"), "pip install 'tinygrad-like[test]'"),
+    **dict.fromkeys(("matplotlib", "ml_dtypes", "PIL"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",
     "tensorboardX": "pip install 'tinygrad-like[tensorboard]'",
+    **dict.fromkeys(
+        ("IPython", "mlflow", "selenium", "tensorboard"), "pip install 'tinygrad-like[readers]'"
+    ),
 }
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tinygrad_like.engine.tensor import Tensor
+    from tinygrad_like.pictures import Graph
 
     Axes = int | Sequence[int] | None
     Operand = Any  # a Tensor, an array or a number
@@ -93,6 +94,10 @@ class Methods:
     def backward(
         self, gradient: Any = None, *, retain_graph: bool = False, create_graph: bool = False
     ) -> None: ...
+
+    # To look at, see pictures/.
+    def graph(self, model: Any = None) -> Graph: ...
+    def _repr_html_(self) -> str: ...
 
     # Devices and dtypes.
     def to(self, device_or_dtype: Any) -> Tensor: ...

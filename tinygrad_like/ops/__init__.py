@@ -119,7 +119,7 @@ from tinygrad_like.ops.neural import (
     resize,
     softmax,
 )
-from tinygrad_like.ops.protocols import families, numpy_names, protocol
+from tinygrad_like.ops.protocols import families, notebook, numpy_names, protocol
 from tinygrad_like.ops.reductions import reduce, scan, scatter
 from tinygrad_like.ops.samples import order, quantiles, random, statistics
 from tinygrad_like.ops.signals import fft
@@ -264,6 +264,8 @@ def _functions():
         "to": to,
         "cpu": lambda x: to(x, "cpu"),
         "cuda": lambda x: to(x, "cuda"),
+        "graph": notebook.graph,
+        "_repr_html_": notebook.html,
         "__array__": protocol.array,
         "__array_ufunc__": protocol.array_ufunc,
         "__array_function__": protocol.array_function,

@@ -5,6 +5,7 @@ interrupt.py    Ctrl-C, noted while a loop runs
 progress.py     the bar, and a line for each report
 jsonlines.py    the history as a file of lines, one for each step
 tensorboard.py  the history as event files, where TensorBoard is installed
+logged.py       histograms, pictures and texts, and functions that are told of metrics
 predict.py      what a model makes of many inputs, batch by batch, and its loss
 panels.py       pictures that several programs draw: a confusion matrix, attention
 plot.py         the curves of a run as a picture, with panels beside them

@@ -15,7 +15,6 @@ run.plot("report.png")
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,14 @@ from tinygrad_like.training.folder import Folder
 from tinygrad_like.training.history import Best, History, number
 from tinygrad_like.training.interrupt import Interrupt, Interrupted
 from tinygrad_like.training.jsonlines import JsonLines
+from tinygrad_like.training.logged import EVENTS, Logged
 from tinygrad_like.training.place import Place, is_loader, samples
 from tinygrad_like.training.progress import Progress, figure_of, say
 
-CHECKPOINT, LINES, EVENTS = "checkpoint.safetensors", "history.jsonl", "tensorboard"
+CHECKPOINT, LINES = "checkpoint.safetensors", "history.jsonl"
 
 
-class Run:
+class Run(Logged):
     """A training run: its folder, its history, and the loop that it trains in.
 
     Args:
@@ -66,6 +66,7 @@ class Run:
         epoch: how many epochs have ended.
         epoch_ended: whether this step is the last one of its epoch.
         history: `{metric: Series}`, each with `steps` and `values`.
+        settings: a dict of those given, which TensorBoard shows as hyper-parameters.
 
     A run that was killed at any moment, and is resumed, makes the steps that it would have made,
     and its checkpoint in the end has the same bytes. The model's modes are left alone: a loop that
@@ -110,7 +111,7 @@ class Run:
         self.folder = Path(folder)
         self.checkpoint = Checkpoint(self.folder / CHECKPOINT, compared, **parts)
         self._lines = JsonLines(self.folder / LINES)
-        self._events: Any = None
+        self.settings = dict(settings or {})
         self._resumed = check_flag("Run", "resume", resume)
         if resume:
             self._restore()
@@ -291,8 +292,7 @@ class Run:
         first = not self.history.at(self.step)
         for name, value in numbers.items():
             self.history.add(name, self.step, value)
-        if self._events is not None:
-            self._files.write(EVENTS, lambda _: self._add_events(numbers))
+        self._log_numbers(numbers)
         if not self._running:
             self._open_lines()
             self._lines.close()
@@ -300,6 +300,7 @@ class Run:
                 self._files.write(CHECKPOINT, self._save_history)
         elif first:
             self._progress.note(self._samples)
+        self._tell(numbers)
 
     @property
     def best(self) -> Best | None:
@@ -387,23 +388,6 @@ class Run:
         saved = "" if path in self._files.failed else f"; to go on, resume from {path}"
         say(f"stopped at step {self.step}{saved}")
         raise Interrupted
-
-    def _open_events(self, path: Any) -> None:
-        self._events = tensorboard.Events(path, self.step + 1)
-
-    def _add_events(self, numbers: dict[str, float]) -> None:
-        try:
-            for name, value in numbers.items():
-                self._events.add_scalar(name, value, self.step)
-        except OSError:
-            self._close_events()
-            raise
-
-    def _close_events(self) -> None:
-        events, self._events = self._events, None
-        if events is not None:
-            with suppress(OSError):  # what could not be written was reported when it was tried
-                events.close()
 
     def _open_lines(self) -> None:
         self._files.write(LINES, lambda _: self._lines.open(self.history.rows()))

@@ -1,10 +1,10 @@
 """Module: a function with parameters. What it holds, and which of it is state, see holder.py."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from reprlib import recursive_repr
 from textwrap import indent
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
@@ -13,6 +13,9 @@ from tinygrad_like.nn.base import arguments
 from tinygrad_like.nn.base.holder import Holder, held
 from tinygrad_like.nn.base.state import StateError, StateReport, loading
 from tinygrad_like.nn.base.summary import head, table
+
+if TYPE_CHECKING:
+    from tinygrad_like.pictures import Graph
 
 Self = TypeVar("Self", bound="Module")
 
@@ -195,6 +198,36 @@ class Module(Holder):
         return self
 
     # To look at
+
+    def graph(self, *inputs: Any, loss: Callable[[Any], Any] | None = None) -> "Graph":
+        """A picture of what a call on some inputs computes, see `tg.pictures.Graph`.
+
+        The model runs on the inputs, in its present mode: once to compile and warm up, and up to
+        three times to be timed, of which the least time of each op counts. Parameters, their
+        gradients, buffers and the random stream are as before then. Each call of a module is a box
+        that can be folded, and lines lead from what is recorded for a backward pass to its users.
+
+        Args:
+            loss: a function of the output, whose value is a Tensor with one element. Then its ops
+                are in the picture, too, and a backward pass shows the norms of all gradients, and
+                what it takes.
+
+        Raises TypeError for a loss that is none.
+
+        >>> from tinygrad_like import nn
+        >>> model = nn.Sequential(nn.Dense(4, 8), nn.ReLU(), nn.Dense(8, 1))
+        >>> picture = model.graph(tg.ones((2, 4)), loss=lambda y: (y * y).mean())
+        >>> picture.save("model.html")
+        """
+        from tinygrad_like import pictures
+
+        return pictures.of_model(self, inputs, loss)
+
+    def _repr_html_(self) -> str:
+        """The HTML that a notebook shows: a tree of modules with their parameters."""
+        from tinygrad_like.pictures import notebook
+
+        return notebook.of_module(self)
 
     @recursive_repr("...")
     def __repr__(self) -> str:
