@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import browser, complaints  # noqa: F401  (a fixture)
+from browser import browser, complaints  # noqa: F401
 from hypothesis import HealthCheck, Phase, given, settings
 from needed import imported
 
 import tinygrad_like as tg
 
-for library in ("starlette", "uvicorn", "pydantic", "prometheus_client", "PIL"):
-    pytest.importorskip(library, reason=f"{library} is missing: pip install 'tinygrad-like[serve]'")
-from PIL import Image
+for library in ("starlette", "uvicorn", "pydantic", "prometheus_client"):
+    imported(library)
+Image = imported("PIL.Image")
 
 pytestmark = pytest.mark.long
 
@@ -156,7 +156,7 @@ def test_the_maps_and_the_saliency_are_those_of_the_network(files, weights, serv
     maps = tg.relu(classifier.model[0](x)).numpy()[0]
     assert status == 200
     assert np.abs(np.array(answer["maps"]) - 255 * maps / maps.max()).max() <= 1
-    step = tg.zeros(x.shape).numpy()
+    step = np.zeros(x.shape, np.float32)
     row, column = np.unravel_index(np.argmax(answer["saliency"]), (28, 28))
     step[0, 0, row, column] = 1e-2
     slopes = [classifier.model(x + sign * step).numpy().max() for sign in (1, -1)]
@@ -171,7 +171,7 @@ def test_the_maps_and_the_saliency_are_those_of_the_network(files, weights, serv
     ("body", "kind", "status", "reason"),
     [
         (b"no picture", PNG, 422, "no PNG or JPEG"),
-        (as_png(np.eye(20) * 255)[:60], PNG, 422, "no PNG or JPEG"),
+        (as_png(np.eye(20) * 255)[:50], PNG, 422, "no PNG or JPEG"),
         (as_png(np.zeros((20, 20))), PNG, 422, "empty"),
         (as_png(np.zeros((4000, 2000)), "1"), PNG, 422, "4000"),
         (b"{", JSON, 422, "JSON"),
@@ -292,16 +292,20 @@ class Crowd:
     async def client(self, number):
         host, port = self.address.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, port)
-        i = number
-        while not self.done:
-            status, answer = await self.load.ask(reader, writer, self.requests[i])
-            assert status == 200, answer
-            right = [np.allclose(answer["probabilities"], e[i], atol=1e-4) for e in self.expected]
-            assert any(right), "an answer of neither network"
-            self.names.add(answer["model"])
-            self.answers += 1
-            i = (i + 1) % 40
-        writer.close()
+        try:
+            while not self.done:
+                number = (number + 1) % 40
+                await self.ask(reader, writer, number)
+        finally:
+            writer.close()
+
+    async def ask(self, reader, writer, i):
+        status, answer = await self.load.ask(reader, writer, self.requests[i])
+        assert status == 200, answer
+        right = [np.allclose(answer["probabilities"], e[i], atol=1e-4) for e in self.expected]
+        assert any(right), "an answer of neither network"
+        self.names.add(answer["model"])
+        self.answers += 1
 
     async def run(self, meanwhile):
         clients = [asyncio.ensure_future(self.client(n)) for n in range(16)]
@@ -384,10 +388,8 @@ def test_figures_for_prometheus(files, server):
     for picture in digits()[0][:60]:
         post(server + "/predict", as_json(picture), JSON)
     post(server + "/predict", b"no", PNG)
-    families = {
-        f.name: f for f in text_string_to_metric_families(get(server + "/metrics").decode())
-    }
-    values = {(s.name, *s.labels.values()): s.value for f in families.values() for s in f.samples}
+    families = text_string_to_metric_families(get(server + "/metrics").decode())
+    values = {(s.name, *s.labels.values()): s.value for f in families for s in f.samples}
     assert values["digits_answers_total", "/predict", "200"] >= 60
     assert values["digits_refused_total", "picture"] >= 1
     assert values["digits_batch_size_sum",] >= 60
@@ -405,7 +407,7 @@ def test_the_stability_index_sees_other_inputs(files):
 # As others use it
 
 
-def test_a_digit_drawn_in_a_browser_is_read(server, browser):
+def test_a_digit_drawn_in_a_browser_is_read(server, browser):  # noqa: F811
     from selenium.webdriver import ActionChains
 
     browser.get(server)
@@ -435,6 +437,7 @@ def wait_until(condition, seconds=20):
 
 def test_a_fuzzer_finds_no_answer_that_the_schema_does_not_have(server):
     schemathesis = imported("schemathesis")
+    checks = importlib.import_module("schemathesis.specs.openapi.checks")
     schema = schemathesis.openapi.from_url(server + "/openapi.json")
     statuses = set()
     for found in schema.get_all_operations():
@@ -449,7 +452,8 @@ def test_a_fuzzer_finds_no_answer_that_the_schema_does_not_have(server):
         def ask(case):
             response = case.call()
             statuses.add(response.status_code)
-            case.validate_response(response)
+            # That a picture is empty no schema can say: a valid body may be refused.
+            case.validate_response(response, excluded_checks=[checks.positive_data_acceptance])
 
         ask()
     assert {200, 422} <= statuses

@@ -9,6 +9,14 @@ FIXES = {
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",
+    **dict.fromkeys(
+        ("starlette", "uvicorn", "pydantic", "prometheus_client"),
+        "pip install 'tinygrad-like[serve]'",
+    ),
+    **dict.fromkeys(
+        ("schemathesis", "kubernetes_validate", "yaml"), "pip install 'tinygrad-like[serve-test]'"
+    ),
+    **dict.fromkeys(("PIL", "selenium"), "x"),
     "tensorboardX": "pip install 'tinygrad-like[tensorboard]'",
 }
 
