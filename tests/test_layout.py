@@ -87,6 +87,7 @@ MAY_IMPORT = {
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
+    "examples.serve": ["", "examples.serve", "nn", "training"],
     "examples": ["", "nn", "training", "examples"],
     "bench.report": [],
     "bench.workloads": [],
@@ -206,6 +207,7 @@ THIRD_PARTY = {
     "bench.accuracy": {"numpy", "torch"},
     "bench.accuracy_layers": {"numpy", "torch"},
     "bench": {"numpy", "tqdm"},
+    "examples.serve": {"numpy", "PIL", "prometheus_client", "pydantic", "starlette"},
     "examples": {"numpy", "tqdm"},
     "": {"numpy"},
 }

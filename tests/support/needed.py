@@ -9,6 +9,13 @@ FIXES = {
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes", "PIL"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",
+    **dict.fromkeys(
+        ("starlette", "uvicorn", "pydantic", "prometheus_client"),
+        "pip install 'tinygrad-like[serve]'",
+    ),
+    **dict.fromkeys(
+        ("schemathesis", "kubernetes_validate", "yaml"), "pip install 'tinygrad-like[serve-test]'"
+    ),
     "tensorboardX": "pip install 'tinygrad-like[tensorboard]'",
     **dict.fromkeys(
         ("IPython", "mlflow", "selenium", "tensorboard"), "pip install 'tinygrad-like[readers]'"
