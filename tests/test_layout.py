@@ -71,6 +71,7 @@ MAY_IMPORT = {
     "nn.base.init": ["backend", "engine", "ops", "nn.base.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
     "signal": ["backend", "engine", "ops"],
+    "sklearn": "data engine generator losses nn optim sklearn training".split(),
     "special": ["backend", "engine", "ops", "special"],
     "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.indexing.window"],
@@ -78,7 +79,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor signal special stats training warmup kernels"
+        "io interchange linalg nn doctor signal sklearn special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -165,7 +166,7 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 LAZY = {
     **{
         ("", room): "importing the library does not wait for a room that few programs use"
-        for room in ("distributions", "signal", "special", "stats")
+        for room in ("distributions", "signal", "sklearn", "special", "stats")
     },
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",
@@ -189,6 +190,7 @@ THIRD_PARTY = {
     "bench.opponents.pytorch": {"numpy", "torch"},
     "bench.accuracy": {"numpy", "torch"},
     "bench.accuracy_layers": {"numpy", "torch"},
+    "sklearn": {"numpy", "sklearn"},  # loaded at its first use as a whole
     "bench": {"numpy", "tqdm"},
     "examples": {"numpy", "tqdm"},
     "": {"numpy"},

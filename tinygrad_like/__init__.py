@@ -400,7 +400,7 @@ from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 
 if TYPE_CHECKING:
-    from tinygrad_like import distributions, signal, special, stats
+    from tinygrad_like import distributions, signal, sklearn, special, stats
 
 __version__ = "0.1.0"
 
@@ -416,8 +416,12 @@ def __getattr__(name: str) -> Any:
         import tinygrad_like.stats
 
         return globals()[name]
+    if name == "sklearn":
+        import tinygrad_like.sklearn
+
+        return globals()[name]
     raise AttributeError(f"module 'tinygrad_like' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ON_USE})
+    return sorted({*globals(), *ON_USE, "sklearn"})

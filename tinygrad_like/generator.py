@@ -22,57 +22,92 @@ def check_rng_state(state):
         )
 
 
-class _Refusal(threading.local):
-    """What is raised where this thread draws numbers, or None."""
+class _Stream:
+    """Where a stream of random numbers stands."""
 
-    error: BaseException | None = None
+    def __init__(self, seed, counter):
+        self.seed, self.counter = seed, counter
+
+
+class _Thread(threading.local):
+    """What this thread has for itself."""
+
+    error: BaseException | None = None  # what is raised where it draws numbers
+    own: _Stream | None = None  # what it draws from, instead of the common stream
 
 
 class Generator:
     """The state of the counter-based random numbers (Philox): a seed and a counter.
 
     Every random op takes its numbers from here, on every device alike, so `state` and
-    `restore` are all that a bitwise repetition needs.
+    `restore` are all that a bitwise repetition needs. A copy, or what a pickle brings back, goes
+    on by itself from the same place.
     """
 
     def __init__(self, seed=0):
         self._lock = threading.RLock()  # a signal handler may save where the stream stands
-        self._refusal = _Refusal()
-        self.restore({"seed": seed, "counter": 0})
+        self._thread = _Thread()
+        self._common = _Stream(seed, 0)
+        check_rng_state(self.state())
+
+    def _here(self):
+        return self._thread.own or self._common
 
     def state(self):
         """`{"seed": int, "counter": int}`: where the stream stands."""
         with self._lock:
-            return {"seed": self._seed, "counter": self._counter}
+            return {**vars(self._here())}
 
     def restore(self, state):
         """Go on from a state that `state()` gave; ValueError, changing nothing, for another."""
         check_rng_state(state)
         with self._lock:
-            self._seed, self._counter = int(state["seed"]), int(state["counter"])
+            vars(self._here()).update(seed=int(state["seed"]), counter=int(state["counter"]))
 
     def back(self):
         """What an `Undoing` block does at its end, for the stream to stand where it stands now."""
         with self._lock:
-            return partial(vars(self).update, _seed=self._seed, _counter=self._counter)
+            here = vars(self._here())
+            return partial(here.update, {**here})
 
     def reserve(self, blocks):
         """Take `blocks` counter values; returns the seed and the first of them."""
-        if self._refusal.error is not None:
-            raise self._refusal.error
+        if self._thread.error is not None:
+            raise self._thread.error
         with self._lock:
-            first = self._counter
-            self._counter += blocks
-            return self._seed, first
+            here = self._here()
+            first = here.counter
+            here.counter += blocks
+            return here.seed, first
+
+    @contextmanager
+    def own(self, seed):
+        """A `with` block in which this thread draws from a stream of its own, which begins here.
+
+        What other threads draw meanwhile changes nothing in it, and the common stream stays where
+        it is.
+        """
+        before, self._thread.own = self._thread.own, _Stream(seed, 0)
+        try:
+            yield
+        finally:
+            self._thread.own = before
 
     @contextmanager
     def refusing(self, error):
         """A `with` block in which this thread cannot draw numbers: `error` is raised instead."""
-        before, self._refusal.error = self._refusal.error, error
+        before, self._thread.error = self._thread.error, error
         try:
             yield
         finally:
-            self._refusal.error = before
+            self._thread.error = before
+
+    def __getstate__(self):
+        return self.state()
+
+    def __setstate__(self, state):
+        vars(self).update(vars(Generator()))
+        self.restore(state)
 
 
 GENERATOR = Generator()
