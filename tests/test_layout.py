@@ -192,7 +192,9 @@ THIRD_PARTY = {
     "bench.accuracy_layers": {"numpy", "torch"},
     "sklearn": {"numpy", "sklearn"},  # loaded at its first use as a whole
     "bench": {"numpy", "tqdm"},
-    "examples": {"numpy", "tqdm"},
+    "examples.search": {"numpy", "sklearn", "optuna"},
+    "examples.cross_validate": {"sklearn", "joblib"},
+    "examples": {"numpy", "sklearn", "tqdm"},
     "": {"numpy"},
 }
 
