@@ -143,6 +143,8 @@ def test_weights_of_classes_are_weights_of_samples():
     by_class = classifier(class_weight=weights).fit(X, Y)
     assert_alike(by_class, classifier().fit(X, Y, each), rtol=1e-9)
     assert_alike(by_class, classifier().fit(X, Y, 7 * each), rtol=1e-9)
+    assert_alike(by_class, classifier().fit(X, Y, 1e307 * each), rtol=1e-9)
+    assert_alike(by_class, classifier().fit(X, Y, 1e-300 * each), rtol=1e-9)
     kept = each > 0
     few = classifier().partial_fit(X[kept], Y[kept], np.unique(Y), each[kept])
     assert_alike(few, classifier(class_weight=weights).partial_fit(X, Y, np.unique(Y)), rtol=1e-9)
@@ -337,6 +339,11 @@ def test_data_that_cannot_be_are_refused():
         classifier().fit(X, ["ant"] * 48)
     with pytest.raises(ValueError, match="all samples have the weight 0"):
         classifier(class_weight=dict.fromkeys(Y, 0.0)).fit(X, Y)
+    for weight in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match="expected finite numbers of at least 0"):
+            classifier(class_weight=dict.fromkeys(Y, 1.0) | {"bee": weight}).fit(X, Y)
+    with pytest.raises(TypeError, match="X is a masked array"):
+        regressor().fit(np.ma.masked_greater(X, 1), SCORES)
     with pytest.raises(ValueError, match="Negative values"):
         regressor().fit(X, SCORES, -np.ones(48))
     with pytest.raises(ValueError, match="needs the classes"):

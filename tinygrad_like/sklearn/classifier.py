@@ -158,7 +158,13 @@ class Classifier(ClassifierMixin, Estimator):
     def _weights(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
         if self.class_weight is None:
             return weights
-        return weights * compute_sample_weight(self.class_weight, y)
+        by_class = compute_sample_weight(self.class_weight, y)
+        if not (np.isfinite(by_class) & (by_class >= 0)).all():
+            raise ValueError(
+                f"[Classifier] class_weight is {self.class_weight!r}, expected finite numbers of "
+                "at least 0"
+            )
+        return weights * by_class
 
     def _strata(self, targets: np.ndarray) -> np.ndarray:
         return targets

@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from tinygrad_like import nn
 from tinygrad_like.data import DataLoader, Dataset
 from tinygrad_like.engine import Tensor, check_choice, check_flag, check_integer, check_number
-from tinygrad_like.engine.errors import describe
+from tinygrad_like.engine.errors import describe, refuse_masked
 from tinygrad_like.generator import GENERATOR
 from tinygrad_like.sklearn.mlp import MLP
 from tinygrad_like.training.predict import predict
@@ -83,6 +83,7 @@ class Estimator(BaseEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Train a new module on all of the data."""
         X, targets, weights = self._checked(X, y, sample_weight)
+        weights = weights / weights.max()  # lest their sum overflow
         parts, held_out = (X, targets, weights / weights.mean()), None
         self._seed = self._new_seed()
         if self.validation_fraction is not None:
@@ -165,7 +166,8 @@ class Estimator(BaseEstimator):
         total = weight = 0.0
         for inputs, targets, weights in loader:
             outputs = self.module_(Tensor(inputs, device=device))
-            loss = (self._losses(outputs, targets) * Tensor(weights, device=device)).mean()
+            losses = self._losses(outputs, targets)
+            loss = (losses * Tensor(weights, dtype=losses.dtype, device=device)).mean()
             self.optimizer_.zero_grad()
             loss.backward()
             self.optimizer_.step()
@@ -207,6 +209,7 @@ class Estimator(BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """What the module makes of X, (N, n_outputs)."""
         check_is_fitted(self, "module_")
+        refuse_masked(type(self).__name__, "X", X)
         X = validate_data(self, X, dtype=self.input_dtype_, allow_nd=True, reset=False)
         self._check_shape(X)
         outputs = predict(self.module_, X, self.batch_size)
@@ -220,7 +223,9 @@ class Estimator(BaseEstimator):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(X, targets, weights), without the samples whose weight is 0."""
         self._check_settings()
-        options = {"allow_nd": True, "reset": reset, **self._y_options}
+        for name, given in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+            refuse_masked(type(self).__name__, name, given)
+        options: dict[str, Any] = {"allow_nd": True, "reset": reset, **self._y_options}
         X, y = validate_data(self, X, y, dtype=self._dtypes(reset), **options)
         if reset:
             self._meet(y if met is None else met)
@@ -228,8 +233,8 @@ class Estimator(BaseEstimator):
             self._check_shape(X)
         dtype = X.dtype if X.dtype.kind == "f" else np.dtype(np.float32)
         targets = self._targets(y, dtype)
-        weights = _check_sample_weight(sample_weight, X, dtype=dtype, ensure_non_negative=True)
-        weights = self._weights(y, weights).astype(dtype)
+        options = {"dtype": np.float64, "ensure_non_negative": True}
+        weights = self._weights(y, _check_sample_weight(sample_weight, X, **options))
         kept = weights > 0
         if not kept.any():
             raise ValueError(f"[{type(self).__name__}] all samples have the weight 0")
