@@ -10,6 +10,7 @@ import pytest
 from needed import imported, needs_emulator
 
 import tinygrad_like as tg
+from tinygrad_like import backend
 
 selection = imported("sklearn.model_selection")
 joblib = imported("joblib")  # which scikit-learn brings
@@ -44,9 +45,15 @@ def probabilities():
 def test_each_backend_of_joblib_gives_the_same():
     with joblib.parallel_config("sequential"):
         expected = probabilities()
-    for backend in ("threading", "loky"):
-        with joblib.parallel_config(backend):
-            np.testing.assert_allclose(probabilities(), expected, rtol=1e-9, err_msg=backend)
+    for name in ("threading", "loky"):
+        with joblib.parallel_config(name):
+            np.testing.assert_allclose(probabilities(), expected, rtol=1e-9, err_msg=name)
+
+
+def test_the_workers_of_joblib_share_the_cores():
+    with joblib.parallel_config("loky", n_jobs=2):
+        counts = joblib.Parallel()(joblib.delayed(backend.num_threads)() for _ in range(2))
+    assert counts == [max(1, joblib.cpu_count() // 2)] * 2
 
 
 def test_a_search_runs_on_a_cluster_of_dask():
