@@ -277,9 +277,17 @@ def test_progress_is_told(capsys):
 
 
 def test_a_module_is_trained_in_its_mode_and_applied_in_the_other():
-    model = classifier(module=tg.sklearn.MLP((16,), dropout=0.5)).fit(X, Y)
-    assert model.module_.training
-    np.testing.assert_array_equal(model.predict_proba(X), model.predict_proba(X))
+    modes = []
+
+    class Noted(nn.Dense):
+        def forward(self, x):
+            modes.append(self.training)
+            return super().forward(x)
+
+    model = classifier(module=Noted, epochs=1, validation_fraction=0.2).fit(X, Y)
+    model.partial_fit(X, Y).predict(X)
+    assert modes == [True, False, True, False]
+    assert not model.module_.training  # so that threads that predict do not disturb one another
 
 
 # Within scikit-learn
@@ -322,6 +330,7 @@ def test_a_copy_of_a_trained_estimator_goes_on_by_itself(twin):
         ({"module": 3}, TypeError, "got a int as module, expected a Module"),
         ({"module": lambda n, m: None}, TypeError, "got a NoneType as module"),
         ({"module": nn.Dense(5, 4)}, ValueError, r"returned shape \(48, 4\), expected \(N, 3\)"),
+        ({"module": nn.RNN}, ValueError, r"the module returned .*, expected \(N, 3\)"),
         ({"module": tg.sklearn.MLP(8)}, TypeError, "hidden is 8, expected integers"),
         ({"module": tg.sklearn.MLP((0,))}, ValueError, "a width in hidden is 0"),
         ({"device": "tpu"}, tg.DeviceError, "tpu"),

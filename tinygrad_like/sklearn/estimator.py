@@ -118,6 +118,7 @@ class Estimator(BaseEstimator):
                 break
         if best[2] is not None:
             self.module_.load_state_dict(best[2])
+        self.module_.eval()  # threads that predict at the same time then change no mode
 
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, met: Any = None) -> None:
         """Train the module, a new one in the first call, on the data once.
@@ -134,6 +135,7 @@ class Estimator(BaseEstimator):
             if first:
                 self._begin(data[0])
             self._train(loader)
+        self.module_.eval()
 
     def _new_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -254,11 +256,13 @@ class Estimator(BaseEstimator):
             )
 
     def _check_outputs(self, outputs: Any) -> None:
-        if outputs.shape[1:] != (self._n_outputs,):
+        shape = getattr(outputs, "shape", ())
+        if shape[1:] != (self._n_outputs,):
+            got = f"shape {shape}" if shape else describe(outputs)
             raise ValueError(
-                f"[{type(self).__name__}] the module returned shape {outputs.shape}, expected "
-                f"(N, {self._n_outputs}); a function (n_features, n_outputs) as module is told "
-                "these numbers"
+                f"[{type(self).__name__}] the module returned {got}, expected (N, "
+                f"{self._n_outputs}); a function (n_features, n_outputs) as module is told these "
+                "numbers"
             )
 
     def _check_settings(self) -> None:
