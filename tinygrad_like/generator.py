@@ -25,18 +25,17 @@ def check_rng_state(state):
 class _Stream:
     """Where a stream of random numbers stands."""
 
-    def __init__(self, seed, counter):
-        self.seed, self.counter = seed, counter
+    def __init__(self, seed):
+        self._seed, self._counter = seed, 0
 
 
 class _Thread(threading.local):
-    """What this thread has for itself."""
+    """What is special in this thread: its stream, and what is raised where it draws numbers."""
 
-    error: BaseException | None = None  # what is raised where it draws numbers
-    own: _Stream | None = None  # what it draws from, instead of the common stream
+    special: tuple[_Stream, BaseException | None] | None = None
 
 
-class Generator:
+class Generator(_Stream):
     """The state of the counter-based random numbers (Philox): a seed and a counter.
 
     Every random op takes its numbers from here, on every device alike, so `state` and
@@ -47,38 +46,44 @@ class Generator:
     def __init__(self, seed=0):
         self._lock = threading.RLock()  # a signal handler may save where the stream stands
         self._thread = _Thread()
-        self._common = _Stream(seed, 0)
+        super().__init__(seed)
         check_rng_state(self.state())
 
     def _here(self):
-        return self._thread.own or self._common
+        special = self._thread.special
+        return self if special is None else special[0]
 
     def state(self):
         """`{"seed": int, "counter": int}`: where the stream stands."""
         with self._lock:
-            return {**vars(self._here())}
+            here = self._here()
+            return {"seed": here._seed, "counter": here._counter}
 
     def restore(self, state):
         """Go on from a state that `state()` gave; ValueError, changing nothing, for another."""
         check_rng_state(state)
         with self._lock:
-            vars(self._here()).update(seed=int(state["seed"]), counter=int(state["counter"]))
+            here = self._here()
+            here._seed, here._counter = int(state["seed"]), int(state["counter"])
 
     def back(self):
         """What an `Undoing` block does at its end, for the stream to stand where it stands now."""
         with self._lock:
-            here = vars(self._here())
-            return partial(here.update, {**here})
+            here = self._here()
+            return partial(vars(here).update, _seed=here._seed, _counter=here._counter)
 
     def reserve(self, blocks):
         """Take `blocks` counter values; returns the seed and the first of them."""
-        if self._thread.error is not None:
-            raise self._thread.error
+        here: _Stream = self
+        special = self._thread.special
+        if special is not None:
+            here, error = special
+            if error is not None:
+                raise error
         with self._lock:
-            here = self._here()
-            first = here.counter
-            here.counter += blocks
-            return here.seed, first
+            first = here._counter
+            here._counter += blocks
+            return here._seed, first
 
     @contextmanager
     def own(self, seed):
@@ -87,20 +92,23 @@ class Generator:
         What other threads draw meanwhile changes nothing in it, and the common stream stays where
         it is.
         """
-        before, self._thread.own = self._thread.own, _Stream(seed, 0)
-        try:
+        special = self._thread.special
+        with self._special(_Stream(seed), None if special is None else special[1]):
             yield
-        finally:
-            self._thread.own = before
 
     @contextmanager
     def refusing(self, error):
         """A `with` block in which this thread cannot draw numbers: `error` is raised instead."""
-        before, self._thread.error = self._thread.error, error
+        with self._special(self._here(), error):
+            yield
+
+    @contextmanager
+    def _special(self, stream, error):
+        before, self._thread.special = self._thread.special, (stream, error)
         try:
             yield
         finally:
-            self._thread.error = before
+            self._thread.special = before
 
     def __getstate__(self):
         return self.state()
