@@ -20,6 +20,7 @@ import numpy as np
 from baseline import compare, draw_scores
 from classifier import ENCODERS, Classifier
 from docstrings import MODULES, UNKNOWN, collect, cut, encode, known_words
+from sklearn.metrics import accuracy_score, confusion_matrix
 
 import tinygrad_like as tg
 from tinygrad_like.training import at_least, command_line, open_run, panels, run_program
@@ -118,11 +119,12 @@ def main():
         schedule.step()
         run.log(loss=loss)
         if run.epoch_ended:
-            run.log(accuracy=(predict(model, test_ids).argmax(axis=1) == test_labels).mean())
+            predicted = predict(model, test_ids).argmax(axis=1)
+            run.log(accuracy=accuracy_score(test_labels, predicted))
 
     predicted = predict(model, test_ids).argmax(axis=1)
-    counts = panels.count_pairs(test_labels, predicted, len(MODULES))
-    table = compare(counts, test_labels, parts, args.model)
+    counts = confusion_matrix(test_labels, predicted, labels=range(len(MODULES)))
+    table = compare(args.model, predicted, test_labels, parts, len(MODULES))
     run.plot(
         "report.png",
         lambda figure: panels.confusion(figure, counts, MODULES),

@@ -72,6 +72,7 @@ MAY_IMPORT = {
     "nn.base.init": ["backend", "engine", "ops", "nn.base.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
     "signal": ["backend", "engine", "ops"],
+    "sklearn": "data engine generator losses nn optim sklearn training".split(),
     "special": ["backend", "engine", "ops", "special"],
     "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.indexing.window"],
@@ -82,8 +83,9 @@ MAY_IMPORT = {
         *("nn.base.summary", "nn.base.undone"),
     ],
     "": (
-        "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor pictures signal special stats training warmup kernels"
+        "backend distributions engine fusion generator ops functional gradcheck losses optim "
+        "data io interchange linalg nn doctor pictures signal special stats training warmup "
+        "kernels sklearn"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -206,9 +208,12 @@ THIRD_PARTY = {
     "bench.opponents.pytorch": {"numpy", "torch"},
     "bench.accuracy": {"numpy", "torch"},
     "bench.accuracy_layers": {"numpy", "torch"},
+    "sklearn": {"numpy", "sklearn"},  # loaded at its first use as a whole
     "bench": {"numpy", "tqdm"},
     "examples.serve": {"numpy", "PIL", "prometheus_client", "pydantic", "starlette"},
-    "examples": {"numpy", "tqdm"},
+    "examples.search": {"numpy", "sklearn", "optuna"},
+    "examples.cross_validate": {"sklearn", "joblib"},
+    "examples": {"numpy", "sklearn", "tqdm"},
     "": {"numpy"},
 }
 

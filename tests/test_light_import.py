@@ -6,7 +6,9 @@ import sys
 
 from source_tree import ROOT
 
-HEAVY = "numba cupy matplotlib scipy safetensors tqdm torch threadpoolctl jax tinygrad".split()
+HEAVY = (
+    "numba cupy matplotlib scipy safetensors tqdm torch threadpoolctl jax tinygrad sklearn joblib"
+).split()
 
 
 def run(code, **variables):

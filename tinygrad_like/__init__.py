@@ -407,6 +407,7 @@ if TYPE_CHECKING:
         linalg,
         pictures,
         signal,
+        sklearn,
         special,
         stats,
         training,
@@ -420,7 +421,7 @@ ON_USE = {
     **{
         room: f"tinygrad_like.{room}"
         for room in (
-            "data distributions interchange linalg pictures signal special stats training"
+            "data distributions interchange linalg pictures signal sklearn special stats training"
         ).split()
     },
     "Run": "tinygrad_like.training",
@@ -437,4 +438,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ON_USE})
+    return sorted({*globals(), *ON_USE, "sklearn"})

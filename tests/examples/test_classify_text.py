@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ctrl_c import needs_ctrl_c, stop_by_ctrl_c
-from needed import imported
 
 import tinygrad_like as tg
 
@@ -48,7 +47,7 @@ def test_a_run_reports_all_scores_and_draws_them(trained):
     rows = {line[:14].strip(): line[14:].split() for line in said.splitlines() if "%" in line}
     assert set(rows) >= {"transformer", "largest class"}
     assert all(len(rows[name]) == 4 for name in ("transformer", "largest class")), said
-    assert ("bag of words" in rows) != ("no bag of words" in said), said
+    assert "bag of words" in rows, said
     accuracy, constant = (float(rows[name][0][:-1]) for name in ("transformer", "largest class"))
     assert accuracy > constant + 10, said
     assert (out / "report.png").read_bytes().startswith(b"\x89PNG")
@@ -132,19 +131,11 @@ def test_no_piece_names_a_module(example):
     ]
 
 
-def test_the_scores_are_those_of_scikit_learn(example):
-    metrics = imported("sklearn.metrics")
-    random = np.random.default_rng(0)
-    labels, predicted = random.integers(0, 10, (2, 200))  # two classes never occur
-    labels[:150] = predicted[:150]
-    classes = range(len(example.MODULES))
-    counts = tg.training.panels.count_pairs(labels, predicted, len(classes))
-    assert counts.tolist() == metrics.confusion_matrix(labels, predicted, labels=classes).tolist()
-    *macro, _ = metrics.precision_recall_fscore_support(
-        labels, predicted, labels=classes, average="macro", zero_division=0
+def test_a_class_that_never_occurs_counts_as_wrong(example):
+    found = sys.modules["baseline"].scores([0, 0, 1], [0, 1, 1], 4)
+    assert found == pytest.approx(
+        {"accuracy": 2 / 3, "precision": 0.375, "recall": 0.375, "F1": 1 / 3}
     )
-    expected = [metrics.accuracy_score(labels, predicted), *macro]
-    assert list(sys.modules["baseline"].scores(counts).values()) == pytest.approx(expected)
 
 
 def test_padding_changes_nothing(example):
@@ -161,6 +152,7 @@ def test_padding_changes_nothing(example):
 
 def test_python_without_docstrings_is_told_so(tmp_path):
     interpreter, *rest = command("--out", str(tmp_path))
-    result = subprocess.run([interpreter, "-OO", *rest], capture_output=True, text=True, timeout=60)
+    optimized = [interpreter, "-OO", *rest]  # the first time, scikit-learn is compiled so, too
+    result = subprocess.run(optimized, capture_output=True, text=True, timeout=300)
     assert result.returncode != 0
     assert "docstrings, expected at least 5: run Python without -OO" in result.stderr

@@ -5,7 +5,9 @@ import pytest
 from tinygrad_like import backend
 
 FIXES = {
-    **dict.fromkeys(("torch", "transformers", "sklearn"), "pip install 'tinygrad-like[oracle]'"),
+    **dict.fromkeys(("torch", "transformers"), "pip install 'tinygrad-like[oracle]'"),
+    **dict.fromkeys(("sklearn", "joblib"), "pip install 'tinygrad-like[sklearn]'"),
+    **dict.fromkeys(("optuna", "distributed"), "pip install 'tinygrad-like[search]'"),
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes", "PIL"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",

@@ -83,10 +83,8 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_older_one(run, tmp_path):
     assert (tmp_path / "report.png").read_bytes() == b"older"
 
 
-def test_a_confusion_matrix_counts_pairs(figure):
-    counts = panels.count_pairs([0, 0, 1, 2, 2, 2], [0, 1, 1, 2, 2, 0], 3)
-    assert counts.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 2]]
-    panels.confusion(figure, counts, ("cat", "dog", "cow"))
+def test_a_confusion_matrix_has_its_counts_and_the_accuracy(figure):
+    panels.confusion(figure, np.array([[1, 1, 0], [0, 1, 0], [1, 0, 2]]), ("cat", "dog", "cow"))
     (axes,) = figure.axes
     assert axes.get_title() == "Test accuracy 66.67%"
     assert sorted(text.get_text() for text in axes.texts) == ["1", "1", "1", "1", "2"]

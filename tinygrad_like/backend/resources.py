@@ -42,6 +42,8 @@ def num_threads():
 def set_num_threads(n):
     """Let the CPU's kernels, and NumPy's matrix products, use `n` threads; by default all cores.
 
+    At the start, NUMBA_NUM_THREADS or else OMP_NUM_THREADS in the environment has the same effect.
+
     Raises ValueError if `n` is not a positive integer.
     """
     if not isinstance(n, (int, np.integer)) or isinstance(n, bool) or n < 1:

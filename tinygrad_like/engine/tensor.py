@@ -76,6 +76,9 @@ class Tensor(Methods):
         device: `"cpu"`, `"cuda"` or `"cuda-emulator"`. By default that of `data`, if it is a Tensor
             or an array on a GPU, and the default device (`tg.set_device`) for all else.
 
+    A leaf can be copied and pickled, with its gradient and hooks. What is one Tensor stays one in
+    the copy; memory that two Tensors share, as a view and its base do, is copied for each.
+
     Raises:
         TypeError: for data that cannot be made an array of numbers.
         ValueError: for values that the dtype cannot hold: 300 or NaN in uint8, 1e300 in float32.
@@ -305,7 +308,11 @@ class Tensor(Methods):
         array = backend.of(self._array).to_host(self._array)
         grad = None if self.grad is None else self.grad.detach()
         role = is_parameter(self), was_given(self)
-        return _rebuild, (array, self.requires_grad, self.device, role, grad, self.dtype.name)
+        made = array, self.requires_grad, self.device, *role, grad, self.dtype.name
+        return _rebuild, made, getattr(_leaf_node(self), "hooks", None)
+
+    def __setstate__(self, hooks):  # at last: a hook that is a method leads back to the tensor
+        _leaf_node(self).hooks = hooks
 
 
 def _kind(t):
@@ -369,9 +376,8 @@ def moving(t, array, grad=None):
     return changes
 
 
-def _rebuild(array, requires_grad, device, role, grad, dtype):
+def _rebuild(array, requires_grad, device, parameter, given, grad, dtype):
     t = Tensor(array, device=device, dtype=dtype)
-    parameter, given = role
     if given:
         t._given = True
     if parameter:

@@ -11,19 +11,12 @@ from typing import Any
 import numpy as np
 
 
-def count_pairs(labels: Any, predicted: Any, classes: int) -> np.ndarray:
-    """The confusion matrix: how many of class i (row) were taken for class j (column).
-
-    >>> count_pairs([0, 1, 1], [0, 1, 0], 2).tolist()
-    [[1, 0], [1, 1]]
-    """
-    counts = np.zeros((classes, classes), int)
-    np.add.at(counts, (np.asarray(labels), np.asarray(predicted)), 1)
-    return counts
-
-
 def confusion(figure: Any, counts: np.ndarray, names: Sequence[Any]) -> None:
-    """A confusion matrix (C, C), coloured by the share of each row, with the accuracy above it."""
+    """A confusion matrix (C, C), coloured by the share of each row, with the accuracy above it.
+
+    `counts[i, j]` are how many of class i were taken for class j, as in
+    `sklearn.metrics.confusion_matrix(labels, predicted)`.
+    """
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

@@ -310,7 +310,28 @@ def share(task, tasks, n):
 _made = threading.Lock()  # held while a pool is made or given up
 _memory = []  # the words of all pools: never freed, since a thread may still look at them
 _address = None  # of the current pool's words; 0: one thread, no pool; None: not made yet
-_threads = None  # the number that set_num_threads was given
+
+
+def _cores():
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _wanted():
+    """The number of threads that the environment asks for, or None.
+
+    joblib and Dask set it, so that all of their workers together have a thread for each core.
+    """
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "")
+        if text.isdecimal() and int(text) > 0:
+            return min(int(text), _cores())
+    return None
+
+
+_threads = _wanted()  # or the number that set_num_threads was given
 
 
 def pool():
@@ -320,11 +341,7 @@ def pool():
 
 def num_threads():
     """How many threads a kernel may use, including the caller."""
-    if _threads is not None:
-        return _threads
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return _cores() if _threads is None else _threads
 
 
 def set_num_threads(n):

@@ -177,3 +177,27 @@ print([x.num_threads for x in blas("numpy.libs")], [x.num_threads for x in blas(
     if run.stdout.strip() == "[] []":
         pytest.skip("NumPy and SciPy have no BLAS libraries of their own here, but share one")
     assert run.stdout.strip() == "[3] [1]"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"OMP_NUM_THREADS": "1"}, 1),
+        ({"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "100000"}, 1),
+        ({"OMP_NUM_THREADS": "100000"}, "cores"),
+        ({"OMP_NUM_THREADS": "2,1"}, "cores"),
+        ({"OMP_NUM_THREADS": "0"}, "cores"),
+        ({}, "cores"),
+    ],
+)
+def test_the_environment_says_how_many_threads_there_are(asked, expected):
+    known = {n: v for n, v in os.environ.items() if not n.endswith("_NUM_THREADS")}
+    code = (
+        "import tinygrad_like as tg; from tinygrad_like.backend import num_threads\n"
+        "print(num_threads()); tg.set_num_threads(3); print(num_threads())"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=known | asked)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert said.stdout.split() == [str(cores if expected == "cores" else expected), "3"]

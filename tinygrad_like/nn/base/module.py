@@ -25,6 +25,10 @@ class Module(Holder):
 
     Calling the module runs `forward`. No call of `super().__init__()` is needed.
 
+    It can be copied (`copy.deepcopy`) and pickled, together with its optimizer if both are in one
+    tuple: what is tied or shared stays so. A pickle runs code when it is loaded, so load only those
+    of people you trust, and hand weights on by `tg.io.save(path, model.state_dict())`.
+
     >>> import tinygrad_like as tg
     >>> from tinygrad_like import nn
     >>> class Net(nn.Module):
