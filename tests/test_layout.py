@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "kernels.numba_cuda": ["kernels.numba_cuda", "kernels.reference", "kernels.geometry"],
     "kernels": [],
     "generator": [],
+    "array_api": ["array_api", "backend", "engine", "ops"],
     "backend": ["kernels", "backend"],
     "engine": ["backend", "engine", "generator"],
     "ops": ["backend", "engine", "generator", "ops"],
@@ -74,11 +75,13 @@ MAY_IMPORT = {
     "special": ["backend", "engine", "ops", "special"],
     "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.indexing.window"],
+    "einops_backend": ["backend", "engine", "ops"],
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
-        "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor signal special stats training warmup kernels"
+        "array_api backend distributions einops_backend engine fusion generator ops functional "
+        "gradcheck losses optim data io interchange linalg nn doctor signal special stats "
+        "training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -96,6 +99,7 @@ MAY_IMPORT = {
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
+    "array_api": ("dtypes creation elements shapes order reductions linalg fft info").split(),
     "engine": (
         "changes errors options casts modes methods tensor plan call short definition batching fit "
         "recompute accumulate walk arraylike batched loop level autocast"
@@ -118,7 +122,9 @@ LEFT_TO_RIGHT = {
         "softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention bag "
         "experts"
     ).split(),
-    "ops.protocols": ("numpy_names numpy_series numpy_places numpy_options protocol").split(),
+    "ops.protocols": (
+        "numpy_names numpy_series numpy_places numpy_options protocol sharing"
+    ).split(),
     "nn": "base layers models".split(),
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
@@ -165,7 +171,7 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 LAZY = {
     **{
         ("", room): "importing the library does not wait for a room that few programs use"
-        for room in ("distributions", "signal", "special", "stats")
+        for room in ("array_api", "distributions", "signal", "special", "stats")
     },
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",

@@ -12,7 +12,18 @@ Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_like import data, interchange, io, linalg, losses, nn, ops, optim, training
+from tinygrad_like import (
+    data,
+    einops_backend,
+    interchange,
+    io,
+    linalg,
+    losses,
+    nn,
+    ops,
+    optim,
+    training,
+)
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -400,15 +411,20 @@ from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 
 if TYPE_CHECKING:
-    from tinygrad_like import distributions, signal, special, stats
+    from tinygrad_like import array_api, distributions, signal, special, stats
 
 __version__ = "0.1.0"
 
-ON_USE = "distributions", "signal", "special", "stats"  # rooms that are loaded at their first use
+# Rooms that are loaded at their first use.
+ON_USE = "array_api", "distributions", "signal", "special", "stats"
 
 
 def __getattr__(name: str) -> Any:
     """A room that is loaded on use: importing the library does not wait for it."""
+    if name == "array_api":
+        import tinygrad_like.array_api
+
+        return globals()["array_api"]
     if name in ON_USE:
         import tinygrad_like.distributions
         import tinygrad_like.signal
@@ -421,3 +437,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *ON_USE})
+
+
+ops.sharing.ArrayAPI.room = lambda: __getattr__("array_api")
+einops_backend.join()

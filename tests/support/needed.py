@@ -6,6 +6,10 @@ from tinygrad_like import backend
 
 FIXES = {
     **dict.fromkeys(("torch", "transformers", "sklearn"), "pip install 'tinygrad-like[oracle]'"),
+    **dict.fromkeys(
+        ("array_api_strict", "array_api_compat", "einops", "jaxtyping", "beartype"),
+        "pip install 'tinygrad-like[oracle]'",
+    ),
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",

@@ -12,7 +12,7 @@ stand to its left:
     signals     fft spectrogram convolve
     neural      softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention
                 bag experts
-    protocols   numpy_names numpy_series numpy_places numpy_options protocol
+    protocols   numpy_names numpy_series numpy_places numpy_options protocol sharing
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -118,7 +118,7 @@ from tinygrad_like.ops.neural import (
     resize,
     softmax,
 )
-from tinygrad_like.ops.protocols import numpy_names, protocol
+from tinygrad_like.ops.protocols import numpy_names, protocol, sharing
 from tinygrad_like.ops.reductions import reduce, scan, scatter
 from tinygrad_like.ops.samples import order, quantiles, random, statistics
 from tinygrad_like.ops.signals import fft
@@ -207,6 +207,13 @@ def to(x, device_or_dtype):
     return x if x.dtype == dtype else astype(x, dtype=dtype)
 
 
+def _to_named_device(x, device, stream=None):
+    """The array API's `x.to_device(device)`; a stream is CuPy's current one, not an argument."""
+    if stream is not None:
+        raise ValueError(f"[to_device] stream is {stream!r}, expected None: CuPy's current one")
+    return to(x, backend.get(device).device)
+
+
 def _method(function):
     """An op as a method: the short path of one Tensor, if there can be no attributes."""
     definition = getattr(function, "op", None)
@@ -261,12 +268,14 @@ def _functions():
         "ravel": numpy_names.ravel,
         "astype": astype,
         "to": to,
+        "to_device": _to_named_device,
         "cpu": lambda x: to(x, "cpu"),
         "cuda": lambda x: to(x, "cuda"),
         "__array__": protocol.array,
         "__array_ufunc__": protocol.array_ufunc,
         "__array_function__": protocol.array_function,
-        "__dlpack__": protocol.dlpack,
+        "__array_namespace__": sharing.array_namespace,
+        "__dlpack__": sharing.dlpack,
         "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
     }
     same = [name for name in METHODS if name not in functions]
