@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.indexing.window"],
     "einops_backend": ["backend", "engine", "ops"],
-    "interchange": ["engine", "io", "nn", "torch_settings"],
+    "interchange": "backend engine functional interchange io nn ops torch_settings".split(),
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "array_api backend distributions einops_backend engine fusion generator ops functional "
@@ -129,6 +129,7 @@ LEFT_TO_RIGHT = {
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
     ).split(),
+    "interchange": "weights models functions".split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "distributions": (
         "supports distribution noise normal line positive simplex counts categories multivariate "

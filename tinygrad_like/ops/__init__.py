@@ -276,7 +276,7 @@ def _functions():
         "__array_function__": protocol.array_function,
         "__array_namespace__": sharing.array_namespace,
         "__dlpack__": sharing.dlpack,
-        "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
+        "__dlpack_device__": sharing.dlpack_device,
     }
     same = [name for name in METHODS if name not in functions]
     return functions | {name: _method(protocol.find(name)) for name in same}

@@ -16,13 +16,28 @@ def dlpack(x, **options):
             "[dlpack] a Tensor whose gradient is recorded cannot be shared with another library, "
             "since its gradient would be lost; share detach()"
         )
-    strides = getattr(x.data, "strides", ())
+    array = _array_for_others(x)
+    strides = getattr(array, "strides", ())
     if any(stride < 0 for stride in strides) and options.get("copy") is not True:
         raise BufferError(  # PyTorch would end the process
             f"[dlpack] x runs backward through its memory (strides {strides}), which other "
             "libraries do not take; share copy()"
         )
-    return x.data.__dlpack__(**options)
+    return array.__dlpack__(**options)
+
+
+def dlpack_device(x):
+    """The type and the number of the device, as DLPack counts them."""
+    return _array_for_others(x).__dlpack_device__()
+
+
+def _array_for_others(x):
+    """The raw array of a Tensor. Raises BufferError for a device that DLPack does not know."""
+    if x.device == "cuda-emulator":
+        raise BufferError(
+            "[dlpack] x is on cuda-emulator, whose memory no other library reads; share x.cpu()"
+        )
+    return x.data
 
 
 class ArrayAPI:
