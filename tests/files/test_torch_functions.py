@@ -154,6 +154,7 @@ def test_nothing_is_recorded_where_nothing_needs_a_gradient():
     with tg.no_grad():
         assert not from_torch_function(torch.exp)(t).requires_grad
     assert not from_torch_function(torch.exp)(t.detach()).requires_grad
+    assert from_torch_function(torch.exp)(np.zeros(2)).tolist() == [1, 1]
 
 
 def test_results_do_not_lie_in_the_memory_of_arguments():

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_like import backend
 from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import GraphError, Tensor, mode, no_grad
+from tinygrad_like.engine import GraphError, Tensor, mode, no_grad, wrap
 from tinygrad_like.functional import custom_gradient, functional_call, jvp, vjp, vmap
 from tinygrad_like.functional.trees import flatten
 from tinygrad_like.nn.base.module import Module
@@ -283,10 +284,10 @@ def from_torch_function(f: Any) -> Any:
         f: a function, or a `torch.nn.Module`.
 
     Returns:
-        For a function one of the same arguments: Tensors in them, also in tuples, lists and dicts,
-        reach f as PyTorch's on the same memory, and PyTorch's in what f returns come back as
-        Tensors. For a module a Module of ours whose parameters are on the memory of its own; the
-        modes of both are set by `train()` and `eval()`, and buffers stay the module's.
+        For a function one of the same arguments: Tensors and arrays in them, also in tuples, lists
+        and dicts, reach f as PyTorch's on the same memory, and PyTorch's in what f returns come
+        back as Tensors. For a module a Module of ours whose parameters are on the memory of its
+        own; `train()` and `eval()` set the modes of both, and buffers stay the module's.
 
     Derivatives of any order are exact; from the second on f runs once more, so that what it draws
     at random would differ. Inside `tg.vmap` it is refused.
@@ -313,9 +314,10 @@ def from_torch_function(f: Any) -> Any:
         places = [
             i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.dtype.kind in INEXACT
         ]
+        arrays = [wrap(x) if backend.of(x) is not None else x for x in leaves]
         fixed = [
             _shared_with_torch(torch, x) if isinstance(x, Tensor) and i not in places else x
-            for i, x in enumerate(leaves)
+            for i, x in enumerate(arrays)
         ]
 
         def run(*moving: Any) -> list[Any]:
