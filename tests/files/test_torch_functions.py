@@ -118,6 +118,21 @@ def test_arguments_of_every_kind():
     assert (ids.dtype, ids.requires_grad) == (np.int64, False)
 
 
+def test_results_of_every_kind():
+    x, t = torch.ones(3, requires_grad=True), tg.ones(3, requires_grad=True)
+    assert as_torch(tg.argmax)(x).item() == 0
+    assert as_torch(lambda x: (3.0, None))(x) == (3.0, None)
+    assert as_torch(lambda: tg.ones(2))().tolist() == [1, 1]
+    values, places = from_torch_function(torch.sort)(t)  # a tuple of PyTorch's own
+    assert (values.requires_grad, places.tolist()) == (True, [0, 1, 2])
+    assert from_torch_function(torch.softmax)(t, dim=0).sum().item() == pytest.approx(1)
+    assert from_torch_function(lambda x: x.add_(1))(t.detach()).tolist() == [2, 2, 2]
+    y = as_torch(tg.exp)(x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    np.testing.assert_allclose(x.grad, 2 * np.full(3, np.e), rtol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [(), (0, 3), (1,)])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_any_shape_and_dtype(shape, dtype):

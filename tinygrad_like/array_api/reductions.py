@@ -31,7 +31,7 @@ __all__ = [
 
 
 def sum(x: Tensor, /, *, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    """The sum, of small integers in 64 bits; as the gradient's, its dtype is `dtype` if given."""
+    """The sum, of small integers in 64 bits, or in `dtype`."""
     return _in_dtype(numpy_options.sum(x, axis, dtype, keepdims), dtype)
 
 

@@ -325,7 +325,9 @@ def from_torch_function(f: Any) -> Any:
             for i, x in zip(places, moving, strict=True):
                 whole[i] = x
             args, kwargs = build(whole)
-            return flatten(f(*args, **kwargs))
+            result = f(*args, **kwargs)
+            is_of_torch = type(result).__module__ == "torch.return_types"  # of sort and the like
+            return flatten(tuple(result) if is_of_torch else result)
 
         return _recorded(torch, run)(*(leaves[i] for i in places))
 
@@ -340,9 +342,9 @@ def _recorded(torch: Any, run: Callable) -> Callable:
 
     @custom_gradient
     def call(*xs: Tensor) -> tuple[Any, Callable]:
-        recording = mode.grad
-        inputs = [_shared_with_torch(torch, x).requires_grad_(recording) for x in xs]
-        with torch.set_grad_enabled(recording):
+        needed = mode.grad and any(x.requires_grad for x in xs)
+        inputs = [_shared_with_torch(torch, x).requires_grad_(needed) for x in xs]
+        with torch.set_grad_enabled(mode.grad):
             leaves, build = run(*inputs)
         outputs = [y for y in leaves if isinstance(y, torch.Tensor)]
         if len(outputs) < len(leaves):
