@@ -222,6 +222,7 @@ def test_what_would_lose_its_gradient_is_refused():
             wrap(3)
 
 
+@pytest.mark.long
 def test_a_module_of_ours_trains_in_torch():
     model = nn.Sequential(nn.Dense(2, 3), nn.BatchNorm(3), nn.Tanh(), nn.Dense(3, 1))
     model[3].bias.requires_grad = False
@@ -269,6 +270,24 @@ def test_a_module_of_torchs_trains_here():
     wrapped.eval()
     wrapped(Tensor(X, dtype="float32"))
     assert not model.training
+
+
+def test_the_modes_of_parts_stay_until_all_are_set():
+    ours, theirs = nn.Sequential(nn.Dropout(0.5)), torch.nn.Sequential(torch.nn.Dropout(0.5))
+    ours[0].eval()
+    theirs[0].eval()
+    assert as_torch(ours)(torch.ones(4)).tolist() == [1, 1, 1, 1]
+    wrapped = from_torch_function(theirs)
+    assert wrapped(tg.ones(4)).tolist() == [1, 1, 1, 1]
+    assert (wrapped.training, ours.training) == (True, True)
+    wrapped.eval().train()
+    wrapped(tg.ones(4))
+    assert theirs[0].training is False  # nothing has changed as PyTorch's was called
+    wrapped.eval()
+    wrapped(tg.ones(4))
+    wrapped.train()
+    wrapped(tg.ones(4))
+    assert theirs[0].training
 
 
 # DLPack

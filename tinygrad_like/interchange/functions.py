@@ -258,7 +258,7 @@ def _module_of_torch() -> Any:
                     home = home._modules[first]
                 parameter = torch.nn.Parameter(torch.from_dlpack(p.detach()), p.requires_grad)
                 home.register_parameter(name, parameter)
-            self.train(module.training)
+            self.training = module.training
 
         def train(self, mode: bool = True) -> Any:
             """Set the mode of this module and of the one that computes."""
@@ -421,12 +421,13 @@ class OfTorch(Module):
             name: from_dlpack(p.detach()).requires_grad_().requires_grad_(p.requires_grad)
             for name, p in module.named_parameters()
         }
-        self.train(module.training)
+        self.training = module.training
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What PyTorch's module computes of Tensors."""
         torch = _torch("from_torch_function")
-        self.module.train(self.training)
+        if self.module.training is not self.training:
+            self.module.train(self.training)
 
         def call(weights: dict, args: tuple, kwargs: dict) -> Any:
             return torch.func.functional_call(self.module, weights, args, kwargs)
