@@ -211,6 +211,8 @@ def test_what_would_lose_its_gradient_is_refused():
         as_torch(lambda x: x @ w)(torch.tensor(X))
     with pytest.raises(tg.GraphError, match=r"from_torch_function.*\(2, 4\).*is no argument"):
         from_torch_function(lambda x: x @ v)(Tensor(X, requires_grad=True))
+    with pytest.raises(tg.GraphError, match="is no argument"):
+        from_torch_function(lambda x: (x * 2, v))(Tensor(X, requires_grad=True))
     with tg.no_grad():
         from_torch_function(lambda x: x @ v)(Tensor(X))
     with pytest.raises(tg.GraphError, match="vmap"):
@@ -267,6 +269,11 @@ def test_a_module_of_torchs_trains_here():
         wrapped.state_dict()["weights.0.weight"].numpy(), model[0].weight.detach()
     )
     assert (model[1].running_mean != 0).all()
+    weights = {path: p * 0 for path, p in wrapped.named_parameters()}
+    assert not tg.functional_call(wrapped, weights, X.astype("float32")).numpy().any()
+    state = wrapped.state_dict()
+    wrapped.load_state_dict({path: value * 0 for path, value in state.items()})
+    assert not model[0].weight.any()
     wrapped.eval()
     wrapped(Tensor(X, dtype="float32"))
     assert not model.training

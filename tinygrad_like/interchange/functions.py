@@ -53,6 +53,8 @@ def _apart(x: Tensor, others: Sequence[Tensor]) -> Tensor:
 
 # A function of ours in PyTorch
 
+OUTPUT = object()  # where a Tensor stands in what a function returns
+
 
 def as_torch(f: Any) -> Any:
     """A function of Tensors as one of PyTorch's tensors, through which its gradients flow.
@@ -67,10 +69,10 @@ def as_torch(f: Any) -> Any:
         are on the memory of its own, so that an optimizer of either library trains both; `train()`
         and `eval()` set the modes of both, and buffers stay the Module's.
 
-    Derivatives of any order are exact, by `create_graph=True` and by `torch.func.grad`; from the
-    second on f runs once more, so that what it draws at random would differ. PyTorch refuses
-    `torch.func.vmap` of it, and notices if its arguments or results were changed in place before
-    the backward pass.
+    Derivatives of any order are exact, by `create_graph=True` and by `torch.func`; from the second
+    on f runs once more, so that what it draws at random would differ. `torch.vmap` of it is
+    `tg.vmap` of f. PyTorch notices if arguments or results were changed in place before the
+    backward pass. Inside `torch.compile` it has to be `torch.compiler.disable(as_torch(f))`.
 
     Raises:
         GraphError: if the result depends on a Tensor that requires a gradient and is no argument:
@@ -89,12 +91,10 @@ def as_torch(f: Any) -> Any:
     @wraps(f)
     def on_torch(*args: Any, **kwargs: Any) -> Any:
         leaves, build = flatten((args, kwargs))
-        places = [i for i, x in enumerate(leaves) if isinstance(x, torch.Tensor)]
-        tensors = [leaves[i] for i in places]
+        tensors = [x for x in leaves if isinstance(x, torch.Tensor)]
         recording = torch.is_grad_enabled()
         needed = recording and any(t.requires_grad for t in tensors)
-        call = _Call(f, leaves, build, places, recording, needed)
-        call.moving = [i for i, t in enumerate(tensors) if _has_gradients(t)]
+        call = _Call(f, leaves, build, recording, needed)
         return call.value(_applied().apply(call, *tensors))
 
     return on_torch
@@ -105,23 +105,18 @@ class _Call:
 
     Args:
         f: a function of `build(leaves)`, the pair (args, kwargs).
-        places: of the leaves that are PyTorch's tensors.
         recording: whether PyTorch records.
         needed: whether one of the tensors requires a gradient.
     """
 
-    def __init__(
-        self,
-        f: Callable,
-        leaves: list[Any],
-        build: Any,
-        places: list[int],
-        recording: bool,
-        needed: bool,
-    ):
-        self.f, self.leaves, self.build, self.places = f, leaves, build, places
-        self.recording, self.needed = recording, needed
-        self.moving: list[int] = []  # the tensors that may have gradients
+    def __init__(self, f: Callable, leaves: list[Any], build: Any, recording: bool, needed: bool):
+        torch = _torch("as_torch")
+        self.f, self.build, self.recording, self.needed = f, build, recording, needed
+        self.places = [i for i, x in enumerate(leaves) if isinstance(x, torch.Tensor)]
+        tensors = [leaves[i] for i in self.places]
+        self.moving = [i for i, t in enumerate(tensors) if _has_gradients(t)]
+        # Not the tensors themselves: PyTorch frees those that it saves after its backward pass.
+        self.leaves = [None if isinstance(x, torch.Tensor) else x for x in leaves]
         self.pull_back: Any = None
 
     def run(self, tensors: Sequence[Any]) -> tuple[Any, ...]:
@@ -156,13 +151,14 @@ class _Call:
         for i, x in zip(self.places, inputs, strict=True):
             leaves[i] = x
         args, kwargs = self.build(leaves)
-        self.results, self.of_results = flatten(self.f(*args, **kwargs))
-        return [y for y in self.results if isinstance(y, Tensor)]
+        results, self.of_results = flatten(self.f(*args, **kwargs))
+        self.others = [OUTPUT if isinstance(y, Tensor) else y for y in results]
+        return [y for y in results if isinstance(y, Tensor)]
 
     def value(self, outputs: Sequence[Any]) -> Any:
         """What f returned, with PyTorch's tensors in it."""
         rest = iter(outputs)
-        return self.of_results([next(rest) if isinstance(y, Tensor) else y for y in self.results])
+        return self.of_results([next(rest) if y is OUTPUT else y for y in self.others])
 
     def gradients(self, gs: Sequence[Any]) -> list[Any]:
         """The gradients of the inputs, None for those of integers."""
@@ -363,7 +359,8 @@ def _recorded(torch: Any, run: Callable) -> Callable:
                     "[from_torch_function] an argument or the result was changed in place before "
                     "the backward pass"
                 )
-            gs = [flatten(g)[0][i] for i in live]
+            every = flatten(g)[0]
+            gs = [every[i] for i in live]
             if mode.grad:
                 return tuple(_recorded(torch, _gradient(torch, run, live, len(xs)))(*xs, *gs))
             seeds = [_shared_with_torch(torch, g) for g in gs]
@@ -386,9 +383,11 @@ def _gradient(torch: Any, run: Callable, live: list[int], count: int) -> Callabl
     """The gradients as what `_recorded` takes: of `count` inputs and of the live outputs' gs."""
 
     def pulled_back(*both: Any) -> Any:
-        leaves, _ = run(*both[:count])
+        inputs = [x if x.requires_grad else x.requires_grad_() for x in both[:count]]
+        with torch.enable_grad():
+            leaves, _ = run(*inputs)
         outputs = [leaves[i] for i in live]
-        found = _gradients_of(torch, outputs, both[:count], both[count:], create_graph=True)
+        found = _gradients_of(torch, outputs, inputs, both[count:], create_graph=True)
         return flatten(tuple(found))
 
     return pulled_back
@@ -396,20 +395,22 @@ def _gradient(torch: Any, run: Callable, live: list[int], count: int) -> Callabl
 
 def _refuse_others(outputs: list, inputs: list) -> None:
     """Raise GraphError if outputs depend on a tensor that requires a gradient and is no input."""
-    known = {id(x) for x in inputs}
+    leaves = [y for y in outputs if y.requires_grad and y.grad_fn is None]
     nodes = [y.grad_fn for y in outputs if y.grad_fn is not None]
     seen = set(nodes)
     for node in nodes:  # grows while it is walked
-        leaf = getattr(node, "variable", None)
-        if leaf is not None and id(leaf) not in known:
+        leaves += [node.variable] if hasattr(node, "variable") else []
+        below = {parent for parent, _ in node.next_functions if parent is not None} - seen
+        seen |= below
+        nodes += below
+    known = {id(x) for x in inputs}
+    for leaf in leaves:
+        if id(leaf) not in known:
             raise GraphError(
                 "[from_torch_function] the result depends on a tensor of shape "
                 f"{tuple(leaf.shape)} that requires a gradient and is no argument: it would get "
                 "none. Pass it as an argument, detach() it, or give the module that has it"
             )
-        below = {parent for parent, _ in node.next_functions if parent is not None} - seen
-        seen |= below
-        nodes += below
 
 
 class OfTorch(Module):
