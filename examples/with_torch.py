@@ -9,7 +9,6 @@ import numpy as np
 
 import tinygrad_like as tg
 from tinygrad_like import nn
-from tinygrad_like.interchange import as_torch, from_torch, from_torch_function
 
 
 def memory(torch):
@@ -25,9 +24,9 @@ def a_layer_of_ours_there(torch, images, labels):
     model = torch.nn.Sequential(
         torch.nn.Flatten(),
         torch.nn.Linear(64, 32),
-        as_torch(nn.Sequential(nn.RMSNorm(32), nn.SiLU(), nn.Dense(32, 10))),
+        tg.interchange.as_torch(nn.Sequential(nn.RMSNorm(32), nn.SiLU(), nn.Dense(32, 10))),
     )
-    loss_of = as_torch(tg.losses.focal)  # which PyTorch does not have
+    loss_of = tg.interchange.as_torch(tg.losses.focal)  # which PyTorch does not have
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     for _ in range(60):
@@ -40,8 +39,10 @@ def a_layer_of_ours_there(torch, images, labels):
 
 
 def a_layer_of_theirs_here(torch, images, labels):
-    """The other way round: PyTorch's layer in a model of ours, trained by an optimizer of ours."""
-    features = from_torch_function(torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.GELU()))
+    """PyTorch's layer in a model of ours, trained by an optimizer of ours."""
+    features = tg.interchange.from_torch_function(
+        torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.GELU())
+    )
     model = nn.Sequential(nn.Flatten(), features, nn.Dense(32, 10))
     optimizer = tg.optim.Adam(model.parameters(), lr=1e-2)
     for _ in range(60):
@@ -62,7 +63,7 @@ def a_model_made_again(torch, images):
         torch.nn.Flatten(),
         torch.nn.Linear(8 * 64, 10),
     ).eval()
-    ours = from_torch(theirs)
+    ours = tg.interchange.from_torch(theirs)
     x = images.reshape(-1, 1, 8, 8)
     with torch.no_grad():
         difference = np.abs(ours(x).detach().numpy() - theirs(torch.from_numpy(x)).numpy()).max()

@@ -167,6 +167,13 @@ def same_gradients(ours, theirs):
                 close(g, named[path].grad)
 
 
+def test_the_dtype_is_that_of_buffers_where_there_are_no_parameters():
+    theirs = T.BatchNorm1d(3, affine=False).double()
+    ours, x = from_torch(theirs), np.random.default_rng(0).standard_normal((4, 3))
+    close(ours(Tensor(x)), theirs(torch.tensor(x)))
+    assert ours.running_mean.dtype == np.float64
+
+
 def test_modes_frozen_parameters_and_sharing_are_kept():
     linear = T.Linear(3, 3)
     theirs = T.Sequential(linear, T.BatchNorm1d(3), linear)
@@ -234,7 +241,7 @@ REFUSED = {
     "bfloat16": (lambda: T.Linear(2, 2).bfloat16(), "bfloat16"),
     "two dtypes": (
         lambda: T.Sequential(T.Linear(2, 2), T.Linear(2, 2).double()),
-        "parameters of float32 and float64",
+        "weights of float32 and float64",
     ),
     "a list": (lambda: T.ModuleList([T.Linear(2, 2)]), "ModuleList, which has no counterpart"),
 }

@@ -95,8 +95,9 @@ def from_torch(module: Any) -> Module:
     A module with a forward of its own is not made again, since no one can tell what it computes:
     write it with our layers and use `load_torch`, or give `from_torch_function` the module itself.
 
-    Layers of sequences have the batch first here, and attention returns its output alone, without
-    the weights (`return_weights=True` asks for them).
+    The layers are called as ours are: sequences have the batch first, attention returns its output
+    alone, without the weights (`return_weights=True` asks for them), and `mask` is true where a
+    position may be seen, in PyTorch where it may not.
 
     Raises:
         TypeError: with a line for each layer that cannot be made again, and the reason.
@@ -136,9 +137,10 @@ class _Conversion:
     def check_parameters(self, module: Any) -> None:
         """Note the dtype; refuse several, one that NumPy lacks, and parameters that are tied."""
         named = list(module.named_parameters(remove_duplicate=False))
-        dtypes = sorted({str(p.dtype).removeprefix("torch.") for _, p in named})
+        every = [p for _, p in named] + [b for b in module.buffers() if b.is_floating_point()]
+        dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in every})
         if len(dtypes) > 1:
-            self.refuse("", f"has parameters of {' and '.join(dtypes)}, expected one dtype")
+            self.refuse("", f"has weights of {' and '.join(dtypes)}, expected one dtype")
         elif dtypes == ["bfloat16"]:
             self.refuse("", "has bfloat16, which NumPy does not have; cast it by .float()")
         elif dtypes:
