@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "kernels.numba_cuda": ["kernels.numba_cuda", "kernels.reference", "kernels.geometry"],
     "kernels": [],
     "generator": [],
+    "array_api": ["array_api", "backend", "engine", "ops"],
     "backend": ["kernels", "backend"],
     "engine": ["backend", "engine", "generator"],
     "ops": ["backend", "engine", "generator", "ops"],
@@ -76,7 +77,8 @@ MAY_IMPORT = {
     "special": ["backend", "engine", "ops", "special"],
     "stats": ["backend", "engine", "ops", "special", "stats"],
     "torch_settings": ["nn", "ops.indexing.window"],
-    "interchange": ["engine", "io", "nn", "torch_settings"],
+    "einops_backend": ["backend", "engine", "ops"],
+    "interchange": "backend engine functional interchange io nn ops torch_settings".split(),
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "pictures": [
         *("backend", "engine", "files", "generator", "pictures", "nn.base.holder"),
@@ -85,7 +87,7 @@ MAY_IMPORT = {
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim "
         "data io interchange linalg nn doctor pictures signal special stats training warmup "
-        "kernels sklearn"
+        "kernels sklearn array_api einops_backend"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -104,6 +106,7 @@ MAY_IMPORT = {
 # Within a package: only from those to the left. A package's own __init__ stands right of all.
 LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
+    "array_api": ("dtypes creation elements shapes order reductions linalg fft info").split(),
     "engine": (
         "changes errors options casts modes methods tensor plan call short definition batching fit "
         "recompute accumulate walk arraylike batched loop level autocast"
@@ -128,7 +131,7 @@ LEFT_TO_RIGHT = {
     ).split(),
     "ops.protocols": (
         "notebook families numpy_names numpy_series numpy_places numpy_options numpy_functions "
-        "protocol"
+        "protocol sharing"
     ).split(),
     "pictures": (
         "text png items memory recorded calls layers places colours svg page graph tensor module "
@@ -138,6 +141,7 @@ LEFT_TO_RIGHT = {
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
     ).split(),
+    "interchange": "weights models functions".split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "distributions": (
         "supports distribution noise normal line positive simplex counts categories multivariate "

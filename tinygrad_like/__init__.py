@@ -13,7 +13,7 @@ Names follow NumPy for arrays, PyTorch for training, Keras for layers.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tinygrad_like import io, losses, nn, ops, optim
+from tinygrad_like import einops_backend, io, losses, nn, ops, optim
 from tinygrad_like.backend import (
     DeviceError,
     memory,
@@ -401,6 +401,7 @@ from tinygrad_like.warmup import warmup
 
 if TYPE_CHECKING:
     from tinygrad_like import (
+        array_api,
         data,
         distributions,
         interchange,
@@ -421,7 +422,8 @@ ON_USE = {
     **{
         room: f"tinygrad_like.{room}"
         for room in (
-            "data distributions interchange linalg pictures signal sklearn special stats training"
+            "array_api data distributions interchange linalg pictures signal "
+            "sklearn special stats training"
         ).split()
     },
     "Run": "tinygrad_like.training",
@@ -438,4 +440,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *ON_USE, "sklearn"})
+    return sorted({*globals(), *ON_USE})
+
+
+ops.sharing.ArrayAPI.room = lambda: __getattr__("array_api")
+einops_backend.join()

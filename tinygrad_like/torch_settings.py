@@ -195,11 +195,11 @@ def differences(module: Module, theirs: Any, said: dict[str, Any]) -> dict[str, 
         if theirs is not None and other is None:
             continue  # under another name there: a missing weight is reported elsewhere
         if other is not None:
-            found.update(_unlike(path, layer, other))
+            found.update(unlike(path, layer, other))
         if isinstance(layer, TRANSFORMER_LAYERS):
             ours = {"activation": activation(layer), "norm_first": layer.norm_first}
             for name, own in ours.items():
-                value = said[name] if said[name] is not None else _of_theirs(other, name)
+                value = said[name] if said[name] is not None else of_theirs(other, name)
                 if value != own:
                     found[f"{path}.{name}".lstrip(".")] = f"{own!r}, PyTorch's is {value!r}"
     return found
@@ -219,7 +219,7 @@ def activation(layer: Any) -> str:
     return type(own).__name__.lower() + tanh
 
 
-def _of_theirs(layer: Any, name: str) -> Any:
+def of_theirs(layer: Any, name: str) -> Any:
     """A setting of a PyTorch transformer layer; its activation is a function or a module."""
     value = getattr(layer, name, None)
     if name != "activation" or value is None:
@@ -229,7 +229,7 @@ def _of_theirs(layer: Any, name: str) -> Any:
     return known if known in CHOICES else value
 
 
-def _unlike(path: str, layer: Module, other: Any) -> Iterator[tuple[str, str]]:
+def unlike(path: str, layer: Module, other: Any) -> Iterator[tuple[str, str]]:
     """(path, what differs) of one layer; nothing if it, or PyTorch's, is of a class of the user's.
 
     A class that derives from a known one is taken for it.
@@ -253,11 +253,12 @@ def _unlike(path: str, layer: Module, other: Any) -> Iterator[tuple[str, str]]:
     pairs += [(name, getattr(layer, name), amounts) for name, amounts in known.own.items()]
     axes = AXES.get(kind.__name__[-2:], 2)
     for name, ours, value in pairs:
-        if _normal(name, ours, axes) != _normal(name, _in_our_words(kind, value, other), axes):
+        if _normal(name, ours, axes) != _normal(name, in_our_words(kind, value, other), axes):
             yield f"{path}.{name}".lstrip("."), f"{ours!r}, PyTorch's is {value!r}"
 
 
-def _in_our_words(kind: type, value: Any, other: Any) -> Any:
+def in_our_words(kind: type, value: Any, other: Any) -> Any:
+    """A setting `value` of PyTorch's layer `other` as a layer of ours, a `kind`, has it."""
     if kind is nn.GELU:
         return value == "tanh"
     if kind is nn.RMSNorm and value is None:  # PyTorch takes the dtype's

@@ -8,6 +8,10 @@ FIXES = {
     **dict.fromkeys(("torch", "transformers"), "pip install 'tinygrad-like[oracle]'"),
     **dict.fromkeys(("sklearn", "joblib"), "pip install 'tinygrad-like[sklearn]'"),
     **dict.fromkeys(("optuna", "distributed"), "pip install 'tinygrad-like[search]'"),
+    **dict.fromkeys(
+        ("array_api_strict", "array_api_compat", "einops", "jaxtyping", "beartype"),
+        "pip install 'tinygrad-like[oracle]'",
+    ),
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes", "PIL"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",

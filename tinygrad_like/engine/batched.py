@@ -100,9 +100,8 @@ class Batched(ArrayLike, Operators):
     def item(self, *_, **__):
         refuse_values()
 
-    tolist = __bool__ = __int__ = __float__ = __complex__ = __index__ = __array__ = __dlpack__ = (
-        item
-    )
+    tolist = __bool__ = __int__ = __float__ = __complex__ = __index__ = __array__ = item
+    __dlpack__ = __dlpack_device__ = item
 
     def __setitem__(self, index, value):
         raise GraphError(

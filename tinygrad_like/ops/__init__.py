@@ -12,8 +12,8 @@ stand to its left:
     signals     fft spectrogram convolve
     neural      softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention
                 bag experts
-    protocols   families numpy_names numpy_series numpy_places numpy_options numpy_functions
-                protocol
+    protocols   notebook families numpy_names numpy_series numpy_places numpy_options
+                numpy_functions protocol sharing
 
 At kinks and ties the gradient is that of this table, which tests/ops/test_ties.py holds. At poles
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
@@ -119,7 +119,7 @@ from tinygrad_like.ops.neural import (
     resize,
     softmax,
 )
-from tinygrad_like.ops.protocols import families, notebook, numpy_names, protocol
+from tinygrad_like.ops.protocols import families, notebook, numpy_names, protocol, sharing
 from tinygrad_like.ops.reductions import reduce, scan, scatter
 from tinygrad_like.ops.samples import order, quantiles, random, statistics
 from tinygrad_like.ops.signals import fft
@@ -208,6 +208,13 @@ def to(x, device_or_dtype):
     return x if x.dtype == dtype else astype(x, dtype=dtype)
 
 
+def _to_named_device(x, device, stream=None):
+    """The array API's `x.to_device(device)`; a stream is CuPy's current one, not an argument."""
+    if stream is not None:
+        raise ValueError(f"[to_device] stream is {stream!r}, expected None: CuPy's current one")
+    return to(x, backend.get(device).device)
+
+
 def _method(function):
     """An op as a method: the short path of one Tensor, if there can be no attributes."""
     definition = getattr(function, "op", None)
@@ -262,6 +269,7 @@ def _functions():
         "ravel": numpy_names.ravel,
         "astype": astype,
         "to": to,
+        "to_device": _to_named_device,
         "cpu": lambda x: to(x, "cpu"),
         "cuda": lambda x: to(x, "cuda"),
         "graph": notebook.graph,
@@ -269,8 +277,9 @@ def _functions():
         "__array__": protocol.array,
         "__array_ufunc__": protocol.array_ufunc,
         "__array_function__": protocol.array_function,
-        "__dlpack__": protocol.dlpack,
-        "__dlpack_device__": lambda x: x.data.__dlpack_device__(),
+        "__array_namespace__": sharing.array_namespace,
+        "__dlpack__": sharing.dlpack,
+        "__dlpack_device__": sharing.dlpack_device,
     }
     same = [name for name in METHODS if name not in functions]
     return functions | {name: _method(families.find(name)) for name in same}

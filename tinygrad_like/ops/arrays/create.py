@@ -9,6 +9,7 @@ from tinygrad_like.engine import (
     GraphError,
     Tensor,
     backend_of,
+    check_flag,
     check_integer,
     check_number,
     composed,
@@ -179,14 +180,45 @@ def triu_indices(n, k=0, m=None, *, device=None):
     return _triangle("triu_indices", n, k, m, device, lambda n, m, k: ~np.tri(n, m, k - 1, bool))
 
 
-def from_dlpack(x):
-    """A tensor on the memory of `x`, an array of any library that speaks DLPack, not copied."""
-    if isinstance(x, Tensor):
-        return x.detach()
+def from_dlpack(x, *, device=None, copy=None):
+    """A tensor on the memory of `x`, an array of any library that speaks DLPack.
+
+    Args:
+        device: where the tensor shall be, by default where `x` is.
+        copy: whether to copy: always, never, or if another device needs it.
+
+    A change of the shared memory is seen by both, and only `tg.debug()` notices one that the other
+    library makes between forward and backward.
+
+    Raises:
+        TypeError: for what does not speak DLPack, and for a dtype that NumPy lacks.
+        ValueError: with `copy=False` for another device.
+        BufferError: if `x` cannot be shared, as a tensor of PyTorch that requires a gradient.
+    """
+    if copy is not None:
+        copy = check_flag("from_dlpack", "copy", copy)
+    t = x.detach() if isinstance(x, Tensor) else _shared(x)
+    target = t.device if device is None else backend.get(device).device
+    if target != t.device:
+        if copy is False:
+            raise ValueError(
+                f"[from_dlpack] copy is False, but x is on {t.device} and device is {target!r}"
+            )
+        return Tensor(t, device=target)
+    return wrap(t.data.copy()) if copy else t
+
+
+def _shared(x):
+    """A tensor on the memory of another library's array."""
     if not hasattr(x, "__dlpack_device__"):
         raise TypeError(
             f"[from_dlpack] x is a {type(x).__name__}, expected an array that speaks DLPack; "
             "make it one with tg.Tensor(...)"
         )
     on_cpu = x.__dlpack_device__()[0] == 1  # kDLCPU
-    return wrap(backend.get("cpu" if on_cpu else "cuda").xp.from_dlpack(x))
+    try:
+        return wrap(backend.get("cpu" if on_cpu else "cuda").xp.from_dlpack(x))
+    except RuntimeError as error:  # of NumPy
+        raise TypeError(
+            f"[from_dlpack] x has dtype {x.dtype}, which NumPy does not have; cast it to float32"
+        ) from error

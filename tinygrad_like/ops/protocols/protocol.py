@@ -65,19 +65,6 @@ def _refuse_storing(name, x, frame):
         )
 
 
-def dlpack(x, **options):
-    """`torch.from_dlpack(t)`: the same memory in another library.
-
-    Raises GraphError for a Tensor whose gradient is being recorded.
-    """
-    if x.node is not None and mode.grad:
-        raise GraphError(
-            "[dlpack] a Tensor whose gradient is recorded cannot be shared with another library, "
-            "since its gradient would be lost; share detach()"
-        )
-    return x.data.__dlpack__(**options)
-
-
 def array_ufunc(x, ufunc, method, *inputs, **options):
     """`np.exp(t)`, `array + t`, `np.add.reduce(t)`: see numpy_functions.py."""
     from tinygrad_like.ops.protocols import numpy_functions
