@@ -1,5 +1,6 @@
 """Rows for sampling in ops/neural, lengths in ops/matrices, and what they are made of."""
 
+import numpy as np
 from case import Apart, Case, F, N, P, U, Values, torch
 
 import tinygrad_like as tg
@@ -41,6 +42,8 @@ LENGTHS = [
          torch=lambda a, b: torch.cdist(a.expand(2, 2, 3, 2), b.expand(2, 2, 2, 2), 1.0)),
     Case(tg.pdist, N(4, 2), empty=False),
     Case(tg.pdist, P(3, 2), p=3.0, empty=False),
+    Case(tg.pdist, Values(np.array([[0], [255], [3]], np.uint8)), grad=False, empty=False,
+         numpy=lambda x: np.float32([255, 3, 252])),
     Case(tg.renorm, U(3, 2), p=2, axis=0, max_norm=0.5, torch=lambda x: shortened(x, 2, 0, 0.5)),
     Case(tg.renorm, Apart(2, 3), p=1, axis=-1, max_norm=0.6,
          torch=lambda x: shortened(x, 1, 1, 0.6)),

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from tinygrad_like.engine import check_number, composed
+from tinygrad_like.engine import astype, check_number, composed
 from tinygrad_like.ops.arrays.shape import expand_dims, normal_axis
 from tinygrad_like.ops.elements.compare import greater
 from tinygrad_like.ops.elements.elementwise import abs, where
@@ -21,8 +21,14 @@ def _check_vectors(name, what, x):
         raise ValueError(f"[{name}] {what} is {x.shape}, expected vectors in rows, (..., n, d)")
 
 
-def _check_order(name, p):
-    return check_number(name, "p", p, 0, math.inf)
+def _length_of_difference(name, a, b, p):
+    """The norm of a - b along the last axis; of integers float32, found in float64."""
+    p = check_number(name, "p", p, 0, math.inf)
+    integers = a.dtype.kind in "biu" and b.dtype.kind in "biu"
+    if integers:
+        a, b = astype(a, dtype=np.float64), astype(b, dtype=np.float64)
+    lengths = norm(a - b, p, -1)
+    return astype(lengths, dtype=np.float32) if integers else lengths
 
 
 @composed
@@ -44,7 +50,7 @@ def cdist(a, b, p=2.0):
     _check_vectors("cdist", "b", b)
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(f"[cdist] a is {a.shape}, b is {b.shape}, expected vectors of one length")
-    return norm(expand_dims(a, -2) - expand_dims(b, -3), _check_order("cdist", p), -1)
+    return _length_of_difference("cdist", expand_dims(a, -2), expand_dims(b, -3), p)
 
 
 @composed
@@ -61,8 +67,8 @@ def pdist(x, p=2.0):
     """
     _check_vectors("pdist", "x", x)
     first, second = np.triu_indices(x.shape[-2], 1)
-    differences = take(x, first, axis=-2) - take(x, second, axis=-2)
-    return norm(differences, _check_order("pdist", p), -1)
+    a, b = take(x, first, axis=-2), take(x, second, axis=-2)
+    return _length_of_difference("pdist", a, b, p)
 
 
 @composed

@@ -21,6 +21,7 @@ from tinygrad_like.ops.arrays.shape import expand_dims, reshape, stack, swapaxes
 from tinygrad_like.ops.elements.compare import equal, greater_equal, isnan, less_equal, logical_and
 from tinygrad_like.ops.elements.elementwise import abs, clip, floor, remainder, round, where
 from tinygrad_like.ops.indexing.index import embedding
+from tinygrad_like.ops.indexing.window import is_integer
 from tinygrad_like.ops.matrices.linalg import matmul
 from tinygrad_like.ops.neural.resize import cubic_weights
 from tinygrad_like.ops.reductions.reduce import sum
@@ -167,9 +168,9 @@ def affine_grid(theta, size, *, align_corners=False):
     [[[[0.0, 0.0], [1.0, 0.0]]]]
     """
     corners = check_flag("affine_grid", "align_corners", align_corners)
-    size = tuple(size)
+    size = tuple(size) if isinstance(size, (tuple, list)) else (size,)
     count = len(size) - 2
-    if count not in (2, 3) or not all(isinstance(n, (int, np.integer)) and n > 0 for n in size):
+    if count not in (2, 3) or not all(is_integer(n, 1) for n in size):
         raise ValueError(f"[affine_grid] size is {size}, expected (N, C, H, W) or (N, C, D, H, W)")
     if theta.shape != (size[0], count, count + 1):
         raise ValueError(
