@@ -100,6 +100,12 @@ def test_a_position_of_nan_gives_nan_and_one_far_away_what_is_outside(mode):
     np.testing.assert_array_equal(y.ravel(), [np.nan, np.nan, 1, 1])
 
 
+def test_an_infinite_element_is_not_read_from_outside():
+    x = np.array([[[[np.inf, 1.0]]]])
+    at = np.array([[[[-3.0, 0.0], [0.5, 0.0], [0.5, 3.0]]]])
+    np.testing.assert_array_equal(tg.grid_sample(x, at).ravel(), [0, 1, 0])
+
+
 def test_distances_of_close_vectors_keep_their_digits():
     a = 1000 + np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32)
     exact = tg.cdist(a.astype(np.float64), a.astype(np.float64))

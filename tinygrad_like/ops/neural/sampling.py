@@ -18,7 +18,15 @@ from tinygrad_like.engine import (
     composed,
 )
 from tinygrad_like.ops.arrays.shape import expand_dims, reshape, stack, swapaxes
-from tinygrad_like.ops.elements.compare import equal, greater_equal, isnan, less_equal, logical_and
+from tinygrad_like.ops.elements.compare import (
+    equal,
+    greater,
+    isnan,
+    less,
+    logical_and,
+    logical_not,
+    logical_or,
+)
 from tinygrad_like.ops.elements.elementwise import abs, clip, floor, remainder, round, where
 from tinygrad_like.ops.indexing.index import embedding
 from tinygrad_like.ops.indexing.window import is_integer
@@ -48,14 +56,15 @@ def _padded(at, n, padding_mode, corners):
 
 
 def _along(at, n, mode, padding_mode, corners):
-    """(indices, weights) of the neighbours of positions along an axis of length n, one pair each.
+    """(indices, weights, which count) of each neighbour of positions along an axis of length n.
 
-    A position of NaN has weights of NaN. "nearest" rounds halves to even, as PyTorch does.
+    All count but those outside of an image with zeros around. A position of NaN has weights of NaN.
+    "nearest" rounds halves to even, as PyTorch does.
     """
     at = ((at + 1) * (n - 1) if corners else (at + 1) * n - 1) / 2
     reach = int(mode == "bicubic")  # neighbours on each side beyond the closest two
     if padding_mode == "zeros" or (reach and padding_mode == "border"):
-        at = clip(at, min=-1.0 - reach, max=float(n) + reach)  # beyond, nothing changes any more
+        at = clip(at, min=-2.0 - reach, max=float(n) + reach)  # where no neighbour is inside
     elif not reach:
         at = _padded(at, n, padding_mode, corners)
     base = (round if mode == "nearest" else floor)(at)
@@ -65,17 +74,16 @@ def _along(at, n, mode, padding_mode, corners):
         "bilinear": lambda: (1 - t, t),
         "bicubic": lambda: cubic_weights(t),
     }[mode]()
-    pairs = []
+    found = []
     for shift, weight in zip(NEIGHBOURS[mode], weights, strict=True):
-        place = base + shift
+        place, counts = base + shift, True
         if padding_mode == "zeros":
-            inside = logical_and(greater_equal(place, 0), less_equal(place, n - 1))
-            weight = where(isnan(place), weight, where(inside, weight, 0))
+            counts = logical_not(logical_or(less(place, 0), greater(place, n - 1)))
         elif reach:
             place = _padded(place, n, padding_mode, corners)
         place = clip(where(isnan(place), 0, place), min=0, max=n - 1)
-        pairs.append((astype(place, dtype=np.int64), weight))
-    return pairs
+        found.append((astype(place, dtype=np.int64), weight, counts))
+    return found
 
 
 def _check(x, grid):
@@ -131,23 +139,32 @@ def grid_sample(x, grid, *, mode="bilinear", padding_mode="zeros", align_corners
         _along(flat[..., count - 1 - axis], lengths[axis], mode, padding_mode, corners)
         for axis in range(count)
     ]
-    places, weights = [], []
+    places, weights, counted = [], [], []
     for corner in itertools.product(*along):
-        place, weight = 0, 1
-        for n, (index, share) in zip(lengths, corner, strict=True):
+        place, weight, inside = 0, 1, True
+        for n, (index, share, counts) in zip(lengths, corner, strict=True):
             place, weight = place * n + index, weight * share
+            inside = counts if inside is True else logical_and(inside, counts)
         places.append(place)
         weights.append(weight)
-    return _read(x, stack(places, 1), stack(weights, 1), grid.shape[1:-1])
+        counted.append(inside)
+    kept = stack(counted, 1) if padding_mode == "zeros" else None
+    return _read(x, stack(places, 1), stack(weights, 1), kept, grid.shape[1:-1])
 
 
-def _read(x, places, weights, outputs):
-    """The weighted sums of elements of x (N, C, ...) at (N, neighbours, positions)."""
+def _read(x, places, weights, counted, outputs):
+    """The weighted sums of elements of x (N, C, ...) at (N, neighbours, positions).
+
+    Those that do not count may be infinite, and their weights anything but NaN.
+    """
     n, c = x.shape[:2]
     size = math.prod(x.shape[2:])
     rows = reshape(swapaxes(reshape(x, (n, c, size)), 1, 2), (n * size, c))
     first = backend_of(x).xp.arange(n)[:, None, None] * size
-    y = sum(embedding(rows, places + first) * expand_dims(weights, -1), axis=1)
+    values = embedding(rows, places + first)
+    if counted is not None:
+        values = where(expand_dims(counted, -1), values, 0)
+    y = sum(values * expand_dims(weights, -1), axis=1)
     return reshape(swapaxes(y, 1, 2), (n, c, *outputs))
 
 
