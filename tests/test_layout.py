@@ -121,13 +121,13 @@ LEFT_TO_RIGHT = {
     "ops.indexing": "places lines index inplace arrange repetition window padding".split(),
     "ops.reductions": "reduce scan scatter".split(),
     "ops.matrices": (
-        "linalg diagonal systems decompositions measures matrix_functions eigen"
+        "linalg diagonal systems decompositions measures matrix_functions eigen lengths"
     ).split(),
     "ops.samples": "order ranks quantiles statistics random".split(),
     "ops.signals": "fft spectrogram convolve".split(),
     "ops.neural": (
-        "softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention bag "
-        "experts"
+        "softmax ctc norm conv conv_nd resize sampling pool pool_nd unpool patches recurrent "
+        "attention bag experts"
     ).split(),
     "ops.protocols": (
         "notebook families numpy_names numpy_series numpy_places numpy_options numpy_functions "

@@ -273,6 +273,7 @@ from tinygrad_like.ops.matrices.diagonal import (
     vdot,
 )
 from tinygrad_like.ops.matrices.eigen import eig, eigvals
+from tinygrad_like.ops.matrices.lengths import cdist, pdist, renorm
 from tinygrad_like.ops.matrices.linalg import (
     dot,
     einsum,
@@ -313,6 +314,7 @@ from tinygrad_like.ops.neural.pool_nd import (
 )
 from tinygrad_like.ops.neural.recurrent import gru, lstm, rnn
 from tinygrad_like.ops.neural.resize import interpolate, pixel_shuffle, pixel_unshuffle
+from tinygrad_like.ops.neural.sampling import affine_grid, grid_sample
 from tinygrad_like.ops.neural.softmax import gumbel_softmax, log_softmax, logsumexp, softmax
 from tinygrad_like.ops.neural.unpool import max_unpool1d, max_unpool2d, max_unpool3d
 from tinygrad_like.ops.reductions.reduce import (
@@ -346,6 +348,7 @@ from tinygrad_like.ops.reductions.scatter import (
     index_add,
     index_copy,
     index_fill,
+    index_reduce,
     masked_scatter,
     piecewise,
     scatter,
@@ -384,6 +387,7 @@ from tinygrad_like.ops.samples.statistics import (
     corrcoef,
     count_nonzero,
     cov,
+    cumulative_trapezoid,
     diff,
     nanmax,
     nanmean,

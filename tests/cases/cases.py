@@ -14,6 +14,7 @@ import cases_order
 import cases_quantiles
 import cases_recurrent
 import cases_reduce
+import cases_sampling
 import cases_scan
 import cases_scipy
 import cases_sequences
@@ -42,6 +43,7 @@ FAMILIES = (
     cases_order,
     cases_arrange,
     cases_windows,
+    cases_sampling,
 )
 CASES = [case for family in FAMILIES for case in family.CASES]
 

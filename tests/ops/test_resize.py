@@ -58,6 +58,18 @@ def test_unpooling_puts_maxima_back_and_the_last_of_two_counts():
     (lambda x: tg.interpolate(x, scale_factor=0.1), ValueError, "nothing is left of"),
     (lambda x: tg.interpolate(x.astype(int), 2, mode="area"), TypeError, "expected floating"),
     (lambda x: tg.interpolate(x[:, :, :0], 2), ValueError, "no axis of length 0"),
+    (lambda x: tg.grid_sample(x, x), ValueError, r"\), expected \(1, H, W, 2\)"),
+    (lambda x: tg.grid_sample(x, tg.ones(1, 1, 1, 2), mode="cubic"), ValueError, "'cubic'"),
+    (lambda x: tg.grid_sample(x[0], x), ValueError, r"x is \(1, 4, 4\), expected \(N, C, H, W\)"),
+    (lambda x: tg.grid_sample(x.astype(int), tg.ones(1, 1, 1, 2)), TypeError, "x has dtype int64"),
+    (lambda x: tg.grid_sample(x[None], tg.ones(1, 1, 1, 1, 3), mode="bicubic"), ValueError, "axes"),
+    (lambda x: tg.affine_grid(tg.ones(1, 2, 3), (1, 4, 4)), ValueError, r"size is \(1, 4, 4\)"),
+    (lambda x: tg.affine_grid(x, (1, 1, 4, 4)), ValueError, r"\(1, 2, 3\) for size"),
+    (lambda x: tg.cdist(x, x[..., :3]), ValueError, "vectors of one length"),
+    (lambda x: tg.pdist(x[0, 0, 0]), ValueError, r"expected vectors in rows"),
+    (lambda x: tg.pdist(x, -1), ValueError, "p is -1, expected"),
+    (lambda x: tg.renorm(x, 2, 4, 1.0), IndexError, "axis 4 is out of range"),
+    (lambda x: tg.index_reduce(x, [0], x, 1, "sums"), ValueError, "reduce is 'sums', expected"),
     (lambda x: tg.pixel_shuffle(x, 2), ValueError, "a C that 4 divides"),
     (lambda x: tg.adaptive_avg_pool2d(x, (1, 2, 3)), ValueError, "or 2 of them"),
     (lambda x: tg.adaptive_max_pool2d(x[:, :, :0], 1), ValueError, "no axis of length 0"),
@@ -77,6 +89,27 @@ def test_unpooling_puts_maxima_back_and_the_last_of_two_counts():
 def test_what_does_not_fit_is_named(call, kind, message):
     with pytest.raises(kind, match=message):
         call(tg.ones((1, 1, 4, 4)))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_a_position_of_nan_gives_nan_and_one_far_away_what_is_outside(mode):
+    at = np.array([[[[np.nan, 0], [0, np.nan], [np.inf, 0], [-1e300, 0]]]])
+    y = tg.grid_sample(np.ones((1, 1, 3, 3)), at, mode=mode)
+    np.testing.assert_array_equal(y.ravel(), [np.nan, np.nan, 0, 0])
+    y = tg.grid_sample(np.ones((1, 1, 3, 3)), at, mode=mode, padding_mode="border")
+    np.testing.assert_array_equal(y.ravel(), [np.nan, np.nan, 1, 1])
+
+
+def test_an_infinite_element_is_not_read_from_outside():
+    x = np.array([[[[np.inf, 1.0]]]])
+    at = np.array([[[[-3.0, 0.0], [0.5, 0.0], [0.5, 3.0]]]])
+    np.testing.assert_array_equal(tg.grid_sample(x, at).ravel(), [0, 1, 0])
+
+
+def test_distances_of_close_vectors_keep_their_digits():
+    a = 1000 + np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32)
+    exact = tg.cdist(a.astype(np.float64), a.astype(np.float64))
+    np.testing.assert_allclose(tg.cdist(a, a), exact, rtol=1e-6)
 
 
 @pytest.mark.long

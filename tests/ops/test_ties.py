@@ -46,6 +46,11 @@ GRADIENTS = [
     ("leaky_relu", lambda x: tg.leaky_relu(x, slope=0.1), [[-1.0, 0.0, 1.0]], [[0.1, 0.1, 1]]),
     ("elu", lambda x: tg.elu(x, alpha=2.0), [[0.0, 1.0]], [[2, 1]]),
     ("clip", lambda x: tg.clip(x, min=-1, max=1), [[-2.0, -1.0, 0.0, 1.0, 2.0]], [[0, 1, 1, 1, 0]]),
+    ("grid_sample at the border", lambda at: tg.grid_sample(
+        np.array([[[[2.0, 7.0]]]]), at, padding_mode="border", align_corners=True)[0, 0],
+     [[[[[-1.0, 0.0], [1.0, 0.0], [1.5, 0.0]]]]], [[[[[2.5, 0], [0, 0], [0, 0]]]]]),
+    ("cdist at 0", lambda a, b: tg.cdist(a, b), [[[1.0, 2.0]], [[1.0, 2.0]]],
+     [[[0, 0]], [[0, 0]]]),
     ("clip below", lambda x: tg.clip(x, min=0), [[-1.0, 0.0, 1.0]], [[0, 1, 1]]),
     ("clip above", lambda x: tg.clip(x, max=0), [[-1.0, 0.0, 1.0]], [[1, 1, 0]]),
     ("remainder at a step", lambda x: tg.remainder(x, 2), [[2.0, 3.0]], [[1, 1]]),

@@ -1,5 +1,6 @@
 """How PyTorch's linear algebra and Fourier transforms are called here."""
 
+import numpy as np
 from opinfo import call
 
 import tinygrad_like as tg
@@ -44,6 +45,15 @@ def istft(x, n_fft, *, return_complex=False, onesided=None, **options):
     if not (onesided or return_complex):  # a real signal, for which PyTorch reads one half
         x, onesided = x[..., : n_fft // 2 + 1, :], True
     return tg.istft(x, n_fft, onesided=onesided, **options)
+
+
+def vander(x, N=None):
+    rows = tg.atleast_1d(x)
+    return rows[..., None] ** np.arange(N or rows.shape[-1])
+
+
+def cholesky_inverse(x, upper=False):
+    return linalg.inv(x.triu().H @ x.triu() if upper else x.tril() @ x.tril().H)
 
 
 PRODUCTS = {
@@ -96,17 +106,26 @@ MATRICES = {
     "linalg.pinv": pinv,
     "linalg.pinv.hermitian": pinv,
     "linalg.pinv.singular": lambda a, b: linalg.pinv(a @ b.mT),
+    "cholesky_inverse": cholesky_inverse,
     "linalg.qr": linalg.qr,
     "linalg.slogdet": linalg.slogdet,
     "linalg.solve": linalg.solve,
     "linalg.solve_triangular": solve_triangular,
     "linalg.svd": linalg.svd,
     "linalg.svdvals": linalg.svdvals,
+    "linalg.tensorinv": np.linalg.tensorinv,
+    "linalg.tensorsolve": call(np.linalg.tensorsolve, "dims", 2, dims="axes"),
+    "linalg.vander": vander,
     "logdet": logdet,
     "matrix_exp": linalg.expm,
     "pinverse": linalg.pinv,
     "qr": lambda x, some=True: linalg.qr(x, "reduced" if some else "complete"),
     "svd": svd,
+}
+
+DISTANCES = {
+    "cdist": lambda a, b, p=2.0, compute_mode=None: tg.cdist(a, b, p),
+    "nn.functional.pdist": tg.pdist,
 }
 
 FOURIER = {
@@ -124,4 +143,4 @@ FOURIER = {
     "istft": istft,
 }
 
-ROWS = {**PRODUCTS, **MATRICES, **FOURIER}
+ROWS = {**PRODUCTS, **MATRICES, **DISTANCES, **FOURIER}

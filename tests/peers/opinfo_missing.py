@@ -75,12 +75,8 @@ GROUPS = {
         special.shifted_chebyshev_polynomial_u special.shifted_chebyshev_polynomial_v
         special.shifted_chebyshev_polynomial_w special.spherical_bessel_j0 special.zeta
     """,
-    "not here": """
-        cartesian_prod cdist cholesky_inverse combinations cumulative_trapezoid diagonal_scatter
-        index_reduce.amax index_reduce.amin index_reduce.mean index_reduce.prod linalg.tensorinv
-        linalg.tensorsolve linalg.vander logspace logspace.tensor_overload
-        nn.functional.grid_sample nn.functional.pdist renorm
-        sum_to_size
-    """,
+    "where() with a mask of the diagonal": "diagonal_scatter",
+    "power(base, linspace(start, end, steps))": "logspace logspace.tensor_overload",
+    "sum() over the axes that broadcasting adds or lengthens": "sum_to_size",
 }
 MISSING = {name: reason for reason, names in GROUPS.items() for name in names.split()}

@@ -183,6 +183,7 @@ IMAGES = {
         f"nn.functional.interpolate.{mode}": interpolate
         for mode in "nearest nearest-exact linear bilinear bicubic trilinear area".split()
     },
+    "nn.functional.grid_sample": tg.grid_sample,
     "nn.functional.upsample_bilinear": lambda x, **options: tg.interpolate(
         x, mode="bilinear", align_corners=True, **options
     ),

@@ -152,6 +152,10 @@ ROWS = {
     "std_mean.unbiased": with_mean(tg.std),
     "sum": call(tg.sum, "dim keepdim"),
     "topk": lambda x, k, dim=-1, largest=True, sorted=True: tg.topk(x, k, dim, largest=largest),
+    "cumulative_trapezoid": lambda y, x=None, *, dx=1.0, dim=-1: tg.cumulative_trapezoid(
+        y, x, dx, dim
+    ),
+    "renorm": tg.renorm,
     "trapezoid": lambda y, x=None, *, dx=1.0, dim=-1: tg.trapezoid(y, x, dx, dim),
     "trapz": lambda y, x=None, *, dx=1.0, dim=-1: tg.trapezoid(y, x, dx, dim),
     "unique": unique,

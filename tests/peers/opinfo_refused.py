@@ -41,9 +41,10 @@ REFUSED = {
     ),
     **dict.fromkeys(
         """
-            argsort gather index_add index_copy index_fill index_select kthvalue mode scatter
-            scatter_add scatter_reduce.amax scatter_reduce.amin scatter_reduce.mean
-            scatter_reduce.prod scatter_reduce.sum sort topk transpose
+            argsort gather index_add index_copy index_fill index_reduce.amax index_reduce.amin
+            index_reduce.mean index_reduce.prod index_select kthvalue mode scatter scatter_add
+            scatter_reduce.amax scatter_reduce.amin scatter_reduce.mean scatter_reduce.prod
+            scatter_reduce.sum sort topk transpose
         """.split(),
         NO_AXIS,
     ),
@@ -56,6 +57,7 @@ REFUSED = {
     **dict.fromkeys(("argwhere", "nonzero"), PLAIN),
     "arange": {"start is False": "a truth value is no limit of a range"},
     "cat": {"is out of range": "all that is joined has as many axes, empty or not"},
+    "cholesky_inverse": {"gradient 0": "of a triangle the gradient is 0 elsewhere"},
     "cholesky_solve": {"gradient 1": "of a triangle the gradient is 0 elsewhere"},
     **dict.fromkeys(("cholesky", "linalg.cholesky"), HERMITIAN),
     "clamp": {"is not differentiable by": "limits have no gradient: maximum and minimum have"},
@@ -104,9 +106,10 @@ REFUSED = {
     "unfold": {"lengths for 0 axes": "a number has no axis"},
 }
 
-# Relative errors, where PyTorch computes with constants of float32.
+# Relative errors, where PyTorch computes with constants of float32, or adds 1e-7.
 ROUNDED = {
     "nn.functional.hardsigmoid": 1e-7,
+    "renorm": 1e-6,
     "special.bessel_j0": 1e-5,
     "special.bessel_j1": 1e-5,
     "special.bessel_y0": 1e-5,

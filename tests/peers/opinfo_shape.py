@@ -1,6 +1,7 @@
 """How PyTorch's ops of shapes and indices, and those that make tensors, are called here."""
 
 import functools
+import itertools
 
 import numpy as np
 from opinfo import call
@@ -33,6 +34,23 @@ def split(x, size, dim=0):
 def slice_scatter(x, source, dim=0, start=None, end=None, step=1):
     places = np.arange(x.shape[dim])[slice(start, end, step)]
     return tg.index_copy(x, places, source, dim)
+
+
+def index_reduce(x, dim, index, source, reduce, *, include_self=True):
+    return tg.index_reduce(x, index, source, dim, reduce, include_self)
+
+
+def cartesian_prod(*xs):
+    if len(xs) == 1:
+        return xs[0]
+    grids = tg.meshgrid(*xs, indexing="ij")
+    return tg.stack([tg.flatten(grid) for grid in grids], -1)
+
+
+def combinations(x, r=2, with_replacement=False):
+    of = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = list(of(range(len(x)), r))
+    return x[np.array(places, np.int64).reshape(len(places), r)]
 
 
 def select_scatter(x, source, dim, index):
@@ -125,10 +143,13 @@ SHAPES = {
 }
 
 INDICES = {
+    "cartesian_prod": cartesian_prod,
+    "combinations": combinations,
     "__getitem__": lambda x, index: x[index],
     "gather": lambda x, dim, index: tg.take_along_axis(x, index, dim),
     "index_add": lambda x, dim, index, source, alpha=1: tg.index_add(x, index, alpha * source, dim),
     "index_copy": lambda x, dim, index, source: tg.index_copy(x, index, source, dim),
+    **{f"index_reduce.{how}": index_reduce for how in "amax amin mean prod".split()},
     "index_fill": lambda x, dim, index, value: tg.index_fill(x, index, value, dim),
     "index_select": lambda x, dim, index: tg.take(x, index, dim),
     "masked_scatter": tg.masked_scatter,

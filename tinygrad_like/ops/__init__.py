@@ -7,11 +7,11 @@ stand to its left:
     elements    compare elementwise special activation complex transcendental arithmetic
     indexing    places lines index inplace arrange repetition window padding
     reductions  reduce scan scatter
-    matrices    linalg diagonal systems decompositions measures matrix_functions eigen
+    matrices    linalg diagonal systems decompositions measures matrix_functions eigen lengths
     samples     order ranks quantiles statistics random
     signals     fft spectrogram convolve
-    neural      softmax ctc norm conv conv_nd resize pool pool_nd unpool patches recurrent attention
-                bag experts
+    neural      softmax ctc norm conv conv_nd resize sampling pool pool_nd unpool patches recurrent
+                attention bag experts
     protocols   notebook families numpy_names numpy_series numpy_places numpy_options
                 numpy_functions protocol sharing
 
@@ -19,13 +19,14 @@ At kinks and ties the gradient is that of this table, which tests/ops/test_ties.
 and infinities (log, sqrt and x / 0, arcsin at 1, 0 ** -1) it is what the formula gives, inf or NaN,
 as in PyTorch; tests/ops/test_singular.py has the exceptions:
 
-    abs, norm at 0; relu at 0       0; so l1, i0e, lp_pool, pairwise_distance
+    abs, norm at 0; relu at 0       0; so l1, i0e, lp_pool, pairwise_distance,
+                                    cdist, pdist
     leaky_relu, elu at 0            that of the left side
     prelu, celu, selu at 0          that of the left side
     abs, sign, angle at 0 + 0i      0, of the first order; norm, std and powers as of real numbers
     angle of real numbers           0 everywhere
     frexp                           that of a constant exponent, also at powers of 2
-    clip at a bound                 1, as inside
+    clip at a bound                 1, as inside; so grid_sample at the border
     hardtanh, relu6, hardsigmoid    at a bound 0, as outside; as PyTorch's
     hardshrink, softshrink          at +-lambd 0; threshold at the threshold 0
     floor, ceil, round, trunc, sign 0 everywhere

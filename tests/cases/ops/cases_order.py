@@ -117,6 +117,8 @@ STATISTICS = [
          empty=False),
     Case(tg.trapezoid, N(2, 4), torch=lambda y: torch.trapezoid(y, dx=0.5), dx=0.5),
     Case(tg.trapezoid, N(2, 4), P(4), torch=torch_trapezoid, axis=1),
+    Case(tg.cumulative_trapezoid, N(2, 4), P(4), axis=1,
+         torch=lambda y, x: torch.cumulative_trapezoid(y, x, dim=1)),
     Case(gradient, N(3, 4), torch=lambda x: torch.gradient(x), empty=False),
     Case(lambda f, x: gradient(f, x, axis=1, edge_order=2), N(2, 4), POINTS, name="gradient()",
          torch=lambda f, x: torch.gradient(f, spacing=(x,), dim=1, edge_order=2)[0]),

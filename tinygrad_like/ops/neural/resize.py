@@ -106,8 +106,7 @@ def _points(spec):
     if spec.kind == "linear":
         places, weights = floor[:, None] + [0, 1], np.concatenate([1 - t, t], axis=1)
     else:
-        near, far = _cubic_near, _cubic_far
-        weights = np.concatenate([far(t + 1), near(t), near(1 - t), far(2 - t)], axis=1)
+        weights = np.concatenate(cubic_weights(t), axis=1)
         places = floor[:, None] + [-1, 0, 1, 2]
     return np.clip(places.astype(np.int64), 0, spec.n - 1), weights
 
@@ -120,6 +119,11 @@ def _cubic_near(t):
 def _cubic_far(t):
     """The same for distances from 1 to 2."""
     return ((CUBIC * t - 5 * CUBIC) * t + 8 * CUBIC) * t - 4 * CUBIC
+
+
+def cubic_weights(t):
+    """The weights of the elements at -1, 0, 1 and 2, of a position t from 0 to 1."""
+    return _cubic_far(t + 1), _cubic_near(t), _cubic_near(1 - t), _cubic_far(2 - t)
 
 
 def _resample_all(call, arrays, attributes):

@@ -274,6 +274,23 @@ def index_add(x, indices, updates, axis=0):
 
 
 @composed
+def index_reduce(x, indices, updates, axis=0, reduce="prod", include_self=True):
+    """A copy of `x` with the slices of `updates` combined at 1-d `indices` along an axis.
+
+    `reduce` and `include_self` are those of `scatter`.
+
+    >>> import tinygrad_like as tg
+    >>> tg.index_reduce(tg.ones(3), [0, 2, 2], tg.Tensor([5.0, 2.0, 3.0]), reduce="amax").tolist()
+    [5.0, 1.0, 3.0]
+    """
+    check_choice("index_reduce", "reduce", reduce, REDUCTIONS)
+    axis, places = _slices("index_reduce", x, indices, updates, axis)
+    places = reshape(places, (-1, *(1,) * (x.ndim - axis - 1)))
+    places = broadcast_to(places, shape=updates.shape)
+    return scatter(x, places, updates, axis, reduce, include_self)
+
+
+@composed
 def index_copy(x, indices, updates, axis=0):
     """A copy of `x` with the slices of `updates` at 1-d `indices` along an axis.
 

@@ -43,6 +43,7 @@ from tinygrad_like.ops.matrices.diagonal import diagonal
 from tinygrad_like.ops.matrices.linalg import matmul
 from tinygrad_like.ops.reductions.reduce import (
     all,
+    cumsum,
     max,
     mean,
     min,
@@ -253,14 +254,32 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     >>> tg.trapezoid(tg.Tensor([0.0, 1.0, 4.0]), dx=0.5).item()
     1.5
     """
-    axis = normal_axis("trapezoid", axis, y.ndim)
+    return sum(_trapezoids("trapezoid", y, x, dx, axis), axis=axis)
+
+
+@composed
+def cumulative_trapezoid(y, x=None, dx=1.0, axis=-1):
+    """The integrals of `y` from its first point to each of the others, by the trapezoidal rule.
+
+    The axis becomes shorter by one. `x` and `dx` are those of `trapezoid`.
+
+    >>> import tinygrad_like as tg
+    >>> tg.cumulative_trapezoid(tg.Tensor([0.0, 1.0, 4.0]), dx=0.5).tolist()
+    [0.25, 1.5]
+    """
+    return cumsum(_trapezoids("cumulative_trapezoid", y, x, dx, axis), axis=axis)
+
+
+def _trapezoids(name, y, x, dx, axis):
+    """The area under each piece of y along an axis."""
+    axis = normal_axis(name, axis, y.ndim)
     n = y.shape[axis]
     if x is not None:
         dx = diff(x, axis=axis if x.ndim > 1 else -1)
         if x.ndim == 1:
             dx = reshape(dx, tuple(-1 if a == axis else 1 for a in range(y.ndim)))
     both = y[slice_at(axis, 1, n)] + y[slice_at(axis, 0, n - 1)]
-    return sum(both * dx * 0.5, axis=axis)
+    return both * dx * 0.5
 
 
 def _slopes(f, spacing, axis, edge_order):
