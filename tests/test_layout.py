@@ -61,15 +61,21 @@ MAY_IMPORT = {
     "nn.base.arguments": ["engine", "ops.indexing.window"],
     "nn.base.state": ["backend", "engine"],
     "nn.base.undone": [],
-    "nn.base.summary": ["backend", "engine", "nn.base.undone"],
+    "nn.base.summary": [
+        *("backend", "engine", "inspect.profiler", "inspect.statistics", "nn.base.undone"),
+    ],
     "nn.base.patterns": [],
     "nn.base.holder": ["engine", "nn.base.arguments", "nn.base.patterns", "nn.base.state"],
     "nn.base.module": [
         *("backend", "engine", "nn.base.arguments", "nn.base.holder", "nn.base.state"),
-        "nn.base.summary",
+        *("nn.base.hooks", "nn.base.summary"),
     ],
+    "nn.base.gates": ["engine"],
+    "nn.base.hooks": ["engine", "nn.base.gates", "nn.base.holder"],
     "nn.base.init": ["backend", "engine", "ops", "nn.base.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "inspect.flops": ["inspect.flops"],
+    "inspect": ["backend", "engine", "inspect", "nn.base"],
     "signal": ["backend", "engine", "ops"],
     "special": ["backend", "engine", "ops", "special"],
     "stats": ["backend", "engine", "ops", "special", "stats"],
@@ -78,7 +84,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor signal special stats training warmup kernels"
+        "inspect io interchange linalg nn doctor signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -129,6 +135,7 @@ LEFT_TO_RIGHT = {
         "compound transforms transformed divergence"
     ).split(),
     "fusion": "terms traced identities program watched decorator".split(),
+    "inspect": "flops spans statistics tables trace flame peak profiler taps".split(),
     "data": (
         "arguments dataset collections collate samplers loader stream wrapped fetch images text"
     ).split(),
@@ -165,8 +172,9 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 LAZY = {
     **{
         ("", room): "importing the library does not wait for a room that few programs use"
-        for room in ("distributions", "signal", "special", "stats")
+        for room in ("distributions", "inspect", "signal", "special", "stats")
     },
+    ("nn.base.summary", "inspect"): "a model without a look at its outputs does not need it",
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",
 }

@@ -400,21 +400,26 @@ from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 
 if TYPE_CHECKING:
-    from tinygrad_like import distributions, signal, special, stats
+    from tinygrad_like import distributions, inspect, signal, special, stats
+    from tinygrad_like.inspect import profile, tap
 
 __version__ = "0.1.0"
 
-ON_USE = "distributions", "signal", "special", "stats"  # rooms that are loaded at their first use
+# Rooms, and names of one, that are loaded at their first use.
+ON_USE = "distributions", "inspect", "profile", "signal", "special", "stats", "tap"
 
 
 def __getattr__(name: str) -> Any:
     """A room that is loaded on use: importing the library does not wait for it."""
     if name in ON_USE:
         import tinygrad_like.distributions
+        import tinygrad_like.inspect
         import tinygrad_like.signal
         import tinygrad_like.special
         import tinygrad_like.stats
 
+        if name in ("profile", "tap"):
+            return getattr(globals()["inspect"], name)
         return globals()[name]
     raise AttributeError(f"module 'tinygrad_like' has no attribute {name!r}")
 

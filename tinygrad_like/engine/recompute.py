@@ -149,6 +149,6 @@ def _not_the_same(what):
     return GraphError(
         f"[checkpoint] f {what} when it ran again for the backward pass. It must depend on its "
         "inputs, its parameters and the library's random numbers alone: look for a parameter that "
-        "was changed before backward (an optimizer's step), train() or eval() in between, random "
-        "numbers of another library"
+        "was changed before backward (an optimizer's step), train() or eval() in between, hooks or "
+        "taps that came or went, random numbers of another library"
     )

@@ -31,6 +31,7 @@ class _Rare:
     hooks: Any = None  # functions of the gradient
     grad: Any = None  # of a leaf, or of a Tensor that retains it: its gradient
     debug: Any = None  # errors.Witness: where the call was made, and checksums
+    span: Any = None  # of a profile: the call
     finished = False  # of a leaf that tg.grad or a relative made: whether its function has returned
 
 

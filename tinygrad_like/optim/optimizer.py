@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from tinygrad_like.engine import commit, run_through
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.engine.modes import timed
 from tinygrad_like.optim import states
 from tinygrad_like.optim.parameters import (
     CHECKS,
@@ -99,6 +100,7 @@ class Optimizer:
         """What the kernel takes after the arrays: floats and booleans."""
         raise NotImplementedError
 
+    @timed("optimizer")
     def step(self):
         """Update every parameter that has a gradient and requires one.
 
