@@ -31,7 +31,6 @@ class _Rare:
     hooks: Any = None  # functions of the gradient
     grad: Any = None  # of a leaf, or of a Tensor that retains it: its gradient
     debug: Any = None  # errors.Witness: where the call was made, and checksums
-    span: Any = None  # of a profile: the call
     finished = False  # of a leaf that tg.grad or a relative made: whether its function has returned
 
 
@@ -39,7 +38,7 @@ class Node(_Rare):
     """One recorded call of an op (or a leaf, whose plan is None): what the walk needs to know."""
 
     __slots__ = (
-        *("dtype", "parents", "plan", "saved", "serial", "shape", "versions"),
+        *("dtype", "parents", "plan", "saved", "serial", "shape", "span", "versions"),
         "__dict__",
     )
     plan: Any  # which gradients to compute, from what; None in a leaf
@@ -49,6 +48,7 @@ class Node(_Rare):
     serial: int  # creation order, which is a topological order
     shape: Any  # of the output
     dtype: Any  # of the output
+    span: Any  # of a call that a profile saw, and there alone: what it has noted
 
 
 def new_node(plan, parents, out):

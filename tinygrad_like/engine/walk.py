@@ -50,7 +50,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial
         grads[node] = _sum(grads[node], g, node, owned, widened) if node in grads else g
     while nodes:
         node = nodes.pop()
-        g = gi = grads.pop(node, None)
+        g = gi = gs = grads.pop(node, None)
         if g is None:
             continue
         if widened and node in widened:

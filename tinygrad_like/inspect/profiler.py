@@ -177,7 +177,7 @@ class profile(Undoing):
                 now = self._clock()
                 if span is not whole:
                     self._close(span, now)
-                call = node.span
+                call = getattr(node, "span", None)
                 span = self._open("node", plan.op.name, "" if call is None else call.path)
                 span.of, span.start = call, now
                 span.flops = 0 if recorded else None if call is None else call.backward_flops

@@ -19,8 +19,11 @@ def _recurrent(gates):
     def rule(call):
         n, t, d = call.shapes[0]
         h = call.shapes[2][0]
-        of_input, of_state = 2 * n * t * d * gates * h, 2 * n * t * h * gates * h
-        return Cost(of_input + of_state, (of_input, of_input, of_state, 0, 0, 0), of_state)
+        of_input, of_step = 2 * n * t * d * gates * h, 2 * n * h * gates * h
+        of_state = t * of_step
+        through_time = of_step * max(t - 1, 0)  # from each step to the one before it
+        each = of_input, of_input, of_state, 0, of_step, 0
+        return Cost(of_input + of_state, each, through_time)
 
     return rule
 
