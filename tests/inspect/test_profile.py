@@ -386,6 +386,7 @@ def test_bytes_are_those_of_new_arrays():
     assert found["forward", "exp"] == found["forward", "multiply"] == 4000
     assert found["forward", "reshape"] == 0
     assert found["backward", "exp"] == 4000
+    assert found["backward", "reshape"] == 0
 
 
 @pytest.mark.long

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_like import backend
 from tinygrad_like.backend import BY_DEVICE, CPU, Undoing
 from tinygrad_like.engine import Batched, Tensor, mode
 from tinygrad_like.engine.modes import Switch
@@ -187,9 +188,9 @@ class profile(Undoing):
                 plan, gs = gradients(node, plan, saved, g, *rest)
             finally:
                 self._in_rule = before
-            if gs is not None:
+            if gs is not None and not recorded:
                 values = gs.values() if isinstance(gs, dict) else gs
-                span.bytes += sum(_bytes(x) for x in values if x is not g)
+                span.bytes += sum(_bytes(x) for x in values if not _is_view(x, g))
             return plan, gs
 
         try:
@@ -326,6 +327,14 @@ def _bytes(x):
     while type(array) is Batched:
         array = array.inner._array
     return getattr(array, "nbytes", 0)
+
+
+def _is_view(x, g):
+    """Whether a gradient that a rule returned is the one that it got, or lies in its memory."""
+    if x is None or x is g:
+        return True
+    be = None if getattr(x, "base", None) is None else backend.BY_TYPE.get(type(x))
+    return be is not None and type(g) is type(x) and be.shares_memory(x, g)
 
 
 def _examples(args):
