@@ -65,20 +65,17 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
-def timed(part):
-    """A decorator of a method that a profile shows as a whole: of a step, or a backward pass."""
+def timed_step(step):
+    """A method that updates parameters, whose time a profile shows under its object's class."""
 
-    def decorate(method):
-        @wraps(method)
-        def run(self, *args, **kwargs):
-            if "profile" not in mode.changed:
-                return method(self, *args, **kwargs)
-            with mode.changed["profile"].part(part, self):
-                return method(self, *args, **kwargs)
+    @wraps(step)
+    def run(self, *args, **kwargs):
+        if "profile" not in mode.changed:
+            return step(self, *args, **kwargs)
+        with mode.changed["profile"].part("optimizer", self):
+            return step(self, *args, **kwargs)
 
-        return run
-
-    return decorate
+    return run
 
 
 class Switch(ContextDecorator, Undoing):

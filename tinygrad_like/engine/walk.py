@@ -11,7 +11,7 @@ from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.fit import astype, conjugated, fit, itself
-from tinygrad_like.engine.modes import Switch, enable_grad, mode, timed
+from tinygrad_like.engine.modes import Switch, enable_grad, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
@@ -20,7 +20,7 @@ from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, leaf, 
 _serial = attrgetter("serial")
 
 
-def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial=False, run=None):
+def walk(seeds, retain_graph=False, create_graph=False, targets=None, partial=False, run=None):
     """Carry gradients from the outputs of a graph to its leaves.
 
     The work for every node is in one loop here, since a Python call per node would cost too much;
@@ -333,7 +333,6 @@ def _run_hooks(node, g):
     return t._array if raw else t
 
 
-@timed("backward")
 def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
     """Add the gradient of this tensor to `.grad` of every leaf that it was computed from.
 
@@ -360,7 +359,11 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
     if self.node is None:
         raise GraphError(errors.no_graph(self, mode.grad))
     seed = _seed(self, gradient, create_graph)
-    accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
+    pairs = [(self.node, seed)]
+    if "profile" in mode.changed:
+        with mode.changed["profile"].part("backward", self):
+            return accumulate(_walk_in_mode(pairs, retain_graph, create_graph))
+    return accumulate(_walk_in_mode(pairs, retain_graph, create_graph))
 
 
 def gradients(
@@ -409,12 +412,9 @@ def _between_users(seeds, retain_graph, create_graph, targets, partial):
         if g.dtype.kind == "c":
             seeds = [(node, conjugated(g)) for node, g in seeds]
             break
-    options = {"retain_graph": retain_graph, "create_graph": create_graph}
-    options |= {"targets": targets, "partial": partial}
-    if "profile" in mode.changed:
-        found = mode.changed["profile"].walk(walk, _gradients, seeds, options)
-    else:
-        found = walk(seeds, **options)
+    options = retain_graph, create_graph, targets, partial
+    p = mode.changed.get("profile")
+    found = p.walk(walk, _gradients, seeds, options) if p else walk(seeds, *options)
     for node, g in found.items():
         if g.dtype.kind == "c":
             found[node] = conjugated(g)

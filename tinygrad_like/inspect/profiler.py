@@ -166,8 +166,8 @@ class profile(Undoing):
     def walk(self, walk, gradients, seeds, options):
         """A backward walk, for engine/walk.py: `gradients` runs the rules of a node."""
         if self._in_rule:
-            return walk(seeds, run=gradients, **options)
-        recorded = options["create_graph"]  # then the rules call ops on Tensors, which are counted
+            return walk(seeds, *options, gradients)
+        recorded = options[1]  # create_graph: then the rules call ops on Tensors, which are counted
         phase, self._phase = self._phase, "backward"
         whole = self._open("walk", "", self._top.path)
         span: Any = whole
@@ -194,7 +194,7 @@ class profile(Undoing):
             return plan, gs
 
         try:
-            return walk(seeds, run=rules, **options)
+            return walk(seeds, *options, rules)
         finally:
             now = self._clock()
             while self._top is not whole.parent:

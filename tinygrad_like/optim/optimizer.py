@@ -8,9 +8,8 @@ from functools import partial
 from itertools import repeat
 from typing import ClassVar
 
-from tinygrad_like.engine import commit, run_through
+from tinygrad_like.engine import commit, mode, run_through
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.engine.modes import timed
 from tinygrad_like.optim import states
 from tinygrad_like.optim.parameters import (
     CHECKS,
@@ -100,7 +99,6 @@ class Optimizer:
         """What the kernel takes after the arrays: floats and booleans."""
         raise NotImplementedError
 
-    @timed("optimizer")
     def step(self):
         """Update every parameter that has a gradient and requires one.
 
@@ -110,7 +108,11 @@ class Optimizer:
             TypeError, ValueError: if a group's settings or parameters were changed to invalid ones.
             DeviceError: if a gradient lies on another device than its parameter.
         """
-        commit(self._plan())
+        if "profile" not in mode.changed:
+            commit(self._plan())
+            return
+        with mode.changed["profile"].part("optimizer", self):
+            commit(self._plan())
 
     def _plan(self, replaced=None):
         """The changes that make a step, for `commit`: nothing is changed here.
