@@ -156,9 +156,25 @@ def test_only_the_gradients_that_are_needed_count():
 
 
 def test_inside_vmap_all_examples_count():
-    x, w = tg.ones((6, 3, 4)), leaf(4, 5)
+    x, w, flops = tg.ones((6, 3, 4)), leaf(4, 5), 6 * 2 * 60
     found = counted(tg.vmap(lambda x: tg.matmul(x, w)), x)
-    assert found["forward", "matmul"] == 6 * 2 * 60
+    assert (found["forward", "matmul"], found["backward", "matmul"]) == (flops, flops)
+    with tg.profile() as p:
+        tg.vmap(tg.grad(lambda x: tg.matmul(x, w.detach()).sum()))(x)
+    assert {row.flops for row in p.rows if row.name == "matmul"} == {flops}
+    with tg.profile() as p:
+        tg.vmap(nn.Dense(4, 5))(leaf(6, 3, 4)).sum().backward()
+    assert p.modules["Dense"].flops == 3 * flops
+
+
+def test_casts_of_autocast_count_nothing_and_belong_to_their_module():
+    model, x = nn.Sequential(nn.Dense(4, 5), nn.Tanh()), leaf(3, 4)
+    with tg.profile() as p, tg.autocast("float16"):
+        model(x).sum().backward()
+    assert {row.name for row in p.rows if row.flops is None} == set()
+    assert p.modules["Sequential.0"].flops == 3 * 2 * 60
+    casts = [span for span in p.spans if span.kind == "node" and span.name == "astype"]
+    assert {span.path for span in casts} >= {"Sequential.0"}
 
 
 def test_every_op_has_a_rule_or_is_named_as_one_without():

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import BY_DEVICE, CPU, Undoing
-from tinygrad_like.engine import Batched, Tensor, mode
+from tinygrad_like.engine import Batched, Tensor, mode, next_serial
 from tinygrad_like.engine.modes import Switch
 from tinygrad_like.engine.plan import EXTRA, OutputPlan
 from tinygrad_like.inspect import flame, tables, trace
@@ -118,6 +118,7 @@ class profile(Undoing):
         changed, around = mode.changed, self._top
         run = op.with_extra if with_extra else op.function
         path = around.path
+        since = next_serial() if "vmap" in changed or "autocast" in changed else None
         del changed["profile"]
         start = self._clock()
         try:
@@ -133,22 +134,26 @@ class profile(Undoing):
         span = Span("op", op.name, path, phase, around)
         span.start, span.end = start, end
         self.spans.append(span)
-        self._describe(span, op, args, attributes, out[0] if with_extra else out)
+        self._describe(span, op, args, attributes, out[0] if with_extra else out, since)
         return out
 
-    def _describe(self, span, op, args, attributes, out):
-        """Note the sizes of a call: what it allocated, its FLOPs and those of its gradient."""
+    def _describe(self, span, op, args, attributes, out, since):
+        """Note the sizes of a call: what it allocated, its FLOPs and those of its gradient.
+
+        `since`: inside vmap and autocast, the serial number from which on nodes are of this call.
+        """
         if len(args) != op.count:
             args, attributes = op.bind(args, attributes)
         outs = out if op.several else (out,)
         first = outs[0] if outs else None
-        node = first.node if type(first) is Tensor else None
-        if op.several and node is not None:
-            node = node.parents[0]
+        nodes = _nodes_of(outs, op) if since is None else _nodes_since(outs, since)
         needs = ()
-        if node is not None:
+        for node in nodes:
+            if node.plan.op is not op:  # what vmap or autocast has put around it
+                node.span = Span("op", node.plan.op.name, span.path, span.phase, span.parent)
+                continue
             node.span, needs = span, node.plan.needs
-            if op.saves:
+            if op.saves and node is nodes[0]:
                 kept = zip(node.plan.saves, node.saved, strict=True)
                 span.bytes += sum(_bytes(x) for (kind, _), x in kept if kind == EXTRA)
         if not op.view:
@@ -158,7 +163,7 @@ class profile(Undoing):
         if type(first) is Tensor and type(first._array) is not np.ndarray:
             self.device = first.device
         call = Call(shapes, span.out, {**op.attributes, **attributes})
-        examples = _examples(args) if "vmap" in mode.changed else 1
+        examples = 1 if since is None else _examples(args)
         forward, backward = flops_of(op, call, needs)
         span.flops = None if forward is None else forward * examples
         span.backward_flops = None if backward is None else backward * examples
@@ -327,6 +332,32 @@ def _bytes(x):
     while type(array) is Batched:
         array = array.inner._array
     return getattr(array, "nbytes", 0)
+
+
+def _nodes_of(outs, op):
+    """The node of a call, in a tuple, by its outputs; empty if it was not recorded."""
+    for t in outs:
+        if type(t) is Tensor and t.node is not None:
+            return (t.node.parents[0] if op.several else t.node,)
+    return ()
+
+
+def _nodes_since(outs, since):
+    """The nodes that a call has made; inside vmap those of one example, and of all of them."""
+    found = []
+    for t in outs:
+        while type(t) is Tensor:
+            if t.node is not None:
+                found.append(t.node)
+            t = t._array.inner if type(t._array) is Batched else None
+    found = [node for node in dict.fromkeys(found) if node.serial > since]
+    seen = set(found)
+    for node in found:  # grows while it is walked
+        for parent in node.parents:
+            if parent is not None and parent.serial > since and parent not in seen:
+                seen.add(parent)
+                found.append(parent)
+    return [node for node in found if node.plan is not None and type(node.plan) is not OutputPlan]
 
 
 def _is_view(x, g):
