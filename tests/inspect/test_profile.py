@@ -227,11 +227,19 @@ def test_hooks_and_taps_run_in_a_profile_and_are_in_no_way_of_it():
     assert p.modules["Net.head"].calls == 1
 
 
-def test_one_profile_at_a_time_and_each_once():
+def test_one_profile_at_a_time_and_each_once(tmp_path):
     with tg.profile() as p, pytest.raises(RuntimeError, match="one runs in this thread"):
         tg.profile().__enter__()
     with pytest.raises(RuntimeError, match="this one has run"):
         p.__enter__()
+    with tg.profile() as p:
+        path = tmp_path / "p.json"
+        for read in (lambda: p.rows, lambda: p.modules, lambda: str(p), lambda: p.save(path)):
+            with pytest.raises(RuntimeError, match="after its block"):
+                read()
+    assert not path.exists()
+    with pytest.raises(ValueError, match="peak is 0"):
+        tg.profile(peak=0)
 
 
 def test_other_threads_are_not_seen():

@@ -96,7 +96,7 @@ def svg(profile: Any) -> str:
         x = 4 + 110 * k
         parts.append(f'<rect x="{x}" y="8" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{x + 17}" y="18">{phase or "Python, other"}</text>')
-    _draw(root, 0.0, 0, root.seconds or 1.0, parts)
+    _draw(root, 0.0, 0, profile.seconds or 1.0, parts)
     return "\n".join([*parts, "</svg>"])
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import BY_DEVICE, CPU, Undoing
-from tinygrad_like.engine import Batched, Tensor, mode, next_serial
+from tinygrad_like.engine import Batched, Tensor, check_number, mode, next_serial
 from tinygrad_like.engine.modes import Switch
 from tinygrad_like.engine.plan import EXTRA, OutputPlan
 from tinygrad_like.inspect import flame, tables, trace
@@ -40,14 +40,16 @@ class profile(Undoing):
                     when the peak was measured
         Python      all time between ops: Python code, data, this profile's own notes
 
-    It records what this thread does, and not ops on raw arrays, which are in the row of Python.
+    It records what this thread does, and not ops on raw arrays, which are in the row of Python. A
+    note of some hundred bytes is kept of each call: profile some steps, not a whole training.
 
     Args:
         peak: the FLOPs in a second that count as 100 %; by default measured when first asked for,
             which takes a third of a second.
 
     Raises:
-        RuntimeError: if a profile runs already in this thread, or this one has run.
+        RuntimeError: if a profile runs already in this thread, or this one has run; if its figures
+            are read inside the block.
 
     Example:
         >>> import tinygrad_like as tg
@@ -63,7 +65,8 @@ class profile(Undoing):
 
     def __init__(self, *, peak=None):
         super().__init__()
-        self._peak = peak
+        least = 1.0  # FLOP in a second
+        self._peak = None if peak is None else check_number("profile", "peak", peak, least)
         self.spans: list[Span] = []
         self.device = "cpu"
         self._names: dict[int, tuple[Any, str]] = {}  # by id: a module, and its path
@@ -249,9 +252,16 @@ class profile(Undoing):
     # To read
 
     @property
+    def _ended(self):
+        """The spans, once they have all ended."""
+        if self._top is not None:
+            raise RuntimeError("[profile] it is still running: read it after its block")
+        return self.spans
+
+    @property
     def seconds(self):
         """The time of the whole block."""
-        return self.spans[0].seconds if self.spans else 0.0
+        return self._ended[0].seconds if self.spans else 0.0
 
     @property
     def peak(self):
@@ -261,12 +271,12 @@ class profile(Undoing):
     @property
     def rows(self):
         """A Row for each phase and op, the longest first; their seconds sum to `seconds`."""
-        return tables.rows_of(self.spans)
+        return tables.rows_of(self._ended)
 
     @property
     def modules(self):
         """{path: a ModuleRow} of the modules that were called, with all that is in them."""
-        return tables.modules_of(self.spans)
+        return tables.modules_of(self._ended)
 
     @property
     def flops(self):
@@ -285,8 +295,9 @@ class profile(Undoing):
         name = str(path)
         for ending, writer in writers.items():
             if name.endswith(ending):
+                text = writer(self)
                 with open(path, "w", encoding="utf-8") as file:
-                    file.write(writer(self))
+                    file.write(text)
                 return
         raise ValueError(f"[profile] cannot write {name!r}, expected .json, .html or .svg")
 

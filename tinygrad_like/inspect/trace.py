@@ -13,7 +13,7 @@ from tinygrad_like.inspect.spans import Span
 
 def text(profile: Any) -> str:
     """The trace: an event for each span, on one track, where they nest by their times."""
-    begin = profile.spans[0].start if profile.spans else 0.0
+    begin = profile.spans[0].start if profile.seconds else 0.0
     place = {"pid": os.getpid(), "tid": threading.get_native_id()}
     events: list[dict[str, Any]] = [
         {"ph": "M", "name": "process_name", "args": {"name": "tinygrad_like"}, **place},
