@@ -63,15 +63,21 @@ MAY_IMPORT = {
     "nn.base.arguments": ["engine", "ops.indexing.window"],
     "nn.base.state": ["backend", "engine"],
     "nn.base.undone": [],
-    "nn.base.summary": ["backend", "engine", "nn.base.undone"],
+    "nn.base.summary": [
+        *("backend", "engine", "inspect.profiler", "inspect.statistics", "nn.base.undone"),
+    ],
     "nn.base.patterns": [],
     "nn.base.holder": ["engine", "nn.base.arguments", "nn.base.patterns", "nn.base.state"],
     "nn.base.module": [
         *("backend", "engine", "nn.base.arguments", "nn.base.holder", "nn.base.state"),
-        *("nn.base.summary", "pictures"),
+        *("nn.base.hooks", "nn.base.summary", "pictures"),
     ],
+    "nn.base.gates": ["engine"],
+    "nn.base.hooks": ["engine", "nn.base.gates", "nn.base.holder"],
     "nn.base.init": ["backend", "engine", "ops", "nn.base.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "inspect.flops": ["inspect.flops"],
+    "inspect": ["backend", "engine", "inspect", "nn.base"],
     "signal": ["backend", "engine", "ops"],
     "sklearn": "data engine generator losses nn optim sklearn training".split(),
     "special": ["backend", "engine", "ops", "special"],
@@ -87,7 +93,7 @@ MAY_IMPORT = {
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim "
         "data io interchange linalg nn doctor pictures signal special stats training warmup "
-        "kernels sklearn array_api einops_backend"
+        "kernels sklearn array_api einops_backend inspect"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -108,8 +114,8 @@ LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
     "array_api": ("dtypes creation elements shapes order reductions linalg fft info").split(),
     "engine": (
-        "changes errors options casts modes methods tensor plan call short definition batching fit "
-        "recompute accumulate walk arraylike batched loop level autocast"
+        "changes errors options casts modes methods tensor containers plan call short definition "
+        "batching fit recompute accumulate walk arraylike batched loop level autocast"
     ).split(),
     "ops": (
         "arrays elements indexing reductions matrices samples signals neural protocols"
@@ -148,6 +154,7 @@ LEFT_TO_RIGHT = {
         "compound transforms transformed divergence"
     ).split(),
     "fusion": "terms traced identities program watched decorator".split(),
+    "inspect": "flops spans statistics tables trace flame peak profiler taps".split(),
     "data": (
         "arguments dataset collections collate samplers loader stream wrapped fetch images text"
     ).split(),
@@ -182,6 +189,7 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 # Imports of our own modules that wait until they are needed, and why. Elsewhere in the library they
 # stand at the top of the file.
 LAZY = {
+    ("nn.base.summary", "inspect"): "a model without a look at its outputs does not need it",
     **{
         (room, "pictures"): "few programs draw a picture"
         for room in ("ops.protocols.notebook", "nn.base.module", "training")

@@ -408,6 +408,7 @@ if TYPE_CHECKING:
         array_api,
         data,
         distributions,
+        inspect,
         interchange,
         linalg,
         pictures,
@@ -417,29 +418,26 @@ if TYPE_CHECKING:
         stats,
         training,
     )
+    from tinygrad_like.inspect import profile, tap
     from tinygrad_like.training import Run
 
 __version__ = "0.1.0"
 
-# What is loaded at its first use: importing the library does not wait for it.
-ON_USE = {
-    **{
-        room: f"tinygrad_like.{room}"
-        for room in (
-            "array_api data distributions interchange linalg pictures signal "
-            "sklearn special stats training"
-        ).split()
-    },
-    "Run": "tinygrad_like.training",
-}
+# What is loaded at its first use, and from where: importing the library does not wait for it.
+ROOMS = """
+    array_api data distributions inspect interchange linalg pictures signal sklearn special stats
+    training
+""".split()
+ON_USE = {name: name for name in ROOMS} | {"Run": "training"}
+ON_USE |= {"profile": "inspect", "tap": "inspect"}
 
 
 def __getattr__(name: str) -> Any:
     """What is loaded on use."""
     if name not in ON_USE:
         raise AttributeError(f"module 'tinygrad_like' has no attribute {name!r}")
-    module = importlib.import_module(ON_USE[name])
-    globals()[name] = module if module.__name__.endswith(f".{name}") else getattr(module, name)
+    room = importlib.import_module(f"{__name__}.{ON_USE[name]}")
+    globals()[name] = room if name in ROOMS else getattr(room, name)
     return globals()[name]
 
 

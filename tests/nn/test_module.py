@@ -380,13 +380,16 @@ def test_summary_without_and_with_inputs():
         "total: 100,736 parameters, 256 in buffers",
     ]
     model[1].eval()
-    assert model.summary(tg.zeros((1, 784))).splitlines() == [
-        "path     layer       output shape                   parameters",
-        "(model)  Sequential  [(1, 128), {twice: (1, 128)}]           0",
-        "0        Dense       (1, 128)                          100,480",
-        "1        BatchNorm   (1, 128)                              256",
-        "2        Pair        [(1, 128), {twice: (1, 128)}]           0",
-        "total: 100,736 parameters, 256 in buffers",
+    model[0].bias.data = np.repeat(np.float32([0, 4]), 64)  # the output: as many of each
+    pair = "[(1, 128), {twice: (1, 128)}]"
+    texts = [line.split("  ") for line in model.summary(tg.zeros((1, 784))).splitlines()]
+    assert [[cell.strip() for cell in text if cell.strip()] for text in texts] == [
+        ["path", "layer", "output shape", "mean", "std", "zeros", "FLOPs", "parameters"],
+        ["(model)", "Sequential", pair, "3", "3.32", "50%", "201,728", "0"],
+        ["0", "Dense", "(1, 128)", "2", "2", "50%", "200,704", "100,480"],
+        ["1", "BatchNorm", "(1, 128)", "2", "2", "50%", "896", "256"],
+        ["2", "Pair", pair, "3", "3.32", "50%", "128", "0"],
+        ["total: 100,736 parameters, 256 in buffers"],
     ]
     assert [m.training for _, m in model.named_modules()] == [True, True, False, True]
     assert np.all(model[1].running_mean.numpy() == 0)

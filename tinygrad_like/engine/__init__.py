@@ -9,6 +9,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     modes.py      the modes of a thread: no_grad, enable_grad, debug, autocast
     methods.py    the operators and methods of Tensor that are ops
     tensor.py     Node and Tensor: an array, and the recorded call that made it
+    containers.py Tensors in nested tuples, lists and dicts
     plan.py       what is saved of a call, and which rules its backward runs
     call.py       a call of an op, the full path: unwrap, run, record
     short.py      the short paths, which most calls take
@@ -39,6 +40,7 @@ from tinygrad_like.engine.autocast import autocast, in_half, in_single, with_num
 from tinygrad_like.engine.batched import Batched, Operators, all_examples
 from tinygrad_like.engine.batching import by_element, by_kernel, by_matrix, elementwise_op
 from tinygrad_like.engine.changes import commit, run_through
+from tinygrad_like.engine.containers import mark_given
 from tinygrad_like.engine.definition import OPS, op
 from tinygrad_like.engine.errors import GraphError, composed
 from tinygrad_like.engine.fit import astype, broadcast_to, conj, conjugated, real, sum_to
@@ -58,7 +60,6 @@ from tinygrad_like.engine.tensor import (
     backend_of,
     is_parameter,
     leaf,
-    mark_given,
     moving,
     next_serial,
     was_given,

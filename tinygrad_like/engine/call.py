@@ -34,13 +34,15 @@ def full_path(op, with_extra=False):
     """
     forward, count, known, plans = op.forward, op.count, op.attributes.keys(), op.plans
     view, any_dtype, floating, saves = op.view, op.any_dtype, op.floating, op.saves
-    several, differentiable, autocast = op.several, op.differentiable, op.autocast
-    refuses = not op.complex
+    several, differentiable, refuses = op.several, op.differentiable, not op.complex
 
     def call(*args, **attributes):
         changed = mode.changed
-        if changed and autocast is not None and "autocast" in changed:
-            return autocast(op, op.function, args, attributes)
+        if changed:
+            if "profile" in changed:
+                return changed["profile"].call(op, args, attributes, with_extra)
+            if op.autocast is not None and "autocast" in changed:
+                return op.autocast(op, op.function, args, attributes)
         if len(args) != count or (attributes and not attributes.keys() <= known):
             args, attributes = op.bind(args, attributes)
         if attributes:
@@ -55,8 +57,7 @@ def full_path(op, with_extra=False):
         if weak and first.dtype.itemsize == 2 and _rounds(op, first.dtype, arrays):
             return op.numbers(op.function, args, arrays, attributes)
         if floating and first.dtype.kind in "biu":
-            arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
-            first = next(a for a in arrays if type(a) not in NOT_ARRAYS)
+            arrays, first = _as_floats(arrays)
         if refuses and _is_complex(first, arrays) and "steps" not in changed:
             errors.refuse_complex(op, arrays)
         be = BY_TYPE[type(first)]
@@ -78,9 +79,8 @@ def full_path(op, with_extra=False):
             out = be.xp.asarray(out)
         if out.dtype is not first.dtype and not any_dtype:
             out = without_promotion(out, arrays)
-        version = [0]
-        if view or out is first or out is arrays[-1]:
-            version = _shared_version(be, out, args, arrays)
+        shared = view or out is first or out is arrays[-1]
+        version = _shared_version(be, out, args, arrays) if shared else [0]
         if not mask or out.dtype.kind not in INEXACT:
             t = wrap(out, None, version)
             return (t, extra) if with_extra else t
@@ -290,6 +290,12 @@ def _raw_attributes(op, attributes):
                 )
             attributes = {**attributes, name: value._array}
     return attributes
+
+
+def _as_floats(arrays):
+    """(a call's inputs, integer arrays as float32; the first array)."""
+    arrays = [a.astype(np.float32) if _is_integer(a) else a for a in arrays]
+    return arrays, next(a for a in arrays if type(a) not in NOT_ARRAYS)
 
 
 def _is_integer(a):

@@ -3,7 +3,7 @@
 import inspect
 import threading
 from contextlib import ContextDecorator
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from tinygrad_like.backend import Undoing
@@ -15,6 +15,7 @@ USUAL: dict[str, Any] = {
     "autocast": None,
     "vmap": None,
     "steps": False,
+    "profile": None,
 }
 NOT_RECORDED = {"grad": False}  # what is changed inside no_grad alone
 
@@ -51,12 +52,30 @@ class _Mode(threading.local):
         return "steps" in self.changed
 
     @property
+    def profile(self):
+        """What records the time of each call, a `tg.profile`, or None."""
+        return self.changed.get("profile")
+
+    @property
     def vmap(self):
         """The innermost vmap that runs, an engine.Level, or None."""
         return self.changed.get("vmap")
 
 
 mode = _Mode()
+
+
+def timed_step(step):
+    """A method that updates parameters, whose time a profile shows under its object's class."""
+
+    @wraps(step)
+    def run(self, *args, **kwargs):
+        if "profile" not in mode.changed:
+            return step(self, *args, **kwargs)
+        with mode.changed["profile"].part("optimizer", self):
+            return step(self, *args, **kwargs)
+
+    return run
 
 
 class Switch(ContextDecorator, Undoing):

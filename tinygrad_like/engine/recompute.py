@@ -14,9 +14,10 @@ from typing import Any
 
 from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import errors
+from tinygrad_like.engine.containers import tensors_in
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.modes import Switch, enable_grad, mode
-from tinygrad_like.engine.tensor import backend_of, next_serial, tensors_in
+from tinygrad_like.engine.tensor import backend_of, next_serial
 from tinygrad_like.generator import GENERATOR, get_rng_state, set_rng_state
 
 
@@ -149,6 +150,6 @@ def _not_the_same(what):
     return GraphError(
         f"[checkpoint] f {what} when it ran again for the backward pass. It must depend on its "
         "inputs, its parameters and the library's random numbers alone: look for a parameter that "
-        "was changed before backward (an optimizer's step), train() or eval() in between, random "
-        "numbers of another library"
+        "was changed before backward (an optimizer's step), train() or eval() in between, hooks or "
+        "taps that came or went, random numbers of another library"
     )

@@ -38,7 +38,7 @@ class Node(_Rare):
     """One recorded call of an op (or a leaf, whose plan is None): what the walk needs to know."""
 
     __slots__ = (
-        *("dtype", "parents", "plan", "saved", "serial", "shape", "versions"),
+        *("dtype", "parents", "plan", "saved", "serial", "shape", "span", "versions"),
         "__dict__",
     )
     plan: Any  # which gradients to compute, from what; None in a leaf
@@ -48,6 +48,7 @@ class Node(_Rare):
     serial: int  # creation order, which is a topological order
     shape: Any  # of the output
     dtype: Any  # of the output
+    span: Any  # of a call that a profile saw, and there alone: what it has noted
 
 
 def new_node(plan, parents, out):
@@ -328,28 +329,6 @@ def _leaf_node(t):
 def is_parameter(t):
     """Whether a Tensor is a leaf that requires a gradient, or is frozen and did."""
     return t.is_leaf and _leaf_node(t) is not None
-
-
-def mark_given(value, depth=4):
-    """Mark the leaves that require a gradient in a value as inputs, also in containers in it."""
-    if type(value) is Tensor:
-        if value.node is not None and value.node.plan is None:
-            value._given = True
-    elif depth and isinstance(value, (list, tuple, dict)):
-        for x in value.values() if isinstance(value, dict) else value:
-            if isinstance(x, (Tensor, list, tuple, dict)):
-                mark_given(x, depth - 1)
-
-
-def tensors_in(value):
-    """A list of the Tensors in nested tuples, lists and dicts, or of the one that `value` is."""
-    if isinstance(value, Tensor):
-        return [value]
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (tuple, list)):
-        return []
-    return [t for x in value for t in tensors_in(x)]
 
 
 def was_given(t):

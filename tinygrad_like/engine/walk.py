@@ -20,7 +20,7 @@ from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, leaf, 
 _serial = attrgetter("serial")
 
 
-def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial=False):
+def walk(seeds, retain_graph=False, create_graph=False, targets=None, partial=False, run=None):
     """Carry gradients from the outputs of a graph to its leaves.
 
     The work for every node is in one loop here, since a Python call per node would cost too much;
@@ -34,13 +34,14 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial
             None: the leaves.
         partial: whether the walk stops at a target, so that its gradient does not count again
             in those of the targets below it.
+        run: what runs the rules of each node in place of `_gradients`, for a profile.
 
     Returns:
         {node: gradient} for the leaves or targets that were reached: raw arrays that nothing
         else holds, or Tensors under create_graph.
     """
     nodes, useful = _reachable([node for node, _ in seeds], targets, partial)
-    ordinary = not create_graph and targets is None
+    ordinary = not create_graph and targets is None and run is None
     grads: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose gradient the walk alone holds, and may change
     widened: set[Node] = set()  # nodes of a half type, whose gradients are added up in float32
@@ -49,7 +50,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial
         grads[node] = _sum(grads[node], g, node, owned, widened) if node in grads else g
     while nodes:
         node = nodes.pop()
-        g = gi = grads.pop(node, None)
+        g = gi = gs = grads.pop(node, None)
         if g is None:
             continue
         if widened and node in widened:
@@ -73,7 +74,7 @@ def walk(seeds, *, retain_graph=False, create_graph=False, targets=None, partial
         if ordinary and plan.plain and node.debug is None:
             gs = None  # each rule runs below, in its turn
         else:
-            plan, gs = _gradients(node, plan, saved, g, grads, useful, create_graph)
+            plan, gs = (run or _gradients)(node, plan, saved, g, grads, useful, create_graph)
         try:
             for i, rule, read in plan.steps:
                 gi = rule(g, *read(saved)) if gs is None else gs[i]
@@ -358,7 +359,11 @@ def backward(self, gradient=None, *, retain_graph=False, create_graph=False):
     if self.node is None:
         raise GraphError(errors.no_graph(self, mode.grad))
     seed = _seed(self, gradient, create_graph)
-    accumulate(_walk_in_mode([(self.node, seed)], retain_graph, create_graph))
+    pairs = [(self.node, seed)]
+    if "profile" in mode.changed:
+        with mode.changed["profile"].part("backward", self):
+            return accumulate(_walk_in_mode(pairs, retain_graph, create_graph))
+    return accumulate(_walk_in_mode(pairs, retain_graph, create_graph))
 
 
 def gradients(
@@ -407,13 +412,9 @@ def _between_users(seeds, retain_graph, create_graph, targets, partial):
         if g.dtype.kind == "c":
             seeds = [(node, conjugated(g)) for node, g in seeds]
             break
-    found = walk(
-        seeds,
-        retain_graph=retain_graph,
-        create_graph=create_graph,
-        targets=targets,
-        partial=partial,
-    )
+    options = retain_graph, create_graph, targets, partial
+    p = mode.changed.get("profile")
+    found = p.walk(walk, _gradients, seeds, options) if p else walk(seeds, *options)
     for node, g in found.items():
         if g.dtype.kind == "c":
             found[node] = conjugated(g)

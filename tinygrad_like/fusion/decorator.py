@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -203,7 +204,7 @@ class _Trace:
         self.are_tensors = [type(args[i]) is Tensor for i in self.places]
         self.inputs = [_stand_in(terms, k, x.shape) for k, x in enumerate(arrays)]
         without_random = GENERATOR.refusing(NotFusible("it takes random numbers"))
-        with without_random, Switch("debug", False), Switch("autocast", None):
+        with without_random, _in_usual_modes():
             self._run()
             op = self._op()
         self.op = op.function
@@ -290,7 +291,7 @@ class _Trace:
         """The Program of some gradients, of what the rule is given, and g."""
         found = self.programs.get(needs)
         if found is None:
-            with Switch("debug", False), Switch("autocast", None):
+            with _in_usual_modes():
                 results = self._gradients(needs)
             given = {term: k for k, term in enumerate([*self.given, self.g.term])}
             found = Program(results, given)
@@ -326,6 +327,13 @@ class _Trace:
         made.function = function_of(made)
         assert made.count == len(inputs)
         return made
+
+
+@contextmanager
+def _in_usual_modes():
+    """A `with` block to trace in: there are no values to check, to time or to cast."""
+    with Switch("debug", False), Switch("profile", None), Switch("autocast", None):
+        yield
 
 
 def _stand_in(terms, k, shape):

@@ -3,6 +3,8 @@
     base      what every layer stands on:
               module.py      Module: calls, states, training mode, moves
               holder.py      what a Module holds by path: parameters, buffers, what a forward keeps
+              hooks.py       hooks: functions that see what goes into a call and comes out
+              gates.py       where hooks see gradients
               patterns.py    patterns of paths, such as `blocks.*.bias`
               state.py       loading states, reports of what does not fit, assignments to parameters
               summary.py     the table of a model

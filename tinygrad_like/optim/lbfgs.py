@@ -9,6 +9,7 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.backend import wide
 from tinygrad_like.engine import check_integer, check_real, commit, enable_grad
+from tinygrad_like.engine.modes import timed_step
 from tinygrad_like.optim.line_search import Point, strong_wolfe
 from tinygrad_like.optim.optimizer import Optimizer
 from tinygrad_like.optim.parameters import CHECKS, Checks
@@ -120,6 +121,7 @@ class LBFGS(Optimizer):
             "[LBFGS] a step evaluates the loss several times: call step(closure), without a scaler"
         )
 
+    @timed_step
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Go on to lower losses. If anything is raised meanwhile, nothing is changed but gradients.
 

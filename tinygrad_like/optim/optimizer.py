@@ -8,7 +8,7 @@ from functools import partial
 from itertools import repeat
 from typing import ClassVar
 
-from tinygrad_like.engine import commit, run_through
+from tinygrad_like.engine import commit, mode, run_through
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim import states
 from tinygrad_like.optim.parameters import (
@@ -108,7 +108,11 @@ class Optimizer:
             TypeError, ValueError: if a group's settings or parameters were changed to invalid ones.
             DeviceError: if a gradient lies on another device than its parameter.
         """
-        commit(self._plan())
+        if "profile" not in mode.changed:
+            commit(self._plan())
+            return
+        with mode.changed["profile"].part("optimizer", self):
+            commit(self._plan())
 
     def _plan(self, replaced=None):
         """The changes that make a step, for `commit`: nothing is changed here.

@@ -9,6 +9,7 @@ from tinygrad_like import backend
 from tinygrad_like.backend import is_half, narrow, wide
 from tinygrad_like.engine import Tensor, astype, check_flag, check_integer, commit, wrap
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.engine.modes import timed_step
 from tinygrad_like.optim.optimizer import Optimizer, check_optimizer
 from tinygrad_like.optim.parameters import checked_number
 from tinygrad_like.optim.states import set_gradients
@@ -103,6 +104,7 @@ class GradScaler:
         note = partial(self._unscaled.__setitem__, optimizer, finite)
         commit([*begin, *set_gradients(pairs), note])
 
+    @timed_step
     def step(self, optimizer):
         """Unscale, if that was not done; step, unless a gradient is not finite; adapt the scale.
 

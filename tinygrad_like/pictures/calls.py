@@ -21,8 +21,8 @@ from tinygrad_like.engine import (
     mode,
     next_serial,
 )
+from tinygrad_like.engine.containers import tensors_in
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.engine.tensor import tensors_in
 from tinygrad_like.engine.walk import walk
 from tinygrad_like.generator import GENERATOR
 from tinygrad_like.nn.base.undone import attributes_back

@@ -6,6 +6,7 @@ from case import Bools, Case, Ints, N, P, Square, Values, Z, ZSquare, torch
 
 import tinygrad_like as tg
 from tinygrad_like.engine.fit import itself
+from tinygrad_like.nn.base.gates import hooked
 from tinygrad_like.ops import to_device
 
 
@@ -167,6 +168,7 @@ MOVED = [
     Case(tg.split, Z(2, 2), indices_or_sections=2, axis=1, torch=lambda z: z.split(1, 1)),
     Case(tg.unbind, Z(2, 2), axis=1),
     Case(itself, Z(2), numpy=np.copy),
+    Case(lambda z: hooked([z], watch=list)[0], Z(2), numpy=np.copy, name="hooked"),
     Case(tg.copy, Z(2), torch="clone"),
     Case(lambda z: tg.astype(z, dtype=z.dtype), Z(2), numpy=np.copy, name="astype"),
     Case(to_device, Z(2), device="cpu", source="cpu", numpy=np.copy),

@@ -8,6 +8,7 @@ from tinygrad_like import ops
 from tinygrad_like.engine import backend_of, sum_to
 from tinygrad_like.engine.autocast import rounded_to_bfloat16
 from tinygrad_like.engine.fit import itself
+from tinygrad_like.nn.base.gates import hooked
 from tinygrad_like.ops.indexing.index import _put, getitem, scatter_rows
 from tinygrad_like.ops.indexing.repetition import _sum_copies
 
@@ -102,6 +103,8 @@ SHAPE = [
     ),
     Case(tg.unbind, N(1), torch=lambda x: x[0], empty=False),
     Case(lambda x: tg.unbind(x, 1)[1], N(2, 3), torch=lambda x: x[:, 1], name="unbind()[1]"),
+    Case(of_list(hooked), N(2, 3), N(2), watch=list, torch=lambda x, y: (x, y)),
+    Case(lambda x, y: hooked([x, y], watch=list)[1], N(2), N(3), torch=lambda x, y: y, name="gate"),
     # Only one of the pieces is used.
     Case(lambda x: tg.split(x, 3, 1)[1], N(2, 3), torch=lambda x: x[:, 1:2], name="split()[1]"),
     *(

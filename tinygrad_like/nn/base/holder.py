@@ -24,7 +24,8 @@ from tinygrad_like.nn.base.patterns import named
 from tinygrad_like.nn.base.state import in_place_of, made_again, out_of_place, recorded, refuse_loss
 
 CONTAINERS = (list, tuple, dict)
-OURS = frozenset(("_transient", "_noted", "_registered"))  # notes of this file, in vars(module)
+# Notes of this file, and the hooks, in vars(module).
+OURS = frozenset(("_transient", "_noted", "_registered", "_hooks"))
 
 
 class Holder:
@@ -165,11 +166,12 @@ class Holder:
         return sum(p.size for p in self.parameters())
 
     def __getstate__(self) -> dict[str, Any]:
-        """For copies and pickles: Tensors that a forward kept lose their history."""
+        """For copies and pickles: Tensors that a forward kept lose their history; no hooks."""
+        state = {name: x for name, x in vars(self).items() if name != "_hooks"}
         if self._transient is None:
-            return vars(self)
+            return state
         made: dict[int, Any] = {}
-        return {name: _without_history(x, made) for name, x in vars(self).items()}
+        return {name: _without_history(x, made) for name, x in state.items()}
 
 
 HELD = (Tensor, Holder, *CONTAINERS)

@@ -10,7 +10,8 @@ from tinygrad_like import backend
 from tinygrad_like.backend import FLOATING
 from tinygrad_like.engine import Tensor, commit, mark_given, mode, moving, next_serial
 from tinygrad_like.nn.base import arguments
-from tinygrad_like.nn.base.holder import Holder, held
+from tinygrad_like.nn.base.holder import held
+from tinygrad_like.nn.base.hooks import Hooked
 from tinygrad_like.nn.base.state import StateError, StateReport, loading
 from tinygrad_like.nn.base.summary import head, table
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Self = TypeVar("Self", bound="Module")
 
 
-class Module(Holder):
+class Module(Hooked):
     """A function with parameters. A subclass sets attributes and defines `forward`.
 
     Calling the module runs `forward`. No call of `super().__init__()` is needed.
@@ -64,7 +65,10 @@ class Module(Holder):
                         mark_given(x)
                 if kwargs:
                     mark_given(kwargs)
-            return self.forward(*args, **kwargs)
+            hooks = self._hooks
+            if hooks is None:
+                return self.forward(*args, **kwargs)
+            return hooks.call(self, args, kwargs)
         except (ValueError, TypeError, IndexError) as error:
             _locate(error, self)
             raise
@@ -243,8 +247,10 @@ class Module(Holder):
     def summary(self, *inputs: Any) -> str:
         """A table: a row for each module, with the number of parameters that it holds itself.
 
-        With example inputs, `forward` runs on them once (without recording, in evaluation mode)
-        for the column of output shapes.
+        With example inputs, `forward` runs on them once (without recording, in evaluation mode).
+        Further columns are then the shape of a module's output, the mean, standard deviation and
+        fraction of zeros of its elements, and the FLOPs of the call with all that is in it ("?":
+        some op has no count, see tinygrad_like/inspect/flops).
         """
         return table(self, inputs)
 

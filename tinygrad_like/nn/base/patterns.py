@@ -20,9 +20,15 @@ def fits(pattern: str, path: str) -> bool:
 
 
 def named(
-    function: str, pattern: str, places: Iterable[tuple[str, T]], what: str = "parameter"
+    function: str,
+    pattern: str,
+    places: Iterable[tuple[str, T]],
+    what: str = "parameter",
+    whole: bool = False,
 ) -> list[tuple[str, T]]:
     """The (path, x) of `places` that a pattern names, in their order.
+
+    With `whole` it has to name x itself, and not something that holds x.
 
     Raises TypeError if the pattern is not a string, ValueError, with similar paths, if it names
     none.
@@ -32,7 +38,8 @@ def named(
             f"[{function}] a pattern is {pattern!r}, expected a string such as 'blocks.*.bias'"
         )
     places = list(places)
-    found = [(path, x) for path, x in places if fits(pattern, path)]
+    fitting = fnmatchcase if whole else lambda path, pattern: fits(pattern, path)
+    found = [(path, x) for path, x in places if fitting(path, pattern)]
     if not found:
         known = dict.fromkeys(prefix for path, _ in places for prefix in _prefixes(path))
         near = get_close_matches(pattern, known, n=4, cutoff=0.3) or list(known)[:4]

@@ -13,7 +13,7 @@ import inspect
 import numpy as np
 
 from tinygrad_like.engine import Tensor, astype, broadcast_to, mode
-from tinygrad_like.engine.tensor import tensors_in
+from tinygrad_like.engine.containers import tensors_in
 from tinygrad_like.ops.arrays import create, shape
 from tinygrad_like.ops.elements import arithmetic, elementwise, transcendental
 from tinygrad_like.ops.indexing import index, padding

@@ -1,0 +1,25 @@
+"""Tensors in nested tuples, lists and dicts."""
+
+from tinygrad_like.engine.tensor import Tensor
+
+
+def tensors_in(value):
+    """A list of the Tensors in nested tuples, lists and dicts, or of the one that `value` is."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (tuple, list)):
+        return []
+    return [t for x in value for t in tensors_in(x)]
+
+
+def mark_given(value, depth=4):
+    """Mark the leaves that require a gradient in a value as inputs, also in containers in it."""
+    if type(value) is Tensor:
+        if value.node is not None and value.node.plan is None:
+            value._given = True
+    elif depth and isinstance(value, (list, tuple, dict)):
+        for x in value.values() if isinstance(value, dict) else value:
+            if isinstance(x, (Tensor, list, tuple, dict)):
+                mark_given(x, depth - 1)
