@@ -70,6 +70,8 @@ MAY_IMPORT = {
     ],
     "nn.base.init": ["backend", "engine", "ops", "nn.base.arguments"],
     "nn": ["backend", "engine", "ops", "nn"],
+    "onnx.export": ["backend", "engine", "generator", "nn", "onnx.export", "ops"],
+    "onnx": ["onnx"],
     "signal": ["backend", "engine", "ops"],
     "special": ["backend", "engine", "ops", "special"],
     "stats": ["backend", "engine", "ops", "special", "stats"],
@@ -78,7 +80,7 @@ MAY_IMPORT = {
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor signal special stats training warmup kernels"
+        "io interchange linalg nn doctor onnx signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -129,6 +131,10 @@ LEFT_TO_RIGHT = {
         "compound transforms transformed divergence"
     ).split(),
     "fusion": "terms traced identities program watched decorator".split(),
+    "onnx.export": (
+        "errors known sizes patterns record merge emit table arguments trials arithmetic curves "
+        "moves places reductions layers images sequences refused model"
+    ).split(),
     "data": (
         "arguments dataset collections collate samplers loader stream wrapped fetch images text"
     ).split(),
@@ -165,7 +171,7 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 LAZY = {
     **{
         ("", room): "importing the library does not wait for a room that few programs use"
-        for room in ("distributions", "signal", "special", "stats")
+        for room in ("distributions", "onnx", "signal", "special", "stats")
     },
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",
@@ -173,6 +179,7 @@ LAZY = {
 
 # Where a module is imported by a name that only a run knows.
 NAMED_BY_A_RUN = {
+    "onnx.export.model": "onnx and onnx-ir, in one place that says which extra brings them",
     "bench.arena": "a worker process prepares what its command line names",
     "examples.docstrings": "it reads the modules of Python's own library",
 }

@@ -8,6 +8,8 @@ FIXES = {
     **dict.fromkeys(("torch", "transformers", "sklearn"), "pip install 'tinygrad-like[oracle]'"),
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes"), "pip install 'tinygrad-like[test]'"),
+    **dict.fromkeys(("onnx", "onnx_ir"), "pip install 'tinygrad-like[onnx]'"),
+    "onnxruntime": "pip install onnxruntime",
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",
     "tensorboardX": "pip install 'tinygrad-like[tensorboard]'",
 }
