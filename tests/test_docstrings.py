@@ -7,14 +7,16 @@ import re
 from pathlib import Path
 
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 
 TESTS, LIBRARY = Path(__file__).parent, Path(tg.__file__).parent
 ROOMS = (
     *(tg, tg.linalg, tg.fft, tg.signal, tg.special, tg.losses, tg.nn, tg.optim, tg.data),
-    *(tg.distributions, tg.training, tg.array_api, tg.interchange, tg.sklearn),
+    *(tg.distributions, tg.training, tg.onnx, tg.array_api, tg.interchange, tg.sklearn),
 )
+NEEDS = {"tinygrad_like.onnx.export.model": "onnx_ir"}  # what an example uses
 # SciPy's names of functions that have another one here, or are tested by that of their family.
 OTHER_NAMES = ("gammaln", "log_expit", "psi", "atleast_1d", "atleast_2d", "atleast_3d")
 
@@ -55,6 +57,8 @@ def _with_examples():
 
 @pytest.mark.parametrize("module", [*_with_examples()])
 def test_the_examples_of_docstrings_run(module, tmp_path, monkeypatch):
+    if module in NEEDS:
+        imported(NEEDS[module])
     monkeypatch.chdir(tmp_path)  # where those that write files may
     names = {"tg": tg, "Tensor": tg.Tensor}
     assert doctest.testmod(importlib.import_module(module), extraglobs=names).failed == 0

@@ -78,6 +78,8 @@ MAY_IMPORT = {
     "nn": ["backend", "engine", "ops", "nn"],
     "inspect.flops": ["inspect.flops"],
     "inspect": ["backend", "engine", "inspect", "nn.base"],
+    "onnx.export": ["backend", "engine", "generator", "nn", "onnx.export", "ops"],
+    "onnx": ["onnx"],
     "signal": ["backend", "engine", "ops"],
     "sklearn": "data engine generator losses nn optim sklearn training".split(),
     "special": ["backend", "engine", "ops", "special"],
@@ -93,7 +95,7 @@ MAY_IMPORT = {
     "": (
         "backend distributions engine fusion generator ops functional gradcheck losses optim "
         "data io interchange linalg nn doctor pictures signal special stats training warmup "
-        "kernels sklearn array_api einops_backend inspect"
+        "kernels sklearn array_api einops_backend inspect onnx"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -155,6 +157,10 @@ LEFT_TO_RIGHT = {
     ).split(),
     "fusion": "terms traced identities program watched decorator".split(),
     "inspect": "flops spans statistics tables trace flame peak profiler taps".split(),
+    "onnx.export": (
+        "errors known sizes patterns record merge emit table arguments trials arithmetic curves "
+        "moves places reductions layers images sequences refused model"
+    ).split(),
     "data": (
         "arguments dataset collections collate samplers loader stream wrapped fetch images text"
     ).split(),
@@ -204,6 +210,7 @@ LAZY = {
 # Where a module is imported by a name that only a run knows.
 NAMED_BY_A_RUN = {
     "": "a room is loaded when its name is asked for",
+    "onnx.export.model": "onnx and onnx-ir, in one place that says which extra brings them",
     "bench.arena": "a worker process prepares what its command line names",
     "examples.docstrings": "it reads the modules of Python's own library",
 }

@@ -411,6 +411,7 @@ if TYPE_CHECKING:
         inspect,
         interchange,
         linalg,
+        onnx,
         pictures,
         signal,
         sklearn,
@@ -425,8 +426,8 @@ __version__ = "0.1.0"
 
 # What is loaded at its first use, and from where: importing the library does not wait for it.
 ROOMS = """
-    array_api data distributions inspect interchange linalg pictures signal sklearn special stats
-    training
+    array_api data distributions inspect interchange linalg onnx pictures signal sklearn special
+    stats training
 """.split()
 ON_USE = {name: name for name in ROOMS} | {"Run": "training"}
 ON_USE |= {"profile": "inspect", "tap": "inspect"}

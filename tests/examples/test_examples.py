@@ -1,5 +1,6 @@
 """The examples as a user runs them, and the README's code as it stands."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -140,6 +141,8 @@ def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     said = []
     for block in blocks:
         if "cuda-emulator" in block and emulator.problem():
+            continue
+        if "tg.onnx" in block and not importlib.util.find_spec("onnx_ir"):
             continue
         exec(compile(block, "README.md", "exec"), {})
         said.append(capsys.readouterr().out)

@@ -179,7 +179,9 @@ def test_casts_of_autocast_count_nothing_and_belong_to_their_module():
 
 def test_every_op_has_a_rule_or_is_named_as_one_without():
     """An op without a rule: add it to a table in inspect/flops, or to UNKNOWN."""
-    assert all((tg.distributions, tg.linalg, tg.signal, tg.special, tg.stats))  # which have ops, too
+    assert all(
+        (tg.distributions, tg.linalg, tg.signal, tg.special, tg.stats)
+    )  # which have ops, too
     ours = {n for n, op in OPS.items() if op.forward.__module__.startswith("tinygrad_like.")}
     assert not ours - FLOPS.keys() - {*UNKNOWN}
     assert not (FLOPS.keys() | {*UNKNOWN}) - ours

@@ -14,6 +14,9 @@ FIXES = {
     ),
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes", "PIL"), "pip install 'tinygrad-like[test]'"),
+    **dict.fromkeys(("onnx", "onnx_ir"), "pip install 'tinygrad-like[onnx]'"),
+    "onnxruntime": "pip install 'tinygrad-like[onnx-test]'",
+    "onnxscript": "pip install 'tinygrad-like[onnx-test]'",
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",
     **dict.fromkeys(
         ("starlette", "uvicorn", "pydantic", "prometheus_client"),

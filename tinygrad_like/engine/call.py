@@ -51,6 +51,8 @@ def full_path(op, with_extra=False):
             of_all = changed["vmap"].call(op, args, attributes, with_extra)
             if of_all is not NotImplemented:
                 return of_all
+        if changed and "trace" in changed:
+            return changed["trace"].call(op, args, attributes, with_extra)
         arrays, parents, mask, first, traced, weak = unwrap(op, args)
         if first is None:  # Python numbers alone: the first one as a Tensor
             return op.function(Tensor(args[0]), *args[1:], **attributes)
@@ -70,13 +72,11 @@ def full_path(op, with_extra=False):
         out, extra = out if saves else (out, None)
         if not traced:
             return (out, extra) if with_extra else out
-        if "grad" in changed or not differentiable:
-            mask = 0
+        mask = 0 if "grad" in changed or not differentiable else mask
         if several:
             t = record_outputs(op, mask, parents, args, arrays, attributes, out, be, extra)
             return (t, extra) if with_extra else t
-        if type(out) not in BY_TYPE:
-            out = be.xp.asarray(out)
+        out = out if type(out) in BY_TYPE else be.xp.asarray(out)
         if out.dtype is not first.dtype and not any_dtype:
             out = without_promotion(out, arrays)
         shared = view or out is first or out is arrays[-1]

@@ -14,6 +14,7 @@ USUAL: dict[str, Any] = {
     "debug": False,
     "autocast": None,
     "vmap": None,
+    "trace": None,
     "steps": False,
     "profile": None,
 }
@@ -76,6 +77,20 @@ def timed_step(step):
             return step(self, *args, **kwargs)
 
     return run
+
+
+def tell_of_reading(tensor):
+    """Tell what records all calls, if anything does, that values of a Tensor go to Python."""
+    if mode.changed and "trace" in mode.changed:
+        mode.changed["trace"].read(tensor)
+
+
+def tell_of_copy(array, copy):
+    """Tell what records all calls, if anything does, that an op gets a copy of an array.
+
+    Returns whether its values depend on an input of what is recorded.
+    """
+    return "trace" in mode.changed and mode.changed["trace"].copied(array, copy)
 
 
 class Switch(ContextDecorator, Undoing):

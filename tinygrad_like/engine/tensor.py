@@ -12,6 +12,7 @@ from tinygrad_like.engine import errors
 from tinygrad_like.engine.casts import check_cast, check_numbers
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.methods import Methods
+from tinygrad_like.engine.modes import tell_of_reading
 from tinygrad_like.engine.options import check_flag
 
 # The dtypes of Python's numbers.
@@ -221,6 +222,7 @@ class Tensor(Methods):
         On the CPU it is a read-only view of the same memory: copy it to write. `.data` is
         the raw array itself.
         """
+        tell_of_reading(self)
         view = backend.of(self._array).to_host(self._array).view()
         view.flags.writeable = False
         return view
@@ -229,11 +231,12 @@ class Tensor(Methods):
         """The value of a one-element tensor as a Python number (ValueError for others)."""
         if self.size != 1:
             raise ValueError(f"[item] got a tensor of shape {self.shape}, expected one element")
+        tell_of_reading(self)
         return self._array.item()
 
     def tolist(self):
         """The values as nested lists of Python numbers, outside the graph (0-d: a number)."""
-        return backend.of(self._array).to_host(self._array).tolist()
+        return self.numpy().tolist()
 
     def zero_grad(self):
         """Forget the gradient."""
@@ -291,12 +294,12 @@ class Tensor(Methods):
                 f"[bool] the truth of a tensor of shape {self.shape} is ambiguous; "
                 "use .any() or .all()"
             )
-        return bool(self._array.item())
+        return bool(self.item())
 
     def __index__(self):
         if self.dtype.kind not in "iu" or self.ndim:
             raise TypeError(f"[index] a {self.dtype} tensor of shape {self.shape} is no index")
-        return int(self._array)
+        return self.item()
 
     def __format__(self, spec):
         return format(self.item(), spec) if spec else str(self)

@@ -46,8 +46,16 @@ class KeyValueCache:
     ((1, 1, 8), 4)
     """
 
-    def __init__(self) -> None:
-        self._seen: dict[Module, tuple[Tensor, Tensor]] = {}
+    def __init__(self, seen: dict[Module, tuple[Tensor, Tensor]] | None = None) -> None:
+        self._seen: dict[Module, tuple[Tensor, Tensor]] = dict(seen or {})
+
+    @property
+    def seen(self) -> dict[Module, tuple[Tensor, Tensor]]:
+        """{attention layer: its keys and values (N, heads, T, d)}; `KeyValueCache(seen)` has them.
+
+        The Tensors are those of the cache, the dictionary is a copy.
+        """
+        return dict(self._seen)
 
     @property
     def length(self) -> int:

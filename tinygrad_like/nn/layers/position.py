@@ -5,10 +5,12 @@ Rotary positions (Su et al. 2021) are an option of MultiHeadAttention.
 """
 
 from tinygrad_like.backend import FLOATING
-from tinygrad_like.engine import Tensor, backend_of
+from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.nn.base import arguments, init
 from tinygrad_like.nn.base.dtype import like
 from tinygrad_like.nn.base.module import Module
+from tinygrad_like.ops.arrays.shape import reshape, stack
+from tinygrad_like.ops.elements.elementwise import cos, sin
 from tinygrad_like.ops.neural.attention import angles
 
 
@@ -26,11 +28,10 @@ class PositionalEncoding(Module):
 
     def forward(self, x: Tensor, *, offset: int = 0) -> Tensor:
         _check("PositionalEncoding", x, offset, self.d_model, self.max_length)
-        be = backend_of(x)
-        turn = angles(be, x.shape[-2], x.shape[-1], offset, 10000)
-        waves = be.xp.stack([be.xp.sin(turn), be.xp.cos(turn)], axis=-1)
-        waves = waves.reshape(x.shape[-2], 2 * turn.shape[1])[:, : self.d_model]
-        return x + waves.astype(x.dtype)
+        turn = angles(x, offset, 10000)
+        waves = stack([sin(turn), cos(turn)], axis=-1)
+        waves = reshape(waves, (x.shape[-2], 2 * turn.shape[1]))[:, : self.d_model]
+        return x + astype(waves, dtype=x.dtype)
 
 
 class LearnedPositions(Module):

@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_like import backend
 from tinygrad_like.engine import Batched, GraphError, Tensor, all_examples, backend_of
 from tinygrad_like.engine.errors import describe
+from tinygrad_like.engine.modes import tell_of_copy
 from tinygrad_like.ops.arrays.shape import moveaxis
 
 PLAIN = frozenset((int, type(None), type(Ellipsis)))  # parts of an index that stay as they are
@@ -81,7 +82,8 @@ def _part(name, be, p):
         raise IndexError(
             f"[{name}] an index {what}, expected integers, booleans, slices, None or '...'"
         )
-    return int(array) if array.ndim == 0 and array.dtype.kind != "b" else array
+    follows = tell_of_copy(p, array)
+    return int(array) if not (array.ndim or array.dtype.kind == "b" or follows) else array
 
 
 def _bound(name, value):

@@ -27,7 +27,15 @@ from tinygrad_like.engine import (
 from tinygrad_like.generator import GENERATOR
 from tinygrad_like.ops.arrays.shape import expand_dims, of_one, reshape
 from tinygrad_like.ops.elements.compare import logical_and
-from tinygrad_like.ops.elements.elementwise import where
+from tinygrad_like.ops.elements.elementwise import (
+    abs,
+    cos,
+    multiply,
+    negative,
+    sin,
+    subtract,
+    where,
+)
 from tinygrad_like.ops.matrices.linalg import matmul
 from tinygrad_like.ops.neural.softmax import softmax
 
@@ -281,10 +289,10 @@ def alibi(query, key):
                 f"[alibi] {name} is {x.shape} of {x.dtype}, expected floats (N, heads, length, d)"
             )
     xp, t, s = backend_of(query).xp, query.shape[2], key.shape[2]
-    distance = xp.abs(xp.arange(t)[:, None] + (s - t) - xp.arange(s))
-    biases = xp.asarray(_slopes(query.shape[1]))[:, None, None] * -distance
-    biases = biases[None].astype(query.dtype)
-    return wrap(biases) if isinstance(query, Tensor) else biases
+    places = xp.arange(s - t, s)[:, None]  # a part of what is recorded
+    distance = abs(subtract(wrap(places) if isinstance(query, Tensor) else places, xp.arange(s)))
+    slopes = xp.asarray(_slopes(query.shape[1]))[:, None, None]
+    return astype(multiply(negative(distance), slopes), dtype=query.dtype)[None]
 
 
 def _slopes(heads):
@@ -348,10 +356,15 @@ def _rotate(be, x, *, cos, sin):
     return be.xp.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1).reshape(x.shape)
 
 
-def angles(be, length, d, offset, base):
-    """position * base^(-2i / d) for positions from `offset` on: float64 (length, ceil(d / 2))."""
-    rates = float(base) ** (-be.xp.arange(0, d, 2, dtype=np.float64) / max(d, 1))
-    return be.xp.arange(offset, offset + length, dtype=np.float64)[:, None] * rates
+def angles(x, offset, base):
+    """position * base^(-2i / d) for the positions of x (..., T, d), which begin at `offset`.
+
+    float64 (T, ceil(d / 2)); a Tensor if x is one, so that positions are part of what is recorded.
+    """
+    xp, (length, d) = backend_of(x).xp, x.shape[-2:]
+    rates = float(base) ** (-xp.arange(0, d, 2, dtype=np.float64) / max(d, 1))
+    places = xp.arange(offset, offset + length, dtype=np.float64)[:, None]
+    return multiply(wrap(places) if isinstance(x, Tensor) else places, rates)
 
 
 @composed
@@ -373,7 +386,5 @@ def rotary(x, *, offset=0, base=10000.0):
     offset = check_integer("rotary", "offset", offset, 0)
     least = np.finfo(np.float64).tiny
     base = check_number("rotary", "base", base, least, expected="a positive number")
-    be = backend_of(x)
-    turns = angles(be, x.shape[-2], x.shape[-1], offset, base)
-    dtype = np.empty(0, x.dtype).real.dtype
-    return _rotate(x, cos=be.xp.cos(turns).astype(dtype), sin=be.xp.sin(turns).astype(dtype))
+    turns, dtype = angles(x, offset, base), np.empty(0, x.dtype).real.dtype
+    return _rotate(x, cos=astype(cos(turns), dtype=dtype), sin=astype(sin(turns), dtype=dtype))

@@ -27,9 +27,11 @@ from tinygrad_like.engine import (
     in_half,
     op,
 )
+from tinygrad_like.engine.modes import tell_of_copy
 from tinygrad_like.ops.arrays.create import zeros
 from tinygrad_like.ops.arrays.shape import concatenate, split, stack
 from tinygrad_like.ops.elements.activation import relu, sigmoid
+from tinygrad_like.ops.elements.compare import less
 from tinygrad_like.ops.elements.elementwise import tanh, where
 from tinygrad_like.ops.matrices.linalg import linear, matmul
 from tinygrad_like.ops.reductions.reduce import sum
@@ -382,7 +384,7 @@ def _cut_to_length(name, x, lengths):
     if lengths is None:
         return x, None
     errors.refuse_masked(name, "lengths", lengths)
-    lengths = lengths.data if isinstance(lengths, Tensor) else lengths
+    given, lengths = lengths, lengths.data if isinstance(lengths, Tensor) else lengths
     if backend.of(lengths) is None:
         lengths = np.asarray(lengths)
     n, count = x.shape[:2]
@@ -399,6 +401,8 @@ def _cut_to_length(name, x, lengths):
     be = backend_of(x)
     if type(lengths) is not Batched:
         lengths = backend.of(lengths).to_host(lengths)
-    lengths = be.from_host(lengths.astype(np.int64))
-    live = be.from_host(np.arange(count)) < lengths[:, None]
-    return where(live[:, :, None], x, 0), lengths
+    copy = be.from_host(lengths.astype(np.int64))
+    tell_of_copy(given._array if isinstance(given, Tensor) else given, copy)
+    recorded = isinstance(given, Tensor) and backend_of(given) is be  # where the lengths come from
+    live = less(be.from_host(np.arange(count)), (given if recorded else copy)[:, None])
+    return where(live[:, :, None], x, 0), copy

@@ -1,0 +1,5 @@
+"""The error of a model, or of an op, that ONNX cannot express."""
+
+
+class ExportError(ValueError):
+    """A model cannot be exported; the message names the op, or what the model does, and why."""

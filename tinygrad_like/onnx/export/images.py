@@ -1,0 +1,241 @@
+"""Convolution, pooling, windows and resizing."""
+
+import numpy as np
+
+from tinygrad_like.onnx.export.emit import Emitter
+from tinygrad_like.onnx.export.errors import ExportError
+from tinygrad_like.onnx.export.sizes import Size, product, values_of
+from tinygrad_like.onnx.export.table import lowers
+from tinygrad_like.ops.neural.resize import table_of
+
+
+def _end(g: Emitter, name: str, n, outputs, kernel, stride, padding, dilation) -> int:
+    """The padding behind the last row with which there are so many outputs in all runs."""
+    span = dilation * (kernel - 1) + 1
+    pairs = list(zip(values_of(n, g.runs), values_of(outputs, g.runs), strict=True))
+    for end in range(span + stride):
+        if all((m + padding + end - span) // stride + 1 == out for m, out in pairs):
+            return end
+    raise ExportError(
+        f"[onnx.export] {name}: the padding differs from size to size (a stride of {stride} with "
+        "'same' or ceil_mode does so); make height and width no dynamic axes, or pad by hand"
+    )
+
+
+def _window(g, name, s):
+    """The attributes of a node that slides windows of a Geometry."""
+    bottom = _end(g, name, s.h, s.ho, s.kh, s.sh, s.ph, s.dh)
+    right = _end(g, name, s.w, s.wo, s.kw, s.sw, s.pw, s.dw)
+    return {
+        "kernel_shape": [s.kh, s.kw],
+        "strides": [s.sh, s.sw],
+        "pads": [s.ph, s.pw, bottom, right],
+        "dilations": [s.dh, s.dw],
+    }
+
+
+def _refuse_integers(g, name):
+    if g.outputs[0].dtype.kind != "f":
+        raise ExportError(
+            f"[onnx.export] {name} of {g.outputs[0].dtype} cannot be exported: ONNX's is of "
+            "floating numbers; cast the input"
+        )
+
+
+@lowers("conv2d", cast="out")
+def conv2d(g, x, weight, bias, *, geometry):
+    _refuse_integers(g, "conv2d")
+    return g.Conv(x, weight, bias, group=geometry.groups, **_window(g, "conv2d", geometry))
+
+
+@lowers("conv2d_input_grad", cast="out")
+def conv2d_input_grad(g, dy, weight, *, geometry):
+    """A transposed convolution: what the windows leave at the end is cut off, or added."""
+    _refuse_integers(g, "conv_transpose2d")
+    s = geometry
+    pads, more = [s.ph, s.pw], []
+    for n, out, k, stride, p, d in (
+        (s.h, s.ho, s.kh, s.sh, s.ph, s.dh),
+        (s.w, s.wo, s.kw, s.sw, s.pw, s.dw),
+    ):
+        sizes = zip(values_of(n, g.runs), values_of(out, g.runs), strict=True)
+        rest = {m - ((o - 1) * stride + d * (k - 1) + 1 - p) for m, o in sizes}
+        if len(rest) > 1:
+            raise ExportError("[onnx.export] conv_transpose2d: its padding differs with the sizes")
+        pads.append(max(-min(rest), 0))
+        more.append(max(*rest, 0))
+    return g.ConvTranspose(
+        dy, weight, kernel_shape=[s.kh, s.kw], strides=[s.sh, s.sw], dilations=[s.dh, s.dw],
+        group=s.groups, pads=pads, output_padding=more,
+    )  # fmt: skip
+
+
+def _floating(g, name, x):
+    """Values that ONNX can pool: integers of up to 32 bits as float64, which holds them."""
+    if x.dtype.kind == "f":
+        return x
+    if x.dtype.itemsize > 4:
+        raise ExportError(f"[onnx.export] {name} of {x.dtype} cannot be exported; cast the input")
+    return g.cast(x, np.float64)
+
+
+@lowers("max_pool2d")
+def max_pool2d(g, x, *, geometry):
+    x = _floating(g, "max_pool2d", x)
+    return g.MaxPool(x, **_window(g, "max_pool2d", geometry))
+
+
+@lowers("max_pool2d_with_places")
+def max_pool2d_with_places(g, x, *, geometry):
+    """ONNX counts the places through all planes, we in each."""
+    y, places = g.MaxPool(
+        _floating(g, "max_pool2d", x), outputs=2, **_window(g, "max_pool2d", geometry)
+    )
+    plane = g.Mul(g.number(geometry.h, np.int64), g.number(geometry.w, np.int64))
+    return y, g.Mod(places._replace(dtype=np.dtype(np.int64)), plane)
+
+
+@lowers("avg_pool2d")
+def avg_pool2d(g, x, *, geometry):
+    _refuse_integers(g, "avg_pool2d")
+    window = _window(g, "avg_pool2d", geometry)
+    del window["dilations"]
+    if x.dtype == np.float64:  # which ONNX Runtime has no AveragePool of
+        return _mean_of_slices(g, x, geometry, window["pads"])
+    return g.AveragePool(x, count_include_pad=1, **window)
+
+
+def _mean_of_slices(g, x, s, pads):
+    top, left, bottom, right = pads
+    widths = g.constant(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
+    padded = g.Pad(x, widths, g.constant(0, x.dtype))
+    parts = strided(g, padded, (s.ho, s.wo), s.kernel, s.stride, (1, 1))
+    return g.Div(g.Sum(*parts), float(s.kh * s.kw))
+
+
+# Slices of volumes: products with a matrix of zeros and ones
+
+
+def _reads(g, depth) -> np.ndarray:
+    """(outputs * size, n): which slice of a volume each place of each window reads."""
+    if any(isinstance(n, Size) for n in depth):
+        raise ExportError("[onnx.export] conv3d needs a fixed depth: leave that axis out")
+    matrix = np.zeros((depth.outputs, depth.size, depth.n), np.float32)
+    for i, read, outputs in depth.meets():
+        rows = range(*outputs.indices(depth.outputs))
+        matrix[list(rows), i, list(range(*read.indices(depth.n)))] = 1
+    return matrix.reshape(-1, depth.n)
+
+
+@lowers("read_slices", cast="out")
+def read_slices(g, x, *, depth):
+    n, c, _, h, w = x.shape
+    flat = _joined_last(g, x, 3)
+    y = g.MatMul(g.constant(_reads(g, depth), x.dtype), flat)
+    y = g.reshape(y, (n, c, depth.outputs, depth.size, h, w))
+    return g.Transpose(y, perm=[0, 2, 1, 3, 4, 5])
+
+
+@lowers("add_slices", cast="out")
+def add_slices(g, x, *, depth):
+    n, outputs, c, size, h, w = x.shape
+    moved = g.Transpose(x, perm=[0, 2, 1, 3, 4, 5])._replace(shape=(n, c, outputs, size, h, w))
+    joined = g.reshape(moved, (n, c, outputs * size, h, w))
+    y = g.MatMul(g.constant(_reads(g, depth).T, x.dtype), _joined_last(g, joined, 3))
+    return g.reshape(y, (n, c, depth.n, h, w))
+
+
+def _joined_last(g, x, kept):
+    """x with its last axes joined into one."""
+    return g.reshape(x, (*x.shape[:kept], product(x.shape[kept:], g.runs)))
+
+
+# Windows
+
+
+@lowers("windows")
+def windows(g, x, *, kernel, stride, dilation):
+    shape = g.outputs[0].shape
+    parts = strided(g, x, shape[-2:], kernel, stride, dilation)
+    return g.reshape(g.Concat(*(g.unsqueeze(y, 2) for y in parts), axis=2), shape)
+
+
+def strided(g: Emitter, x, counts, kernel, stride, dilation) -> list:
+    """For each place of a window what all windows of images have there, in reading order."""
+    axes, steps = g.integers([2, 3]), g.integers(stride)
+    found = []
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            starts = [i * dilation[0], j * dilation[1]]
+            ends = [
+                g.Add(g.Mul(g.Sub(g.size(n), 1), s), first + 1)
+                for n, s, first in zip(counts, stride, starts, strict=True)
+            ]
+            ends = g.Concat(*ends, axis=0)
+            found.append(g.Slice(x, g.integers(starts), ends, axes, steps))
+    return found
+
+
+@lowers("joined", cast="out")
+def joined(g, x, *, size, kernel, stride, dilation):
+    """A transposed convolution of each channel with filters that have a single 1."""
+    _refuse_integers(g, "fold")
+    n, c, kh, kw, rows, columns = x.shape
+    filters = np.tile(np.eye(kh * kw).reshape(kh * kw, 1, kh, kw), (c, 1, 1, 1))
+    more = []
+    for m, k, s, d, out in zip(size, kernel, stride, dilation, (rows, columns), strict=True):
+        sizes = zip(values_of(m, g.runs), values_of(out, g.runs), strict=True)
+        rest = {a - ((o - 1) * s + d * (k - 1) + 1) for a, o in sizes}
+        if len(rest) > 1:
+            raise ExportError("[onnx.export] fold: what its windows leave differs with the sizes")
+        more.append(rest.pop())
+    return g.ConvTranspose(
+        g.reshape(x, (n, c * kh * kw, rows, columns)), g.constant(filters, x.dtype),
+        kernel_shape=[kh, kw], strides=list(stride), dilations=list(dilation), group=c,
+        output_padding=more,
+    )  # fmt: skip
+
+
+# Resizing
+
+MODES: dict[str, dict] = {
+    "nearest": {"mode": "nearest", "nearest_mode": "floor"},
+    "nearest-exact": {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
+    "linear": {"mode": "linear"},
+    "cubic": {"mode": "cubic", "cubic_coeff_a": -0.75},
+}
+
+
+@lowers("resample", cast="out")
+def resample(g, x, *, spec, axis):
+    """The table of a known length is a matrix; along a dynamic axis ONNX resizes by a factor."""
+    if isinstance(spec.n, Size) or isinstance(spec.outputs, Size):
+        return _resized(g, x, spec, axis)
+    starts, places, weights = table_of(spec)
+    outputs = len(starts) - 1
+    matrix = np.zeros((x.shape[axis], outputs))
+    np.add.at(matrix, (places, np.repeat(np.arange(outputs), np.diff(starts))), weights)
+    last = g.Transpose(x, perm=_exchanged(x.ndim, axis))
+    y = g.MatMul(last, g.constant(matrix, x.dtype))
+    return g.Transpose(y, perm=_exchanged(x.ndim, axis))
+
+
+def _exchanged(ndim, axis):
+    order = list(range(ndim))
+    order[axis], order[-1] = order[-1], order[axis]
+    return order
+
+
+def _resized(g, x, spec, axis):
+    if spec.kind not in MODES or spec.transposed or spec.corners:
+        raise ExportError(
+            f"[onnx.export] interpolate ({spec.kind}) along a dynamic axis cannot be exported; "
+            "leave the axis out of dynamic_axes"
+        )
+    factors = [1.0] * x.ndim
+    factors[axis] = 1 / spec.step
+    where = "asymmetric" if spec.kind == "nearest" else "half_pixel"
+    return g.Resize(
+        x, None, g.constant(factors, np.float32),
+        coordinate_transformation_mode=where, **MODES[spec.kind],
+    )  # fmt: skip

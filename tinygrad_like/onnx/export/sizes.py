@@ -1,0 +1,121 @@
+"""Integers that follow the dynamic axes, told from what they are in runs at several sizes.
+
+A model that is run on (2, 5) and on (3, 7) calls the same ops, with other integers: a reshape to
+(2, 20) becomes one to (3, 28). Here 20 and 28 are found to be 4 times the length. What is not found
+is an error, so that no size of the example is ever baked in.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+DIVISORS = range(2, 9)
+
+
+class Size(NamedTuple):
+    """An integer that differs between the runs: what it is in each of them."""
+
+    values: tuple[int, ...]
+
+
+class Formula(NamedTuple):
+    """(the sum of c * the product of some symbols) // divisor.
+
+    `terms` are pairs (c, the numbers of these symbols, of which one may occur more than once).
+    """
+
+    terms: tuple[tuple[int, tuple[int, ...]], ...]
+    divisor: int = 1
+
+    def of(self, symbols: Sequence[Any]) -> Any:
+        """Its value for values of the symbols, integers or arrays of them."""
+        return sum(c * math.prod(symbols[i] for i in which) for c, which in self.terms) // (
+            self.divisor
+        )
+
+
+def size_of(values: Sequence[int]) -> "int | Size":
+    """The integers of all runs as one: an int where they are equal."""
+    first, *rest = (int(v) for v in values)
+    return first if all(v == first for v in rest) else Size((first, *rest))
+
+
+def values_of(size: "int | Size", runs: int) -> tuple[int, ...]:
+    """What a size is in each run."""
+    return size.values if isinstance(size, Size) else (size,) * runs
+
+
+def product(sizes: Sequence["int | Size"], runs: int) -> "int | Size":
+    """The product of sizes."""
+    of_runs = zip(*(values_of(n, runs) for n in sizes), strict=True)
+    return size_of([math.prod(each) for each in of_runs] or [1])
+
+
+@functools.lru_cache(4096)
+def formula_of(values: tuple[int, ...], symbols: tuple[tuple[int, ...], ...]) -> Formula | None:
+    """The simplest Formula of the symbols that has these values in all runs; None if there is none.
+
+    Args:
+        values: the integer in each run.
+        symbols: of each symbol the same.
+    """
+    for which in _candidates(len(symbols)):
+        columns = [_product(symbols, powers, len(values)) for powers in which]
+        found = _solved(columns, values)
+        if found is not None:
+            return Formula(tuple(zip(found, which, strict=True)))
+    for i, column in enumerate(symbols):
+        for divisor in DIVISORS:
+            line = _floored(column, values, divisor)
+            if line is not None:
+                return Formula(((line[0], (i,)), (line[1], ())), divisor)
+    return None
+
+
+def _candidates(count: int) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Sets of products of symbols, the simplest first."""
+    products = [
+        which
+        for degree in (0, 1, 2, 3)
+        for which in itertools.combinations_with_replacement(range(count), degree)
+        if degree < 3 or len(set(which)) == degree
+    ]
+    for terms in (1, 2, 3):
+        yield from itertools.combinations(products, terms)
+
+
+def _product(symbols: tuple, which: tuple[int, ...], runs: int) -> list[int]:
+    return [math.prod(symbols[i][run] for i in which) for run in range(runs)]
+
+
+def _solved(columns: list[list[int]], values: tuple[int, ...]) -> list[int] | None:
+    """Integers c with sum(c_i columns_i) = values, none of them 0, or None.
+
+    There must be more runs that differ than there are integers to find.
+    """
+    matrix, count = np.array(columns, float).T, len(columns)
+    if len(np.unique(matrix, axis=0)) <= count or np.linalg.matrix_rank(matrix) < count:
+        return None
+    found = np.linalg.lstsq(matrix, np.array(values, float), rcond=None)[0]
+    whole = [round(c) for c in found.tolist()]
+    right = all(
+        sum(c * column[run] for c, column in zip(whole, columns, strict=True)) == value
+        for run, value in enumerate(values)
+    )
+    return whole if right and all(whole) else None
+
+
+def _floored(column: tuple[int, ...], values: tuple[int, ...], d: int) -> tuple[int, int] | None:
+    """The one (a, b) with a < d and (a s + b) // d = values for all s in the column, or None."""
+    if len(set(column)) < 4:
+        return None
+    for a in range(1, d):
+        low = max(d * v - a * s for s, v in zip(column, values, strict=True))
+        high = min(d * v - a * s + d - 1 for s, v in zip(column, values, strict=True))
+        if low == high:
+            return a, low
+    return None
