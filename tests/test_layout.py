@@ -53,6 +53,8 @@ MAY_IMPORT = {
     "linalg": ["ops"],
     "losses": ["backend", "engine", "losses", "ops"],
     "distributions": ["backend", "distributions", "engine", "ops"],
+    "onnx": ["onnx"],
+    "onnx.load": ["engine", "generator", "nn.base.module", "onnx.load", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
     "training": "backend engine files generator io losses nn.base.undone training".split(),
     "data": ["backend", "engine", "generator", "ops", "data"],
@@ -77,8 +79,8 @@ MAY_IMPORT = {
     "interchange": ["engine", "io", "nn", "torch_settings"],
     "warmup": ["backend", "engine", "generator", "losses", "nn", "optim"],
     "": (
-        "backend distributions engine fusion generator ops functional gradcheck losses optim data "
-        "io interchange linalg nn doctor signal special stats training warmup kernels"
+        "backend distributions engine fusion generator ops functional gradcheck losses onnx optim "
+        "data io interchange linalg nn doctor signal special stats training warmup kernels"
     ).split(),
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
@@ -165,7 +167,7 @@ ROOMS_OF_CPU = 46  # arrows between them, at most: a family of one file has two
 LAZY = {
     **{
         ("", room): "importing the library does not wait for a room that few programs use"
-        for room in ("distributions", "signal", "special", "stats")
+        for room in ("distributions", "onnx", "signal", "special", "stats")
     },
     ("backend", "kernels"): "a target loads its compiler: numba or CuPy",
     ("kernels.cuda.machine.launcher", "kernels.cuda.machine.gpu"): "it imports CuPy",

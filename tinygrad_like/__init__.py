@@ -400,17 +400,24 @@ from tinygrad_like.training import Run
 from tinygrad_like.warmup import warmup
 
 if TYPE_CHECKING:
-    from tinygrad_like import distributions, signal, special, stats
+    from tinygrad_like import distributions, onnx, signal, special, stats
 
 __version__ = "0.1.0"
 
-ON_USE = "distributions", "signal", "special", "stats"  # rooms that are loaded at their first use
+ON_USE = (
+    "distributions",
+    "onnx",
+    "signal",
+    "special",
+    "stats",
+)  # rooms that are loaded at their first use
 
 
 def __getattr__(name: str) -> Any:
     """A room that is loaded on use: importing the library does not wait for it."""
     if name in ON_USE:
         import tinygrad_like.distributions
+        import tinygrad_like.onnx
         import tinygrad_like.signal
         import tinygrad_like.special
         import tinygrad_like.stats
