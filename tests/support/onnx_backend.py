@@ -67,7 +67,8 @@ class TinygradLike(Backend):
         named = zip([n for n in node.input if n], inputs, strict=True)
         outputs = [onnx.helper.make_empty_tensor_value_info(n) for n in node.output]
         graph = onnx.helper.make_graph([node], "node", [value(*pair) for pair in named], outputs)
-        return cls.prepare(onnx.helper.make_model(graph), device).run(inputs)
+        model = onnx.shape_inference.infer_shapes(onnx.helper.make_model(graph))
+        return cls.prepare(model, device).run(inputs)
 
     @classmethod
     def supports_device(cls, device):

@@ -99,10 +99,11 @@ def eye_like(x, *, dtype=None, k=0):
 # Random numbers: of the generator of this library; a `seed` starts it anew
 
 
-def _drawn(shape, dtype, seed, draw):
+def _drawn(shape, dtype, seed, draw, like=None):
     if seed is not None:
         set_seed(int(seed))
-    return cast(draw(tuple(shape)), dtype)
+    device = like.device if isinstance(like, Tensor) else None
+    return cast(draw(tuple(shape), device=device), dtype)
 
 
 @runs("RandomNormal")
@@ -114,7 +115,7 @@ def random_normal(*, shape, dtype=1, mean=0.0, scale=1.0, seed=None):
 @runs("RandomNormalLike")
 def random_normal_like(x: Raw, *, dtype=None, mean=0.0, scale=1.0, seed=None):
     of = x.dtype if dtype is None else dtype_of(dtype, "the result of RandomNormalLike")
-    return _drawn(x.shape, of, seed, random.randn) * scale + mean
+    return _drawn(x.shape, of, seed, random.randn, x) * scale + mean
 
 
 @runs("RandomUniform")
@@ -126,13 +127,13 @@ def random_uniform(*, shape, dtype=1, low=0.0, high=1.0, seed=None):
 @runs("RandomUniformLike")
 def random_uniform_like(x: Raw, *, dtype=None, low=0.0, high=1.0, seed=None):
     of = x.dtype if dtype is None else dtype_of(dtype, "the result of RandomUniformLike")
-    return _drawn(x.shape, of, seed, random.rand) * (high - low) + low
+    return _drawn(x.shape, of, seed, random.rand, x) * (high - low) + low
 
 
 @runs("Bernoulli")
 def bernoulli(x, *, dtype=None, seed=None):
     of = x.dtype if dtype is None else dtype_of(dtype, "the result of Bernoulli")
-    return cast(less(_drawn(x.shape, x.dtype, seed, random.rand), x), of)
+    return cast(less(_drawn(x.shape, x.dtype, seed, random.rand, x), x), of)
 
 
 @runs("Multinomial")

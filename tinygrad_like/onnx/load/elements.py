@@ -150,9 +150,8 @@ def is_infinite(x, *, detect_negative=1, detect_positive=1):
 
 
 @runs("Clip")
-def clip(x: Raw, min: Raw = None, max: Raw = None):
+def clip(x, min: Raw = None, max: Raw = None):
     """Bounds that need a gradient share it as those of maximum and minimum do."""
-    x = x if isinstance(x, Tensor) else Tensor(x)
     if any(isinstance(bound, Tensor) and bound.requires_grad for bound in (min, max)):
         x = x if min is None else maximum(x, min)
         return x if max is None else minimum(x, max)

@@ -94,7 +94,9 @@ def run_entry(step: Step, values: list, scope: Mapping, state: Mapping) -> Seque
         options["outputs"] = len(step.outputs)
     found = entry.function(*inputs, **options)
     found = found if isinstance(found, tuple) else (found,)
-    if tensor is None and values and Raw not in entry.kinds:
+    if len(found) < len(step.outputs):
+        raise Refused(f"[onnx] {step.op} with {len(step.outputs)} outputs")
+    if tensor is None and values and entry.kind(0) is not Raw:
         return [y.data if isinstance(y, Tensor) else y for y in found]
     return found
 
@@ -217,7 +219,13 @@ class Builder:
         """An AttributeProto, or what it refers to of the function around; None: left out."""
         if not attribute.ref_attr_name:
             return attribute
-        return self.given.get(attribute.ref_attr_name)
+        of = self.given.get(attribute.ref_attr_name)
+        if of is None:
+            return None
+        named = type(of)()
+        named.CopyFrom(of)
+        named.name = attribute.name
+        return named
 
     def step(self, node: Any) -> Step:
         """The Step of a NodeProto."""
@@ -261,11 +269,9 @@ class Builder:
         if schema.has_function:
             versions = schema.function_opset_versions
             version = max((v for v in versions if v <= opset), default=min(versions))
-            function = schema.get_function_with_opset_version(version)
-            function = onnx.FunctionProto.FromString(function)
-            return Step(
-                **base, attributes={"body": self.body(function, node, schema)}, call=run_body
-            )
+            text = schema.get_function_with_opset_version(version)
+            body = self.body(onnx.FunctionProto.FromString(text), node, schema)
+            return Step(**base, attributes={"body": body}, call=run_body)
         if schema.has_context_dependent_function:
             alone = onnx.NodeProto()
             alone.CopyFrom(node)

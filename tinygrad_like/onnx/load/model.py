@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -203,21 +204,46 @@ def _read(source):
             name = os.fspath(source)
             folder = os.path.dirname(os.path.abspath(name))
             proto = onnx.load(name, load_external_data=False)
+            _refuse_missing_data(proto, name, folder)
             onnx.load_external_data_for_model(proto, folder)
-        onnx.checker.check_model(proto if proto.ByteSize() < 1 << 30 else name)
+        with _ranks_left_open(proto):
+            onnx.checker.check_model(proto if proto.ByteSize() < 1 << 30 else name)
     except DecodeError as error:
         raise OnnxError(f"[onnx] {name} is damaged, or no model of ONNX: {error}") from error
     except (onnx.checker.ValidationError, ValueError) as error:
-        text = str(error)
-        if "external data" in text or "doesn't exist" in text:
-            raise FileNotFoundError(f"[onnx] {name}: {text}") from error
-        raise OnnxError(f"[onnx] {name} is not a sound model: {text}") from error
+        raise OnnxError(f"[onnx] {name} is not a sound model: {error}") from error
     return proto, folder
 
 
 def _masks(array):
     """Whether an array holds infinities, or the greatest numbers in place of them: it is a mask."""
     return array.size > 0 and not np.abs(array).max() < np.finfo(array.dtype).max / 2
+
+
+def _refuse_missing_data(proto, name, folder):
+    """Raise FileNotFoundError if a file beside the model, which holds weights, does not exist."""
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            path = os.path.join(folder, entry.value)
+            if entry.key == "location" and not os.path.isfile(path):
+                raise FileNotFoundError(
+                    f"[onnx] {name} has the data of {tensor.name!r} in {path}, which does not exist"
+                )
+
+
+@contextmanager
+def _ranks_left_open(proto):
+    """For onnx's checker, which wants a shape of every input and output, also of unknown rank."""
+    types = [x.type.tensor_type for x in [*proto.graph.input, *proto.graph.output]
+             if x.type.HasField("tensor_type")]  # fmt: skip
+    shapeless = [of for of in types if not of.HasField("shape")]
+    for of in shapeless:
+        of.shape.SetInParent()
+    try:
+        yield
+    finally:
+        for of in shapeless:
+            of.ClearField("shape")
 
 
 class _State:

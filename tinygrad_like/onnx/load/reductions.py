@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from tinygrad_like.engine import Tensor, astype
+from tinygrad_like.onnx.load.casts import cast
 from tinygrad_like.onnx.load.table import Host, axis_of, integer, integers, runs
 from tinygrad_like.ops.arrays import create
 from tinygrad_like.ops.arrays import shape as arrays
@@ -13,12 +14,6 @@ from tinygrad_like.ops.elements.compare import equal
 from tinygrad_like.ops.indexing import padding
 from tinygrad_like.ops.neural import softmax as softmaxes
 from tinygrad_like.ops.reductions import reduce, scan
-
-
-def _in_dtype(x, function):
-    """What a function of x returns, in the dtype of x: integers stay integers."""
-    y = function(x)
-    return y if y.dtype == x.dtype else astype(y, dtype=x.dtype)
 
 
 def _sum(x, **over):
@@ -74,6 +69,10 @@ REDUCTIONS = {
 }
 
 
+# Of integers these are computed in float64, and then lose their fraction.
+FRACTIONAL = "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean"
+
+
 def _enter(op, function):
     @runs(op)
     def reduced(x, axes: Host = None, *, keepdims=1, noop_with_empty_axes=0):
@@ -83,10 +82,14 @@ def _enter(op, function):
         elif not axes:
             axes = tuple(range(x.ndim))
         axes = tuple(axis_of(a, x.ndim) for a in axes)
+        dtype = x.dtype
+        if dtype.kind in "iu" and op in FRACTIONAL:
+            x = astype(x, dtype=np.float64)
         if not axes:  # of single elements
-            spread = arrays.expand_dims(x, x.ndim)
-            return _in_dtype(spread, lambda v: function(v, axis=(x.ndim,), keepdims=False))
-        return _in_dtype(x, lambda v: function(v, axis=axes, keepdims=bool(keepdims)))
+            y = function(arrays.expand_dims(x, x.ndim), axis=(x.ndim,), keepdims=False)
+        else:
+            y = function(x, axis=axes, keepdims=bool(keepdims))
+        return cast(y, dtype)
 
 
 for _op, _function in REDUCTIONS.items():
@@ -156,5 +159,5 @@ def _cumulative(x, axis, exclusive, reverse, function, start):
         widths = [(0, 0)] * x.ndim
         widths[axis] = (1, -1)
         y = padding.pad(y, tuple(widths), value=start)
-    y = _in_dtype(y, lambda v: function(v, axis))
+    y = cast(function(y, axis), x.dtype)
     return arrays.flip(y, axis=axis) if reverse else y

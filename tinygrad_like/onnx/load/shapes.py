@@ -77,15 +77,19 @@ def split(x, split: Host = None, *, axis=0, num_outputs=None, outputs):
 
 @runs("Slice")
 def slice_of(x, starts: Host, ends: Host, axes: Host = None, steps: Host = None):
+    """Starts and ends beyond an axis are those at its end, also where NumPy would take nothing."""
     starts, ends = integers(starts), integers(ends)
     axes = range(len(starts)) if axes is None else integers(axes)
     steps = (1,) * len(starts) if steps is None else integers(steps)
     index = [slice(None)] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         n = x.shape[axis]
-        if step < 0 and end < -n:
-            end = None  # the first element is taken as well
-        index[axis] = slice(start, end, step)
+        low, high = (0, n) if step > 0 else (-1, n - 1)
+        first = start + n if start < 0 else start
+        last = end + n if end < 0 else end
+        first = min(max(first, 0), high)
+        last = min(max(last, low), high)
+        index[axis] = slice(first, None if last < 0 else last, step)
     return x[tuple(index)]
 
 

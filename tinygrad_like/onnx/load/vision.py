@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.onnx.load.errors import Refused
 from tinygrad_like.onnx.load.shapes import refuse_unless
-from tinygrad_like.onnx.load.table import Host, runs
+from tinygrad_like.onnx.load.table import Host, integers, runs
 from tinygrad_like.onnx.load.windows import windows
 from tinygrad_like.ops.arrays import shape as arrays
 from tinygrad_like.ops.arrays.create import ones_like
@@ -112,6 +112,22 @@ def _sum_of_taps(x, along):
         index = (first, *(place for place, _ in combination))
         y = y + rows[index] * arrays.expand_dims(astype(weight, dtype=x.dtype), -1)
     return arrays.moveaxis(y, -1, 1)
+
+
+@runs("AffineGrid")
+def affine_grid(theta, size: Host, *, align_corners=0):
+    """The points theta (N, axes, axes + 1) of a regular grid, the last axis of it first."""
+    lengths = integers(size)[2:]
+    along = []
+    for n in lengths:
+        if align_corners:
+            along.append(np.linspace(-1, 1, n) if n > 1 else np.zeros(1))
+        else:
+            along.append((2 * np.arange(n) + 1) / n - 1)
+    points = np.stack([*np.meshgrid(*along, indexing="ij")[::-1], np.ones(lengths)])
+    points = points.reshape(len(lengths) + 1, -1).astype(theta.dtype)
+    y = linalg.matmul(theta, Tensor(points, device=theta.device))
+    return arrays.reshape(arrays.swapaxes(y, 1, 2), shape=(y.shape[0], *lengths, len(lengths)))
 
 
 @runs("DeformConv")
