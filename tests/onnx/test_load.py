@@ -161,6 +161,35 @@ def test_an_op_that_onnx_defines_by_others():
     assert np.allclose(pickle.loads(pickle.dumps(model))(q, k).numpy(), expected, atol=1e-6)
 
 
+# Versions of ops
+
+
+def run_version(opset, text, *inputs):
+    model = tg.onnx.load(model_of(f'<ir_version: 8, opset_import: ["" : {opset}]>\n' + text))
+    return model(*inputs).numpy()
+
+
+def test_versions_that_changed_what_an_op_means():
+    x = np.random.default_rng(0).standard_normal((2, 2, 3)).astype(np.float32)
+    text = "g (float[2, 2, 3] x) => (float[2, 2, 3] y) { y = Softmax <axis = 1> (x) }"
+    e = np.exp(x)
+    assert np.allclose(run_version(12, text, x), e / e.sum((1, 2), keepdims=True), atol=1e-6)
+    assert np.allclose(run_version(13, text, x), e / e.sum(1, keepdims=True), atol=1e-6)
+    text = "g (int64[2] i, int64 n, float[2] v) => (float[2, 2] y) { y = OneHot(i, n, v) }"
+    given = np.asarray([-1, 0]), np.asarray(2), np.asarray([0, 1], np.float32)
+    assert run_version(10, text, *given).tolist() == [[0, 0], [1, 0]]
+    assert run_version(11, text, *given).tolist() == [[0, 1], [1, 0]]
+    attribute = "g (float[2] x) => (float[1, 2] y) { y = Unsqueeze <axes = [0]> (x) }"
+    assert run_version(11, attribute, x[0, 0, :2]).shape == (1, 2)
+    old = "g (float[2] x, float[2] s) => (float[2] y) { y = PRelu(x, s) }"
+    with pytest.raises(tg.onnx.Refused, match="PRelu of opset 6"):
+        run_version(6, old, x[0, 0, :2], x[0, 0, :2])
+    text = "g (float[5] x) => (float[k] y) { s = Constant <value_ints = [9]> ()\n"
+    text += " e = Constant <value_ints = [-9]> ()\n t = Constant <value_ints = [-2]> ()\n"
+    text += " a = Constant <value_ints = [0]> ()\n y = Slice(x, s, e, a, t) }"
+    assert run_version(13, text, np.arange(5, dtype=np.float32)).tolist() == [4, 2, 0]
+
+
 # Errors
 
 

@@ -178,7 +178,7 @@ def celu(x, *, alpha=1.0):
     return activation.celu(x, alpha=alpha)
 
 
-@runs("Selu")
+@runs("Selu", since=6)
 def selu(x, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875):
     return activation.elu(x, alpha=alpha) * gamma
 
@@ -188,7 +188,7 @@ def leaky_relu(x, *, alpha=0.01):
     return activation.leaky_relu(x, slope=alpha)
 
 
-@runs("PRelu")
+@runs("PRelu", since=7)
 def prelu(x, slope):
     return where(less(x, 0), x * slope, x)
 

@@ -27,7 +27,7 @@ from tinygrad_like.onnx.load import (
 )
 from tinygrad_like.onnx.load.dtypes import Declared, check, declared
 from tinygrad_like.onnx.load.errors import OnnxError, Refused
-from tinygrad_like.onnx.load.graph import Builder, Graph, lifted
+from tinygrad_like.onnx.load.graph import Builder, Graph
 from tinygrad_like.onnx.load.table import Host, find
 
 FAMILIES = (
@@ -122,7 +122,7 @@ def _public(y):
     """An output as a user gets it."""
     if isinstance(y, list):
         return [_public(each) for each in y]
-    return lifted(y) if isinstance(y, np.ndarray) else y
+    return Tensor(y) if isinstance(y, np.ndarray) else y
 
 
 def load(source: Any) -> Model:

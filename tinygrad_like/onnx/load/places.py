@@ -3,6 +3,7 @@
 import numpy as np
 
 from tinygrad_like.engine import Tensor, astype, broadcast_to
+from tinygrad_like.onnx.load.casts import cast
 from tinygrad_like.onnx.load.shapes import refuse_unless
 from tinygrad_like.onnx.load.table import Host, axis_of, integer, runs
 from tinygrad_like.ops.arrays import shape as arrays
@@ -65,16 +66,23 @@ def scatter_nd(x, indices, updates, *, reduction="none"):
     return arrays.reshape(y, shape=x.shape)
 
 
-@runs("OneHot")
+@runs("OneHot", since=11)
 def one_hot(indices, depth: Host, values, *, axis=-1):
     """Places out of range have no hot element; negative ones count from the end."""
+    indices = cast(indices, np.dtype(np.int64))
+    indices = where(less(indices, 0), indices + integer(depth), indices)
+    return one_hot_without_negatives(indices, depth, values, axis=axis)
+
+
+@runs("OneHot")
+def one_hot_without_negatives(indices, depth: Host, values, *, axis=-1):
+    """Before version 11 negative places are out of range, too."""
     depth = integer(depth)
     axis = axis_of(axis, indices.ndim + 1)
-    indices = astype(indices, dtype=np.int64) if indices.dtype.kind == "u" else indices
-    indices = where(less(indices, 0), indices + depth, indices)
+    indices = cast(indices, np.dtype(np.int64))
     shape = [1] * (indices.ndim + 1)
     shape[axis] = depth
-    numbers = np.arange(depth).reshape(shape).astype(indices.dtype)
+    numbers = np.arange(depth).reshape(shape)
     hot = equal(arrays.expand_dims(indices, axis), Tensor(numbers, device=indices.device))
     return where(hot, values[1], values[0])
 

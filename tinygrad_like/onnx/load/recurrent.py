@@ -26,6 +26,16 @@ ACTIVATIONS: dict[str, Callable] = {
     "Softsign": activation.softsign,
     "Softplus": activation.softplus,
 }
+# The attributes of all three ops, and what they are if a node does not say.
+OPTIONS = {
+    "activation_alpha": None,
+    "activation_beta": None,
+    "activations": None,
+    "clip": 0.0,
+    "direction": "forward",
+    "hidden_size": None,
+    "layout": 0,
+}
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
 
@@ -42,6 +52,7 @@ class Layer(NamedTuple):
     lengths: Any
     reverse: bool
     activations: tuple[str, ...]
+    clip: float  # the bound of what activations get, 0: none
 
     def blocks(self, order):
         """The Layer with the blocks of its gates in another order."""
@@ -59,6 +70,7 @@ def _reordered(x, order):
 
 def _run(op, gates, function, usual, x, w, r, b, lengths, states, peepholes, options):
     """The outputs of all directions, (Y, Y_h, Y_c or nothing)."""
+    options = OPTIONS | options
     refuse_unless(DIRECTIONS, op, "direction", options["direction"])
     sides = DIRECTIONS[options["direction"]]
     names = tuple(options["activations"] or usual * len(sides))
@@ -81,7 +93,7 @@ def _run(op, gates, function, usual, x, w, r, b, lengths, states, peepholes, opt
         h, c = (*begin, None)[:2]
         own = names[k * len(usual) : (k + 1) * len(usual)]
         hole = None if peepholes is None else peepholes[k]
-        layer = Layer(x, w[k].T, r[k].T, bias, h, c, hole, lengths, reverse, own)
+        layer = Layer(x, w[k].T, r[k].T, bias, h, c, hole, lengths, reverse, own, options["clip"])
         results.append(function(layer))
     out, *last = zip(*results, strict=True)
     y = arrays.stack(out, axis=2)  # (N, T, directions, H)
@@ -89,14 +101,20 @@ def _run(op, gates, function, usual, x, w, r, b, lengths, states, peepholes, opt
     return (y, *(arrays.stack(part, axis=1 if batch_first else 0) for part in last))
 
 
-def _unrolled(layer, gates_of, step, clipped):
-    """Run `step(gates of the input, *states) -> states`, one time step after the other."""
+def _unrolled(layer, count, step):
+    """Run `step(gates of the input, bound, *states) -> states`, one time step after the other.
+
+    `count` is the number of states; `bound` cuts off what an activation gets.
+    """
     x = layer.x
     n, t, size = x.shape[0], x.shape[1], layer.recurrent.shape[0]
     zeros = create.zeros((n, size), dtype=x.dtype, device=x.device)
-    states = [zeros if s is None else s for s in (layer.h, layer.c)[:gates_of]]
+    states = [zeros if s is None else s for s in (layer.h, layer.c)[:count]]
     inputs = x @ layer.weight + layer.bias[0]
-    bound = (lambda a: clip(a, min=-clipped, max=clipped)) if clipped else (lambda a: a)
+
+    def bound(a):
+        return clip(a, min=-layer.clip, max=layer.clip) if layer.clip else a
+
     outputs = [zeros] * t
     for k in reversed(range(t)) if layer.reverse else range(t):
         new = step(inputs[:, k], bound, *states)
@@ -109,18 +127,11 @@ def _unrolled(layer, gates_of, step, clipped):
     return (arrays.stack(outputs, axis=1), *states)
 
 
-def _options(**options):
-    return options
-
-
-@runs("RNN", since=7)
-def rnn(
-    x, w, r, b=None, lengths: Host = None, h=None, *, activation_alpha=None, activation_beta=None,
-    activations=None, clip=0.0, direction="forward", hidden_size=None, layout=0, outputs=1,
-):  # fmt: skip
+@runs("RNN", since=7, options=OPTIONS)
+def rnn(x, w, r, b=None, lengths: Host = None, h=None, *, outputs=1, **options):
     def run(layer):
         (name,) = layer.activations
-        if name in ("Tanh", "Relu") and not clip:
+        if name in ("Tanh", "Relu") and not layer.clip:
             return recurrent.rnn(
                 layer.x, layer.weight, layer.recurrent, layer.bias[0] + layer.bias[1], layer.h,
                 lengths=layer.lengths, reverse=layer.reverse, nonlinearity=name.lower(),
@@ -130,26 +141,20 @@ def rnn(
         def step(a, bound, h):
             return (f(bound(a + h @ layer.recurrent + layer.bias[1])),)
 
-        return _unrolled(layer, 1, step, clip)
+        return _unrolled(layer, 1, step)
 
-    options = _options(
-        activation_alpha=activation_alpha, activation_beta=activation_beta,
-        activations=activations, direction=direction, layout=layout,
-    )  # fmt: skip
     found = _run("RNN", 1, run, ("Tanh",), x, w, r, b, lengths, [h], None, options)
     return found[:outputs]
 
 
-@runs("GRU", since=7)
+@runs("GRU", since=7, options=OPTIONS)
 def gru(
-    x, w, r, b=None, lengths: Host = None, h=None, *, activation_alpha=None, activation_beta=None,
-    activations=None, clip=0.0, direction="forward", hidden_size=None, layout=0,
-    linear_before_reset=0, outputs=1,
-):  # fmt: skip
+    x, w, r, b=None, lengths: Host = None, h=None, *, linear_before_reset=0, outputs=1, **options
+):
     """Blocks z, r, h; with linear_before_reset the state is multiplied before it is reset."""
 
     def run(layer):
-        if linear_before_reset and layer.activations == ("Sigmoid", "Tanh") and not clip:
+        if linear_before_reset and layer.activations == ("Sigmoid", "Tanh") and not layer.clip:
             ours, size = layer.blocks((1, 0, 2)), layer.recurrent.shape[0]
             inner, outer = ours.bias
             bias = (inner[: 2 * size] + outer[: 2 * size], inner[2 * size :], outer[2 * size :])
@@ -172,38 +177,29 @@ def gru(
             new = g(bound(a[:, 2 * size :] + rest))
             return (new + z * (h - new),)
 
-        return _unrolled(layer, 1, step, clip)
+        return _unrolled(layer, 1, step)
 
-    options = _options(
-        activation_alpha=activation_alpha, activation_beta=activation_beta,
-        activations=activations, direction=direction, layout=layout,
-    )  # fmt: skip
     found = _run("GRU", 3, run, ("Sigmoid", "Tanh"), x, w, r, b, lengths, [h], None, options)
     return found[:outputs]
 
 
-@runs("LSTM", since=7)
+@runs("LSTM", since=7, options=OPTIONS)
 def lstm(
-    x, w, r, b=None, lengths: Host = None, h=None, c=None, p=None, *, activation_alpha=None,
-    activation_beta=None, activations=None, clip=0.0, direction="forward", hidden_size=None,
-    input_forget=0, layout=0, outputs=1,
+    x, w, r, b=None, lengths: Host = None, h=None, c=None, p=None, *, input_forget=0, outputs=1,
+    **options,
 ):  # fmt: skip
     """Blocks i, o, f, c; peepholes p (directions, 3 H) of i, o, f."""
 
     def run(layer):
-        usual = layer.activations == ("Sigmoid", "Tanh", "Tanh") and not clip and not input_forget
-        if usual and layer.peepholes is None:
+        special = layer.clip or input_forget or layer.peepholes is not None
+        if layer.activations == ("Sigmoid", "Tanh", "Tanh") and not special:
             ours = layer.blocks((0, 2, 1, 3))
             return recurrent.lstm(
                 layer.x, ours.weight, ours.recurrent, ours.bias[0] + ours.bias[1], layer.h, layer.c,
                 lengths=layer.lengths, reverse=layer.reverse,
             )  # fmt: skip
-        return _unrolled(layer, 2, _lstm_step(layer, input_forget), clip)
+        return _unrolled(layer, 2, _lstm_step(layer, input_forget))
 
-    options = _options(
-        activation_alpha=activation_alpha, activation_beta=activation_beta,
-        activations=activations, direction=direction, layout=layout,
-    )  # fmt: skip
     usual = ("Sigmoid", "Tanh", "Tanh")
     return _run("LSTM", 4, run, usual, x, w, r, b, lengths, [h, c], p, options)[:outputs]
 

@@ -7,9 +7,7 @@ import numpy as np
 from tinygrad_like.engine import broadcast_to
 from tinygrad_like.onnx.load.errors import Refused
 from tinygrad_like.onnx.load.table import Host, axis_of, integer, integers, runs
-from tinygrad_like.ops.arrays import create
 from tinygrad_like.ops.arrays import shape as arrays
-from tinygrad_like.ops.elements.elementwise import where
 from tinygrad_like.ops.indexing import index as indexing
 from tinygrad_like.ops.indexing import padding, repetition
 
@@ -116,10 +114,6 @@ def tile(x, repeats: Host):
 @runs("Trilu")
 def triangle(x, k: Host = None, *, upper=1):
     k = 0 if k is None else integer(k)
-    if x.dtype.kind == "b" or 0 in x.shape:
-        of = np.triu if upper else np.tril
-        kept = of(np.ones(x.shape[-2:], bool), k)
-        return where(create.full(kept.shape, 0, dtype=np.bool_) | kept, x, x.dtype.type(0))
     return (indexing.triu if upper else indexing.tril)(x, k=k)
 
 

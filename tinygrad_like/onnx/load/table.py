@@ -18,7 +18,7 @@ that version. An attribute that the function does not have is refused when the m
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -52,16 +52,24 @@ class Entry(NamedTuple):
 TABLE: dict[tuple[str, str], list[Entry]] = {}
 
 
-def runs(*ops: str, since: int = 1, domain: str = "") -> Callable[[Callable], Callable]:
-    """Enter a function for ops of ONNX, from version `since` of their definition on."""
+def runs(
+    *ops: str, since: int = 1, domain: str = "", options: Iterable[str] = ()
+) -> Callable[[Callable], Callable]:
+    """Enter a function for ops of ONNX, from version `since` of their definition on.
+
+    `options` names the attributes that a function takes as `**options`.
+    """
 
     def enter(function):
         parameters = inspect.signature(function).parameters.values()
+        several = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
         further = [p.annotation for p in parameters if p.kind == p.VAR_POSITIONAL]
         entry = Entry(
             function,
             since,
-            frozenset(p.name for p in parameters if p.kind != p.VAR_POSITIONAL) - {"outputs"},
+            frozenset(p.name for p in parameters if p.kind not in several)
+            .union(options)
+            .difference(["outputs"]),
             tuple(p.annotation for p in parameters if p.kind == p.POSITIONAL_OR_KEYWORD),
             further[0] if further else None,
             any(p.name == "outputs" for p in parameters),

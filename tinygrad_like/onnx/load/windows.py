@@ -109,6 +109,20 @@ def _options(s, axes):
 
 
 @runs("ConvTranspose")
+def convolve_transposed_before_11(
+    x, w, bias=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None,
+    output_padding=None, output_shape=None, pads=None, strides=None,
+):  # fmt: skip
+    """Before version 11 it is not said in one way which end of an axis has the greater padding."""
+    refuse_unless(("NOTSET", "VALID"), "ConvTranspose, before opset 11,", "auto_pad", auto_pad)
+    refuse_unless((None,), "ConvTranspose, before opset 11,", "output_shape", output_shape)
+    return convolve_transposed(
+        x, w, bias, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads,
+        output_padding=output_padding, strides=strides,
+    )  # fmt: skip
+
+
+@runs("ConvTranspose", since=11)
 def convolve_transposed(
     x, w, bias=None, *, auto_pad="NOTSET", dilations=None, group=1, kernel_shape=None,
     output_padding=None, output_shape=None, pads=None, strides=None,
