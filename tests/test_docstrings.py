@@ -13,7 +13,7 @@ import tinygrad_like as tg
 TESTS, LIBRARY = Path(__file__).parent, Path(tg.__file__).parent
 ROOMS = (
     *(tg, tg.linalg, tg.fft, tg.signal, tg.special, tg.losses, tg.nn, tg.optim, tg.data),
-    *(tg.distributions, tg.training),
+    *(tg.distributions, tg.onnx, tg.training),
 )
 # SciPy's names of functions that have another one here, or are tested by that of their family.
 OTHER_NAMES = ("gammaln", "log_expit", "psi", "atleast_1d", "atleast_2d", "atleast_3d")

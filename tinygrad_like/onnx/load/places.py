@@ -89,7 +89,7 @@ def one_hot_without_negatives(indices, depth: Host, values, *, axis=-1):
 
 @runs("NonZero")
 def nonzero(x):
-    return arrays.transpose(indexing.argwhere(x))
+    return arrays.transpose(indexing.argwhere(x if x.ndim else arrays.reshape(x, shape=(1,))))
 
 
 @runs("Compress")

@@ -8,7 +8,8 @@ from tinygrad_like.onnx.load.dtypes import dtype_of
 from tinygrad_like.onnx.load.table import axis_of, runs
 from tinygrad_like.onnx.load.windows import convolve
 from tinygrad_like.ops.arrays import shape as arrays
-from tinygrad_like.ops.elements.elementwise import clip, round
+from tinygrad_like.ops.elements.compare import equal
+from tinygrad_like.ops.elements.elementwise import clip, round, where
 from tinygrad_like.ops.indexing import repetition
 from tinygrad_like.ops.matrices import linalg
 from tinygrad_like.ops.reductions import reduce
@@ -65,10 +66,11 @@ def dequantize(x, scale, zero=None, *, axis=1, block_size=0, output_dtype=0):
 
 @runs("DynamicQuantizeLinear")
 def dynamic_quantize(x):
-    """(q, scale, zero point) with the range of x, and 0, spread over 0 to 255."""
+    """(q, scale, zero point) with the range of x, and 0, spread over 0 to 255; of zeros scale 1."""
     low = clip(reduce.min(x), min=None, max=0.0)
     high = clip(reduce.max(x), min=0.0, max=None)
     scale = (high - low) / 255
+    scale = where(equal(scale, 0), 1.0, scale)
     zero = cast(clip(round(-low / scale), min=0.0, max=255.0), np.dtype(np.uint8))
     return quantized(x, scale, zero, np.dtype(np.uint8)), scale, zero
 
