@@ -16,7 +16,10 @@ PASSED = 1627  # of the 1,884 that onnx 1.23 has
 @pytest.mark.long
 def test_nodes_pass_or_are_refused_by_name():
     kinds, wrong, unnamed = Counter(), [], []
-    for test in onnx_backend.tests_of_nodes():
+    tests = onnx_backend.tests_of_nodes()
+    if tests[0].model is None:
+        pytest.skip(f"onnx {onnx.__version__} has its tests in files: pip install -U onnx")
+    for test in tests:
         kind, message = onnx_backend.verdict(test)
         kinds[kind] += 1
         if kind == "wrong":

@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep
-from onnx.backend.test.runner import Runner, _normalize_tensor
+from onnx.backend.test.runner import Runner
 
 import tinygrad_like as tg
 
@@ -91,14 +91,18 @@ def verdict(test):
             warnings.simplefilter("ignore")
             prepared = TinygradLike.prepare(test.model)
             for inputs, expected in test.data_sets:
-                found = prepared.run([_normalize_tensor(x) for x in inputs])
-                expected = [_normalize_tensor(x) for x in expected]
-                _compare(test, found, expected)
+                found = prepared.run([_of_proto(x) for x in inputs])
+                _compare(test, found, [_of_proto(x) for x in expected])
     except tg.onnx.Refused as error:
         return "refused", str(error)
     except Exception as error:
         return "wrong", f"{type(error).__name__}: {error}"
     return "passed", ""
+
+
+def _of_proto(x):
+    """A value of a test, which may be a TensorProto."""
+    return onnx.numpy_helper.to_array(x) if isinstance(x, onnx.TensorProto) else x
 
 
 def _compare(test, found, expected):

@@ -38,6 +38,13 @@ def run_loop(count: Raw, condition: Raw, *carried: Raw, body):
     return (*values, *_stacked(collected, body, len(carried) + 1))
 
 
+def _joined(join, xs, axis):
+    """Tensors and arrays joined: a Tensor on the device of the Tensors, an array if all are."""
+    device = next((x.device for x in xs if isinstance(x, Tensor)), None)
+    y = join([lifted(x, device) for x in xs], axis)
+    return y.data if device is None else y
+
+
 def _stacked(collected, body, before, axes=None, backwards=None):
     """The outputs of the steps, each along a new axis."""
     if not collected:
@@ -50,7 +57,7 @@ def _stacked(collected, body, before, axes=None, backwards=None):
     for i, column in enumerate(columns):
         if backwards and backwards[i]:
             column = column[::-1]
-        found.append(arrays.stack([lifted(y) for y in column], axis=axes[i] if axes else 0))
+        found.append(_joined(arrays.stack, column, axes[i] if axes else 0))
     return tuple(found)
 
 
@@ -135,8 +142,7 @@ def sequence_map(xs: Raw, *others: Raw, body, outputs=1):
 
 @runs("ConcatFromSequence")
 def concat_sequence(xs: Raw, *, axis, new_axis=0):
-    parts = [lifted(x) for x in xs]
-    return arrays.stack(parts, axis=axis) if new_axis else arrays.concatenate(parts, axis=axis)
+    return _joined(arrays.stack if new_axis else arrays.concatenate, xs, axis)
 
 
 @runs("SplitToSequence")

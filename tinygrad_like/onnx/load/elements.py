@@ -2,8 +2,11 @@
 
 from functools import reduce
 
+import numpy as np
+
 from tinygrad_like.engine import Tensor, astype
 from tinygrad_like.onnx.load.errors import Refused
+from tinygrad_like.onnx.load.graph import lifted
 from tinygrad_like.onnx.load.table import Raw, runs
 from tinygrad_like.ops.elements import (
     activation,
@@ -105,7 +108,10 @@ def modulo(a, b, *, fmod=0):
 
 
 @runs("Pow")
-def power(a, b):
+def power(a, b: Raw):
+    """A number as exponent has simpler gradients than an array."""
+    if isinstance(b, np.ndarray):
+        b = b.item() if b.size == 1 and b.ndim <= a.ndim else lifted(b, a.device)
     y = elementwise.power(a, b)
     return y if y.dtype == a.dtype else astype(y, dtype=a.dtype)
 
@@ -153,8 +159,8 @@ def is_infinite(x, *, detect_negative=1, detect_positive=1):
 def clip(x, min: Raw = None, max: Raw = None):
     """Bounds that need a gradient share it as those of maximum and minimum do."""
     if any(isinstance(bound, Tensor) and bound.requires_grad for bound in (min, max)):
-        x = x if min is None else maximum(x, min)
-        return x if max is None else minimum(x, max)
+        x = x if min is None else maximum(x, lifted(min, x.device))
+        return x if max is None else minimum(x, lifted(max, x.device))
     low, high = (None if b is None else _number(b) for b in (min, max))
     if low is not None and high is not None and low > high:
         low = high

@@ -188,10 +188,16 @@ class Builder:
                 state[name] = path
         inputs = [x.name for x in proto.input if x.name not in constants and x.name not in state]
         outputs = [y.name for y in proto.output]
-        nodes = needed(proto.node, outputs)
-        steps = [self.step(node) for node in nodes]
-        _note_last_uses(steps, nodes, outputs)
-        return Graph(proto.name, inputs, outputs, steps, constants, state)
+        return self.steps(proto.name, inputs, outputs, proto.node, constants, state)
+
+    def steps(self, name, inputs, outputs, nodes, constants, state) -> Graph:
+        """The Graph of nodes; what follows from constants alone is computed here."""
+        pairs = [(self.step(node), node) for node in needed(nodes, outputs)]
+        pairs = [pair for pair in pairs if not _folded(pair[0], constants)]
+        steps, left = [step for step, _ in pairs], [node for _, node in pairs]
+        read = _note_last_uses(steps, left, outputs)
+        constants = {n: array for n, array in constants.items() if n in read}
+        return Graph(name, inputs, outputs, steps, constants, state)
 
     def body(self, function: Any, node: Any, schema: Any = None) -> Graph:
         """The Graph of a FunctionProto, for a node that calls it; `schema` of an op of ONNX."""
@@ -210,10 +216,7 @@ class Builder:
         )
         wanted = [*node.output, *[""] * len(function.output)]
         outputs = [name if of else "" for name, of in zip(function.output, wanted, strict=False)]
-        nodes = needed(function.node, outputs)
-        steps = [inner.step(each) for each in nodes]
-        _note_last_uses(steps, nodes, outputs)
-        return Graph(function.name, list(function.input), outputs, steps, {}, {})
+        return inner.steps(function.name, list(function.input), outputs, function.node, {}, {})
 
     def resolved(self, attribute: Any) -> Any:
         """An AttributeProto, or what it refers to of the function around; None: left out."""
@@ -352,14 +355,42 @@ def needed(nodes: Sequence, outputs: Sequence[str]) -> list:
     return found[::-1]
 
 
+# Not to be computed once and for all.
+RANDOM = (
+    *("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"),
+    "RandomUniformLike",
+)
+LARGEST = 1 << 20  # elements of what is computed as a model is loaded
+
+
+def _folded(step, constants):
+    """Whether a step needs nothing but constants, to which its outputs have been added."""
+    known = all(name in constants or not name for name in step.inputs)
+    graphs = any(isinstance(value, Graph) for value in step.attributes.values())
+    if step.entry is None or not known or graphs or step.op in RANDOM:
+        return False
+    try:
+        found = step(constants, {})
+    except FAULTS:
+        return False  # it is raised where the step runs
+    if not all(isinstance(y, np.ndarray) and y.size <= LARGEST for y in found):
+        return False
+    constants.update((n, y) for n, y in zip(step.outputs, found, strict=False) if n)
+    return True
+
+
 def _note_last_uses(steps, nodes, outputs):
-    """Note in each step which values no later one reads: they are dropped after it."""
+    """Note in each step which values no later one reads: they are dropped after it.
+
+    Returns the names of all that is read.
+    """
     seen = set(outputs)
     made = {name for step in steps for name in step.outputs}
     for step, node in zip(reversed(steps), reversed(nodes), strict=True):
         read = {*_read_by(node), *step.outputs}
         step.drops = sorted(name for name in read - seen if name in made and name)
         seen |= read
+    return seen
 
 
 def _read_by(node):

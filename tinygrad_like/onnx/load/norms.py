@@ -28,7 +28,10 @@ def batch_normalization(
     if not training_mode:
         if outputs > 1:
             raise Refused("[onnx] BatchNormalization with outputs of training")
-        y = norm.normalize_channels(x, mean, var, scale, bias, eps=epsilon)
+        factor = scale * rsqrt(var + epsilon)
+        shape = (-1, *(1,) * (x.ndim - 2))
+        factor, shift = (arrays.reshape(p, shape=shape) for p in (factor, bias - mean * factor))
+        y = x * factor + shift
         return y if y.dtype == x.dtype else astype(y, dtype=x.dtype)
     y, m, v = norm.batch_norm(x, scale, bias, eps=epsilon)
     rest = (mean * momentum + m * (1 - momentum), var * momentum + v * (1 - momentum))

@@ -15,7 +15,10 @@ def matmul(a, b):
 @runs("Gemm")
 def gemm(a, b, c=None, *, alpha=1.0, beta=1.0, transA=0, transB=0):
     """alpha A B + beta C; beside 1, integers are multiplied as floating numbers."""
-    y = linalg.matmul(a.T if transA else a, b.T if transB else b)
+    a, b = a.T if transA else a, b.T if transB else b
+    if alpha == beta == 1 and c is not None and c.shape == b.shape[1:] and a.dtype.kind == "f":
+        return linalg.linear(a, b, c)
+    y = linalg.matmul(a, b)
     y = y if alpha == 1 else y * alpha
     if c is not None and beta != 0:
         y = y + (c if beta == 1 else c * beta)
