@@ -5,12 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 
-onnx = pytest.importorskip("onnx", reason="onnx reads the models: pip install onnx")
-
-from onnx import parser  # noqa: E402
+onnx, parser = imported("onnx"), imported("onnx.parser")
 
 
 def model_of(text, **initializers):

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 
-onnx = pytest.importorskip("onnx", reason="onnx reads the models: pip install onnx")
-
-from onnx import parser  # noqa: E402
+onnx, parser = imported("onnx"), imported("onnx.parser")
 
 pytestmark = pytest.mark.long  # kernels are compiled for float64
 

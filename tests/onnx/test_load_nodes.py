@@ -4,11 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from needed import imported, needs_emulator
 
-pytest.importorskip("onnx", reason="the tests are onnx's: pip install onnx")
+onnx = imported("onnx")
 
-import onnx
-import onnx_backend
+import onnx_backend  # noqa: E402
 
 PASSED = 1627  # of the 1,884 that onnx 1.23 has
 
@@ -33,6 +33,15 @@ def test_nodes_pass_or_are_refused_by_name():
     assert not unnamed
     if onnx.__version__.startswith("1.23."):
         assert kinds["passed"] >= PASSED, kinds
+
+
+@needs_emulator
+@pytest.mark.long
+def test_nodes_pass_on_a_gpu_that_is_emulated():
+    tests = [t for t in onnx_backend.tests_of_nodes() if t.model is not None]
+    found = {t.name: onnx_backend.verdict(t, "cuda-emulator") for t in tests[::3]}
+    assert not {name: message for name, (kind, message) in found.items() if kind == "wrong"}
+    assert sum(kind == "passed" for kind, _ in found.values()) > 500
 
 
 def test_a_backend_runs_a_node():

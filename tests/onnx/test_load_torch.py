@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 import pytest
+from needed import imported
 
 import tinygrad_like as tg
 
-pytest.importorskip("onnx", reason="onnx reads the models: pip install onnx")
-torch = pytest.importorskip("torch", reason="torch exports the models: pip install torch")
-pytest.importorskip("onnxscript", reason="torch exports with it: pip install onnxscript")
+imported("onnx")
+imported("onnxscript")
+torch = imported("torch")
 
 pytestmark = pytest.mark.long
 
@@ -59,7 +60,7 @@ def ids_and_mask():
 
 
 def bert():
-    transformers = pytest.importorskip("transformers", reason="for BERT: pip install transformers")
+    transformers = imported("transformers")
     config = transformers.BertConfig(
         vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
         intermediate_size=64, max_position_embeddings=20,
@@ -68,7 +69,7 @@ def bert():
 
 
 def gpt2():
-    transformers = pytest.importorskip("transformers", reason="for GPT-2: pip install transformers")
+    transformers = imported("transformers")
     config = transformers.GPT2Config(
         vocab_size=50, n_embd=32, n_layer=2, n_head=4, n_positions=20, bos_token_id=0,
         eos_token_id=0,

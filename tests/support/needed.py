@@ -9,6 +9,8 @@ FIXES = {
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes"), "pip install 'tinygrad-like[test]'"),
     "numba_cuda": "pip install 'tinygrad-like[numba-cuda]'",
+    "onnx": "pip install 'tinygrad-like[onnx]'",
+    "onnxscript": "pip install onnxscript",
     "tensorboardX": "pip install 'tinygrad-like[tensorboard]'",
 }
 

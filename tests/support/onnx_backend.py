@@ -27,21 +27,21 @@ ONE_UNIT = "test_attention_4d_causal_fp16", "test_attention_4d_causal_fp16_expan
 class Prepared(BackendRep):
     """A model that runs on lists of arrays."""
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, device):
+        self.model, self.device = model.to(device), device
 
     def run(self, inputs, **options):
         with tg.no_grad():
-            found = self.model(*map(_given, inputs))
+            found = self.model(*(_given(x, self.device) for x in inputs))
         return [_array(y) for y in (found if isinstance(found, tuple) else (found,))]
 
 
-def _given(x):
+def _given(x, device):
     if isinstance(x, list):
-        return [_given(each) for each in x]
+        return [_given(each, device) for each in x]
     if isinstance(x, np.ndarray) and x.dtype.kind not in "biufc":
         raise tg.onnx.Refused(f"[onnx] an input of dtype {x.dtype}")
-    return x
+    return None if x is None else tg.Tensor(x, device=device)
 
 
 def _array(y):
@@ -55,7 +55,7 @@ class TinygradLike(Backend):
 
     @classmethod
     def prepare(cls, model, device="CPU", **options):
-        return Prepared(tg.onnx.load(model))
+        return Prepared(tg.onnx.load(model), {"CPU": "cpu", "CUDA": "cuda"}.get(device, device))
 
     @classmethod
     def run_node(cls, node, inputs, device="CPU", outputs_info=None, **options):
@@ -72,7 +72,7 @@ class TinygradLike(Backend):
 
     @classmethod
     def supports_device(cls, device):
-        return device == "CPU"
+        return device in ("CPU", "cuda-emulator")
 
 
 def tests_of_nodes():
@@ -84,12 +84,12 @@ def tests_of_nodes():
         return load_model_tests(kind="node")
 
 
-def verdict(test):
+def verdict(test, device="CPU"):
     """("passed" or "refused" or "wrong", a message) of one test."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            prepared = TinygradLike.prepare(test.model)
+            prepared = TinygradLike.prepare(test.model, device)
             for inputs, expected in test.data_sets:
                 found = prepared.run([_of_proto(x) for x in inputs])
                 _compare(test, found, [_of_proto(x) for x in expected])

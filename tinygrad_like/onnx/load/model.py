@@ -67,13 +67,13 @@ class Model(Module):
         Raises:
             OnnxError: for inputs that do not have the declared names, dtypes or shapes.
         """
-        values = self._checked(args, named)
-        found = self._graph.run(values, {path: getattr(self, path) for path in self._paths})
-        found = [_public(y) for y in found]
+        state = {path: getattr(self, path) for path in self._paths}
+        values = self._checked(args, named, state)
+        found = [_public(y) for y in self._graph.run(values, state)]
         return found[0] if len(found) == 1 else tuple(found)
 
-    def _checked(self, args, named):
-        """The inputs in their order, as the graph takes them."""
+    def _checked(self, args, named, state):
+        """The inputs in their order, as the graph takes them; arrays go to the model's device."""
         names = [x.name for x in self.inputs]
         if len(args) > len(names):
             raise OnnxError(f"[onnx] {len(args)} inputs, expected {len(names)}: {names}")
@@ -84,12 +84,13 @@ class Model(Module):
                 raise OnnxError(f"[onnx] input {name!r} {twice}")
             given[name] = value
         lengths: dict[str, int] = {}
-        floating = next((p.dtype for p in self.parameters() if p.dtype.kind == "f"), None)
+        floating = next((p.dtype for p in state.values() if p.dtype.kind == "f"), None)
+        device = next((p.device for p in state.values()), None)
         values = []
         for x in self.inputs:
             if x.name not in given and x.kind != "optional":
                 raise OnnxError(f"[onnx] input {x.name!r} is missing, expected {names}")
-            values.append(_taken(given.get(x.name), x, lengths, floating))
+            values.append(_taken(given.get(x.name), x, lengths, floating, device))
         return values
 
     def __repr__(self) -> str:
@@ -98,19 +99,19 @@ class Model(Module):
         return f"onnx.Model({self._graph.name!r}: {shown} -> {results})"
 
 
-def _taken(value, x, lengths, floating):
+def _taken(value, x, lengths, floating, device):
     """An input as a Tensor, or a list of them, that has the declared type."""
     if x.kind == "sequence" or (isinstance(value, (list, tuple)) and x.kind == "optional"):
         if not isinstance(value, (list, tuple)):
             raise OnnxError(f"[onnx] input {x.name!r} is {type(value).__name__}, expected a list")
-        return [v if isinstance(v, Tensor) else Tensor(v) for v in value]
+        return [v if isinstance(v, Tensor) else Tensor(v, device=device) for v in value]
     if value is None:
         if x.kind == "optional":
             return None
         raise OnnxError(f"[onnx] input {x.name!r} is None, expected {x}")
     if not isinstance(value, Tensor):
         try:
-            value = Tensor(value)
+            value = Tensor(value, device=device)
         except (TypeError, ValueError) as error:
             raise OnnxError(f"[onnx] input {x.name!r}: {error}") from error
     if x.kind == "tensor":
@@ -152,8 +153,8 @@ def load(source: Any) -> Model:
             does not run.
 
     >>> import tinygrad_like as tg
-    >>> model = tg.onnx.load("resnet18.onnx")                               # doctest: +SKIP
-    >>> model(tg.zeros((1, 3, 224, 224))).shape                             # doctest: +SKIP
+    >>> model = tg.onnx.load("resnet18.onnx")  # doctest: +SKIP
+    >>> model(tg.zeros((1, 3, 224, 224))).shape  # doctest: +SKIP
     (1, 1000)
     """
     proto, folder = _read(source)
