@@ -15,5 +15,7 @@ UNKNOWN = (
     "solve_sylvester full valid dft inverse_dft rdft irdft ctc_of_states product resample lgamma "
     "digamma polygamma polygamma_rise betaln erfinv log_gamma_quantile log_gamma_sample "
     "log_gamma_slope log_gamma_bend gamma_cdf normal_quantile beta_cdf beta_quantile "
-    "poisson_quantile binomial_quantile"
+    "poisson_quantile binomial_quantile gamma rgamma gammasgn gammainc gammaincc multigammaln beta "
+    "betainc gamma_density beta_density j0 j1 jn y0 y1 yn i0 i0e i1 i1e iv ive erfcx erfcinv ndtr "
+    "ndtri log_ndtr hazard stdtr entr rel_entr kl_div xlog1py"
 ).split()
