@@ -5,13 +5,26 @@ math/        elementary functions and random words, of vectors
 products/    products of matrices
 conv/ recurrent/ attention/ reduce/     families of several files
 fused/       loops that are written for a function of the user's
-elementwise index lines norm optim order pool random resample softmax   families of one file
+distinct elementwise index lines norm optim order pool random resample softmax
+             families of one file
 
 Each kernel declares the arrays that it takes (machine/kernel.py). Calls with others, of other or of
 mixed dtypes, go to the reference, which also has the kernels that are missing here.
 """
 
-from . import elementwise, index, lines, norm, optim, order, pool, random, resample, softmax
+from . import (
+    distinct,
+    elementwise,
+    index,
+    lines,
+    norm,
+    optim,
+    order,
+    pool,
+    random,
+    resample,
+    softmax,
+)
 from .attention import kernels as _attention
 from .conv import kernels as _conv
 from .fused import kernels as _fused
