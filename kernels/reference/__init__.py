@@ -10,6 +10,7 @@ contract.py.
 
 from . import (  # each registers its kernels
     attention,
+    bag,
     conv,
     elementwise,
     fused,
