@@ -5,7 +5,7 @@ math/        elementary functions and random words, of vectors
 products/    products of matrices
 conv/ recurrent/ attention/ reduce/     families of several files
 fused/       loops that are written for a function of the user's
-bag distinct elementwise index lines norm optim order pool random resample softmax
+bag ctc distinct elementwise index lines norm optim order pool random resample softmax
              families of one file
 
 Each kernel declares the arrays that it takes (machine/kernel.py). Calls with others, of other or of
@@ -14,6 +14,7 @@ mixed dtypes, go to the reference, which also has the kernels that are missing h
 
 from . import (
     bag,
+    ctc,
     distinct,
     elementwise,
     index,

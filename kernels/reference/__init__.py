@@ -12,6 +12,7 @@ from . import (  # each registers its kernels
     attention,
     bag,
     conv,
+    ctc,
     elementwise,
     fused,
     index,
