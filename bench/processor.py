@@ -17,7 +17,7 @@ from bench.kernels import prepare
 
 HEAD = ["kernel", "ours ms", "torch ms", "ours/torch"]
 TURNS = 5, 40  # at least and at most
-SECONDS = 0.5  # after so much processor time there are no more turns
+SECONDS = 0.3  # after so much processor time there are no more turns
 
 
 def measure(name):
@@ -65,13 +65,15 @@ def main():
     _on_one_thread()
     rows, refused = [], []
     widths = report.print_head(HEAD, [max(map(len, chosen)), 9, 9, 16])
-    for name in chosen:
-        with refusing(name, refused):
-            rows.append(measure(name))
-            figures = [f"{rows[-1]['ms'][library]['median']:.3f}" for library in ("ours", "torch")]
-            report.print_row([name, *figures, report.spread(rows[-1]["ratio"])], widths)
-    if args.save:
-        report.save("processor", rows, "Kernels on one thread: our processor time by PyTorch's")
+    try:
+        for name in chosen:
+            with refusing(name, refused):
+                rows.append(measure(name))
+                ms = [f"{rows[-1]['ms'][library]['median']:.3f}" for library in ("ours", "torch")]
+                report.print_row([name, *ms, report.spread(rows[-1]["ratio"])], widths)
+    finally:  # also what was measured before somebody interrupts it
+        if args.save:
+            report.save("processor", rows, "Kernels on one thread: our processor time by PyTorch's")
     if refused:
         sys.exit(f"{len(refused)} of {len(chosen)} rows refused: {', '.join(refused)}")
 

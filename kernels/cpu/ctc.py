@@ -65,16 +65,17 @@ def _alphas(pool, scores, skips, alphas):
 @jit
 def _alphas_part(task, tasks, scores, skips, alphas):
     states, nothing = scores.shape[2], scores.dtype.type(-math.inf)
-    before, barred = np.full(states + 2, nothing), np.empty(states, scores.dtype)
+    before, barred = np.full(states + 2, nothing), np.empty(states, np.bool_)
     for n in range(*share(task, tasks, scores.shape[0])):
         for s in range(states):
-            barred[s] = 0 if skips[n, s] else nothing
+            barred[s] = not skips[n, s]
             alphas[0, n, s] = scores[n, 0, s] if s < 2 else nothing
         for t in range(1, scores.shape[1]):
             before[2:] = alphas[t - 1, n]
             one, two, here, score = before[1:-1], before[:-2], alphas[t, n], scores[n, t]
             for s in range(here.size):
-                here[s] = _log_sum(before[s + 2], one[s], two[s] + barred[s]) + score[s]
+                skipped = nothing if barred[s] else two[s]
+                here[s] = _log_sum(before[s + 2], one[s], skipped) + score[s]
 
 
 @jit
@@ -85,12 +86,12 @@ def _betas(pool, scores, skips, frames, ends, betas):
 @jit
 def _betas_part(task, tasks, scores, skips, frames, ends, betas):
     states, nothing = scores.shape[2], scores.dtype.type(-math.inf)
-    after, barred = np.full(states + 2, nothing), np.empty(states, scores.dtype)
+    after, barred = np.full(states + 2, nothing), np.empty(states, np.bool_)
     for n in range(*share(task, tasks, scores.shape[0])):
         last = frames[n] - 1
         betas[last:, n] = nothing
         for s in range(states):
-            barred[s] = 0 if s + 2 < states and skips[n, s + 2] else nothing
+            barred[s] = s + 2 >= states or not skips[n, s + 2]
             betas[last, n, s] = 0 if ends[n, s] else nothing
         for t in range(last - 1, -1, -1):
             later, score = betas[t + 1, n], scores[n, t + 1]
@@ -98,4 +99,5 @@ def _betas_part(task, tasks, scores, skips, frames, ends, betas):
                 after[s] = later[s] + score[s]
             one, two, here = after[1:-1], after[2:], betas[t, n]
             for s in range(here.size):
-                here[s] = _log_sum(after[s], one[s], two[s] + barred[s])
+                skipped = nothing if barred[s] else two[s]
+                here[s] = _log_sum(after[s], one[s], skipped)

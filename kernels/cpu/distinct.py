@@ -38,7 +38,7 @@ def unique_places(x, equal_nan):
             count = _number_by_table(x, least, table, first, inverse, counts)
         else:
             room = empty((2, x.size), np.int64), empty((2, x.size), np.int64)
-            keys, order = _order_by_digits(x, least, width.bit_length(), *room)
+            keys, order = _order_by_digits(x, least, (width - 1).bit_length(), *room)
             count = _number_runs(keys, order, equal_nan, first, inverse, counts)
     return first[:count].copy(), inverse, counts[:count].copy()
 
