@@ -5,8 +5,8 @@ math/        elementary functions and random words, of vectors
 products/    products of matrices
 conv/ recurrent/ attention/ reduce/     families of several files
 fused/       loops that are written for a function of the user's
-bag ctc distinct elementwise index lines norm optim order pool random resample softmax
-             families of one file
+bag ctc distinct elementwise index lines norm optim order patches pool random resample
+softmax      families of one file
 
 Each kernel declares the arrays that it takes (machine/kernel.py). Calls with others, of other or of
 mixed dtypes, go to the reference, which also has the kernels that are missing here.
@@ -22,6 +22,7 @@ from . import (
     norm,
     optim,
     order,
+    patches,
     pool,
     random,
     resample,

@@ -21,6 +21,7 @@ from . import (  # each registers its kernels
     norm,
     optim,
     order,
+    patches,
     pool,
     random,
     recurrent,

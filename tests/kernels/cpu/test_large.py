@@ -94,6 +94,15 @@ def test_slices_are_added(shape, dtype):
 
 
 @DTYPES
+@pytest.mark.parametrize("stride", [(1, 1), (3, 2), (2, 7)])
+def test_windows_are_added(stride, dtype):
+    g = np.random.default_rng(0).standard_normal((2, 3, 3, 2, 6, 40)).astype(dtype)
+    size = 5 * stride[0] + 2 * 2 + 2, 39 * stride[1] + 4
+    found, expected = (k.join_windows(g, size, stride, (2, 3)) for k in (cpu, reference))
+    assert_the_same(found, expected)
+
+
+@DTYPES
 @pytest.mark.parametrize("values", [None, 2])
 @pytest.mark.parametrize("width", [1, 17, 64])
 def test_maxima_of_bags(width, values, dtype):
