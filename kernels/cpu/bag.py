@@ -6,7 +6,7 @@ first linked to a list. So no two tasks write to one row, and sums come in the o
 
 import numpy as np
 
-from .index import EACH, SMALL, TASK, linked, prefetch_row
+from .index import SMALL, TASK, linked, prefetch_row
 from .machine.compile import jit
 from .machine.kernel import kernel
 from .machine.memory import empty
@@ -51,7 +51,7 @@ def _maxima_part(task, tasks, table, ids, counted, starts, y, ties):
         for i in range(starts[bag], starts[bag + 1]):
             if not counted[i]:
                 continue
-            prefetch_row(table, ids, EACH, i, ids.size)
+            prefetch_row(table, ids, i)
             row = table[ids[i]]
             if not met:
                 for j in range(row.size):

@@ -286,10 +286,9 @@ def _add_runs_part(task, tasks, out, index, x, source):
 
 
 @inside
-def prefetch_row(x, index, source, i, end):
-    """Bring the row of x that comes some updates after update i into a cache."""
-    k = min(i + AHEAD, end - 1)
-    later = index[source[k] if source.size else k] * x.shape[1]
+def prefetch_row(x, index, i):
+    """Bring the row of x that comes some places after x[index[i]] into a cache."""
+    later = index[min(i + AHEAD, index.size - 1)] * x.shape[1]
     flat = x.reshape(x.size)
     for j in range(later, later + x.shape[1], CACHE_LINE // x.itemsize):
         prefetch(flat, j)

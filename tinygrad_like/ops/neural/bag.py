@@ -117,7 +117,8 @@ def embedding_bag(
     check_choice("embedding_bag", "mode", mode, MODES)
     be = backend_of(weight)
     if not isinstance(ids, Tensor):
-        ids = raw_integers("embedding_bag", "ids", ids, be)
+        raw = raw_integers("embedding_bag", "ids", ids, be)
+        ids = raw.copy() if raw is ids else raw  # backward reads it: the caller may change theirs
     lengths = _lengths(ids, offsets)
     if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != ids.shape):
         raise ValueError(
