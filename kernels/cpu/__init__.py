@@ -5,24 +5,19 @@ math/        elementary functions and random words, of vectors
 products/    products of matrices
 conv/ recurrent/ attention/ reduce/     families of several files
 fused/       loops that are written for a function of the user's
-bag ctc distinct elementwise index lines norm optim order patches pool random resample
-softmax      families of one file
+elementwise index lines norm optim order pool random resample softmax   families of one file
 
 Each kernel declares the arrays that it takes (machine/kernel.py). Calls with others, of other or of
 mixed dtypes, go to the reference, which also has the kernels that are missing here.
 """
 
 from . import (
-    bag,
-    ctc,
-    distinct,
     elementwise,
     index,
     lines,
     norm,
     optim,
     order,
-    patches,
     pool,
     random,
     resample,
@@ -33,6 +28,7 @@ from .conv import kernels as _conv
 from .fused import kernels as _fused
 from .machine.kernel import KERNELS
 from .products import linalg as _linalg
+from .recurrent import ctc as _ctc
 from .recurrent import kernels as _recurrent
 from .reduce import kernels as _reduce
 from .reduce import scan as _scan

@@ -1,4 +1,4 @@
-"""Gathering rows of a table, and adding rows to it: float32 and float64, and sums of float16.
+"""Gathering rows of a table, adding rows to it, and the maxima of bags of rows.
 
 A sum is the same for any number of threads: the updates of a row are added in the order in which
 they came. Sums of float32 are kept in float64 and rounded once. Sums of float64 are added up block
@@ -331,3 +331,90 @@ def _add_wide(pool, out, index, updates, source, room):
     met = linked(index, first, following, rows)
     tasks = tasks_for(pool, n * updates.shape[1], TASK)
     run(pool, _add_lists, (out, updates, source, rows[:met], first, following), tasks)
+
+
+# Maxima of bags, see kernels/reference/bag.py. For the gradient a task takes whole rows of the
+# table: the places of a row's id are first linked to a list.
+
+
+@kernel("table", others="ids counted starts", half=True, kept=(1,))
+def bag_maxima(table, ids, counted, starts):
+    """(y, ties): the maxima, and how many rows of a bag have each one."""
+    if ids.size * table.shape[1] <= SMALL:
+        return NotImplemented
+    shape = starts.size - 1, table.shape[1]
+    y, ties = empty(shape, table.dtype), empty(shape, np.int32)
+    _maxima(pool(), table, ids, counted, starts, y, ties)
+    return y, ties
+
+
+@kernel("g table y", others="ids counted bags ties", half=True)
+def bag_maxima_backward(g, table, ids, counted, bags, y, ties):
+    """dtable: all rows of a bag that have a maximum share its gradient."""
+    if ids.size * table.shape[1] <= SMALL:
+        return NotImplemented
+    dtable = empty(table.shape, table.dtype)
+    room = empty((len(table) + 2 * ids.size,), np.int64)
+    shares = g / np.maximum(ties, 1).astype(g.dtype)
+    _maxima_back(pool(), shares, table, ids, counted, bags, y, dtable, room)
+    return dtable
+
+
+@jit
+def _maxima(pool, table, ids, counted, starts, y, ties):
+    tasks = min(tasks_for(pool, ids.size * table.shape[1], TASK), max(starts.size - 1, 1))
+    run(pool, _maxima_part, (table, ids, counted, starts, y, ties), tasks)
+
+
+@jit
+def _maxima_part(task, tasks, table, ids, counted, starts, y, ties):
+    for bag in range(*share(task, tasks, y.shape[0])):
+        best, alike = y[bag], ties[bag]
+        best[:], alike[:] = 0, 0
+        met = False
+        for i in range(starts[bag], starts[bag + 1]):
+            if not counted[i]:
+                continue
+            prefetch_row(table, ids, i)
+            row = table[ids[i]]
+            if not met:
+                for j in range(row.size):
+                    best[j], alike[j] = row[j], 1
+                met = True
+                continue
+            for j in range(row.size):
+                value, old = row[j], best[j]
+                more = (value > old) | ((value != value) & (old == old))
+                same = (value == old) | ((value != value) & (old != old))
+                best[j] = value if more else old
+                alike[j] = np.int32(1) if more else alike[j] + np.int32(same)
+
+
+@jit
+def _maxima_back(pool, shares, table, ids, counted, bags, y, dtable, room):
+    size = table.shape[0]
+    first, following, rows = room[:size], room[size : size + ids.size], room[size + ids.size :]
+    linked(ids, first, following, rows)
+    tasks = min(tasks_for(pool, ids.size * table.shape[1], TASK), max(size, 1))
+    arrays = shares, table, counted, bags, y, dtable, first, following
+    run(pool, _maxima_back_part, arrays, tasks)
+
+
+@jit
+def _maxima_back_part(task, tasks, shares, table, counted, bags, y, dtable, first, following):
+    sums, nothing = np.empty(table.shape[1], np.float64), table.dtype.type(0)
+    for n in range(*share(task, tasks, table.shape[0])):
+        i, row, drow = first[n], table[n], dtable[n]
+        if i < 0:
+            drow[:] = 0
+            continue
+        sums[:] = 0
+        while i >= 0:
+            if counted[i]:
+                best, slopes = y[bags[i]], shares[bags[i]]
+                for j in range(sums.size):
+                    found = (row[j] == best[j]) | (row[j] != row[j])
+                    sums[j] += slopes[j] if found else nothing
+            i = following[i]
+        for j in range(drow.size):
+            drow[j] = sums[j]

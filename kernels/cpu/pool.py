@@ -1,4 +1,4 @@
-"""Max and average pooling, plane by plane: see kernels/reference/pool.py.
+"""Max and average pooling, and adding up windows, plane by plane: see kernels/reference/pool.py.
 
 Averages and their gradients are summed along one axis and then along the other, in float64. There
 are separate loops for averages of 2 x 2, which are summed in the dtype of x, and for the gradients
@@ -300,3 +300,48 @@ def _spread_apart(dx, g, s):
                 part = g[p, q] * share_of_one
                 for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
                     row[j] = part
+
+
+# Windows added up in images, see kernels/reference/patches.py
+
+
+@kernel("g", half=True)
+def join_windows(g, size, stride, dilation):
+    """Images of this size in which the windows are added up."""
+    if g.size <= SMALL:
+        return NotImplemented
+    n, c, kh, kw, rows, columns = g.shape
+    y = empty((n, c, *size), g.dtype)
+    planes = y.reshape(n * c, *size)
+    _join(pool(), g.reshape(n * c, kh, kw, rows, columns), planes, stride, dilation)
+    return y
+
+
+@jit
+def _join(pool, g, y, stride, dilation):
+    tasks = max(1, min(tasks_for(pool, g.size, TASK), y.shape[0]))
+    run(pool, _join_part, (g, y, stride, dilation), tasks)
+
+
+@jit
+def _join_part(task, tasks, g, y, stride, dilation):
+    _, kh, kw, rows, _ = g.shape
+    for plane in range(*share(task, tasks, y.shape[0])):
+        y[plane] = 0
+        for i in range(kh):
+            for j in range(kw):
+                for p in range(rows):
+                    row = y[plane, p * stride[0] + i * dilation[0], j * dilation[1] :]
+                    _add_apart(row, g[plane, i, j, p], stride[1])
+
+
+@inside
+def _add_apart(row, new, step):
+    """Add elements to every step-th one of a row."""
+    if step == 1:
+        part = row[: new.size]
+        for q in range(part.size):
+            part[q] += new[q]
+    else:
+        for q in range(new.size):
+            row[q * step] += new[q]

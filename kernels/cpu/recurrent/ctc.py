@@ -8,12 +8,12 @@ import math
 
 import numpy as np
 
-from .machine.compile import jit
-from .machine.kernel import kernel
-from .machine.memory import empty
-from .machine.simd import inlined
-from .machine.threads import pool, run, share, tasks_for
-from .math.vector_math import exp, log_of_normal
+from ..machine.compile import jit
+from ..machine.kernel import kernel
+from ..machine.memory import empty
+from ..machine.simd import inlined
+from ..machine.threads import pool, run, share, tasks_for
+from ..math.vector_math import exp, log_of_normal
 
 SMALL = 1 << 12  # elements, up to which NumPy is quick enough and needs no compiler
 LEAST = np.finfo(np.float32).min
