@@ -16,6 +16,7 @@ from .machine.threads import pool, run, share, tasks_for
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
 TASK = 1 << 13  # elements that are worth a thread
 SMALL = 1 << 12  # elements, up to which NumPy is quick enough and needs no compiler
+MANY = 1 << 31  # pixels, whose positions need int64: fewer take half of the memory
 LONGEST = 1024  # elements that are added up one after the other in the dtype of the gradient
 
 
@@ -24,7 +25,8 @@ def max_pool2d(x, geometry):
     """(y, index): the maximum of each window, and its flat position in the plane."""
     if geometry.dilation != (1, 1):
         return NotImplemented
-    y, index = empty(geometry.y_shape, x.dtype), _positions(geometry.y_shape, x)
+    shape, pixels = geometry.y_shape, geometry.h * geometry.w
+    y, index = empty(shape, x.dtype), empty(shape, np.int32 if pixels < MANY else np.int64)
     of_x, of_y = _planes(geometry)
     _max_pool(pool(), x.reshape(of_x), y.reshape(of_y), index.reshape(of_y), geometry)
     return y, index
@@ -37,15 +39,10 @@ def adaptive_max_pool2d(x, size):
     if x.size <= SMALL:
         return NotImplemented
     shape = n, c, *size
-    y, index = empty(shape, x.dtype), _positions(shape, x)
+    y, index = empty(shape, x.dtype), empty(shape, np.int32 if h * w < MANY else np.int64)
     of_y = n * c, *size
     _adaptive(pool(), x.reshape(n * c, h, w), y.reshape(of_y), index.reshape(of_y))
     return y, index
-
-
-def _positions(shape, x):
-    """Room for positions in a plane of x: of half the memory, if they fit."""
-    return empty(shape, np.int32 if x.shape[2] * x.shape[3] < 1 << 31 else np.int64)
 
 
 @kernel("g", others="index", half=True)
