@@ -9,6 +9,7 @@ BENCHMARKS = {
     "steps": "the five training steps against PyTorch and JAX",
     "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
     "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
+    "processor": "each kernel against PyTorch's by processor time on one thread",
     "accuracy": "what long sums lose, against PyTorch and NumPy",
     "fuse": "fused functions against kernels written by hand",
     "overhead": "what an op costs beside its arithmetic",

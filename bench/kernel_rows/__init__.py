@@ -1,6 +1,16 @@
 """Every row of the kernel benchmark, by name: `kernel shape`."""
 
-from bench.kernel_rows import elementwise, factors, fourier, norms, products, scans, tables, windows
+from bench.kernel_rows import (
+    elementwise,
+    factors,
+    fourier,
+    norms,
+    products,
+    scans,
+    series,
+    tables,
+    windows,
+)
 
-FAMILIES = products, norms, elementwise, tables, scans, windows, factors, fourier
+FAMILIES = products, norms, elementwise, tables, scans, series, windows, factors, fourier
 ROWS = {row.name: row for family in FAMILIES for row in family.rows()}

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from tinygrad_like.kernels.geometry import pool_geometry
 
-from bench.kernel_rows.row import FLOAT, Row, by_x, normal
+from bench.kernel_rows.row import FLOAT, Row, by_autograd, by_x, normal
 from bench.limits import Work
 
 WINDOW = (2, 2), (2, 2), (0, 0)
@@ -16,6 +16,10 @@ def rows():
     for shape in ((64, 64, 64, 64), (64, 32, 28, 28), (64, 64, 14, 14)):
         yield from _max_pool2d(shape)
     yield from _avg_pool2d((64, 64, 64, 64))
+    yield from _max_pool3d((4, 32, 16, 32, 32))
+    for size in (7, 30):
+        yield from _adaptive_max_pool2d((16, 64, 60, 60), size)
+    yield from _bag_maxima(50_000, 64, 4096, 20)
     yield from _gather_and_scatter(32768, 256, 65536)
     yield from _gather_and_scatter(65, 128, 2048)
 
@@ -81,6 +85,115 @@ def _avg_pool2d(shape):
         lambda k, x, g: partial(k.avg_pool2d_backward, g, geometry),
         torch_backward,
         Work(read=FLOAT * part, written=FLOAT * whole),
+    )
+
+
+def _max_pool3d(shape):
+    """Cubes of 2 x 2 x 2."""
+    n, c, *sides = shape
+    part = n, c, *(side // 2 for side in sides)
+
+    def cubes(x):
+        """A view in which each cube has axes of its own."""
+        return x.reshape(n, c, *(k for side in part[2:] for k in (side, 2)))
+
+    def pooled(x):
+        return cubes(x).max((3, 5, 7))
+
+    def forward(k, x, g):
+        return partial(k.max_pool3d, x, 2) if hasattr(k, "max_pool3d") else partial(pooled, x)
+
+    def backward(k, x, g):
+        if hasattr(k, "max_pool3d"):
+            return partial(k.vjp(lambda x: k.max_pool3d(x, 2), x)[1], g)
+        y, g = (
+            a.reshape(n, c, *(k for side in part[2:] for k in (side, 1))) for a in (pooled(x), g)
+        )
+        return lambda: np.where(cubes(x) == y, g, 0).reshape(shape)
+
+    def of_torch(torch, x):
+        return torch.nn.functional.max_pool3d(x, 2)
+
+    size = FLOAT * np.prod(shape).item()
+    yield Row(
+        f"max_pool3d {by_x(shape)}",
+        normal(shape, part),
+        forward,
+        lambda torch, x, g: partial(of_torch, torch, x),
+        Work(read=size, written=size // 8),
+    )
+    yield Row(
+        f"max_pool3d_backward {by_x(shape)}",
+        normal(shape, part),
+        backward,
+        lambda torch, x, g: by_autograd(torch, partial(of_torch, torch), [x], g, 1),
+        Work(read=size // 8, written=size),
+    )
+
+
+def _adaptive_max_pool2d(shape, size):
+    """Windows that overlap, as their number does not divide the image."""
+    part = *shape[:2], size, size
+
+    def backward(k, x, g):
+        _, index = k.adaptive_max_pool2d(x, (size, size))
+        geometry = pool_geometry(shape, (1, 1), (1, 1), (0, 0))
+        sizes = geometry._replace(ho=size, wo=size)
+        return partial(k.max_pool2d_backward, g, index, sizes)
+
+    def of_torch(torch, x):
+        return torch.nn.functional.adaptive_max_pool2d(x, size, return_indices=True)
+
+    whole, small = (FLOAT * np.prod(s).item() for s in (shape, part))
+    yield Row(
+        f"adaptive_max_pool2d {by_x(shape)} to {size}x{size}",
+        normal(shape, part),
+        lambda k, x, g: partial(k.adaptive_max_pool2d, x, (size, size)),
+        lambda torch, x, g: partial(of_torch, torch, x),
+        Work(read=whole, written=small),
+    )
+    yield Row(
+        f"adaptive_max_pool2d_backward {by_x(shape)} to {size}x{size}",
+        normal(shape, part),
+        backward,
+        lambda torch, x, g: by_autograd(torch, lambda x: of_torch(torch, x)[0], [x], g, 1),
+        Work(read=small, written=whole),
+    )
+
+
+def _bag_maxima(size, width, bags, length):
+    """The maxima of bags of rows of a table, and their gradient."""
+    starts, counted = np.arange(bags + 1) * length, np.ones(bags * length, bool)
+
+    def arrays(rng):
+        return *normal((size, width), (bags, width))(rng), rng.integers(0, size, (bags, length))
+
+    def backward(k, table, g, ids):
+        flat = ids.reshape(-1)
+        y, ties = k.bag_maxima(table, flat, counted, starts)
+        of_ids = np.repeat(np.arange(bags), length)
+        return partial(k.bag_maxima_backward, g, table, flat, counted, of_ids, y, ties)
+
+    def of_torch(torch, ids, table):
+        return torch.nn.functional.embedding_bag(ids, table, mode="max")
+
+    name = f"{bags}x{length} of {size}x{width}"
+    whole, part = FLOAT * size * width, FLOAT * bags * width
+    yield Row(
+        f"bag_maxima {name}",
+        arrays,
+        lambda k, table, g, ids: partial(k.bag_maxima, table, ids.reshape(-1), counted, starts),
+        lambda torch, table, g, ids: partial(of_torch, torch, ids, table),
+        Work(read=whole, written=part),
+    )
+    yield Row(
+        f"bag_maxima_backward {name}",
+        arrays,
+        backward,
+        lambda torch, table, g, ids: by_autograd(
+            torch, partial(of_torch, torch, ids), [table], g, 1
+        ),
+        Work(read=whole, written=whole),
     )
 
 

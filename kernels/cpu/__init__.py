@@ -11,12 +11,24 @@ Each kernel declares the arrays that it takes (machine/kernel.py). Calls with ot
 mixed dtypes, go to the reference, which also has the kernels that are missing here.
 """
 
-from . import elementwise, index, lines, norm, optim, order, pool, random, resample, softmax
+from . import (
+    elementwise,
+    index,
+    lines,
+    norm,
+    optim,
+    order,
+    pool,
+    random,
+    resample,
+    softmax,
+)
 from .attention import kernels as _attention
 from .conv import kernels as _conv
 from .fused import kernels as _fused
 from .machine.kernel import KERNELS
 from .products import linalg as _linalg
+from .recurrent import ctc as _ctc
 from .recurrent import kernels as _recurrent
 from .reduce import kernels as _reduce
 from .reduce import scan as _scan

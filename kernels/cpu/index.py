@@ -1,4 +1,4 @@
-"""Gathering rows of a table, and adding rows to it: float32 and float64, and sums of float16.
+"""Gathering rows of a table, adding rows to it, and the maxima of bags of rows.
 
 A sum is the same for any number of threads: the updates of a row are added in the order in which
 they came. Sums of float32 are kept in float64 and rounded once. Sums of float64 are added up block
@@ -11,7 +11,7 @@ from .machine.compile import jit
 from .machine.fetch import prefetch
 from .machine.kernel import FLOAT16, REAL, kernel
 from .machine.memory import empty
-from .machine.simd import inside
+from .machine.simd import inside, lanes, load, store
 from .machine.threads import pool, run, share, tasks_for, threads_of
 
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
@@ -24,6 +24,7 @@ BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
 EACH = np.empty(0, np.int64)  # instead of a list of row numbers: update i is row i
 CACHE_LINE, AHEAD = 64, 8  # bytes; rows that are fetched ahead, as they lie in no order
 CHAIN = 64  # updates of one wide row in a block
+TASKS = 64  # a run that is no longer than one of so many parts is one task's
 
 
 @kernel("table", others="index")
@@ -75,7 +76,7 @@ def add_rows_(out, index, x, source):
     if not out.flags.c_contiguous or out.shape[1] < NARROW or index.size * out.shape[1] <= SMALL:
         return NotImplemented
     x, index, source = np.ascontiguousarray(x), _int64(index), _int64(source)
-    if 0 < _longest_run(index) <= CHAIN:
+    if 0 < _longest_run(index) <= max(CHAIN, index.size // TASKS):
         _add_runs(pool(), out, index, x, source)
     else:
         room = empty((len(out) + 2 * index.size,), np.int64)
@@ -169,7 +170,7 @@ def _place_of(row, places, rows, bits):
 
 
 @jit
-def _link(index, first, following, rows):
+def linked(index, first, following, rows):
     """Link the updates of each row to a list; returns how many rows have updates.
 
     The first update of row r is first[r], and following[i] comes after update i; -1 ends a list.
@@ -263,21 +264,157 @@ def _add_runs_part(task, tasks, out, index, x, source):
         first += 1
     while 0 < end < index.size and index[end] == index[end - 1]:
         end += 1
-    width, line = x.shape[1], CACHE_LINE // x.itemsize
-    flat = x.reshape(x.size)
-    for i in range(first, end):
-        later = source[min(i + AHEAD, end - 1)] * width
-        for j in range(later, later + width, line):
-            prefetch(flat, j)
-        target, row = out[index[i]], x[source[i]]
+    flat, end_of_run = x.reshape(x.size), first
+    total, part = np.empty(x.shape[1], np.float64), np.empty(x.shape[1], x.dtype)
+    while end_of_run < end:
+        i = end_of_run
+        while end_of_run < end and index[end_of_run] == index[i]:
+            end_of_run += 1
+        target = out[index[i]]
+        if end_of_run - i <= CHAIN:
+            _add_chain(flat, source, i, end_of_run, end, target)
+            continue
         for j in range(target.size):
-            target[j] += row[j]
+            total[j] = target[j]
+        for start in range(i, end_of_run, CHAIN):
+            part[:] = 0
+            _add_chain(flat, source, start, min(start + CHAIN, end_of_run), end, part)
+            for j in range(target.size):
+                total[j] += part[j]
+        for j in range(target.size):
+            target[j] = total[j]
+
+
+@inside
+def prefetch_row(x, index, i):
+    """Bring the row of x that comes some places after x[index[i]] into a cache."""
+    later = index[min(i + AHEAD, index.size - 1)] * x.shape[1]
+    flat = x.reshape(x.size)
+    for j in range(later, later + x.shape[1], CACHE_LINE // x.itemsize):
+        prefetch(flat, j)
+
+
+@inside
+def _add_chain(flat, source, first, end, last, target):
+    """target += the rows source[first:end] of flat, some columns at a time, in registers."""
+    width, n = target.size, lanes(flat)
+    j = 0
+    while j + 4 * n <= width:
+        a, b, c, d = (
+            load(target, j),
+            load(target, j + n),
+            load(target, j + 2 * n),
+            load(target, j + 3 * n),
+        )
+        for i in range(first, end):
+            later = source[min(i + AHEAD, last - 1)] * width + j
+            prefetch(flat, later)
+            prefetch(flat, later + 2 * n)
+            at = source[i] * width + j
+            a, b = a + load(flat, at), b + load(flat, at + n)
+            c, d = c + load(flat, at + 2 * n), d + load(flat, at + 3 * n)
+        store(target, j, a)
+        store(target, j + n, b)
+        store(target, j + 2 * n, c)
+        store(target, j + 3 * n, d)
+        j += 4 * n
+    for i in range(first, end):
+        at = source[i] * width
+        for k in range(j, width):
+            target[k] += flat[at + k]
 
 
 @jit
 def _add_wide(pool, out, index, updates, source, room):
     size, n = out.shape[0], index.size
     first, following, rows = room[:size], room[size : size + n], room[size + n :]
-    met = _link(index, first, following, rows)
+    met = linked(index, first, following, rows)
     tasks = tasks_for(pool, n * updates.shape[1], TASK)
     run(pool, _add_lists, (out, updates, source, rows[:met], first, following), tasks)
+
+
+# Maxima of bags, see kernels/reference/bag.py. For the gradient a task takes whole rows of the
+# table: the places of a row's id are first linked to a list.
+
+
+@kernel("table", others="ids counted starts", half=True, kept=(1,))
+def bag_maxima(table, ids, counted, starts):
+    """(y, ties): the maxima, and how many rows of a bag have each one."""
+    if ids.size * table.shape[1] <= SMALL:
+        return NotImplemented
+    shape = starts.size - 1, table.shape[1]
+    y, ties = empty(shape, table.dtype), empty(shape, np.int32)
+    _maxima(pool(), table, ids, counted, starts, y, ties)
+    return y, ties
+
+
+@kernel("g table y", others="ids counted bags ties", half=True)
+def bag_maxima_backward(g, table, ids, counted, bags, y, ties):
+    """dtable: all rows of a bag that have a maximum share its gradient."""
+    if ids.size * table.shape[1] <= SMALL:
+        return NotImplemented
+    dtable = empty(table.shape, table.dtype)
+    room = empty((len(table) + 2 * ids.size,), np.int64)
+    shares = g / np.maximum(ties, 1).astype(g.dtype)
+    _maxima_back(pool(), shares, table, ids, counted, bags, y, dtable, room)
+    return dtable
+
+
+@jit
+def _maxima(pool, table, ids, counted, starts, y, ties):
+    tasks = min(tasks_for(pool, ids.size * table.shape[1], TASK), max(starts.size - 1, 1))
+    run(pool, _maxima_part, (table, ids, counted, starts, y, ties), tasks)
+
+
+@jit
+def _maxima_part(task, tasks, table, ids, counted, starts, y, ties):
+    for bag in range(*share(task, tasks, y.shape[0])):
+        best, alike = y[bag], ties[bag]
+        best[:], alike[:] = 0, 0
+        met = False
+        for i in range(starts[bag], starts[bag + 1]):
+            if not counted[i]:
+                continue
+            prefetch_row(table, ids, i)
+            row = table[ids[i]]
+            if not met:
+                for j in range(row.size):
+                    best[j], alike[j] = row[j], 1
+                met = True
+                continue
+            for j in range(row.size):
+                value, old = row[j], best[j]
+                more = (value > old) | ((value != value) & (old == old))
+                same = (value == old) | ((value != value) & (old != old))
+                best[j] = value if more else old
+                alike[j] = np.int32(1) if more else alike[j] + np.int32(same)
+
+
+@jit
+def _maxima_back(pool, shares, table, ids, counted, bags, y, dtable, room):
+    size = table.shape[0]
+    first, following, rows = room[:size], room[size : size + ids.size], room[size + ids.size :]
+    linked(ids, first, following, rows)
+    tasks = min(tasks_for(pool, ids.size * table.shape[1], TASK), max(size, 1))
+    arrays = shares, table, counted, bags, y, dtable, first, following
+    run(pool, _maxima_back_part, arrays, tasks)
+
+
+@jit
+def _maxima_back_part(task, tasks, shares, table, counted, bags, y, dtable, first, following):
+    sums, nothing = np.empty(table.shape[1], np.float64), table.dtype.type(0)
+    for n in range(*share(task, tasks, table.shape[0])):
+        i, row, drow = first[n], table[n], dtable[n]
+        if i < 0:
+            drow[:] = 0
+            continue
+        sums[:] = 0
+        while i >= 0:
+            if counted[i]:
+                best, slopes = y[bags[i]], shares[bags[i]]
+                for j in range(sums.size):
+                    found = (row[j] == best[j]) | (row[j] != row[j])
+                    sums[j] += slopes[j] if found else nothing
+            i = following[i]
+        for j in range(drow.size):
+            drow[j] = sums[j]

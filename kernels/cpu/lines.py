@@ -71,6 +71,15 @@ def scatter_lines(x, index, updates, reduce):
     return y
 
 
+@kernel("out updates")
+def add_slices_(out, index, updates):
+    """out[a, index[i]] += updates[a, i] for every a and i."""
+    if not out.flags.c_contiguous or max(out.size, updates.size) <= SMALL:
+        return NotImplemented
+    _add_slices(pool(), out, _int64(index), np.ascontiguousarray(updates))
+    return None
+
+
 @kernel("g", others="index", dtypes=(FLOAT16, *REAL))
 def scatter_last_backward(g, index):
     """(dx, dupdates) of scatter_lines without `reduce`: each place has the gradient of its last."""
@@ -257,6 +266,38 @@ def _add_sums(x, sums, y, fresh, left, right):
     for k in range(y.shape[0]):
         for j in range(left, right):
             y[k, j] = sums[k, j - left] if fresh else x[k, j] + sums[k, j - left]
+
+
+@jit
+def _add_slices(pool, out, index, updates):
+    width = min(_width(pool, out), max(ROOM // max(out.shape[1], 1), NARROW))
+    tasks = max(1, min(tasks_for(pool, max(out.size, updates.size), TASK), _units(out, width)))
+    run(pool, _add_slices_part, (width, out, index, updates), tasks)
+
+
+@jit
+def _add_slices_part(task, tasks, width, out, index, updates):
+    """The sums of a tile are in float64, for float64 itself of a block of updates at a time."""
+    sums = np.empty((out.shape[1], width), np.float64)
+    block = index.size if out.itemsize == 4 else max(BLOCK, out.shape[1])
+    for unit in range(*share(task, tasks, _units(out, width))):
+        a, left, right = _tile(out, width, unit)
+        for start in range(0, index.size, max(block, 1)):
+            places = index[start : start + block]
+            new = updates[a, start : start + block, left:right]
+            sums[:] = 0
+            if out.shape[2] == 1:
+                for i in range(places.size):
+                    sums[places[i], 0] += new[i, 0]
+            else:
+                for i in range(places.size):
+                    total, update = sums[places[i]], new[i]
+                    for j in range(update.size):
+                        total[j] += update[j]
+            for k in range(out.shape[1]):
+                row, total = out[a, k, left:right], sums[k]
+                for j in range(row.size):
+                    row[j] += total[j]
 
 
 @jit

@@ -1,4 +1,4 @@
-"""Max and average pooling, plane by plane: see kernels/reference/pool.py.
+"""Max and average pooling, and adding up windows, plane by plane: see kernels/reference/pool.py.
 
 Averages and their gradients are summed along one axis and then along the other, in float64. There
 are separate loops for averages of 2 x 2, which are summed in the dtype of x, and for the gradients
@@ -10,11 +10,13 @@ import numpy as np
 from .machine.compile import jit
 from .machine.kernel import kernel
 from .machine.memory import empty
-from .machine.simd import inlined
+from .machine.simd import inlined, inside
 from .machine.threads import pool, run, share, tasks_for
 
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
 TASK = 1 << 13  # elements that are worth a thread
+SMALL = 1 << 12  # elements, up to which NumPy is quick enough and needs no compiler
+MANY = 1 << 31  # pixels, whose positions need int64: fewer take half of the memory
 LONGEST = 1024  # elements that are added up one after the other in the dtype of the gradient
 
 
@@ -24,10 +26,22 @@ def max_pool2d(x, geometry):
     if geometry.dilation != (1, 1):
         return NotImplemented
     shape, pixels = geometry.y_shape, geometry.h * geometry.w
-    position = np.int32 if pixels < 1 << 31 else np.int64  # half of the memory for the backward
-    y, index = empty(shape, x.dtype), empty(shape, position)
+    y, index = empty(shape, x.dtype), empty(shape, np.int32 if pixels < MANY else np.int64)
     of_x, of_y = _planes(geometry)
     _max_pool(pool(), x.reshape(of_x), y.reshape(of_y), index.reshape(of_y), geometry)
+    return y, index
+
+
+@kernel("x", half=True, kept=(1,))
+def adaptive_max_pool2d(x, size):
+    """(y, index) as max_pool2d, of the windows that cover the image."""
+    n, c, h, w = x.shape
+    if x.size <= SMALL:
+        return NotImplemented
+    shape = n, c, *size
+    y, index = empty(shape, x.dtype), empty(shape, np.int32 if h * w < MANY else np.int64)
+    of_y = n * c, *size
+    _adaptive(pool(), x.reshape(n * c, h, w), y.reshape(of_y), index.reshape(of_y))
     return y, index
 
 
@@ -98,33 +112,81 @@ def _max_pool_part(task, tasks, x, y, index, s):
     kh, kw, sh, sw, ph, pw = _window(s)
     h, w = x.shape[1:]
     inside = _are_2x2_inside(s, x, y)
+    room = np.empty(w, x.dtype), np.empty(w, index.dtype)
+    lefts, rights = np.empty(s.wo, np.int64), np.empty(s.wo, np.int64)
+    for q in range(s.wo):
+        lefts[q], rights[q] = max(0, q * sw - pw), min(w, q * sw - pw + kw)
     lo, hi = share(task, tasks, x.shape[0])
     for plane in range(lo, hi):
         pixels = x[plane].reshape(h * w)
         for p in range(y.shape[1]):
-            top, bottom = max(0, p * sh - ph), min(h, p * sh - ph + kh)
             best, where = y[plane, p], index[plane, p]
             if inside:  # loops that the compiler unrolls
                 for q in range(best.size):
-                    best[q], where[q] = _greatest(pixels, top * w + q * sw, 2, 2, w)
+                    best[q], where[q] = _greatest_of_4(pixels, p * sh * w + q * sw, w)
             else:
-                for q in range(best.size):
-                    left, right = max(0, q * sw - pw), min(w, q * sw - pw + kw)
-                    rows, columns = bottom - top, right - left
-                    best[q], where[q] = _greatest(pixels, top * w + left, rows, columns, w)
+                top, bottom = max(0, p * sh - ph), min(h, p * sh - ph + kh)
+                _greatest(x[plane], top, bottom, lefts, rights, room, best, where)
+
+
+@jit
+def _adaptive(pool, x, y, index):
+    run(pool, _adaptive_part, (x, y, index), _tasks(pool, x))
+
+
+@jit
+def _adaptive_part(task, tasks, x, y, index):
+    h, w = x.shape[1:]
+    _, rows, columns = y.shape
+    room = np.empty(w, x.dtype), np.empty(w, index.dtype)
+    lefts, rights = np.empty(columns, np.int64), np.empty(columns, np.int64)
+    for q in range(columns):
+        lefts[q], rights[q] = q * w // columns, ((q + 1) * w + columns - 1) // columns
+    lo, hi = share(task, tasks, x.shape[0])
+    for plane in range(lo, hi):
+        for p in range(rows):
+            top, bottom = p * h // rows, ((p + 1) * h + rows - 1) // rows
+            best, where = y[plane, p], index[plane, p]
+            _greatest(x[plane], top, bottom, lefts, rights, room, best, where)
 
 
 @inlined
-def _greatest(pixels, start, rows, columns, w):
-    """(the maximum of a window, its place): the first of equals, and the first NaN."""
+def _is_greater(value, best):
+    """Whether a value takes the place of the best so far: the first NaN wins over everything."""
+    return (value > best) | ((value != value) & (best == best))
+
+
+@inlined
+def _greatest_of_4(pixels, start, w):
+    """(the maximum of a window of 2 x 2, its place): the first of equals, and the first NaN."""
     best, where = pixels[start], start
-    for i in range(rows):
-        for j in range(columns):
-            at = start + i * w + j
-            value = pixels[at]
-            take = (value > best) | ((value != value) & (best == best))
-            best, where = value if take else best, at if take else where
+    for at in (start + 1, start + w, start + w + 1):
+        value = pixels[at]
+        take = _is_greater(value, best)
+        best, where = value if take else best, at if take else where
     return best, where
+
+
+@inside
+def _greatest(x, top, bottom, lefts, rights, room, best, where):
+    """The maxima of the windows of some rows of a plane: of each column, and then of columns."""
+    most, rows = room
+    for j in range(most.size):
+        most[j], rows[j] = x[top, j], top
+    for i in range(top + 1, bottom):
+        row = x[i]
+        for j in range(most.size):
+            take = _is_greater(row[j], most[j])
+            most[j], rows[j] = row[j] if take else most[j], i if take else rows[j]
+    for q in range(best.size):
+        found, row, column = most[lefts[q]], rows[lefts[q]], lefts[q]
+        for j in range(lefts[q] + 1, rights[q]):
+            value = most[j]
+            alike = (value == found) | ((value != value) & (found != found))
+            take = _is_greater(value, found) | (alike & (rows[j] < row))
+            found, row = value if take else found, rows[j] if take else row
+            column = j if take else column
+        best[q], where[q] = found, row * x.shape[1] + column
 
 
 @jit
@@ -235,3 +297,48 @@ def _spread_apart(dx, g, s):
                 part = g[p, q] * share_of_one
                 for j in range(max(0, q * sw - pw), min(row.size, q * sw - pw + kw)):
                     row[j] = part
+
+
+# Windows added up in images, see kernels/reference/patches.py
+
+
+@kernel("g", half=True)
+def join_windows(g, size, stride, dilation):
+    """Images of this size in which the windows are added up."""
+    if g.size <= SMALL:
+        return NotImplemented
+    n, c, kh, kw, rows, columns = g.shape
+    y = empty((n, c, *size), g.dtype)
+    planes = y.reshape(n * c, *size)
+    _join(pool(), g.reshape(n * c, kh, kw, rows, columns), planes, stride, dilation)
+    return y
+
+
+@jit
+def _join(pool, g, y, stride, dilation):
+    tasks = max(1, min(tasks_for(pool, g.size, TASK), y.shape[0]))
+    run(pool, _join_part, (g, y, stride, dilation), tasks)
+
+
+@jit
+def _join_part(task, tasks, g, y, stride, dilation):
+    _, kh, kw, rows, _ = g.shape
+    for plane in range(*share(task, tasks, y.shape[0])):
+        y[plane] = 0
+        for i in range(kh):
+            for j in range(kw):
+                for p in range(rows):
+                    row = y[plane, p * stride[0] + i * dilation[0], j * dilation[1] :]
+                    _add_apart(row, g[plane, i, j, p], stride[1])
+
+
+@inside
+def _add_apart(row, new, step):
+    """Add elements to every step-th one of a row."""
+    if step == 1:
+        part = row[: new.size]
+        for q in range(part.size):
+            part[q] += new[q]
+    else:
+        for q in range(new.size):
+            row[q * step] += new[q]

@@ -10,7 +10,9 @@ contract.py.
 
 from . import (  # each registers its kernels
     attention,
+    bag,
     conv,
+    ctc,
     elementwise,
     fused,
     index,
@@ -19,6 +21,7 @@ from . import (  # each registers its kernels
     norm,
     optim,
     order,
+    patches,
     pool,
     random,
     recurrent,

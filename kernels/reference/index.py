@@ -24,6 +24,15 @@ def add_rows_(out, index, x, source):
     scatter_add_(out, index, x[source])
 
 
+@kernel
+def add_slices_(out, index, updates):
+    """out[a, index[i]] += updates[a, i] for every a and i: (N, V, d), (n,), (N, n, d)."""
+    count, size, width = out.shape
+    rows = np.arange(count, like=index)[:, None] * size + index
+    flat = out.reshape(count * size, width)
+    scatter_add_(flat, rows.reshape(-1), updates.reshape(rows.size, width))
+
+
 def combine_(out, index, updates, combine):
     """out[index[i]] = combine(out[index[i]], updates[i]) for every i, for an associative function.
 
@@ -36,7 +45,9 @@ def combine_(out, index, updates, combine):
     # np.add.at would be one line, but it is slow for rows, and CuPy dispatches no ufunc methods.
     order = np.argsort(index, kind="stable")
     index, found = index[order], wide(updates[order])
-    rank = _rank_in_run(index)
+    begins = np.ones_like(index, dtype=bool)
+    begins[1:] = index[1:] != index[:-1]
+    rank = rank_in_run(begins)
     longest, step = int(rank.max()), 1
     while step <= longest:
         givers = np.flatnonzero(rank % (2 * step) == step)
@@ -52,10 +63,7 @@ def _has_duplicates(index, size):
     return np.count_nonzero(seen) < index.size
 
 
-def _rank_in_run(index):
-    """How many equal elements stand before each one of a sorted index: [3, 5, 5] -> [0, 0, 1]."""
-    position = np.arange(index.size, like=index)
-    starts_run = position == 0
-    starts_run[1:] = index[1:] != index[:-1]
-    run = np.cumsum(starts_run) - 1
-    return position - np.flatnonzero(starts_run)[run]
+def rank_in_run(begins):
+    """How many elements of its run stand before each one: [1, 1, 0] -> [0, 0, 1]."""
+    run = np.cumsum(begins) - 1
+    return np.arange(begins.size, like=begins) - np.flatnonzero(begins)[run]

@@ -6,6 +6,7 @@ at least one pixel of the image.
 
 import numpy as np
 
+from ..geometry import pool_geometry
 from .contract import kernel
 from .index import scatter_add_
 from .precision import wide
@@ -41,6 +42,34 @@ def _least(dtype):
     if dtype.kind in "iu":
         return np.iinfo(dtype).min
     return False if dtype.kind == "b" else -np.inf
+
+
+@kernel
+def adaptive_max_pool2d(x, size):
+    """(y, index) as max_pool2d, of the windows that cover the image: (N, C, *size).
+
+    Window i of `count` along an axis of length n is [floor(i n / count), ceil((i + 1) n / count)).
+    """
+    (rows, height), (columns, width) = (
+        _side_by_side(n, count, x) for n, count in zip(x.shape[2:], size, strict=True)
+    )
+    spread = np.take(np.take(x, rows, axis=2), columns, axis=3)
+    window = height, width
+    y, index = max_pool2d(spread, pool_geometry(spread.shape, window, window, (0, 0)))
+    positions = rows[:, None] * x.shape[3] + columns
+    return y, positions.reshape(-1)[index]
+
+
+def _side_by_side(n, count, like):
+    """(the places of adaptive windows one after the other, the length that each one has there).
+
+    A shorter window ends with its last place once more, which is never the first maximum.
+    """
+    i = np.arange(count, like=like)
+    first, end = i * n // count, -(-(i + 1) * n // count)
+    longest = int((end - first).max())
+    places = np.minimum(first[:, None] + np.arange(longest, like=like), end[:, None] - 1)
+    return places.reshape(-1), longest
 
 
 @kernel

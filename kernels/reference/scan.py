@@ -1,4 +1,4 @@
-"""The linear recurrence h_t = a_t h_(t-1) + b_t along the middle axis, and its gradient.
+"""The linear recurrence h_t = a_t h_(t-1) + b_t along the middle axis, and other scans.
 
 a, b, h: (N, T, M); initial, the h before the first step: (N, M). With `reverse` the steps run from
 the end of the axis to its start. The state is kept in float64 (complex128) from step to step.
@@ -47,6 +47,14 @@ def _steps(count, reverse):
 
 def _exact(x):
     return wide(x).astype(accumulator(x.dtype))
+
+
+@kernel
+def running_sum(x, reverse):
+    """At each step the sum of all elements so far, in the dtype of x; see `total` in reduce.py."""
+    x, dtype = wide(x[:, ::-1] if reverse else x), x.dtype
+    y = np.cumsum(x, axis=1, dtype=accumulator(x.dtype)).astype(dtype)
+    return y[:, ::-1].copy() if reverse else y
 
 
 @kernel

@@ -26,7 +26,7 @@ def run_all(dtype):
 
 
 def run_large(dtype):
-    """Call what has kernels for large arrays alone: places along lines, products, optimizers."""
+    """Call what has kernels for large arrays alone: places and sums along lines, optimizers."""
     rng = np.random.default_rng(0)
     at = rng.integers(0, 100, (40, 60))
     x, updates = (leaf(rng.random(shape), dtype) for shape in ((40, 100), at.shape))
@@ -35,6 +35,12 @@ def run_large(dtype):
         tg.scatter(x, at, updates, 1),
         tg.scatter(x, at, updates, 1, "sum"),
         tg.sort(x),
+        tg.cumsum(x, 1),
+        x[:, at[0]],
+        tg.mode(x, 1)[0],
+        tg.adaptive_max_pool2d(updates[None], (7, 7)),
+        tg.embedding_bag(updates, at % 40, mode="max"),
+        tg.embedding_bag(updates, at % 40),
         x[:, :, None] @ x[:, None, :],
         tg.sigmoid(updates),
     ]

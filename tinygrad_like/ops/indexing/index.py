@@ -32,7 +32,14 @@ from tinygrad_like.ops.indexing.lines import (
     raw_integers,
     read_lines,
 )
-from tinygrad_like.ops.indexing.places import AllPlaces, add_at, may_repeat, raw_index
+from tinygrad_like.ops.indexing.places import (
+    AllPlaces,
+    add_at,
+    is_one_array,
+    is_whole,
+    may_repeat,
+    raw_index,
+)
 
 
 def _read_all(call, arrays, attributes):
@@ -48,10 +55,17 @@ def _read_all(call, arrays, attributes):
     x=lambda g, x_shape, index: _put(g, shape=x_shape, index=index),
 )
 def _getitem(be, x, *, index):
+    if type(index) is tuple and index and type(index[-1]) is be.array_type and _is_line(x, index):
+        return be.xp.take(x, index[-1], axis=len(index) - 1)  # several times as quick as x[index]
     y = x[index]
     if type(y) is be.array_type:
         return y
     return x[(*index, ...) if isinstance(index, tuple) else (index, ...)]  # a view of one element
+
+
+def _is_line(x, index):
+    """Whether an index has whole axes and then an array of integers, and x has no gaps."""
+    return x.flags.c_contiguous and is_one_array(index[-1:]) and all(map(is_whole, index[:-1]))
 
 
 def _put_all(call, arrays, attributes):
@@ -288,7 +302,7 @@ def argwhere(x):
     return stack(nonzero(x), axis=1)
 
 
-def _of_rows(be, kernel, x, axis, *options):
+def of_rows(be, kernel, x, axis, *options):
     """What a kernel of rows (n, m) finds along an axis."""
     moved = be.xp.moveaxis(x, axis, -1)
     y = kernel(moved.reshape(x.size // max(x.shape[axis], 1), x.shape[axis]), *options)
@@ -298,8 +312,8 @@ def _of_rows(be, kernel, x, axis, *options):
 @op(any_dtype=True, batch=along_axes)
 def _argsort(be, x, *, axis, descending):
     if not descending:
-        return _of_rows(be, be.k.argsort, x, axis)
-    order = be.xp.flip(_of_rows(be, be.k.argsort, be.xp.flip(x, axis), axis), axis)
+        return of_rows(be, be.k.argsort, x, axis)
+    order = be.xp.flip(of_rows(be, be.k.argsort, be.xp.flip(x, axis), axis), axis)
     return x.shape[axis] - 1 - order
 
 
@@ -335,7 +349,7 @@ def sort(x, axis=-1, *, descending=False):
 
 @op(any_dtype=True, batch=along_axes)
 def _top_places(be, x, *, axis, k):
-    return _of_rows(be, be.k.top_places, x, axis, k)
+    return of_rows(be, be.k.top_places, x, axis, k)
 
 
 @composed

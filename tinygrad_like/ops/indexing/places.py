@@ -220,6 +220,13 @@ def add_at(be, out, index, updates):
     """
     index, last = _without_trailing(index, out.ndim)
     lead = _leading(index)
+    if lead and updates.size and is_one_array(index[lead:]):
+        size, width = out.shape[lead], math.prod(out.shape[lead + 1 :])
+        numbers = _row_numbers(be, (size,), index[lead:]).reshape(-1)
+        count = math.prod(out.shape[:lead])
+        new = be.xp.ascontiguousarray(updates).reshape(count, numbers.size, width)
+        be.k.add_slices_(out.reshape(count, size, width), numbers, new)
+        return out
     if lead:
         front, behind = tuple(range(lead)), tuple(range(last - lead, last))
         out = be.xp.ascontiguousarray(be.xp.moveaxis(out, front, behind))
@@ -238,14 +245,19 @@ def add_at(be, out, index, updates):
     return out
 
 
-def _is_whole(p):
+def is_one_array(parts):
+    """Whether parts of an index are an array of integers alone."""
+    return len(parts) == 1 and getattr(getattr(parts[0], "dtype", None), "kind", "") in ("i", "u")
+
+
+def is_whole(p):
     return type(p) is slice and p == WHOLE
 
 
 def _without_trailing(index, ndim):
     """(an index without the whole axes at its end, how many axes are left)."""
     parts, popped = list(index), 0
-    while parts and (_is_whole(parts[-1]) or parts[-1] is Ellipsis):
+    while parts and (is_whole(parts[-1]) or parts[-1] is Ellipsis):
         popped += parts.pop() is not Ellipsis
     if any(p is Ellipsis for p in parts):
         return _without_leading_ellipsis(parts, ndim - popped), ndim - popped
@@ -261,7 +273,7 @@ def _without_leading_ellipsis(parts, last):
 
 def _leading(parts):
     """How many whole axes stand before the others, if those are read by integers and arrays."""
-    lead = next(i for i, p in enumerate(parts) if not _is_whole(p))
+    lead = next(i for i, p in enumerate(parts) if not is_whole(p))
     return lead if all(_is_integer_or_array(p) for p in parts[lead:]) else 0
 
 

@@ -47,6 +47,48 @@ def _moved_rows(be, x, source, target, *, count):
     return y
 
 
+def _maxima_by_ops(weight, ids, counted, *, lengths):
+    """The maximum of the rows of each bag, which are put side by side, short bags filled up."""
+    rows = embedding(weight, ids)
+    be, longest = backend_of(rows), int(lengths.max(initial=0))
+    if not longest:
+        return _sums(rows, lengths)
+    steps = np.arange(longest)
+    inside = be.xp.asarray(steps < lengths[:, None])[:, :, None]
+    begins = np.cumsum(lengths) - lengths
+    places = be.xp.asarray(np.minimum(begins[:, None] + steps, rows.shape[0] - 1))
+    inside = logical_and(inside, take(expand_dims(counted, 1), places, 0))
+    maxima = max(where(inside, take(rows, places, 0), -np.inf), axis=1)
+    return where(any(inside, axis=1), maxima, 0)
+
+
+def _maxima_of_all(call, arrays, attributes):
+    weight, ids, counted = arrays
+    mapped = weight.mapped
+    rows = _rows_of_each(call, ids, weight.shape[0]) if mapped else ids.full()
+    y = call(
+        call.folded(weight) if mapped else weight.inner,
+        reshape(rows, (-1,)),
+        reshape(counted.full(), (-1,)),
+        lengths=np.tile(attributes["lengths"], call.size),
+    )
+    call.unfold_extra()
+    return call.unfolded(y)
+
+
+def _maxima_rule(g, be, weight, ids, counted, lengths, out, ties):
+    bags = be.xp.asarray(np.repeat(np.arange(lengths.size), lengths))
+    return [be.k.bag_maxima_backward(g, weight, ids, counted, bags, out, ties), None, None]
+
+
+@op(saves=("ties",), batch=_maxima_of_all, backward=_maxima_rule, composite=_maxima_by_ops)
+def _maxima(be, weight, ids, counted, *, lengths):
+    """The maximum of the rows of each bag, of those that are counted."""
+    starts = be.xp.asarray(np.concatenate([[0], np.cumsum(lengths)]))
+    y, ties = be.k.bag_maxima(weight, ids, counted, starts)
+    return y, (ties,)
+
+
 MODES = ("sum", "mean", "max")
 
 
@@ -75,7 +117,8 @@ def embedding_bag(
     check_choice("embedding_bag", "mode", mode, MODES)
     be = backend_of(weight)
     if not isinstance(ids, Tensor):
-        ids = raw_integers("embedding_bag", "ids", ids, be)
+        raw = raw_integers("embedding_bag", "ids", ids, be)
+        ids = raw.copy() if raw is ids else raw  # backward reads it: the caller may change theirs
     lengths = _lengths(ids, offsets)
     if per_sample_weights is not None and (mode != "sum" or per_sample_weights.shape != ids.shape):
         raise ValueError(
@@ -92,10 +135,13 @@ def embedding_bag(
         bags = be.xp.asarray(np.repeat(np.arange(lengths.size), lengths))
         sums = _moved_rows(weight, flat, bags, count=lengths.size)
         return sums if mode == "sum" else sums / _sizes(be, lengths, sums.dtype)
+    if mode == "max":
+        check_labels("embedding_bag", "ids", ids, weight.shape[0])
+        ones = be.xp.ones(flat.shape, bool)
+        counted = ones if padding_idx is None else not_equal(flat, padding_idx)
+        return _maxima(weight, flat, counted, lengths=lengths)
     rows = embedding(weight, flat)
     counts = None if padding_idx is None else expand_dims(not_equal(flat, padding_idx), 1)
-    if mode == "max":
-        return _maxima(rows, counts, lengths)
     if per_sample_weights is not None:
         rows = rows * reshape(per_sample_weights, (ids.size, 1))
     if counts is not None:
@@ -121,21 +167,6 @@ def _sums(rows, lengths):
         return sum(reshape(rows, (lengths.size, int(lengths[0]), rows.shape[1])), axis=1)
     bags = np.repeat(np.arange(lengths.size), lengths)
     return scatter_rows(rows, backend_of(rows).xp.asarray(bags), count=lengths.size)
-
-
-def _maxima(rows, counts, lengths):
-    """The maximum of the rows of each bag, which are put side by side, short bags filled up."""
-    be, longest = backend_of(rows), int(lengths.max(initial=0))
-    if not longest:
-        return _sums(rows, lengths)
-    steps = np.arange(longest)
-    inside = be.xp.asarray(steps < lengths[:, None])[:, :, None]
-    begins = np.cumsum(lengths) - lengths
-    places = be.xp.asarray(np.minimum(begins[:, None] + steps, rows.shape[0] - 1))
-    if counts is not None:
-        inside = logical_and(inside, take(counts, places, 0))
-    maxima = max(where(inside, take(rows, places, 0), -np.inf), axis=1)
-    return where(any(inside, axis=1), maxima, 0)
 
 
 def _lengths(ids, offsets):

@@ -22,50 +22,6 @@ from tinygrad_like.ops.indexing.padding import pad
 from tinygrad_like.ops.neural.softmax import logsumexp
 
 
-def _moved(xp, paths, places):
-    """(n, states) moved on by some places; log 0 where nothing comes from."""
-    moved = xp.full_like(paths, -math.inf)
-    if places > 0:
-        moved[:, places:] = paths[:, :-places]
-    else:
-        moved[:, :places] = paths[:, -places:]
-    return moved
-
-
-def _log_sum(xp, *terms):
-    """log(sum(exp(terms))), -inf where all of them are."""
-    top = xp.maximum(xp.maximum(terms[0], terms[1]), terms[2])
-    top = xp.where(xp.isneginf(top), 0, top)
-    with np.errstate(under="ignore", divide="ignore"):
-        return xp.log(sum(xp.exp(term - top) for term in terms)) + top
-
-
-def _alphas(xp, scores, skips):
-    """(n, frames, states) log-probabilities of the states' classes -> (frames, n, states)."""
-    alphas = xp.full(tuple(scores.shape[i] for i in (1, 0, 2)), -math.inf, scores.dtype)
-    alphas[0, :, :2] = scores[:, 0, :2]
-    for t in range(1, len(alphas)):
-        before = alphas[t - 1]
-        skipped = xp.where(skips, _moved(xp, before, 2), -math.inf)
-        alphas[t] = _log_sum(xp, before, _moved(xp, before, 1), skipped) + scores[:, t]
-    return alphas
-
-
-def _betas(xp, scores, skips, frames, ends):
-    """The same from the end, in which the frame's own score does not count."""
-    betas = xp.full(tuple(scores.shape[i] for i in (1, 0, 2)), -math.inf, scores.dtype)
-    skipped_next = xp.zeros_like(skips)
-    skipped_next[:, :-2] = skips[:, 2:]
-    at_end = xp.where(ends, 0, -math.inf).astype(scores.dtype)
-    for t in reversed(range(len(betas))):
-        if t + 1 < len(betas):
-            after = betas[t + 1] + scores[:, t + 1]
-            skipped = xp.where(skipped_next, _moved(xp, after, -2), -math.inf)
-            betas[t] = _log_sum(xp, after, _moved(xp, after, -1), skipped)
-        betas[t] = xp.where((frames == t + 1)[:, None], at_end, betas[t])
-    return betas
-
-
 def _scores(xp, log_probs, states):
     index = xp.broadcast_to(states[:, None], (*log_probs.shape[:2], states.shape[1]))
     return xp.take_along_axis(wide(log_probs), index, 2)
@@ -74,7 +30,7 @@ def _scores(xp, log_probs, states):
 def _ctc_backward(g, be, log_probs, states, skips, ends, frames, out, alphas):
     """-P(a path is at a class in a frame, given the labels), and 0 where there is no path."""
     xp = be.xp
-    betas = _betas(xp, _scores(xp, log_probs, states), skips, frames, ends)
+    betas = be.k.ctc_betas(_scores(xp, log_probs, states), skips, frames, ends)
     losses = wide(out)[:, None]
     possible = xp.isfinite(losses)
     with np.errstate(under="ignore"):
@@ -137,7 +93,7 @@ def ctc_of_states(be, log_probs, states, skips, ends, frames):
     Returns (n,). Where it is inf its gradient is 0.
     """
     xp = be.xp
-    alphas = _alphas(xp, _scores(xp, log_probs, states), skips)
+    alphas = be.k.ctc_alphas(_scores(xp, log_probs, states), skips)
     last = alphas[frames - 1, xp.arange(len(frames))]
     last = xp.where(ends, last, -math.inf)
     top = last.max(axis=1)

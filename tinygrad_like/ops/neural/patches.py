@@ -2,25 +2,11 @@
 axis (sliding_window_view).
 """
 
-from tinygrad_like.backend import narrow, wide
 from tinygrad_like.engine import backend_of, check_integer, composed, op
 from tinygrad_like.ops.arrays.shape import integers, moveaxis, normal_axes, reshape
 from tinygrad_like.ops.indexing.index import take
 from tinygrad_like.ops.indexing.padding import pad
 from tinygrad_like.ops.indexing.window import pair
-
-
-def _slices(size, kernel, stride, dilation):
-    """(i, j, the index of the pixels that element i, j of each window sees)."""
-    counts = _counts(size, kernel, stride, dilation)
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            starts = i * dilation[0], j * dilation[1]
-            cut = (
-                slice(start, start + (n - 1) * step + 1, step)
-                for start, n, step in zip(starts, counts, stride, strict=True)
-            )
-            yield i, j, (..., *cut)
 
 
 def _counts(size, kernel, stride, dilation):
@@ -45,10 +31,7 @@ def _of_all_images(call, arrays, attributes):
 def _windows(be, x, *, kernel, stride, dilation):
     """The windows of images (N, C, H, W): (N, C, kh, kw, rows, columns)."""
     counts = _counts(x.shape[2:], kernel, stride, dilation)
-    y = be.xp.empty((*x.shape[:2], *kernel, *counts), x.dtype)
-    for i, j, pixels in _slices(x.shape[2:], kernel, stride, dilation):
-        y[:, :, i, j] = x[pixels]
-    return y
+    return be.k.cut_windows(x, kernel, counts, stride, dilation)
 
 
 @op(
@@ -60,10 +43,7 @@ def _windows(be, x, *, kernel, stride, dilation):
 )
 def _joined(be, g, *, size, kernel, stride, dilation):
     """The adjoint of `_windows`: windows added up in images of this size."""
-    y = be.xp.zeros((*g.shape[:2], *size), wide(g).dtype)
-    for i, j, pixels in _slices(size, kernel, stride, dilation):
-        y[pixels] += g[:, :, i, j]
-    return narrow(y, g.dtype)
+    return be.k.join_windows(g, size, stride, dilation)
 
 
 def _options(name, kernel_size, stride, padding, dilation):

@@ -8,16 +8,21 @@ from tinygrad_like.ops.elements.elementwise import multiply
 from tinygrad_like.ops.indexing import window
 
 
-def _pool_all(call, arrays, attributes):
+def _fold_all(call, arrays, attributes):
     """The rule by which vmap pools all examples: they are so many more images."""
-    s = attributes["geometry"]
-    attributes = {**attributes, "geometry": s._replace(images=call.size * s.images)}
-    if "index" in attributes:
-        attributes["index"] = call.folded(attributes["index"])
     y = call(*map(call.folded, arrays), **attributes)
     if call.extra is not None:
         call.unfold_extra()
     return tuple(map(call.unfolded, y)) if call.op.several else call.unfolded(y)
+
+
+def _pool_all(call, arrays, attributes):
+    """`_fold_all` with a geometry for that many images."""
+    s = attributes["geometry"]
+    attributes = {**attributes, "geometry": s._replace(images=call.size * s.images)}
+    if "index" in attributes:
+        attributes["index"] = call.folded(attributes["index"])
+    return _fold_all(call, arrays, attributes)
 
 
 @op(
@@ -41,6 +46,30 @@ def _max_pool2d_with_places(be, x, *, geometry):
     return y, index.astype(np.int64, copy=False)
 
 
+def _adaptive_rule(g, x_shape, index):
+    """As max_pool2d's, which asks for the sizes of the images alone."""
+    whole = window.pool_geometry(x_shape, (1, 1), (1, 1), (0, 0))
+    geometry = whole._replace(ho=index.shape[2], wo=index.shape[3])
+    return _max_pool2d_backward(g, index=index, geometry=geometry)
+
+
+@op(saves=("index",), batch=_fold_all, x=_adaptive_rule)
+def _adaptive_max_pool2d(be, x, *, size):
+    y, index = be.k.adaptive_max_pool2d(x, size)
+    return y, (index,)
+
+
+@op(
+    several=True,
+    any_dtype=True,
+    batch=_fold_all,
+    x=lambda g, x_shape, out: _adaptive_rule(g[0], x_shape, out[1]),
+)
+def _adaptive_max_pool2d_with_places(be, x, *, size):
+    y, index = be.k.adaptive_max_pool2d(x, size)
+    return y, index.astype(np.int64, copy=False)
+
+
 @op(
     batch=_pool_all,
     g=lambda h, index, geometry: _max_pool2d_gather(h, index=index, geometry=geometry),
@@ -55,6 +84,13 @@ def _max_pool2d_backward(be, g, *, index, geometry):
 )
 def _max_pool2d_gather(be, x, *, index, geometry):
     return be.k.max_pool2d_gather(x, index)
+
+
+def adaptive_maxima(x, size, *, return_indices=False):
+    """The maxima of windows that cover images, or these and their places in the planes."""
+    if return_indices:
+        return _adaptive_max_pool2d_with_places(x, size=size)
+    return _adaptive_max_pool2d(x, size=size)
 
 
 def _windows(name, x, size, stride, padding, ceil_mode, dilation=1):

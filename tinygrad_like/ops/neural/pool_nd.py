@@ -5,6 +5,7 @@ the depth: the first of equal maxima in reading order stays the first.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -19,9 +20,9 @@ from tinygrad_like.engine import (
 from tinygrad_like.ops.arrays.shape import expand_dims, of_one, reshape, squeeze
 from tinygrad_like.ops.elements.elementwise import equal, power, where
 from tinygrad_like.ops.indexing import window
-from tinygrad_like.ops.indexing.index import take, take_along_axis
-from tinygrad_like.ops.neural.pool import avg_pool2d, max_pool2d
-from tinygrad_like.ops.neural.resize import area_bounds, resampled
+from tinygrad_like.ops.indexing.index import take_along_axis
+from tinygrad_like.ops.neural.pool import adaptive_maxima, avg_pool2d, max_pool2d
+from tinygrad_like.ops.neural.resize import resampled
 
 
 def _check_axes(name, x, axes):
@@ -120,14 +121,23 @@ def max_pool3d(
     steps = window.triple(name, "dilation", dilation, 1)
     deep |= {"dilation": (steps[0], 1), "ceil_mode": ceil_mode}
     flat |= {"dilation": steps[1:], "ceil_mode": ceil_mode}
-    if not check_flag(name, "return_indices", return_indices):
-        y = max_pool2d(_slices(x), **flat)
+    pools = partial(max_pool2d, **flat), partial(max_pool2d, **deep)
+    return _of_slices(x, *pools, check_flag(name, "return_indices", return_indices))
+
+
+def _of_slices(x, flat, deep, return_indices):
+    """The maxima of volumes, by a pooling of slices and one along the depth of what it returns.
+
+    With `return_indices` (the maxima, their places).
+    """
+    if not return_indices:
+        y = flat(_slices(x))
         below = y.shape[2:]
-        y = max_pool2d(_columns(y, x.shape), **deep)
+        y = deep(_columns(y, x.shape))
         return reshape(y, (*y.shape[:3], *below))
-    y, places = max_pool2d(_slices(x), return_indices=True, **flat)
+    y, places = flat(_slices(x), return_indices=True)
     below = y.shape[2:]
-    y, chosen = max_pool2d(_columns(y, x.shape), return_indices=True, **deep)
+    y, chosen = deep(_columns(y, x.shape), return_indices=True)
     n, c, depth, columns = y.shape
     chosen = reshape(chosen, (n, c, depth * columns))
     inside = reshape(places, (n, c, x.shape[2] * columns))
@@ -291,41 +301,6 @@ def adaptive_avg_pool3d(x, size):
     return _adaptive_means("adaptive_avg_pool3d", x, size, "DHW")
 
 
-def _spread_windows(x, axis, outputs):
-    """(x with the windows along an axis side by side, the length that they have there).
-
-    A shorter window ends with its last element once more, which is never the first maximum.
-    """
-    n = x.shape[axis]
-    first, end = area_bounds(n, outputs)
-    longest = int((end - first).max())
-    places = np.minimum(first[:, None] + np.arange(longest), end[:, None] - 1).reshape(-1)
-    return (x if places.size == n else take(x, places, axis)), longest
-
-
-def _places(spread, longest, n, outputs):
-    """Places along an axis of length n, from those in windows side by side."""
-    return spread // longest * n // outputs + spread % longest
-
-
-def _adaptive_maxima(name, x, size, axes, pool, return_indices):
-    _check_axes(name, x, axes)
-    outputs = _outputs(name, x, size, len(axes))
-    spread, windows = x, []
-    for axis, count in enumerate(outputs, start=2):
-        spread, longest = _spread_windows(spread, axis, count)
-        windows.append(longest)
-    if not check_flag(name, "return_indices", return_indices):
-        return pool(spread, tuple(windows))
-    y, rest = pool(spread, tuple(windows), return_indices=True)
-    indices, step = 0, 1
-    for axis in reversed(range(2, x.ndim)):  # from the last, along which places follow each other
-        length, n = spread.shape[axis], x.shape[axis]
-        place = _places(rest % length, windows[axis - 2], n, outputs[axis - 2])
-        indices, rest, step = indices + step * place, rest // length, step * n
-    return y, indices
-
-
 @composed
 def adaptive_max_pool2d(x, size, *, return_indices=False):
     """The maxima of windows that cover images (N, C, H, W), or one: (N, C, *size).
@@ -336,7 +311,10 @@ def adaptive_max_pool2d(x, size, *, return_indices=False):
     if x.ndim == 3:
         return of_one(adaptive_max_pool2d, **locals())
     name = "adaptive_max_pool2d"
-    return _adaptive_maxima(name, x, size, "HW", max_pool2d, return_indices)
+    _check_axes(name, x, "HW")
+    size = _outputs(name, x, size, 2)
+    indices_too = check_flag(name, "return_indices", return_indices)
+    return adaptive_maxima(x, size, return_indices=indices_too)
 
 
 @composed
@@ -348,7 +326,13 @@ def adaptive_max_pool3d(x, size, *, return_indices=False):
     if x.ndim == 4:
         return of_one(adaptive_max_pool3d, **locals())
     name = "adaptive_max_pool3d"
-    return _adaptive_maxima(name, x, size, "DHW", max_pool3d, return_indices)
+    _check_axes(name, x, "DHW")
+    depth, *size = _outputs(name, x, size, 3)
+    pools = (
+        partial(adaptive_maxima, size=tuple(size)),
+        partial(adaptive_maxima, size=(depth, math.prod(size))),
+    )
+    return _of_slices(x, *pools, check_flag(name, "return_indices", return_indices))
 
 
 @composed

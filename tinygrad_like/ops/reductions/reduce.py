@@ -15,7 +15,6 @@ from tinygrad_like.engine import astype, check_flag, composed, conj, in_single, 
 from tinygrad_like.ops.arrays.shape import (
     along_axes,
     expand_dims,
-    flip,
     moveaxis,
     normal_axes,
     normal_axis,
@@ -266,13 +265,15 @@ def _running(x):
     complex=True,
     autocast=in_single,
     batch=along_axes,
-    x=lambda g, axis: flip(cumsum(flip(g, axis=axis), axis=axis), axis=axis),
+    x=lambda g, axis, reverse: _cumsum(g, axis=axis, reverse=not reverse),
 )
-def _cumsum(be, x, *, axis):
+def _cumsum(be, x, *, axis, reverse=False):
+    """The running sum, from the end of the axis if `reverse`."""
     axis = normal_axis("cumsum", axis, x.ndim)
     if x.dtype.kind not in "fcV":
         return x.cumsum(axis=axis)
-    return wide(x).cumsum(axis=axis, dtype=_running(x)).astype(x.dtype)
+    outer, inner = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
+    return be.k.running_sum(x.reshape(outer, x.shape[axis], inner), reverse).reshape(x.shape)
 
 
 @composed

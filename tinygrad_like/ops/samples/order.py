@@ -19,17 +19,16 @@ from tinygrad_like.engine import (
     wrap,
 )
 from tinygrad_like.ops.arrays.shape import (
+    along_axes,
     concatenate,
     normal_axis,
     reshape,
-    slice_at,
     squeeze,
 )
 from tinygrad_like.ops.elements.compare import (
     equal,
     greater,
     less,
-    not_equal,
 )
 from tinygrad_like.ops.elements.elementwise import clip, remainder, where
 from tinygrad_like.ops.indexing.index import (
@@ -37,13 +36,18 @@ from tinygrad_like.ops.indexing.index import (
     argsort,
     check_labels,
     getitem,
+    of_rows,
     scatter_add,
     take,
-    take_along_axis,
 )
+from tinygrad_like.ops.indexing.lines import read_lines
 from tinygrad_like.ops.indexing.places import raw_index
-from tinygrad_like.ops.reductions.reduce import argmax, sum
-from tinygrad_like.ops.reductions.scan import linear_scan
+from tinygrad_like.ops.reductions.reduce import sum
+
+
+@op(any_dtype=True, batch=along_axes)
+def _mode_places(be, x, *, axis):
+    return of_rows(be, be.k.mode_places, x, axis)
 
 
 @composed
@@ -51,18 +55,8 @@ def mode(x, axis=-1, keepdims=False):
     """(the most frequent element along an axis, the smallest of several; its first place)."""
     keepdims = check_flag("mode", "keepdims", keepdims)
     axis = normal_axis("mode", axis, x.ndim)
-    n = x.shape[axis]
-    order = argsort(x, axis)
-    ordered = take_along_axis(x, order, axis)
-    first, rest = ordered[slice_at(axis, 0, 1)], ordered[slice_at(axis, 1, n)]
-    repeats = equal(rest, ordered[slice_at(axis, 0, n - 1)])
-    repeats = concatenate([not_equal(first, first), repeats], axis)  # the first is no repeat
-    run = astype(repeats, dtype=np.float64)
-    lengths = linear_scan(run, run * 0 + 1, axis)
-    end = argmax(lengths, axis=axis, keepdims=True)
-    run = astype(take_along_axis(lengths, end, axis), dtype=np.int64)
-    place = take_along_axis(order, end - run + 1, axis)
-    results = take_along_axis(x, place, axis), place
+    place = _mode_places(x, axis=axis)
+    results = read_lines(x, place, axis=axis), place
     return results if keepdims else tuple(squeeze(y, axis) for y in results)
 
 
@@ -94,9 +88,12 @@ def _unique(be, x, *, axis, equal_nan):
 @op(several=True, any_dtype=True, batch=_refuse_lengths("unique"))
 def _unique_places(be, x, *, axis, equal_nan):
     """(the first place of each distinct element in rising order, the inverse, the counts)."""
+    if axis is None:
+        first, inverse, counts = be.k.unique_places(x.reshape(-1), equal_nan)
+        return first, inverse.reshape(x.shape), counts
     options = {"return_index": True, "return_inverse": True, "return_counts": True}
     found = be.xp.unique(wide(x), axis=axis, equal_nan=equal_nan, **options)
-    return found[1], found[2].reshape(x.shape if axis is None else (-1,)), found[3]
+    return found[1], found[2].reshape(-1), found[3]
 
 
 @composed
@@ -115,10 +112,12 @@ def unique(
     equal_nan = check_flag("unique", "equal_nan", equal_nan)
     if axis is not None:
         axis = normal_axis("unique", axis, x.ndim)
-    values = _unique(x, axis=axis, equal_nan=equal_nan)
+    if True not in wanted and x.dtype.kind in INEXACT:
+        return _unique(x, axis=axis, equal_nan=equal_nan)
+    places = _unique_places(x, axis=axis, equal_nan=equal_nan)
+    values = take(x, places[0], axis)
     if True not in wanted:
         return values
-    places = _unique_places(x, axis=axis, equal_nan=equal_nan)
     return values, *(found for found, want in zip(places, wanted, strict=True) if want)
 
 
