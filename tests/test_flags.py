@@ -1,6 +1,7 @@
 """Every public option that is True or False refuses anything else: found by its default."""
 
 import inspect
+import itertools
 import tempfile
 from pathlib import Path
 
@@ -105,6 +106,9 @@ CALLS = {
     "lp_pool1d": (SEQUENCE, 2, 2),
     "lp_pool2d": (IMAGE, 2, 2),
     "interpolate": (IMAGE, 2),
+    "affine_grid": (tg.ones((1, 2, 3)), (1, 1, 2, 2)),
+    "grid_sample": (tg.ones((1, 1, 2, 2)), tg.zeros((1, 2, 2, 2))),
+    "index_reduce": (X, np.array([0]), X[:1]),
     "linear_scan": (X, X),
     "dropout": (X,),
     "multinomial": (X, 1),
@@ -129,6 +133,13 @@ CALLS = {
     "data.BucketSampler": ([1, 1], 1),
     "data.StreamLoader": (list,),
     "data.Map": (tg.data.DataLoader(tg.data.Dataset(np.arange(4))), len),
+    **dict.fromkeys(
+        (
+            *("nn.Module.register_forward_hook", "nn.Module.register_forward_pre_hook"),
+            *("nn.Module.register_full_backward_hook", "nn.Module.register_full_backward_pre_hook"),
+        ),
+        (nn.ReLU(), len),
+    ),
     "nn.Module.register_buffer": (nn.Dense(2, 2), "table", tg.ones(2)),
     "nn.Module.load_state_dict": (nn.ReLU(), {}),
     "nn.Module.train": (nn.ReLU(),),
@@ -179,12 +190,18 @@ def public():
                 continue
             yield room + name, value
             if inspect.isclass(value):
-                bases = [base for base in value.__bases__ if base.__name__ not in vars(module)]
-                for owner in (value, *bases):  # a base without a public name is a part of it
+                for owner in (value, *unnamed_bases(value, module)):
                     for method, function in vars(owner).items():
                         is_its_own = inspect.getattr_static(value, method) is function
                         if method[0] != "_" and is_its_own:
                             yield f"{room}{name}.{method}", function
+
+
+def unnamed_bases(value, module):
+    """The bases of a class that are a part of it: those before the first with a public name."""
+    return itertools.takewhile(
+        lambda base: base is not object and base.__name__ not in vars(module), value.__mro__[1:]
+    )
 
 
 def flags():

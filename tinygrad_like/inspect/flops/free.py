@@ -6,7 +6,8 @@ FREE = (
     "argsort sort top_places read_lines spread_lines assign_lines gradients_of_last pad_constant "
     "repeat tile diagonal on_diagonal mirrored moved_rows read_slices add_slices windows joined "
     "kept_weights max_pool2d_backward max_pool2d_gather avg_pool2d_backward gradients_of_extreme "
-    "extreme unique unique_places searchsorted places_of_ranks at_ranks"
+    "extreme unique unique_places searchsorted mode_places places_of_ranks at_ranks "
+    "maxima"
 ).split()
 
 # Their work depends on values, or on an algorithm that the library does not choose.

@@ -13,7 +13,10 @@ _COUNTS = {
         "sum argmax argmin any all sum_to sum_copies integer_cumprod running_extreme bincount "
         "histogram"
     ),
-    (1, 1): "mean max min cumsum max_pool2d max_pool2d_with_places avg_pool2d",
+    (1, 1): (
+        "mean max min cumsum max_pool2d max_pool2d_with_places avg_pool2d adaptive_max_pool2d "
+        "adaptive_max_pool2d_with_places"
+    ),
     (1, 2): "prod",
     (2, 2): "norm deviation along_deviation along_direction add_lines add_at",
     (3, 3): "var std",

@@ -95,6 +95,22 @@ def max_pool2d_with_places(g, x, *, geometry):
     return y, g.Mod(places._replace(dtype=np.dtype(np.int64)), plane)
 
 
+@lowers("adaptive_max_pool2d")
+def adaptive_max_pool2d(g, x, *, size):
+    """Windows that differ in length: the maxima along the height first, then along the width."""
+    x = _floating(g, "adaptive_max_pool2d", x)
+    for axis, (n, outputs) in enumerate(zip(x.shape[2:], size, strict=True), 2):
+        if isinstance(n, Size):
+            raise ExportError(
+                "[onnx.export] adaptive_max_pool2d: its windows differ with the sizes; make height "
+                "and width no dynamic axes"
+            )
+        ends = [(i * n // outputs, -(-(i + 1) * n // outputs)) for i in range(outputs)]
+        parts = [g.reduce("ReduceMax", g.slice(x, axis, *each), [axis]) for each in ends]
+        x = g.Concat(*parts, axis=axis)
+    return x
+
+
 @lowers("avg_pool2d")
 def avg_pool2d(g, x, *, geometry):
     _refuse_integers(g, "avg_pool2d")

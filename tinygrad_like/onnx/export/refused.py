@@ -28,6 +28,10 @@ refuses(
     "binomial_quantile",
 )
 refuses("it repeats a step until the values say stop", "gcd lcm")
+refuses(
+    "ONNX has no op that counts equal elements, or tells the places of maxima of such windows",
+    "mode_places adaptive_max_pool2d_with_places",
+)
 refuses("it is a loss over all alignments, for training", "ctc_of_states")
 refuses("ONNX's convolution in full or valid form is Conv alone: use tg.conv1d", "full valid")
 refuses("ONNX has no bfloat16 that is rounded inside float32", "rounded_to_bfloat16")
@@ -36,5 +40,5 @@ refuses(
     "sum_to tanh_backward relu_backward direction_of along_deviation along_direction "
     "gradients_of_last gradients_of_extreme conv2d_weight_grad softmax_backward "
     "log_softmax_backward max_pool2d_backward max_pool2d_gather avg_pool2d_backward expert_outer "
-    "linear_scan_gradients sum_copies",
+    "linear_scan_gradients sum_copies hooked",
 )
