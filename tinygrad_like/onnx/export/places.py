@@ -194,21 +194,22 @@ def moved_rows(g, x, source, target, *, count):
 @lowers("maxima")
 def maxima_of_bags(g, weight, ids, counted, *, lengths):
     """A row belongs to the bag before which as many bags end as end before the row."""
-    if g.opset < 18:
-        raise ExportError(
-            f"[onnx.export] embedding_bag with mode 'max' cannot be exported to opset {g.opset}: "
-            "take at least 18"
-        )
     bags, width = g.outputs[0].shape
-    ends = g.unsqueeze(g.CumSum(g.cast(lengths, np.int64), g.number(0, np.int64)), 0)
-    before = g.LessOrEqual(ends, g.unsqueeze(g.range(ids.shape[0]), 1))
-    at = g.unsqueeze(g.reduce("ReduceSum", g.cast(before, np.int64), [1], keepdims=False), -1)
+    ends = g.CumSum(g.cast(lengths, np.int64), g.number(0, np.int64))
+    after = g.LessOrEqual(g.unsqueeze(ends, 0), g.unsqueeze(g.range(ids.shape[0]), 1))
+    at = g.reduce("ReduceSum", g.cast(after, np.int64), [1], keepdims=False)
     rows = g.Gather(weight, g.cast(ids, np.int64), axis=0)
     rows = g.Where(g.unsqueeze(counted, 1), rows, g.constant(-np.inf, weight.dtype))
-    least = g.Expand(g.constant(-np.inf, weight.dtype), g.integers((bags, width)))
     none = g.Expand(g.constant(0, np.int64), g.integers((bags,)))
-    counts = g.ScatterND(none, at, g.cast(counted, np.int64), reduction="add")
-    y = g.ScatterND(least, at, rows, reduction="max")
+    counts = g.ScatterND(none, g.unsqueeze(at, -1), g.cast(counted, np.int64), reduction="add")
+    least = g.constant(-np.inf, weight.dtype)
+    if g.opset >= 18:
+        start = g.Expand(least, g.integers((bags, width)))
+        y = g.ScatterND(start, g.unsqueeze(at, -1), rows, reduction="max")
+    else:  # where a scatter knows no maximum: each bag looks at all rows
+        inside = g.Equal(g.unsqueeze(g.range(bags), 1), g.unsqueeze(at, 0))
+        all_rows = g.Where(g.unsqueeze(inside, 2), g.unsqueeze(rows, 0), least)
+        y = g.reduce("ReduceMax", all_rows, [1], keepdims=False)
     filled = g.unsqueeze(g.Greater(counts, g.constant(0, np.int64)), 1)
     return g.Where(filled, y, g.constant(0, weight.dtype))
 

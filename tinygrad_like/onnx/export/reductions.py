@@ -137,8 +137,10 @@ def norm_of_order(g, x, *, p, axis, keepdims):
 
 
 @lowers("cumsum", cast="out")
-def cumsum(g, x, *, axis):
-    return g.CumSum(x, g.constant(axis % x.ndim)) if x.ndim else g.Identity(x)
+def cumsum(g, x, *, axis, reverse):
+    if not x.ndim:
+        return g.Identity(x)
+    return g.CumSum(x, g.constant(axis % x.ndim), reverse=int(reverse))
 
 
 def scan(g: Emitter, a: Value, b: Value, initial: Value, axis: int, reverse: bool) -> Value:
