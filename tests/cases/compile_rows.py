@@ -51,8 +51,25 @@ def run_large(dtype):
         make([weight], lr=1e-3).step()
     tg.rand(5000, dtype=dtype)
     tg.randn(5000, dtype=dtype)
+    tg.conv2d(leaf(rng.random((2, 32, 14, 14)), dtype), leaf(rng.random((32, 32, 3, 3)), dtype))
+    stack, other = (leaf(rng.random((3, 64, 64)), dtype) for _ in range(2))
+    gradients([stack @ other], [stack], [tg.ones_like(stack)])
+    few = leaf(rng.random(3), dtype)
+    gradients([tg.sigmoid(few)], [few], [tg.ones_like(few)])
+    for axis, wide in itertools.product((0, 1), ("float32", "float64")):
+        np.sum(tg.Tensor(rng.random((400, 300)), dtype=dtype), axis=axis, dtype=wide)
+
+
+def run_others():
+    """Call kernels for whole numbers, and for half types."""
+    rng = np.random.default_rng(0)
+    at = tg.Tensor(rng.integers(0, 100, (40, 60)))
+    tg.cummax(at, 1)
+    tg.randint(0, 9, (50,))
+    tg.take_along_axis(tg.rand((40, 100), dtype="float16"), at, 1)
 
 
 if __name__ == "__main__":
     run_all(sys.argv[1])
     run_large(sys.argv[1])
+    run_others()
