@@ -79,7 +79,8 @@ def weights(files, tmp_path_factory):
 @contextlib.contextmanager
 def serving(weights, *options):
     """(process, address) of a running server."""
-    command = [sys.executable, str(FOLDER / "serve.py"), str(weights), "--port", "0", *options]
+    command = [sys.executable, str(FOLDER / "serve.py"), str(weights), "--port", "0"]
+    command += ["--seconds", "30", *options]  # as other tests run beside this one
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         address = process.stdout.readline().strip()
