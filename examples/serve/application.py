@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from batches import Batches, Full
-from classifier import Classifier, ink_of
 from limits import Rates, TooLarge, read
 from measures import Measures
+from network import Classifier, ink_of
 from openapi import SCHEMA
 from pictures import BadPicture, from_file, from_json
 from starlette.applications import Starlette

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from classifier import Classifier
+from network import Classifier
 
 import tinygrad_like as tg
 

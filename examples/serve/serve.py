@@ -1,6 +1,6 @@
 """Serve a classifier of handwritten digits, with a page to draw on.
 
-    python examples/serve/classifier.py --out runs/serve   # train it: half a minute
+    python examples/serve/network.py --out runs/serve   # train it: half a minute
     python examples/serve/serve.py runs/serve/classifier.safetensors
     curl -H 'Content-Type: image/png' --data-binary @digit.png localhost:8000/predict
 
@@ -27,7 +27,7 @@ def parse(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("weights", type=Path, help="what classifier.py wrote")
+    add("weights", type=Path, help="what network.py wrote")
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8000, help="0 takes a free one")
     add("--most-bytes", type=int, default=65_536, help="of a request")

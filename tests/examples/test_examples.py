@@ -137,7 +137,7 @@ def test_mnist_stops_at_a_loss_that_is_no_number(offline):
 def test_the_code_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 13
     said = []
     for block in blocks:
         if "cuda-emulator" in block and emulator.problem():

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.long
 
 FOLDER = Path(__file__).parents[2] / "examples" / "serve"
 JSON, PNG = "application/json", "image/png"
-FILES = "application batches classifier limits load measures openapi pictures".split()
+FILES = "application batches network limits load measures openapi pictures".split()
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def digits():
 
 
 def write_weights(classifier, path, steps=1, seed=0):
-    """Weights as classifier.py writes them, trained for some steps on the package's digits."""
+    """Weights as network.py writes them, trained for some steps on the package's digits."""
     tg.seed(seed)
     images, labels = digits()
     model = classifier.network()
@@ -72,7 +72,7 @@ def write_weights(classifier, path, steps=1, seed=0):
 @pytest.fixture(scope="module")
 def weights(files, tmp_path_factory):
     path = tmp_path_factory.mktemp("serve") / "weights.safetensors"
-    write_weights(files["classifier"], path, steps=200)
+    write_weights(files["network"], path, steps=200)
     return path
 
 
@@ -129,7 +129,7 @@ def as_png(levels, mode="L"):
 def test_json_gets_the_probabilities_of_the_network(files, weights, server):
     picture = np.rint(255 * digits()[0][0]) / 255
     status, answer = post(server + "/predict", as_json(picture), JSON)
-    expected = files["classifier"].Classifier(weights).probabilities(picture[None])[0]
+    expected = files["network"].Classifier(weights).probabilities(picture[None])[0]
     assert status == 200
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
     assert answer["digit"] == expected.argmax()
@@ -152,7 +152,7 @@ def test_the_maps_and_the_saliency_are_those_of_the_network(files, weights, serv
     picture = files["pictures"].centred(digits()[0][3])
     levels = np.rint(255 * picture)
     status, answer = post(server + "/explain", as_json(levels / 255), JSON)
-    classifier = files["classifier"].Classifier(weights)
+    classifier = files["network"].Classifier(weights)
     x = tg.Tensor(classifier.normalised((levels / 255).astype(np.float32)[None]))
     maps = tg.relu(classifier.model[0](x)).numpy()[0]
     assert status == 200
@@ -286,7 +286,7 @@ class Crowd:
         images = np.rint(255 * digits()[0][:40]) / 255
         self.requests = self.load.requests_of(images, "localhost")
         self.expected = [
-            files["classifier"].Classifier(path).probabilities(images) for path in weights
+            files["network"].Classifier(path).probabilities(images) for path in weights
         ]
         self.answers, self.names, self.lost, self.done = 0, set(), 0, False
 
@@ -318,7 +318,7 @@ class Crowd:
 def test_a_swap_loses_no_request_and_a_damaged_file_changes_nothing(files, weights, tmp_path):
     path, other = tmp_path / "now.safetensors", tmp_path / "next.safetensors"
     path.write_bytes(weights.read_bytes())
-    write_weights(files["classifier"], other, steps=2, seed=1)
+    write_weights(files["network"], other, steps=2, seed=1)
     with serving(path) as (_, address):
         before = json.loads(get(address + "/health"))["model"]
         crowd = Crowd(files, address, [weights, other])

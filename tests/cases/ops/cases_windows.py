@@ -186,8 +186,8 @@ def bag_row(*more, ids=IDS, mode="mean", **options):
             **{k: v for k, v in options.items() if k != "offsets"},
         )
 
-    return Case(call, Apart(5, 2), *more, torch=torch_call, name=f"embedding_bag {mode}",
-                empty=False)  # fmt: skip
+    name = "maxima of embedding_bag" if mode == "max" else f"embedding_bag {mode}"
+    return Case(call, Apart(5, 2), *more, torch=torch_call, name=name, empty=False)
 
 
 BAGS = [

@@ -90,4 +90,4 @@ def renorm(x, p, axis, max_norm):
     others = tuple(a for a in range(x.ndim) if a != axis)
     lengths = norm(x, p, others, True) if others else abs(x)
     long = greater(lengths, max_norm)
-    return where(long, x * (max_norm / where(long, lengths, 1)), x)
+    return where(long, x / where(long, lengths, 1) * max_norm, x)

@@ -81,7 +81,24 @@ def _maxima_rule(g, be, weight, ids, counted, lengths, out, ties):
     return [be.k.bag_maxima_backward(g, weight, ids, counted, bags, out, ties), None, None]
 
 
-@op(saves=("ties",), batch=_maxima_of_all, backward=_maxima_rule, composite=_maxima_by_ops)
+def _maxima_backward_of_all(call, g, be, weight, ids, counted, lengths, out, ties):
+    """Each example has a table of its own for its gradient, and ids that count from there."""
+    starts = np.repeat(np.arange(call.size) * weight.shape[0], ids.shape[0])
+    be, rows = call.raw(be), call.raw_folded(ids)
+    arrays = call.raw_folded(weight), rows + be.xp.asarray(starts), call.raw_folded(counted)
+    lengths = np.tile(lengths, call.size)
+    given = call.raw_folded(g), be, *arrays, lengths, call.raw_folded(out), call.raw_folded(ties)
+    gradient, _, _ = call.op.backward(*given)
+    return call.gradients([call.unfolded(gradient), None, None])
+
+
+@op(
+    saves=("ties",),
+    batch=_maxima_of_all,
+    batch_backward=_maxima_backward_of_all,
+    backward=_maxima_rule,
+    composite=_maxima_by_ops,
+)
 def _maxima(be, weight, ids, counted, *, lengths):
     """The maximum of the rows of each bag, of those that are counted."""
     starts = be.xp.asarray(np.concatenate([[0], np.cumsum(lengths)]))

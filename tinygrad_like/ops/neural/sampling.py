@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from tinygrad_like.backend import INEXACT
 from tinygrad_like.engine import (
     astype,
     backend_of,
@@ -98,7 +99,7 @@ def _check(x, grid):
     if 0 in x.shape[2:]:
         raise ValueError(f"[grid_sample] x is {x.shape}, expected no axis of length 0 but N and C")
     for name, array in (("x", x), ("grid", grid)):
-        if array.dtype.kind != "f":
+        if array.dtype.kind not in INEXACT:
             raise TypeError(
                 f"[grid_sample] {name} has dtype {array.dtype}, expected a floating one"
             )
@@ -194,7 +195,7 @@ def affine_grid(theta, size, *, align_corners=False):
             f"[affine_grid] theta is {theta.shape}, expected {(size[0], count, count + 1)} for "
             f"size {size}"
         )
-    if theta.dtype.kind != "f":
+    if theta.dtype.kind not in INEXACT:
         raise TypeError(f"[affine_grid] theta has dtype {theta.dtype}, expected a floating one")
     lengths = size[2:]
     ends = [1.0 if corners and n > 1 else 0.0 if corners else 1 - 1 / n for n in lengths]

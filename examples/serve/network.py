@@ -2,7 +2,7 @@
 
 Run as a program, it trains one epoch on MNIST and leaves what the server loads:
 
-    python examples/serve/classifier.py --out runs/serve
+    python examples/serve/network.py --out runs/serve
 """
 
 import zlib
@@ -43,7 +43,7 @@ class Classifier:
             weights, self.mean, self.std = state["model"], state["mean"], state["std"]
             self.ink, self.accuracy = np.asarray(state["ink"]), state["accuracy"]
         except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} has no {error}; classifier.py writes such a file") from None
+            raise ValueError(f"{path} has no {error}; network.py writes such a file") from None
         self.model = network()
         self.model.load_state_dict(weights)
         self.model.eval()
