@@ -6,7 +6,7 @@ import weakref
 
 import numpy as np
 import pytest
-from oracle import torch
+from oracle import needs_torch, torch
 
 import tinygrad_like as tg
 from tinygrad_like import GraphError, nn
@@ -72,6 +72,7 @@ REGISTER = (
 # What they see and replace, beside PyTorch
 
 
+@needs_torch
 @pytest.mark.parametrize("name", REGISTER)
 def test_a_hook_sees_and_replaces_what_it_does_in_torch(name):
     model = net()
@@ -299,6 +300,7 @@ def test_under_autocast():
     np.testing.assert_array_equal(hooked.grad.numpy(), plain.grad.numpy())
 
 
+@needs_torch
 def test_second_derivatives_are_those_of_torch():
     model, x = net(), leaf()
     twin, z = in_torch(model), torch.tensor(X, requires_grad=True)
