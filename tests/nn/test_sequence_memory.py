@@ -41,6 +41,7 @@ def test_a_gpt_of_context_1024_trains_without_the_scores_of_all_heads():
     assert grown < scores / 3, f"{grown / 2**20:.0f} MB, the scores are {scores / 2**20:.0f} MB"
 
 
+@pytest.mark.long
 @needs_proc
 @pytest.mark.parametrize("model", ["gpt", "lstm"])
 def test_2_000_steps_of_a_language_model_grow_the_process_by_less_than_1_mb(model):

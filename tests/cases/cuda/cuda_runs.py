@@ -13,5 +13,8 @@ FAMILY_OF = {
 }
 CASES = list(FAMILY_OF)
 RUNS = [(case, dtype) for case in CASES for dtype in case.dtypes]
-each_run = grouped("case dtype", RUNS, by=lambda case, dtype: case.name)
+FIRST_RUNS = [(case, dtype) for case, dtype in RUNS if dtype == case.dtypes[0]]
+each_first_run = grouped("case dtype", FIRST_RUNS, by=lambda case, dtype: case.name)
+OTHER_RUNS = [run for run in RUNS if run not in FIRST_RUNS]
+each_other_run = grouped("case dtype", OTHER_RUNS, by=lambda case, dtype: case.name)
 each_family = grouped("case dtype", RUNS, by=lambda case, dtype: FAMILY_OF[case])

@@ -4,13 +4,24 @@ Each case runs once in each schedule with every access to memory checked; the re
 within the case's bound, and the same in all schedules, bit for bit.
 """
 
+import pytest
 from cuda_case import SCHEDULES, difference, emulated, exact, rounded
-from cuda_runs import each_run
+from cuda_runs import each_first_run, each_other_run
 from tinygrad_like.kernels import cuda
 
 
-@each_run
+@each_first_run
 def test_kernels_agree_with_the_reference_in_every_schedule(case, dtype):
+    agree_in_every_schedule(case, dtype)
+
+
+@pytest.mark.long
+@each_other_run
+def test_kernels_of_other_dtypes_agree_with_the_reference_in_every_schedule(case, dtype):
+    agree_in_every_schedule(case, dtype)
+
+
+def agree_in_every_schedule(case, dtype):
     arrays = rounded(case, dtype)
     expected = exact(case, arrays)
     first = None

@@ -36,6 +36,7 @@ def test_training_steps_follow_the_cpu(name):
     assert on_cpu[-1] != on_cpu[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workload", ["mlp", "cnn", "lstm", "gpt-mini"])
 def test_the_measured_steps_follow_the_cpu_at_a_small_batch(workload):
     on_cpu, on_emulator = (
