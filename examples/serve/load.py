@@ -1,4 +1,4 @@
-"""Ask a running server as fast as it answers, from many clients at once, and check every answer.
+"""Ask a running server from many clients at once, and check every answer.
 
     python examples/serve/load.py runs/serve/classifier.safetensors --clients 64 --seconds 10
 
@@ -46,11 +46,16 @@ async def ask(reader, writer, request):
 
 
 async def client(number, args, requests, expected, found):
-    """Ask one request after the other until the time is over."""
+    """Ask one request after the other, no more often than asked for, until the time is over."""
     reader, writer = await asyncio.open_connection(args.host, args.port)
-    end, i = time.perf_counter() + args.seconds, number
-    while time.perf_counter() < end:
-        start = time.perf_counter()
+    begin, i = time.perf_counter(), number
+    pause = args.clients / args.rate if args.rate else 0
+    due = begin + pause * number / args.clients
+    while (start := time.perf_counter()) < begin + args.seconds:
+        if start < due:
+            await asyncio.sleep(due - start)
+            start = time.perf_counter()
+        due = max(due + pause, start)
         try:
             status, answer = await ask(reader, writer, requests[i])
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
@@ -82,6 +87,7 @@ def parse(arguments=None):
     add("--port", type=int, default=8000)
     add("--clients", type=int, default=64)
     add("--seconds", type=float, default=10.0)
+    add("--rate", type=float, help="requests a second in all; by default as fast as answers come")
     return parser.parse_args(arguments)
 
 
