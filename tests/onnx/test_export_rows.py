@@ -18,7 +18,7 @@ EXPORTED = {17: 1051, 20: 1069, "newest": 1069}
 REASONS = (
     "complex",
     "draws random numbers",
-    "values in another order",  # a single label, of one class
+    "values shuffled",  # a single label, of one class
     "attention drops weights in training",
     "getitem by booleans",
     "the shape of what getitem returns",

@@ -29,7 +29,7 @@ class Classifier(ClassifierMixin, Estimator):
             targets (N,), the positions in `classes_`.
         optimizer: called as `optimizer(parameters, lr=lr)`.
         lr: the learning rate.
-        epochs: how often the data are gone through.
+        epochs: the number of passes over the data.
         batch_size: samples in a step, and in a batch of a prediction. The samples are shuffled.
         schedule: called as `schedule(optimizer, steps)` with the number of all steps, such as
             `tg.optim.CosineLR`; `partial_fit`, which does not know it, leaves the rate as it is.

@@ -83,7 +83,7 @@ class Estimator(BaseEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Train a new module on all of the data."""
         X, targets, weights = self._checked(X, y, sample_weight)
-        weights = weights / weights.max()  # lest their sum overflow
+        weights = weights / weights.max()  # so that their sum cannot overflow
         parts, held_out = (X, targets, weights / weights.mean()), None
         self._seed = self._new_seed()
         if self.validation_fraction is not None:

@@ -130,8 +130,8 @@ class Recorder:
         if self._follows_inputs(place):
             raise ExportError(
                 "[onnx.export] the model reads values that depend on its inputs (by `if x > 0`, "
-                "float(x), x.item(), x.numpy()), which a graph cannot: choose with tg.where, and "
-                "compute with ops of tg"
+                "float(x), x.item(), x.numpy()), which a graph cannot do: choose with tg.where, "
+                "and compute with the ops of tg"
             )
 
     def place(self, x: Any, name: str) -> Any:

@@ -113,9 +113,9 @@ class Trials:
         for call in self.runs[0].calls:  # cholesky refuses what is no longer definite
             refuse_unknown(call.op.name)
         raise ExportError(
-            "[onnx.export] the model refuses its example inputs with their values in another "
-            "order, by which it is found out what depends on values; give an example that is "
-            f"less special. It says: {error}"
+            "[onnx.export] export runs the model a second time with the example's values shuffled, "
+            "to find what depends on them, and the model refuses those; give an example whose "
+            f"values may stand in any order. It says: {error}"
         )
 
     def _vary(self, base: dict[str, int]) -> None:
