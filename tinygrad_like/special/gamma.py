@@ -7,7 +7,7 @@ import numpy as np
 from tinygrad_like.backend import result_dtype
 from tinygrad_like.engine import check_integer, composed, elementwise_op, in_single, with_numbers
 from tinygrad_like.ops.elements.compare import less
-from tinygrad_like.ops.elements.elementwise import cos, log, log1p, sin, where
+from tinygrad_like.ops.elements.elementwise import cos, log, log1p, round, sin, where
 from tinygrad_like.ops.elements.special import (
     betaln_gradient,
     digamma,
@@ -29,7 +29,8 @@ def _rgamma_gradient(g, x):
     left = less(x, 0.5)
     right = where(left, 1, x)
     mirrored = 1 - where(left, x, 0)
-    turn = math.pi * mirrored
+    # Whole turns taken off first, pi times the rest is rounded less.
+    turn = math.pi * (mirrored - 2 * round(mirrored * 0.5))
     slope = gamma(mirrored) * (sin(turn) * digamma(mirrored) / math.pi + cos(turn))
     return g * where(left, -slope, -rgamma(right) * digamma(right))
 
