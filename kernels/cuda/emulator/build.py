@@ -119,9 +119,26 @@ def library(build, checked, text=None):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, build.source.path.name)
             file.write_text(unit, encoding="utf-8")
-            arguments = [*flags, "-DEMULATOR", "-shared", "-x", "c++", str(file), "-x", "none"]
+            header = _precompiled(checked)
+            arguments = [*flags, "-DEMULATOR", f"-I{header}"]
+            arguments += ["-shared", "-x", "c++", str(file), "-x", "none"]
             _compile([*arguments, *runtime, "-ldl"], path, build.label)
     return path
+
+
+def _precompiled(checked):
+    """The folder of device.hpp as g++ keeps it once it is read.
+
+    For most kernels, to read CUDA's headers is most of the compiler's work, and of its memory. g++
+    looks into the folder first, and reads the headers themselves should it refuse what it finds.
+    """
+    flags = [*COMMON, *(CHECKED if checked else FAST), "-DEMULATOR", "-x", "c++-header"]
+    folder = cache_directory() / f"device-{_hash(*flags, *map(_read, HEADERS))}"
+    path = folder / "device.hpp.gch"
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        _compile([*flags, str(HERE / "device.hpp")], path, "device.hpp")
+    return folder
 
 
 def _object(name):
