@@ -10,6 +10,7 @@ from numpy import ndarray
 from .machine.compile import jit, ufunc
 from .machine.kernel import REAL, complete_kernel, kernel
 from .machine.memory import empty
+from .machine.simd import body
 from .machine.threads import pool, run, share, tasks_for
 from .math import activations
 from .math.each import each_of_one, each_of_two
@@ -164,7 +165,7 @@ def _plain(pool, code, a, b, y):
     run(pool, _plain_part, (code, a, b, y), tasks_for(pool, a.size, TASK))
 
 
-@jit
+@body
 def _plain_part(task, tasks, code, a, b, y):
     lo, hi = share(task, tasks, b.size)
     a, b, y = a[lo:hi], b[lo:hi], y[lo:hi]
@@ -191,7 +192,7 @@ def _unary(pool, code, x, y):
     run(pool, _unary_part, (code, x, y), tasks_for(pool, x.size, TASK))
 
 
-@jit
+@body
 def _unary_part(task, tasks, code, x, y):
     lo, hi = share(task, tasks, x.size)
     x, y = x[lo:hi], y[lo:hi]
@@ -218,7 +219,7 @@ def _binary(pool, code, g, x, y):
     run(pool, _binary_part, (code, g, x, y), tasks_for(pool, x.size, TASK))
 
 
-@jit
+@body
 def _binary_part(task, tasks, code, g, x, y):
     lo, hi = share(task, tasks, x.size)
     g, x, y = g[lo:hi], x[lo:hi], y[lo:hi]

@@ -11,7 +11,7 @@ from .machine.compile import jit
 from .machine.fetch import prefetch
 from .machine.kernel import FLOAT16, REAL, kernel
 from .machine.memory import empty
-from .machine.simd import inside, lanes, load, store
+from .machine.simd import body, inside, lanes, load, store
 from .machine.threads import pool, run, share, tasks_for, threads_of
 
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
@@ -84,7 +84,7 @@ def add_rows_(out, index, x, source):
     return None
 
 
-@jit
+@body
 def _gather_part(task, tasks, table, index, rows):
     first, end = share(task, tasks, index.size)
     if table.shape[1] == 1:
@@ -103,7 +103,7 @@ def _gather(pool, table, index, rows):
     run(pool, _gather_part, (table, index, rows), tasks)
 
 
-@jit
+@body
 def _add_dense_part(task, tasks, out, index, updates, sums):
     """Every task reads the whole index, and adds the updates of its own rows of the table.
 
@@ -193,7 +193,7 @@ def _source(source, i):
     return source[i] if source.size else i
 
 
-@jit
+@body
 def _add_lists(task, tasks, out, updates, source, rows, first, following):
     """Add up a task's rows or, if there are few rows, its tiles of rows."""
     width = out.shape[1] if rows.size >= MANY else TILE
@@ -256,7 +256,7 @@ def _add_runs(pool, out, index, x, source):
     run(pool, _add_runs_part, (out, index, x, source), tasks)
 
 
-@jit
+@body
 def _add_runs_part(task, tasks, out, index, x, source):
     """Add rows whose numbers rise; of equal ones all are this task's, if the first one is."""
     first, end = share(task, tasks, index.size)
@@ -366,7 +366,7 @@ def _maxima(pool, table, ids, counted, starts, y, ties):
     run(pool, _maxima_part, (table, ids, counted, starts, y, ties), tasks)
 
 
-@jit
+@body
 def _maxima_part(task, tasks, table, ids, counted, starts, y, ties):
     for bag in range(*share(task, tasks, y.shape[0])):
         best, alike = y[bag], ties[bag]
@@ -400,7 +400,7 @@ def _maxima_back(pool, shares, table, ids, counted, bags, y, dtable, room):
     run(pool, _maxima_back_part, arrays, tasks)
 
 
-@jit
+@body
 def _maxima_back_part(task, tasks, shares, table, counted, bags, y, dtable, first, following):
     sums, nothing = np.empty(table.shape[1], np.float64), table.dtype.type(0)
     for n in range(*share(task, tasks, table.shape[0])):

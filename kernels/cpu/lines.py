@@ -11,7 +11,7 @@ import numpy as np
 from .machine.compile import jit
 from .machine.kernel import FLOAT16, REAL, kernel
 from .machine.memory import empty
-from .machine.simd import inlined, inside
+from .machine.simd import body, inlined, inside
 from .machine.threads import pool, run, share, tasks_for, threads_of
 
 BITS = {size: np.dtype(f"int{8 * size}") for size in (1, 2, 4, 8)}
@@ -140,7 +140,7 @@ def _tile(x, width, unit):
     return unit // tiles, left, min(left + width, x.shape[2])
 
 
-@jit
+@body
 def _tasks(pool, x, index, width):
     return max(1, min(tasks_for(pool, max(x.size, index.size), TASK), _units(x, width)))
 
@@ -165,7 +165,7 @@ def _gather(pool, x, index, y):
     run(pool, _gather_part, (width, x, index, y), _tasks(pool, x, index, width))
 
 
-@jit
+@body
 def _gather_part(task, tasks, width, x, index, y):
     for unit in range(*share(task, tasks, _units(x, width))):
         a, left, right = _tile(x, width, unit)
@@ -200,7 +200,7 @@ def _combined(old, new, how):
     return new if better | (new != new) else old
 
 
-@jit
+@body
 def _write_part(task, tasks, width, x, index, updates, y, how, fresh):
     """y = x with the updates; `fresh`: x is already there."""
     for unit in range(*share(task, tasks, _units(x, width))):
@@ -231,7 +231,7 @@ def _add(pool, x, index, updates, y, fresh):
     run(pool, _add_part, arrays, _tasks(pool, y, index, width))
 
 
-@jit
+@body
 def _add_part(task, tasks, width, x, index, updates, y, fresh):
     """y = x, or zeros if `fresh`, and the sums in float64 of the updates, rounded once.
 
@@ -275,7 +275,7 @@ def _add_slices(pool, out, index, updates):
     run(pool, _add_slices_part, (width, out, index, updates), tasks)
 
 
-@jit
+@body
 def _add_slices_part(task, tasks, width, out, index, updates):
     """The sums of a tile are in float64, for float64 itself of a block of updates at a time."""
     sums = np.empty((out.shape[1], width), np.float64)
@@ -307,7 +307,7 @@ def _last_back(pool, g, index, dx, dupdates):
     run(pool, _last_back_part, arrays, _tasks(pool, g, index, width))
 
 
-@jit
+@body
 def _last_back_part(task, tasks, width, g, index, dx, dupdates):
     """From the last update to the first: who comes later takes the gradient of a place."""
     for unit in range(*share(task, tasks, _units(g, width))):
@@ -335,7 +335,7 @@ def _product_back(pool, g, x, updates, index, dx, dupdates):
     run(pool, _product_back_part, arrays, _tasks(pool, x, index, width))
 
 
-@jit
+@body
 def _product_back_part(task, tasks, width, g, x, updates, index, dx, dupdates):
     """dx is first the product of x and the updates so far, then g and the updates from the end."""
     for unit in range(*share(task, tasks, _units(x, width))):
@@ -375,7 +375,7 @@ def _is_extreme(value, extreme):
     return (value == extreme) | (value != value)
 
 
-@jit
+@body
 def _extreme_back_part(task, tasks, width, g, x, updates, index, out, dx, dupdates):
     """dx is first the number of those that share a gradient, then their share."""
     for unit in range(*share(task, tasks, _units(x, width))):

@@ -11,7 +11,7 @@ import numpy as np
 from .machine.compile import jit
 from .machine.kernel import kernel
 from .machine.memory import empty
-from .machine.simd import fma, full, inside, lanes, load_some, store_some, total
+from .machine.simd import body, fma, full, inside, lanes, load_some, store_some, total
 from .machine.threads import pool, run, share, tasks_for, threads_of
 from .math.sums import RUN, sum_of_row
 from .reduce.kernels import moments, sum_axes
@@ -152,7 +152,7 @@ def _rows_backward(centred, g, x, weight, mean, rstd):
     return dx, dweight, dbias
 
 
-@jit
+@body
 def _tasks(pool, x, rows):
     return max(1, min(tasks_for(pool, x.size, TASK), rows))
 
@@ -163,7 +163,7 @@ def _rows_forward(pool, centred, x, weight, bias, eps, mean, rstd, y):
     run(pool, _rows_forward_part, args, _tasks(pool, x, x.shape[0]))
 
 
-@jit
+@body
 def _rows_forward_part(task, tasks, centred, x, weight, bias, eps, mean, rstd, y):
     lo, hi = share(task, tasks, x.shape[0])
     real = x.dtype.type
@@ -187,7 +187,7 @@ def _rows_backward_all(pool, centred, g, x, weight, mean, rstd, dx, dweight, dbi
     _add_parts(parts, dweight, dbias)
 
 
-@jit
+@body
 def _add_parts(parts, dweight, dbias):
     """Add up the sums of all tasks, in the order of the tasks."""
     sums = parts[0]
@@ -196,7 +196,7 @@ def _add_parts(parts, dweight, dbias):
     dweight[:], dbias[:] = sums[0, : dweight.size], sums[1, : dbias.size]
 
 
-@jit
+@body
 def _rows_backward_part(task, tasks, centred, g, x, weight, mean, rstd, dx, blocks, parts):
     lo, hi = share(task, tasks, x.shape[0])
     real, size, n = x.dtype.type, lanes(x), x.shape[1]
@@ -265,7 +265,7 @@ def _channels_forward(pool, x, weight, bias, eps, mean, var, y):
     run(pool, _channels_forward_part, args, _tasks(pool, x, x.shape[1]))
 
 
-@jit
+@body
 def _channels_forward_part(task, tasks, x, weight, bias, eps, mean, var, y):
     lo, hi = share(task, tasks, x.shape[1])
     real = x.dtype.type
@@ -290,7 +290,7 @@ def _channels_backward(pool, g, x, weight, mean, var, eps, dx, dweight, dbias):
     run(pool, _channels_backward_part, args, _tasks(pool, x, x.shape[1]))
 
 
-@jit
+@body
 def _channels_backward_part(task, tasks, g, x, weight, mean, var, eps, dx, dweight, dbias):
     lo, hi = share(task, tasks, x.shape[1])
     real = x.dtype.type
@@ -335,7 +335,7 @@ def _affine(x, m, scale, bias, y):
         y[i] = (x[i] - m) * scale + bias
 
 
-@jit
+@body
 def _slope(g, x, m, scale, shift, slope, dx):
     for i in range(x.size):
         dx[i] = scale * (g[i] - shift - (x[i] - m) * slope)
@@ -350,7 +350,7 @@ def _groups_forward(pool, x, weight, bias, eps, mean, rstd, y):
     run(pool, _groups_forward_part, args, _tasks(pool, x, x.shape[0]))
 
 
-@jit
+@body
 def _groups_forward_part(task, tasks, x, weight, bias, eps, mean, rstd, y):
     lo, hi = share(task, tasks, x.shape[0])
     real, groups = x.dtype.type, mean.shape[1]
@@ -380,7 +380,7 @@ def _groups_backward(pool, g, x, weight, mean, rstd, dx, dweight, dbias):
     _add_parts(parts, dweight, dbias)
 
 
-@jit
+@body
 def _groups_backward_part(task, tasks, g, x, weight, mean, rstd, dx, parts):
     lo, hi = share(task, tasks, x.shape[0])
     real, groups = x.dtype.type, mean.shape[1]

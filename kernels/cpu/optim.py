@@ -9,6 +9,7 @@ from .. import reference
 from .machine.compile import jit
 from .machine.kernel import complete_kernel
 from .machine.memory import empty
+from .machine.simd import body
 from .machine.threads import pool, run, share, tasks_for
 
 FLOAT32, FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -125,7 +126,7 @@ def _sgd(param, velocity, pool, grad, lr, momentum, dampening, nesterov, decay):
     run(pool, _sgd_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _sgd_part(task, tasks, param, grad, velocity, lr, momentum, dampening, nesterov, decay):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
@@ -156,7 +157,7 @@ def _adam(param, m, v, largest, pool, grad, lr, beta1, beta2, eps, decay, decoup
     run(pool, _adam_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _adam_part(
     task, tasks, param, grad, m, v, largest, size, beta1, beta2, eps, scale, decay, shrink
 ):
@@ -188,7 +189,7 @@ def _rmsprop(param, v, velocity, mean, pool, grad, lr, alpha, eps, momentum, dec
     run(pool, _rmsprop_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _rmsprop_part(task, tasks, param, grad, v, velocity, mean, lr, alpha, eps, momentum, decay):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
@@ -222,7 +223,7 @@ def _adagrad(param, s, pool, grad, lr, eps, decay):
     run(pool, _adagrad_part, (param, grad, s, lr, eps, decay), tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _adagrad_part(task, tasks, param, grad, s, lr, eps, decay):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
@@ -240,7 +241,7 @@ def _nadam(param, m, v, pool, grad, size, ahead, beta1, beta2, scale, eps, decay
     run(pool, _nadam_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _nadam_part(
     task, tasks, param, grad, m, v, size, ahead, beta1, beta2, scale, eps, decay, shrink
 ):
@@ -264,7 +265,7 @@ def _adamax(param, m, largest, pool, grad, size, beta1, beta2, eps, decay):
     run(pool, _adamax_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _adamax_part(task, tasks, param, grad, m, largest, size, beta1, beta2, eps, decay):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
@@ -285,7 +286,7 @@ def _adadelta(param, v, delta, pool, grad, lr, rho, eps, decay):
     run(pool, _adadelta_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _adadelta_part(task, tasks, param, grad, v, delta, lr, rho, eps, decay):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
@@ -305,7 +306,7 @@ def _rprop(param, before, size, pool, grad, less, more, least, most):
     run(pool, _rprop_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _rprop_part(task, tasks, param, grad, before, size, less, more, least, most):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
@@ -330,7 +331,7 @@ def _lion(param, m, pool, grad, lr, beta1, beta2, decay):
     run(pool, _lion_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _lion_part(task, tasks, param, grad, m, lr, beta1, beta2, decay):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type
@@ -350,7 +351,7 @@ def _adan(param, m, v, n, before, pool, grad, size, ahead, beta1, beta2, beta3, 
     run(pool, _adan_part, args, tasks_for(pool, param.size, TASK))
 
 
-@jit
+@body
 def _adan_part(task, tasks, param, grad, state, size, ahead, betas, eps, shrink, first):
     lo, hi = share(task, tasks, param.size)
     real = param.dtype.type

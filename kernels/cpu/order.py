@@ -14,7 +14,7 @@ import numpy as np
 from .machine.compile import jit
 from .machine.kernel import REAL, kernel
 from .machine.memory import empty
-from .machine.simd import inlined, inside
+from .machine.simd import body, inlined, inside
 from .machine.threads import pool, run, share, tasks_for
 
 SMALL = 1 << 12  # elements, up to which sorting is quick enough and needs no compiler
@@ -97,7 +97,7 @@ def _top(pool, x, places):
     run(pool, _top_part, (x, places), tasks)
 
 
-@jit
+@body
 def _top_part(task, tasks, x, places):
     k = places.shape[1]
     best = np.empty(k, x.dtype)
@@ -221,7 +221,7 @@ def _modes(pool, x, ordered, places):
     run(pool, _modes_part, (x, ordered, places), tasks)
 
 
-@jit
+@body
 def _modes_part(task, tasks, x, ordered, places):
     for n in range(*share(task, tasks, x.shape[0])):
         row, values = x[n], ordered[n]

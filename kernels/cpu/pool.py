@@ -10,7 +10,7 @@ import numpy as np
 from .machine.compile import jit
 from .machine.kernel import kernel
 from .machine.memory import empty
-from .machine.simd import inlined, inside
+from .machine.simd import body, inlined, inside
 from .machine.threads import pool, run, share, tasks_for
 
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
@@ -81,7 +81,7 @@ def _planes(s):
     return (planes, s.h, s.w), (planes, s.ho, s.wo)
 
 
-@jit
+@body
 def _tasks(pool, x):
     return max(1, min(tasks_for(pool, x.size, TASK), x.shape[0]))
 
@@ -107,7 +107,7 @@ def _max_pool(pool, x, y, index, s):
     run(pool, _max_pool_part, (x, y, index, s), _tasks(pool, x))
 
 
-@jit
+@body
 def _max_pool_part(task, tasks, x, y, index, s):
     kh, kw, sh, sw, ph, pw = _window(s)
     h, w = x.shape[1:]
@@ -134,7 +134,7 @@ def _adaptive(pool, x, y, index):
     run(pool, _adaptive_part, (x, y, index), _tasks(pool, x))
 
 
-@jit
+@body
 def _adaptive_part(task, tasks, x, y, index):
     h, w = x.shape[1:]
     _, rows, columns = y.shape
@@ -194,7 +194,7 @@ def _spread(pool, g, index, dx):
     run(pool, _spread_part, (g, index, dx), _tasks(pool, dx))
 
 
-@jit
+@body
 def _spread_part(task, tasks, g, index, dx):
     many = g.shape[1] > LONGEST  # which may all have chosen the same place
     sums = np.empty(dx.shape[1] if many else 0, np.float64)
@@ -227,7 +227,7 @@ def _average(pool, x, y, s):
     run(pool, _average_part, (x, y, s), _tasks(pool, x))
 
 
-@jit
+@body
 def _average_part(task, tasks, x, y, s):
     kh, kw, sh, sw, ph, pw = _window(s)
     share_of_one = 1.0 / (kh * kw)
@@ -260,7 +260,7 @@ def _spread_evenly(pool, dx, g, s):
     run(pool, _spread_evenly_part, (dx, g, s), _tasks(pool, dx))
 
 
-@jit
+@body
 def _spread_evenly_part(task, tasks, dx, g, s):
     kh, kw, sh, sw, ph, pw = _window(s)
     share_of_one = 1.0 / (kh * kw)
@@ -320,7 +320,7 @@ def _join(pool, g, y, stride, dilation):
     run(pool, _join_part, (g, y, stride, dilation), tasks)
 
 
-@jit
+@body
 def _join_part(task, tasks, g, y, stride, dilation):
     _, kh, kw, rows, _ = g.shape
     for plane in range(*share(task, tasks, y.shape[0])):

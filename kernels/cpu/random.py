@@ -14,6 +14,7 @@ from ..reference.random import LOW_64
 from .machine.compile import OPTIONS, jit
 from .machine.kernel import REAL, complete_kernel, kernel
 from .machine.memory import empty
+from .machine.simd import body
 from .machine.threads import pool, run, share, tasks_for
 from .math.philox import BLOCKS, LOW, draw_words, drop, keys_of
 from .math.vector_math import cos_and_sin_of_turn, log_of_normal
@@ -120,7 +121,7 @@ def _draw(pool, numbers, seed, block):
     run(pool, _draw_part, (numbers, seed, block), tasks_for(pool, numbers.size, TASK))
 
 
-@jit
+@body
 def _draw_part(task, tasks, numbers, seed, block):
     pairs = np.empty(CHUNK // 2, np.uint64)
     words, keys = pairs.view(np.uint32), keys_of(np.uint64(seed))
@@ -136,7 +137,7 @@ def _draw_normal(pool, numbers, seed, block):
     run(pool, _draw_normal_part, (numbers, seed, block), tasks_for(pool, numbers.size, TASK))
 
 
-@jit
+@body
 def _draw_normal_part(task, tasks, numbers, seed, block):
     one, minus_two = numbers.dtype.type(1), numbers.dtype.type(-2)
     pairs = np.empty(CHUNK // 2, np.uint64)
@@ -160,7 +161,7 @@ def _dropout(pool, x, y, least, scale, seed, block):
     run(pool, _dropout_part, args, tasks)
 
 
-@jit
+@body
 def _dropout_part(task, tasks, x, y, least, scale, seed, block):
     keys, zero = keys_of(np.uint64(seed)), x.dtype.type(0)
     first, end = share(task, tasks, (x.size + DRAWN - 1) // DRAWN)

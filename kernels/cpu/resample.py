@@ -10,7 +10,7 @@ import numpy as np
 from .machine.compile import jit
 from .machine.kernel import kernel
 from .machine.memory import empty
-from .machine.simd import inlined
+from .machine.simd import body, inlined
 from .machine.threads import pool, run, share, tasks_for
 
 TASK = 1 << 13  # products that are worth a thread
@@ -39,7 +39,7 @@ def _resample(pool, x, y, starts, places, weights, longest):
     run(pool, _resample_part, (x, y, starts, places, weights, longest), tasks)
 
 
-@jit
+@body
 def _resample_part(task, tasks, x, y, starts, places, weights, longest):
     outer, outputs, inner = y.shape
     if inner == 1:

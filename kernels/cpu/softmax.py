@@ -101,7 +101,7 @@ def _backward(code, g, y):
     return dx
 
 
-@jit
+@body
 def _tasks(pool, x):
     return max(1, min(tasks_for(pool, x.size, TASK), x.shape[0]))
 
@@ -253,7 +253,7 @@ def _softmax(pool, code, x, y):
     run(pool, _softmax_part, (code, x, y), _tasks(pool, x))
 
 
-@jit
+@body
 def _softmax_part(task, tasks, code, x, y):
     lo, hi = share(task, tasks, x.shape[0])
     if lo == hi:
@@ -275,7 +275,7 @@ def _softmax_backward(pool, code, g, y, dx):
     run(pool, _softmax_backward_part, (code, g, y, dx), _tasks(pool, y))
 
 
-@jit
+@body
 def _softmax_backward_part(task, tasks, code, g, y, dx):
     lo, hi = share(task, tasks, y.shape[0])
     for r in range(lo, hi):
@@ -295,7 +295,7 @@ def _cross_entropy(pool, logits, labels, losses, sums):
     run(pool, _cross_entropy_part, (logits, labels, losses, sums), _tasks(pool, logits))
 
 
-@jit
+@body
 def _cross_entropy_part(task, tasks, logits, labels, losses, sums):
     lo, hi = share(task, tasks, logits.shape[0])
     if lo == hi:
@@ -317,7 +317,7 @@ def _cross_entropy_backward(pool, g, logits, labels, sums, dlogits):
     run(pool, _cross_entropy_backward_part, (g, logits, labels, sums, dlogits), tasks)
 
 
-@jit
+@body
 def _cross_entropy_backward_part(task, tasks, g, logits, labels, sums, dlogits):
     lo, hi = share(task, tasks, logits.shape[0])
     for r in range(lo, hi):

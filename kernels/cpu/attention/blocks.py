@@ -52,7 +52,7 @@ WORTH_A_THREAD = 1 << 20  # multiplications for which a thread pays
 # Blocks
 
 
-@jit
+@body
 def _head(x, heads_last, n, h, first, size):
     """`size` rows of head h of batch entry n as a matrix, from row `first` on.
 
@@ -84,20 +84,20 @@ def _parts(n, most):
     return count, (n + count - 1) // count if count else 0
 
 
-@jit
+@body
 def _most_keys(rows, d):
     """How many keys a block may have: a multiple of 16, so that it begins with a Philox block."""
     return min(max(PRODUCT // max(rows * d, 1), 64), KEYS) // 16 * 16
 
 
-@jit
+@body
 def _visible_keys(causal, end, t, s, most):
     """How many keys the queries before `end` look at, and how many of these make a block."""
     keys = max(0, min(s, end + s - t)) if causal else s
     return keys, max((_parts(keys, most)[1] + 15) // 16 * 16, 1)
 
 
-@jit
+@body
 def _of_head(mask, n, h):
     """The mask (T, S) of a head; its first two axes may have length 1."""
     return mask[min(n, mask.shape[0] - 1), min(h, mask.shape[1] - 1)]
@@ -158,7 +158,7 @@ def _draw_kept(kept, weighting, shape, place, key):
                 row[i] = scale if drawn[i] >= least else zero
 
 
-@jit
+@body
 def _mix(weights, values, mixed, more):
     """mixed = weights^T values, or mixed += that if `more`; weights are (keys, queries)."""
     for first in range(0, len(weights), CHAIN):
@@ -269,7 +269,7 @@ def _along(g, out, along):
         along[i] = total
 
 
-@jit
+@body
 def _add_to_mask(dmask, slopes, row, key):
     """Add the gradients with respect to scores (keys, queries) to that with respect to a mask.
 

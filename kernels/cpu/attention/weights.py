@@ -8,7 +8,7 @@ from ..math.each import by_array
 from ..math.vector_math import exp, exp_of_difference, minus
 
 
-@jit
+@body
 def raise_peak(peak, scores):
     """peak = max(peak, the highest score of each query)."""
     for j in range(scores.shape[0]):
@@ -42,7 +42,7 @@ def _exponentiate_vectors(scores, peak, total):
 exponentiate = by_array(_exponentiate_scalars, _exponentiate_vectors)
 
 
-@jit
+@body
 def rescale(mixed, total, before, peak):
     """Turn sums of exp(score - before), and of values weighted by it, to exp(score - peak)."""
     for i in range(total.size):
@@ -52,7 +52,7 @@ def rescale(mixed, total, before, peak):
             mixed[i, c] *= factor
 
 
-@jit
+@body
 def move_mixed(mixed, peak, whole, below):
     """whole += mixed, and the peak of `whole`, `below`, becomes that of `mixed`, `peak`."""
     for i in range(peak.size):
@@ -111,7 +111,7 @@ def _weigh_vectors(scores, peaks, logs):
 weigh = by_array(_weigh_scalars, _weigh_vectors)
 
 
-@jit
+@body
 def differentiate(weights, slopes, along, scale):
     """slopes = weights * (slopes - along) * scale.
 

@@ -12,7 +12,6 @@ from numba import types
 from numba.extending import intrinsic
 
 from ...reference.random import KEY_STEPS, MULTIPLIERS, ROUNDS
-from ..machine.compile import jit
 from ..machine.simd import (
     INT,
     REGISTER_BYTES,
@@ -36,7 +35,7 @@ K0, K1 = (np.uint64(k) for k in KEY_STEPS)
 LOW, HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@jit
+@body
 def keys_of(seed):
     """The two words of each round's key, one round after the other."""
     keys, k0, k1 = np.empty(2 * ROUNDS, np.uint64), seed & LOW, seed >> HALF
@@ -46,7 +45,7 @@ def keys_of(seed):
     return keys
 
 
-@jit
+@body
 def cipher(block, seed):
     """The four words of a block, each in the lower half of a uint64 whose upper half is junk."""
     c0, c1, c2, c3 = block & LOW, block >> HALF, np.uint64(0), np.uint64(0)

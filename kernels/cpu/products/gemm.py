@@ -14,6 +14,7 @@ from numba.core import cgutils
 from numba.extending import get_cython_function_address, intrinsic
 
 from ..machine.compile import jit
+from ..machine.simd import body
 
 
 @functools.cache
@@ -68,7 +69,7 @@ def _blas(typingctx, ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc):
     ), codegen
 
 
-@jit
+@body
 def _row_length(x):
     """The distance between two rows in elements, at least their length, as BLAS demands."""
     return max(x.strides[0] // x.itemsize, x.shape[1], 1)

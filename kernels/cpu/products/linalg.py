@@ -134,7 +134,7 @@ def _stack(a):
     return transposed, writable(np.ascontiguousarray(a)).reshape(-1, *a.shape[-2:])
 
 
-@jit
+@body
 def _tasks(pool, work, rooms):
     """How many tasks: at most one for each thread, since every task packs an operand anew."""
     threads = min(threads_of(pool), len(rooms))

@@ -5,6 +5,7 @@ BLAS packs its factors in every call, which for a few rows costs more than the p
 """
 
 from ..machine.compile import jit
+from ..machine.simd import body
 from .tile import MOST_ROWS, PANEL, copy_most_rows, copy_panel_row, tile
 
 LONGEST = 256  # products that are added up one after the other, before their sum is added to c
@@ -20,7 +21,7 @@ def panels_for(columns, dtype):
     return -(-columns // panel_width(dtype))
 
 
-@jit
+@body
 def pack_columns(matrix, begin, end, panels, at, k_begin, k_end):
     """Copy the columns begin <= j < end of a matrix to the panels, from column `at` of these on.
 
@@ -44,7 +45,7 @@ def pack_columns(matrix, begin, end, panels, at, k_begin, k_end):
         at += count
 
 
-@jit
+@body
 def pack_rows(matrix, panels, k_begin, k_end, shift):
     """Copy the rows of a matrix to the panels as columns, of each row the elements from k_begin
     to k_end - 1. Element k goes to row k + shift of the panels.
@@ -59,7 +60,7 @@ def pack_rows(matrix, panels, k_begin, k_end, shift):
                 target[k] = source[k]
 
 
-@jit
+@body
 def clear_beyond(columns, panels, k_begin, k_end):
     """Clear all columns of the panels from number `columns` on, in rows k_begin to k_end - 1."""
     width = panels.shape[2]
@@ -95,7 +96,7 @@ def row_blocks_for(rows):
     return -(-rows // MOST_ROWS)
 
 
-@jit
+@body
 def put_row_blocks(row, k, blocks):
     """Copy row k of a factor a, for the product a^T @ b, to `blocks`, (blocks, k, MOST_ROWS)."""
     whole, rest = row.size // MOST_ROWS, row.size % MOST_ROWS
@@ -108,7 +109,7 @@ def put_row_blocks(row, k, blocks):
         blocks[whole, k, i] = row[whole * MOST_ROWS + i]
 
 
-@jit
+@body
 def multiply_transposed(blocks, k, panel, c, more):
     """c = a^T @ a panel of k rows, or c += that if `more`; a, (k, rows of c), lies in `blocks`."""
     rows = c.shape[0]

@@ -7,12 +7,13 @@ reference.
 """
 
 from ..machine.compile import jit
+from ..machine.simd import body
 from ..math.vector_math import sigmoid, tanh
 
 RNN_TANH, RNN_RELU, GRU, LSTM = range(4)
 
 
-@jit
+@body
 def rnn_cell(relu, sums, out, h, lo, hi):
     """Write the new state to `out` and `h`."""
     sums, out, h = sums[: hi - lo], out[lo:hi], h[lo:hi]
@@ -23,7 +24,7 @@ def rnn_cell(relu, sums, out, h, lo, hi):
         h[j] = a
 
 
-@jit
+@body
 def rnn_gradient(relu, out, dout, dh, da, lo, hi):
     """Write the gradient with respect to `sums` to `da`."""
     out, dout, dh, da = out[lo:hi], dout[lo:hi], dh[: hi - lo], da[lo:hi]
@@ -40,7 +41,7 @@ def _block(x, k, size, lo, hi):
     return x[k * size + lo : k * size + hi]
 
 
-@jit
+@body
 def gru_cell(sums, before, gates, out, h, lo, hi):
     """Write r, z, n, s to `gates`, and the new state to `out` and `h`."""
     size, n = out.size, hi - lo
@@ -57,7 +58,7 @@ def gru_cell(sums, before, gates, out, h, lo, hi):
         h[j] = new
 
 
-@jit
+@body
 def gru_gradient(gates, before, dout, dh, da, lo, hi):
     """Write the gradients with respect to `sums` to `da`, and to `dh` the part of the gradient with
     respect to `before` that does not pass through `sums`."""
@@ -79,7 +80,7 @@ def gru_gradient(gates, before, dout, dh, da, lo, hi):
         dh[j] = dnew * z
 
 
-@jit
+@body
 def lstm_cell(sums, before, gates, cell, out, h, lo, hi):
     """Write i, f, o, g to `gates`, the new c to `cell`, and the new state to `out` and `h`.
 
@@ -101,7 +102,7 @@ def lstm_cell(sums, before, gates, cell, out, h, lo, hi):
         h[j] = new
 
 
-@jit
+@body
 def lstm_gradient(gates, before, cell, dout, dh, dc, da, lo, hi):
     """Write the gradients with respect to `sums` to `da`, and that with respect to `before`, the c
     of the step before, to `dc`."""

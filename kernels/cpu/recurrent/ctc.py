@@ -11,7 +11,7 @@ import numpy as np
 from ..machine.compile import jit
 from ..machine.kernel import kernel
 from ..machine.memory import empty
-from ..machine.simd import inlined
+from ..machine.simd import body, inlined
 from ..machine.threads import pool, run, share, tasks_for
 from ..math.vector_math import exp, log_of_normal
 
@@ -52,7 +52,7 @@ def _log_sum(a, b, c):
     return total if total != total else top if top == -math.inf else found
 
 
-@jit
+@body
 def _tasks(pool, scores):
     return max(1, min(tasks_for(pool, scores.size, TASK), scores.shape[0]))
 
@@ -62,7 +62,7 @@ def _alphas(pool, scores, skips, alphas):
     run(pool, _alphas_part, (scores, skips, alphas), _tasks(pool, scores))
 
 
-@jit
+@body
 def _alphas_part(task, tasks, scores, skips, alphas):
     states, nothing = scores.shape[2], scores.dtype.type(-math.inf)
     before, barred = np.full(states + 2, nothing), np.empty(states, np.bool_)
@@ -83,7 +83,7 @@ def _betas(pool, scores, skips, frames, ends, betas):
     run(pool, _betas_part, (scores, skips, frames, ends, betas), _tasks(pool, scores))
 
 
-@jit
+@body
 def _betas_part(task, tasks, scores, skips, frames, ends, betas):
     states, nothing = scores.shape[2], scores.dtype.type(-math.inf)
     after, barred = np.full(states + 2, nothing), np.empty(states, np.bool_)

@@ -17,6 +17,7 @@ from ...reference.reduce import in_memory_order, in_order, steps_of
 from ..machine.compile import jit
 from ..machine.kernel import kernel
 from ..machine.memory import empty, lines_of, writable
+from ..machine.simd import body
 from ..machine.threads import pool, run, share, tasks_for
 
 TASK = 1 << 14  # elements that are worth a thread
@@ -156,7 +157,7 @@ def _pieces(pool, size, sums, rows):
     return tasks, 1 if sums >= tasks else max(1, min(tasks, rows))
 
 
-@jit
+@body
 def _add_up(parts, y):
     """y = the sums of the pieces, in the order of the pieces."""
     sums, flat = parts.ravel(), y.ravel()
@@ -207,7 +208,7 @@ def _rows_of(piece, pieces, rows):
     return begin * TREE, rows if piece == pieces - 1 else end * TREE
 
 
-@jit
+@body
 def _sum_rows_part(task, tasks, x, r, parts, y, joined, tiles):
     """Sums of blocks of rows, column by column, added up: in `parts`, or in y if that is empty."""
     (a, b), pieces, line = y.shape, max(1, len(parts)), x.shape[2]
@@ -242,7 +243,7 @@ def _sum_rows_part(task, tasks, x, r, parts, y, joined, tiles):
             _fold(sums, over, y[i, left : min(left + TILE, b)])
 
 
-@jit
+@body
 def _sum_few_rows(rows, r, width, sums, to):
     """to = the sum of r rows, `width` apart."""
     for j in range(to.size):
@@ -256,7 +257,7 @@ def _sum_few_rows(rows, r, width, sums, to):
         to[j] = sums[j] + row[j] if r > 1 else sums[j]
 
 
-@jit
+@body
 def _add_tree(rows, width, block):
     """Add eight rows, `width` apart, to the block."""
     n = block.size
@@ -280,7 +281,7 @@ def _fold(sums, over, to):
         to[j] = value
 
 
-@jit
+@body
 def _power_rows_part(task, tasks, x, shift, power, parts, joined, tiles):
     """Like `_sum_rows_part`, for powers of the differences from the shift, all in float64."""
     (pieces, a, b), r = parts.shape, x.shape[1]
@@ -328,7 +329,7 @@ def _sum_runs(pool, x, r, y):
         _add_up(parts, y)
 
 
-@jit
+@body
 def _sum_runs_part(task, tasks, x, r, parts, y):
     pieces = max(1, len(parts))
     for item in range(*share(task, tasks, pieces * y.size)):
@@ -358,7 +359,7 @@ def _power_runs(pool, x, shift, power, y):
     _add_up(parts, y)
 
 
-@jit
+@body
 def _power_runs_part(task, tasks, x, shift, power, parts):
     for item in range(*share(task, tasks, parts.size)):
         i, piece = item // len(parts), item % len(parts)
@@ -388,7 +389,7 @@ def _sum_strided(pool, x, y):
     _add_up(parts, y)
 
 
-@jit
+@body
 def _sum_strided_part(task, tasks, x, parts):
     """Sums of blocks of rows in float64, added up."""
     pieces, a, b = parts.shape

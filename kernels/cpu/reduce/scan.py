@@ -10,7 +10,7 @@ import numpy as np
 from ..machine.compile import jit
 from ..machine.kernel import FLOAT16, REAL, kernel
 from ..machine.memory import empty
-from ..machine.simd import inlined, inside
+from ..machine.simd import body, inlined, inside
 from ..machine.threads import pool, run, share, tasks_for
 
 TILE = 256  # lines side by side whose states are kept at a time
@@ -54,14 +54,14 @@ def running_extreme(x, largest):
     return places
 
 
-@jit
+@body
 def _tiles(x):
     """(the columns of a tile, how many tiles a row of lines has)."""
     width = min(x.shape[2], TILE)
     return width, (x.shape[2] + width - 1) // max(width, 1)
 
 
-@jit
+@body
 def _tasks(pool, x):
     return max(1, min(tasks_for(pool, x.size, TASK), x.shape[0] * _tiles(x)[1]))
 
@@ -77,7 +77,7 @@ def _scan(pool, a, b, initial, reverse, h):
     run(pool, _scan_part, (a, b, initial, reverse, h), _tasks(pool, a))
 
 
-@jit
+@body
 def _scan_part(task, tasks, a, b, initial, reverse, h):
     steps = a.shape[1]
     width, tiles = _tiles(a)
@@ -122,7 +122,7 @@ def _scan_back(pool, g, a, h, initial, reverse, da, db, dinitial):
     run(pool, _scan_back_part, (g, a, h, initial, reverse, da, db, dinitial), _tasks(pool, a))
 
 
-@jit
+@body
 def _scan_back_part(task, tasks, g, a, h, initial, reverse, da, db, dinitial):
     steps = a.shape[1]
     width, tiles = _tiles(a)
@@ -180,7 +180,7 @@ def _sums(pool, x, reverse, y):
     run(pool, _sums_part, (x, reverse, y), _tasks(pool, x))
 
 
-@jit
+@body
 def _sums_part(task, tasks, x, reverse, y):
     steps = x.shape[1]
     width, tiles = _tiles(x)
@@ -226,7 +226,7 @@ def _extreme(pool, x, largest, places):
     run(pool, _extreme_part, (x, largest, places), _tasks(pool, x))
 
 
-@jit
+@body
 def _extreme_part(task, tasks, x, largest, places):
     width, tiles = _tiles(x)
     lo, hi = share(task, tasks, x.shape[0] * tiles)
