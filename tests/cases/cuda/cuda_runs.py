@@ -14,7 +14,12 @@ FAMILY_OF = {
 CASES = list(FAMILY_OF)
 RUNS = [(case, dtype) for case in CASES for dtype in case.dtypes]
 FIRST_RUNS = [(case, dtype) for case, dtype in RUNS if dtype == case.dtypes[0]]
-each_first_run = grouped("case dtype", FIRST_RUNS, by=lambda case, dtype: case.name)
-OTHER_RUNS = [run for run in RUNS if run not in FIRST_RUNS]
-each_other_run = grouped("case dtype", OTHER_RUNS, by=lambda case, dtype: case.name)
+
+
+def by_case(case, dtype):
+    return case.name
+
+
+each_first_run = grouped("case dtype", FIRST_RUNS, by=by_case)
+each_run = grouped("case dtype", RUNS, by=by_case)
 each_family = grouped("case dtype", RUNS, by=lambda case, dtype: FAMILY_OF[case])
