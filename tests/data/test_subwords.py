@@ -146,6 +146,8 @@ REFUSED = {
             "[train_wordpiece] size is 9, expected at least "),
     "special": (lambda: SubwordVocabulary.train_wordpiece(TEXTS, 60, special=("[PAD]",)),
                 ValueError, "special lacks [UNK], [CLS], [SEP], [MASK], expected all of BERT's"),
+    "lowercase": (lambda: SubwordVocabulary.train_wordpiece(TEXTS, 60, lowercase="no"), ValueError,
+                  "[train_wordpiece] lowercase is 'no', expected True or False"),
     "a string": (lambda: SubwordVocabulary("no JSON"), DataError,
                  "[SubwordVocabulary] the string is no tokenizer.json, or a damaged one"),
     "a number": (lambda: SubwordVocabulary(3), TypeError, "tokenizer is a int, expected a tok"),

@@ -136,6 +136,15 @@ def test_a_summary_counts_the_tied_embedding_once():
     assert f"{count:,} parameters" in str(model.summary(IDS))
 
 
+def test_no_texts_no_tokens_and_no_places_give_empty_outputs():
+    model = nn.BERTForPreTraining(bert())
+    assert [y.shape for y in outputs(model, *(a[:0] for a in (IDS, SEGMENTS, PADDING)))] == [
+        (0, 6, 11), (0, 2)
+    ]  # fmt: skip
+    assert outputs(model, places=np.zeros_like(PLACES))[0].shape == (0, 11)
+    assert bert(pooler=False)(IDS[:, :0])[0].shape == (3, 0, 8)
+
+
 def test_half_precision_stays_half():
     """The eps of the norms is less than any number of float16."""
     model = nn.BERTForPreTraining(bert()).to(np.float16)
@@ -162,6 +171,13 @@ REFUSED = {
     "padding": (
         lambda: bert()(IDS, key_padding_mask=PADDING[:2]), ValueError,
         r"\[BERT\] key_padding_mask is \(2, 6\), ids are \(3, 6\)",
+    ),
+    "a list of segments": (
+        lambda: bert()(IDS, [[0, 1]]), TypeError, r"\[BERT\] segments is a list, expected a Tensor",
+    ),
+    "no token": (
+        lambda: bert()(IDS[:, :0]), ValueError,
+        r"\[BERT\] ids are \(3, 0\), expected at least one token, which the pooler takes",
     ),
     "places": (
         lambda: nn.BERTForMaskedLM(bert())(IDS, places=PLACES[:2]), ValueError,

@@ -16,6 +16,7 @@ from tinygrad_like import files
 from tinygrad_like.data import arguments
 from tinygrad_like.data.collate import pad_sequence
 from tinygrad_like.data.fetch import DataError
+from tinygrad_like.engine import check_flag
 
 SPECIAL = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"  # BERT's, in the order of their numbers
 END = "<|endoftext|>"  # GPT-2's
@@ -98,6 +99,7 @@ class SubwordVocabulary:
         Source: Schuster and Nakajima 2012, "Japanese and Korean voice search".
         """
         name, library = "train_wordpiece", _library()
+        lowercase = check_flag(name, "lowercase", lowercase)
         lacking = [token for token in SPECIAL if token not in special]
         if lacking:
             raise ValueError(f"[{name}] special lacks {', '.join(lacking)}, expected all of BERT's")

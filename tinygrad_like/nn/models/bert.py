@@ -113,8 +113,8 @@ class BERT(Module):
             segments: integers (N, T), of which segment each token is; all of the first by default.
             key_padding_mask: booleans (N, T), True where there is padding, at which none looks.
 
-        Raises ValueError for more tokens than the context and for shapes that differ, IndexError
-        for ids or segments out of range, TypeError for those that are not integers.
+        Raises ValueError for no tokens, more than the context, and shapes that differ; IndexError
+        for ids or segments out of range; TypeError for those that are not integers.
         """
         arguments.tensor("BERT", "ids", ids)
         if ids.ndim != 2:
@@ -124,9 +124,15 @@ class BERT(Module):
                 f"[BERT] the sequence has {ids.shape[1]} tokens, more than the context of "
                 f"{self.context}; cut it, or make the model with a longer context"
             )
+        if ids.shape[1] == 0 and self.pooler is not None:
+            raise ValueError(
+                f"[BERT] ids are {ids.shape}, expected at least one token, which the pooler takes"
+            )
         for name, given in (("segments", segments), ("key_padding_mask", key_padding_mask)):
-            if given is not None and tuple(given.shape) != tuple(ids.shape):
-                raise ValueError(f"[BERT] {name} is {given.shape}, ids are {ids.shape}")
+            if given is not None:
+                arguments.tensor("BERT", name, given)
+                if tuple(given.shape) != tuple(ids.shape):
+                    raise ValueError(f"[BERT] {name} is {given.shape}, ids are {ids.shape}")
         kind = self.segment.weight[0] if segments is None else self.segment(segments)
         x = self.dropout(self.norm(self.position(self.token(ids) + kind)))
         for block in self.blocks:
