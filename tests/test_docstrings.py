@@ -16,7 +16,10 @@ ROOMS = (
     *(tg, tg.linalg, tg.fft, tg.signal, tg.special, tg.losses, tg.nn, tg.optim, tg.data),
     *(tg.distributions, tg.training, tg.onnx, tg.array_api, tg.interchange, tg.sklearn),
 )
-NEEDS = {"tinygrad_like.onnx.export.model": "onnx_ir"}  # what an example uses
+NEEDS = {  # what an example uses
+    "tinygrad_like.onnx.export.model": "onnx_ir",
+    "tinygrad_like.data.subwords": "tokenizers",
+}
 # SciPy's names of functions that have another one here, or are tested by that of their family.
 OTHER_NAMES = ("gammaln", "log_expit", "psi", "atleast_1d", "atleast_2d", "atleast_3d")
 

@@ -168,6 +168,7 @@ CALLS = {
     "nn.LayerNorm": (2,),
     "nn.RMSNorm": (2,),
     "nn.GroupNorm": (1, 2),
+    "nn.BERT": (2, 1, 2, 1, 1),
     "nn.TransformerEncoderLayer": (2, 1, 2),
     "nn.TransformerDecoderLayer": (2, 1, 2),
     "nn.TransformerEncoderLayer.forward": (nn.TransformerEncoderLayer(2, 1, 2), SEQUENCE),

@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "onnx.load": ["engine", "generator", "nn.base.module", "onnx.load", "ops"],
     "optim": ["backend", "engine", "generator", "ops", "optim"],
     "training": "backend engine files generator io losses nn.base.undone pictures training".split(),
-    "data": ["backend", "engine", "generator", "ops", "data"],
+    "data": ["backend", "engine", "files", "generator", "ops", "data"],
     "files": [],
     "io": ["backend", "engine", "files", "generator"],
     "nn.base.arguments": ["engine", "ops.indexing.window"],
@@ -150,7 +150,7 @@ LEFT_TO_RIGHT = {
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
     ).split(),
-    "interchange": "weights models functions".split(),
+    "interchange": "weights hugging_face models functions".split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "distributions": (
         "supports distribution noise normal line positive simplex counts categories multivariate "
@@ -163,7 +163,8 @@ LEFT_TO_RIGHT = {
         "moves places reductions layers images sequences refused model"
     ).split(),
     "data": (
-        "arguments dataset collections collate samplers loader stream wrapped fetch images text"
+        "arguments dataset collections collate samplers loader stream wrapped fetch images text "
+        "subwords masking"
     ).split(),
     "special": "of_scipy bessel entropy gamma normal sums".split(),
     "stats": ("numbers norm gamma chi2 beta t poisson dirichlet multivariate_normal").split(),

@@ -7,7 +7,8 @@ import sys
 from source_tree import ROOT
 
 HEAVY = (
-    "numba cupy matplotlib scipy safetensors tqdm torch threadpoolctl jax tinygrad sklearn joblib"
+    "numba cupy matplotlib scipy safetensors tqdm torch threadpoolctl jax tinygrad sklearn joblib "
+    "tokenizers"
 ).split()
 
 

@@ -8,6 +8,7 @@ from tinygrad_like import backend
 _REQUIRED = ("numpy", "numba", "scipy", "safetensors", "tqdm", "threadpoolctl")
 _OPTIONAL = {
     "matplotlib": "plots in the examples: pip install 'tinygrad-like[examples]'",
+    "tokenizers": "subwords: pip install 'tinygrad-like[text]'",
     "torch": "the oracle of the tests: pip install 'tinygrad-like[oracle]'",
 }
 

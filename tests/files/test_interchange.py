@@ -5,6 +5,7 @@ import pytest
 from needed import imported
 from torch_weights import TOLERANCE, an_input, assert_agree, randomize
 
+import tinygrad_like as tg
 from tinygrad_like import nn
 from tinygrad_like.interchange import LINKS, load_torch, to_torch
 
@@ -42,6 +43,39 @@ class TorchPositions(T.Embedding):
 
     def forward(self, x):
         return x + super().forward(torch.arange(x.shape[-2]))
+
+
+TOKENS = np.linspace(-1, 1, 20).reshape(5, 4)
+
+
+class Masked(nn.Module):
+    """BERT's head for masked tokens over a constant embedding."""
+
+    def __init__(self):
+        self.head = nn.BERTForMaskedLM(nn.BERT(5, 4, 4, 1, 2)).tokens
+
+    def forward(self, x):
+        return self.head(x, tg.Tensor(TOKENS, dtype=x.dtype))
+
+
+class TorchMaskedHead(T.Module):
+    def __init__(self):
+        super().__init__()
+        self.transform, self.norm = T.Linear(4, 4), T.LayerNorm(4, eps=1e-12)
+        self.bias = T.Parameter(torch.zeros(5))
+
+    def forward(self, x):
+        y = self.norm(T.functional.gelu(self.transform(x)))
+        return y @ torch.tensor(TOKENS.T, dtype=x.dtype) + self.bias
+
+
+class TorchMasked(T.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = TorchMaskedHead()
+
+    def forward(self, x):
+        return self.head(x)
 
 
 # name: our layer, PyTorch's, the shape of an input (None: integers below 7)
@@ -172,6 +206,7 @@ LAYERS = {
         lambda: T.BatchNorm2d(4, affine=False),
         (3, 4, 2, 2),
     ),
+    "masked tokens": (Masked, TorchMasked, (3, 6, 4)),
 }
 
 
@@ -209,16 +244,18 @@ def test_every_layer_that_is_known_is_tested():
 
 
 @pytest.mark.parametrize(
-    ("make", "activation"),
+    ("make", "activation", "norm_first"),
     [
-        (lambda: nn.AdditiveAttention(2, 3, 4), None),
-        (lambda: nn.GPT(5, 4, 4, 2, 2), "gelu_tanh"),
-        (lambda: nn.TransformerDecoder(4, 2, 6, 2), "gelu"),
+        (lambda: nn.AdditiveAttention(2, 3, 4), None, True),
+        (lambda: nn.GPT(5, 4, 4, 2, 2), "gelu_tanh", True),
+        (lambda: nn.TransformerDecoder(4, 2, 6, 2), "gelu", True),
+        (lambda: nn.BERTForPreTraining(nn.BERT(5, 4, 4, 2, 2)), "gelu", False),
+        (lambda: nn.BERTForTokenClassification(nn.BERT(5, 4, 4, 2, 2), 3), "gelu", False),
     ],
 )
-def test_the_weights_of_what_is_made_of_layers_are_all_known(make, activation):
+def test_the_weights_of_what_is_made_of_layers_are_all_known(make, activation, norm_first):
     ours, again = make(), make()
-    load_torch(again, to_torch(ours), activation=activation, norm_first=True)
+    load_torch(again, to_torch(ours), activation=activation, norm_first=norm_first)
     state = again.state_dict()
     for path, value in ours.state_dict().items():
         np.testing.assert_array_equal(state[path].numpy(), value.numpy(), err_msg=path)

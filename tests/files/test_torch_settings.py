@@ -109,6 +109,8 @@ def test_layers_without_a_counterpart_are_known():
         *("Module", "ModuleList", "Sequential"),
         *("TransformerEncoder", "TransformerDecoder", "FeedForward", "GPT"),
         *("PositionalEncoding", "AdditiveAttention", "RecurrentLM"),
+        *("BERT", "BERTForMaskedLM", "BERTForNextSentencePrediction", "BERTForPreTraining"),
+        *("BERTForSequenceClassification", "BERTForTokenClassification"),
         *("MixtureOfExperts", "StateSpace", "SwiGLU"),
         *("Parametrization", "WeightNorm", "SpectralNorm", "Orthogonal", "LowRank"),
     }

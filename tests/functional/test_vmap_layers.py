@@ -39,6 +39,20 @@ def convolutional():
     )
 
 
+def bert():
+    return nn.BERT(11, 6, 8, 1, 2)
+
+
+def head_of_bert(task):
+    """With larger weights than it starts with, whose gradients would be small."""
+    make = getattr(nn, f"BERTFor{task}")
+    model = make(bert(), 3) if task.endswith("Classification") else make(bert())
+    for p in model.parameters():
+        if p.ndim == 2:
+            p.data *= 20
+    return model
+
+
 # What a row is: (a layer, the shapes or ids of its inputs, for all examples)
 LAYERS = {
     "Dense": lambda: (nn.Dense(4, 5), normal(4)),
@@ -70,6 +84,14 @@ LAYERS = {
         normal(2, 4, 8),
     ),
     "GPT": lambda: (nn.GPT(11, 6, 8, 1, 2), ids(11, 2, 5)),
+    "BERT": lambda: (bert(), ids(11, 2, 5), ids(2, 2, 5)),
+    **{
+        f"BERTFor{task}": lambda task=task: (head_of_bert(task), ids(11, 2, 5))
+        for task in (
+            *("MaskedLM", "NextSentencePrediction", "PreTraining"),
+            *("SequenceClassification", "TokenClassification"),
+        )
+    },
     "RecurrentLM": lambda: (nn.RecurrentLM("gru", 11, 8, 1), ids(11, 2, 5)),
     "positions": lambda: (nn.LearnedPositions(9, 4), normal(2, 5, 4)),
     "convolutional": lambda: (convolutional(), normal(1, 2, 4, 4)),

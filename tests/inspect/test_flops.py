@@ -4,6 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
+from needed import imported
 from oracle import needs_torch, torch
 
 import tinygrad_like as tg
@@ -109,6 +110,27 @@ def test_a_gpt_has_the_flops_of_torch():
     backward = counter_of_torch.sdpa_backward_flop_count(q, q, q, q)
     assert found["forward", attention] == layers * forward
     assert found["backward", attention] == layers * backward
+    assert counts["aten.bmm"] == layers * 3 * forward  # which keeps its weights
+
+
+def test_a_bert_has_the_flops_of_hugging_faces():
+    transformers = imported("transformers")
+    n, t, d, heads, layers, vocabulary = 2, 8, 16, 4, 3, 11
+    theirs = transformers.BertModel(
+        transformers.BertConfig(
+            vocab_size=vocabulary, max_position_embeddings=t, hidden_size=d, intermediate_size=24,
+            num_hidden_layers=layers, num_attention_heads=heads, attn_implementation="eager",
+        )
+    )  # fmt: skip
+    ours = nn.BERT(vocabulary, t, d, layers, heads, d_ff=24)
+    ids = np.random.default_rng(0).integers(0, vocabulary, (n, t))
+    counts = in_torch(lambda ids: theirs(ids)[0], torch.tensor(ids))
+    found = counted(ours, ids)
+    products = sum(f for (_, name), f in found.items() if name in PRODUCTS)
+    assert products == counts["aten.mm"] + counts["aten.addmm"]
+    q = (n, heads, t, d // heads)
+    forward = counter_of_torch.sdpa_flop_count(q, q, q)
+    assert found["forward", "scaled_dot_product_attention"] == layers * forward
     assert counts["aten.bmm"] == layers * 3 * forward  # which keeps its weights
 
 

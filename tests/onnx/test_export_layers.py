@@ -123,6 +123,21 @@ LAYERS = {
         }.items()
     },
     "GPT": one(2, 5, axes=LENGTH, ids=11)(lambda: nn.GPT(11, 32, 8, 1, 2)),
+    "BERT": Case(
+        lambda: nn.BERT(11, 32, 8, 1, 2, segments=11), (2, 5), (2, 5), ids=11,
+        axes={"ids": LENGTH["x"], "segments": LENGTH["x"]}, names=("ids", "segments"),
+    ),
+    **{
+        f"BERTFor{task}": one(2, 5, axes=LENGTH, ids=11)(
+            lambda task=task, sizes=sizes: getattr(nn, f"BERTFor{task}")(
+                nn.BERT(11, 32, 8, 1, 2), *sizes
+            )
+        )
+        for task, sizes in {
+            "MaskedLM": (), "NextSentencePrediction": (), "PreTraining": (),
+            "SequenceClassification": (3,), "TokenClassification": (3,),
+        }.items()
+    },
     "RecurrentLM": one(2, 5, axes=LENGTH, ids=11)(
         lambda: nn.RecurrentLM("gru", 11, 8, 1)
     ),

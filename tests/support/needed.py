@@ -25,6 +25,7 @@ FIXES = {
     **dict.fromkeys(
         ("schemathesis", "kubernetes_validate", "yaml"), "pip install 'tinygrad-like[serve-test]'"
     ),
+    "tokenizers": "pip install 'tinygrad-like[text]'",
     "tensorboardX": "pip install 'tinygrad-like[tensorboard]'",
     **dict.fromkeys(
         ("IPython", "mlflow", "selenium", "tensorboard"), "pip install 'tinygrad-like[readers]'"

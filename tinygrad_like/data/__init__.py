@@ -9,6 +9,8 @@
     wrapped.py    Map: a function of each batch; Prefetch: batches that a thread makes
     images.py     mnist, digits
     text.py       tiny_shakespeare, text_corpus; Vocabulary, TextBatches
+    subwords.py   SubwordVocabulary: tokens of WordPiece and of byte-level BPE, TokenBatch
+    masking.py    mask_tokens: what a BERT is trained on
     fetch.py      finding a file on this machine, downloading it, checking it
     arguments.py  checks of arguments and of states
 
@@ -28,6 +30,7 @@ from tinygrad_like.data.dataset import Dataset
 from tinygrad_like.data.fetch import DataError, DataUnavailable
 from tinygrad_like.data.images import digits, mnist
 from tinygrad_like.data.loader import DataLoader
+from tinygrad_like.data.masking import mask_tokens
 from tinygrad_like.data.samplers import (
     BalancedSampler,
     BatchSampler,
@@ -36,6 +39,7 @@ from tinygrad_like.data.samplers import (
     WeightedSampler,
 )
 from tinygrad_like.data.stream import StreamLoader
+from tinygrad_like.data.subwords import SubwordVocabulary, TokenBatch
 from tinygrad_like.data.text import TextBatches, Vocabulary, text_corpus, tiny_shakespeare
 from tinygrad_like.data.wrapped import Map, Prefetch
 
@@ -57,11 +61,14 @@ __all__ = [
     "Sampler",
     "StreamLoader",
     "Subset",
+    "SubwordVocabulary",
     "TextBatches",
+    "TokenBatch",
     "Vocabulary",
     "WeightedSampler",
     "collate",
     "digits",
+    "mask_tokens",
     "mnist",
     "pad_sequence",
     "random_split",

@@ -1,12 +1,13 @@
 """Between PyTorch and this library: weights, models, and functions with their gradients.
 
     load_torch, to_torch        PyTorch's weights in our layers, and ours in PyTorch's
-    load_gpt2                   those of GPT-2 in Hugging Face's layout
+    load_bert, load_gpt2        those of BERT and of GPT-2 in Hugging Face's layout
     from_torch                  a PyTorch model made again of our layers
     as_torch                    a function or model of ours, in a PyTorch program
     from_torch_function         a function or model of PyTorch's, in a program of ours
 
     weights.py      what is the same in both, layer by layer
+    hugging_face.py load_bert, load_gpt2
     models.py       from_torch
     functions.py    as_torch, from_torch_function
 
@@ -14,13 +15,13 @@
 """
 
 from tinygrad_like.interchange.functions import as_torch, from_torch_function
+from tinygrad_like.interchange.hugging_face import load_bert, load_gpt2
 from tinygrad_like.interchange.models import from_torch
 from tinygrad_like.interchange.weights import (
     LINKS,
     Link,
     below,
     links_of,
-    load_gpt2,
     load_torch,
     to_torch,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "from_torch",
     "from_torch_function",
     "links_of",
+    "load_bert",
     "load_gpt2",
     "load_torch",
     "to_torch",

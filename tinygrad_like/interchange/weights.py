@@ -24,6 +24,7 @@ from tinygrad_like.nn.base import arguments
 from tinygrad_like.nn.base.holder import held
 from tinygrad_like.nn.base.module import Module
 from tinygrad_like.nn.base.state import StateError, StateReport, mistyped, overwrite
+from tinygrad_like.nn.models.bert import MaskedTokens
 
 COUNT = "num_batches_tracked"  # which PyTorch's norms always have, ours where it is needed
 
@@ -72,7 +73,7 @@ def load_torch(
     theirs = None
     if hasattr(weights, "named_modules") and not isinstance(weights, Module):
         theirs, weights = weights, weights.state_dict()
-    state = _read_state("load_torch", weights)
+    state = read_state("load_torch", weights)
     unsaid = torch_settings.unsaid(module, said) if theirs is None else []
     if unsaid:
         example = {"activation": 'activation="relu"', "norm_first": "norm_first=False"}
@@ -85,7 +86,7 @@ def load_torch(
     links = _all_links("load_torch", module)
     counts = {path for link in links for path in link.theirs if path.endswith(COUNT)}
     state = {k: v for k, v in state.items() if k in counts or not k.endswith(COUNT)}
-    _load("load_torch", module, links, state, report)
+    load_links("load_torch", module, links, state, report)
 
 
 def to_torch(module: Module) -> io.State:
@@ -240,6 +241,12 @@ def transformer_layer(layer: Any) -> list[Link]:
     return [link for name, part in parts.items() for link in below(name, links_of(part))]
 
 
+def masked_tokens(head: MaskedTokens) -> list[Link]:
+    """BERT's head for masked tokens, whose bias is no layer's."""
+    transform, norm = below("transform", dense(head.transform)), below("norm", same(head.norm))
+    return [*same(head), *transform, *norm]
+
+
 LINKS: dict[type, Callable[[Any], list[Link]]] = {
     nn.Dense: dense,
     nn.Conv1D: same,
@@ -264,6 +271,7 @@ LINKS: dict[type, Callable[[Any], list[Link]]] = {
     nn.MultiHeadAttention: attention,
     nn.TransformerEncoderLayer: transformer_layer,
     nn.TransformerDecoderLayer: transformer_layer,
+    MaskedTokens: masked_tokens,
 }
 
 
@@ -281,10 +289,10 @@ def links_of(module: Module, above: tuple[Module, ...] = ()) -> list[Link]:
 
 def _all_links(name: str, module: Module) -> list[Link]:
     """The Links of a module; TypeError unless they are of all its Tensors."""
-    return _checked(name, module, links_of(module))
+    return all_linked(name, module, links_of(module))
 
 
-def _checked(name: str, module: Module, links: list[Link]) -> list[Link]:
+def all_linked(name: str, module: Module, links: list[Link]) -> list[Link]:
     """The Links, if they are of all Tensors of a module; TypeError otherwise."""
     computing = [path for path, x in module.named_modules() if isinstance(x, nn.Parametrization)]
     if computing:
@@ -303,65 +311,10 @@ def _checked(name: str, module: Module, links: list[Link]) -> list[Link]:
     return links
 
 
-# GPT-2
-
-
-def load_gpt2(model: nn.GPT, weights: Any) -> None:
-    """Copy the weights of a GPT-2 in Hugging Face's layout into a GPT of the same sizes.
-
-    Args:
-        model: made with `activation="gelu_tanh"`, GPT-2's.
-        weights: the safetensors file of a GPT2Model or GPT2LMHeadModel, or a dict of arrays. The
-            causal masks in it, and the head, which is the token embedding, are passed over.
-
-    Raises as `load_torch` does, and ValueError for a model with another activation.
-    """
-    for block in model.blocks:
-        activation = block.feed_forward.activation
-        if not getattr(activation, "approximate", False):
-            raise ValueError(
-                f"[load_gpt2] the model has {activation!r}, expected the activation of GPT-2: "
-                'nn.GPT(..., activation="gelu_tanh")'
-            )
-    state = _read_state("load_gpt2", weights)
-    passed = (".attn.bias", ".attn.masked_bias", "lm_head.weight")
-    state = {k.removeprefix("transformer."): v for k, v in state.items() if not k.endswith(passed)}
-    links = _checked("load_gpt2", model, _gpt2_links(model))
-    _load("load_gpt2", model, links, state, StateReport())
-
-
-def _gpt2_links(model: nn.GPT) -> list[Link]:
-    """GPT-2 holds its weights as (n_in, n_out), as we do, and stacks query, key and value."""
-
-    def split(stacked):
-        return tuple(np.split(stacked, 3, axis=-1))
-
-    def stack(*parts):
-        return (np.concatenate(parts, axis=-1),)
-
-    links = [*below("wte", same(model.token)), *below("wpe", same(model.position))]
-    for i, block in enumerate(model.blocks):
-        maps = block.attention.query, block.attention.key, block.attention.value
-        parts = [
-            Link(tuple(getattr(m, what) for m in maps), (f"attn.c_attn.{what}",), split, stack)
-            for what in ("weight", "bias")
-        ]
-        for name, layer in (
-            ("attn.c_proj", block.attention.out),
-            ("mlp.c_fc", block.feed_forward.up),
-            ("mlp.c_proj", block.feed_forward.down),
-            ("ln_1", block.norm1),
-            ("ln_2", block.norm2),
-        ):
-            parts += below(name, same(layer))
-        links += below(f"h.{i}", parts)
-    return [*links, *below("ln_f", same(model.norm))]
-
-
 # What fits
 
 
-def _read_state(name: str, weights: Any) -> Mapping:
+def read_state(name: str, weights: Any) -> Mapping:
     state = io.load(weights) if isinstance(weights, (str, os.PathLike)) else weights
     if not isinstance(state, Mapping):
         raise TypeError(
@@ -371,7 +324,7 @@ def _read_state(name: str, weights: Any) -> Mapping:
     return state
 
 
-def _load(
+def load_links(
     name: str, module: Module, links: list[Link], state: Mapping, report: StateReport
 ) -> None:
     """Check everything that `links` ask of `state`, then copy it."""

@@ -16,7 +16,7 @@
               parametrize.py makes a weight such a one, and ordinary again
               parametrizations.py  weight norm, spectral norm, orthogonal matrices, low rank
     layers    the layers, by kind
-    models    whole models: GPT, RecurrentLM, and text that they generate
+    models    whole models: GPT, RecurrentLM, and text that they generate; BERT and its heads
 
 A layer of your own is a Module with a `forward`; its attributes are its parameters:
 
@@ -125,10 +125,19 @@ from tinygrad_like.nn.layers.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from tinygrad_like.nn.models.bert import (
+    BERT,
+    BERTForMaskedLM,
+    BERTForNextSentencePrediction,
+    BERTForPreTraining,
+    BERTForSequenceClassification,
+    BERTForTokenClassification,
+)
 from tinygrad_like.nn.models.gpt import GPT
 from tinygrad_like.nn.models.language import RecurrentLM, choose, generate
 
 __all__ = [
+    "BERT",
     "CELU",
     "ELU",
     "GELU",
@@ -149,6 +158,11 @@ __all__ = [
     "AvgPool1D",
     "AvgPool2D",
     "AvgPool3D",
+    "BERTForMaskedLM",
+    "BERTForNextSentencePrediction",
+    "BERTForPreTraining",
+    "BERTForSequenceClassification",
+    "BERTForTokenClassification",
     "BatchNorm",
     "Bilinear",
     "Conv1D",

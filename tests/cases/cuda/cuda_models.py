@@ -41,8 +41,19 @@ def tokens(rng):
     return ids[:, :-1], ids[:, 1:]
 
 
+class BERT(nn.Module):
+    """The logits of masked tokens of texts with padding, which is token 0."""
+
+    def __init__(self):
+        self.model = nn.BERTForMaskedLM(nn.BERT(17, 20, 32, 2, 4, pooler=False))
+
+    def forward(self, ids):
+        return self.model(ids, ids % 2, key_padding_mask=ids == 0)
+
+
 MODELS = {
     "cnn": (cnn, images),
     "lstm": (CharLSTM, tokens),
+    "bert": (BERT, tokens),
     "gpt": (lambda: nn.GPT(17, 20, 32, 2, 4), tokens),
 }

@@ -72,6 +72,7 @@ class TransformerLayer(Module):
         alibi: bool = False,
         window: int | None = None,
         bias: bool = True,
+        eps: float = 1e-5,
     ):
         name = type(self).__name__
         self.norm_first = arguments.flag(name, "norm_first", norm_first)
@@ -83,9 +84,9 @@ class TransformerLayer(Module):
         if self._has_memory:
             self.cross_attention = MultiHeadAttention(d_model, num_heads, **heads)
         self.feed_forward = FeedForward(d_model, d_ff, dropout, activation, bias)
-        self.norm1, self.norm2 = (LayerNorm(d_model, bias=bias) for _ in range(2))
+        self.norm1, self.norm2 = (LayerNorm(d_model, eps, bias) for _ in range(2))
         if self._has_memory:
-            self.norm3 = LayerNorm(d_model, bias=bias)
+            self.norm3 = LayerNorm(d_model, eps, bias)
         self.dropout = Dropout(dropout)
 
     def _sublayer(self, norm: LayerNorm, f: Module, x: Tensor, *given: Any, **options: Any) -> Any:
@@ -101,7 +102,7 @@ class TransformerEncoderLayer(TransformerLayer):
     With `norm_first=False` h = norm1(x + attention(x)), y = norm2(h + feed_forward(h)). Called
     with `causal=True` it is the block of a GPT. `activation` is "gelu", "gelu_tanh", "relu" or
     "silu"; `num_kv_heads`, `rotary`, `alibi` and `window` are those of MultiHeadAttention. Without
-    `bias` no layer in it has one, the norms included.
+    `bias` no layer in it has one, the norms included; `eps` is that of the norms.
     """
 
     def forward(
@@ -161,8 +162,9 @@ class _Stack(Module):
         self.layers = ModuleList(
             self._layer(d_model, num_heads, d_ff, **options) for _ in range(count)
         )
-        bias = options.get("bias", True)
-        self.norm = LayerNorm(d_model, bias=bias) if self.layers[0].norm_first else None
+        first = self.layers[0]
+        norm = LayerNorm(d_model, first.norm1.eps, options.get("bias", True))
+        self.norm = norm if first.norm_first else None
 
 
 class TransformerEncoder(_Stack):
