@@ -242,6 +242,18 @@ def test_one_profile_at_a_time_and_each_once(tmp_path):
         tg.profile(peak=0)
 
 
+def test_a_graph_of_an_earlier_profile_is_walked_in_a_later_one(tmp_path):
+    model = nn.Sequential(nn.Dense(6, 5), nn.Tanh())
+    with tg.profile():
+        loss = model(tg.Tensor(X)).sum()
+    with tg.profile(peak=1e9) as p:
+        loss.backward()
+    assert p.modules == {}
+    flops = {row.name: row.flops for row in p.rows if row.phase == "backward"}
+    assert flops["linear"] == 2 * 8 * 6 * 5
+    p.save(tmp_path / "flame.html")
+
+
 def test_other_threads_are_not_seen():
     def work():
         nn.Dense(6, 2)(tg.Tensor(X))

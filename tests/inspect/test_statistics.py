@@ -58,3 +58,9 @@ def test_extreme_scales(scale):
     seen.add(x * scale)
     assert seen.histogram[0].sum() == 200
     assert np.isfinite(seen.std)
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.0], 2.0, np.array(["a"]), None])
+def test_what_holds_no_numbers_is_refused(x):
+    with pytest.raises(TypeError, match=r"\[Statistics\] x is .*, expected a Tensor or an array"):
+        Statistics().add(x)

@@ -187,9 +187,12 @@ class profile(Undoing):
                 if span is not whole:
                     self._close(span, now)
                 call = getattr(node, "span", None)
+                flops = None if call is None else call.backward_flops
+                if call is not None and call.block is not whole.block:
+                    call = None  # an earlier profile's, whose modules are not in this one
                 span = self._open("node", plan.op.name, "" if call is None else call.path)
                 span.of, span.start = call, now
-                span.flops = 0 if recorded else None if call is None else call.backward_flops
+                span.flops = 0 if recorded else flops
                 span.out = node.shape
             before, self._in_rule = self._in_rule, not recorded
             try:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, all_examples
+from tinygrad_like.engine import Tensor, all_examples, errors
 
 BINS = 64  # of a histogram, an even number
 LARGEST = 1e150
@@ -35,9 +35,17 @@ class Statistics:
         self._counts = np.zeros(BINS, np.int64)
 
     def add(self, x: Any) -> None:
-        """Count the elements of a Tensor or an array, inside vmap those of all examples."""
+        """Count the elements of a Tensor or an array, inside vmap those of all examples.
+
+        Raises TypeError for what holds no numbers, or is neither.
+        """
         array = all_examples(x._array if type(x) is Tensor else x)
-        values = backend.of(array).to_host(array).ravel()  # type: ignore[union-attr]
+        be = backend.of(array)
+        if be is None or array.dtype.kind not in "biufcV":
+            raise TypeError(
+                f"[Statistics] x is {errors.describe(x)}, expected a Tensor or an array of numbers"
+            )
+        values = be.to_host(array).ravel()
         values = np.abs(values) if values.dtype.kind == "c" else values
         values = values.astype(np.float64)
         finite = np.abs(values) < LARGEST

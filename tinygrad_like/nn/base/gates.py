@@ -20,6 +20,7 @@ from tinygrad_like.engine import (
     op,
     wrap,
 )
+from tinygrad_like.engine.containers import refilled
 
 
 class Gates:
@@ -101,18 +102,19 @@ def _is_recorded(x: Any) -> bool:
 def _mapped(value: Any, f: Callable, keep: bool = False) -> Any:
     """Tuples, lists and dicts with f of everything in them.
 
-    With `keep` a container without recorded Tensors stays the same object: a cache is filled by
-    the module that gets it.
+    With `keep` each container keeps its type, and one without recorded Tensors stays the same
+    object: a cache is filled by the module that gets it.
     """
     if not isinstance(value, (tuple, list, dict)):
         return f(value)
     if keep and not any(_numbers(_mapped(value, _is_recorded))):
         return value
+    inside = value.values() if isinstance(value, dict) else value
+    items = [_mapped(x, f, keep) for x in inside]
+    if keep or hasattr(value, "_fields"):  # a named tuple
+        return refilled(value, items)
     if isinstance(value, dict):
-        return {name: _mapped(x, f, keep) for name, x in value.items()}
-    items = [_mapped(x, f, keep) for x in value]
-    if hasattr(value, "_fields"):  # a named tuple
-        return type(value)(*items)
+        return dict(zip(value, items, strict=True))
     return items if isinstance(value, list) else tuple(items)
 
 
@@ -163,9 +165,8 @@ def _match(place: str, numbers: Any, new: Any, found: list, gradients: list) -> 
         old = gradients[numbers - 1]
         if type(new) is not Tensor or (old is not None and new.shape != old.shape):
             shape = "" if old is None else f" of shape {old.shape}"
-            raise ValueError(
-                f"{place} the hook returned {errors.describe(new)}, expected a Tensor{shape}"
-            )
+            got = f"one of {new.shape}" if type(new) is Tensor else f"a {type(new).__name__}"
+            raise ValueError(f"{place} the hook returned {got}, expected a Tensor{shape}")
         found[numbers - 1] = new
 
 

@@ -11,6 +11,7 @@ A module without hooks has none of this: `_hooks` is None, and a call looks no f
 gradients is in gates.py.
 """
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from tinygrad_like.nn.base.gates import Gates
 from tinygrad_like.nn.base.holder import Holder
 
 KINDS = "forward_pre", "forward", "backward_pre", "backward"
+CHANGING = threading.RLock()  # the hooks of a module: threads may tap the same one
 
 
 class Hooked(Holder):
@@ -150,12 +152,15 @@ class Handle:
         Neither does it run any more in backward passes of earlier calls.
         """
         module, self.is_there = self.module(), False
-        hooks = None if module is None else vars(module).get("_hooks")
-        if hooks is not None:
-            kept = tuple(h for h in getattr(hooks, self.kind) if h is not self)
-            setattr(hooks, self.kind, kept)
-            if not any(getattr(hooks, kind) for kind in KINDS):
-                vars(module).pop("_hooks", None)
+        if module is None:
+            return
+        with CHANGING:
+            hooks = vars(module).get("_hooks")
+            if hooks is not None:
+                kept = tuple(h for h in getattr(hooks, self.kind) if h is not self)
+                setattr(hooks, self.kind, kept)
+                if not any(getattr(hooks, kind) for kind in KINDS):
+                    vars(module).pop("_hooks", None)
 
     def __enter__(self) -> "Handle":
         return self
@@ -171,9 +176,10 @@ def _registered(
         raise TypeError(f"[{function}] hook is {errors.describe(hook)}, expected a function")
     options = {name: check_flag(function, name, value) for name, value in options.items()}
     handle = Handle(module, kind, hook, options)
-    hooks = vars(module).setdefault("_hooks", Hooks())
-    others = getattr(hooks, kind)
-    setattr(hooks, kind, (handle, *others) if options["prepend"] else (*others, handle))
+    with CHANGING:
+        hooks = vars(module).setdefault("_hooks", Hooks())
+        others = getattr(hooks, kind)
+        setattr(hooks, kind, (handle, *others) if options["prepend"] else (*others, handle))
     return handle
 
 
