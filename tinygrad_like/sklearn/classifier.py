@@ -1,6 +1,8 @@
 """Classifier: a module that tells classes apart, as an estimator of scikit-learn's."""
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,8 @@ class Classifier(ClassifierMixin, Estimator):
             aside to measure a validation loss after each epoch. The module then keeps the weights
             of the epoch with the best one. None sets none aside.
         patience: how many epochs in a row may be no better than the best one before training ends.
-        class_weight: `{class: weight}`, or "balanced"; beside sample_weight.
+        class_weight: `{class: weight}`, 1 for a class that is not in it, or "balanced"; beside
+            sample_weight.
         dtype: what X is cast to; the module computes in it if it is floating. None for X's own
             float32 or float64, and float64 for all else. "int64" for a module that takes indices.
         device: where the module computes; by default where it was made.
@@ -158,16 +161,30 @@ class Classifier(ClassifierMixin, Estimator):
     def _weights(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
         if self.class_weight is None:
             return weights
-        by_class = compute_sample_weight(self.class_weight, y)
-        if not (np.isfinite(by_class) & (by_class >= 0)).all():
+        if self.class_weight == "balanced":
+            return weights * compute_sample_weight("balanced", y)
+        if not isinstance(self.class_weight, dict):
+            raise ValueError(
+                f"[Classifier] class_weight is {self.class_weight!r}, expected a dict such as "
+                "{class: weight}, 'balanced' or None"
+            )
+        classes = self.classes_.tolist()
+        unknown = [label for label in self.class_weight if label not in classes]
+        if unknown and not self.class_weight.keys() >= {*classes}:  # a fold may lack a class
+            raise ValueError(
+                f"[Classifier] class_weight has {unknown}, which are not among the classes "
+                f"{classes}"
+            )
+        by_class = [self.class_weight.get(label, 1) for label in classes]
+        if not all(isinstance(w, Real) and 0 <= float(w) < math.inf for w in by_class):
             raise ValueError(
                 f"[Classifier] class_weight is {self.class_weight!r}, expected finite numbers of "
                 "at least 0"
             )
-        return weights * by_class
+        return weights * np.array(by_class, np.float64)[np.searchsorted(self.classes_, y)]
 
     def _strata(self, targets: np.ndarray) -> np.ndarray:
-        return targets
+        return self.classes_[targets]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """The module's scores, (N, n_classes); of two classes, what the second has more, (N,)."""

@@ -82,22 +82,33 @@ class Estimator(BaseEstimator):
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Train a new module on all of the data."""
+        self.__dict__.pop("module_", None)  # if this fails, no module of other classes is left
         X, targets, weights = self._checked(X, y, sample_weight)
         weights = weights / weights.max()  # so that their sum cannot overflow
         parts, held_out = (X, targets, weights / weights.mean()), None
         self._seed = self._new_seed()
         if self.validation_fraction is not None:
-            both = train_test_split(
-                *parts,
-                test_size=self.validation_fraction,
-                random_state=self._seed,
-                stratify=self._strata(targets),
-            )
-            parts, held_out = both[::2], both[1::2]
+            parts, held_out = self._set_aside(parts, self._strata(targets))
         loader = DataLoader(Dataset(*parts), self.batch_size, shuffle=True, seed=self._seed)
         with GENERATOR.own(self._seed):
             self._begin(X)
             self._run(loader, held_out)
+
+    def _set_aside(self, parts: Any, strata: Any) -> Any:
+        """The parts to train on, and those that measure the validation loss."""
+        try:
+            both = train_test_split(
+                *parts,
+                test_size=self.validation_fraction,
+                random_state=self._seed,
+                stratify=strata,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"[{type(self).__name__}] a validation_fraction of {self.validation_fraction} of "
+                f"{len(parts[0])} samples cannot be set aside: {error}"
+            ) from None
+        return both[::2], both[1::2]
 
     def _run(self, loader: DataLoader, held_out: Any) -> None:
         """All epochs, or as many as patience allows; then the best weights, if those are known."""
@@ -157,7 +168,12 @@ class Estimator(BaseEstimator):
         if X.dtype.kind == "f":
             module.to(X.dtype)
         self.input_shape_, self.input_dtype_ = X.shape[1:], X.dtype
-        self.optimizer_ = self.optimizer(module.parameters(), lr=self.lr)
+        self.optimizer_: Any = self.optimizer(module.parameters(), lr=self.lr)
+        if not hasattr(self.optimizer_, "step"):
+            raise TypeError(
+                f"[{type(self).__name__}] optimizer(parameters, lr=lr) returned "
+                f"{describe(self.optimizer_)}, expected an optimizer, as tg.optim.Adam makes one"
+            )
         self.history_: dict[str, list[float]] = {"loss": []}
         self.module_: Any = module
 
@@ -189,10 +205,12 @@ class Estimator(BaseEstimator):
         """The loss of each sample, (N,)."""
         self._check_outputs(outputs)
         losses = self.loss(outputs, Tensor(targets, device=outputs.device), reduction="none")
-        if losses.shape[:1] != (len(targets),):
+        shape = losses.shape if isinstance(losses, Tensor) else None
+        if shape is None or shape[:1] != (len(targets),):
+            got = describe(losses) if shape is None else f"shape {shape}"
             raise ValueError(
-                f"[{type(self).__name__}] loss(outputs, targets, reduction='none') returned shape "
-                f"{losses.shape} for {len(targets)} samples, expected a loss of each of them"
+                f"[{type(self).__name__}] loss(outputs, targets, reduction='none') returned {got} "
+                f"for {len(targets)} samples, expected a loss of each of them"
             )
         return losses.reshape(len(targets), -1).mean(axis=1)
 
@@ -267,9 +285,10 @@ class Estimator(BaseEstimator):
 
     def _check_settings(self) -> None:
         owner = type(self).__name__
-        for name in ("loss", "optimizer"):
-            if not callable(getattr(self, name)):
-                raise TypeError(f"[{owner}] {name} is {getattr(self, name)!r}, expected a function")
+        for name in ("loss", "optimizer", "schedule"):
+            given = getattr(self, name)
+            if not callable(given) and (given is not None or name != "schedule"):
+                raise TypeError(f"[{owner}] {name} is {given!r}, expected a function")
         check_integer(owner, "epochs", self.epochs, 1)
         check_integer(owner, "batch_size", self.batch_size, 1)
         check_flag(owner, "verbose", self.verbose)
