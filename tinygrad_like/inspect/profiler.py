@@ -109,7 +109,12 @@ class profile(Undoing):
 
     @contextmanager
     def section(self, name):
-        """A `with` block inside the profile whose time, without ops, has a row of its own."""
+        """A `with` block inside the profile whose time, without ops, has a row of its own.
+
+        Raises RuntimeError outside the profile's block.
+        """
+        if self._top is None:
+            raise RuntimeError(f"[profile] section {name!r} begins outside the profile's block")
         span = self._open("section", str(name), "")
         try:
             yield self
@@ -244,7 +249,7 @@ class profile(Undoing):
             return known[1]
         root = type(module).__name__
         if self._top.kind == "module":  # made in a forward
-            root = f"{self._top.path}.{root}"
+            root = f"{self._top.path}.{root}()"  # no attribute is called so
         elif root in self._roots:
             root = f"{root}#{1 + sum(r.partition('#')[0] == root for r in self._roots)}"
         self._roots.append(root)
@@ -297,7 +302,7 @@ class profile(Undoing):
         writers = {".json": trace.text, ".html": flame.html, ".svg": flame.svg}
         name = str(path)
         for ending, writer in writers.items():
-            if name.endswith(ending):
+            if name.lower().endswith(ending):
                 text = writer(self)
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(text)

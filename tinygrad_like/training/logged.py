@@ -145,7 +145,12 @@ class Logged:
 
 def _array(function: str, name: str, x: Any) -> np.ndarray:
     """A Tensor or array of real numbers as a NumPy array."""
-    array = x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if isinstance(x, Tensor):
+        x = x.detach().numpy()
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # lists of several lengths
+        raise TypeError(f"[{function}] {name} is no array: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"[{function}] {name} is {describe(x)} of {array.dtype}, expected real numbers"
