@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
@@ -112,6 +113,17 @@ def test_the_page_needs_nothing_else_and_escapes_names(tmp_path):
     assert {"svg", "script", "pre"} <= {tag for tag, _ in tags}
     assert "b" not in {tag for tag, _ in tags}
     assert not any("src" in attrs or "href" in attrs for _, attrs in tags)
+
+
+def test_names_that_no_file_can_hold_are_shown_with_a_stand_in(tmp_path):
+    with tg.profile(peak=1e9) as p, p.section("a\x00\x1b\ud800b"):
+        time.sleep(0.01)
+    for ending in ("svg", "html", "json"):
+        p.save(tmp_path / f"p.{ending}")
+    assert any(
+        "a\ufffd\ufffd\ufffdb" in b[3] for b in bars((tmp_path / "p.svg").read_text("utf-8"))
+    )
+    assert "section a" in (tmp_path / "p.html").read_text("utf-8")
 
 
 def test_a_section_outside_of_the_block_is_refused(tmp_path):

@@ -304,7 +304,7 @@ class profile(Undoing):
         for ending, writer in writers.items():
             if name.lower().endswith(ending):
                 text = writer(self)
-                with open(path, "w", encoding="utf-8") as file:
+                with open(path, "w", encoding="utf-8", errors="replace") as file:
                     file.write(text)
                 return
         raise ValueError(f"[profile] cannot write {name!r}, expected .json, .html or .svg")
