@@ -14,7 +14,7 @@ class Full(Exception):
 
 
 class Batches:
-    """Calls of `compute` for one row each, as few calls for many rows.
+    """Calls for one row each, joined into few calls of `compute` for many rows.
 
     `compute` takes an array of rows and returns a sequence with an answer for each. What it raises
     goes to the callers of that batch; the next one is computed as ever.
@@ -22,7 +22,7 @@ class Batches:
 
     def __init__(self, compute, most=64, wait=0.002, room=1024, seen=None):
         self.compute, self.most, self.wait, self.room = compute, most, wait, room
-        self.seen = seen  # told the size of each batch
+        self.seen = seen  # called with the size of each batch
         self._waiting: asyncio.Queue = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
 

@@ -1,4 +1,4 @@
-"""Limits of what one client may ask: bytes of a request, requests a second."""
+"""Limits for one client: bytes of a request, requests per second."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The classifier that is served: a small CNN, what it says of a digit, and what it looked at.
+"""The served classifier: a small CNN, its answers, and explanations of them.
 
 Run as a program, it trains one epoch on MNIST and leaves what the server loads:
 
@@ -70,7 +70,8 @@ class Classifier:
         """(probabilities (10,), feature maps (16, 28, 28), saliency (28, 28)) of one picture.
 
         The maps are the first convolution's, from 0 to 1. Saliency is the size of the gradient of
-        the likeliest digit's score by each pixel, from 0 to 1 (Simonyan et al. 2014, section 3).
+        the likeliest digit's score with respect to each pixel, from 0 to 1 (Simonyan et al. 2014,
+        section 3).
         """
         x = self.normalised(picture[None])
         with tg.no_grad():

@@ -1,4 +1,4 @@
-"""Pictures as MNIST has them, from JSON and from picture files; what is none is refused."""
+"""Pictures like MNIST's, from JSON and from picture files; anything else is refused."""
 
 import io
 import warnings
@@ -18,7 +18,7 @@ Row = Annotated[list[Level], Field(min_length=SIZE, max_length=SIZE)]
 
 
 class BadPicture(ValueError):
-    """What was sent is no picture of a digit; the text says why."""
+    """The body is not a picture of a digit; the text says why."""
 
 
 class Digit(BaseModel):
@@ -29,7 +29,7 @@ class Digit(BaseModel):
 
 
 def from_json(body):
-    """An array (28, 28) from 0 to 1, taken as it is. Raises BadPicture."""
+    """An array (28, 28) from 0 to 1, not centred. Raises BadPicture."""
     try:
         digit = Digit.model_validate_json(body)
     except ValidationError as error:
@@ -78,7 +78,7 @@ def _grey(picture):
 
 
 def centred(ink):
-    """A digit of any size as MNIST has it, an array (28, 28). Raises BadPicture for none."""
+    """A digit scaled and centred like MNIST's, (28, 28). Raises BadPicture if there is no ink."""
     rows, columns = (np.flatnonzero(ink.max(axis=axis) > PAPER) for axis in (1, 0))
     if not len(rows):
         raise BadPicture("the picture is empty")

@@ -5,8 +5,8 @@
     curl -H 'Content-Type: image/png' --data-binary @digit.png localhost:8000/predict
 
 A new file of weights in the old one's place is taken over without a lost request. SIGTERM and
-Ctrl-C let the requests that are there be answered. A worker process that crashes is started again;
-its port stays open meanwhile, so that clients wait instead of failing.
+Ctrl-C end it once open requests are answered. A worker process that crashes is started again; its
+port stays open meanwhile, so that clients wait instead of failing.
 """
 
 import argparse

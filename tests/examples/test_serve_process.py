@@ -260,7 +260,8 @@ def test_the_manifest_has_the_form_that_kubernetes_asks_for():
     (container,) = template["spec"]["containers"]
     ports = {port["containerPort"] for port in container["ports"]}
     assert {p["targetPort"] for p in service["spec"]["ports"]} <= ports
-    assert container["readinessProbe"]["httpGet"]["port"] in ports
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert container[probe]["httpGet"]["port"] in ports
     volumes = {volume["name"] for volume in template["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
 

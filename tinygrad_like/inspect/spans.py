@@ -1,4 +1,4 @@
-"""Span: a piece of the time that a profile has seen."""
+"""Span: one timed interval of a profile."""
 
 from typing import Any
 

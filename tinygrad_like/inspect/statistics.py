@@ -1,4 +1,4 @@
-"""Statistics: what is known of numbers that pass by, without keeping them."""
+"""Statistics: running statistics of arrays, which are not kept."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ LARGEST = 1e150
 class Statistics:
     """Moments, extremes, zeros and a histogram of all arrays that were added so far.
 
-    Of complex numbers it is the absolute values. NaN, infinities and numbers from 1e150 on, whose
-    squares cannot be summed, are counted in `nonfinite`, and are in no other figure.
+    Complex numbers count by their absolute values. NaN, infinities and values of 1e150 or more,
+    whose squares overflow a sum, are counted in `nonfinite` and left out of all other figures.
 
     >>> import numpy as np
     >>> seen = Statistics()
@@ -67,7 +67,7 @@ class Statistics:
         self._counts += np.histogram(values, BINS, reach)[0]
 
     def _fit_range(self) -> None:
-        """Let the bins reach from the least value to the largest; they are joined two and two.
+        """Widen the bins until they cover all values: pairs of neighbours are merged.
 
         Their width is a power of two and their bounds are multiples of it, so that no rounding
         moves a value from one bin to another.
@@ -102,7 +102,7 @@ class Statistics:
 
     @property
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
-        """(counts, edges) as `np.histogram` has them, of 64 bins of one width."""
+        """(counts, edges) as `np.histogram` returns them, of 64 bins of equal width."""
         return self._counts.copy(), self._low + self._width * np.arange(BINS + 1)
 
     def __repr__(self) -> str:

@@ -124,7 +124,7 @@ class tap(Mapping):
         return module.register_forward_pre_hook(arguments, with_kwargs=True)
 
     def _passes(self, path: str, value: Any) -> Any:
-        """Keep what passes a place; returns what is to go on in its place, or None."""
+        """Keep a value that passes at a path; returns its replacement, or None."""
         if not mode.recomputing:
             if self._keep == "statistics":
                 found = self._seen.setdefault(path, Statistics())
@@ -177,7 +177,7 @@ def _modules(model: Module, patterns: tuple[str, ...]) -> list[tuple[str, Module
 
 
 def _of_all(value: Any) -> Any:
-    """What passed, with all examples of the vmaps that run in place of one."""
+    """A value with all examples of the vmaps that run, in place of one example."""
     if isinstance(value, (tuple, list, dict)):
         return refilled(value, map(_of_all, value.values() if isinstance(value, dict) else value))
     if type(value) is Tensor:

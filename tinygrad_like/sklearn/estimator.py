@@ -24,7 +24,7 @@ DTYPES = "float32", "float64", "int32", "int64"
 
 
 class Estimator(BaseEstimator):
-    """A module that is trained by `fit`; what its settings mean is told by Classifier."""
+    """A module that is trained by `fit`; its settings are those that Classifier describes."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class Estimator(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    # What a subclass says
+    # What a subclass defines
 
     _n_outputs: int  # of the module, for one sample
     _y_options: ClassVar[dict[str, Any]] = {}  # of scikit-learn's check of y
 
     def _meet(self, y: np.ndarray) -> None:
-        """Note what y is like: before the first training, and before each that begins anew."""
+        """Note the classes or the shape of y, before a training that starts from scratch."""
         raise NotImplementedError
 
     def _targets(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -75,7 +75,7 @@ class Estimator(BaseEstimator):
         return weights
 
     def _strata(self, targets: np.ndarray) -> Any:
-        """What samples that are set aside should have in the same shares as all."""
+        """The labels whose shares the validation set should keep, or None."""
         return None
 
     # Training
@@ -134,7 +134,7 @@ class Estimator(BaseEstimator):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, met: Any = None) -> None:
         """Train the module, a new one in the first call, on the data once.
 
-        `met` is what y may be like in later calls, if the first one does not tell.
+        `met` stands for y where the first call does not show all classes of later ones.
         """
         first = not hasattr(self, "module_")
         data = self._checked(X, y, sample_weight, reset=first, met=met)
@@ -227,7 +227,7 @@ class Estimator(BaseEstimator):
     # Application
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """What the module makes of X, (N, n_outputs)."""
+        """The outputs of the module for X, (N, n_outputs)."""
         check_is_fitted(self, "module_")
         refuse_masked(type(self).__name__, "X", X)
         X = validate_data(self, X, dtype=self.input_dtype_, allow_nd=True, reset=False)
@@ -261,7 +261,7 @@ class Estimator(BaseEstimator):
         return (X, targets, weights) if kept.all() else (X[kept], targets[kept], weights[kept])
 
     def _dtypes(self, reset: bool) -> Any:
-        """What the inputs may be: anything else is cast to the first."""
+        """The dtypes that inputs may have: anything else is cast to the first."""
         if not reset:
             return self.input_dtype_
         return [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
@@ -279,7 +279,7 @@ class Estimator(BaseEstimator):
             got = f"shape {shape}" if shape else describe(outputs)
             raise ValueError(
                 f"[{type(self).__name__}] the module returned {got}, expected (N, "
-                f"{self._n_outputs}); a function (n_features, n_outputs) as module is told these "
+                f"{self._n_outputs}); a function (n_features, n_outputs) as module gets these "
                 "numbers"
             )
 

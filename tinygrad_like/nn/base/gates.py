@@ -1,8 +1,8 @@
 """Gates around a call of a Module, at which hooks see gradients on their way back.
 
 A gate is an op that returns its inputs. In front of a call there is one for the arguments, behind
-it one for the output: so a gradient at a gate is that of this call, whatever else a Tensor is used
-for.
+it one for the output: so a gradient at a gate belongs to this call alone, also where a Tensor has
+other uses.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tinygrad_like.engine.containers import refilled
 
 
 class Gates:
-    """The gates around one call: its hooks of gradients, and what they need to know.
+    """The gates around one call, and its hooks of gradients.
 
     `inputs` and `outputs` are shaped as the arguments and the output, with the number of its
     gradient in place of each Tensor that has one, and None in place of anything else.
@@ -64,7 +64,7 @@ class Gates:
 
     def _on_inputs(self, gradients: list) -> list:
         above = self.grad_output
-        if above is None:  # the module has a loss of its own, which has the only gradient
+        if above is None:  # the module's own loss has the only gradient
             above = _filled(self.outputs, [None] * len([*_numbers(self.outputs)]))
         for handle in self.after:
             if handle.is_there:
@@ -192,7 +192,7 @@ def _hooked_rule(gs: Any, watch: Any, xs_shape: Any) -> list:
 
 
 def _copied(g: Any) -> Tensor:
-    """A gradient as a Tensor of its own, into which a hook may write."""
+    """A copy of a gradient as a Tensor, into which a hook may write."""
     if type(g) is Tensor:
         return astype(g, dtype=g.dtype)
     return wrap(np.array(g) if isinstance(g, np.generic) else g.copy())
