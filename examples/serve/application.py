@@ -139,10 +139,11 @@ class Server:
             raise Refused(422, "picture", str(error)) from None
         except ClientDisconnect:
             raise Refused(400, "gone", "the client left before its picture had come") from None
-        self.measures.saw(float(ink_of(picture[None])[0]))
         return picture
 
     async def predict(self, picture):
+        # What is explained is drawn at the moment, so that its ink says nothing of drift.
+        self.measures.saw(float(ink_of(picture[None])[0]))
         model, probabilities = await self.batches(picture)
         return JSONResponse(_answer(model, probabilities))
 

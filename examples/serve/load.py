@@ -22,6 +22,7 @@ from tinygrad_like.training import at_least
 
 DISTINCT = 2000  # pictures, each asked many times
 FAULTS = "lost", "refused", "wrong"
+PATIENCE = 10.0  # seconds, after which an answer is lost
 
 
 def requests_of(pictures, host):
@@ -60,9 +61,10 @@ async def client(number, args, requests, expected, found):
             start = time.perf_counter()
         due = max(due + pause, start)
         try:
-            status, answer = await ask(reader, writer, requests[i])
+            status, answer = await asyncio.wait_for(ask(reader, writer, requests[i]), PATIENCE)
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
             found["lost"] += 1
+            writer.close()
             reader, writer = await asyncio.open_connection(args.host, args.port)
             continue
         if status == 200:

@@ -13,6 +13,9 @@ PAPER = 0.1  # levels up to this are no ink
 MOST_PIXELS = 4_000_000  # of a picture file, whose few bytes may unpack to gigabytes
 FORMATS = "PNG", "JPEG"
 
+# Once for the process: `catch_warnings` around each picture would not be safe in threads.
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+
 Level = Annotated[float, Field(ge=0, le=255, allow_inf_nan=False, strict=True)]
 Row = Annotated[list[Level], Field(min_length=SIZE, max_length=SIZE)]
 
@@ -49,15 +52,13 @@ def from_file(content):
     middle. A picture with a bright border is ink on paper, and is inverted.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                width, height = picture.size
-                if width * height > MOST_PIXELS:
-                    raise BadPicture(
-                        f"the picture has {width} x {height} pixels, at most {MOST_PIXELS:,} fit"
-                    )
-                grey = _grey(picture)
+        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MOST_PIXELS:
+                raise BadPicture(
+                    f"the picture has {width} x {height} pixels, at most {MOST_PIXELS:,} fit"
+                )
+            grey = _grey(picture)
     except BadPicture:
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files

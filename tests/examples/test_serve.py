@@ -4,7 +4,9 @@ import asyncio
 import importlib
 import io
 import json
+import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -198,6 +200,31 @@ def test_pictures_of_16_bits_and_from_turned_cameras_are_read(files):
     np.testing.assert_allclose(read(content.getvalue()), expected, atol=0.05)
 
 
+def test_pictures_read_in_two_threads_leave_the_filters_of_warnings_alone(files, monkeypatch):
+    pictures, both = files["pictures"], threading.Barrier(2)
+    opened, first_done = Image.open, threading.Event()
+
+    def opens(*args, **options):
+        if both.wait(10) == 1:  # the one that began last ends last
+            first_done.wait(10)
+        return opened(*args, **options)
+
+    def read():
+        pictures.from_file(as_png(255 * digits()[0][0]))
+        first_done.set()
+
+    monkeypatch.setattr(pictures.Image, "open", opens)
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        before = list(warnings.filters)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert list(warnings.filters) == before
+
+
 def test_a_rate_below_one_a_second_allows_a_request_at_times(files):
     now = [0.0]
     rates = files["limits"].Rates(0.5, now=lambda: now[0])
@@ -249,6 +276,15 @@ def asked(handle, *messages):
     scope |= {"headers": [(b"content-type", JSON.encode())], "client": ("here", 1)}
     response = asyncio.run(handle(requests.Request(scope, receive)))
     return response.status_code, json.loads(response.body)
+
+
+def test_strokes_on_the_page_do_not_count_as_drift(files, weights):
+    server = files["application"].Server(weights)
+    body = {"type": "http.request", "body": as_json(digits()[0][0]), "more_body": False}
+    status, answer = asked(server.measured(server.explain), body)
+    assert status == 200
+    assert len(answer["maps"]) == 16
+    assert not server.measures._ink
 
 
 def test_failures_and_clients_that_leave_are_counted_and_answered(files, weights, caplog):

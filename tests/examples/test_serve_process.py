@@ -308,3 +308,11 @@ def test_clients_that_find_no_server_say_so_and_refusals_are_counted(files, monk
     found, _ = asyncio.run(load.run(args, [b""], [np.zeros(10)]))
     assert found["refused"] > 0
     assert (found["lost"], found["wrong"], found["times"]) == (0, 0, [])
+
+    async def never(reader, writer, request):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(load, "ask", never)
+    monkeypatch.setattr(load, "PATIENCE", 0.05)
+    found, _ = asyncio.run(load.run(args, [b""], [np.zeros(10)]))
+    assert found["lost"] > 0

@@ -220,6 +220,28 @@ def test_a_graph_of_an_earlier_profile_is_walked_in_a_later_one(tmp_path):
     p.save(tmp_path / "flame.html")
 
 
+def test_calls_within_an_optimizer_s_step_are_calls_forward():
+    model, x = nn.Dense(6, 3), tg.Tensor(X)
+    optimizer = tg.optim.LBFGS(model.parameters())
+    calls = []
+
+    def closure():
+        calls.append(1)
+        optimizer.zero_grad()
+        loss = (model(x) ** 2).sum()
+        loss.backward()
+        return loss
+
+    with tg.profile() as p:
+        optimizer.step(closure)
+    row = p.modules["Dense"]
+    assert row.calls == len(calls) > 1
+    forward = sum(span.seconds for span in p.spans if span.kind == "module")
+    assert row.forward == pytest.approx(forward)
+    nodes = sum(span.seconds for span in p.spans if span.kind == "node" and span.path == "Dense")
+    assert row.backward == pytest.approx(nodes)
+
+
 def test_other_threads_are_not_seen():
     def work():
         nn.Dense(6, 2)(tg.Tensor(X))

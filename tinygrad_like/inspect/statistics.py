@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_like import backend
-from tinygrad_like.engine import Tensor, all_examples, errors
+from tinygrad_like.engine import Tensor, all_examples
 
 BINS = 64  # of a histogram, an even number
 LARGEST = 1e150
@@ -42,9 +42,8 @@ class Statistics:
         array = all_examples(x._array if type(x) is Tensor else x)
         be = backend.of(array)
         if be is None or array.dtype.kind not in "biufcV":
-            raise TypeError(
-                f"[Statistics] x is {errors.describe(x)}, expected a Tensor or an array of numbers"
-            )
+            got = f"a {type(x).__name__}" if be is None else f"an array of {array.dtype}"
+            raise TypeError(f"[Statistics] x is {got}, expected a Tensor or an array of numbers")
         values = be.to_host(array).ravel()
         values = np.abs(values) if values.dtype.kind == "c" else values
         values = values.astype(np.float64)

@@ -70,7 +70,7 @@ def modules_of(spans: list[Span]) -> dict[str, ModuleRow]:
         if span.kind == "module":
             row = rows.setdefault(span.path, ModuleRow(span.path, span.name))
             above = {outer.path for outer in modules_around(span.parent)}
-            if span.phase == "forward":
+            if span.phase in ("forward", "optimizer"):  # which LBFGS calls within its step
                 row.calls += 1
                 row.forward += 0 if span.path in above else span.seconds
             else:

@@ -41,7 +41,7 @@ def flops_of(op, call, needs=()):
 
     (None, None) if the op has no rule.
     """
-    is_of_library = op.forward.__module__.startswith("tinygrad_like.")
+    is_of_library = (op.forward.__module__ or "").startswith("tinygrad_like.")
     rule = FLOPS.get(op.name) if is_of_library else None
     if rule is None:
         return None, None
