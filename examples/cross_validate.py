@@ -32,7 +32,7 @@ GRID = {
 
 
 def search(epochs, folds, seed):
-    """A search that is to be fitted."""
+    """The grid search over a pipeline, before it is fitted."""
     classifier = tg.sklearn.Classifier(
         tg.sklearn.MLP(dropout=0.1), epochs=epochs, dtype="float32", random_state=seed
     )

@@ -50,7 +50,10 @@ def objective(trial, parts, epochs, seed):
     images, held_out_images, labels, held_out_labels = parts
     model = proposed(trial, seed)
     for epoch in range(epochs):
-        model.partial_fit(images, labels, classes=range(10))
+        try:
+            model.partial_fit(images, labels, classes=range(10))
+        except FloatingPointError as error:  # too large a learning rate ends this trial alone
+            raise optuna.TrialPruned from error
         accuracy = model.score(held_out_images, held_out_labels)
         trial.report(accuracy, epoch)
         if trial.should_prune():
@@ -66,15 +69,16 @@ def draw(study, path):
     curves, settings = figure.subplots(1, 2)
     complete = optuna.trial.TrialState.COMPLETE
     for trial in study.trials:
-        known = trial.intermediate_values
+        values = trial.intermediate_values
         color = "tab:blue" if trial.state == complete else "0.75"
         color = "tab:red" if trial.number == study.best_trial.number else color
-        curves.plot([1 + epoch for epoch in known], known.values(), color=color, linewidth=1)
+        curves.plot([1 + epoch for epoch in values], values.values(), color=color, linewidth=1)
     pruned = sum(trial.state != complete for trial in study.trials)
     title = f"{len(study.trials)} trials; grey: {pruned} pruned; red: the best"
     curves.set(xlabel="epoch", ylabel="accuracy on digits set aside", title=title)
-    last = [max(trial.intermediate_values.values()) for trial in study.trials]
-    rates, widths = ([trial.params[name] for trial in study.trials] for name in ("lr", "width"))
+    known = [trial for trial in study.trials if trial.intermediate_values]
+    last = [max(trial.intermediate_values.values()) for trial in known]
+    rates, widths = ([trial.params[name] for trial in known] for name in ("lr", "width"))
     dots = settings.scatter(rates, widths, c=last, cmap="viridis", vmin=np.quantile(last, 0.2))
     settings.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="width")
     figure.colorbar(dots, label="accuracy")
@@ -105,6 +109,9 @@ def main(arguments=None):
         args.trials,
         show_progress_bar=sys.stderr.isatty(),
     )
+    if all(trial.state != optuna.trial.TrialState.COMPLETE for trial in study.trials):
+        print("no trial came to its end: every learning rate was too large")
+        return 1
     draw(study, args.out / "search.png")
 
     best = proposed(study.best_trial, args.seed).set_params(epochs=args.epochs).fit(*train.arrays)

@@ -12,7 +12,7 @@ from tinygrad_like import nn
 
 
 def memory(torch):
-    """An array of one library is one of the other, on the same memory."""
+    """An array of one library becomes one of the other, on the same memory."""
     ours = tg.zeros(3)
     theirs = torch.from_dlpack(ours)
     theirs += 1
@@ -55,7 +55,7 @@ def a_layer_of_theirs_here(torch, images, labels):
 
 
 def a_model_made_again(torch, images):
-    """A model of PyTorch's as one of our layers alone, which needs PyTorch no more."""
+    """A model of PyTorch's, rebuilt from our layers, which no longer needs PyTorch."""
     theirs = torch.nn.Sequential(
         torch.nn.Conv2d(1, 8, 3, padding=1),
         torch.nn.BatchNorm2d(8),

@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "io": ["backend", "engine", "files", "generator"],
     "nn.base.arguments": ["engine", "ops.indexing.window"],
     "nn.base.state": ["backend", "engine"],
-    "nn.base.undone": [],
+    "nn.base.undone": ["backend", "engine", "generator"],
     "nn.base.summary": [
         *("backend", "engine", "inspect.profiler", "inspect.statistics", "nn.base.undone"),
     ],

@@ -14,6 +14,7 @@ from network import Classifier, ink_of
 from openapi import SCHEMA
 from pictures import BadPicture, from_file, from_json
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -31,6 +32,7 @@ class Server:
 
     def __init__(self, path, most_bytes=65_536, rate=5_000, seconds=2.0, look=1.0):
         self.path, self.most_bytes, self.seconds, self.look = path, most_bytes, seconds, look
+        self.seen = path.stat().st_mtime_ns  # before it is read: a change meanwhile is noticed
         self.classifier = Classifier(path)
         self.measures = Measures()
         self.rates = Rates(rate)
@@ -64,12 +66,11 @@ class Server:
 
     async def watch(self):
         """Put a new file of weights in place of the old one; a damaged one is left alone."""
-        seen = self.path.stat().st_mtime_ns
         while True:
             await asyncio.sleep(self.look)
-            with contextlib.suppress(OSError):
-                changed, seen = seen, self.path.stat().st_mtime_ns
-                if changed != seen:
+            with contextlib.suppress(OSError):  # it may be away for a moment
+                before, self.seen = self.seen, self.path.stat().st_mtime_ns
+                if before != self.seen:
                     await self.swap()
 
     async def swap(self):
@@ -89,8 +90,11 @@ class Server:
             start, path = time.perf_counter(), request.url.path
             try:
                 response = await self.limited(route, request)
-            except Refused as refusal:
-                status, reason, text = refusal.args
+            except Exception as error:
+                if not isinstance(error, Refused):
+                    LOG.exception("a request to %s failed", path)
+                    error = Refused(500, "error", "the server failed; its log says why")
+                status, reason, text = error.args
                 self.measures.refused.labels(reason).inc()
                 response = JSONResponse({"error": text}, status)
                 if status in (429, 503):
@@ -133,10 +137,13 @@ class Server:
             raise Refused(413, "size", str(error)) from None
         except BadPicture as error:
             raise Refused(422, "picture", str(error)) from None
-        self.measures.saw(float(ink_of(picture[None])[0]))
+        except ClientDisconnect:
+            raise Refused(400, "gone", "the client left before its picture had come") from None
         return picture
 
     async def predict(self, picture):
+        # What is explained is drawn at the moment, so that its ink says nothing of drift.
+        self.measures.saw(float(ink_of(picture[None])[0]))
         model, probabilities = await self.batches(picture)
         return JSONResponse(_answer(model, probabilities))
 

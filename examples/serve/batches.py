@@ -14,7 +14,7 @@ class Full(Exception):
 
 
 class Batches:
-    """Calls of `compute` for one row each, as few calls for many rows.
+    """Calls for one row each, joined into few calls of `compute` for many rows.
 
     `compute` takes an array of rows and returns a sequence with an answer for each. What it raises
     goes to the callers of that batch; the next one is computed as ever.
@@ -22,7 +22,7 @@ class Batches:
 
     def __init__(self, compute, most=64, wait=0.002, room=1024, seen=None):
         self.compute, self.most, self.wait, self.room = compute, most, wait, room
-        self.seen = seen  # told the size of each batch
+        self.seen = seen  # called with the size of each batch
         self._waiting: asyncio.Queue = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="compute")
 
@@ -40,8 +40,8 @@ class Batches:
             batch = await self._gather()
             if self.seen:
                 self.seen(len(batch))
-            rows = np.stack([row for row, _ in batch])
             try:
+                rows = np.stack([row for row, _ in batch])
                 answers = await self.on_thread(self.compute, rows)
                 if len(answers) != len(batch):
                     raise RuntimeError(f"{len(answers)} answers for {len(batch)} rows")
@@ -60,10 +60,16 @@ class Batches:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
 
     async def _gather(self):
-        """The rows that wait, and those that come within `wait` seconds of the first."""
-        batch = [await self._waiting.get()]
-        if self._waiting.qsize() < self.most - 1:
-            await asyncio.sleep(self.wait)
-        while len(batch) < self.most and not self._waiting.empty():
-            batch.append(self._waiting.get_nowait())
+        """The rows that wait, and those that come within `wait` seconds of the first.
+
+        Without those whose callers have gone meanwhile.
+        """
+        batch: list = []
+        while not batch:
+            found = [await self._waiting.get()]
+            if self._waiting.qsize() < self.most - 1:
+                await asyncio.sleep(self.wait)
+            while len(found) < self.most and not self._waiting.empty():
+                found.append(self._waiting.get_nowait())
+            batch = [(row, caller) for row, caller in found if not caller.done()]
         return batch

@@ -1,4 +1,4 @@
-"""Limits of what one client may ask: bytes of a request, requests a second."""
+"""Limits for one client: bytes of a request, requests per second."""
 
 import time
 
@@ -18,20 +18,21 @@ async def read(request, most):
 
 
 class Rates:
-    """A bucket of tokens for each client: `rate` a second, and as many at once.
+    """A bucket of tokens for each client: `rate` a second, and as many at once, but at least one.
 
     Clients that have been silent are forgotten, so that memory does not grow with their number.
     """
 
     def __init__(self, rate, now=time.monotonic, most=10_000):
         self.rate, self.now, self.most = rate, now, most
+        self.room = max(rate, 1)  # of a bucket
         self._buckets: dict = {}  # client: (tokens, when they were counted)
 
     def allows(self, client):
         """Whether this client may ask now; if so, it has one token less."""
         now = self.now()
-        tokens, then = self._buckets.pop(client, (self.rate, now))
-        tokens = min(self.rate, tokens + (now - then) * self.rate)
+        tokens, then = self._buckets.pop(client, (self.room, now))
+        tokens = min(self.room, tokens + (now - then) * self.rate)
         allowed = tokens >= 1
         self._buckets[client] = tokens - allowed, now  # the latest is last
         while len(self._buckets) > self.most:

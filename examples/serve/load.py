@@ -2,8 +2,9 @@
 
     python examples/serve/load.py runs/serve/classifier.safetensors --clients 64 --seconds 10
 
-The pictures are MNIST's test set; an answer that differs from the network's own is wrong, and one
-that does not come is lost. Prints requests a second and percentiles of the time to an answer.
+The pictures are MNIST's test set; an answer that differs from the network's own is wrong, one that
+does not come is lost, and any status but 200 is a refusal. Prints requests a second and percentiles
+of the time to an answer.
 """
 
 import argparse
@@ -17,8 +18,11 @@ import numpy as np
 from network import Classifier
 
 import tinygrad_like as tg
+from tinygrad_like.training import at_least
 
 DISTINCT = 2000  # pictures, each asked many times
+FAULTS = "lost", "refused", "wrong"
+PATIENCE = 10.0  # seconds, after which an answer is lost
 
 
 def requests_of(pictures, host):
@@ -48,7 +52,7 @@ async def ask(reader, writer, request):
 async def client(number, args, requests, expected, found):
     """Ask one request after the other, no more often than asked for, until the time is over."""
     reader, writer = await asyncio.open_connection(args.host, args.port)
-    begin, i = time.perf_counter(), number
+    begin, i = time.perf_counter(), number % len(requests)
     pause = args.clients / args.rate if args.rate else 0
     due = begin + pause * number / args.clients
     while (start := time.perf_counter()) < begin + args.seconds:
@@ -57,20 +61,23 @@ async def client(number, args, requests, expected, found):
             start = time.perf_counter()
         due = max(due + pause, start)
         try:
-            status, answer = await ask(reader, writer, requests[i])
+            status, answer = await asyncio.wait_for(ask(reader, writer, requests[i]), PATIENCE)
         except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
             found["lost"] += 1
+            writer.close()
             reader, writer = await asyncio.open_connection(args.host, args.port)
             continue
-        found["times"].append(time.perf_counter() - start)
-        right = status == 200 and np.allclose(answer["probabilities"], expected[i], atol=1e-4)
-        found["wrong"] += not right
+        if status == 200:
+            found["times"].append(time.perf_counter() - start)
+            found["wrong"] += not np.allclose(answer["probabilities"], expected[i], atol=1e-4)
+        else:
+            found["refused"] += 1
         i = (i + args.clients) % len(requests)
     writer.close()
 
 
 async def run(args, requests, expected):
-    found = {"times": [], "lost": 0, "wrong": 0}
+    found = {"times": [], **dict.fromkeys(FAULTS, 0)}
     clients = [client(n, args, requests, expected, found) for n in range(args.clients)]
     start = time.perf_counter()
     await asyncio.gather(*clients)
@@ -85,9 +92,10 @@ def parse(arguments=None):
     add("weights", type=Path, help="those that the server has")
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8000)
-    add("--clients", type=int, default=64)
-    add("--seconds", type=float, default=10.0)
-    add("--rate", type=float, help="requests a second in all; by default as fast as answers come")
+    add("--clients", type=at_least(1), default=64)
+    add("--seconds", type=at_least(0.1, float), default=10.0)
+    rate = at_least(0.001, float)
+    add("--rate", type=rate, help="requests a second in all; by default as fast as answers come")
     return parser.parse_args(arguments)
 
 
@@ -98,13 +106,17 @@ def main():
     expected = np.concatenate(
         [Classifier(args.weights).probabilities(part) for part in np.split(images, 40)]
     )
-    found, seconds = asyncio.run(run(args, requests_of(images, args.host), expected))
-    times = 1e3 * np.array(found["times"])
+    try:
+        found, seconds = asyncio.run(run(args, requests_of(images, args.host), expected))
+    except OSError as error:
+        sys.exit(f"no server at {args.host}, port {args.port}: {error}")
+    times = 1e3 * np.array(found["times"] or [np.nan])
     p50, p99 = np.percentile(times, [50, 99])
-    print(f"{len(times)} answers in {seconds:.1f} s: {len(times) / seconds:.0f} a second")
+    count = len(found["times"])
+    print(f"{count} answers in {seconds:.1f} s: {count / seconds:.0f} a second")
     print(f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {times.max():.1f} ms")
-    print(f"{found['lost']} lost, {found['wrong']} wrong")
-    return 1 if found["lost"] or found["wrong"] else 0
+    print(", ".join(f"{found[what]} {what}" for what in FAULTS))
+    return 1 if any(found[what] for what in FAULTS) else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""What the server tells Prometheus of itself, in the text that `GET /metrics` returns."""
+"""The metrics of the server, for Prometheus: the text that `GET /metrics` returns."""
 
 import collections
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-LATEST = 1000  # requests by which drift is measured
+LATEST = 1000  # pictures over which drift is measured
 LATENCIES = 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2
 
 

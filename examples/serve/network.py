@@ -1,4 +1,4 @@
-"""The classifier that is served: a small CNN, what it says of a digit, and what it looked at.
+"""The served classifier: a small CNN, its answers, and explanations of them.
 
 Run as a program, it trains one epoch on MNIST and leaves what the server loads:
 
@@ -6,7 +6,6 @@ Run as a program, it trains one epoch on MNIST and leaves what the server loads:
 """
 
 import zlib
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from tinygrad_like.training import command_line, open_run, run_program
 SIZE = 28  # pixels of a side
 CHANNELS = 16  # of the first convolution, whose maps the page shows
 FEWEST, MOST = 1, 64  # pictures of a batch, also those with which a new model is tried
+NUMBERS = "mean", "std", "accuracy"  # in the file, beside the weights
 
 
 def network():
@@ -39,15 +39,19 @@ class Classifier:
 
     def __init__(self, path):
         state = tg.io.load(path)
-        try:
-            weights, self.mean, self.std = state["model"], state["mean"], state["std"]
-            self.ink, self.accuracy = np.asarray(state["ink"]), state["accuracy"]
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{path} has no {error}; network.py writes such a file") from None
         self.model = network()
-        self.model.load_state_dict(weights)
+        try:
+            self.mean, self.std, self.accuracy = (float(state[name]) for name in NUMBERS)
+            self.ink = np.asarray(state["ink"], np.float64)
+            self.model.load_state_dict(state["model"])
+        except KeyError as error:
+            raise ValueError(f"{path} has no {error}; network.py writes such a file") from None
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not as network.py writes it: {error}") from None
+        if self.ink.shape != (11,) or not np.isfinite([self.accuracy, *self.ink]).all():
+            raise ValueError(f"{path} has no finite accuracy, or no deciles of ink")
         self.model.eval()
-        self.name = f"{zlib.crc32(Path(path).read_bytes()):08x}"
+        self.name = _name_of(self.model.state_dict().values(), self.mean, self.std)
         paper = np.zeros((MOST, SIZE, SIZE), np.float32)
         for count in FEWEST, MOST:  # its kernels are compiled now, not at the first request
             if not np.isfinite(self.probabilities(paper[:count])).all():
@@ -66,7 +70,8 @@ class Classifier:
         """(probabilities (10,), feature maps (16, 28, 28), saliency (28, 28)) of one picture.
 
         The maps are the first convolution's, from 0 to 1. Saliency is the size of the gradient of
-        the likeliest digit's score by each pixel, from 0 to 1 (Simonyan et al. 2014, section 3).
+        the likeliest digit's score with respect to each pixel, from 0 to 1 (Simonyan et al. 2014,
+        section 3).
         """
         x = self.normalised(picture[None])
         with tg.no_grad():
@@ -74,6 +79,14 @@ class Classifier:
         slopes = tg.grad(lambda x: self.model(x).max())(x).numpy()[0, 0]
         probabilities = self.probabilities(picture[None])[0]
         return probabilities, _to_one(maps), _to_one(np.abs(slopes))
+
+
+def _name_of(weights, *numbers):
+    """A checksum of what was loaded, and not of the file, which may be another one by now."""
+    found = zlib.crc32(repr(numbers).encode())
+    for x in weights:
+        found = zlib.crc32(x.numpy().tobytes(), found)
+    return f"{found:08x}"
 
 
 def _to_one(x):

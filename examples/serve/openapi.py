@@ -37,6 +37,7 @@ REFUSALS = {
     415: "a body that is neither JSON nor a picture file",
     422: "no picture of a digit, and why",
     429: "more requests a second than allowed",
+    500: "the server failed",
     503: "too many requests wait",
     504: "no answer in time",
 }

@@ -5,8 +5,8 @@
     curl -H 'Content-Type: image/png' --data-binary @digit.png localhost:8000/predict
 
 A new file of weights in the old one's place is taken over without a lost request. SIGTERM and
-Ctrl-C let the requests that are there be answered. A worker process that crashes is started again;
-its port stays open meanwhile, so that clients wait instead of failing.
+Ctrl-C end it once open requests are answered. A worker process that crashes is started again; its
+port stays open meanwhile, so that clients wait instead of failing.
 """
 
 import argparse
@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from tinygrad_like.training import at_least
 
 GRACE = 10.0  # seconds for the last answers
 CALM = 60.0  # a worker that ran this long did not crash at its start
@@ -30,9 +32,10 @@ def parse(arguments=None):
     add("weights", type=Path, help="what network.py wrote")
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=8000, help="0 takes a free one")
-    add("--most-bytes", type=int, default=65_536, help="of a request")
-    add("--rate", type=float, default=5_000, help="requests a second of one client")
-    add("--seconds", type=float, default=2.0, help="to answer a request")
+    add("--most-bytes", type=at_least(1), default=65_536, help="of a request")
+    rate = at_least(0.001, float)
+    add("--rate", type=rate, default=5_000, help="requests a second of one client")
+    add("--seconds", type=at_least(0.01, float), default=2.0, help="to answer a request")
     add("--fd", type=int, help=argparse.SUPPRESS)  # of the listening socket: this is the worker
     return parser.parse_args(arguments)
 
@@ -43,12 +46,11 @@ def work(args):
         import uvicorn
         from application import Server
     except ImportError as error:
-        sys.exit(f"{error.name} is not installed: pip install 'tinygrad-like[serve]'")
+        _give_up(f"{error.name} is not installed: pip install 'tinygrad-like[serve]'")
     try:
         server = Server(args.weights, args.most_bytes, args.rate, args.seconds)
     except (OSError, ValueError) as error:
-        print(f"serve: {error}", file=sys.stderr)
-        sys.exit(2)  # starting again would not help
+        _give_up(error)
     config = uvicorn.Config(
         server.application(),
         fd=args.fd,
@@ -59,32 +61,51 @@ def work(args):
     uvicorn.Server(config).run()
 
 
+def _give_up(why):
+    """End where starting again would not help."""
+    print(f"serve: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
 def supervise(args):
     """Keep a worker process running; returns the exit code."""
-    listening = socket.create_server((args.host, args.port), backlog=2048)
+    try:
+        listening = socket.create_server((args.host, args.port), backlog=2048)
+    except (OSError, OverflowError) as error:
+        _give_up(f"cannot listen at {args.host}, port {args.port}: {error}")
+    with listening:
+        return _keep_running(listening)
+
+
+def _keep_running(listening):
+    """Start workers that answer from this socket, one after the other, until a signal comes."""
     listening.set_inheritable(True)
     host, port = listening.getsockname()[:2]
     command = [sys.executable, __file__, *sys.argv[1:], "--fd", str(listening.fileno())]
-    stopped, wait = [], 1.0
+    stopped, wait, worker = [], 1.0, None
 
     def stop(number, frame):
         stopped.append(number)
-        worker.terminate()
+        if worker is not None:
+            worker.terminate()
 
+    for number in signal.SIGTERM, signal.SIGINT:
+        signal.signal(number, stop)
     print(f"http://{host}:{port}", flush=True)
-    while True:
+    while not stopped:
         start = time.monotonic()
         worker = subprocess.Popen(command, pass_fds=[listening.fileno()])
-        for number in signal.SIGTERM, signal.SIGINT:
-            signal.signal(number, stop)
+        if stopped:  # while it was being started
+            worker.terminate()
         code = worker.wait()
         if stopped or code in (0, 2):
             return 0 if stopped else code
         wait = 1.0 if time.monotonic() - start > CALM else min(2 * wait, LONGEST_WAIT)
         print(f"the worker ended with code {code}; another in {wait:.0f} s", file=sys.stderr)
-        time.sleep(wait)
-        if stopped:
-            return 0
+        until = time.monotonic() + wait
+        while not stopped and time.monotonic() < until:
+            time.sleep(0.1)  # a signal does not end a longer sleep
+    return 0
 
 
 if __name__ == "__main__":

@@ -50,6 +50,31 @@ def test_a_trial_that_falls_behind_is_pruned(monkeypatch):
     assert (len(good.intermediate_values), len(bad.intermediate_values)) == (3, 1)
 
 
+def test_a_trial_that_diverges_ends_alone(monkeypatch, tmp_path, capsys):
+    imported("optuna")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    import search
+
+    trained = search.tg.sklearn.Classifier.partial_fit
+
+    def diverges(self, *args, **options):
+        if len(made) in bad:
+            raise FloatingPointError("the loss is nan")
+        return trained(self, *args, **options)
+
+    def counted(trial, seed, propose=search.proposed):
+        made.append(trial)
+        return propose(trial, seed)
+
+    monkeypatch.setattr(search.tg.sklearn.Classifier, "partial_fit", diverges)
+    monkeypatch.setattr(search, "proposed", counted)
+    options = ["--trials", "3", "--epochs", "1", "--out", str(tmp_path)]
+    for wrong, code, said in (({2}, 0, "best settings"), ({1, 2, 3}, 1, "no trial came to its")):
+        made, bad = [], wrong
+        assert search.main(options) == code
+        assert said in capsys.readouterr().out
+
+
 def test_a_cluster_finds_what_processes_find(tmp_path):
     imported("distributed")
     options = "--epochs", 3, "--folds", 2, "--out", tmp_path

@@ -1,126 +1,33 @@
-"""examples/serve: what it answers and refuses, under load, through a swap, a crash and a stop."""
+"""examples/serve: what it answers and refuses, alone, in a browser and under a fuzzer."""
 
 import asyncio
-import contextlib
 import importlib
 import io
 import json
-import os
-import signal
-import subprocess
-import sys
+import threading
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
+import warnings
 
 import numpy as np
 import pytest
 from browser import browser, complaints  # noqa: F401
+from digit_server import (
+    JSON,
+    PNG,
+    Image,
+    as_json,
+    as_png,
+    digits,
+    get,
+    post,
+    serving,
+)
 from hypothesis import HealthCheck, Phase, given, settings
 from needed import imported
 
 import tinygrad_like as tg
 
-for library in ("starlette", "uvicorn", "pydantic", "prometheus_client"):
-    imported(library)
-Image = imported("PIL.Image")
-
 pytestmark = pytest.mark.long
-
-FOLDER = Path(__file__).parents[2] / "examples" / "serve"
-JSON, PNG = "application/json", "image/png"
-FILES = "application batches network limits load measures openapi pictures".split()
-
-
-@pytest.fixture(scope="module")
-def files():
-    """The files of the example as modules, by name."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        yield {name: importlib.import_module(name) for name in FILES}
-        for name in FILES:
-            sys.modules.pop(name)
-
-
-def digits():
-    """The digits of the package as pictures (n, 28, 28) of float32, from 0 to 1, and labels."""
-    images, labels = tg.data.digits()[0].arrays
-    images = np.kron(images[:, 0] / images.max(), np.ones((1, 3, 3)))
-    return np.pad(images, [(0, 0), (2, 2), (2, 2)]).astype(np.float32), labels
-
-
-def write_weights(classifier, path, steps=1, seed=0):
-    """Weights as network.py writes them, trained for some steps on the package's digits."""
-    tg.seed(seed)
-    images, labels = digits()
-    model = classifier.network()
-    optimizer = tg.optim.Adam(model.parameters(), lr=3e-3)
-    mean, std = float(images.mean()), float(images.std())
-    for i in range(steps):
-        at = np.random.default_rng(i).integers(0, len(images), 64)
-        x = tg.Tensor((images[at, None] - mean) / std)
-        loss = tg.losses.cross_entropy(model(x), tg.Tensor(labels[at]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    ink = np.quantile(classifier.ink_of(images), np.linspace(0, 1, 11))
-    state = {"model": model.state_dict(), "mean": mean, "std": std, "ink": ink, "accuracy": 0.5}
-    tg.io.save(path, state)
-
-
-@pytest.fixture(scope="module")
-def weights(files, tmp_path_factory):
-    path = tmp_path_factory.mktemp("serve") / "weights.safetensors"
-    write_weights(files["network"], path, steps=200)
-    return path
-
-
-@contextlib.contextmanager
-def serving(weights, *options):
-    """(process, address) of a running server."""
-    command = [sys.executable, str(FOLDER / "serve.py"), str(weights), "--port", "0"]
-    command += ["--seconds", "30", *options]  # as other tests run beside this one
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        address = process.stdout.readline().strip()
-        get(address + "/health", wait=120)
-        yield process, address
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def server(weights):
-    with serving(weights) as (_, address):
-        yield address
-
-
-def get(url, wait=30):
-    with urllib.request.urlopen(url, timeout=wait) as response:
-        return response.read()
-
-
-def post(url, body, kind):
-    """(status, answer) of a request."""
-    request = urllib.request.Request(url, body, {"Content-Type": kind})
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, json.loads(response.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())
-
-
-def as_json(picture):
-    return json.dumps({"pixels": np.rint(255 * picture).astype(int).tolist()}).encode()
-
-
-def as_png(levels, mode="L"):
-    content = io.BytesIO()
-    Image.fromarray(np.asarray(levels, np.uint8)).convert(mode).save(content, "PNG")
-    return content.getvalue()
 
 
 # Answers
@@ -174,6 +81,7 @@ def test_the_maps_and_the_saliency_are_those_of_the_network(files, weights, serv
         (b"no picture", PNG, 422, "no PNG or JPEG"),
         (as_png(np.eye(20) * 255)[:50], PNG, 422, "no PNG or JPEG"),
         (as_png(np.zeros((20, 20))), PNG, 422, "empty"),
+        (as_json(np.zeros((28, 28))), JSON, 422, "empty"),
         (as_png(np.zeros((4000, 2000)), "1"), PNG, 422, "4000"),
         (b"{", JSON, 422, "JSON"),
         (b"[]", JSON, 422, "object"),
@@ -255,134 +163,6 @@ def test_requests_share_a_batch_and_a_failure_reaches_its_own_batch_alone(files)
     assert sizes[:3] == [8, 8, 4]
 
 
-@pytest.mark.parametrize("change", ["missing", "damaged", "layers", "not finite", "other"])
-def test_weights_that_cannot_be_served_are_refused(files, weights, tmp_path, change):
-    path, state = tmp_path / "w.safetensors", tg.io.load(weights)
-    if change == "damaged":
-        path.write_bytes(weights.read_bytes()[:-9])
-    elif change == "layers":
-        del state["model"]["0.weight"]
-        tg.io.save(path, state)
-    elif change == "not finite":
-        state["mean"] = float("nan")
-        tg.io.save(path, state)
-    elif change == "other":
-        tg.io.save(path, {"weight": np.ones(3)})
-    command = [sys.executable, str(FOLDER / "serve.py"), str(path), "--port", "0"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert found.returncode == 2
-    assert "serve: " in found.stderr
-    assert "w.safetensors" in found.stderr or change in ("layers",)
-
-
-# Swap, crash, stop
-
-
-class Crowd:
-    """Clients that ask a server until they are told to stop; what they got."""
-
-    def __init__(self, files, address, weights):
-        self.load, self.address = files["load"], address
-        images = np.rint(255 * digits()[0][:40]) / 255
-        self.requests = self.load.requests_of(images, "localhost")
-        self.expected = [
-            files["network"].Classifier(path).probabilities(images) for path in weights
-        ]
-        self.answers, self.names, self.lost, self.done = 0, set(), 0, False
-
-    async def client(self, number):
-        host, port = self.address.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, port)
-        try:
-            while not self.done:
-                number = (number + 1) % 40
-                await self.ask(reader, writer, number)
-        finally:
-            writer.close()
-
-    async def ask(self, reader, writer, i):
-        status, answer = await self.load.ask(reader, writer, self.requests[i])
-        assert status == 200, answer
-        right = [np.allclose(answer["probabilities"], e[i], atol=1e-4) for e in self.expected]
-        assert any(right), "an answer of neither network"
-        self.names.add(answer["model"])
-        self.answers += 1
-
-    async def run(self, meanwhile):
-        clients = [asyncio.ensure_future(self.client(n)) for n in range(16)]
-        await asyncio.to_thread(meanwhile)
-        self.done = True
-        await asyncio.gather(*clients)
-
-
-def test_a_swap_loses_no_request_and_a_damaged_file_changes_nothing(files, weights, tmp_path):
-    path, other = tmp_path / "now.safetensors", tmp_path / "next.safetensors"
-    path.write_bytes(weights.read_bytes())
-    write_weights(files["network"], other, steps=2, seed=1)
-    with serving(path) as (_, address):
-        before = json.loads(get(address + "/health"))["model"]
-        crowd = Crowd(files, address, [weights, other])
-
-        def meanwhile():
-            time.sleep(1)
-            (tmp_path / "damaged").write_bytes(other.read_bytes()[:-100])
-            (tmp_path / "damaged").replace(path)
-            time.sleep(3)
-            assert json.loads(get(address + "/health"))["model"] == before
-            (tmp_path / "copy").write_bytes(other.read_bytes())
-            (tmp_path / "copy").replace(path)
-            for _ in range(60):
-                time.sleep(0.5)
-                if json.loads(get(address + "/health"))["model"] != before:
-                    break
-            time.sleep(1)
-
-        asyncio.run(crowd.run(meanwhile))
-        after = json.loads(get(address + "/health"))["model"]
-        text = get(address + "/metrics").decode()
-    assert crowd.names == {before, after}
-    assert crowd.answers > 50
-    assert "digits_models_loaded_total 1.0" in text
-    assert 'digits_refused_total{reason="model"} 1.0' in text
-
-
-def children(process):
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    if not path.exists():
-        pytest.skip("the worker of a process is found in /proc, which this system lacks")
-    return [int(each) for each in path.read_text().split()]
-
-
-def test_a_crashed_worker_is_started_again_while_its_port_stays_open(weights):
-    with serving(weights) as (process, address):
-        (worker,) = children(process)
-        os.kill(worker, signal.SIGKILL)
-        time.sleep(0.2)
-        status, _ = post(address + "/predict", as_json(digits()[0][0]), JSON)  # waits for the next
-        assert status == 200
-        assert children(process) != [worker]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_answers_what_was_asked(files, weights, number):
-    with serving(weights) as (process, address):
-        crowd = Crowd(files, address, [weights])
-
-        async def run():
-            clients = [asyncio.ensure_future(crowd.client(n)) for n in range(16)]
-            while crowd.answers < 50:
-                await asyncio.sleep(0.01)
-            process.send_signal(number)
-            return await asyncio.gather(*clients, return_exceptions=True)
-
-        ended = asyncio.run(run())
-        assert process.wait(timeout=30) == 0
-    # Each connection was closed between two answers, not in the middle of one.
-    for error in ended:
-        assert isinstance(error, (asyncio.IncompleteReadError, ConnectionError)), error
-        assert not getattr(error, "partial", b""), error.partial
-
-
 def test_figures_for_prometheus(files, server):
     from prometheus_client.parser import text_string_to_metric_families
 
@@ -403,6 +183,128 @@ def test_the_stability_index_sees_other_inputs(files):
     assert index(quantiles, rng.normal(size=1000)) < 0.1
     assert index(quantiles, rng.normal(size=1000) + 1) > 0.25
     assert index(quantiles, [0.0] * 10) == 0
+
+
+def test_pictures_of_16_bits_and_from_turned_cameras_are_read(files):
+    levels = np.zeros((300, 200))
+    levels[20:100, 30:70] = 1
+    read = files["pictures"].from_file
+    expected = read(as_png(255 * levels))
+    content = io.BytesIO()
+    Image.fromarray((60_000 * levels + 2_000).astype(np.uint16)).save(content, "PNG")
+    np.testing.assert_allclose(read(content.getvalue()), expected, atol=0.1)
+    content, orientation = io.BytesIO(), Image.Exif()
+    orientation[0x0112] = 6  # what is up in the world is on the right of the file
+    turned = Image.fromarray(np.rot90(255 * levels).astype(np.uint8))
+    turned.save(content, "JPEG", quality=95, exif=orientation)
+    np.testing.assert_allclose(read(content.getvalue()), expected, atol=0.05)
+
+
+def test_pictures_read_in_two_threads_leave_the_filters_of_warnings_alone(files, monkeypatch):
+    pictures, both = files["pictures"], threading.Barrier(2)
+    opened, first_done = Image.open, threading.Event()
+
+    def opens(*args, **options):
+        if both.wait(10) == 1:  # the one that began last ends last
+            first_done.wait(10)
+        return opened(*args, **options)
+
+    def read():
+        pictures.from_file(as_png(255 * digits()[0][0]))
+        first_done.set()
+
+    monkeypatch.setattr(pictures.Image, "open", opens)
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        before = list(warnings.filters)
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert list(warnings.filters) == before
+
+
+def test_a_rate_below_one_a_second_allows_a_request_at_times(files):
+    now = [0.0]
+    rates = files["limits"].Rates(0.5, now=lambda: now[0])
+    allowed = []
+    for now[0] in (0.0, 1.0, 2.0, 3.0, 4.0):
+        allowed.append(rates.allows("a"))
+    assert allowed == [True, False, True, False, True]
+
+
+def test_rows_that_do_not_fit_together_stop_nothing(files):
+    async def run():
+        batches = files["batches"].Batches(lambda rows: rows)
+        job = asyncio.ensure_future(batches.run())
+        waiting = [batches(np.zeros(n)) for n in (2, 3)]
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(error) for error in found] == [ValueError, ValueError]
+        assert len(await batches(np.zeros(2))) == 2
+        job.cancel()
+
+    asyncio.run(run())
+
+
+def test_rows_whose_callers_have_gone_are_not_computed(files):
+    computed = []
+
+    async def run():
+        batches = files["batches"].Batches(lambda rows: computed.extend(rows[:, 0]) or rows)
+        gone = [asyncio.ensure_future(batches(np.array([i]))) for i in range(3)]
+        await asyncio.sleep(0)
+        for caller in gone:
+            caller.cancel()
+        job = asyncio.ensure_future(batches.run())
+        await batches(np.array([7]))
+        job.cancel()
+
+    asyncio.run(run())
+    assert computed == [7]
+
+
+def asked(handle, *messages):
+    """(status, answer) of a route, for what a client sends."""
+    requests = importlib.import_module("starlette.requests")
+    coming = iter(messages)
+
+    async def receive():
+        return next(coming)
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b""}
+    scope |= {"headers": [(b"content-type", JSON.encode())], "client": ("here", 1)}
+    response = asyncio.run(handle(requests.Request(scope, receive)))
+    return response.status_code, json.loads(response.body)
+
+
+def test_strokes_on_the_page_do_not_count_as_drift(files, weights):
+    server = files["application"].Server(weights)
+    body = {"type": "http.request", "body": as_json(digits()[0][0]), "more_body": False}
+    status, answer = asked(server.measured(server.explain), body)
+    assert status == 200
+    assert len(answer["maps"]) == 16
+    assert not server.measures._ink
+
+
+def test_failures_and_clients_that_leave_are_counted_and_answered(files, weights, caplog):
+    server = files["application"].Server(weights)
+
+    async def fails(picture):
+        raise ZeroDivisionError
+
+    body = {"type": "http.request", "body": as_json(digits()[0][0]), "more_body": False}
+    status, answer = asked(server.measured(fails), body)
+    assert status == 500
+    assert "failed" in answer["error"]
+    assert "ZeroDivisionError" in caplog.text
+    part = {"type": "http.request", "body": b'{"pixels"', "more_body": True}
+    status, answer = asked(server.measured(fails), part, {"type": "http.disconnect"})
+    assert status == 400
+    assert "left" in answer["error"]
+    text = server.measures.text(server.classifier.ink).decode()
+    for reason in ("error", "gone"):
+        assert f'digits_refused_total{{reason="{reason}"}} 1.0' in text
 
 
 # As others use it
@@ -459,20 +361,3 @@ def test_a_fuzzer_finds_no_answer_that_the_schema_does_not_have(server):
         ask()
     assert {200, 422} <= statuses
     assert get(server + "/health")
-
-
-def test_the_manifest_has_the_form_that_kubernetes_asks_for():
-    kubernetes_validate, yaml = imported("kubernetes_validate"), imported("yaml")
-    documents = list(yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text()))
-    for document in documents:
-        kubernetes_validate.validate(document, "1.31", strict=True)
-    deployment, service = documents
-    template = deployment["spec"]["template"]
-    labels = template["metadata"]["labels"]
-    assert deployment["spec"]["selector"]["matchLabels"] == labels == service["spec"]["selector"]
-    (container,) = template["spec"]["containers"]
-    ports = {port["containerPort"] for port in container["ports"]}
-    assert {p["targetPort"] for p in service["spec"]["ports"]} <= ports
-    assert container["readinessProbe"]["httpGet"]["port"] in ports
-    volumes = {volume["name"] for volume in template["spec"]["volumes"]}
-    assert {mount["name"] for mount in container["volumeMounts"]} == volumes

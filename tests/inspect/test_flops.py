@@ -205,6 +205,23 @@ def test_casts_of_autocast_count_nothing_and_belong_to_their_module():
     assert {span.path for span in casts} >= {"Sequential.0"}
 
 
+def test_hooks_of_gradients_take_no_count_away():
+    model = nn.Sequential(nn.Dense(4, 5), nn.Tanh())
+    with tg.tap(model, on="gradient"), tg.profile() as p:
+        model(tg.ones((3, 4))).sum().backward()
+    assert p.modules["Sequential.0"].flops == 2 * 2 * 60
+    assert "no FLOPs are known" not in str(p)
+
+
+def test_a_fused_function_has_no_count_that_an_op_of_its_name_has():
+    @tg.fuse
+    def exp(x):
+        return tg.exp(x) * tg.tanh(x)
+
+    assert counted(exp, leaf(3))["forward", "exp"] is None
+    OPS["exp"] = tg.exp.op
+
+
 def test_every_op_has_a_rule_or_is_named_as_one_without():
     """An op without a rule: add it to a table in inspect/flops, or to UNKNOWN."""
     assert all(

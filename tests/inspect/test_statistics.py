@@ -58,3 +58,12 @@ def test_extreme_scales(scale):
     seen.add(x * scale)
     assert seen.histogram[0].sum() == 200
     assert np.isfinite(seen.std)
+
+
+@pytest.mark.parametrize(
+    ("x", "got"),
+    [([1.0, 2.0], "a list"), (2.0, "a float"), (np.array(["a"]), "an array of <U1")],
+)
+def test_what_holds_no_numbers_is_refused(x, got):
+    with pytest.raises(TypeError, match=rf"\[Statistics\] x is {got}, expected a Tensor or an"):
+        Statistics().add(x)

@@ -1,10 +1,14 @@
 """tap: what it sees by path, what it replaces, and that it changes nothing else."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
 import tinygrad_like as tg
 from tinygrad_like import nn
+from tinygrad_like.nn.base import hooks
 
 X = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
 
@@ -189,3 +193,57 @@ def test_a_shared_module_has_one_path_and_each_call():
         model(tg.Tensor(X))
     assert len(seen["0"]) == 2
     assert "2" not in seen
+
+
+@pytest.mark.parametrize(
+    ("inputs", "on", "new", "message"),
+    [
+        (3, "input", tg.ones(1), r"\(1,\) at '', expected a tuple of the 3 arguments"),
+        (3, "input", [tg.ones(1)] * 3, "a list at '', expected a tuple of the 3 arguments"),
+        (3, "input", (tg.ones(1),) * 2, "2 items at '', expected a tuple of the 3 arguments"),
+        (0, "input", tg.ones(1), r"\(1,\) at '', expected a dict of the arguments by keyword"),
+        (1, "gradient", 0.0, r"a float at '', expected a Tensor of shape \(1, 3, 4\)"),
+        (1, "gradient", tg.ones(4), r"\(4,\) at '', expected a Tensor of shape \(1, 3, 4\)"),
+    ],
+)
+def test_what_cannot_take_the_place_of_what_passed_is_refused(inputs, on, new, message):
+    """A single Tensor in place of query, key and value would have been attention to itself."""
+    model, x = nn.MultiHeadAttention(4, 2), tg.ones((1, 3, 4), requires_grad=True)
+    with (
+        pytest.raises(ValueError, match=r"\[tap\] replace returned " + message),
+        tg.tap(model, "", on=on, replace=lambda path, value: new),
+    ):
+        (model(*[x] * inputs) if inputs else model(query=x)).sum().backward()
+
+
+class Slow(hooks.Hooks):
+    """Hooks between whose reading and writing another thread comes."""
+
+    @property
+    def forward(self):
+        found = vars(self).get("handles", ())
+        time.sleep(0.005)
+        return found
+
+    @forward.setter
+    def forward(self, handles):
+        vars(self)["handles"] = handles
+
+
+def test_threads_that_tap_one_model_lose_no_hook_and_leave_none(monkeypatch):
+    monkeypatch.setattr(hooks, "Hooks", Slow)
+    model, lost, all_open = nn.ReLU(), [], threading.Barrier(4)
+
+    def work():
+        with tg.tap(model) as seen:
+            all_open.wait(10)
+            lost.extend(handle for handle in seen._handles if handle not in model._hooks.forward)
+            all_open.wait(10)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not lost
+    assert "_hooks" not in vars(model)

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import weakref
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -340,3 +341,49 @@ def test_a_frozen_list_that_a_module_fills_stays_the_same_object():
     layer.register_full_backward_hook(lambda *args: None)
     layer(leaf(), cache)
     assert len(cache) == 1
+
+
+class Answer(dict):
+    """A dict whose items are attributes, too, as some libraries' models return it."""
+
+    def __getattr__(self, name):
+        if name not in self:
+            raise AttributeError(name)
+        return self[name]
+
+
+class Items(list):
+    """A list of a class of its own."""
+
+
+class Pair(tuple):
+    """A tuple with an attribute."""
+
+
+def answers(y):
+    pair = Pair((y, 2))
+    pair.note = "kept"
+    return [Answer(y=y), OrderedDict(a=y, b=None), Items([y]), pair]
+
+
+def test_containers_keep_their_types_behind_hooks_of_gradients():
+    class Returns(nn.Module):
+        def __init__(self, kind):
+            self.kind = kind
+
+        def forward(self, x):
+            return answers(x * 2)[self.kind]
+
+    for kind, expected in enumerate(answers(tg.ones(3))):
+        x, seen = tg.ones(3, requires_grad=True), []
+        model = Returns(kind)
+        with model.register_full_backward_hook(lambda m, g_in, g_out, seen=seen: seen.append(g_in)):
+            out = model(x)
+            assert type(out) is type(expected)
+            assert getattr(out, "note", None) == getattr(expected, "note", None)
+            first = next(iter(out.values() if isinstance(out, dict) else out))
+            first.sum().backward()
+        assert seen[0][0].tolist() == [2.0, 2.0, 2.0]
+        with tg.tap(model) as kept:
+            model(x)
+        assert type(kept[""]) is type(expected)

@@ -1,5 +1,10 @@
 """Which Tensors on a Module are state is decided by their place: attributes, lists, forwards."""
 
+import copy
+import pickle
+from collections import OrderedDict
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from module_walk import COPIES, paths
@@ -390,3 +395,50 @@ def test_many_parameters_in_a_container_are_walked_in_linear_time():
     Key.named = 0
     assert len(model.parameters()) == 50
     assert 50 <= Key.named <= 100
+
+
+class Named(NamedTuple):
+    """An output as a forward may keep it."""
+
+    y: tg.Tensor
+    steps: int
+
+
+class KeepsAll(nn.Module):
+    """It keeps its output in containers of several types."""
+
+    def __init__(self):
+        self.dense = nn.Dense(2, 2)
+
+    def forward(self, x):
+        y = self.dense(x)
+        self.named, self.ordered, self.nested = Named(y, 1), OrderedDict(y=y), [y, {"y": (y,)}]
+        return y
+
+
+def test_kept_outputs_in_any_container_lose_their_history_in_copies():
+    model = KeepsAll()
+    y = model(tg.ones((1, 2)))
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert [type(twin.named), type(twin.ordered)] == [Named, OrderedDict]
+        for kept in (twin.named.y, twin.ordered["y"], twin.nested[0], twin.nested[1]["y"][0]):
+            assert kept.node is None
+            assert kept.tolist() == y.tolist()
+    assert model.named.y is y
+
+
+def test_a_summary_leaves_buffers_and_the_random_stream_as_they_were():
+    class Draws(nn.Module):
+        def __init__(self):
+            self.calls = tg.zeros(())
+
+        def forward(self, x):
+            self.calls += 1
+            return x + tg.rand(x.shape)
+
+    model, state = Draws(), tg.get_rng_state()
+    calls = model.calls
+    assert "(2,)" in model.summary(tg.ones(2))
+    assert model.calls is calls
+    assert calls.item() == 0
+    assert tg.get_rng_state() == state

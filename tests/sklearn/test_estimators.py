@@ -15,6 +15,7 @@ import tinygrad_like as tg
 from tinygrad_like import nn
 
 clone = imported("sklearn.base").clone
+NotFittedError = imported("sklearn.exceptions").NotFittedError
 selection = imported("sklearn.model_selection")
 make_pipeline = imported("sklearn.pipeline").make_pipeline
 StandardScaler = imported("sklearn.preprocessing").StandardScaler
@@ -148,6 +149,16 @@ def test_weights_of_classes_are_weights_of_samples():
     kept = each > 0
     few = classifier().partial_fit(X[kept], Y[kept], np.unique(Y), each[kept])
     assert_alike(few, classifier(class_weight=weights).partial_fit(X, Y, np.unique(Y)), rtol=1e-9)
+
+
+def test_a_part_without_a_class_that_has_a_weight_is_trained():
+    few, classes = Y != "cat", np.unique(Y)
+    part = classifier(class_weight={"cat": 2.0}).partial_fit(X[few], Y[few], classes)
+    assert_alike(part, classifier().partial_fit(X[few], Y[few], classes), rtol=1e-9)
+    weights = dict.fromkeys(Y, 2.0)  # as in a fold of a validation
+    assert_alike(
+        classifier(class_weight=weights).fit(X[few], Y[few]), classifier().fit(X[few], Y[few])
+    )
 
 
 def test_a_weight_is_as_good_as_copies():
@@ -327,6 +338,14 @@ def test_a_copy_of_a_trained_estimator_goes_on_by_itself(twin):
         ({"dtype": "float16"}, ValueError, "dtype is 'float16', expected 'float32'"),
         ({"loss": "mse"}, TypeError, "loss is 'mse', expected a function"),
         ({"loss": lambda o, t, reduction: o.sum()}, ValueError, "expected a loss of each of them"),
+        ({"loss": lambda o, t, reduction: 3.0}, ValueError, "returned a float for 48 samples"),
+        ({"schedule": 3}, TypeError, "schedule is 3, expected a function"),
+        ({"optimizer": lambda p, lr: None}, TypeError, "returned a NoneType, expected an optim"),
+        ({"class_weight": "even"}, ValueError, "class_weight is 'even', expected a dict"),
+        ({"class_weight": [1, 2, 3]}, ValueError, r"class_weight is \[1, 2, 3\], expected a dict"),
+        ({"class_weight": {"ant": "x"}}, ValueError, "expected finite numbers of at least 0"),
+        ({"class_weight": {"dog": 2}}, ValueError, r"has \['dog'\], which are not among"),
+        ({"validation_fraction": 0.01}, ValueError, "a validation_fraction of 0.01 of 48 samples"),
         ({"module": 3}, TypeError, "got a int as module, expected a Module"),
         ({"module": lambda n, m: None}, TypeError, "got a NoneType as module"),
         ({"module": nn.Dense(5, 4)}, ValueError, r"returned shape \(48, 4\), expected \(N, 3\)"),
@@ -341,6 +360,14 @@ def test_a_copy_of_a_trained_estimator_goes_on_by_itself(twin):
 def test_a_setting_that_cannot_be_is_named(settings, error, message):
     with pytest.raises(error, match=message):
         classifier(**settings).fit(X, Y)
+
+
+def test_a_training_that_fails_leaves_no_module_of_other_classes():
+    model = classifier(validation_fraction=0.2).fit(X, Y)
+    with pytest.raises(ValueError, match=r"cannot be set aside: .*\['dog'\]"):
+        model.fit(X, ["dog", *np.where(Y[1:] == "cat", "cow", Y[1:])])
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 def test_data_that_cannot_be_are_refused():

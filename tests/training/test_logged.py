@@ -108,6 +108,8 @@ def test_what_is_no_picture_or_text_is_refused(tmp_path, events):
             run.log_picture(x=np.full((2, 2), np.nan))
         with pytest.raises(TypeError, match=r"\[log_histogram\] x .* expected real numbers"):
             run.log_histogram(x=np.array([1j]))
+        with pytest.raises(TypeError, match=r"\[log_histogram\] x is no array: .*inhomogeneous"):
+            run.log_histogram(x=[[1], [1, 2]])
         with pytest.raises(TypeError, match=r"\[log_text\] x is a int, expected a string"):
             run.log_text(x=3)
         run.log_histogram(x=np.array([np.nan]), y=np.zeros(0))  # nothing to draw
@@ -156,6 +158,13 @@ def test_texts_and_pictures_change_neither_history_nor_checkpoint(tmp_path, even
     for name in ("checkpoint.safetensors", "history.jsonl"):
         found = [(tmp_path / folder / name).read_bytes() for folder in ("plain", "beside")]
         assert found[0] == found[1]
+
+
+def test_a_setting_that_no_float_can_be_is_shown_as_text(tmp_path, events):
+    run = logged(tmp_path, lambda run: run.log(loss=1), settings={"n": 10**400})
+    assert run.history["loss"].values == [1, 1]
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    assert b"1" + b"0" * 400 in file.read_bytes()
 
 
 def test_functions_are_told_of_each_log_until_they_are_removed(tmp_path):

@@ -1,5 +1,7 @@
 """Tensors in nested tuples, lists and dicts."""
 
+import copy
+
 from tinygrad_like.engine.tensor import Tensor
 
 
@@ -12,6 +14,26 @@ def tensors_in(value):
     elif not isinstance(value, (tuple, list)):
         return []
     return [t for x in value for t in tensors_in(x)]
+
+
+def refilled(container, items):
+    """A container of the type of `container`, also of a subclass, with `items` in its order.
+
+    `container` is a tuple, a list or a dict, whose keys stay.
+    """
+    kind = type(container)
+    if isinstance(container, tuple):
+        new = tuple.__new__(kind, items)  # a named tuple is not made from one sequence
+        if hasattr(container, "__dict__"):
+            vars(new).update(vars(container))
+    elif isinstance(container, list):
+        new = copy.copy(container)
+        new[:] = items
+    else:
+        new = copy.copy(container)
+        for key, x in zip(container, items, strict=True):
+            new[key] = x
+    return new
 
 
 def mark_given(value, depth=4):

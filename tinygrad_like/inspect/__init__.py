@@ -1,16 +1,16 @@
-"""To see inside a model: what passes through it (`tap`), and what it costs (`profile`).
+"""Looking inside a model: what passes through it (`tap`), and what it costs (`profile`).
 
     taps.py        tap: reads and replaces what passes through modules
-    statistics.py  Statistics of it
+    statistics.py  Statistics of activations and gradients
     profiler.py    profile: the time of each op, gradient and step
-    spans.py       Span: a piece of that time
-    tables.py      its tables by op and by module
-    trace.py       a Chrome trace of it
-    flame.py       a flame chart of it
-    peak.py        what the machine can do at most
+    spans.py       Span: one timed interval of a profile
+    tables.py      a profile as tables, by op and by module
+    trace.py       a profile as a Chrome trace
+    flame.py       a profile as a flame chart
+    peak.py        the highest rate of the machine, measured
     flops/         the FLOPs of each op
 
-Hooks, upon which both stand, are methods of Module (nn/base/hooks.py).
+Both use the hooks of Module (nn/base/hooks.py).
 """
 
 from tinygrad_like.inspect.profiler import profile

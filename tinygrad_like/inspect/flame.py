@@ -43,7 +43,9 @@ class _Bar:
     """All the time of one place."""
 
     def __init__(self, name: str, phase: str):
-        self.name, self.phase = name, phase
+        # XML has no control characters.
+        self.name = "".join(c if c.isprintable() else "\ufffd" for c in name)
+        self.phase = phase
         self.seconds, self.calls, self.bytes = 0.0, 0, 0
         self.flops: int | None = 0
         self.below: dict[tuple[str, str], _Bar] = {}

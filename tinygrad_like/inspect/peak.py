@@ -1,4 +1,4 @@
-"""What the machine can do at most, measured: the rate of a large product of float32 matrices."""
+"""The highest rate of the machine, measured: that of a large product of float32 matrices."""
 
 from time import perf_counter
 
@@ -7,13 +7,13 @@ import numpy as np
 from tinygrad_like import backend
 
 SIZE = 1024
-SECONDS = 0.3  # of products, of which the fastest counts: others may be at work, too
+SECONDS = 0.3  # spent on products, of which the fastest counts: other programs may run, too
 
 _measured: dict[tuple[str, int], float] = {}
 
 
 def peak(device):
-    """FLOPs in a second of the best of some products of float32 matrices, by the array library.
+    """The FLOPs per second of the fastest of some float32 products, by the array library.
 
     Measured once for each device and number of threads, which takes SECONDS. None for the emulator,
     whose time says nothing.

@@ -1,11 +1,11 @@
-"""profile: what each op, gradient and optimizer's step takes while a block runs.
+"""profile: the cost of each op, gradient and optimizer step while a block runs.
 
 While a profile is active, every call of an op takes the full path (engine/call.py), which hands it
-to `Profile.call`; a backward pass hands over the rules of each node, a call of a Module its
-forward. Otherwise nothing of this is there: a call finds no unusual mode, a Module no hooks.
+to `profile.call`; a backward pass hands over the rules of each node, a call of a Module its
+forward. Without a profile none of this costs anything: ops see no mode, Modules no hooks.
 
-A Span is a piece of time. Spans nest, so that the time that a span has for itself, without those in
-it, adds up to that of the whole block.
+A Span is a timed interval. Spans nest, so that their own times, without the spans in them, add up
+to the time of the whole block.
 """
 
 import threading
@@ -28,23 +28,23 @@ from tinygrad_like.nn.base.hooks import Hooked
 
 
 class profile(Undoing):
-    """Records what ops, their gradients and optimizers take inside a `with` block.
+    """Records the cost of ops, their gradients and optimizers inside a `with` block.
 
     Afterwards it prints as a table, and `rows`, `modules` and `save` have the figures:
 
-        allocated   the arrays that a call returned and kept for its gradient; not what a kernel
-                    needs meanwhile
+        allocated   the arrays that a call returned and kept for its gradient; not the temporary
+                    arrays of a kernel
         FLOPs       by the tables in inspect/flops: "?" for ops that have none
-        of peak     FLOPs in a second by those of a large float32 product on this machine; more
-                    than all where an algorithm needs fewer (Winograd's), or others were at work
-                    when the peak was measured
+        of peak     FLOPs per second, relative to a large float32 product on this machine; above
+                    100 % where an algorithm needs fewer (Winograd's), or where other programs ran
+                    while the peak was measured
         Python      all time between ops: Python code, data, this profile's own notes
 
     It records what this thread does, and not ops on raw arrays, which are in the row of Python. A
     note of some hundred bytes is kept of each call: profile some steps, not a whole training.
 
     Args:
-        peak: the FLOPs in a second that count as 100 %; by default measured when first asked for,
+        peak: the FLOPs per second that count as 100 %; by default measured when first needed,
             which takes a third of a second.
 
     Raises:
@@ -65,7 +65,7 @@ class profile(Undoing):
 
     def __init__(self, *, peak=None):
         super().__init__()
-        least = 1.0  # FLOP in a second
+        least = 1.0  # FLOP per second
         self._peak = None if peak is None else check_number("profile", "peak", peak, least)
         self.spans: list[Span] = []
         self.device = "cpu"
@@ -109,7 +109,12 @@ class profile(Undoing):
 
     @contextmanager
     def section(self, name):
-        """A `with` block inside the profile whose time, without ops, has a row of its own."""
+        """A `with` block inside the profile whose time, without its ops, gets its own row.
+
+        Raises RuntimeError outside the profile's block.
+        """
+        if self._top is None:
+            raise RuntimeError(f"[profile] section {name!r} begins outside the profile's block")
         span = self._open("section", str(name), "")
         try:
             yield self
@@ -187,9 +192,12 @@ class profile(Undoing):
                 if span is not whole:
                     self._close(span, now)
                 call = getattr(node, "span", None)
+                flops = None if call is None else call.backward_flops
+                if call is not None and call.block is not whole.block:
+                    call = None  # an earlier profile's, whose modules are not in this one
                 span = self._open("node", plan.op.name, "" if call is None else call.path)
                 span.of, span.start = call, now
-                span.flops = 0 if recorded else None if call is None else call.backward_flops
+                span.flops = 0 if recorded else flops
                 span.out = node.shape
             before, self._in_rule = self._in_rule, not recorded
             try:
@@ -241,7 +249,7 @@ class profile(Undoing):
             return known[1]
         root = type(module).__name__
         if self._top.kind == "module":  # made in a forward
-            root = f"{self._top.path}.{root}"
+            root = f"{self._top.path}.{root}()"  # no attribute is called so
         elif root in self._roots:
             root = f"{root}#{1 + sum(r.partition('#')[0] == root for r in self._roots)}"
         self._roots.append(root)
@@ -265,7 +273,7 @@ class profile(Undoing):
 
     @property
     def peak(self):
-        """FLOPs in a second of the machine, as given or measured; None for the emulator."""
+        """The FLOPs per second of the machine, as given or measured; None for the emulator."""
         return self._peak or peak(self.device)
 
     @property
@@ -294,16 +302,16 @@ class profile(Undoing):
         writers = {".json": trace.text, ".html": flame.html, ".svg": flame.svg}
         name = str(path)
         for ending, writer in writers.items():
-            if name.endswith(ending):
+            if name.lower().endswith(ending):
                 text = writer(self)
-                with open(path, "w", encoding="utf-8") as file:
+                with open(path, "w", encoding="utf-8", errors="replace") as file:
                     file.write(text)
                 return
         raise ValueError(f"[profile] cannot write {name!r}, expected .json, .html or .svg")
 
 
 class _EveryModule:
-    """What sees every call of a Module while a profile runs, in any thread."""
+    """Sees every call of a Module while a profile runs in any thread."""
 
     lock = threading.Lock()
     profiles = 0
@@ -338,7 +346,7 @@ def _forward(module, args, kwargs):
 
 
 def _bytes(x):
-    """The size of an array that is a new one, as far as one sees; 0 for anything else."""
+    """The bytes of an array, which is taken for a new one; 0 for anything else."""
     array = x._array if type(x) is Tensor else x
     while type(array) is Batched:
         array = array.inner._array
@@ -395,7 +403,7 @@ def _examples(args):
 
 
 def _flops_of_step(optimizer):
-    """The FLOPs of a step, of the parameters that have a gradient; None if nobody counts them."""
+    """The FLOPs of a step over the parameters with a gradient; None if there is no count."""
     each = OPTIMIZERS.get(getattr(optimizer, "kernel", ""))
     if each is None:
         return None

@@ -1,4 +1,4 @@
-"""Span: a piece of the time that a profile has seen."""
+"""Span: one timed interval of a profile."""
 
 from typing import Any
 
@@ -16,12 +16,13 @@ class Span:
     """
 
     __slots__ = (
-        *("backward_flops", "bytes", "end", "flops", "kind", "name", "of", "out", "parent"),
-        *("path", "phase", "shapes", "start"),
+        *("backward_flops", "block", "bytes", "end", "flops", "kind", "name", "of", "out"),
+        *("parent", "path", "phase", "shapes", "start"),
     )
 
     def __init__(self, kind: str, name: str, path: str, phase: str, parent: Any):
         self.kind, self.name, self.path, self.phase, self.parent = kind, name, path, phase, parent
+        self.block: Any = self if parent is None else parent.block  # the outermost one around it
         self.start = self.end = 0.0
         self.bytes = 0
         self.flops: int | None = 0  # None: it has no count

@@ -1,4 +1,4 @@
-"""Statistics: what is known of numbers that pass by, without keeping them."""
+"""Statistics: running statistics of arrays, which are not kept."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ LARGEST = 1e150
 class Statistics:
     """Moments, extremes, zeros and a histogram of all arrays that were added so far.
 
-    Of complex numbers it is the absolute values. NaN, infinities and numbers from 1e150 on, whose
-    squares cannot be summed, are counted in `nonfinite`, and are in no other figure.
+    Complex numbers count by their absolute values. NaN, infinities and values of 1e150 or more,
+    whose squares overflow a sum, are counted in `nonfinite` and left out of all other figures.
 
     >>> import numpy as np
     >>> seen = Statistics()
@@ -35,9 +35,16 @@ class Statistics:
         self._counts = np.zeros(BINS, np.int64)
 
     def add(self, x: Any) -> None:
-        """Count the elements of a Tensor or an array, inside vmap those of all examples."""
+        """Count the elements of a Tensor or an array, inside vmap those of all examples.
+
+        Raises TypeError for what holds no numbers, or is neither.
+        """
         array = all_examples(x._array if type(x) is Tensor else x)
-        values = backend.of(array).to_host(array).ravel()  # type: ignore[union-attr]
+        be = backend.of(array)
+        if be is None or array.dtype.kind not in "biufcV":
+            got = f"a {type(x).__name__}" if be is None else f"an array of {array.dtype}"
+            raise TypeError(f"[Statistics] x is {got}, expected a Tensor or an array of numbers")
+        values = be.to_host(array).ravel()
         values = np.abs(values) if values.dtype.kind == "c" else values
         values = values.astype(np.float64)
         finite = np.abs(values) < LARGEST
@@ -59,7 +66,7 @@ class Statistics:
         self._counts += np.histogram(values, BINS, reach)[0]
 
     def _fit_range(self) -> None:
-        """Let the bins reach from the least value to the largest; they are joined two and two.
+        """Widen the bins until they cover all values: pairs of neighbours are merged.
 
         Their width is a power of two and their bounds are multiples of it, so that no rounding
         moves a value from one bin to another.
@@ -94,7 +101,7 @@ class Statistics:
 
     @property
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
-        """(counts, edges) as `np.histogram` has them, of 64 bins of one width."""
+        """(counts, edges) as `np.histogram` returns them, of 64 bins of equal width."""
         return self._counts.copy(), self._low + self._width * np.arange(BINS + 1)
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ MOST = 30  # rows of the shown table by op: the others are summed up in its last
 
 @dataclass
 class Row:
-    """What all calls of an op took in one phase, or the time of something else."""
+    """The cost of all calls of an op in one phase, or the time of something else."""
 
     phase: str
     name: str
@@ -23,7 +23,7 @@ class Row:
 
 @dataclass
 class ModuleRow:
-    """What a module took, with all modules in it."""
+    """The cost of a module, including the modules in it."""
 
     path: str
     layer: str
@@ -70,7 +70,7 @@ def modules_of(spans: list[Span]) -> dict[str, ModuleRow]:
         if span.kind == "module":
             row = rows.setdefault(span.path, ModuleRow(span.path, span.name))
             above = {outer.path for outer in modules_around(span.parent)}
-            if span.phase == "forward":
+            if span.phase in ("forward", "optimizer"):  # which LBFGS calls within its step
                 row.calls += 1
                 row.forward += 0 if span.path in above else span.seconds
             else:
@@ -94,7 +94,7 @@ def modules_of(spans: list[Span]) -> dict[str, ModuleRow]:
 
 
 def text(profile: Any) -> str:
-    """Both tables, for people."""
+    """Both tables as text."""
     rows, modules, peak = profile.rows, profile.modules, profile.peak
     flops, seconds = profile.flops, profile.seconds
     head = f"{1e3 * seconds:.2f} ms, {_flops(flops)}FLOP"
@@ -148,7 +148,7 @@ def _module_lines(modules: dict[str, ModuleRow], seconds: float) -> list[list[st
 
 
 def _aligned(lines: list[list[str]], left: int) -> str:
-    """Lines with columns of one width, of which the first ones begin at the left."""
+    """Lines with aligned columns: the first `left` to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tinygrad_like.engine import Tensor, all_examples, check_choice, errors, mode
-from tinygrad_like.engine.containers import tensors_in
+from tinygrad_like.engine.containers import refilled, tensors_in
 from tinygrad_like.inspect.statistics import Statistics
 from tinygrad_like.nn.base.holder import places_in
 from tinygrad_like.nn.base.module import Module
@@ -37,7 +37,8 @@ class tap(Mapping):
 
     Raises:
         TypeError: if `model` is not a Module, or `replace` not a function.
-        ValueError: if a pattern names no module, or for another value of `on` or `keep`.
+        ValueError: if a pattern names no module, or for another value of `on` or `keep`; in the
+            block, if what `replace` returns cannot go on in place of arguments or a gradient.
 
     Example:
         >>> import tinygrad_like as tg
@@ -96,8 +97,13 @@ class tap(Mapping):
         if self._on == "gradient":
 
             def gradient(m: Module, gs: tuple) -> Any:
-                new = self._passes(path, gs[0] if len(gs) == 1 else gs)
-                return new if new is None or isinstance(new, tuple) else (new,)
+                value = gs[0] if len(gs) == 1 else gs
+                new = self._passes(path, value)
+                if new is None:
+                    return None
+                if type(value) is Tensor and getattr(new, "shape", None) != value.shape:
+                    raise _not_in_place_of(path, new, f"a Tensor of shape {value.shape}")
+                return new if isinstance(new, tuple) else (new,)
 
             return module.register_full_backward_pre_hook(gradient)
 
@@ -106,13 +112,19 @@ class tap(Mapping):
             if new is None:
                 return None
             if not args:
+                if not isinstance(new, dict):
+                    raise _not_in_place_of(path, new, "a dict of the arguments by keyword")
                 return args, new
-            return new if isinstance(new, tuple) and len(args) > 1 else (new,), kwargs
+            if len(args) == 1:
+                return (new,), kwargs
+            if not isinstance(new, tuple) or len(new) != len(args):
+                raise _not_in_place_of(path, new, f"a tuple of the {len(args)} arguments")
+            return new, kwargs
 
         return module.register_forward_pre_hook(arguments, with_kwargs=True)
 
     def _passes(self, path: str, value: Any) -> Any:
-        """Keep what passes a place; returns what is to go on in its place, or None."""
+        """Keep a value that passes at a path; returns its replacement, or None."""
         if not mode.recomputing:
             if self._keep == "statistics":
                 found = self._seen.setdefault(path, Statistics())
@@ -145,6 +157,12 @@ class tap(Mapping):
         return "\n".join(f"{path or '(model)'}: {x!r}" for path, x in self._seen.items()) or "tap()"
 
 
+def _not_in_place_of(path: str, new: Any, expected: str) -> Exception:
+    """The error for what `replace` returned, if it cannot go on in place of what passed."""
+    got = f"{len(new)} items" if isinstance(new, tuple) else errors.describe(new)
+    return ValueError(f"[tap] replace returned {got} at {path!r}, expected {expected}, or None")
+
+
 def _modules(model: Module, patterns: tuple[str, ...]) -> list[tuple[str, Module]]:
     """(path, module) of the modules that patterns name, each once, at its first path."""
     places: list[tuple[str, Any]] = [("", model)]
@@ -159,14 +177,9 @@ def _modules(model: Module, patterns: tuple[str, ...]) -> list[tuple[str, Module
 
 
 def _of_all(value: Any) -> Any:
-    """What passed, with all examples of the vmaps that run in place of one."""
-    if isinstance(value, dict):
-        return {name: _of_all(x) for name, x in value.items()}
-    if isinstance(value, (tuple, list)):
-        items = [_of_all(x) for x in value]
-        if hasattr(value, "_fields"):
-            return type(value)(*items)
-        return items if isinstance(value, list) else tuple(items)
+    """A value with all examples of the vmaps that run, in place of one example."""
+    if isinstance(value, (tuple, list, dict)):
+        return refilled(value, map(_of_all, value.values() if isinstance(value, dict) else value))
     if type(value) is Tensor:
         while all_examples(value._array) is not value._array:
             value = value._array.full()

@@ -7,10 +7,10 @@ recorded.py  from the recorded graph to boxes
 calls.py     a model that runs to be drawn: its calls, times, gradients
 layers.py    in which row each box stands
 places.py    where boxes and lines lie, given what is folded
-colours.py   how much of the time, the memory or the gradient is whose
+colours.py   colours by the share of the time, the memory or the gradient
 svg.py       the picture as SVG
 page.py      the picture as a page, drawn by graph.js
-graph.py     Graph: what `tensor.graph()` and `model.graph(x)` return
+graph.py     Graph, which `tensor.graph()` and `model.graph(x)` return
 """
 
 from tinygrad_like.pictures.graph import Graph, of_model, of_tensor

@@ -24,8 +24,7 @@ from tinygrad_like.engine import (
 from tinygrad_like.engine.containers import tensors_in
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.engine.walk import walk
-from tinygrad_like.generator import GENERATOR
-from tinygrad_like.nn.base.undone import attributes_back
+from tinygrad_like.nn.base.undone import attributes_back, untouched
 from tinygrad_like.pictures import recorded, text
 from tinygrad_like.pictures.items import Box, Items, Leaf, norm
 
@@ -42,7 +41,7 @@ def of_model(model: Any, inputs: tuple[Any, ...], loss: Callable[[Any], Any] | N
             f"[graph] loss is {describe(loss)}, expected a function of the model's output: "
             "loss=lambda y: tg.losses.cross_entropy(y, labels)"
         )
-    with _untouched(model), enable_grad():
+    with untouched(model), enable_grad():
         _walk_back(_loss_of(model(*inputs), loss))  # what runs first compiles kernels
     begun = time.perf_counter()
     items = _one_run(model, inputs, loss)
@@ -54,7 +53,7 @@ def of_model(model: Any, inputs: tuple[Any, ...], loss: Callable[[Any], Any] | N
 
 
 def _one_run(model: Any, inputs: tuple[Any, ...], loss: Callable[[Any], Any] | None) -> Items:
-    with _untouched(model), enable_grad():
+    with untouched(model), enable_grad():
         watch = _Watch(model, inputs)
         output, value = watch.run(loss)
         items = watch.finish(output if value is None else value)
@@ -72,27 +71,6 @@ def _keep_least(items: Items, again: Items) -> None:
         for a, b in pairs:
             a.forward = None if a.forward is None else min(a.forward, b.forward or a.forward)
             a.backward = None if a.backward is None else min(a.backward, b.backward or a.backward)
-
-
-def _untouched(model: Any) -> Undoing:
-    """A block after which the buffers and the random stream are what they were.
-
-    Within it the buffers have a copy of their array, into which a forward may write.
-    """
-    back: list[partial] = [GENERATOR.back()]
-    buffers, modules = list(model.named_buffers()), dict(model.named_modules())
-    for path, buffer in buffers:
-        back.append(partial(object.__setattr__, buffer, "_array", buffer.data))
-        back.append(partial(buffer.version.__setitem__, 0, buffer.version[0]))
-        above, _, name = path.rpartition(".")
-        own: Any = vars(modules[above]) if above in modules else {}
-        if name in own:  # else it is in a list or a dict
-            back.append(partial(own.__setitem__, name, buffer))
-    block = Undoing(back)
-    copies = [backend_of(buffer).xp.array(buffer.data) for _, buffer in buffers]
-    for (_, buffer), copy in zip(buffers, copies, strict=True):
-        object.__setattr__(buffer, "_array", copy)
-    return block
 
 
 def _loss_of(output: Any, loss: Callable[[Any], Any] | None) -> Any:

@@ -1,4 +1,4 @@
-"""The colour of a box: how much of the time, the memory or the gradient is its."""
+"""The colour of a box: its share of the time, the memory or the gradient."""
 
 import math
 from typing import Any

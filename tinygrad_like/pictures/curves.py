@@ -8,8 +8,8 @@ from tinygrad_like.pictures import text
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 420, 170, 62, 26  # of a chart, and of the space for its figures
 COLOURS = "#1f6feb", "#d1242f", "#2da44e", "#8250df", "#bf8700", "#57606a"
-POINTS = 400  # of a curve; of a longer one the least and the largest value of each stretch
-DOTS = 50  # a curve of at most so many points shows them
+POINTS = 400  # longer curves are drawn by the least and the largest value of each stretch
+DOTS = 50  # curves of at most this many points show each one
 
 
 def html(run: Any) -> str:

@@ -1,8 +1,8 @@
 """In which row of its module, and at which place there, each box stands: a layered drawing.
 
 Each call of a module is laid out by itself, on a level: its boxes stand in rows, so that every line
-leads down. A line that passes a row has a lane there, a slot of its own between the boxes, so none
-runs through a box; lines from one box share a lane. A line that enters or leaves the module has
+leads down. A line that passes a row has a lane there, a slot between the boxes, so none runs
+through a box; lines from one box share a lane. A line that enters or leaves the module has
 a slot in a row before the first or after the last one. So the rows do not depend on which
 modules are folded, and only the sizes do, see places.py.
 

@@ -1,4 +1,4 @@
-"""A graph as a picture in SVG, with some modules folded: a file of its own, without a script."""
+"""A graph as a self-contained SVG picture, with some modules folded and without scripts."""
 
 from html import escape
 from typing import Any

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_like.engine import backend_of
 from tinygrad_like.pictures import png, text
 
-FEW, EDGE = 12, 4  # an axis is shown whole up to here; of a longer one, so many at each end
+FEW, EDGE = 12, 4  # longer axes than FEW show EDGE items at each end
 SLICES = 2  # matrices that are shown of an array of more axes
 COUNTED = 1_000_000  # elements of which extremes and mean are computed
 CELL = 'style="padding: 1px 6px; text-align: right; font-family: monospace; border: none"'

@@ -4,10 +4,10 @@
 
     search = GridSearchCV(tg.sklearn.Classifier(), {"lr": [1e-3, 1e-2], "module__hidden": [(32,)]})
 
-estimator.py   what a classifier and a regressor share: checks, the loop, early stopping
+estimator.py   Estimator, their base class: checks, the training loop, early stopping
 classifier.py  Classifier
 regressor.py   Regressor
-mlp.py         MLP: the module that is made where none is given
+mlp.py         MLP: the module that is made if none is given
 
 It is loaded at its first use, and needs scikit-learn: `pip install 'tinygrad-like[sklearn]'`.
 Within this folder, `import sklearn` is scikit-learn.

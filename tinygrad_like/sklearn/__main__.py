@@ -1,7 +1,7 @@
 """`python -m tinygrad_like.sklearn`: how many of scikit-learn's checks of estimators pass.
 
 Each check that does not is listed with its reason. With SCIPY_ARRAY_API=1 in the environment, the
-check of arrays other than NumPy's is made, too.
+check of arrays other than NumPy's runs, too.
 """
 
 import sys
@@ -19,7 +19,7 @@ def main() -> int:
     failed = 0
     for estimator in (Classifier(), Regressor()):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SkipTestWarning)  # told below
+            warnings.simplefilter("ignore", SkipTestWarning)  # printed below
             checks: Any = check_estimator(estimator, on_fail=None)
         passed = [check for check in checks if check["status"] == "passed"]
         print(f"{estimator}: {len(passed)} of {len(checks)} checks passed")

@@ -1,6 +1,8 @@
 """Classifier: a module that tells classes apart, as an estimator of scikit-learn's."""
 
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,8 @@ from tinygrad_like.sklearn.estimator import Estimator
 class Classifier(ClassifierMixin, Estimator):
     """A classifier around a module whose outputs are a score (logit) for each class.
 
-    It is trained by `fit`, or part by part by `partial_fit`, and is what scikit-learn asks of a
-    classifier: it can be searched (`GridSearchCV`), validated (`cross_val_score`), put at the end
+    It is trained by `fit`, or in parts by `partial_fit`, and has the interface of scikit-learn's
+    classifiers: it can be searched (`GridSearchCV`), validated (`cross_val_score`), put at the end
     of a pipeline, cloned and pickled. Load a pickle only from someone you trust; for weights that
     are handed on, `tg.io.save(path, model.module_.state_dict())` writes a safetensors file.
 
@@ -32,12 +34,13 @@ class Classifier(ClassifierMixin, Estimator):
         epochs: the number of passes over the data.
         batch_size: samples in a step, and in a batch of a prediction. The samples are shuffled.
         schedule: called as `schedule(optimizer, steps)` with the number of all steps, such as
-            `tg.optim.CosineLR`; `partial_fit`, which does not know it, leaves the rate as it is.
+            `tg.optim.CosineLR`; `partial_fit`, which does not know it, keeps the rate constant.
         validation_fraction: the share of the samples, drawn evenly from the classes, that is set
             aside to measure a validation loss after each epoch. The module then keeps the weights
             of the epoch with the best one. None sets none aside.
         patience: how many epochs in a row may be no better than the best one before training ends.
-        class_weight: `{class: weight}`, or "balanced"; beside sample_weight.
+        class_weight: `{class: weight}`, 1 for a class that is not in it, or "balanced"; beside
+            sample_weight.
         dtype: what X is cast to; the module computes in it if it is floating. None for X's own
             float32 or float64, and float64 for all else. "int64" for a module that takes indices.
         device: where the module computes; by default where it was made.
@@ -53,8 +56,8 @@ class Classifier(ClassifierMixin, Estimator):
         n_features_in_, feature_names_in_, input_shape_, input_dtype_: of the X of `fit`.
 
     X may have more than two axes: pictures (N, C, H, W) for a convolution. It has to be dense and
-    finite. A weight of a sample is as good as so many copies of it where a batch has all samples,
-    and a sample of weight 0 is left out.
+    finite. If a batch has all samples, a sample of weight n counts as n copies of it; samples of
+    weight 0 are left out.
 
     >>> from sklearn.datasets import load_iris
     >>> from sklearn.pipeline import make_pipeline
@@ -158,19 +161,33 @@ class Classifier(ClassifierMixin, Estimator):
     def _weights(self, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
         if self.class_weight is None:
             return weights
-        by_class = compute_sample_weight(self.class_weight, y)
-        if not (np.isfinite(by_class) & (by_class >= 0)).all():
+        if self.class_weight == "balanced":
+            return weights * compute_sample_weight("balanced", y)
+        if not isinstance(self.class_weight, dict):
+            raise ValueError(
+                f"[Classifier] class_weight is {self.class_weight!r}, expected a dict such as "
+                "{class: weight}, 'balanced' or None"
+            )
+        classes = self.classes_.tolist()
+        unknown = [label for label in self.class_weight if label not in classes]
+        if unknown and not self.class_weight.keys() >= {*classes}:  # a fold may lack a class
+            raise ValueError(
+                f"[Classifier] class_weight has {unknown}, which are not among the classes "
+                f"{classes}"
+            )
+        by_class = [self.class_weight.get(label, 1) for label in classes]
+        if not all(isinstance(w, Real) and 0 <= float(w) < math.inf for w in by_class):
             raise ValueError(
                 f"[Classifier] class_weight is {self.class_weight!r}, expected finite numbers of "
                 "at least 0"
             )
-        return weights * by_class
+        return weights * np.array(by_class, np.float64)[np.searchsorted(self.classes_, y)]
 
     def _strata(self, targets: np.ndarray) -> np.ndarray:
-        return targets
+        return self.classes_[targets]
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """The module's scores, (N, n_classes); of two classes, what the second has more, (N,)."""
+        """The scores, (N, n_classes); of two classes the second score minus the first, (N,)."""
         scores = self._outputs(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
@@ -181,7 +198,7 @@ class Classifier(ClassifierMixin, Estimator):
         return softmax(self._outputs(X), axis=1)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithms of `predict_proba`, also of what is 0 there."""
+        """The logarithms of `predict_proba`, finite even where it rounds to 0."""
         from scipy.special import log_softmax
 
         return log_softmax(self._outputs(X), axis=1)

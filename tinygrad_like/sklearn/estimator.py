@@ -24,7 +24,7 @@ DTYPES = "float32", "float64", "int32", "int64"
 
 
 class Estimator(BaseEstimator):
-    """A module that is trained by `fit`; what its settings mean is told by Classifier."""
+    """A module that is trained by `fit`; its settings are those that Classifier describes."""
 
     def __init__(
         self,
@@ -57,13 +57,13 @@ class Estimator(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    # What a subclass says
+    # What a subclass defines
 
     _n_outputs: int  # of the module, for one sample
     _y_options: ClassVar[dict[str, Any]] = {}  # of scikit-learn's check of y
 
     def _meet(self, y: np.ndarray) -> None:
-        """Note what y is like: before the first training, and before each that begins anew."""
+        """Note the classes or the shape of y, before a training that starts from scratch."""
         raise NotImplementedError
 
     def _targets(self, y: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -75,29 +75,40 @@ class Estimator(BaseEstimator):
         return weights
 
     def _strata(self, targets: np.ndarray) -> Any:
-        """What samples that are set aside should have in the same shares as all."""
+        """The labels whose shares the validation set should keep, or None."""
         return None
 
     # Training
 
     def _fit(self, X: Any, y: Any, sample_weight: Any) -> None:
         """Train a new module on all of the data."""
+        self.__dict__.pop("module_", None)  # if this fails, no module of other classes is left
         X, targets, weights = self._checked(X, y, sample_weight)
         weights = weights / weights.max()  # so that their sum cannot overflow
         parts, held_out = (X, targets, weights / weights.mean()), None
         self._seed = self._new_seed()
         if self.validation_fraction is not None:
-            both = train_test_split(
-                *parts,
-                test_size=self.validation_fraction,
-                random_state=self._seed,
-                stratify=self._strata(targets),
-            )
-            parts, held_out = both[::2], both[1::2]
+            parts, held_out = self._set_aside(parts, self._strata(targets))
         loader = DataLoader(Dataset(*parts), self.batch_size, shuffle=True, seed=self._seed)
         with GENERATOR.own(self._seed):
             self._begin(X)
             self._run(loader, held_out)
+
+    def _set_aside(self, parts: Any, strata: Any) -> Any:
+        """The parts to train on, and those that measure the validation loss."""
+        try:
+            both = train_test_split(
+                *parts,
+                test_size=self.validation_fraction,
+                random_state=self._seed,
+                stratify=strata,
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"[{type(self).__name__}] a validation_fraction of {self.validation_fraction} of "
+                f"{len(parts[0])} samples cannot be set aside: {error}"
+            ) from None
+        return both[::2], both[1::2]
 
     def _run(self, loader: DataLoader, held_out: Any) -> None:
         """All epochs, or as many as patience allows; then the best weights, if those are known."""
@@ -123,7 +134,7 @@ class Estimator(BaseEstimator):
     def _partial_fit(self, X: Any, y: Any, sample_weight: Any, met: Any = None) -> None:
         """Train the module, a new one in the first call, on the data once.
 
-        `met` is what y may be like in later calls, if the first one does not tell.
+        `met` stands for y where the first call does not show all classes of later ones.
         """
         first = not hasattr(self, "module_")
         data = self._checked(X, y, sample_weight, reset=first, met=met)
@@ -157,7 +168,12 @@ class Estimator(BaseEstimator):
         if X.dtype.kind == "f":
             module.to(X.dtype)
         self.input_shape_, self.input_dtype_ = X.shape[1:], X.dtype
-        self.optimizer_ = self.optimizer(module.parameters(), lr=self.lr)
+        self.optimizer_: Any = self.optimizer(module.parameters(), lr=self.lr)
+        if not hasattr(self.optimizer_, "step"):
+            raise TypeError(
+                f"[{type(self).__name__}] optimizer(parameters, lr=lr) returned "
+                f"{describe(self.optimizer_)}, expected an optimizer, as tg.optim.Adam makes one"
+            )
         self.history_: dict[str, list[float]] = {"loss": []}
         self.module_: Any = module
 
@@ -189,10 +205,12 @@ class Estimator(BaseEstimator):
         """The loss of each sample, (N,)."""
         self._check_outputs(outputs)
         losses = self.loss(outputs, Tensor(targets, device=outputs.device), reduction="none")
-        if losses.shape[:1] != (len(targets),):
+        shape = losses.shape if isinstance(losses, Tensor) else None
+        if shape is None or shape[:1] != (len(targets),):
+            got = describe(losses) if shape is None else f"shape {shape}"
             raise ValueError(
-                f"[{type(self).__name__}] loss(outputs, targets, reduction='none') returned shape "
-                f"{losses.shape} for {len(targets)} samples, expected a loss of each of them"
+                f"[{type(self).__name__}] loss(outputs, targets, reduction='none') returned {got} "
+                f"for {len(targets)} samples, expected a loss of each of them"
             )
         return losses.reshape(len(targets), -1).mean(axis=1)
 
@@ -209,7 +227,7 @@ class Estimator(BaseEstimator):
     # Application
 
     def _outputs(self, X: Any) -> np.ndarray:
-        """What the module makes of X, (N, n_outputs)."""
+        """The outputs of the module for X, (N, n_outputs)."""
         check_is_fitted(self, "module_")
         refuse_masked(type(self).__name__, "X", X)
         X = validate_data(self, X, dtype=self.input_dtype_, allow_nd=True, reset=False)
@@ -243,7 +261,7 @@ class Estimator(BaseEstimator):
         return (X, targets, weights) if kept.all() else (X[kept], targets[kept], weights[kept])
 
     def _dtypes(self, reset: bool) -> Any:
-        """What the inputs may be: anything else is cast to the first."""
+        """The dtypes that inputs may have: anything else is cast to the first."""
         if not reset:
             return self.input_dtype_
         return [np.float64, np.float32] if self.dtype is None else np.dtype(self.dtype)
@@ -261,15 +279,16 @@ class Estimator(BaseEstimator):
             got = f"shape {shape}" if shape else describe(outputs)
             raise ValueError(
                 f"[{type(self).__name__}] the module returned {got}, expected (N, "
-                f"{self._n_outputs}); a function (n_features, n_outputs) as module is told these "
+                f"{self._n_outputs}); a function (n_features, n_outputs) as module gets these "
                 "numbers"
             )
 
     def _check_settings(self) -> None:
         owner = type(self).__name__
-        for name in ("loss", "optimizer"):
-            if not callable(getattr(self, name)):
-                raise TypeError(f"[{owner}] {name} is {getattr(self, name)!r}, expected a function")
+        for name in ("loss", "optimizer", "schedule"):
+            given = getattr(self, name)
+            if not callable(given) and (given is not None or name != "schedule"):
+                raise TypeError(f"[{owner}] {name} is {given!r}, expected a function")
         check_integer(owner, "epochs", self.epochs, 1)
         check_integer(owner, "batch_size", self.batch_size, 1)
         check_flag(owner, "verbose", self.verbose)

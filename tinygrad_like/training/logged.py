@@ -1,4 +1,4 @@
-"""Logged: what a run logs beside its history, to TensorBoard and to functions that are told.
+"""Logged: what a run logs beside its history, to TensorBoard and to callbacks.
 
 The history, in the checkpoint and in history.jsonl, is of numbers alone. Histograms, pictures and
 texts go to event files, which are written where tensorboard or tensorboardX is installed.
@@ -21,7 +21,7 @@ EVENTS = "tensorboard"
 
 
 class Logged:
-    """The base class of Run: its event files, and who is told of its metrics."""
+    """The base class of Run: its event files, and the callbacks of its metrics."""
 
     step: int
     settings: dict[str, Any]
@@ -29,7 +29,7 @@ class Logged:
     _running: bool
     _files: Folder
     _events: Any = None  # the tensorboard.Events that are open
-    _told: tuple[partial, ...] = ()
+    _callbacks: tuple[partial, ...] = ()
     _said = False  # that there are no event files
 
     def log_histogram(self, **values: Any) -> None:
@@ -83,15 +83,15 @@ class Logged:
         if not callable(callback):
             raise TypeError(f"[on_log] callback is {describe(callback)}, expected a function")
         entry = partial(callback)  # of this call alone: a function may be given twice
-        self._told = (*self._told, entry)
+        self._callbacks = (*self._callbacks, entry)
 
         def remove() -> None:
-            self._told = tuple(each for each in self._told if each is not entry)
+            self._callbacks = tuple(each for each in self._callbacks if each is not entry)
 
         return remove
 
     def _tell(self, numbers: dict[str, float]) -> None:
-        for callback in self._told:
+        for callback in self._callbacks:
             callback(dict(numbers), self.step)
 
     def _repr_html_(self) -> str:
@@ -145,7 +145,12 @@ class Logged:
 
 def _array(function: str, name: str, x: Any) -> np.ndarray:
     """A Tensor or array of real numbers as a NumPy array."""
-    array = x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if isinstance(x, Tensor):
+        x = x.detach().numpy()
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # lists of several lengths
+        raise TypeError(f"[{function}] {name} is no array: {error}") from None
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"[{function}] {name} is {describe(x)} of {array.dtype}, expected real numbers"

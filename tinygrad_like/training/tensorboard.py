@@ -11,6 +11,7 @@ import importlib.util
 import os
 import struct
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,9 @@ def _value(x: Any) -> bytes:
     """A setting as google.protobuf.Value: number = 2, string = 3, bool = 4."""
     if isinstance(x, bool):
         return _integer(4, x)
-    if isinstance(x, (int, float)):
-        return _double(2, float(x))
+    with suppress(OverflowError):  # of an integer that no float can be: shown as text
+        if isinstance(x, (int, float)):
+            return _double(2, float(x))
     return _bytes(3, str(x).encode("utf-8", "replace"))
 
 

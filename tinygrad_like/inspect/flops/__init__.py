@@ -1,19 +1,19 @@
 """How many floating-point operations a call of an op takes, and its gradient: tables by family.
 
-    rules.py        what a rule is given and returns; the rules that many ops share
+    rules.py        the argument and result of a rule; the rules that many ops share
     products.py     products of matrices, einsum, systems of equations
     convolution.py  convolutions
     sequences.py    attention and recurrent layers
     reductions.py   sums, norms, softmax, normalisation, pooling
     elementwise.py  one formula for each element
-    free.py         what only moves elements, or looks at them
+    free.py         ops that only move or compare elements
 
 What counts:
 
 - A multiplication and an addition are two. Of products, convolutions, attention and recurrent
   layers the products alone count, without biases and activations, as in PyTorch's FlopCounterMode.
 - A function of one element (exp, tanh, a comparison) counts as one, whatever it costs.
-- What a mask hides counts; so does what a kernel skips by a better algorithm (Winograd's).
+- Masked elements count; so do products that a kernel saves by a better algorithm (Winograd's).
 - An op without a rule (one of a user's own, a fused function, an eigenvalue problem) has no count:
   tables name it.
 """
@@ -41,7 +41,8 @@ def flops_of(op, call, needs=()):
 
     (None, None) if the op has no rule.
     """
-    rule = FLOPS.get(op.name) if op.is_ours else None
+    is_of_library = (op.forward.__module__ or "").startswith("tinygrad_like.")
+    rule = FLOPS.get(op.name) if is_of_library else None
     if rule is None:
         return None, None
     forward, each, shared = rule(call)

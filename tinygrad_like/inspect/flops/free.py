@@ -1,4 +1,4 @@
-"""Ops that compute nothing: they move, choose or compare elements; and those that nobody counts."""
+"""Ops that compute nothing: they move, choose or compare elements; and ops without a count."""
 
 FREE = (
     "copy reshape transpose concatenate split unbind flip roll itself broadcast_to astype "

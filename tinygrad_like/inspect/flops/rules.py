@@ -1,4 +1,4 @@
-"""What a rule of FLOPs is given and returns, and the rules that many ops share."""
+"""The argument and result of a rule of FLOPs, and the rules that many ops share."""
 
 from math import prod
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ class Cost(NamedTuple):
     Args:
         forward: of the call itself.
         each: of the gradient with respect to each input, a sequence, or one number for all;
-            None if nobody counts it.
+            None if it has no count.
         shared: of what the gradients have in common.
     """
 
@@ -28,12 +28,12 @@ class Cost(NamedTuple):
 
 
 def nothing(call):
-    """The rule of what only moves elements."""
+    """The rule of ops that only move elements."""
     return Cost(0)
 
 
 def by_output(forward, each=1):
-    """The rule of an op that takes so many FLOPs for each element of its output."""
+    """The rule of an op that takes `forward` FLOPs for each element of its output."""
 
     def rule(call):
         n = prod(call.out)
@@ -43,7 +43,7 @@ def by_output(forward, each=1):
 
 
 def by_input(forward, each=1):
-    """The rule of an op that takes so many FLOPs for each element of its first input."""
+    """The rule of an op that takes `forward` FLOPs for each element of its first input."""
 
     def rule(call):
         n = prod(call.shapes[0])

@@ -1,8 +1,8 @@
 """Gates around a call of a Module, at which hooks see gradients on their way back.
 
 A gate is an op that returns its inputs. In front of a call there is one for the arguments, behind
-it one for the output: so a gradient at a gate is that of this call, whatever else a Tensor is used
-for.
+it one for the output: so a gradient at a gate belongs to this call alone, also where a Tensor has
+other uses.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,11 @@ from tinygrad_like.engine import (
     op,
     wrap,
 )
+from tinygrad_like.engine.containers import refilled
 
 
 class Gates:
-    """The gates around one call: its hooks of gradients, and what they need to know.
+    """The gates around one call, and its hooks of gradients.
 
     `inputs` and `outputs` are shaped as the arguments and the output, with the number of its
     gradient in place of each Tensor that has one, and None in place of anything else.
@@ -63,7 +64,7 @@ class Gates:
 
     def _on_inputs(self, gradients: list) -> list:
         above = self.grad_output
-        if above is None:  # the module has a loss of its own, which has the only gradient
+        if above is None:  # the module's own loss has the only gradient
             above = _filled(self.outputs, [None] * len([*_numbers(self.outputs)]))
         for handle in self.after:
             if handle.is_there:
@@ -101,18 +102,19 @@ def _is_recorded(x: Any) -> bool:
 def _mapped(value: Any, f: Callable, keep: bool = False) -> Any:
     """Tuples, lists and dicts with f of everything in them.
 
-    With `keep` a container without recorded Tensors stays the same object: a cache is filled by
-    the module that gets it.
+    With `keep` each container keeps its type, and one without recorded Tensors stays the same
+    object: a cache is filled by the module that gets it.
     """
     if not isinstance(value, (tuple, list, dict)):
         return f(value)
     if keep and not any(_numbers(_mapped(value, _is_recorded))):
         return value
+    inside = value.values() if isinstance(value, dict) else value
+    items = [_mapped(x, f, keep) for x in inside]
+    if keep or hasattr(value, "_fields"):  # a named tuple
+        return refilled(value, items)
     if isinstance(value, dict):
-        return {name: _mapped(x, f, keep) for name, x in value.items()}
-    items = [_mapped(x, f, keep) for x in value]
-    if hasattr(value, "_fields"):  # a named tuple
-        return type(value)(*items)
+        return dict(zip(value, items, strict=True))
     return items if isinstance(value, list) else tuple(items)
 
 
@@ -163,9 +165,8 @@ def _match(place: str, numbers: Any, new: Any, found: list, gradients: list) -> 
         old = gradients[numbers - 1]
         if type(new) is not Tensor or (old is not None and new.shape != old.shape):
             shape = "" if old is None else f" of shape {old.shape}"
-            raise ValueError(
-                f"{place} the hook returned {errors.describe(new)}, expected a Tensor{shape}"
-            )
+            got = f"one of {new.shape}" if type(new) is Tensor else f"a {type(new).__name__}"
+            raise ValueError(f"{place} the hook returned {got}, expected a Tensor{shape}")
         found[numbers - 1] = new
 
 
@@ -191,7 +192,7 @@ def _hooked_rule(gs: Any, watch: Any, xs_shape: Any) -> list:
 
 
 def _copied(g: Any) -> Tensor:
-    """A gradient as a Tensor of its own, into which a hook may write."""
+    """A copy of a gradient as a Tensor, into which a hook may write."""
     if type(g) is Tensor:
         return astype(g, dtype=g.dtype)
     return wrap(np.array(g) if isinstance(g, np.generic) else g.copy())

@@ -15,10 +15,12 @@ parameters and Modules count wherever they are put. What a forward assigns to an
 holds no state is its own, and not state, unless it is a parameter that the forward has made.
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tinygrad_like.engine import Tensor, is_parameter, mode, was_given
+from tinygrad_like.engine.containers import refilled
 from tinygrad_like.nn.base import arguments
 from tinygrad_like.nn.base.patterns import named
 from tinygrad_like.nn.base.state import in_place_of, made_again, out_of_place, recorded, refuse_loss
@@ -295,16 +297,14 @@ def _without_history(value: Any, made: dict[int, Any]) -> Any:
         return value if value.is_leaf else value.detach()
     if id(value) in made:
         return made[id(value)]
-    if type(value) not in CONTAINERS or all(
-        type(x) is not Tensor or x.is_leaf for _, x in _within(value, "", {})
-    ):
+    if isinstance(value, Holder) or not isinstance(value, CONTAINERS):
         return value
-    if type(value) is tuple:
-        return tuple(_without_history(x, made) for x in value)
-    new: Any = type(value)()
+    if all(type(x) is not Tensor or x.is_leaf for _, x in _within(value, "", {})):
+        return value
+    if isinstance(value, tuple):
+        return refilled(value, [_without_history(x, made) for x in value])
+    new: Any = copy.copy(value)  # also of a subclass
     made[id(value)] = new
-    if type(value) is dict:
-        new.update((name, _without_history(x, made)) for name, x in value.items())
-    else:
-        new.extend(_without_history(x, made) for x in value)
+    for key, x in _members(value):
+        new[key] = _without_history(x, made)
     return new

@@ -7,10 +7,11 @@ The names, arguments and order are PyTorch's:
     backward_pre    in a backward pass: the gradient with respect to the output
     backward        after that: the gradients with respect to the positional arguments, too
 
-A module without hooks has none of this: `_hooks` is None, and a call looks no further. What sees
-gradients is in gates.py.
+For a module without hooks `_hooks` is None, and a call runs `forward` at once. Hooks of gradients
+need gates.py.
 """
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +21,13 @@ from tinygrad_like.nn.base.gates import Gates
 from tinygrad_like.nn.base.holder import Holder
 
 KINDS = "forward_pre", "forward", "backward_pre", "backward"
+CHANGING = threading.RLock()  # the hooks of a module: threads may tap the same one
 
 
 class Hooked(Holder):
     """The base class of Module: its hooks."""
 
-    _hooks: Any = None  # Hooks of a module; on the class what sees every call, a profile
+    _hooks: Any = None  # the Hooks of a module; on the class, what a profile sees calls by
 
     def register_forward_pre_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
@@ -33,9 +35,8 @@ class Hooked(Holder):
         """Call `hook(module, args)` before each `forward`.
 
         Args:
-            hook: it returns None, or what takes the place of the positional arguments: a tuple of
-                them, or the only one.
-            prepend: whether it runs before the hooks that are there already.
+            hook: it returns None, or new positional arguments: a tuple of them, or the only one.
+            prepend: whether it runs before the hooks that are registered already.
             with_kwargs: whether it is `hook(module, args, kwargs)`, which returns None or the pair
                 (args, kwargs).
 
@@ -65,8 +66,8 @@ class Hooked(Holder):
         """Call `hook(module, args, output)` after each `forward`.
 
         Args:
-            hook: it returns None, or what takes the place of the output.
-            prepend: whether it runs before the hooks that are there already.
+            hook: it returns None, or a new output.
+            prepend: whether it runs before the hooks that are registered already.
             with_kwargs: whether it is `hook(module, args, kwargs, output)`.
             always_call: whether it runs, with None for the output, if `forward` raises.
 
@@ -88,15 +89,15 @@ class Hooked(Holder):
         """Call `hook(module, grad_output)` when the gradients of a call's output are known.
 
         Args:
-            hook: grad_output is a tuple with the gradient of each output (of one that is a list or
-                a dict, such a one of gradients), None for those without. It returns None, or what
-                takes their place: such a tuple, or the only gradient.
-            prepend: whether it runs before the hooks that are there already.
+            hook: grad_output is a tuple with the gradient of each output (a list or a dict of
+                gradients for an output that is one), None for those without. It returns None, or
+                new gradients: such a tuple, or the only gradient.
+            prepend: whether it runs before the hooks that are registered already.
 
         Returns:
             A Handle, see `register_forward_pre_hook`.
 
-        The walk of a backward pass sums what a Tensor was used for in the same order as without.
+        The hook does not change the order in which a backward pass sums gradients.
 
         >>> import tinygrad_like as tg
         >>> layer, x = tg.nn.ReLU(), tg.ones(2, requires_grad=True)
@@ -113,10 +114,9 @@ class Hooked(Holder):
 
         Args:
             hook: both are tuples as in `register_full_backward_pre_hook`, grad_input with an item
-                for each positional argument. It returns None, or what takes the place of
-                grad_input. Where no argument has a gradient, grad_input holds None, and nothing
-                can take its place.
-            prepend: whether it runs before the hooks that are there already.
+                for each positional argument. It returns None, or a new grad_input. Where no
+                argument has a gradient, grad_input holds None and cannot be replaced.
+            prepend: whether it runs before the hooks that are registered already.
 
         Returns:
             A Handle, see `register_forward_pre_hook`.
@@ -136,7 +136,7 @@ class Hooked(Holder):
 
 
 class Handle:
-    """A hook of a module, as long as it is not removed."""
+    """A registered hook of a module, which `remove()` takes off again."""
 
     def __init__(self, module: Any, kind: str, hook: Callable, options: dict[str, bool]):
         self.module, self.kind, self.hook = weakref.ref(module), kind, hook
@@ -147,15 +147,18 @@ class Handle:
     def remove(self) -> None:
         """Take the hook off its module; a second time it does nothing.
 
-        Neither does it run any more in backward passes of earlier calls.
+        It does not run in backward passes of earlier calls either.
         """
         module, self.is_there = self.module(), False
-        hooks = None if module is None else vars(module).get("_hooks")
-        if hooks is not None:
-            kept = tuple(h for h in getattr(hooks, self.kind) if h is not self)
-            setattr(hooks, self.kind, kept)
-            if not any(getattr(hooks, kind) for kind in KINDS):
-                vars(module).pop("_hooks", None)
+        if module is None:
+            return
+        with CHANGING:
+            hooks = vars(module).get("_hooks")
+            if hooks is not None:
+                kept = tuple(h for h in getattr(hooks, self.kind) if h is not self)
+                setattr(hooks, self.kind, kept)
+                if not any(getattr(hooks, kind) for kind in KINDS):
+                    vars(module).pop("_hooks", None)
 
     def __enter__(self) -> "Handle":
         return self
@@ -171,9 +174,10 @@ def _registered(
         raise TypeError(f"[{function}] hook is {errors.describe(hook)}, expected a function")
     options = {name: check_flag(function, name, value) for name, value in options.items()}
     handle = Handle(module, kind, hook, options)
-    hooks = vars(module).setdefault("_hooks", Hooks())
-    others = getattr(hooks, kind)
-    setattr(hooks, kind, (handle, *others) if options["prepend"] else (*others, handle))
+    with CHANGING:
+        hooks = vars(module).setdefault("_hooks", Hooks())
+        others = getattr(hooks, kind)
+        setattr(hooks, kind, (handle, *others) if options["prepend"] else (*others, handle))
     return handle
 
 
@@ -187,7 +191,7 @@ class Hooks:
         self.backward: tuple[Handle, ...] = ()
 
     def call(self, module: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """What a call of the module returns; what sees all modules sees this one, too."""
+        """The result of a call of the module, which a profile sees, too."""
         around = type(module)._hooks
         if around is None:
             return self.forward_with_hooks(module, args, kwargs)

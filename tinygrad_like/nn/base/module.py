@@ -247,10 +247,11 @@ class Module(Hooked):
     def summary(self, *inputs: Any) -> str:
         """A table: a row for each module, with the number of parameters that it holds itself.
 
-        With example inputs, `forward` runs on them once (without recording, in evaluation mode).
-        Further columns are then the shape of a module's output, the mean, standard deviation and
-        fraction of zeros of its elements, and the FLOPs of the call with all that is in it ("?":
-        some op has no count, see tinygrad_like/inspect/flops).
+        With example inputs, `forward` runs on them once (without recording, in evaluation mode);
+        buffers and the random stream are as before then. Further columns show the shape of a
+        module's output, the mean, standard deviation and fraction of zeros of its elements, and the
+        FLOPs of the call with all that is in it ("?": some op has no count, see
+        tinygrad_like/inspect/flops).
         """
         return table(self, inputs)
 

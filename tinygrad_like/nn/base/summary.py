@@ -6,7 +6,7 @@ from tinygrad_like.backend import INEXACT, Undoing
 from tinygrad_like.engine import no_grad
 from tinygrad_like.engine.containers import tensors_in
 from tinygrad_like.engine.modes import Switch
-from tinygrad_like.nn.base.undone import attributes_back
+from tinygrad_like.nn.base.undone import attributes_back, untouched
 
 SETTINGS = (bool, int, float, str, type(None))  # attributes that a module's repr shows
 
@@ -82,7 +82,13 @@ def _run(model: Any, inputs: tuple) -> tuple[dict[str, list[str]], dict[str, str
         return run
 
     back = attributes_back(model, "training", "forward")
-    with Undoing(back), no_grad(), Switch("profile", None), profile() as costs:
+    with (
+        untouched(model),
+        Undoing(back),
+        no_grad(),
+        Switch("profile", None),
+        profile() as costs,
+    ):
         for path, module in model.eval().named_modules():
             vars(module)["forward"] = recording(path, module.forward)
         model(*inputs)
