@@ -254,14 +254,20 @@ def test_patterns_of_constants():
         ({"opset": 16}, "opset is 16"),
         ({"dynamic_axes": {"y": {0: "n"}}}, "names 'y', expected one of"),
         ({"dynamic_axes": {"x": {5: "n"}}}, "axis 5"),
+        ({"dynamic_axes": "x"}, "dynamic_axes is a str, expected a dict"),
+        ({"dynamic_axes": {"x": 0}}, "dynamic_axes of 'x' is a int, expected"),
+        ({"dynamic_axes": {"x": {0: None}}}, "names axis 0 of x None, expected a string"),
+        ({"dynamic_axes": {"x": {0: "n", -2: "m"}}}, "axis 0 of x both 'n' and 'm'"),
         ({"output_names": ["a", "b"]}, "output_names"),
+        ({"output_names": "y"}, "output_names is 'y', expected a list"),
+        ({"output_names": [""]}, r"output_names is \[''\]"),
         ({"output_names": ["x"]}, "x: an input, an output .* different names"),
         ({"output_names": ["0.bias"]}, "0.bias: an input, an output .* different names"),
         ({"external_above": -1}, "external_above is -1"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         tg.onnx.export(mlp(), {"x": normal(2, 4)}, tmp_path / "m.onnx", **options)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_like.onnx.export.emit import BOOL, Emitter, Value
 from tinygrad_like.onnx.export.errors import ExportError
-from tinygrad_like.onnx.export.table import lowers
+from tinygrad_like.onnx.export.table import computing, lowers
 
 # Ours: the one node of ONNX that is the same.
 IN_ONE_DTYPE = {
@@ -229,6 +229,8 @@ def angle(g, x):
 @lowers("where")
 def where(g, condition, a, b):
     dtype = g.outputs[0].dtype
+    if dtype != BOOL:
+        dtype = computing(dtype)
     a, b = (g.cast(x, dtype) if isinstance(x, Value) else g.number(x, dtype) for x in (a, b))
     condition = truth(g, condition)
     if dtype == BOOL:  # of which ONNX Runtime has no Where

@@ -236,26 +236,31 @@ class Emitter:
         """
         if isinstance(n, int):
             return self.constant([n], INT64)
-        formula = formula_of(n.values, tuple(s.values for s in self.symbols))
-        if formula is not None:
-            return self._written(formula, [self._symbol(s) for s in self.symbols])
+        found = self._formula(n, near)
+        if found is None:
+            raise ExportError(
+                "[onnx.export] an integer that follows the sizes of the inputs was not understood: "
+                f"it is {', '.join(map(str, sorted(set(n.values))))}; make fewer axes dynamic"
+            )
+        formula, lengths = found
+        return self._written(formula, [self._length(x, axis) for x, axis in lengths])
+
+    def follows(self, n: Any, near: Sequence[Value] = ()) -> bool:
+        """Whether an integer is known, or follows the dynamic axes or the lengths of `near`."""
+        return isinstance(n, int) or self._formula(n, near) is not None
+
+    def _formula(self, n: Size, near: Sequence[Value]) -> tuple[Formula, list] | None:
+        """A formula of an integer, and the (Value, axis) whose lengths are its symbols."""
+        of_inputs = [(self.inputs[s.place], s.axis) for s in self.symbols]
+        sources = [(of_inputs, tuple(s.values for s in self.symbols))]
         for x in near:
-            lengths = [(i, m) for i, m in enumerate(x.shape or ()) if isinstance(m, Size)]
-            formula = formula_of(n.values, tuple(m.values for _, m in lengths))
+            own = [(i, m.values) for i, m in enumerate(x.shape or ()) if isinstance(m, Size)]
+            sources.append(([(x, i) for i, _ in own], tuple(values for _, values in own)))
+        for lengths, symbols in sources:
+            formula = formula_of(n.values, symbols)
             if formula is not None:
-                return self._written(formula, [self._length(x, i) for i, _ in lengths])
-        raise ExportError(
-            f"[onnx.export] an integer that follows the sizes of the inputs was not understood: it "
-            f"is {', '.join(map(str, sorted(set(n.values))))}; make fewer axes dynamic"
-        )
-
-    def follows(self, n: Any) -> bool:
-        """Whether an integer is known, or a formula of the dynamic axes."""
-        symbols = tuple(s.values for s in self.symbols)
-        return isinstance(n, int) or formula_of(n.values, symbols) is not None
-
-    def _symbol(self, symbol: Symbol) -> Value:
-        return self._length(self.inputs[symbol.place], symbol.axis)
+                return formula, lengths
+        return None
 
     def _length(self, x: Value, axis: int) -> Value:
         key = x.value.name, axis
@@ -307,7 +312,7 @@ class Emitter:
 
     def reshape(self, x: Value, shape: Sequence[Any]) -> Value:
         """x in another shape, in which one length may be left to ONNX to work out."""
-        unknown = [i for i, n in enumerate(shape) if isinstance(n, Size) and not self.follows(n)]
+        unknown = [i for i, n in enumerate(shape) if not self.follows(n, [x])]
         if len(unknown) == 1 and 0 not in shape:
             shape = [-1 if i == unknown[0] else n for i, n in enumerate(shape)]
         y = self.Reshape(x, self.integers(shape, [x]), allowzero=int(-1 not in shape))

@@ -1,4 +1,4 @@
-"""Convolution, pooling, windows and resizing."""
+"""Convolution, pooling and windows."""
 
 import numpy as np
 
@@ -6,7 +6,6 @@ from tinygrad_like.onnx.export.emit import Emitter
 from tinygrad_like.onnx.export.errors import ExportError
 from tinygrad_like.onnx.export.sizes import Size, product, values_of
 from tinygrad_like.onnx.export.table import lowers
-from tinygrad_like.ops.neural.resize import table_of
 
 
 def _end(g: Emitter, name: str, n, outputs, kernel, stride, padding, dilation) -> int:
@@ -209,49 +208,4 @@ def joined(g, x, *, size, kernel, stride, dilation):
         g.reshape(x, (n, c * kh * kw, rows, columns)), g.constant(filters, x.dtype),
         kernel_shape=[kh, kw], strides=list(stride), dilations=list(dilation), group=c,
         output_padding=more,
-    )  # fmt: skip
-
-
-# Resizing
-
-MODES: dict[str, dict] = {
-    "nearest": {"mode": "nearest", "nearest_mode": "floor"},
-    "nearest-exact": {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
-    "linear": {"mode": "linear"},
-    "cubic": {"mode": "cubic", "cubic_coeff_a": -0.75},
-}
-
-
-@lowers("resample", cast="out")
-def resample(g, x, *, spec, axis):
-    """The table of a known length is a matrix; along a dynamic axis ONNX resizes by a factor."""
-    if isinstance(spec.n, Size) or isinstance(spec.outputs, Size):
-        return _resized(g, x, spec, axis)
-    starts, places, weights = table_of(spec)
-    outputs = len(starts) - 1
-    matrix = np.zeros((x.shape[axis], outputs))
-    np.add.at(matrix, (places, np.repeat(np.arange(outputs), np.diff(starts))), weights)
-    last = g.Transpose(x, perm=_exchanged(x.ndim, axis))
-    y = g.MatMul(last, g.constant(matrix, x.dtype))
-    return g.Transpose(y, perm=_exchanged(x.ndim, axis))
-
-
-def _exchanged(ndim, axis):
-    order = list(range(ndim))
-    order[axis], order[-1] = order[-1], order[axis]
-    return order
-
-
-def _resized(g, x, spec, axis):
-    if spec.kind not in MODES or spec.transposed or spec.corners:
-        raise ExportError(
-            f"[onnx.export] interpolate ({spec.kind}) along a dynamic axis cannot be exported; "
-            "leave the axis out of dynamic_axes"
-        )
-    factors = [1.0] * x.ndim
-    factors[axis] = 1 / spec.step
-    where = "asymmetric" if spec.kind == "nearest" else "half_pixel"
-    return g.Resize(
-        x, None, g.constant(factors, np.float32),
-        coordinate_transformation_mode=where, **MODES[spec.kind],
     )  # fmt: skip

@@ -81,19 +81,22 @@ class _Merger:
     def _check_calls(self) -> None:
         """Raise unless all runs call the same ops."""
         first = self.runs[0].calls
+        cure = (
+            "a loop over a dynamic axis cannot be exported (tg.rnn, tg.gru, tg.lstm and "
+            "tg.linear_scan can), nor an `if`"
+        )
         for r, run in enumerate(self.runs[1:], 1):
             why = f"with the {'values' if r < self.alike else 'sizes'} of its inputs"
             for k, (a, b) in enumerate(zip(first, run.calls, strict=False)):
                 if a.op is not b.op:
                     raise ExportError(
                         f"[onnx.export] what the model computes changes {why}: call {k} is "
-                        f"{a.op.name} or {b.op.name}; an ONNX graph always computes the same"
+                        f"{a.op.name} or {b.op.name}; {cure}"
                     )
             if len(first) != len(run.calls):
                 raise ExportError(
                     f"[onnx.export] what the model computes changes {why}: it calls "
-                    f"{len(first)} or {len(run.calls)} ops; a loop over a dynamic axis cannot be "
-                    "exported (tg.rnn, tg.gru, tg.lstm and tg.linear_scan can), nor an `if`"
+                    f"{len(first)} or {len(run.calls)} ops; {cure}"
                 )
 
     def _step(self, k: int) -> Step:

@@ -17,6 +17,7 @@ from tinygrad_like.onnx.export import (
     places,
     reductions,
     refused,
+    resizing,
     sequences,
 )
 from tinygrad_like.onnx.export.arguments import Arguments, dynamic
@@ -27,7 +28,10 @@ from tinygrad_like.onnx.export.sizes import Formula, Size, formula_of
 from tinygrad_like.onnx.export.table import write
 from tinygrad_like.onnx.export.trials import Trials
 
-FAMILIES = arithmetic, curves, images, layers, moves, places, reductions, refused, sequences
+FAMILIES = (
+    *(arithmetic, curves, images, layers, moves, places, reductions, refused, resizing),
+    sequences,
+)  # which enter their functions in the table as they are imported
 OLDEST, USUAL = 17, 20
 LARGEST_FILE = (1 << 31) - (1 << 24)  # bytes of weights; protobuf's files end at 2 GiB
 EXTERNAL = 1024  # bytes from which a weight goes to the file of external data
@@ -88,7 +92,7 @@ def export(
     version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     made = ir.Model(graph, ir_version=version, producer_name="tinygrad_like")
     _save(ir, made, Path(path), external_above)
-    onnx.checker.check_model(os.fspath(path), full_check=True)
+    _check(onnx, Path(path))
 
 
 def _library(name: str) -> Any:
@@ -125,6 +129,8 @@ def _leaves(model: Any) -> dict[str, Any]:
 def _output_names(given: Sequence[str] | None, trials: Trials, leaves: dict) -> list[str]:
     """The names of the outputs, checked: no two values of a graph have one name."""
     names = [*trials.names] if given is None else [*given]
+    if isinstance(given, str) or not all(isinstance(n, str) and n for n in names):
+        raise TypeError(f"[onnx.export] output_names is {given!r}, expected a list of names")
     if len(names) != len(trials.names):
         raise ValueError(
             f"[onnx.export] output_names are {names}, expected {len(trials.names)}, for "
@@ -194,11 +200,29 @@ def _text(formula: Formula, names: list[str]) -> str:
     return total if formula.divisor == 1 else f"({total})//{formula.divisor}"
 
 
+def _check(onnx: Any, path: Path) -> None:
+    """Check a file with onnx's checker; remove what it refuses, such as dtypes that an op lacks."""
+    try:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        for each in (path, _beside(path)):
+            each.unlink(missing_ok=True)
+        raise ExportError(
+            f"[onnx.export] onnx's checker refuses the model: {error}; cast what the op takes to "
+            "a dtype that ONNX has it for, such as float32 or int64"
+        ) from error
+
+
+def _beside(path: Path) -> Path:
+    """The file of the weights that lie beside a model."""
+    return path.with_name(path.name + ".data")
+
+
 def _save(ir: Any, model: Any, path: Path, external_above: int) -> None:
     size = sum(x.const_value.nbytes for x in model.graph.initializers.values())
     if size <= external_above:
         ir.save(model, path)
         return
-    data = path.name + ".data"
-    (path.parent / data).unlink(missing_ok=True)
-    ir.save(model, path, external_data=data, size_threshold_bytes=EXTERNAL)
+    data = _beside(path)
+    data.unlink(missing_ok=True)
+    ir.save(model, path, external_data=data.name, size_threshold_bytes=EXTERNAL)

@@ -15,7 +15,17 @@ PLAIN = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "R
 
 def _enter() -> None:
     for name, kind in PLAIN.items():
-        lowers(name, cast="out")(lambda g, x, kind=kind, **how: _reduced(g, kind, x, **how))
+        wraps = name in ("sum", "prod")
+        lowers(name, cast="out")(
+            lambda g, x, kind=kind, wraps=wraps, **how: _reduced(
+                g, kind, _signed(g, x) if wraps else x, **how
+            )
+        )
+
+
+def _signed(g, x):
+    """Unsigned integers of 64 bits as signed ones, whose sums and products have the same bits."""
+    return g.cast(x, np.int64)._replace(shape=x.shape) if x.dtype == np.uint64 else x
 
 
 def _reduced(g, kind, x, *, axis, keepdims):
@@ -140,7 +150,7 @@ def norm_of_order(g, x, *, p, axis, keepdims):
 def cumsum(g, x, *, axis, reverse):
     if not x.ndim:
         return g.Identity(x)
-    return g.CumSum(x, g.constant(axis % x.ndim), reverse=int(reverse))
+    return g.CumSum(_signed(g, x), g.constant(axis % x.ndim), reverse=int(reverse))
 
 
 def scan(g: Emitter, a: Value, b: Value, initial: Value, axis: int, reverse: bool) -> Value:

@@ -7,7 +7,7 @@ import numpy as np
 from tinygrad_like.onnx.export.emit import Emitter, Value
 from tinygrad_like.onnx.export.errors import ExportError
 from tinygrad_like.onnx.export.layers import softmax
-from tinygrad_like.onnx.export.sizes import values_of
+from tinygrad_like.onnx.export.sizes import Size, values_of
 from tinygrad_like.onnx.export.table import lowers
 
 # The blocks of our weights in ONNX's order: of a GRU z, r, n for our r, z, n, of an LSTM i, o, f, g
@@ -46,8 +46,12 @@ def _layer(g, kind, x, weight, recurrent, bias, states, lengths, reverse, order,
     )  # fmt: skip
     all_states = g.Transpose(g.Squeeze(y, g.constant([1])), perm=[1, 0, 2])
     last = [g.Squeeze(s, g.constant([0])) for s in last]
-    if lengths is not None:  # ONNX leaves open what the state of an empty sequence is
+    none = None  # ONNX leaves open what the state of an empty sequence is
+    if lengths is not None:
         none = g.unsqueeze(g.Equal(lengths, 0), -1)
+    elif isinstance(x.shape[1], Size):
+        none = g.Equal(g.size(x.shape[1]), 0)
+    if none is not None:
         zero = g.number(0, x.dtype)
         firsts = [zero if s is None else g.Squeeze(s, g.constant([0])) for s in states]
         last = [g.Where(none, first, s) for first, s in zip(firsts, last, strict=True)]

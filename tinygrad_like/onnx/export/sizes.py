@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,12 @@ import numpy as np
 DIVISORS = range(2, 9)
 
 
-class Size(NamedTuple):
-    """An integer that differs between the runs: what it is in each of them."""
+@dataclass(frozen=True)
+class Size:
+    """An integer that differs between the runs: what it is in each of them.
+
+    No tuple, for which ops would take it where they accept one or several integers.
+    """
 
     values: tuple[int, ...]
 
@@ -110,8 +115,11 @@ def _solved(columns: list[list[int]], values: tuple[int, ...]) -> list[int] | No
 
 
 def _floored(column: tuple[int, ...], values: tuple[int, ...], d: int) -> tuple[int, int] | None:
-    """The one (a, b) with a < d and (a s + b) // d = values for all s in the column, or None."""
-    if len(set(column)) < 4:
+    """The one (a, b) with a < d and (a s + b) // d = values for all s in the column, or None.
+
+    Of two values, such as those of min(s, 3), a line with a small slope may seem to be the rule.
+    """
+    if len(set(column)) < 4 or len(set(values)) < 3:
         return None
     for a in range(1, d):
         low = max(d * v - a * s for s, v in zip(column, values, strict=True))

@@ -94,11 +94,30 @@ def write(g: Emitter, number: int, step: Step) -> None:
             for x in inputs
         ]
     attributes = {what: _value(g, v) for what, v in step.attributes.items()}
-    made = LOWERED[name](g, *inputs, **attributes)
+    made = _lowered(g, name, inputs, attributes)
     outs = made if step.op.several else (made,)
     for i, (y, value) in enumerate(zip(step.outputs, outs, strict=True)):
         value = g.cast(value, y.dtype)
         g.made[Ref(number, i)] = value._replace(shape=y.shape)
+
+
+def _lowered(g: Emitter, name: str, inputs: list, attributes: dict[str, Any]) -> Any:
+    """What the table's function writes; ExportError where it cannot take a Size."""
+    try:
+        return LOWERED[name](g, *inputs, **attributes)
+    except TypeError as error:
+        sizes = [what for what, v in attributes.items() if _has_size(v)]
+        if not sizes:
+            raise
+        raise ExportError(
+            f"[onnx.export] {name} cannot be exported with {', '.join(sizes)} that follows the "
+            "sizes of the inputs: leave that axis out of dynamic_axes, or give a number"
+        ) from error
+
+
+def _has_size(x: Any) -> bool:
+    """Whether there is a Size in an attribute."""
+    return any(map(_has_size, x)) if isinstance(x, tuple) else isinstance(x, Size)
 
 
 def _value(g: Emitter, x: Any) -> Any:

@@ -130,10 +130,11 @@ def load(source: Any) -> Model:
     """A model of ONNX as a Module that runs, trains and is saved as any other.
 
     Floating initializers with at least one axis become parameters, under the names that the file
-    gives them; single numbers, the running statistics of batch norm, and masks (what holds
-    infinities) become buffers; integers and what only decides shapes are constants. What else an
-    exporter has folded into initializers is a parameter, too: `model.freeze("name")` keeps it as it
-    is. (`torch.onnx.export(..., optimize=False)` folds nothing, and keeps all of PyTorch's names.)
+    gives them (with a `.` for each `/`); single numbers, the running statistics of batch norm, and
+    masks (what holds infinities) become buffers; integers and what only decides shapes are
+    constants. What else an exporter has folded into initializers is a parameter, too:
+    `model.freeze("name")` keeps it as it is. (`torch.onnx.export(..., optimize=False)` folds
+    nothing, and keeps all of PyTorch's names.)
 
     Dropout and batch norm do what the graph says, also after `model.train()`: an exported graph is
     usually that of evaluation. Opsets to 28 of the standard domain are known; functions of the
@@ -199,14 +200,21 @@ def _read(source):
     try:
         if isinstance(source, onnx.ModelProto):
             proto = source
-        elif isinstance(source, (bytes, bytearray)):
+        elif isinstance(source, (bytes, bytearray, memoryview)):
             proto = onnx.load_model_from_string(bytes(source))
+        elif not isinstance(source, (str, os.PathLike)):
+            raise TypeError(
+                f"[onnx] source is a {type(source).__name__}, expected a path, the bytes of a "
+                "file, or an onnx.ModelProto"
+            )
         else:
             name = os.fspath(source)
             folder = os.path.dirname(os.path.abspath(name))
             proto = onnx.load(name, load_external_data=False)
             _refuse_missing_data(proto, name, folder)
             onnx.load_external_data_for_model(proto, folder)
+        if not folder:
+            _refuse_data_elsewhere(proto)
         with _ranks_left_open(proto):
             onnx.checker.check_model(proto if proto.ByteSize() < 1 << 30 else name)
     except DecodeError as error:
@@ -230,6 +238,16 @@ def _refuse_missing_data(proto, name, folder):
                 raise FileNotFoundError(
                     f"[onnx] {name} has the data of {tensor.name!r} in {path}, which does not exist"
                 )
+
+
+def _refuse_data_elsewhere(proto):
+    """Raise OnnxError for a model without a path whose weights lie in files beside it."""
+    for tensor in proto.graph.initializer:
+        if tensor.data_location == tensor.EXTERNAL:
+            raise OnnxError(
+                f"[onnx] the data of {tensor.name!r} lie in a file beside the model: give load the "
+                "path of the model"
+            )
 
 
 @contextmanager
@@ -276,7 +294,7 @@ class _State:
         """The path of an initializer that is state, which is noted; None for a constant."""
         if array.dtype.kind not in "fc" or name in self._constants:
             return None
-        path = name
+        path = name.replace("/", ".")  # which files of weights do not take in names
         while hasattr(Model, path) or path in OWN or path in self.found:
             path += "_"
         learns = array.ndim > 0 and name not in self._statistics and not _masks(array)
