@@ -325,6 +325,8 @@ def test_names_that_a_graph_may_have_are_left_to_the_parameters(tmp_path):
     x = normal(2, 3)
     tg.onnx.export(Odd().eval(), x, tmp_path / "m.onnx")
     assert_close(outputs(tmp_path / "m.onnx", {"Mul_3": x}), [(x + 1) * 2])
+    tg.onnx.export(Odd().eval(), x, tmp_path / "m.onnx", output_names=["Mul_1"])
+    assert_close(outputs(tmp_path / "m.onnx", {"Mul_3": x}), [(x + 1) * 2])
 
 
 @pytest.mark.long

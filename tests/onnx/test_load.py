@@ -282,6 +282,26 @@ def test_all_that_is_refused_is_named():
         tg.onnx.load(model_of(half))
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ("y = SpaceToDepth <blocksize = 2> (x)", r"SpaceToDepth of float32 \(2, 3\): ValueError"),
+        ("y = Flatten <axis = 5> (x)", r"axis is 5, expected one of 2 axes \(in op Flatten\)"),
+        ("y = CumSum(x, i)", r"got \[0, 1\], expected one integer \(in op CumSum\)"),
+        ("s = SequenceConstruct(x)\n y = Flatten(s)", "Flatten of a list: AttributeError"),
+        ("r = RotaryEmbedding(z, x, x)\n y = Identity(r)", "RotaryEmbedding of .*: ZeroDivision"),
+    ],
+)  # fmt: skip
+def test_nodes_that_do_not_take_their_inputs_say_what_they_got(node, message):
+    text = HEAD.replace("17", "23") + (
+        f"g (float[N, M] x, int64[K] i, float[A, B, C] z) => (float[P, Q] y) {{ {node} }}"
+    )
+    model = tg.onnx.load(model_of(text))
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises((tg.onnx.OnnxError, IndexError, ValueError), match=message):
+        model(x, np.asarray([0, 1]), np.ones((1, 2, 4), np.float32))
+
+
 def test_errors_of_ops_name_the_node():
     proto = model_of(HEAD + "g (float[N] a, float[M] b) => (float[K] y) { y = Add(a, b) }")
     proto.graph.node[0].name = "/sum"

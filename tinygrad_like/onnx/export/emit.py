@@ -6,7 +6,7 @@ g.integers(sizes)    a list of integers, of which some may follow the dynamic ax
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,10 +54,16 @@ class Emitter:
         symbols: the dynamic axes.
         inputs: the graph's inputs, as Values.
         leaves: {path: Tensor}.
+        reserved: names that the outputs will have.
     """
 
     def __init__(
-        self, opset: int, symbols: list[Symbol], inputs: list[Value], leaves: dict[str, Any]
+        self,
+        opset: int,
+        symbols: list[Symbol],
+        inputs: list[Value],
+        leaves: dict[str, Any],
+        reserved: Iterable[str] = (),
     ):
         import onnx_ir
 
@@ -70,7 +76,7 @@ class Emitter:
         self._constants: dict[tuple, Value] = {}
         self._sizes: dict[Any, Value] = {}
         self._count = 0
-        self._taken = {*leaves, *(x.value.name for x in inputs)}
+        self._taken = {*leaves, *reserved, *(x.value.name for x in inputs)}
         self.outputs: tuple[Array, ...] = ()  # those of the step that is being written
 
     # Nodes
@@ -106,6 +112,7 @@ class Emitter:
         return found if outputs > 1 else found[0]
 
     def _input(self, x: Any, like: Value | None) -> Any:
+        """What a node is given: a number becomes a constant of the dtype of `like`."""
         if x is None or isinstance(x, Value):
             return None if x is None else x.value
         assert like is not None
@@ -166,6 +173,7 @@ class Emitter:
         return self.cast(made, x.dtype)
 
     def _source(self, x: Array) -> Value:
+        """The value of an Array's source, perhaps of another dtype than the Array's."""
         source = x.source
         if isinstance(source, Ref):
             return self.inputs[source.place] if source.call == INPUTS else self.made[source]
@@ -181,6 +189,7 @@ class Emitter:
         return self.Expand(self._band(source, x.shape, x.dtype), shape)
 
     def _ramp(self, ramp: Ramp, shape: tuple) -> Value:
+        """A Ramp, with axes of length 1 where it does not rise."""
         total = self.number(ramp.start, INT64)
         for axis, (n, step) in enumerate(zip(shape, ramp.steps, strict=True)):
             if step:
@@ -190,6 +199,7 @@ class Emitter:
         return total if ramp.divisor == 1 else self.Div(total, self.number(ramp.divisor, INT64))
 
     def _band(self, band: Band, shape: tuple, dtype: Any) -> Value:
+        """A Band of a matrix, or of several that are alike."""
         diagonal = self.diagonals(*shape[-2:])
         seen = None
         for bound, compare in ((band.low, "GreaterOrEqual"), (band.high, "LessOrEqual")):
@@ -263,6 +273,7 @@ class Emitter:
         return None
 
     def _length(self, x: Value, axis: int) -> Value:
+        """The length of an axis of a value, asked for once."""
         key = x.value.name, axis
         if key not in self._sizes:
             if key[0] not in self._sizes:
@@ -272,6 +283,7 @@ class Emitter:
         return self._sizes[key]
 
     def _written(self, formula: Formula, symbols: list[Value]) -> Value:
+        """A Formula of lengths, computed once."""
         key = formula, tuple(s.value.name for s in symbols)
         if key not in self._sizes:
             total: Any = None

@@ -112,6 +112,7 @@ def adaptive_max_pool2d(g, x, *, size):
 
 @lowers("avg_pool2d")
 def avg_pool2d(g, x, *, geometry):
+    """What lies in the padding counts, as `tg.avg_pool2d` corrects for it where it does not."""
     _refuse_integers(g, "avg_pool2d")
     window = _window(g, "avg_pool2d", geometry)
     del window["dilations"]
@@ -121,6 +122,7 @@ def avg_pool2d(g, x, *, geometry):
 
 
 def _mean_of_slices(g, x, s, pads):
+    """The mean of a window's places, each a strided slice of the padded images."""
     top, left, bottom, right = pads
     widths = g.constant(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
     padded = g.Pad(x, widths, g.constant(0, x.dtype))
@@ -144,6 +146,7 @@ def _reads(g, depth) -> np.ndarray:
 
 @lowers("read_slices", cast="out")
 def read_slices(g, x, *, depth):
+    """A product with a matrix that picks slices along the depth."""
     n, c, _, h, w = x.shape
     flat = _joined_last(g, x, 3)
     y = g.MatMul(g.constant(_reads(g, depth), x.dtype), flat)
@@ -153,6 +156,7 @@ def read_slices(g, x, *, depth):
 
 @lowers("add_slices", cast="out")
 def add_slices(g, x, *, depth):
+    """The transpose of `read_slices`."""
     n, outputs, c, size, h, w = x.shape
     moved = g.Transpose(x, perm=[0, 2, 1, 3, 4, 5])._replace(shape=(n, c, outputs, size, h, w))
     joined = g.reshape(moved, (n, c, outputs * size, h, w))

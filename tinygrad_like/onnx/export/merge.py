@@ -100,6 +100,7 @@ class _Merger:
                 )
 
     def _step(self, k: int) -> Step:
+        """Call number k of all runs as one Step."""
         calls: list[Call] = [run.calls[k] for run in self.runs]
         name = calls[0].op.name
         counts = {len(call.inputs) for call in calls}
@@ -160,6 +161,7 @@ class _Merger:
         )
 
     def _known(self, place: Any, what: str) -> Array:
+        """The Array of a place that is the same in all runs."""
         if type(place) is Leaf:
             array = self.leaves[place.path].data
             return Array(place, array.shape, array.dtype)
@@ -176,6 +178,7 @@ class _Merger:
         )
 
     def _constant(self, parts: Sequence[Any], what: str) -> Array:
+        """An array made outside ops: one that is always the same, or a pattern of sizes."""
         if any(type(p) is not Constant for p in parts):
             raise ExportError(f"[onnx.export] {what} is an array at some sizes only")
         arrays = [p.array for p in parts]

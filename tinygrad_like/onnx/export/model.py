@@ -53,7 +53,8 @@ def export(
     it calls are written down. What is not the same in all runs (an `if` on values, a loop over a
     dynamic axis, random numbers) is refused, and so is an op that ONNX does not have. The file is
     checked by onnx's checker. Of an `if` on sizes only those count that are tried: lengths near
-    the example's, and one of three times as much.
+    the example's but 1, and one of three times as much. ONNX Runtime has convolutions, recurrent
+    layers and erf of float32 only: a float64 model is a sound file that it may not run.
 
     Args:
         model: a Module in evaluation mode, or a function of Tensors.
@@ -96,6 +97,7 @@ def export(
 
 
 def _library(name: str) -> Any:
+    """A library of the extra `onnx`. Raises ImportError, which names the extra."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -160,7 +162,7 @@ def _graph(ir: Any, opset: int, trials: Trials, leaves: dict, names: list[str]) 
         )
         value = ir.val(name, ir.DataType.from_numpy(x.dtype), shape)
         inputs.append(Value(value, x.dtype, lengths))
-    g = Emitter(opset, symbols, inputs, leaves)
+    g = Emitter(opset, symbols, inputs, leaves, names)
     for number, step in program.steps.items():
         write(g, number, step)
     outputs = [_output(g, y, name) for y, name in zip(program.outputs, names, strict=True)]
@@ -192,6 +194,7 @@ def _shown(g: Emitter, n: "int | Size") -> "int | str | None":
 
 
 def _text(formula: Formula, names: list[str]) -> str:
+    """A formula as shapes show it."""
     terms = []
     for c, which in sorted(formula.terms, key=lambda term: -len(term[1])):
         factors = [str(c)] if c != 1 or not which else []
@@ -208,8 +211,8 @@ def _check(onnx: Any, path: Path) -> None:
         for each in (path, _beside(path)):
             each.unlink(missing_ok=True)
         raise ExportError(
-            f"[onnx.export] onnx's checker refuses the model: {error}; cast what the op takes to "
-            "a dtype that ONNX has it for, such as float32 or int64"
+            f"[onnx.export] onnx's checker refuses the model: {error} (an op that lacks a dtype "
+            "takes what is cast to float32 or int64)"
         ) from error
 
 
@@ -219,6 +222,7 @@ def _beside(path: Path) -> Path:
 
 
 def _save(ir: Any, model: Any, path: Path, external_above: int) -> None:
+    """Write a model to a file, large weights to a second one."""
     size = sum(x.const_value.nbytes for x in model.graph.initializers.values())
     if size <= external_above:
         ir.save(model, path)

@@ -67,6 +67,7 @@ def argmin(g, x, *, axis, keepdims):
 
 
 def _place_of(kind, g, x, axis, keepdims):
+    """The place along an axis, or in the flattened array."""
     x = g.cast(x, computing(x.dtype))
     if axis is not None and x.ndim:
         return g.node(kind, x, axis=axis % x.ndim, keepdims=int(keepdims))
@@ -95,6 +96,7 @@ def _deviation(g, x, *, axis):
 
 @lowers("var")
 def var(g, x, *, axis, keepdims, ddof):
+    """The mean square of the deviation, with n - ddof for n."""
     x = g.cast(x, np.float64) if x.dtype.kind in "biu" else x
     axes = axes_of(axis, x.ndim)
     centred = deviation(g, x, axes)
@@ -120,6 +122,7 @@ def norm(g, x, *, axis, keepdims):
 
 
 def _scale(g, peak):
+    """The largest element, or 1 where nothing can be divided by it."""
     usable = g.And(g.Greater(peak, 0.0), finite(g, peak))
     return g.Where(usable, peak, g.number(1.0, peak.dtype))
 
@@ -130,6 +133,7 @@ def _without(g, y, axes):
 
 @lowers("norm_of_order")
 def norm_of_order(g, x, *, p, axis, keepdims):
+    """The p-norm, scaled by the largest element (of negative p the smallest) as `norm`."""
     axes = axes_of(axis, x.ndim)
     x = g.Abs(x)
     peak = g.reduce("ReduceMax" if p > 0 else "ReduceMin", x, axes)

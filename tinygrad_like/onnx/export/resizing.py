@@ -31,6 +31,7 @@ FAR = CUBIC, -5 * CUBIC, 8 * CUBIC, -4 * CUBIC
 
 @lowers("resample", cast="out")
 def resample(g, x, *, spec, axis):
+    """A product with the table as a matrix, where all lengths are known."""
     if isinstance(spec.n, Size) or isinstance(spec.outputs, Size):
         return _along_dynamic_axis(g, x, spec, axis)
     starts, places, weights = table_of(spec)
@@ -50,6 +51,7 @@ def _exchanged(ndim, axis):
 
 
 def _along_dynamic_axis(g, x, spec, axis):
+    """By a factor, along an axis whose length is not known."""
     if spec.kind not in RESIZE_OF_KIND or spec.transposed or spec.corners:
         raise ExportError(
             f"[onnx.export] interpolate ({spec.kind}) along a dynamic axis cannot be exported; "

@@ -7,6 +7,9 @@
 A function gets an Emitter (emit.py), the inputs of the op as Values, numbers, Sizes and None, and
 its attributes by name, with Values in the place of arrays. It returns the output, or a tuple of
 them; what has another dtype than the op's output is cast. `g.outputs` tells shapes and dtypes.
+
+A docstring of such a function says what the op's name does not: a convention, or why the nodes are
+others than the obvious ones. Where the body is the op's formula there is none.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,6 +59,7 @@ def computing(dtype: np.dtype) -> np.dtype:
 
 
 def _in_common(g: Emitter, inputs: Sequence[Any], dtype: Any) -> list:
+    """Inputs in one dtype with which ONNX computes, by default the one they promote to."""
     if dtype is None:
         kinds = [x.dtype for x in inputs if isinstance(x, Value)]
         numbers = [0 if isinstance(x, Size) else x for x in inputs if not isinstance(x, Value)]

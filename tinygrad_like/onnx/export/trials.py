@@ -48,6 +48,7 @@ class Trials:
         return list(found.values())
 
     def _example_sizes(self) -> dict[str, int]:
+        """The lengths of the dynamic axes in the example, checked."""
         sizes: dict[str, int] = {}
         for name, axes in self.axes.items():
             for axis, symbol in axes.items():
@@ -161,6 +162,7 @@ class Trials:
         return found
 
     def _run(self, arrays: dict[str, np.ndarray]) -> Run:
+        """One run on some inputs, recorded."""
         tensors = {name: Tensor(x) for name, x in arrays.items()}
         recorder = Recorder([t._array for t in tensors.values()], self.leaves)
         with no_grad(), Switch("trace", recorder):

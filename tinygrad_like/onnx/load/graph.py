@@ -21,7 +21,10 @@ from tinygrad_like.onnx.load.dtypes import CODES, dtype_of
 from tinygrad_like.onnx.load.errors import OnnxError, Refused
 from tinygrad_like.onnx.load.table import NEWEST, Entry, Host, Raw, find
 
-FAULTS = ValueError, TypeError, IndexError, KeyError, ZeroDivisionError
+FAULTS = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError),
+    *(MemoryError, RuntimeError),
+)
 
 
 @dataclass
@@ -44,10 +47,13 @@ class Step:
             return self.call(self, values, scope, state)
         except FAULTS as error:
             where = f"in node {self.name!r}, op {self.op}" if self.name else f"in op {self.op}"
-            if isinstance(error, KeyError) or len(error.args) != 1:
-                raise OnnxError(f"[onnx] {type(error).__name__}: {error} ({where})") from error
-            error.args = (f"{error.args[0]} ({where})",)
-            raise
+            if str(error).startswith("[") and len(error.args) == 1:  # it says what is wrong
+                error.args = (f"{error.args[0]} ({where})",)
+                raise
+            given = ", ".join(map(_shown, values))
+            raise OnnxError(
+                f"[onnx] {self.op} of {given}: {type(error).__name__}: {error} ({where})"
+            ) from error
 
 
 @dataclass
@@ -73,7 +79,17 @@ class Graph:
             own.update((n, y) for n, y in zip(step.outputs, found, strict=False) if n)
             for name in step.drops:
                 del own[name]
+        missing = [name for name in self.outputs if name and name not in scope]
+        if missing:
+            raise OnnxError(f"[onnx] nothing in {self.name!r} computes {', '.join(missing)}")
         return [scope[name] if name else None for name in self.outputs]
+
+
+def _shown(value):
+    """A value as errors show it."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 # How a step runs

@@ -150,8 +150,8 @@ def load(source: Any) -> Model:
         ImportError: without the package `onnx`.
         FileNotFoundError: for a path, or a file of external data, that does not exist.
         OnnxError: for a file that is damaged or no model of ONNX.
-        Refused: an OnnxError that names all ops, options and dtypes of the model that this library
-            does not run.
+        Refused: an OnnxError that names all ops, attributes and dtypes of the model that this
+            library does not run. (The value of an attribute is refused when its node runs.)
 
     >>> import tinygrad_like as tg
     >>> model = tg.onnx.load("resnet18.onnx")  # doctest: +SKIP

@@ -124,6 +124,7 @@ def resize(
     extrapolation_value=0.0, keep_aspect_ratio_policy="stretch", mode="nearest",
     nearest_mode="round_prefer_floor",
 ):  # fmt: skip
+    """Each axis by its own scale, in turn; outside of a crop is `extrapolation_value`."""
     refuse_unless(COORDINATES, "Resize", "coordinate_transformation_mode",
                   coordinate_transformation_mode)  # fmt: skip
     refuse_unless(("nearest", *KERNELS), "Resize", "mode", mode)

@@ -196,6 +196,7 @@ def roi_align_of_half_pixels(
 
 
 def _roi_align(x, rois, batch, transformation, mode, out, sampling_ratio, spatial_scale):
+    """For each region two matrices, of rows and columns, that sample the image."""
     refuse_unless(("avg",), "RoiAlign", "mode", mode)
     half = transformation == "half_pixel"
     results = []
