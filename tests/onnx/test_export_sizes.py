@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from needed import imported
 from onnx_runs import assert_close, outputs
 
 import tinygrad_like as tg
 from tinygrad_like import nn
+
+einops = imported("einops")
 
 IMAGE = {0: "batch", 2: "height", 3: "width"}
 RNG = np.random.default_rng(0)
@@ -28,6 +31,8 @@ FOLLOWING = {
     "a shift": lambda x: tg.roll(x, x.shape[2] // 2, 2),
     "windows": lambda x: tg.unfold(x, 3, stride=2),
     "means of windows": lambda x: tg.avg_pool2d(x, (2, 3), stride=(1, 2), padding=1),
+    "lists": lambda x: tg.roll(tg.reshape(x, [x.shape[0] * 2, 2, *x.shape[2:]]), [1, 2], [1, 2]),
+    "einops": lambda x: einops.rearrange(x, "n (c d) h w -> n d (h w) c", d=2),
     "repeats": lambda x: tg.repeat(x, x.shape[3], 1),
     "a choice between small integers": lambda x: tg.where(x > 0, tg.astype(x, np.int16), 3),
 }
@@ -37,6 +42,24 @@ FOLLOWING = {
 def test_integers_follow_sizes(tmp_path, name):
     shapes = (2, 4, 9, 8), (1, 4, 3, 5), (7, 4, 31, 22), (0, 4, 9, 8)
     check(FOLLOWING[name], tmp_path / "m.onnx", IMAGE, *shapes)
+
+
+@pytest.mark.parametrize(("stride", "n"), [(5, 8), (8, 16), (3, 4)])
+def test_lengths_of_strided_windows_are_told_by_more_runs(tmp_path, stride, n):
+    def length(x):  # an integer that a reshape alone does not tell
+        y = tg.max_pool2d(x, stride)[0, 0, :, 0]
+        return tg.tile(y, 2)[: y.shape[0]]
+
+    check(length, tmp_path / "m.onnx", {2: "height"}, (1, 1, n, 9), (1, 1, 101, 9), (1, 1, 8, 9))
+
+
+def test_sizes_that_the_model_refuses_are_left_out(tmp_path):
+    def halves(x):
+        assert x.shape[3] % 2 == 0, x.shape
+        return einops.reduce(x, "n c (h 2) w -> n c h w", "mean") * 2
+
+    axes = {0: "batch", 2: "height", 3: "width"}
+    check(halves, tmp_path / "m.onnx", axes, (2, 4, 8, 6), (1, 4, 2, 2), (3, 4, 22, 30))
 
 
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_like.onnx.export.errors import ExportError
+from tinygrad_like.onnx.export.errors import ExportError, UnknownSize
 from tinygrad_like.onnx.export.merge import Array
 from tinygrad_like.onnx.export.patterns import Band, Ramp, Uniform
 from tinygrad_like.onnx.export.record import INPUTS, Leaf, Ref
@@ -242,13 +242,13 @@ class Emitter:
     def size(self, n: Any, near: Sequence[Value] = ()) -> Value:
         """An integer as a 1-d value of one element.
 
-        Raises ExportError if it follows neither the dynamic axes nor the lengths of `near`.
+        Raises UnknownSize if it follows neither the dynamic axes nor the lengths of `near`.
         """
         if isinstance(n, int):
             return self.constant([n], INT64)
         found = self._formula(n, near)
         if found is None:
-            raise ExportError(
+            raise UnknownSize(
                 "[onnx.export] an integer that follows the sizes of the inputs was not understood: "
                 f"it is {', '.join(map(str, sorted(set(n.values))))}; make fewer axes dynamic"
             )

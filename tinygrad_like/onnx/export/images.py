@@ -47,6 +47,15 @@ def conv2d(g, x, weight, bias, *, geometry):
     return g.Conv(x, weight, bias, group=geometry.groups, **_window(g, "conv2d", geometry))
 
 
+def _rest(g: Emitter, name: str, n, outputs, kernel, stride, dilation) -> int:
+    """How many elements of an axis lie behind its last window, the same in all runs."""
+    sizes = zip(values_of(n, g.runs), values_of(outputs, g.runs), strict=True)
+    (rest, *others) = {m - ((o - 1) * stride + dilation * (kernel - 1) + 1) for m, o in sizes}
+    if others:
+        raise ExportError(f"[onnx.export] {name}: what its windows leave differs with the sizes")
+    return rest
+
+
 @lowers("conv2d_input_grad", cast="out")
 def conv2d_input_grad(g, dy, weight, *, geometry):
     """A transposed convolution: what the windows leave at the end is cut off, or added."""
@@ -57,12 +66,9 @@ def conv2d_input_grad(g, dy, weight, *, geometry):
         (s.h, s.ho, s.kh, s.sh, s.ph, s.dh),
         (s.w, s.wo, s.kw, s.sw, s.pw, s.dw),
     ):
-        sizes = zip(values_of(n, g.runs), values_of(out, g.runs), strict=True)
-        rest = {m - ((o - 1) * stride + d * (k - 1) + 1 - p) for m, o in sizes}
-        if len(rest) > 1:
-            raise ExportError("[onnx.export] conv_transpose2d: its padding differs with the sizes")
-        pads.append(max(-min(rest), 0))
-        more.append(max(*rest, 0))
+        rest = _rest(g, "conv_transpose2d", n, out, k, stride, d) + p
+        pads.append(max(-rest, 0))
+        more.append(max(rest, 0))
     return g.ConvTranspose(
         dy, weight, kernel_shape=[s.kh, s.kw], strides=[s.sh, s.sw], dilations=[s.dh, s.dw],
         group=s.groups, pads=pads, output_padding=more,
@@ -203,11 +209,7 @@ def joined(g, x, *, size, kernel, stride, dilation):
     filters = np.tile(np.eye(kh * kw).reshape(kh * kw, 1, kh, kw), (c, 1, 1, 1))
     more = []
     for m, k, s, d, out in zip(size, kernel, stride, dilation, (rows, columns), strict=True):
-        sizes = zip(values_of(m, g.runs), values_of(out, g.runs), strict=True)
-        rest = {a - ((o - 1) * s + d * (k - 1) + 1) for a, o in sizes}
-        if len(rest) > 1:
-            raise ExportError("[onnx.export] fold: what its windows leave differs with the sizes")
-        more.append(rest.pop())
+        more.append(_rest(g, "fold", m, out, k, s, d))
     return g.ConvTranspose(
         g.reshape(x, (n, c * kh * kw, rows, columns)), g.constant(filters, x.dtype),
         kernel_shape=[kh, kw], strides=list(stride), dilations=list(dilation), group=c,

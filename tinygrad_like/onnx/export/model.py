@@ -22,7 +22,7 @@ from tinygrad_like.onnx.export import (
 )
 from tinygrad_like.onnx.export.arguments import Arguments, dynamic
 from tinygrad_like.onnx.export.emit import Emitter, Value
-from tinygrad_like.onnx.export.errors import ExportError
+from tinygrad_like.onnx.export.errors import ExportError, UnknownSize
 from tinygrad_like.onnx.export.merge import Array, merged
 from tinygrad_like.onnx.export.sizes import Formula, Size, formula_of
 from tinygrad_like.onnx.export.table import write
@@ -89,7 +89,11 @@ def export(
     leaves = _leaves(model)
     trials = Trials(arguments, dynamic(dynamic_axes, arguments.arrays), leaves)
     names = _output_names(output_names, trials, leaves)
-    graph = _graph(ir, opset, trials, leaves, names)
+    try:
+        graph = _graph(ir, opset, trials, leaves, names)
+    except UnknownSize:
+        trials.look_further()
+        graph = _graph(ir, opset, trials, leaves, names)
     version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     made = ir.Model(graph, ir_version=version, producer_name="tinygrad_like")
     _save(ir, made, Path(path), external_above)

@@ -47,7 +47,7 @@ def fitted(arrays: Sequence[np.ndarray]) -> "Uniform | Ramp | Band | None":
 
 def _uniform(arrays: Sequence[np.ndarray]) -> Uniform | None:
     value = arrays[0].flat[0]
-    same = all((x == value).all() or (x != x).all() for x in arrays)
+    same = all((x == value).all() for x in arrays) or all((x != x).all() for x in arrays)
     return Uniform(value) if same else None
 
 

@@ -224,7 +224,7 @@ class Builder:
         given |= {a.name: self.resolved(a) for a in node.attribute}
         inner = Builder(
             self.functions,
-            {_plain(o.domain): o.version for o in function.opset_import},
+            {plain_domain(o.domain): o.version for o in function.opset_import},
             {name: a for name, a in given.items() if a is not None},
             self.refused,
             self.initial,
@@ -248,7 +248,7 @@ class Builder:
 
     def step(self, node: Any) -> Step:
         """The Step of a NodeProto."""
-        domain = _plain(node.domain)
+        domain = plain_domain(node.domain)
         base = {
             "op": node.op_type,
             "name": node.name,
@@ -356,8 +356,8 @@ def dense(sparse: Any) -> np.ndarray:
     return out
 
 
-def _plain(domain):
-    """The standard domain has two names."""
+def plain_domain(domain: str) -> str:
+    """The name of a domain; the standard one has two, of which it is the empty one."""
     return "" if domain == "ai.onnx" else domain
 
 

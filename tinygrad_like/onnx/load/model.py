@@ -27,7 +27,7 @@ from tinygrad_like.onnx.load import (
 )
 from tinygrad_like.onnx.load.dtypes import Declared, check, declared
 from tinygrad_like.onnx.load.errors import OnnxError, Refused
-from tinygrad_like.onnx.load.graph import Builder, Graph
+from tinygrad_like.onnx.load.graph import Builder, Graph, plain_domain
 from tinygrad_like.onnx.load.table import Host, find
 
 FAMILIES = (
@@ -163,9 +163,7 @@ def load(source: Any) -> Model:
     inputs = [_declared(x, refused) for x in proto.graph.input]
     outputs = [_declared(y, refused) for y in proto.graph.output]
     state = _State(proto)
-    functions = {
-        ("" if f.domain == "ai.onnx" else f.domain, f.name, f.overload): f for f in proto.functions
-    }
+    functions = {(plain_domain(f.domain), f.name, f.overload): f for f in proto.functions}
     builder = Builder(functions, state.opsets, {}, refused, state.path_of, folder)
     try:
         graph = builder.graph(proto.graph)
@@ -269,9 +267,7 @@ class _State:
     """Which initializers are state, and under which paths."""
 
     def __init__(self, proto: Any):
-        self.opsets = {
-            "" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import
-        }
+        self.opsets = {plain_domain(o.domain): o.version for o in proto.opset_import}
         self.found: dict[str, Tensor] = {}
         self._constants: set[str] = set()
         self._statistics: set[str] = set()
@@ -280,7 +276,8 @@ class _State:
     def _note(self, graph):
         """Note what is read on the host only, and what batch norm takes for its statistics."""
         for node in graph.node:
-            entry = find(node.domain, node.op_type, self.opsets.get(node.domain, 0))
+            domain = plain_domain(node.domain)
+            entry = find(domain, node.op_type, self.opsets.get(domain, 0))
             for i, name in enumerate(node.input):
                 if entry is not None and entry.kind(i) is Host:
                     self._constants.add(name)
