@@ -71,6 +71,16 @@ def test_images_of_any_size_are_resized_by_a_factor(tmp_path, mode, factor):
     check(model, tmp_path / "m.onnx", IMAGE, (1, 2, 8, 9), (2, 2, 30, 17), (1, 2, 90, 51))
 
 
+def test_a_loaded_model_is_exported_again(tmp_path):
+    path, axes = tmp_path / "m.onnx", {0: "batch", 2: "height", 3: "width"}
+    model = nn.Sequential(nn.Conv2D(4, 4, 3), nn.GroupNorm(2, 4), nn.PixelShuffle(2)).eval()
+    tg.onnx.export(model, {"x": normal(2, 4, 6, 5)}, path, dynamic_axes={"x": axes})
+    loaded = tg.onnx.load(path).eval()
+    tg.onnx.export(loaded, {"x": normal(2, 4, 6, 5)}, path, dynamic_axes={"x": axes})
+    x = normal(3, 4, 11, 8)
+    assert_close(outputs(path, {"x": x}), [model(tg.Tensor(x))])
+
+
 def test_a_length_that_stops_growing_is_no_line(tmp_path):
     def diagonal(x):  # of min(n, 3) elements
         return tg.diagonal(x, offset=1)

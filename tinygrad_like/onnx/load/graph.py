@@ -10,13 +10,15 @@ does not have) is a step that runs the graph of the function's body.
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, wrap
+from tinygrad_like.engine import Tensor, mode, wrap
+from tinygrad_like.engine.modes import Switch
 from tinygrad_like.onnx.load.dtypes import CODES, dtype_of
 from tinygrad_like.onnx.load.errors import OnnxError, Refused
 from tinygrad_like.onnx.load.table import NEWEST, Entry, Host, Raw, find
@@ -108,11 +110,14 @@ def run_entry(step: Step, values: list, scope: Mapping, state: Mapping) -> Seque
     }
     if entry.counts:
         options["outputs"] = len(step.outputs)
-    found = entry.function(*inputs, **options)
+    on_host = tensor is None and values and entry.kind(0) is not Raw
+    # Arithmetic of shapes is Python's, of which `tg.onnx.export` writes down no calls.
+    with Switch("trace", None) if on_host and "trace" in mode.changed else nullcontext():
+        found = entry.function(*inputs, **options)
     found = found if isinstance(found, tuple) else (found,)
     if len(found) < len(step.outputs):
         raise Refused(f"[onnx] {step.op} with {len(step.outputs)} outputs")
-    if tensor is None and values and entry.kind(0) is not Raw:
+    if on_host:
         return [y.data if isinstance(y, Tensor) else y for y in found]
     return found
 
