@@ -150,7 +150,7 @@ LEFT_TO_RIGHT = {
     "functional": (
         "trees evaluation derivatives forward vmap jacobian custom call solvers implicit"
     ).split(),
-    "interchange": "weights hugging_face models functions".split(),
+    "interchange": ("weights hugging_face models sharing calls_from_torch calls_to_torch").split(),
     "losses": "checks regression binary classes divergences margins vectors transport ctc".split(),
     "distributions": (
         "supports distribution noise normal line positive simplex counts categories multivariate "
@@ -160,7 +160,7 @@ LEFT_TO_RIGHT = {
     "inspect": "flops spans statistics tables trace flame peak profiler taps".split(),
     "onnx.export": (
         "errors known sizes patterns record merge emit table arguments trials arithmetic curves "
-        "moves places reductions layers images sequences refused model"
+        "moves places reductions layers images resizing sequences refused model"
     ).split(),
     "data": (
         "arguments dataset collections collate samplers loader stream wrapped fetch images text "

@@ -210,7 +210,40 @@ def with_hook():
     return layer
 
 
+def changed_within(change):
+    model = T.TransformerEncoder(encoder(), 1)
+    change(model.layers[0])
+    return model
+
+
+def patched():
+    layer = T.Linear(2, 2)
+    layer.forward = lambda x: x
+    return layer
+
+
+def with_backward_hook():
+    layer = T.Linear(2, 2)
+    layer.register_full_backward_pre_hook(lambda *_: None)
+    return layer
+
+
 REFUSED = {
+    "hooks within": (
+        lambda: changed_within(lambda e: e.linear1.register_forward_hook(lambda *_: None)),
+        r"layers\.0\.linear1: is a Linear with hooks",
+    ),
+    "backward hooks": (with_backward_hook, "Linear with hooks"),
+    "a patched forward": (patched, "Linear with a forward of its own"),
+    "another sublayer": (
+        lambda: changed_within(lambda e: setattr(e, "norm1", T.Identity())),
+        "its norm1 is a Identity, expected a LayerNorm",
+    ),
+    "biases in some parts": (
+        lambda: changed_within(lambda e: setattr(e, "linear2", T.Linear(16, 4, bias=False))),
+        "some of its parts have a bias",
+    ),
+    "scripted": (lambda: torch.jit.script(T.Linear(2, 2)), "a class of its own"),
     "a class of its own": (Custom, "Custom, a class of its own"),
     "a derived class": (lambda: OfLinear(2, 2), "OfLinear, a class of its own"),
     "hooks": (with_hook, "Linear with hooks"),
@@ -263,6 +296,6 @@ def test_every_layer_that_stands_in_the_way_is_named():
         from_torch(model)
     lines = str(error.value).split("\n")
     assert [line.split(":")[0].strip() for line in lines[1:-1]] == ["1", "2.0", "2.1"]
-    for nonsense in (nn.Dense(2, 2), 3):
+    for nonsense in (nn.Dense(2, 2), 3, T.Linear):
         with pytest.raises(TypeError, match=r"expected a torch\.nn\.Module"):
             tg.interchange.from_torch(nonsense)

@@ -222,6 +222,22 @@ def test_additions_to_a_known_layer_are_linked_or_named():
     [
         ([1], TypeError, "[load_torch] weights are a list, expected a path, a dict or a module"),
         ("/nowhere.safetensors", FileNotFoundError, "/nowhere.safetensors"),
+        ({1: np.ones(2)}, TypeError, "[load_torch] weights have the key 1, expected names"),
+        (
+            {"weight": torch.ones(2, 2, device="meta"), "bias": torch.ones(2)},
+            TypeError,
+            "[load_torch] weight is on the meta device",
+        ),
+        (
+            {"weight": torch.eye(2).to_sparse(), "bias": torch.ones(2)},
+            TypeError,
+            "[load_torch] weight is torch.sparse_coo, and not dense",
+        ),
+        (
+            {"weight": torch.ones(2, 2, dtype=torch.complex64).conj(), "bias": torch.ones(2)},
+            StateError,
+            "type: weight is of dtype complex64",
+        ),
     ],
 )
 def test_what_are_no_weights_is_refused(weights, error, message):

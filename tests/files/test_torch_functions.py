@@ -1,5 +1,8 @@
 """as_torch and from_torch_function: functions of one library in the other, with gradients."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from needed import imported, needs_emulator
@@ -202,6 +205,33 @@ def test_a_change_before_the_backward_pass_is_noticed():
         y.sum().backward()
 
 
+def test_arguments_that_are_changed_in_place_are_noticed_by_both():
+    def tripled(x):
+        x *= 3
+        return x
+
+    t, u = Tensor(np.ones(3), requires_grad=True), Tensor(np.arange(3.0))
+    y = (t * t).sum()
+    from_torch_function(lambda x: x.mul_(3))(t.detach())
+    with pytest.raises(tg.GraphError, match="changed in place"):
+        y.backward()
+    from_torch_function(lambda x: x.mul_(3))(u[::-1])
+    assert u.tolist() == [0, 3, 6]
+    with pytest.raises(
+        tg.GraphError, match=r"\[from_torch_function\] f changes an argument in place"
+    ):
+        from_torch_function(torch.nn.ReLU(inplace=True))(t * 1)
+    a = torch.ones(3, requires_grad=True) * 2
+    y = (a * a).sum()
+    with torch.no_grad():
+        as_torch(tripled)(a)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+    counts = torch.ones(3, dtype=torch.int64)
+    with pytest.raises(tg.GraphError, match=r"\[as_torch\] f changes an argument in place"):
+        as_torch(lambda x, n: tripled(n) * x)(torch.ones(3, requires_grad=True), counts)
+
+
 def test_what_would_lose_its_gradient_is_refused():
     w, v = Tensor(W, requires_grad=True), torch.tensor(W, requires_grad=True)
     for x in (torch.tensor(X), torch.tensor(X, requires_grad=True)):
@@ -245,6 +275,28 @@ def test_a_module_of_ours_trains_in_torch():
     assert (model[1].running_mean.numpy() != 0).all()
     assert not wrapped.eval().module.training
     np.testing.assert_allclose(wrapped(x).detach(), model(X.astype("float32")).detach().numpy())
+
+
+@pytest.mark.parametrize("made", ["copied", "pickled", "converted"])
+def test_a_module_of_ours_keeps_its_parameters_on_one_memory(made):
+    layer = as_torch(tg.nn.Sequential(tg.nn.Dense(3, 2), tg.nn.BatchNorm(2)))
+    layer.get_parameter("0.bias").requires_grad_(False)
+    other = {
+        "copied": copy.deepcopy,
+        "pickled": lambda m: pickle.loads(pickle.dumps(m)),
+        "converted": lambda m: m.double(),
+    }[made](layer)
+    with torch.no_grad():
+        other.get_parameter("0.weight").fill_(2)
+    own = dict(other.module.named_parameters())
+    assert (own["0.weight"].numpy() == 2).all()
+    assert not other.get_parameter("0.bias").requires_grad
+    dtype = torch.float64 if made == "converted" else torch.float32
+    y = other(torch.ones((4, 3), dtype=dtype))
+    assert y.dtype is dtype
+    y.sum().backward()
+    if made != "converted":
+        assert (layer.get_parameter("0.weight") != 2).all()
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from tinygrad_like import nn
 from tinygrad_like.engine.definition import OPS
 from tinygrad_like.onnx.export.known import LOWERED, REFUSED
 from tinygrad_like.onnx.export.patterns import Band, Ramp, Uniform, fitted
-from tinygrad_like.onnx.export.sizes import Size, formula_of
+from tinygrad_like.onnx.export.sizes import Formula, Size, formula_of
 
 RNG = np.random.default_rng(0)
 T = {"x": {1: "length"}}
@@ -224,7 +224,7 @@ def test_sizes_follow_the_dynamic_axes(tmp_path, name, opset):
     ],
 )
 def test_a_formula_is_found_and_right_at_sizes_that_were_not_seen(f):
-    symbols = (2, 3, 4, 5, 2, 2, 2, 7), (5, 5, 5, 5, 6, 7, 8, 11)
+    symbols = (2, 3, 4, 5, 2, 2, 2, 7, 2, 2, 2), (5, 5, 5, 5, 6, 7, 8, 11, 27, 38, 9)
     formula = formula_of(tuple(map(f, *symbols)), symbols)
     for b, t in ((9, 31), (1, 1), (17, 4)):
         assert formula.of([b, t]) == f(b, t)
@@ -233,6 +233,10 @@ def test_a_formula_is_found_and_right_at_sizes_that_were_not_seen(f):
 def test_no_formula_is_made_up():
     assert formula_of((1, 2, 4, 8), ((2, 3, 4, 5),)) is None
     assert formula_of((3, 4), ((2, 3),)) is None  # too few to tell n + 1 from anything else
+    assert formula_of((1, 1, 5, 1, 2), ((8, 9, 25, 7, 10),)) is None  # n // 5 or (n - 2) // 4
+    assert formula_of((2, 3, 3, 3, 3), ((2, 3, 7, 4, 5),)) is None  # min(n, 3)
+    halves = formula_of((4, 5, 3, 6, 2), ((8, 10, 6, 12, 4),))  # of a model that takes even n
+    assert halves == Formula(((1, (0,)), (0, ())), 2)
 
 
 def test_patterns_of_constants():
@@ -245,6 +249,7 @@ def test_patterns_of_constants():
     assert of(lambda n: np.arange(2 * n).reshape(2, n)) == Ramp(0, (Size((5, 5, 6, 7, 4)), 1))
     assert of(lambda n: np.repeat(np.arange(n), 3)) == Ramp(0, (1,), 3)
     assert of(lambda n: np.sin(np.arange(n))) is None
+    assert of(lambda n: np.full(n, np.nan if n > 5 else 3.0)) is None
     assert of(lambda n: np.arange(n) % 3) is None
 
 
@@ -254,14 +259,20 @@ def test_patterns_of_constants():
         ({"opset": 16}, "opset is 16"),
         ({"dynamic_axes": {"y": {0: "n"}}}, "names 'y', expected one of"),
         ({"dynamic_axes": {"x": {5: "n"}}}, "axis 5"),
+        ({"dynamic_axes": "x"}, "dynamic_axes is a str, expected a dict"),
+        ({"dynamic_axes": {"x": 0}}, "dynamic_axes of 'x' is a int, expected"),
+        ({"dynamic_axes": {"x": {0: None}}}, "names axis 0 of x None, expected a string"),
+        ({"dynamic_axes": {"x": {0: "n", -2: "m"}}}, "axis 0 of x both 'n' and 'm'"),
         ({"output_names": ["a", "b"]}, "output_names"),
+        ({"output_names": "y"}, "output_names is 'y', expected a list"),
+        ({"output_names": [""]}, r"output_names is \[''\]"),
         ({"output_names": ["x"]}, "x: an input, an output .* different names"),
         ({"output_names": ["0.bias"]}, "0.bias: an input, an output .* different names"),
         ({"external_above": -1}, "external_above is -1"),
     ],
 )
 def test_wrong_options_are_refused(tmp_path, options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises((TypeError, ValueError), match=words):
         tg.onnx.export(mlp(), {"x": normal(2, 4)}, tmp_path / "m.onnx", **options)
 
 
@@ -318,6 +329,8 @@ def test_names_that_a_graph_may_have_are_left_to_the_parameters(tmp_path):
 
     x = normal(2, 3)
     tg.onnx.export(Odd().eval(), x, tmp_path / "m.onnx")
+    assert_close(outputs(tmp_path / "m.onnx", {"Mul_3": x}), [(x + 1) * 2])
+    tg.onnx.export(Odd().eval(), x, tmp_path / "m.onnx", output_names=["Mul_1"])
     assert_close(outputs(tmp_path / "m.onnx", {"Mul_3": x}), [(x + 1) * 2])
 
 

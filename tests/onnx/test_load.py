@@ -64,6 +64,14 @@ def test_dotted_names_and_names_of_methods():
     assert model(np.zeros(2, np.float32)).numpy().tolist() == [3, 3]
 
 
+def test_names_with_slashes_are_saved(tmp_path):
+    proto = model_of(LINEAR, w=W, b=np.ones(2, np.float32))
+    proto.graph.initializer[0].name = proto.graph.node[0].input[1] = "/linear/w:0"
+    model = tg.onnx.load(proto)
+    tg.io.save(tmp_path / "m.safetensors", model.state_dict())
+    assert list(tg.io.load(tmp_path / "m.safetensors")) == [".linear.w:0", "b"]
+
+
 def test_state_is_saved_copied_and_pickled(tmp_path):
     model, x = linear(), np.ones((1, 3), np.float32)
     model(x)
@@ -189,6 +197,18 @@ def test_versions_that_changed_what_an_op_means():
     assert run_version(13, text, np.arange(5, dtype=np.float32)).tolist() == [4, 2, 0]
 
 
+def test_resize_computes_lengths_and_places_as_onnx_runtime():
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17]>\ng (float[N] x, float[1] s) => (float[M] y)'
+        ' { y = Resize <nearest_mode = "floor", coordinate_transformation_mode = "asymmetric">'
+        " (x, , s) }"
+    )
+    model, x = tg.onnx.load(model_of(text)), np.arange(30, dtype=np.float32)
+    thirds = model(x, np.asarray([1 / 3], np.float32)).numpy()
+    assert thirds.tolist() == list(range(0, 30, 3))
+    assert model(x[:10], np.asarray([0.7], np.float32)).shape == (7,)
+
+
 # Errors
 
 
@@ -225,6 +245,8 @@ def test_damaged_files(tmp_path):
             tg.onnx.load(path)
     with pytest.raises(FileNotFoundError):
         tg.onnx.load(tmp_path / "none.onnx")
+    with pytest.raises(TypeError, match=r"\[onnx\] source is a int, expected a path"):
+        tg.onnx.load(3)
     with pytest.raises(tg.onnx.OnnxError, match="not a sound model"):
         tg.onnx.load(model_of(LINEAR, w=W))  # b is missing
 
@@ -239,6 +261,8 @@ def test_external_data(tmp_path):
     (tmp_path / "m.data").unlink()
     with pytest.raises(FileNotFoundError, match=r"m\.data"):
         tg.onnx.load(path)
+    with pytest.raises(tg.onnx.OnnxError, match="data of 'w' lie in a file beside the model"):
+        tg.onnx.load(path.read_bytes())
 
 
 def test_all_that_is_refused_is_named():
@@ -256,6 +280,26 @@ def test_all_that_is_refused_is_named():
     half = HEAD + "g (bfloat16[2] x) => (bfloat16[2] y) { y = Neg(x) }"
     with pytest.raises(tg.onnx.Refused, match="'x' has the dtype BFLOAT16"):
         tg.onnx.load(model_of(half))
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ("y = SpaceToDepth <blocksize = 2> (x)", r"SpaceToDepth of float32 \(2, 3\): ValueError"),
+        ("y = Flatten <axis = 5> (x)", r"axis is 5, expected one of 2 axes \(in op Flatten\)"),
+        ("y = CumSum(x, i)", r"got \[0, 1\], expected one integer \(in op CumSum\)"),
+        ("s = SequenceConstruct(x)\n y = Flatten(s)", "Flatten of a list: AttributeError"),
+        ("r = RotaryEmbedding(z, x, x)\n y = Identity(r)", "RotaryEmbedding of .*: ZeroDivision"),
+    ],
+)  # fmt: skip
+def test_nodes_that_do_not_take_their_inputs_say_what_they_got(node, message):
+    text = HEAD.replace("17", "23") + (
+        f"g (float[N, M] x, int64[K] i, float[A, B, C] z) => (float[P, Q] y) {{ {node} }}"
+    )
+    model = tg.onnx.load(model_of(text))
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises((tg.onnx.OnnxError, IndexError, ValueError), match=message):
+        model(x, np.asarray([0, 1]), np.ones((1, 2, 4), np.float32))
 
 
 def test_errors_of_ops_name_the_node():

@@ -6,15 +6,18 @@
     as_torch                    a function or model of ours, in a PyTorch program
     from_torch_function         a function or model of PyTorch's, in a program of ours
 
-    weights.py      what is the same in both, layer by layer
-    hugging_face.py load_bert, load_gpt2
-    models.py       from_torch
-    functions.py    as_torch, from_torch_function
+    weights.py            what is the same in both, layer by layer
+    hugging_face.py       load_bert, load_gpt2
+    models.py             from_torch
+    calls_from_torch.py   as_torch
+    calls_to_torch.py     from_torch_function
+    sharing.py            arrays that both share
 
 `torch.from_dlpack(t)` and `tg.from_dlpack(tensor)` share the memory of single arrays.
 """
 
-from tinygrad_like.interchange.functions import as_torch, from_torch_function
+from tinygrad_like.interchange.calls_from_torch import as_torch
+from tinygrad_like.interchange.calls_to_torch import from_torch_function
 from tinygrad_like.interchange.hugging_face import load_bert, load_gpt2
 from tinygrad_like.interchange.models import from_torch
 from tinygrad_like.interchange.weights import (

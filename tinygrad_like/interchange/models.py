@@ -81,6 +81,7 @@ KINDS: dict[str, type] = {
     **{COUNTERPARTS[kind].classes[0]: kind for kind in reversed(COUNTERPARTS)},
     **dict.fromkeys(("Dropout1d", "Dropout2d", "Dropout3d"), nn.Dropout2D),
 }
+HOOKS = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
 DECODERS = ("TransformerDecoderLayer", "TransformerDecoder", "Transformer")
 
 
@@ -104,12 +105,13 @@ def from_torch(module: Any) -> Module:
 
     >>> model = from_torch(torch.nn.Sequential(torch.nn.Linear(4, 2)))  # doctest: +SKIP
     """
-    if not hasattr(module, "named_modules") or isinstance(module, Module):
+    if not hasattr(module, "named_modules") or isinstance(module, (Module, type)):
         raise TypeError(
             f"[from_torch] module is a {type(module).__name__}, expected a torch.nn.Module"
         )
     conversion = _Conversion()
     conversion.check_parameters(module)
+    conversion.check_calls(module)
     model = conversion.converted("", module)
     if conversion.reasons:
         lines = "\n".join(f"  {path or '(model)'}: {why}" for path, why in conversion.reasons)
@@ -146,11 +148,23 @@ class _Conversion:
         elif dtypes:
             self.dtype = dtypes[0]
         first: dict[int, tuple[str, Any]] = {}
+        homes = dict(module.named_modules(remove_duplicate=False))
         for path, p in named:
-            home = module.get_submodule(path.rpartition(".")[0])
+            home = homes[path.rpartition(".")[0]]
             at, owner = first.setdefault(id(p), (path, home))
             if owner is not home:
                 self.refuse(path, f"is tied to {at}, which two of our layers do not share")
+
+    def check_calls(self, module: Any) -> None:
+        """Refuse layers, also those within others, that compute more than their class says."""
+        for path, layer in module.named_modules():
+            name = type(layer).__name__
+            if not _is_of_torch(layer):
+                continue
+            if any(getattr(layer, kind) for kind in HOOKS):
+                self.refuse(path, f"is a {name} with hooks")
+            elif "forward" in vars(layer):
+                self.refuse(path, f"is a {name} with a forward of its own")
 
     def converted(self, path: str, theirs: Any) -> Any:
         """Our layer for one of theirs; None, with a reason, if there is none."""
@@ -163,10 +177,8 @@ class _Conversion:
 
     def _converted(self, path: str, theirs: Any) -> Any:
         name = type(theirs).__name__
-        if not type(theirs).__module__.startswith("torch.nn.modules."):
+        if not _is_of_torch(theirs):
             return self.refuse(path, f"is a {name}, a class of its own")
-        if theirs._forward_hooks or theirs._forward_pre_hooks or theirs._backward_hooks:
-            return self.refuse(path, f"is a {name} with hooks")
         if name == "Sequential":
             children = theirs._modules.items()
             layers = [self.converted(_below(path, child), x) for child, x in children]
@@ -210,6 +222,11 @@ class _Conversion:
         return ours
 
 
+def _is_of_torch(theirs: Any) -> bool:
+    """Whether a layer is of one of PyTorch's classes, not of one that derives from it."""
+    return type(theirs).__module__.startswith("torch.nn.modules.")
+
+
 def _below(path: str, name: str) -> str:
     return f"{path}.{name}".lstrip(".")
 
@@ -240,7 +257,22 @@ def _layer(kind: type, theirs: Any) -> Module:
     return kind(*sizes, **settings | options)
 
 
+# What the layer of a transformer's encoder consists of.
+SUBLAYERS = {
+    **{"self_attn": "MultiheadAttention", "linear1": "Linear", "linear2": "Linear"},
+    **{"norm1": "LayerNorm", "norm2": "LayerNorm"},
+    **dict.fromkeys(("dropout", "dropout1", "dropout2"), "Dropout"),
+}
+
+
 def _encoder_layer(theirs: Any) -> nn.TransformerEncoderLayer:
+    for name, kind in SUBLAYERS.items():
+        if type(getattr(theirs, name)).__name__ != kind:
+            found = type(getattr(theirs, name)).__name__
+            raise ValueError(f"its {name} is a {found}, expected a {kind}")
+    linears = theirs.linear1, theirs.linear2, theirs.self_attn.out_proj
+    if len({p.bias is None for p in (*linears, theirs.norm1, theirs.norm2)}) > 1:
+        raise ValueError("some of its parts have a bias, and some have none")
     activation = of_theirs(theirs, "activation")
     if activation not in CHOICES:
         raise ValueError(f"its activation is {activation!r}, expected one of {CHOICES}")

@@ -321,6 +321,9 @@ def read_state(name: str, weights: Any) -> Mapping:
             f"[{name}] weights are a {type(weights).__name__}, expected a path, a dict or a module "
             "of PyTorch's"
         )
+    unlike = next((key for key in state if not isinstance(key, str)), None)
+    if unlike is not None:
+        raise TypeError(f"[{name}] weights have the key {unlike!r}, expected names")
     return state
 
 
@@ -328,6 +331,11 @@ def load_links(
     name: str, module: Module, links: list[Link], state: Mapping, report: StateReport
 ) -> None:
     """Check everything that `links` ask of `state`, then copy it."""
+    for path, value in state.items():
+        layout = str(getattr(value, "layout", "torch.strided"))
+        if getattr(value, "is_meta", False) or layout != "torch.strided":
+            what = "on the meta device" if value.is_meta else f"{layout}, and not dense"
+            raise TypeError(f"[{name}] {path} is {what}: give a tensor with all its values")
     state = {k: _host(v) for k, v in state.items()}
     links = _without_ties(links, state, report)
     for link in links:
@@ -382,6 +390,7 @@ def _host(value: Any) -> Any:
     if not hasattr(value, "detach"):
         return value
     value = value.detach().cpu()
+    value = value.resolve_conj() if hasattr(value, "resolve_conj") else value
     try:
         return np.asarray(value)
     except TypeError:

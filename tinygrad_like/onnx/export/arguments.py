@@ -125,7 +125,17 @@ def dynamic(axes: Any, arrays: dict[str, np.ndarray]) -> dict[str, dict[int, str
     axes names them after the input.
     """
     found: dict[str, dict[int, str]] = {}
+    if axes is not None and not isinstance(axes, dict):
+        raise TypeError(
+            f"[onnx.export] dynamic_axes is {describe(axes)}, expected a dict: "
+            '{"x": {0: "batch"}}'
+        )
     for name, given in (axes or {}).items():
+        if not isinstance(given, (dict, list, tuple, set)):
+            raise TypeError(
+                f"[onnx.export] dynamic_axes of {name!r} is {describe(given)}, expected "
+                '{0: "batch"}, or a list of axes'
+            )
         inputs = [n for n in arrays if n == name or n.startswith((f"{name}.", f"{name}_"))]
         if not inputs:
             raise ValueError(
@@ -140,5 +150,14 @@ def dynamic(axes: Any, arrays: dict[str, np.ndarray]) -> dict[str, dict[int, str
                         f"[onnx.export] dynamic_axes names axis {axis!r} of {n}, which has the "
                         f"shape {arrays[n].shape}"
                     )
-                found.setdefault(n, {})[axis % ndim] = str(symbol)
+                if not isinstance(symbol, str) or not symbol:
+                    raise TypeError(
+                        f"[onnx.export] dynamic_axes names axis {axis} of {n} {symbol!r}, expected "
+                        "a string"
+                    )
+                if found.setdefault(n, {}).setdefault(axis % ndim, symbol) != symbol:
+                    raise ValueError(
+                        f"[onnx.export] dynamic_axes names axis {axis % ndim} of {n} both "
+                        f"{found[n][axis % ndim]!r} and {symbol!r}"
+                    )
     return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_like.onnx.export.emit import BOOL, Emitter, Value
 from tinygrad_like.onnx.export.errors import ExportError
-from tinygrad_like.onnx.export.table import lowers
+from tinygrad_like.onnx.export.table import computing, lowers
 
 # Ours: the one node of ONNX that is the same.
 IN_ONE_DTYPE = {
@@ -53,6 +53,7 @@ def truth(g: Emitter, x) -> Value:
 
 
 def _bitwise(g, kinds, a, b):
+    """A bitwise op; of booleans it is the logical one."""
     if g.outputs[0].dtype == BOOL:
         return g.node(kinds[0], truth(g, a), truth(g, b))
     _bits_exist(g)
@@ -80,6 +81,7 @@ def logical_not(g, x):
 
 @lowers("invert")
 def invert(g, x):
+    """The opposite truth, or all bits flipped."""
     if x.dtype == BOOL:
         return g.Not(x)
     _bits_exist(g)
@@ -123,6 +125,7 @@ def imag(g, x):
 
 @lowers("isclose", cast="inputs")
 def isclose(g, a, b, *, rtol, atol, equal_nan):
+    """By NumPy's rule |a - b| <= atol + rtol |b|; infinities of one sign are close."""
     if a.dtype.kind != "f":
         a, b = g.cast(a, np.float64), g.cast(b, np.float64)
     bound = g.Add(g.Mul(g.Abs(b), rtol), atol)
@@ -146,6 +149,7 @@ def _wrong_side(g, rest, b):
 
 @lowers("remainder", cast="out")
 def remainder(g, a, b):
+    """Of the sign of the divisor."""
     if a.dtype.kind != "f":
         return g.Mod(a, b)
     rest = g.Mod(a, b, fmod=1)
@@ -154,6 +158,7 @@ def remainder(g, a, b):
 
 @lowers("floor_divide", cast="out")
 def floor_divide(g, a, b):
+    """(a - remainder) / b, which is whole but for rounding, and a / b where b is 0."""
     if a.dtype.kind != "f":
         return g.Div(g.Sub(a, g.Mod(a, b)), b)
     rest = g.Mod(a, b, fmod=1)
@@ -169,6 +174,7 @@ def fmod(g, a, b):
 
 @lowers("round", cast="out")
 def round_(g, x, *, decimals):
+    """To decimal places, in multiples of a power of 10."""
     if x.dtype.kind != "f":
         if decimals < 0:
             raise ExportError("[onnx.export] round of integers to tens cannot be exported")
@@ -229,6 +235,8 @@ def angle(g, x):
 @lowers("where")
 def where(g, condition, a, b):
     dtype = g.outputs[0].dtype
+    if dtype != BOOL:
+        dtype = computing(dtype)
     a, b = (g.cast(x, dtype) if isinstance(x, Value) else g.number(x, dtype) for x in (a, b))
     condition = truth(g, condition)
     if dtype == BOOL:  # of which ONNX Runtime has no Where
@@ -238,6 +246,7 @@ def where(g, condition, a, b):
 
 @lowers("clip", cast="out")
 def clip(g, x, *, min, max):
+    """The upper bound is applied last: it wins where the bounds cross."""
     for bound, kind in ((min, "Max"), (max, "Min")):
         if bound is not None:
             bound = g.cast(bound, x.dtype) if isinstance(bound, Value) else bound
@@ -263,6 +272,7 @@ def nan_to_num(g, x, *, nan, posinf, neginf):
 
 @lowers("lerp", cast="out")
 def lerp(g, start, end, weight):
+    """From the nearer end, so that a weight of 1 gives exactly the end."""
     step, one = g.Sub(end, start), g.number(1, start.dtype)
     near = g.Add(start, g.Mul(weight, step))
     far = g.Sub(end, g.Mul(g.Sub(one, weight), step))

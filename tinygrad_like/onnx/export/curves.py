@@ -78,6 +78,7 @@ def cbrt(g, x):
 
 @lowers("sinc")
 def sinc(g, x):
+    """sin(pi x) / (pi x), and 1 at 0."""
     turn = g.Mul(x, math.pi)
     at_0 = g.Equal(x, 0.0)
     one = g.number(1.0, x.dtype)
@@ -232,6 +233,7 @@ def celu(g, x, *, alpha):
 
 @lowers("gelu")
 def gelu(g, x, *, approximate):
+    """ONNX's own node from version 20 on, its formula before."""
     tanh = approximate in (True, "tanh")
     if g.opset >= 20:
         return g.Gelu(x, approximate="tanh" if tanh else "none")
@@ -251,6 +253,7 @@ def silu(g, x):
 
 @lowers("softplus")
 def softplus(g, x, *, beta, threshold):
+    """log(1 + exp(x)) measured from max(x, 0), so that no exponential overflows."""
     scaled = x if beta == 1 else g.Mul(x, float(beta))
     y = g.Add(g.Max(scaled, 0.0), log1p(g, g.Exp(g.Neg(g.Abs(scaled)))))
     y = y if beta == 1 else g.Div(y, float(beta))

@@ -6,12 +6,12 @@ g.integers(sizes)    a list of integers, of which some may follow the dynamic ax
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_like.onnx.export.errors import ExportError
+from tinygrad_like.onnx.export.errors import ExportError, UnknownSize
 from tinygrad_like.onnx.export.merge import Array
 from tinygrad_like.onnx.export.patterns import Band, Ramp, Uniform
 from tinygrad_like.onnx.export.record import INPUTS, Leaf, Ref
@@ -54,10 +54,16 @@ class Emitter:
         symbols: the dynamic axes.
         inputs: the graph's inputs, as Values.
         leaves: {path: Tensor}.
+        reserved: names that the outputs will have.
     """
 
     def __init__(
-        self, opset: int, symbols: list[Symbol], inputs: list[Value], leaves: dict[str, Any]
+        self,
+        opset: int,
+        symbols: list[Symbol],
+        inputs: list[Value],
+        leaves: dict[str, Any],
+        reserved: Iterable[str] = (),
     ):
         import onnx_ir
 
@@ -70,7 +76,7 @@ class Emitter:
         self._constants: dict[tuple, Value] = {}
         self._sizes: dict[Any, Value] = {}
         self._count = 0
-        self._taken = {*leaves, *(x.value.name for x in inputs)}
+        self._taken = {*leaves, *reserved, *(x.value.name for x in inputs)}
         self.outputs: tuple[Array, ...] = ()  # those of the step that is being written
 
     # Nodes
@@ -106,6 +112,7 @@ class Emitter:
         return found if outputs > 1 else found[0]
 
     def _input(self, x: Any, like: Value | None) -> Any:
+        """What a node is given: a number becomes a constant of the dtype of `like`."""
         if x is None or isinstance(x, Value):
             return None if x is None else x.value
         assert like is not None
@@ -166,6 +173,7 @@ class Emitter:
         return self.cast(made, x.dtype)
 
     def _source(self, x: Array) -> Value:
+        """The value of an Array's source, perhaps of another dtype than the Array's."""
         source = x.source
         if isinstance(source, Ref):
             return self.inputs[source.place] if source.call == INPUTS else self.made[source]
@@ -181,6 +189,7 @@ class Emitter:
         return self.Expand(self._band(source, x.shape, x.dtype), shape)
 
     def _ramp(self, ramp: Ramp, shape: tuple) -> Value:
+        """A Ramp, with axes of length 1 where it does not rise."""
         total = self.number(ramp.start, INT64)
         for axis, (n, step) in enumerate(zip(shape, ramp.steps, strict=True)):
             if step:
@@ -190,6 +199,7 @@ class Emitter:
         return total if ramp.divisor == 1 else self.Div(total, self.number(ramp.divisor, INT64))
 
     def _band(self, band: Band, shape: tuple, dtype: Any) -> Value:
+        """A Band of a matrix, or of several that are alike."""
         diagonal = self.diagonals(*shape[-2:])
         seen = None
         for bound, compare in ((band.low, "GreaterOrEqual"), (band.high, "LessOrEqual")):
@@ -232,32 +242,38 @@ class Emitter:
     def size(self, n: Any, near: Sequence[Value] = ()) -> Value:
         """An integer as a 1-d value of one element.
 
-        Raises ExportError if it follows neither the dynamic axes nor the lengths of `near`.
+        Raises UnknownSize if it follows neither the dynamic axes nor the lengths of `near`.
         """
         if isinstance(n, int):
             return self.constant([n], INT64)
-        formula = formula_of(n.values, tuple(s.values for s in self.symbols))
-        if formula is not None:
-            return self._written(formula, [self._symbol(s) for s in self.symbols])
+        found = self._formula(n, near)
+        if found is None:
+            raise UnknownSize(
+                "[onnx.export] an integer that follows the sizes of the inputs was not understood: "
+                f"it is {', '.join(map(str, sorted(set(n.values))))}; make fewer axes dynamic"
+            )
+        formula, lengths = found
+        return self._written(formula, [self._length(x, axis) for x, axis in lengths])
+
+    def follows(self, n: Any, near: Sequence[Value] = ()) -> bool:
+        """Whether an integer is known, or follows the dynamic axes or the lengths of `near`."""
+        return isinstance(n, int) or self._formula(n, near) is not None
+
+    def _formula(self, n: Size, near: Sequence[Value]) -> tuple[Formula, list] | None:
+        """A formula of an integer, and the (Value, axis) whose lengths are its symbols."""
+        of_inputs = [(self.inputs[s.place], s.axis) for s in self.symbols]
+        sources = [(of_inputs, tuple(s.values for s in self.symbols))]
         for x in near:
-            lengths = [(i, m) for i, m in enumerate(x.shape or ()) if isinstance(m, Size)]
-            formula = formula_of(n.values, tuple(m.values for _, m in lengths))
+            own = [(i, m.values) for i, m in enumerate(x.shape or ()) if isinstance(m, Size)]
+            sources.append(([(x, i) for i, _ in own], tuple(values for _, values in own)))
+        for lengths, symbols in sources:
+            formula = formula_of(n.values, symbols)
             if formula is not None:
-                return self._written(formula, [self._length(x, i) for i, _ in lengths])
-        raise ExportError(
-            f"[onnx.export] an integer that follows the sizes of the inputs was not understood: it "
-            f"is {', '.join(map(str, sorted(set(n.values))))}; make fewer axes dynamic"
-        )
-
-    def follows(self, n: Any) -> bool:
-        """Whether an integer is known, or a formula of the dynamic axes."""
-        symbols = tuple(s.values for s in self.symbols)
-        return isinstance(n, int) or formula_of(n.values, symbols) is not None
-
-    def _symbol(self, symbol: Symbol) -> Value:
-        return self._length(self.inputs[symbol.place], symbol.axis)
+                return formula, lengths
+        return None
 
     def _length(self, x: Value, axis: int) -> Value:
+        """The length of an axis of a value, asked for once."""
         key = x.value.name, axis
         if key not in self._sizes:
             if key[0] not in self._sizes:
@@ -267,6 +283,7 @@ class Emitter:
         return self._sizes[key]
 
     def _written(self, formula: Formula, symbols: list[Value]) -> Value:
+        """A Formula of lengths, computed once."""
         key = formula, tuple(s.value.name for s in symbols)
         if key not in self._sizes:
             total: Any = None
@@ -307,7 +324,7 @@ class Emitter:
 
     def reshape(self, x: Value, shape: Sequence[Any]) -> Value:
         """x in another shape, in which one length may be left to ONNX to work out."""
-        unknown = [i for i, n in enumerate(shape) if isinstance(n, Size) and not self.follows(n)]
+        unknown = [i for i, n in enumerate(shape) if not self.follows(n, [x])]
         if len(unknown) == 1 and 0 not in shape:
             shape = [-1 if i == unknown[0] else n for i, n in enumerate(shape)]
         y = self.Reshape(x, self.integers(shape, [x]), allowzero=int(-1 not in shape))

@@ -1,4 +1,4 @@
-"""Convolution, pooling, windows and resizing."""
+"""Convolution, pooling and windows."""
 
 import numpy as np
 
@@ -6,7 +6,6 @@ from tinygrad_like.onnx.export.emit import Emitter
 from tinygrad_like.onnx.export.errors import ExportError
 from tinygrad_like.onnx.export.sizes import Size, product, values_of
 from tinygrad_like.onnx.export.table import lowers
-from tinygrad_like.ops.neural.resize import table_of
 
 
 def _end(g: Emitter, name: str, n, outputs, kernel, stride, padding, dilation) -> int:
@@ -48,6 +47,15 @@ def conv2d(g, x, weight, bias, *, geometry):
     return g.Conv(x, weight, bias, group=geometry.groups, **_window(g, "conv2d", geometry))
 
 
+def _rest(g: Emitter, name: str, n, outputs, kernel, stride, dilation) -> int:
+    """How many elements of an axis lie behind its last window, the same in all runs."""
+    sizes = zip(values_of(n, g.runs), values_of(outputs, g.runs), strict=True)
+    (rest, *others) = {m - ((o - 1) * stride + dilation * (kernel - 1) + 1) for m, o in sizes}
+    if others:
+        raise ExportError(f"[onnx.export] {name}: what its windows leave differs with the sizes")
+    return rest
+
+
 @lowers("conv2d_input_grad", cast="out")
 def conv2d_input_grad(g, dy, weight, *, geometry):
     """A transposed convolution: what the windows leave at the end is cut off, or added."""
@@ -58,12 +66,9 @@ def conv2d_input_grad(g, dy, weight, *, geometry):
         (s.h, s.ho, s.kh, s.sh, s.ph, s.dh),
         (s.w, s.wo, s.kw, s.sw, s.pw, s.dw),
     ):
-        sizes = zip(values_of(n, g.runs), values_of(out, g.runs), strict=True)
-        rest = {m - ((o - 1) * stride + d * (k - 1) + 1 - p) for m, o in sizes}
-        if len(rest) > 1:
-            raise ExportError("[onnx.export] conv_transpose2d: its padding differs with the sizes")
-        pads.append(max(-min(rest), 0))
-        more.append(max(*rest, 0))
+        rest = _rest(g, "conv_transpose2d", n, out, k, stride, d) + p
+        pads.append(max(-rest, 0))
+        more.append(max(rest, 0))
     return g.ConvTranspose(
         dy, weight, kernel_shape=[s.kh, s.kw], strides=[s.sh, s.sw], dilations=[s.dh, s.dw],
         group=s.groups, pads=pads, output_padding=more,
@@ -113,6 +118,7 @@ def adaptive_max_pool2d(g, x, *, size):
 
 @lowers("avg_pool2d")
 def avg_pool2d(g, x, *, geometry):
+    """What lies in the padding counts, as `tg.avg_pool2d` corrects for it where it does not."""
     _refuse_integers(g, "avg_pool2d")
     window = _window(g, "avg_pool2d", geometry)
     del window["dilations"]
@@ -122,6 +128,7 @@ def avg_pool2d(g, x, *, geometry):
 
 
 def _mean_of_slices(g, x, s, pads):
+    """The mean of a window's places, each a strided slice of the padded images."""
     top, left, bottom, right = pads
     widths = g.constant(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
     padded = g.Pad(x, widths, g.constant(0, x.dtype))
@@ -145,6 +152,7 @@ def _reads(g, depth) -> np.ndarray:
 
 @lowers("read_slices", cast="out")
 def read_slices(g, x, *, depth):
+    """A product with a matrix that picks slices along the depth."""
     n, c, _, h, w = x.shape
     flat = _joined_last(g, x, 3)
     y = g.MatMul(g.constant(_reads(g, depth), x.dtype), flat)
@@ -154,6 +162,7 @@ def read_slices(g, x, *, depth):
 
 @lowers("add_slices", cast="out")
 def add_slices(g, x, *, depth):
+    """The transpose of `read_slices`."""
     n, outputs, c, size, h, w = x.shape
     moved = g.Transpose(x, perm=[0, 2, 1, 3, 4, 5])._replace(shape=(n, c, outputs, size, h, w))
     joined = g.reshape(moved, (n, c, outputs * size, h, w))
@@ -200,58 +209,9 @@ def joined(g, x, *, size, kernel, stride, dilation):
     filters = np.tile(np.eye(kh * kw).reshape(kh * kw, 1, kh, kw), (c, 1, 1, 1))
     more = []
     for m, k, s, d, out in zip(size, kernel, stride, dilation, (rows, columns), strict=True):
-        sizes = zip(values_of(m, g.runs), values_of(out, g.runs), strict=True)
-        rest = {a - ((o - 1) * s + d * (k - 1) + 1) for a, o in sizes}
-        if len(rest) > 1:
-            raise ExportError("[onnx.export] fold: what its windows leave differs with the sizes")
-        more.append(rest.pop())
+        more.append(_rest(g, "fold", m, out, k, s, d))
     return g.ConvTranspose(
         g.reshape(x, (n, c * kh * kw, rows, columns)), g.constant(filters, x.dtype),
         kernel_shape=[kh, kw], strides=list(stride), dilations=list(dilation), group=c,
         output_padding=more,
-    )  # fmt: skip
-
-
-# Resizing
-
-MODES: dict[str, dict] = {
-    "nearest": {"mode": "nearest", "nearest_mode": "floor"},
-    "nearest-exact": {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
-    "linear": {"mode": "linear"},
-    "cubic": {"mode": "cubic", "cubic_coeff_a": -0.75},
-}
-
-
-@lowers("resample", cast="out")
-def resample(g, x, *, spec, axis):
-    """The table of a known length is a matrix; along a dynamic axis ONNX resizes by a factor."""
-    if isinstance(spec.n, Size) or isinstance(spec.outputs, Size):
-        return _resized(g, x, spec, axis)
-    starts, places, weights = table_of(spec)
-    outputs = len(starts) - 1
-    matrix = np.zeros((x.shape[axis], outputs))
-    np.add.at(matrix, (places, np.repeat(np.arange(outputs), np.diff(starts))), weights)
-    last = g.Transpose(x, perm=_exchanged(x.ndim, axis))
-    y = g.MatMul(last, g.constant(matrix, x.dtype))
-    return g.Transpose(y, perm=_exchanged(x.ndim, axis))
-
-
-def _exchanged(ndim, axis):
-    order = list(range(ndim))
-    order[axis], order[-1] = order[-1], order[axis]
-    return order
-
-
-def _resized(g, x, spec, axis):
-    if spec.kind not in MODES or spec.transposed or spec.corners:
-        raise ExportError(
-            f"[onnx.export] interpolate ({spec.kind}) along a dynamic axis cannot be exported; "
-            "leave the axis out of dynamic_axes"
-        )
-    factors = [1.0] * x.ndim
-    factors[axis] = 1 / spec.step
-    where = "asymmetric" if spec.kind == "nearest" else "half_pixel"
-    return g.Resize(
-        x, None, g.constant(factors, np.float32),
-        coordinate_transformation_mode=where, **MODES[spec.kind],
     )  # fmt: skip

@@ -59,6 +59,7 @@ def _softmax(g, x, *, axis):
 
 @lowers("log_softmax")
 def log_softmax(g, x, *, axis):
+    """-inf in a row of -inf alone."""
     if not x.ndim:
         return g.Sub(x, x)
     hidden = g.Equal(g.reduce("ReduceMax", x, [axis % x.ndim]), -math.inf)
@@ -88,6 +89,7 @@ def affine(g: Emitter, y: Value, weight: Value | None, bias: Value | None) -> Va
 
 @lowers("layer_norm", cast="out")
 def layer_norm(g, x, weight, bias, *, eps):
+    """Over as many last axes as the parameters have."""
     k = _parameters_ndim(weight, bias)
     shape = x.shape[len(x.shape) - k :]
     if weight is None:
@@ -117,6 +119,7 @@ def _normed(g, x, axes, eps):
 
 @lowers("batch_norm", cast="out")
 def batch_norm(g, x, weight, bias, *, eps):
+    """With the statistics of the batch, which are returned, too."""
     axes = [0, *range(2, x.ndim)]
     y, mean, variance = _normed(g, x, axes, eps)
     flat = g.constant([-1])
@@ -126,6 +129,7 @@ def batch_norm(g, x, weight, bias, *, eps):
 
 @lowers("group_norm", cast="out")
 def group_norm(g, x, weight, bias, *, groups, eps):
+    """Over rows that each hold one group of one example."""
     n, *rest = x.shape
     per_group = product(rest, g.runs)
     size = (

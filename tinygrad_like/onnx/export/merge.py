@@ -81,22 +81,26 @@ class _Merger:
     def _check_calls(self) -> None:
         """Raise unless all runs call the same ops."""
         first = self.runs[0].calls
+        cure = (
+            "a loop over a dynamic axis cannot be exported (tg.rnn, tg.gru, tg.lstm and "
+            "tg.linear_scan can), nor an `if`"
+        )
         for r, run in enumerate(self.runs[1:], 1):
             why = f"with the {'values' if r < self.alike else 'sizes'} of its inputs"
             for k, (a, b) in enumerate(zip(first, run.calls, strict=False)):
                 if a.op is not b.op:
                     raise ExportError(
                         f"[onnx.export] what the model computes changes {why}: call {k} is "
-                        f"{a.op.name} or {b.op.name}; an ONNX graph always computes the same"
+                        f"{a.op.name} or {b.op.name}; {cure}"
                     )
             if len(first) != len(run.calls):
                 raise ExportError(
                     f"[onnx.export] what the model computes changes {why}: it calls "
-                    f"{len(first)} or {len(run.calls)} ops; a loop over a dynamic axis cannot be "
-                    "exported (tg.rnn, tg.gru, tg.lstm and tg.linear_scan can), nor an `if`"
+                    f"{len(first)} or {len(run.calls)} ops; {cure}"
                 )
 
     def _step(self, k: int) -> Step:
+        """Call number k of all runs as one Step."""
         calls: list[Call] = [run.calls[k] for run in self.runs]
         name = calls[0].op.name
         counts = {len(call.inputs) for call in calls}
@@ -157,6 +161,7 @@ class _Merger:
         )
 
     def _known(self, place: Any, what: str) -> Array:
+        """The Array of a place that is the same in all runs."""
         if type(place) is Leaf:
             array = self.leaves[place.path].data
             return Array(place, array.shape, array.dtype)
@@ -173,6 +178,7 @@ class _Merger:
         )
 
     def _constant(self, parts: Sequence[Any], what: str) -> Array:
+        """An array made outside ops: one that is always the same, or a pattern of sizes."""
         if any(type(p) is not Constant for p in parts):
             raise ExportError(f"[onnx.export] {what} is an array at some sizes only")
         arrays = [p.array for p in parts]

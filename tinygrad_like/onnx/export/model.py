@@ -17,17 +17,21 @@ from tinygrad_like.onnx.export import (
     places,
     reductions,
     refused,
+    resizing,
     sequences,
 )
 from tinygrad_like.onnx.export.arguments import Arguments, dynamic
 from tinygrad_like.onnx.export.emit import Emitter, Value
-from tinygrad_like.onnx.export.errors import ExportError
+from tinygrad_like.onnx.export.errors import ExportError, UnknownSize
 from tinygrad_like.onnx.export.merge import Array, merged
 from tinygrad_like.onnx.export.sizes import Formula, Size, formula_of
 from tinygrad_like.onnx.export.table import write
 from tinygrad_like.onnx.export.trials import Trials
 
-FAMILIES = arithmetic, curves, images, layers, moves, places, reductions, refused, sequences
+FAMILIES = (
+    *(arithmetic, curves, images, layers, moves, places, reductions, refused, resizing),
+    sequences,
+)  # which enter their functions in the table as they are imported
 OLDEST, USUAL = 17, 20
 LARGEST_FILE = (1 << 31) - (1 << 24)  # bytes of weights; protobuf's files end at 2 GiB
 EXTERNAL = 1024  # bytes from which a weight goes to the file of external data
@@ -49,7 +53,8 @@ def export(
     it calls are written down. What is not the same in all runs (an `if` on values, a loop over a
     dynamic axis, random numbers) is refused, and so is an op that ONNX does not have. The file is
     checked by onnx's checker. Of an `if` on sizes only those count that are tried: lengths near
-    the example's, and one of three times as much.
+    the example's but 1, and one of three times as much. ONNX Runtime has convolutions, recurrent
+    layers and erf of float32 only: a float64 model is a sound file that it may not run.
 
     Args:
         model: a Module in evaluation mode, or a function of Tensors.
@@ -84,14 +89,19 @@ def export(
     leaves = _leaves(model)
     trials = Trials(arguments, dynamic(dynamic_axes, arguments.arrays), leaves)
     names = _output_names(output_names, trials, leaves)
-    graph = _graph(ir, opset, trials, leaves, names)
+    try:
+        graph = _graph(ir, opset, trials, leaves, names)
+    except UnknownSize:
+        trials.look_further()
+        graph = _graph(ir, opset, trials, leaves, names)
     version = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)])
     made = ir.Model(graph, ir_version=version, producer_name="tinygrad_like")
     _save(ir, made, Path(path), external_above)
-    onnx.checker.check_model(os.fspath(path), full_check=True)
+    _check(onnx, Path(path))
 
 
 def _library(name: str) -> Any:
+    """A library of the extra `onnx`. Raises ImportError, which names the extra."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -125,6 +135,8 @@ def _leaves(model: Any) -> dict[str, Any]:
 def _output_names(given: Sequence[str] | None, trials: Trials, leaves: dict) -> list[str]:
     """The names of the outputs, checked: no two values of a graph have one name."""
     names = [*trials.names] if given is None else [*given]
+    if isinstance(given, str) or not all(isinstance(n, str) and n for n in names):
+        raise TypeError(f"[onnx.export] output_names is {given!r}, expected a list of names")
     if len(names) != len(trials.names):
         raise ValueError(
             f"[onnx.export] output_names are {names}, expected {len(trials.names)}, for "
@@ -154,7 +166,7 @@ def _graph(ir: Any, opset: int, trials: Trials, leaves: dict, names: list[str]) 
         )
         value = ir.val(name, ir.DataType.from_numpy(x.dtype), shape)
         inputs.append(Value(value, x.dtype, lengths))
-    g = Emitter(opset, symbols, inputs, leaves)
+    g = Emitter(opset, symbols, inputs, leaves, names)
     for number, step in program.steps.items():
         write(g, number, step)
     outputs = [_output(g, y, name) for y, name in zip(program.outputs, names, strict=True)]
@@ -186,6 +198,7 @@ def _shown(g: Emitter, n: "int | Size") -> "int | str | None":
 
 
 def _text(formula: Formula, names: list[str]) -> str:
+    """A formula as shapes show it."""
     terms = []
     for c, which in sorted(formula.terms, key=lambda term: -len(term[1])):
         factors = [str(c)] if c != 1 or not which else []
@@ -194,11 +207,30 @@ def _text(formula: Formula, names: list[str]) -> str:
     return total if formula.divisor == 1 else f"({total})//{formula.divisor}"
 
 
+def _check(onnx: Any, path: Path) -> None:
+    """Check a file with onnx's checker; remove what it refuses, such as dtypes that an op lacks."""
+    try:
+        onnx.checker.check_model(os.fspath(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        for each in (path, _beside(path)):
+            each.unlink(missing_ok=True)
+        raise ExportError(
+            f"[onnx.export] onnx's checker refuses the model: {error} (an op that lacks a dtype "
+            "takes what is cast to float32 or int64)"
+        ) from error
+
+
+def _beside(path: Path) -> Path:
+    """The file of the weights that lie beside a model."""
+    return path.with_name(path.name + ".data")
+
+
 def _save(ir: Any, model: Any, path: Path, external_above: int) -> None:
+    """Write a model to a file, large weights to a second one."""
     size = sum(x.const_value.nbytes for x in model.graph.initializers.values())
     if size <= external_above:
         ir.save(model, path)
         return
-    data = path.name + ".data"
-    (path.parent / data).unlink(missing_ok=True)
-    ir.save(model, path, external_data=data, size_threshold_bytes=EXTERNAL)
+    data = _beside(path)
+    data.unlink(missing_ok=True)
+    ir.save(model, path, external_data=data.name, size_threshold_bytes=EXTERNAL)

@@ -53,6 +53,7 @@ def unbind(g, x, *, axis):
 
 @lowers("flip")
 def flip(g, x, *, axis):
+    """A slice with steps of -1."""
     axes = axes_of(axis, x.ndim)
     if not axes:
         return g.Identity(x)
@@ -62,6 +63,7 @@ def flip(g, x, *, axis):
 
 @lowers("roll")
 def roll(g, x, *, shift, axis):
+    """One axis after the other, read at places counted around its end."""
     shape = x.shape
     if axis is None and not isinstance(shift, tuple):
         x, axis = g.reshape(x, [product(shape, g.runs)]), 0
@@ -86,6 +88,7 @@ def axes_of(axis, ndim: int) -> list[int]:
 
 @lowers("repeat")
 def repeat(g, x, *, count, axis):
+    """Copies along a new axis, which is then joined with the one before."""
     shape = g.outputs[0].shape
     n = x.shape[axis]
     spread = [*x.shape[: axis + 1], count, *x.shape[axis + 1 :]]
@@ -122,6 +125,7 @@ def _triangle(g, x, k, upper):
 
 @lowers("diagonal")
 def diagonal(g, x, *, offset):
+    """Read in the flattened matrix, where its elements are columns + 1 apart."""
     *batch, n, m = x.shape
     flat = g.reshape(x, (*batch, product((n, m), g.runs)))
     start = g.constant(offset) if offset >= 0 else g.Mul(g.number(m, np.int64), -offset)
@@ -132,6 +136,7 @@ def diagonal(g, x, *, offset):
 
 @lowers("on_diagonal")
 def on_diagonal(g, x, *, rows, columns, offset):
+    """Elements padded to the rows, which are then chosen where column - row fits."""
     dtype = computing(x.dtype)
     before = max(-offset, 0)
     rest = g.Sub(g.size(rows), g.Add(g.size(x.shape[-1]), before))

@@ -47,11 +47,12 @@ def fitted(arrays: Sequence[np.ndarray]) -> "Uniform | Ramp | Band | None":
 
 def _uniform(arrays: Sequence[np.ndarray]) -> Uniform | None:
     value = arrays[0].flat[0]
-    same = all((x == value).all() or (x != x).all() for x in arrays)
+    same = all((x == value).all() for x in arrays) or all((x != x).all() for x in arrays)
     return Uniform(value) if same else None
 
 
 def _ramp(arrays: Sequence[np.ndarray]) -> Ramp | None:
+    """The Ramp, of whole numbers, that all arrays are."""
     if arrays[0].dtype.kind not in "iuf" or not all(np.isfinite(x).all() for x in arrays):
         return None
     first = [x.flat[0].item() for x in arrays]
@@ -76,6 +77,7 @@ def _step(x: np.ndarray, axis: int) -> Any:
 
 
 def _is_ramp(x: np.ndarray, start: Any, *steps: Any) -> bool:
+    """Whether an array rises from `start` by whole steps along each axis."""
     if any(step != int(step) for step in steps):
         return False
     places = np.indices(x.shape)
@@ -92,6 +94,7 @@ def _stairs(arrays: Sequence[np.ndarray]) -> Ramp | None:
 
 
 def _band(arrays: Sequence[np.ndarray]) -> Band | None:
+    """The Band that all arrays are, of two values."""
     values = np.unique(np.concatenate([np.unique(x) for x in arrays]))
     if arrays[0].ndim < 2 or len(values) != 2:
         return None

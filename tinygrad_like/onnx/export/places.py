@@ -13,6 +13,7 @@ WHOLE = slice(None)
 
 @lowers("getitem")
 def getitem(g, x, *, index):
+    """Slices first, then arrays of places, else integers; new axes last."""
     index = index if isinstance(index, tuple) else (index,)
     parts = _without_masks(g, _for_each_axis(index, x.ndim))
     axes = [p for p in parts if p is not None]
@@ -143,6 +144,7 @@ def put(g, updates, *, shape, index):
 
 
 def _added(g, x, updates, index, name):
+    """x with updates added where all arrays of an index stand; equal places add up."""
     index = index if isinstance(index, tuple) else (index,)
     parts = _without_masks(g, _for_each_axis(index, x.ndim))
     at = [i for i, p in enumerate(parts) if not isinstance(p, slice)]
@@ -231,6 +233,7 @@ def read_lines(g, x, index, *, axis):
 
 
 def _written_lines(g, x, updates, index, axis, reduction):
+    """Updates at places along an axis, joined by ONNX's `reduction`."""
     dtype = computing(g.outputs[0].dtype)
     x, updates = (v if v.dtype == dtype else g.cast(v, dtype) for v in (x, updates))
     index = g.cast(index, np.int64)

@@ -156,8 +156,8 @@ class Recorder:
         return known
 
     def _within(self, value: Any, name: str) -> Any:
-        """An attribute, with the places of the arrays in it."""
-        if isinstance(value, tuple) and type(value) is tuple:
+        """An attribute, with the places of the arrays in it, and with tuples for lists."""
+        if type(value) in (tuple, list):
             return tuple(self._within(v, name) for v in value)
         return self.place(value, name)
 

@@ -15,7 +15,17 @@ PLAIN = {"sum": "ReduceSum", "prod": "ReduceProd", "max": "ReduceMax", "min": "R
 
 def _enter() -> None:
     for name, kind in PLAIN.items():
-        lowers(name, cast="out")(lambda g, x, kind=kind, **how: _reduced(g, kind, x, **how))
+        wraps = name in ("sum", "prod")
+        lowers(name, cast="out")(
+            lambda g, x, kind=kind, wraps=wraps, **how: _reduced(
+                g, kind, _signed(g, x) if wraps else x, **how
+            )
+        )
+
+
+def _signed(g, x):
+    """Unsigned integers of 64 bits as signed ones, whose sums and products have the same bits."""
+    return g.cast(x, np.int64)._replace(shape=x.shape) if x.dtype == np.uint64 else x
 
 
 def _reduced(g, kind, x, *, axis, keepdims):
@@ -57,6 +67,7 @@ def argmin(g, x, *, axis, keepdims):
 
 
 def _place_of(kind, g, x, axis, keepdims):
+    """The place along an axis, or in the flattened array."""
     x = g.cast(x, computing(x.dtype))
     if axis is not None and x.ndim:
         return g.node(kind, x, axis=axis % x.ndim, keepdims=int(keepdims))
@@ -85,6 +96,7 @@ def _deviation(g, x, *, axis):
 
 @lowers("var")
 def var(g, x, *, axis, keepdims, ddof):
+    """The mean square of the deviation, with n - ddof for n."""
     x = g.cast(x, np.float64) if x.dtype.kind in "biu" else x
     axes = axes_of(axis, x.ndim)
     centred = deviation(g, x, axes)
@@ -110,6 +122,7 @@ def norm(g, x, *, axis, keepdims):
 
 
 def _scale(g, peak):
+    """The largest element, or 1 where nothing can be divided by it."""
     usable = g.And(g.Greater(peak, 0.0), finite(g, peak))
     return g.Where(usable, peak, g.number(1.0, peak.dtype))
 
@@ -120,6 +133,7 @@ def _without(g, y, axes):
 
 @lowers("norm_of_order")
 def norm_of_order(g, x, *, p, axis, keepdims):
+    """The p-norm, scaled by the largest element (of negative p the smallest) as `norm`."""
     axes = axes_of(axis, x.ndim)
     x = g.Abs(x)
     peak = g.reduce("ReduceMax" if p > 0 else "ReduceMin", x, axes)
@@ -140,7 +154,7 @@ def norm_of_order(g, x, *, p, axis, keepdims):
 def cumsum(g, x, *, axis, reverse):
     if not x.ndim:
         return g.Identity(x)
-    return g.CumSum(x, g.constant(axis % x.ndim), reverse=int(reverse))
+    return g.CumSum(_signed(g, x), g.constant(axis % x.ndim), reverse=int(reverse))
 
 
 def scan(g: Emitter, a: Value, b: Value, initial: Value, axis: int, reverse: bool) -> Value:

@@ -7,7 +7,7 @@ import numpy as np
 from tinygrad_like.onnx.export.emit import Emitter, Value
 from tinygrad_like.onnx.export.errors import ExportError
 from tinygrad_like.onnx.export.layers import softmax
-from tinygrad_like.onnx.export.sizes import values_of
+from tinygrad_like.onnx.export.sizes import Size, values_of
 from tinygrad_like.onnx.export.table import lowers
 
 # The blocks of our weights in ONNX's order: of a GRU z, r, n for our r, z, n, of an LSTM i, o, f, g
@@ -46,8 +46,12 @@ def _layer(g, kind, x, weight, recurrent, bias, states, lengths, reverse, order,
     )  # fmt: skip
     all_states = g.Transpose(g.Squeeze(y, g.constant([1])), perm=[1, 0, 2])
     last = [g.Squeeze(s, g.constant([0])) for s in last]
-    if lengths is not None:  # ONNX leaves open what the state of an empty sequence is
+    none = None  # ONNX leaves open what the state of an empty sequence is
+    if lengths is not None:
         none = g.unsqueeze(g.Equal(lengths, 0), -1)
+    elif isinstance(x.shape[1], Size):
+        none = g.Equal(g.size(x.shape[1]), 0)
+    if none is not None:
         zero = g.number(0, x.dtype)
         firsts = [zero if s is None else g.Squeeze(s, g.constant([0])) for s in states]
         last = [g.Where(none, first, s) for first, s in zip(firsts, last, strict=True)]
@@ -72,6 +76,7 @@ def rnn(g, x, weight, recurrent, bias, h0, *, lengths, reverse, nonlinearity):
 
 @lowers("gru", cast="out")
 def gru(g, x, weight, recurrent, bias, h0, *, lengths, reverse):
+    """With linear_before_reset, as PyTorch's GRU and ours."""
     size = recurrent.shape[0]
     zeros = g.constant(np.zeros(2 * size), bias.dtype)
     both = g.Concat(_blocks(g, bias, size, GRU_ORDER), zeros, _blocks(g, bias, size, (3,)), axis=0)
@@ -83,6 +88,7 @@ def gru(g, x, weight, recurrent, bias, h0, *, lengths, reverse):
 
 @lowers("lstm", cast="out")
 def lstm(g, x, weight, recurrent, bias, h0, c0, *, lengths, reverse):
+    """ONNX takes both states or none: a missing one is zeros."""
     both = _biases(g, bias, recurrent.shape[0], LSTM_ORDER)
     states = [h0, c0]
     if (h0 is None) != (c0 is None):  # ONNX has both or none
@@ -94,6 +100,7 @@ def lstm(g, x, weight, recurrent, bias, h0, c0, *, lengths, reverse):
 
 @lowers("scaled_dot_product_attention")
 def attention(g, query, key, value, mask, *, causal, scale, p, seed, offset, levels):
+    """In plain ops. Of grouped queries, those of one key are an axis of their own."""
     if p:
         raise ExportError("[onnx.export] attention drops weights in training: call model.eval()")
     n, heads, t, d = query.shape
@@ -136,6 +143,7 @@ def _masked(g, scores, mask):
 
 @lowers("rotate", cast="out")
 def rotate(g, x, *, cos, sin):
+    """Pairs of neighbours turned by angles, whose cosines and sines are given."""
     axis, width = x.ndim - 1, x.shape[-1]
     even, odd = (g.slice(x, axis, first, width, 2) for first in (0, 1))
     cos, sin = g.cast(cos, x.dtype), g.cast(sin, x.dtype)

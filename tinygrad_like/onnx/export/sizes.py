@@ -9,6 +9,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,12 @@ import numpy as np
 DIVISORS = range(2, 9)
 
 
-class Size(NamedTuple):
-    """An integer that differs between the runs: what it is in each of them."""
+@dataclass(frozen=True)
+class Size:
+    """An integer that differs between the runs: what it is in each of them.
+
+    No tuple, for which ops would take it where they accept one or several integers.
+    """
 
     values: tuple[int, ...]
 
@@ -69,10 +74,10 @@ def formula_of(values: tuple[int, ...], symbols: tuple[tuple[int, ...], ...]) ->
         if found is not None:
             return Formula(tuple(zip(found, which, strict=True)))
     for i, column in enumerate(symbols):
-        for divisor in DIVISORS:
-            line = _floored(column, values, divisor)
-            if line is not None:
-                return Formula(((line[0], (i,)), (line[1], ())), divisor)
+        line = _floored(column, values)
+        if line is not None:
+            a, b, divisor = line
+            return Formula(((a, (i,)), (b, ())), divisor)
     return None
 
 
@@ -109,13 +114,21 @@ def _solved(columns: list[list[int]], values: tuple[int, ...]) -> list[int] | No
     return whole if right and all(whole) else None
 
 
-def _floored(column: tuple[int, ...], values: tuple[int, ...], d: int) -> tuple[int, int] | None:
-    """The one (a, b) with a < d and (a s + b) // d = values for all s in the column, or None."""
-    if len(set(column)) < 4:
+def _floored(column: tuple[int, ...], values: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(a, b, d) with a < d and (a s + b) // d = values for all s in the column, or None.
+
+    Only if there is one. Of several the one counts that divides without a rest, as of a model that
+    takes even lengths only. Of two values, such as those of min(s, 3), a line with a small slope
+    may seem to be the rule.
+    """
+    if len(set(column)) < 4 or len(set(values)) < 3:
         return None
-    for a in range(1, d):
-        low = max(d * v - a * s for s, v in zip(column, values, strict=True))
-        high = min(d * v - a * s + d - 1 for s, v in zip(column, values, strict=True))
-        if low == high:
-            return a, low
-    return None
+    found, exact = [], []
+    for d in DIVISORS:
+        for a in (a for a in range(1, d) if math.gcd(a, d) == 1):
+            rests = [d * v - a * s for s, v in zip(column, values, strict=True)]
+            low, high = max(rests), min(rests) + d - 1
+            found += [(a, b, d) for b in range(low, high + 1)]
+            exact += [(a, low, d)] if low == min(rests) else []
+    several = exact or found
+    return several[0] if len(several) == 1 else None

@@ -7,6 +7,9 @@
 A function gets an Emitter (emit.py), the inputs of the op as Values, numbers, Sizes and None, and
 its attributes by name, with Values in the place of arrays. It returns the output, or a tuple of
 them; what has another dtype than the op's output is cast. `g.outputs` tells shapes and dtypes.
+
+A docstring of such a function says what the op's name does not: a convention, or why the nodes are
+others than the obvious ones. Where the body is the op's formula there is none.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,6 +59,7 @@ def computing(dtype: np.dtype) -> np.dtype:
 
 
 def _in_common(g: Emitter, inputs: Sequence[Any], dtype: Any) -> list:
+    """Inputs in one dtype with which ONNX computes, by default the one they promote to."""
     if dtype is None:
         kinds = [x.dtype for x in inputs if isinstance(x, Value)]
         numbers = [0 if isinstance(x, Size) else x for x in inputs if not isinstance(x, Value)]
@@ -94,11 +98,30 @@ def write(g: Emitter, number: int, step: Step) -> None:
             for x in inputs
         ]
     attributes = {what: _value(g, v) for what, v in step.attributes.items()}
-    made = LOWERED[name](g, *inputs, **attributes)
+    made = _lowered(g, name, inputs, attributes)
     outs = made if step.op.several else (made,)
     for i, (y, value) in enumerate(zip(step.outputs, outs, strict=True)):
         value = g.cast(value, y.dtype)
         g.made[Ref(number, i)] = value._replace(shape=y.shape)
+
+
+def _lowered(g: Emitter, name: str, inputs: list, attributes: dict[str, Any]) -> Any:
+    """What the table's function writes; ExportError where it cannot take a Size."""
+    try:
+        return LOWERED[name](g, *inputs, **attributes)
+    except TypeError as error:
+        sizes = [what for what, v in attributes.items() if _has_size(v)]
+        if not sizes:
+            raise
+        raise ExportError(
+            f"[onnx.export] {name} cannot be exported with {', '.join(sizes)} that follows the "
+            "sizes of the inputs: leave that axis out of dynamic_axes, or give a number"
+        ) from error
+
+
+def _has_size(x: Any) -> bool:
+    """Whether there is a Size in an attribute."""
+    return any(map(_has_size, x)) if isinstance(x, tuple) else isinstance(x, Size)
 
 
 def _value(g: Emitter, x: Any) -> Any:

@@ -15,8 +15,8 @@ from tinygrad_like.onnx.export.errors import ExportError
 from tinygrad_like.onnx.export.record import Recorder, Run
 from tinygrad_like.onnx.export.table import refuse_unknown
 
-FAULTS = ValueError, TypeError, IndexError, KeyError, ArithmeticError
 WANTED = 5  # sizes of each dynamic axis, that of the example included
+FURTHER = 10  # more of them, if these do not tell how an integer follows them
 
 
 class Trials:
@@ -48,6 +48,7 @@ class Trials:
         return list(found.values())
 
     def _example_sizes(self) -> dict[str, int]:
+        """The lengths of the dynamic axes in the example, checked."""
         sizes: dict[str, int] = {}
         for name, axes in self.axes.items():
             for axis, symbol in axes.items():
@@ -106,7 +107,7 @@ class Trials:
             return self._run(arrays)
         except ExportError:
             raise
-        except FAULTS as fault:
+        except Exception as fault:  # of any kind: the model's own code says what it takes
             return fault
 
     def _refuse(self, error: Any) -> None:
@@ -141,6 +142,15 @@ class Trials:
             sizes = {symbol: ms[i * shift % len(ms)] for i, (symbol, ms) in each}
             self._add(sizes)  # together they may be too long
 
+    def look_further(self) -> None:
+        """Run at more sizes of each dynamic axis, two of them far away."""
+        base = self.sizes[0]
+        for symbol, n in base.items():
+            known, count = {sizes[symbol] for sizes in self.sizes}, 0
+            for m in (5 * n + 2, 7 * n + 3, *_lengths_beside(n)):
+                if count < FURTHER and m not in known:
+                    count += self._add({**base, symbol: m}) is None
+
     def _add(self, sizes: dict[str, int]) -> "Exception | None":
         """One more run, at these sizes; or the error of the model, to which they do not fit."""
         run = self._tried(self._sized(sizes))
@@ -161,6 +171,7 @@ class Trials:
         return found
 
     def _run(self, arrays: dict[str, np.ndarray]) -> Run:
+        """One run on some inputs, recorded."""
         tensors = {name: Tensor(x) for name, x in arrays.items()}
         recorder = Recorder([t._array for t in tensors.values()], self.leaves)
         with no_grad(), Switch("trace", recorder):

@@ -81,6 +81,7 @@ def size_of(x: Raw):
 
 @runs("Range")
 def range_of(start: Host, limit: Host, delta: Host, *, stash_type=None):
+    """The count is rounded up; the elements are multiples of the step, not running sums."""
     first, last, step = start.item(), limit.item(), delta.item()
     if start.dtype.kind == "f":
         count = math.ceil((last - first) / step)
@@ -100,6 +101,7 @@ def eye_like(x, *, dtype=None, k=0):
 
 
 def _drawn(shape, dtype, seed, draw, like=None):
+    """Random numbers of a shape, on the device of `like`, cast to a dtype."""
     if seed is not None:
         set_seed(int(seed))
     device = like.device if isinstance(like, Tensor) else None

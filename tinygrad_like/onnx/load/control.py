@@ -103,6 +103,7 @@ def at(xs: Raw, position: Host):
 
 
 def _place(position, n):
+    """A position in a sequence, checked."""
     k = integer(position)
     if not -n <= k < n:
         raise IndexError(f"[Sequence] position {k} of {n} elements")
@@ -111,6 +112,7 @@ def _place(position, n):
 
 @runs("SequenceInsert")
 def insert(xs: Raw, x: Raw, position: Host = None):
+    """Before a position; by default at the end."""
     n = len(xs)
     k = n if position is None else integer(position)
     if not -n <= k <= n:

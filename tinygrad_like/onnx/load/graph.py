@@ -10,18 +10,23 @@ does not have) is a step that runs the graph of the function's body.
 
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
-from tinygrad_like.engine import Tensor, wrap
+from tinygrad_like.engine import Tensor, mode, wrap
+from tinygrad_like.engine.modes import Switch
 from tinygrad_like.onnx.load.dtypes import CODES, dtype_of
 from tinygrad_like.onnx.load.errors import OnnxError, Refused
 from tinygrad_like.onnx.load.table import NEWEST, Entry, Host, Raw, find
 
-FAULTS = ValueError, TypeError, IndexError, KeyError, ZeroDivisionError
+FAULTS = (
+    *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError),
+    *(MemoryError, RuntimeError),
+)
 
 
 @dataclass
@@ -44,10 +49,13 @@ class Step:
             return self.call(self, values, scope, state)
         except FAULTS as error:
             where = f"in node {self.name!r}, op {self.op}" if self.name else f"in op {self.op}"
-            if isinstance(error, KeyError) or len(error.args) != 1:
-                raise OnnxError(f"[onnx] {type(error).__name__}: {error} ({where})") from error
-            error.args = (f"{error.args[0]} ({where})",)
-            raise
+            if str(error).startswith("[") and len(error.args) == 1:  # it says what is wrong
+                error.args = (f"{error.args[0]} ({where})",)
+                raise
+            given = ", ".join(map(_shown, values))
+            raise OnnxError(
+                f"[onnx] {self.op} of {given}: {type(error).__name__}: {error} ({where})"
+            ) from error
 
 
 @dataclass
@@ -73,7 +81,17 @@ class Graph:
             own.update((n, y) for n, y in zip(step.outputs, found, strict=False) if n)
             for name in step.drops:
                 del own[name]
+        missing = [name for name in self.outputs if name and name not in scope]
+        if missing:
+            raise OnnxError(f"[onnx] nothing in {self.name!r} computes {', '.join(missing)}")
         return [scope[name] if name else None for name in self.outputs]
+
+
+def _shown(value):
+    """A value as errors show it."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 # How a step runs
@@ -92,11 +110,14 @@ def run_entry(step: Step, values: list, scope: Mapping, state: Mapping) -> Seque
     }
     if entry.counts:
         options["outputs"] = len(step.outputs)
-    found = entry.function(*inputs, **options)
+    on_host = tensor is None and values and entry.kind(0) is not Raw
+    # Arithmetic of shapes is Python's, of which `tg.onnx.export` writes down no calls.
+    with Switch("trace", None) if on_host and "trace" in mode.changed else nullcontext():
+        found = entry.function(*inputs, **options)
     found = found if isinstance(found, tuple) else (found,)
     if len(found) < len(step.outputs):
         raise Refused(f"[onnx] {step.op} with {len(step.outputs)} outputs")
-    if tensor is None and values and entry.kind(0) is not Raw:
+    if on_host:
         return [y.data if isinstance(y, Tensor) else y for y in found]
     return found
 
@@ -208,7 +229,7 @@ class Builder:
         given |= {a.name: self.resolved(a) for a in node.attribute}
         inner = Builder(
             self.functions,
-            {_plain(o.domain): o.version for o in function.opset_import},
+            {plain_domain(o.domain): o.version for o in function.opset_import},
             {name: a for name, a in given.items() if a is not None},
             self.refused,
             self.initial,
@@ -232,7 +253,7 @@ class Builder:
 
     def step(self, node: Any) -> Step:
         """The Step of a NodeProto."""
-        domain = _plain(node.domain)
+        domain = plain_domain(node.domain)
         base = {
             "op": node.op_type,
             "name": node.name,
@@ -340,8 +361,8 @@ def dense(sparse: Any) -> np.ndarray:
     return out
 
 
-def _plain(domain):
-    """The standard domain has two names."""
+def plain_domain(domain: str) -> str:
+    """The name of a domain; the standard one has two, of which it is the empty one."""
     return "" if domain == "ai.onnx" else domain
 
 

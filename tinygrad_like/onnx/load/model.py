@@ -27,7 +27,7 @@ from tinygrad_like.onnx.load import (
 )
 from tinygrad_like.onnx.load.dtypes import Declared, check, declared
 from tinygrad_like.onnx.load.errors import OnnxError, Refused
-from tinygrad_like.onnx.load.graph import Builder, Graph
+from tinygrad_like.onnx.load.graph import Builder, Graph, plain_domain
 from tinygrad_like.onnx.load.table import Host, find
 
 FAMILIES = (
@@ -130,10 +130,11 @@ def load(source: Any) -> Model:
     """A model of ONNX as a Module that runs, trains and is saved as any other.
 
     Floating initializers with at least one axis become parameters, under the names that the file
-    gives them; single numbers, the running statistics of batch norm, and masks (what holds
-    infinities) become buffers; integers and what only decides shapes are constants. What else an
-    exporter has folded into initializers is a parameter, too: `model.freeze("name")` keeps it as it
-    is. (`torch.onnx.export(..., optimize=False)` folds nothing, and keeps all of PyTorch's names.)
+    gives them (with a `.` for each `/`); single numbers, the running statistics of batch norm, and
+    masks (what holds infinities) become buffers; integers and what only decides shapes are
+    constants. What else an exporter has folded into initializers is a parameter, too:
+    `model.freeze("name")` keeps it as it is. (`torch.onnx.export(..., optimize=False)` folds
+    nothing, and keeps all of PyTorch's names.)
 
     Dropout and batch norm do what the graph says, also after `model.train()`: an exported graph is
     usually that of evaluation. Opsets to 28 of the standard domain are known; functions of the
@@ -149,8 +150,8 @@ def load(source: Any) -> Model:
         ImportError: without the package `onnx`.
         FileNotFoundError: for a path, or a file of external data, that does not exist.
         OnnxError: for a file that is damaged or no model of ONNX.
-        Refused: an OnnxError that names all ops, options and dtypes of the model that this library
-            does not run.
+        Refused: an OnnxError that names all ops, attributes and dtypes of the model that this
+            library does not run. (The value of an attribute is refused when its node runs.)
 
     >>> import tinygrad_like as tg
     >>> model = tg.onnx.load("resnet18.onnx")  # doctest: +SKIP
@@ -162,9 +163,7 @@ def load(source: Any) -> Model:
     inputs = [_declared(x, refused) for x in proto.graph.input]
     outputs = [_declared(y, refused) for y in proto.graph.output]
     state = _State(proto)
-    functions = {
-        ("" if f.domain == "ai.onnx" else f.domain, f.name, f.overload): f for f in proto.functions
-    }
+    functions = {(plain_domain(f.domain), f.name, f.overload): f for f in proto.functions}
     builder = Builder(functions, state.opsets, {}, refused, state.path_of, folder)
     try:
         graph = builder.graph(proto.graph)
@@ -199,14 +198,21 @@ def _read(source):
     try:
         if isinstance(source, onnx.ModelProto):
             proto = source
-        elif isinstance(source, (bytes, bytearray)):
+        elif isinstance(source, (bytes, bytearray, memoryview)):
             proto = onnx.load_model_from_string(bytes(source))
+        elif not isinstance(source, (str, os.PathLike)):
+            raise TypeError(
+                f"[onnx] source is a {type(source).__name__}, expected a path, the bytes of a "
+                "file, or an onnx.ModelProto"
+            )
         else:
             name = os.fspath(source)
             folder = os.path.dirname(os.path.abspath(name))
             proto = onnx.load(name, load_external_data=False)
             _refuse_missing_data(proto, name, folder)
             onnx.load_external_data_for_model(proto, folder)
+        if not folder:
+            _refuse_data_elsewhere(proto)
         with _ranks_left_open(proto):
             onnx.checker.check_model(proto if proto.ByteSize() < 1 << 30 else name)
     except DecodeError as error:
@@ -232,6 +238,16 @@ def _refuse_missing_data(proto, name, folder):
                 )
 
 
+def _refuse_data_elsewhere(proto):
+    """Raise OnnxError for a model without a path whose weights lie in files beside it."""
+    for tensor in proto.graph.initializer:
+        if tensor.data_location == tensor.EXTERNAL:
+            raise OnnxError(
+                f"[onnx] the data of {tensor.name!r} lie in a file beside the model: give load the "
+                "path of the model"
+            )
+
+
 @contextmanager
 def _ranks_left_open(proto):
     """For onnx's checker, which wants a shape of every input and output, also of unknown rank."""
@@ -251,9 +267,7 @@ class _State:
     """Which initializers are state, and under which paths."""
 
     def __init__(self, proto: Any):
-        self.opsets = {
-            "" if o.domain == "ai.onnx" else o.domain: o.version for o in proto.opset_import
-        }
+        self.opsets = {plain_domain(o.domain): o.version for o in proto.opset_import}
         self.found: dict[str, Tensor] = {}
         self._constants: set[str] = set()
         self._statistics: set[str] = set()
@@ -262,7 +276,8 @@ class _State:
     def _note(self, graph):
         """Note what is read on the host only, and what batch norm takes for its statistics."""
         for node in graph.node:
-            entry = find(node.domain, node.op_type, self.opsets.get(node.domain, 0))
+            domain = plain_domain(node.domain)
+            entry = find(domain, node.op_type, self.opsets.get(domain, 0))
             for i, name in enumerate(node.input):
                 if entry is not None and entry.kind(i) is Host:
                     self._constants.add(name)
@@ -276,7 +291,7 @@ class _State:
         """The path of an initializer that is state, which is noted; None for a constant."""
         if array.dtype.kind not in "fc" or name in self._constants:
             return None
-        path = name
+        path = name.replace("/", ".")  # which files of weights do not take in names
         while hasattr(Model, path) or path in OWN or path in self.found:
             path += "_"
         learns = array.ndim > 0 and name not in self._statistics and not _masks(array)

@@ -58,6 +58,7 @@ def group_normalization_of_groups(x, scale, bias, *, num_groups, epsilon=1e-5, s
 
 @runs("LayerNormalization")
 def layer_normalization(x, scale, bias=None, *, axis=-1, epsilon=1e-5, stash_type=1, outputs=1):
+    """Where scale and bias broadcast, or the statistics are wanted, in plain ops."""
     axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
     shape = tuple(x.shape[a] for a in axes)
     if outputs == 1 and shape == scale.shape and (bias is None or bias.shape == shape):
@@ -71,6 +72,7 @@ def layer_normalization(x, scale, bias=None, *, axis=-1, epsilon=1e-5, stash_typ
 
 @runs("RMSNormalization")
 def rms_normalization(x, scale, *, axis=-1, epsilon=1e-5, stash_type=1):
+    """Where the scale broadcasts, in plain ops."""
     axes = tuple(range(axis_of(axis, x.ndim), x.ndim))
     if tuple(x.shape[a] for a in axes) == scale.shape:
         return norm.rms_norm(x, scale, eps=epsilon)
@@ -116,6 +118,7 @@ def softmax_cross_entropy(
 
 
 def _loss(scores, labels, weight, ignored, reduction):
+    """The negative score at the label, times the label's weight; the mean is over the weights."""
     refuse_unless(("none", "sum", "mean"), "a loss", "reduction", reduction)
     counted = None
     if ignored is not None:

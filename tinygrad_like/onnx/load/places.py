@@ -30,6 +30,7 @@ def gather_elements(x, indices, *, axis=0):
 
 @runs("GatherND")
 def gather_nd(x, indices, *, batch_dims=0):
+    """Elements at tuples of places; along the batch axes each example reads its own."""
     depth = indices.shape[-1]
     above = np.indices(indices.shape[:-1])[:batch_dims]
     index = tuple(Tensor(part, device=x.device) for part in above)
@@ -39,6 +40,7 @@ def gather_nd(x, indices, *, batch_dims=0):
 
 @runs("Scatter", "ScatterElements")
 def scatter_elements(x, indices, updates, *, axis=0, reduction="none"):
+    """Updates at places along an axis; negative places count from the end."""
     refuse_unless(REDUCTIONS, "ScatterElements", "reduction", reduction)
     axis = axis_of(axis, x.ndim)
     n = x.shape[axis]
@@ -94,6 +96,7 @@ def nonzero(x):
 
 @runs("Compress")
 def compress(x, condition: Host, *, axis=None):
+    """The elements, or slices, where a condition holds; it may be shorter than the axis."""
     (places,) = np.nonzero(condition.reshape(-1))
     if axis is None:
         return arrays.reshape(x, shape=(-1,))[places]

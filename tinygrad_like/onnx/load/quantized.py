@@ -41,6 +41,7 @@ def quantized(x, scale, zero, dtype):
 
 @runs("QuantizeLinear")
 def quantize(x, scale, zero=None, *, axis=1, block_size=0, output_dtype=0, precision=0, saturate=1):
+    """The dtype is that of the zero point, or `output_dtype`, or uint8."""
     if zero is not None:
         dtype = zero.dtype
     else:
@@ -56,6 +57,7 @@ def quantize(x, scale, zero=None, *, axis=1, block_size=0, output_dtype=0, preci
 
 @runs("DequantizeLinear")
 def dequantize(x, scale, zero=None, *, axis=1, block_size=0, output_dtype=0):
+    """(x - zero) scale."""
     dtype = dtype_of(output_dtype, "DequantizeLinear") if output_dtype else scale.dtype
     scale, zero = _spread(scale, x, axis, block_size), _spread(zero, x, axis, block_size)
     wide = astype(x, dtype=INT64)
@@ -128,6 +130,7 @@ def qlinear_conv(
     x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero, bias=None, *, auto_pad="NOTSET",
     dilations=None, group=1, kernel_shape=None, pads=None, strides=None,
 ):  # fmt: skip
+    """The convolution of integers, rescaled; the bias is an integer of scale x_scale w_scale."""
     bias = None if bias is None else astype(bias, dtype=INT64)
     y = convolve(
         _shifted(x, x_zero), _shifted(w, w_zero, 0), bias, auto_pad=auto_pad, dilations=dilations,

@@ -129,6 +129,8 @@ def _unrolled(layer, count, step):
 
 @runs("RNN", since=7, options=OPTIONS)
 def rnn(x, w, r, b=None, lengths: Host = None, h=None, *, outputs=1, **options):
+    """This library's own for tanh and relu without a bound, else step by step."""
+
     def run(layer):
         (name,) = layer.activations
         if name in ("Tanh", "Relu") and not layer.clip:

@@ -30,6 +30,8 @@ def _l2_of_floats(x, **over):
 
 
 def _extreme(function, least):
+    """A reduction by an extreme, for which that of nothing is the end of the dtype's range."""
+
     def of(x, *, axis, keepdims):
         if math.prod(x.shape[a] for a in axis) == 0:
             shape = [1 if i in axis else n for i, n in enumerate(x.shape)]
@@ -74,6 +76,8 @@ FRACTIONAL = "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean"
 
 
 def _enter(op, function):
+    """Enter a reduction: without axes over all, or of single elements if the node says so."""
+
     @runs(op)
     def reduced(x, axes: Host = None, *, keepdims=1, noop_with_empty_axes=0):
         axes = () if axes is None else integers(axes)
@@ -107,6 +111,7 @@ def argmin(x, *, axis=0, keepdims=1, select_last_index=0):
 
 
 def _position(function, x, axis, keepdims, last):
+    """The first place of an extreme, or the last one."""
     if last:
         found = function(arrays.flip(x, axis=axis), axis=axis, keepdims=bool(keepdims))
         return x.shape[axis] - 1 - astype(found, dtype=np.int64)
@@ -130,6 +135,7 @@ def _enter_softmax(op, function):
 
 
 def _hardmax(x, axis):
+    """1 at the first largest element along an axis, else 0."""
     places = reduce.argmax(x, axis=axis, keepdims=True)
     shape = [1] * x.ndim
     shape[axis] = x.shape[axis]
@@ -153,6 +159,7 @@ def cumulative_product(x, axis: Host, *, exclusive=0, reverse=0):
 
 
 def _cumulative(x, axis, exclusive, reverse, function, start):
+    """A running sum or product; an exclusive one begins with `start`."""
     axis = axis_of(integer(axis), x.ndim)
     y = arrays.flip(x, axis=axis) if reverse else x
     if exclusive:

@@ -101,8 +101,11 @@ def _along(x, axis, indices, weights):
 
 def _lengths(shape, axes, scales, sizes, policy):
     """[(axis, output length, scale)]."""
-    if sizes is None:
-        return [(a, int(np.floor(shape[a] * s)), s) for a, s in zip(axes, scales, strict=True)]
+    if sizes is None:  # the scales have the digits of float32, in which 0.7 times 10 is 7
+        return [
+            (a, int(np.float32(shape[a]) * np.float32(s)), s)
+            for a, s in zip(axes, scales, strict=True)
+        ]
     ratios = [size / shape[a] for a, size in zip(axes, sizes, strict=True)]
     if policy == "stretch":
         return [(a, m, r) for a, m, r in zip(axes, sizes, ratios, strict=True)]
@@ -121,6 +124,7 @@ def resize(
     extrapolation_value=0.0, keep_aspect_ratio_policy="stretch", mode="nearest",
     nearest_mode="round_prefer_floor",
 ):  # fmt: skip
+    """Each axis by its own scale, in turn; outside of a crop is `extrapolation_value`."""
     refuse_unless(COORDINATES, "Resize", "coordinate_transformation_mode",
                   coordinate_transformation_mode)  # fmt: skip
     refuse_unless(("nearest", *KERNELS), "Resize", "mode", mode)
@@ -144,7 +148,9 @@ def resize(
             raise Refused(f"[onnx] Resize of an axis of length {n} to {m}")
         of = (roi[k], roi[k + len(roi) // 2]) if crops else None
         function = COORDINATES[coordinate_transformation_mode]
-        places = function(np.arange(m, dtype=np.float64), n, m, scale, of)
+        # The nearest one is found in float32, in which 1 divided by 1/3 is 3.
+        precision = np.float32 if mode == "nearest" else np.float64
+        places = function(np.arange(m, dtype=precision), n, m, precision(scale), of)
         if mode == "nearest":
             chosen = np.clip(NEAREST[nearest_mode](places), 0, n - 1).astype(np.int64)
             x = indexing.take(x, chosen, axis)

@@ -23,7 +23,7 @@ def reshape(x, shape: Host, *, allowzero=0):
 
 @runs("Flatten")
 def flatten(x, *, axis=1):
-    axis = axis_of(axis, x.ndim)
+    axis = x.ndim if axis == x.ndim else axis_of(axis, x.ndim)
     return arrays.reshape(x, shape=(math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
 
 
@@ -34,6 +34,7 @@ def squeeze(x, axes: Host = None):
 
 @runs("Unsqueeze")
 def unsqueeze(x, axes: Host):
+    """Axes count in the result."""
     axes = integers(axes)
     places = sorted(axis_of(a, x.ndim + len(axes)) for a in axes)
     shape = list(x.shape)
@@ -93,6 +94,7 @@ def slice_of(x, starts: Host, ends: Host, axes: Host = None, steps: Host = None)
 
 @runs("Pad")
 def pad(x, pads: Host, value: Host = None, axes: Host = None, *, mode="constant"):
+    """Negative widths cut off."""
     pads = integers(pads)
     axes = range(x.ndim) if axes is None else [axis_of(a, x.ndim) for a in integers(axes)]
     widths = [(0, 0)] * x.ndim
@@ -119,6 +121,7 @@ def triangle(x, k: Host = None, *, upper=1):
 
 @runs("DepthToSpace")
 def depth_to_space(x, *, blocksize, mode="DCR"):
+    """Blocks of channels become blocks of pixels; the mode says which axis is first."""
     n, c, h, w = x.shape
     b = blocksize
     if mode == "DCR":
@@ -132,6 +135,7 @@ def depth_to_space(x, *, blocksize, mode="DCR"):
 
 @runs("SpaceToDepth")
 def space_to_depth(x, *, blocksize, mode="DCR"):
+    """The inverse of DepthToSpace."""
     n, c, h, w = x.shape
     b = blocksize
     y = arrays.reshape(x, shape=(n, c, h // b, b, w // b, b))
@@ -141,6 +145,7 @@ def space_to_depth(x, *, blocksize, mode="DCR"):
 
 @runs("CenterCropPad")
 def center_crop_pad(x, shape: Host, *, axes=None):
+    """Half of what is missing or too much at each end; an odd one at the last."""
     axes = range(x.ndim) if axes is None else [axis_of(a, x.ndim) for a in axes]
     widths, index = [(0, 0)] * x.ndim, [slice(None)] * x.ndim
     for axis, n in zip(axes, integers(shape), strict=True):

@@ -21,6 +21,7 @@ def _as_complex(x):
 
 
 def _as_pairs(x):
+    """Complex numbers as (..., 2), real ones as (..., 1)."""
     if x.dtype.kind != "c":
         return arrays.expand_dims(x, -1)
     return arrays.stack((real(x), complexes.imag(x)), axis=-1)
@@ -37,6 +38,7 @@ def dft(x, length: Host = None, axis: Host = None, *, inverse=0, onesided=0):
 
 
 def _dft(x, length, axis, inverse, onesided):
+    """The transform of pairs or real numbers; the inverse of one side is real."""
     axis = axis_of(axis, x.ndim)
     n = None if length is None else integer(length)
     z = _as_complex(x)

@@ -13,6 +13,9 @@ one output, or a tuple of them. Inputs are Tensors, unless their annotation says
 
 A parameter named `outputs` gets the number of outputs that the node has.
 
+A docstring of such a function says what the op's name and ONNX's definition do not: a convention, a
+limit, or how it is computed. Where the body is the definition there is none.
+
 A version that changed the meaning of an op is entered by a second function, with the number of
 that version. An attribute that the function does not have is refused when the model is loaded.
 """
@@ -96,11 +99,15 @@ def integers(values: Any) -> tuple[int, ...]:
 
 def integer(value: Any) -> int:
     """An input or attribute of one integer."""
-    (n,) = integers(value)
-    return n
+    found = integers(value)
+    if len(found) != 1:
+        raise ValueError(f"[onnx] got {list(found)}, expected one integer")
+    return found[0]
 
 
 def axis_of(axis: Any, ndim: int) -> int:
-    """An axis counted from the first one."""
+    """An axis counted from the first one. Raises IndexError if there is none."""
     axis = integer(axis)
+    if not -ndim <= axis < ndim:
+        raise IndexError(f"[onnx] axis is {axis}, expected one of {ndim} axes")
     return axis + ndim if axis < 0 else axis

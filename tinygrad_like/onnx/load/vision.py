@@ -24,6 +24,7 @@ from tinygrad_like.ops.elements.elementwise import (
     where,
 )
 from tinygrad_like.ops.matrices import linalg
+from tinygrad_like.ops.neural.resize import cubic_weights
 from tinygrad_like.ops.reductions import reduce
 
 GRID_MODES = {
@@ -41,19 +42,6 @@ def _reflected(c, n, align_corners):
     return clip(minimum(c, 2 * span - c) + low, min=0.0, max=n - 1.0)
 
 
-def _cubic_weights(t):
-    """The weights of 4 taps around a place t beyond the second one; Keys' kernel with -0.75."""
-    a = -0.75
-
-    def near(d):
-        return ((a + 2) * d - (a + 3)) * d * d + 1
-
-    def far(d):
-        return (((d - 5) * d + 8) * d - 4) * a
-
-    return far(t + 1), near(t), near(1 - t), far(2 - t)
-
-
 def _taps(c, n, mode, padding_mode, align_corners):
     """[(indices, weight)] along one axis for coordinates c: a weight of 0 for padding."""
     if mode != "cubic":  # places are moved, before their neighbours are found
@@ -66,7 +54,7 @@ def _taps(c, n, mode, padding_mode, align_corners):
         if mode == "linear":
             found = [(low, 1 - t), (low + 1, t)]
         else:
-            found = list(zip((low - 1, low, low + 1, low + 2), _cubic_weights(t), strict=True))
+            found = list(zip((low - 1, low, low + 1, low + 2), cubic_weights(t), strict=True))
     taps = []
     for place, weight in found:
         if mode == "cubic":
@@ -196,6 +184,7 @@ def roi_align_of_half_pixels(
 
 
 def _roi_align(x, rois, batch, transformation, mode, out, sampling_ratio, spatial_scale):
+    """For each region two matrices, of rows and columns, that sample the image."""
     refuse_unless(("avg",), "RoiAlign", "mode", mode)
     half = transformation == "half_pixel"
     results = []

@@ -186,6 +186,7 @@ def average_pool(
     x, *, kernel_shape, auto_pad="NOTSET", ceil_mode=0, count_include_pad=0, dilations=None,
     pads=None, strides=None,
 ):  # fmt: skip
+    """By this library's pooling where it has the options, else as sums over counts."""
     axes, lengths = x.ndim - 2, x.shape[2:]
     s = windows("AveragePool", lengths, kernel_shape, strides, dilations, pads, auto_pad)
     fits = all(max(e) < n for e, n in zip(s.ends, s.size, strict=True))
@@ -268,6 +269,7 @@ def global_lp_pool(x, *, p=2):
 
 @runs("MaxUnpool")
 def max_unpool(x, places, output_shape: Host = None, *, kernel_shape, pads=None, strides=None):
+    """Each value at the place where MaxPool found it, zeros elsewhere."""
     s = windows("MaxUnpool", x.shape[2:], kernel_shape, strides, None, pads, "NOTSET")
     lengths = [
         (n - 1) * t + k - sum(ends)

@@ -210,8 +210,9 @@ def _resized(x, kind, sizes, steps, corners):
             "'nearest'"
         )
     count = len(sizes)
-    ratios = {axis: sizes[axis] / x.shape[axis] for axis in range(-count, 0)}
-    axes = sorted(ratios, key=lambda axis: (ratios[axis], axis if ratios[axis] < 1 else -axis))
+    axes = sorted(
+        range(-count, 0), key=lambda axis: (-steps[axis], axis if steps[axis] > 1 else -axis)
+    )
     for axis in axes:
         n, outputs, step = x.shape[axis], sizes[axis], steps[axis]
         if corners:

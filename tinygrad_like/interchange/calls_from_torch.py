@@ -1,4 +1,4 @@
-"""Functions of Tensors in PyTorch's programs, and functions of PyTorch's in ours.
+"""Functions and models of ours in PyTorch's programs.
 
 Arrays go over by DLPack, on the same memory. Each library records its own part of a computation,
 and its gradient is one step of the other's backward pass.
@@ -8,50 +8,17 @@ from collections.abc import Callable, Sequence
 from functools import cache, wraps
 from typing import Any
 
-import numpy as np
-
-from tinygrad_like import backend
-from tinygrad_like.backend import INEXACT
-from tinygrad_like.engine import GraphError, Tensor, mode, no_grad, wrap
-from tinygrad_like.functional import custom_gradient, functional_call, jvp, vjp, vmap
+from tinygrad_like.engine import GraphError, Tensor, commit, moving, no_grad
+from tinygrad_like.functional import functional_call, jvp, vjp, vmap
 from tinygrad_like.functional.trees import flatten
+from tinygrad_like.interchange.sharing import (
+    apart,
+    has_gradients,
+    shared,
+    shared_with_torch,
+    torch_for,
+)
 from tinygrad_like.nn.base.module import Module
-from tinygrad_like.ops.arrays.create import from_dlpack
-
-
-def _torch(name: str) -> Any:
-    """PyTorch. Raises ImportError, in the name of a function, if it is not installed."""
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(f"[{name}] needs PyTorch: pip install 'tinygrad-like[oracle]'") from error
-    return torch
-
-
-def _has_gradients(t: Any) -> bool:
-    """Whether the dtype of a tensor of PyTorch's is one that has gradients."""
-    return t.is_floating_point() or t.is_complex()
-
-
-def _shared(t: Any) -> Tensor:
-    """A Tensor on the memory of one of PyTorch's."""
-    return from_dlpack(t.detach().resolve_conj().resolve_neg())
-
-
-def _shared_with_torch(torch: Any, x: Tensor) -> Any:
-    """A tensor of PyTorch's on the memory of a Tensor, or on a copy if that runs backward."""
-    x = x.detach()
-    backward = any(stride < 0 for stride in getattr(x.data, "strides", ()))
-    return torch.from_dlpack(x.copy() if backward else x)
-
-
-def _apart(x: Tensor, others: Sequence[Tensor]) -> Tensor:
-    """`x` without its history, copied if it lies in the memory of one of the others."""
-    x = x.detach()
-    return x.copy() if any(np.may_share_memory(x, other) for other in others) else x
-
-
-# A function of ours in PyTorch
 
 OUTPUT = object()  # where a Tensor stands in what a function returns
 
@@ -82,7 +49,7 @@ def as_torch(f: Any) -> Any:
     >>> softmax = as_torch(tg.softmax)  # doctest: +SKIP
     >>> softmax(torch.ones(3, requires_grad=True))[0].backward()  # doctest: +SKIP
     """
-    torch = _torch("as_torch")
+    torch = torch_for("as_torch")
     if isinstance(f, Module):
         return _module_of_torch()(f)
     if not callable(f):
@@ -110,19 +77,19 @@ class _Call:
     """
 
     def __init__(self, f: Callable, leaves: list[Any], build: Any, recording: bool, needed: bool):
-        torch = _torch("as_torch")
+        torch = torch_for("as_torch")
         self.f, self.build, self.recording, self.needed = f, build, recording, needed
         self.places = [i for i, x in enumerate(leaves) if isinstance(x, torch.Tensor)]
         tensors = [leaves[i] for i in self.places]
-        self.moving = [i for i, t in enumerate(tensors) if _has_gradients(t)]
+        self.moving = [i for i, t in enumerate(tensors) if has_gradients(t)]
         # Not the tensors themselves: PyTorch frees those that it saves after its backward pass.
         self.leaves = [None if isinstance(x, torch.Tensor) else x for x in leaves]
         self.pull_back: Any = None
 
     def run(self, tensors: Sequence[Any]) -> tuple[Any, ...]:
         """What f computes, as PyTorch's tensors; a gradient that is needed is kept for later."""
-        torch = _torch("as_torch")
-        inputs = [_shared(t) for t in tensors]
+        torch = torch_for("as_torch")
+        inputs = [shared(t) for t in tensors]
         if self.needed:
             found, self.pull_back = vjp(
                 lambda *xs: self.outputs(inputs, xs),
@@ -134,13 +101,26 @@ class _Call:
         else:
             with no_grad():
                 found = self.outputs(inputs)
+        self._tell_changes(tensors, inputs)
         if any(y.requires_grad for y in found):
             raise GraphError(
                 "[as_torch] the result depends on a Tensor that requires a gradient and is no "
                 "argument: it would get none. Pass it as an argument, detach() it, or give the "
                 "Module that has it"
             )
-        return tuple(_shared_with_torch(torch, _apart(y, inputs)) for y in found)
+        return tuple(shared_with_torch(torch, apart(y, inputs)) for y in found)
+
+    def _tell_changes(self, tensors: Sequence[Any], inputs: Sequence[Tensor]) -> None:
+        """Tell PyTorch which of its tensors f has changed in place; GraphError if that matters."""
+        changed = [t for t, x in zip(tensors, inputs, strict=True) if x.version[0]]
+        if changed and self.needed:
+            raise GraphError(
+                "[as_torch] f changes an argument in place, and a gradient is needed: write "
+                "`x = x + 1` for `x += 1`, or let f change x.copy()"
+            )
+        for t in changed:
+            if not t.is_inference():
+                torch_for("as_torch").autograd.graph.increment_version(t)
 
     def outputs(self, inputs: Sequence[Tensor], moving: Sequence[Tensor] = ()) -> list[Tensor]:
         """The Tensors that f returns, with `moving` in the places of inputs that have gradients."""
@@ -162,11 +142,11 @@ class _Call:
 
     def gradients(self, gs: Sequence[Any]) -> list[Any]:
         """The gradients of the inputs, None for those of integers."""
-        torch = _torch("as_torch")
+        torch = torch_for("as_torch")
         found: list[Any] = [None] * len(self.places)
-        seeds = [_shared(g.contiguous()) for g in gs]
+        seeds = [shared(g.contiguous()) for g in gs]
         for i, g in zip(self.moving, self.pull_back(seeds), strict=True):
-            found[i] = _shared_with_torch(torch, _apart(g, seeds))
+            found[i] = shared_with_torch(torch, apart(g, seeds))
         return found
 
     def along(self, inputs: list[Tensor], directions: list[Tensor]) -> list[Tensor]:
@@ -188,7 +168,7 @@ class _Call:
 @cache
 def _applied() -> Any:
     """The autograd function that runs a _Call."""
-    torch = _torch("as_torch")
+    torch = torch_for("as_torch")
     base: Any = torch.autograd.Function
 
     class TinygradLike(base):
@@ -202,7 +182,7 @@ def _applied() -> Any:
             ctx.count = len(tensors)
             ctx.save_for_backward(*tensors, *output)
             ctx.save_for_forward(*tensors, *output)
-            ctx.mark_non_differentiable(*(y for y in output if not _has_gradients(y)))
+            ctx.mark_non_differentiable(*(y for y in output if not has_gradients(y)))
 
         @staticmethod
         def backward(ctx: Any, *gs: Any) -> tuple:
@@ -236,7 +216,7 @@ def _applied() -> Any:
 @cache
 def _module_of_torch() -> Any:
     """The class of PyTorch's modules that compute by one of ours."""
-    torch = _torch("as_torch")
+    torch = torch_for("as_torch")
     base: Any = torch.nn.Module
 
     class TinygradLikeModule(base):
@@ -256,6 +236,21 @@ def _module_of_torch() -> Any:
                 home.register_parameter(name, parameter)
             self.training = module.training
 
+        def __reduce__(self) -> tuple:
+            """Copies and pickles are made again, with parameters on the memory of their Module."""
+            frozen = [name for name, p in self.named_parameters() if not p.requires_grad]
+            return _made_again, (self.module, frozen)
+
+        def _apply(self, fn: Callable, recurse: bool = True) -> Any:
+            """Convert or move the parameters (`double()`, `to()`), and the Module with them."""
+            super()._apply(fn, recurse)
+            converted = {path: shared(p).data for path, p in self.named_parameters()}
+            pairs = [(p, converted[path]) for path, p in self.module.named_parameters()]
+            if pairs:
+                self.module.to(pairs[0][1].dtype)  # its buffers
+                commit([change for own, array in pairs for change in moving(own, array, None)])
+            return self
+
         def train(self, mode: bool = True) -> Any:
             """Set the mode of this module and of the one that computes."""
             self.module.train(mode)
@@ -270,167 +265,9 @@ def _module_of_torch() -> Any:
     return TinygradLikeModule
 
 
-# A function of PyTorch's here
-
-
-def from_torch_function(f: Any) -> Any:
-    """A function of PyTorch's tensors as one of Tensors, through which their gradients flow.
-
-    Args:
-        f: a function, or a `torch.nn.Module`.
-
-    Returns:
-        For a function one of the same arguments: Tensors and arrays in them, also in tuples, lists
-        and dicts, reach f as PyTorch's on the same memory, and PyTorch's in what f returns come
-        back as Tensors. For a module a Module of ours whose parameters are on the memory of its
-        own; `train()` and `eval()` set the modes of both, and buffers stay the module's.
-
-    Derivatives of any order are exact; from the second on f runs once more, so that what it draws
-    at random would differ. Inside `tg.vmap` it is refused.
-
-    Raises:
-        GraphError: if the result depends on a tensor of PyTorch's that requires a gradient and is
-            no argument, or if an argument or the result was changed before the backward pass.
-        ImportError: without PyTorch.
-
-    >>> erfcx = from_torch_function(torch.special.erfcx)  # doctest: +SKIP
-    >>> tg.grad(lambda x: erfcx(x).sum())(tg.ones(3))  # doctest: +SKIP
-    """
-    torch = _torch("from_torch_function")
-    if isinstance(f, torch.nn.Module):
-        return OfTorch(f)
-    if not callable(f):
-        raise TypeError(
-            f"[from_torch_function] f is a {type(f).__name__}, expected a function or a module"
-        )
-
-    @wraps(f)
-    def on_tensors(*args: Any, **kwargs: Any) -> Any:
-        leaves, build = flatten((args, kwargs))
-        places = [
-            i for i, x in enumerate(leaves) if isinstance(x, Tensor) and x.dtype.kind in INEXACT
-        ]
-        arrays = [wrap(x) if backend.of(x) is not None else x for x in leaves]
-        fixed = [
-            _shared_with_torch(torch, x) if isinstance(x, Tensor) and i not in places else x
-            for i, x in enumerate(arrays)
-        ]
-
-        def run(*moving: Any) -> list[Any]:
-            whole = list(fixed)
-            for i, x in zip(places, moving, strict=True):
-                whole[i] = x
-            args, kwargs = build(whole)
-            result = f(*args, **kwargs)
-            is_of_torch = type(result).__module__ == "torch.return_types"  # of sort and the like
-            return flatten(tuple(result) if is_of_torch else result)
-
-        return _recorded(torch, run)(*(leaves[i] for i in places))
-
-    return on_tensors
-
-
-def _recorded(torch: Any, run: Callable) -> Callable:
-    """A function of Tensors that computes by `run`, whose gradients are PyTorch's.
-
-    `run` takes PyTorch's tensors, and returns the leaves of a result and what builds it of them.
-    """
-
-    @custom_gradient
-    def call(*xs: Tensor) -> tuple[Any, Callable]:
-        needed = mode.grad and any(x.requires_grad for x in xs)
-        inputs = [_shared_with_torch(torch, x).requires_grad_(needed) for x in xs]
-        with torch.set_grad_enabled(mode.grad):
-            leaves, build = run(*inputs)
-        outputs = [y for y in leaves if isinstance(y, torch.Tensor)]
-        if len(outputs) < len(leaves):
-            other = next(y for y in leaves if not isinstance(y, torch.Tensor))
-            raise TypeError(
-                f"[from_torch_function] f returned a {type(other).__name__}, expected tensors"
-            )
-        _refuse_others(outputs, inputs)
-        values = [_apart(_shared(y), xs) for y in outputs]
-        seen = [(x, x.version[0]) for x in (*xs, *values)]
-        live = [i for i, y in enumerate(outputs) if y.requires_grad]
-
-        def pull_back(g: Any) -> tuple:
-            if any(x.version[0] != at for x, at in seen):
-                raise GraphError(
-                    "[from_torch_function] an argument or the result was changed in place before "
-                    "the backward pass"
-                )
-            every = flatten(g)[0]
-            gs = [every[i] for i in live]
-            if mode.grad:
-                return tuple(_recorded(torch, _gradient(torch, run, live, len(xs)))(*xs, *gs))
-            seeds = [_shared_with_torch(torch, g) for g in gs]
-            found = _gradients_of(torch, [outputs[i] for i in live], inputs, seeds)
-            return tuple(_apart(_shared(d), gs) for d in found)
-
-        return build(values), pull_back
-
-    return call
-
-
-def _gradients_of(torch: Any, outputs: list, inputs: Sequence, seeds: Sequence, **how: bool) -> Any:
-    if not outputs:
-        return [torch.zeros_like(x) for x in inputs]
-    how = {"retain_graph": True, **how}
-    return torch.autograd.grad(outputs, inputs, seeds, materialize_grads=True, **how)
-
-
-def _gradient(torch: Any, run: Callable, live: list[int], count: int) -> Callable:
-    """The gradients as what `_recorded` takes: of `count` inputs and of the live outputs' gs."""
-
-    def pulled_back(*both: Any) -> Any:
-        inputs = [x if x.requires_grad else x.requires_grad_() for x in both[:count]]
-        with torch.enable_grad():
-            leaves, _ = run(*inputs)
-        outputs = [leaves[i] for i in live]
-        found = _gradients_of(torch, outputs, inputs, both[count:], create_graph=True)
-        return flatten(tuple(found))
-
-    return pulled_back
-
-
-def _refuse_others(outputs: list, inputs: list) -> None:
-    """Raise GraphError if outputs depend on a tensor that requires a gradient and is no input."""
-    leaves = [y for y in outputs if y.requires_grad and y.grad_fn is None]
-    nodes = [y.grad_fn for y in outputs if y.grad_fn is not None]
-    seen = set(nodes)
-    for node in nodes:  # grows while it is walked
-        leaves += [node.variable] if hasattr(node, "variable") else []
-        below = {parent for parent, _ in node.next_functions if parent is not None} - seen
-        seen |= below
-        nodes += below
-    known = {id(x) for x in inputs}
-    for leaf in leaves:
-        if id(leaf) not in known:
-            raise GraphError(
-                "[from_torch_function] the result depends on a tensor of shape "
-                f"{tuple(leaf.shape)} that requires a gradient and is no argument: it would get "
-                "none. Pass it as an argument, detach() it, or give the module that has it"
-            )
-
-
-class OfTorch(Module):
-    """A Module that computes by one of PyTorch's, see `from_torch_function`."""
-
-    def __init__(self, module: Any):
-        self.module = module
-        self.weights = {
-            name: from_dlpack(p.detach()).requires_grad_().requires_grad_(p.requires_grad)
-            for name, p in module.named_parameters()
-        }
-        self.training = module.training
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What PyTorch's module computes of Tensors."""
-        torch = _torch("from_torch_function")
-        if self.module.training is not self.training:
-            self.module.train(self.training)
-
-        def call(weights: dict, args: tuple, kwargs: dict) -> Any:
-            return torch.func.functional_call(self.module, weights, args, kwargs)
-
-        return from_torch_function(call)(self.weights, args, kwargs)
+def _made_again(module: Module, frozen: Sequence[str]) -> Any:
+    """What `as_torch` makes of a Module, with some parameters frozen."""
+    made = as_torch(module)
+    for name, p in made.named_parameters():
+        p.requires_grad_(name not in frozen)
+    return made
