@@ -8,7 +8,7 @@ from functools import partial
 from itertools import repeat
 from typing import ClassVar
 
-from tinygrad_like.engine import SparseRows, Tensor, commit, mode, run_through
+from tinygrad_like.engine import SparseRows, commit, mode, run_through
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.optim import rows, states
 from tinygrad_like.optim.parameters import (
@@ -146,14 +146,11 @@ class Optimizer:
                 if array is not slot.array or names != slot.names or slot.be.k is not slot.k:
                     slot = self._fitted(slot, names, options, settings)
                     changes.append(partial(slots.__setitem__, i, slot))
-                if type(grad) is Tensor:
-                    grad = grad._array
-                if climbs:
-                    grad = -grad
                 if type(grad) is SparseRows:
+                    grad = -grad if climbs else grad
                     changes += rows.planned(self, slot, grad, options, settings)
                 else:
-                    changes += self._planned_whole(slot, grad, settings)
+                    changes += self._planned_whole(slot, grad._array, climbs, settings)
                 version = p.version
                 stepped.append(slot)
                 counts.append(steps)
@@ -163,11 +160,13 @@ class Optimizer:
         changes.append(partial(run_through, map(list.__setitem__, versions, repeat(0), numbers)))
         return changes
 
-    def _planned_whole(self, slot, grad, settings):
+    def _planned_whole(self, slot, grad, climbs, settings):
         """The changes that make the step of one parameter by a raw gradient of all its elements."""
         array = slot.array
         if grad.dtype is not array.dtype or type(grad) is not type(array):
             grad = states.converted(type(self).__name__, grad, slot.param)
+        if climbs:
+            grad = -grad
         if slot.plan is not None:
             return slot.plan(grad.ravel(), settings)
         param = array.ravel()
