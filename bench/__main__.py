@@ -18,6 +18,7 @@ BENCHMARKS = {
     "memory": "the peak of memory of the five steps against PyTorch's",
     "coexist": "PyTorch and NumPy in a process in which tinygrad_like has trained",
     "per_example": "a gradient for each example by vmap, against a backward pass and PyTorch's",
+    "rows": "a step of few rows of a large table, against PyTorch's by processor time",
     "coldstart": "seconds to the first step, with and without compiled kernels on disk",
 }
 

@@ -43,7 +43,8 @@ def measure(name):
     }
 
 
-def _on_one_thread():
+def on_one_thread():
+    """Hold this library, PyTorch and the BLAS of both to one thread."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -62,7 +63,7 @@ def main():
     chosen = [name for name in ROWS if name.startswith(tuple(args.names) or "")]
     if not chosen:
         sys.exit(f"no row begins with any of {args.names}")
-    _on_one_thread()
+    on_one_thread()
     rows, refused = [], []
     widths = report.print_head(HEAD, [max(map(len, chosen)), 9, 9, 16])
     try:

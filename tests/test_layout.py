@@ -117,8 +117,8 @@ LEFT_TO_RIGHT = {
     "backend": "dtypes table choice installed devices resources".split(),
     "array_api": ("dtypes creation elements shapes order reductions linalg fft info").split(),
     "engine": (
-        "changes errors options casts modes methods tensor containers plan call short definition "
-        "batching fit recompute accumulate walk arraylike batched loop level autocast"
+        "changes errors options casts modes methods tensor arraylike rows containers plan call "
+        "short definition batching fit recompute accumulate hooks walk batched loop level autocast"
     ).split(),
     "ops": (
         "arrays elements indexing reductions matrices samples signals neural protocols"

@@ -14,16 +14,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from tinygrad_like import einops_backend, io, losses, nn, ops, optim
-from tinygrad_like.backend import (
-    DeviceError,
-    memory,
-    set_device,
-    set_num_threads,
-    use_kernels,
-)
+from tinygrad_like.backend import DeviceError, memory, set_device, set_num_threads, use_kernels
 from tinygrad_like.doctor import doctor
 from tinygrad_like.engine import (
     GraphError,
+    SparseRows,
     Tensor,
     astype,
     autocast,

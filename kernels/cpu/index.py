@@ -53,7 +53,7 @@ def scatter_add_(out, index, updates):
             _add_wide(pool(), flat, index, updates, EACH, room)
         elif len(out) > index.size:
             bits = (2 * index.size).bit_length()
-            room = empty(((1 << bits) + index.size,), np.int64)
+            room = empty(((1 << bits) + 2 * index.size,), np.int64)
             sums = empty((index.size, flat.shape[1]), np.float64)
             _add_sparse(flat, index, updates, bits, room, sums)
         else:
@@ -68,6 +68,22 @@ def _flat(rows):
 
 def _int64(index):
     return np.ascontiguousarray(index, np.int64)
+
+
+@kernel("updates", others="index", dtypes=(FLOAT16, *REAL))
+def sum_rows(index, updates):
+    """(rows, sums): the distinct numbers in `index`, rising, and the sum of each one's updates."""
+    bits = (2 * index.size).bit_length() or 1
+    room = empty(((1 << bits) + 2 * index.size,), np.int64)
+    met, rows, numbers = _number(_int64(index), bits, room)
+    order = rows[:met].argsort()
+    if met == index.size:  # no row is met twice
+        return rows[order], np.take(updates, order, axis=0)
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(met)
+    sums = np.zeros((met, *updates.shape[1:]), updates.dtype)
+    scatter_add_(sums, ranks[numbers], updates)
+    return rows[order], sums
 
 
 @kernel("out x", dtypes=REAL)
@@ -129,7 +145,7 @@ def _add_dense_part(task, tasks, out, index, updates, sums):
 def _add_sparse(out, index, updates, bits, room, sums):
     """Add updates to few of many rows, which are numbered as they are met: only these have sums.
 
-    `room` is memory for a hash table of 2^bits places and for the rows that were met.
+    `room` is memory for `_number`.
     """
     width, increasing = out.shape[1], True
     for i in range(1, index.size):
@@ -141,19 +157,13 @@ def _add_sparse(out, index, updates, bits, room, sums):
             for j in range(width):
                 out[index[i], j] += updates[i, j]
         return
-    places, rows, met = room[: 1 << bits], room[1 << bits :], 0
-    places[:] = -1
+    met, rows, numbers = _number(index, bits, room)
+    sums[:met] = 0
     block = index.size if out.itemsize == 4 else BLOCK
     for start in range(0, index.size, block):
         for i in range(start, min(start + block, index.size)):
-            place = _place_of(index[i], places, rows, bits)
-            if places[place] < 0:
-                places[place], rows[met] = met, index[i]
-                sums[met] = 0
-                met += 1
-            number = places[place]
             for j in range(width):
-                sums[number, j] += updates[i, j]
+                sums[numbers[i], j] += updates[i, j]
         for number in range(met):
             for j in range(width):
                 out[rows[number], j] += sums[number, j]
@@ -167,6 +177,24 @@ def _place_of(row, places, rows, bits):
     while places[place] >= 0 and rows[places[place]] != row:
         place = (place + 1) & ((1 << bits) - 1)
     return place
+
+
+@jit
+def _number(index, bits, room):
+    """(how many rows there are, the rows as they are met, the number of each update's row).
+
+    They lie in `room`, behind a hash table of 2^bits places.
+    """
+    places, rest, met = room[: 1 << bits], room[1 << bits :], 0
+    rows, numbers = rest[: index.size], rest[index.size :]
+    places[:] = -1
+    for i in range(index.size):
+        place = _place_of(index[i], places, rows, bits)
+        if places[place] < 0:
+            places[place], rows[met] = met, index[i]
+            met += 1
+        numbers[i] = places[place]
+    return met, rows, numbers
 
 
 @jit

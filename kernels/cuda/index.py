@@ -50,6 +50,15 @@ def scatter_add_(out, index, updates):
     return None
 
 
+@kernel("updates", others="index")
+def sum_rows(index, updates):
+    """(rows, sums): the distinct numbers in `index`, rising, and the sum of each one's updates."""
+    rows, places = np.unique(index, return_inverse=True)
+    sums = np.zeros_like(updates, shape=(rows.size, *updates.shape[1:]))
+    scatter_add_(sums, places, updates)
+    return as_int64(rows), sums
+
+
 @kernel("g", others="index")
 def spread_lines(g, index, n):
     """The adjoint of gather_lines: zeros (outer, n, inner) to which g is added at the places."""

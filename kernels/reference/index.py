@@ -25,6 +25,18 @@ def add_rows_(out, index, x, source):
 
 
 @kernel
+def sum_rows(index, updates):
+    """(rows, sums): the distinct numbers in `index`, rising, and the sum of each one's updates.
+
+    (n,), (n, ...) -> (m,) of int64, (m, ...), however large the table is that the rows are of.
+    """
+    rows, places = np.unique(index, return_inverse=True)
+    sums = np.zeros_like(updates, shape=(rows.size, *updates.shape[1:]))
+    scatter_add_(sums, places, updates)
+    return rows.astype(np.int64), sums
+
+
+@kernel
 def add_slices_(out, index, updates):
     """out[a, index[i]] += updates[a, i] for every a and i: (N, V, d), (n,), (N, n, d)."""
     count, size, width = out.shape

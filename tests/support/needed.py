@@ -5,7 +5,7 @@ import pytest
 from tinygrad_like import backend
 
 FIXES = {
-    **dict.fromkeys(("torch", "transformers"), "pip install 'tinygrad-like[oracle]'"),
+    **dict.fromkeys(("torch", "transformers", "gensim"), "pip install 'tinygrad-like[oracle]'"),
     **dict.fromkeys(("sklearn", "joblib"), "pip install 'tinygrad-like[sklearn]'"),
     **dict.fromkeys(("optuna", "distributed"), "pip install 'tinygrad-like[search]'"),
     **dict.fromkeys(

@@ -9,6 +9,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     modes.py      the modes of a thread: no_grad, enable_grad, debug, autocast
     methods.py    the operators and methods of Tensor that are ops
     tensor.py     Node and Tensor: an array, and the recorded call that made it
+    rows.py       SparseRows: the gradient of a table of which few rows were read
     containers.py Tensors in nested tuples, lists and dicts
     plan.py       what is saved of a call, and which rules its backward runs
     call.py       a call of an op, the full path: unwrap, run, record
@@ -18,6 +19,7 @@ An op is a pure forward and, above it, one gradient rule per differentiable inpu
     fit.py        the ops with which gradients are fitted to their inputs
     recompute.py  checkpoint: what a function saved is dropped, and computed again when needed
     accumulate.py adds the gradients that a walk found to .grad of the leaves
+    hooks.py      what the hooks of a tensor see of its gradient
     walk.py       backward: nodes by falling serial, the rules run on arrays or on Tensors
     arraylike.py  the sizes of what stands in for an array
     batched.py    what a Tensor holds inside vmap: one example that stands for all
@@ -55,6 +57,7 @@ from tinygrad_like.engine.options import (
     check_real,
 )
 from tinygrad_like.engine.recompute import checkpoint
+from tinygrad_like.engine.rows import SparseRows, sparse_rows
 from tinygrad_like.engine.tensor import (
     Tensor,
     backend_of,
@@ -75,6 +78,7 @@ __all__ = [
     "GraphError",
     "Level",
     "Operators",
+    "SparseRows",
     "Tensor",
     "all_examples",
     "astype",
@@ -118,6 +122,7 @@ __all__ = [
     "real",
     "run_through",
     "separate",
+    "sparse_rows",
     "sum_to",
     "was_given",
     "with_numbers",

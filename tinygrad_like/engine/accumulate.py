@@ -7,6 +7,7 @@ from itertools import repeat
 import numpy as np
 
 from tinygrad_like.engine.changes import run_through
+from tinygrad_like.engine.rows import SparseRows, plus
 from tinygrad_like.engine.tensor import Tensor, wrap
 
 
@@ -19,9 +20,14 @@ def accumulate(found):
     with _accumulating:
         sums = []
         for node, grad in found.items():
-            if type(grad) is not Tensor:
+            have, sparse = node.grad, type(grad) is SparseRows
+            if type(grad) is not Tensor and not sparse:
                 grad = wrap(np.asarray(grad) if isinstance(grad, np.generic) else grad)
-            sums.append(grad if node.grad is None else node.grad + grad)
+            if have is None:
+                sums.append(grad)
+            else:
+                rows = sparse or type(have) is SparseRows
+                sums.append(plus(have, grad) if rows else have + grad)
         run_through(map(setattr, found, repeat("grad"), sums))
 
 

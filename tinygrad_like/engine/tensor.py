@@ -21,6 +21,8 @@ DEFAULTS = {
     np.dtype(np.complex128): np.dtype(np.complex64),
 }
 
+GRADIENTS: list[type] = []  # what `.grad` may be beside a Tensor: rows.py adds SparseRows
+
 next_serial = itertools.count().__next__
 blank = object.__new__  # blank(Tensor): without __init__, to be filled in
 
@@ -139,15 +141,19 @@ class Tensor(Methods):
 
     @property
     def grad(self):
-        """The gradient that `backward` computed, a Tensor, or None."""
+        """The gradient that `backward` computed, a Tensor, or None.
+
+        That of an Embedding with `sparse=True` is a `tg.SparseRows`.
+        """
         node = _leaf_node(self)
         return None if node is None else node.grad
 
     @grad.setter
     def grad(self, value):
         if value is not None:
-            if not isinstance(value, Tensor) or _kind(value) != _kind(self):
-                got = _kind(value) if isinstance(value, Tensor) else errors.describe(value)
+            is_gradient = isinstance(value, (Tensor, *GRADIENTS))
+            if not is_gradient or _kind(value) != _kind(self):
+                got = _kind(value) if is_gradient else errors.describe(value)
                 raise ValueError(f"[grad] got {got}, expected a Tensor of {_kind(self)}")
             if _leaf_node(self) is None:
                 raise GraphError("[grad] this tensor does not require a gradient")

@@ -11,11 +11,13 @@ from tinygrad_like.engine import errors
 from tinygrad_like.engine.accumulate import accumulate
 from tinygrad_like.engine.errors import GraphError
 from tinygrad_like.engine.fit import astype, conjugated, fit, itself
+from tinygrad_like.engine.hooks import kept, run_hooks
 from tinygrad_like.engine.modes import Switch, enable_grad, mode
 from tinygrad_like.engine.options import check_flag
 from tinygrad_like.engine.plan import ATTRIBUTE, EXTRA, INPUT, NEEDS, OUT, OutputPlan
 from tinygrad_like.engine.recompute import Dropped
-from tinygrad_like.engine.tensor import RETAIN, Node, Tensor, backend_of, leaf, new_node, wrap
+from tinygrad_like.engine.rows import SparseRows, plus
+from tinygrad_like.engine.tensor import Node, Tensor, backend_of, leaf, new_node, wrap
 
 _serial = attrgetter("serial")
 
@@ -56,11 +58,11 @@ def walk(seeds, retain_graph=False, create_graph=False, targets=None, partial=Fa
         if widened and node in widened:
             g = astype(g, dtype=node.dtype)
         if node.hooks is not None:
-            g = _run_hooks(node, g)
+            g = run_hooks(node, g)
             owned.discard(node)
         plan = node.plan
         if plan is None or (targets is not None and node in targets):
-            found[node] = g if node in owned else _copy(g)
+            found[node] = _result(g, node in owned, targets)
             if plan is None or partial or _ends_here(node, targets, useful):
                 continue
         saved, parents = node.saved, node.parents
@@ -86,7 +88,7 @@ def walk(seeds, retain_graph=False, create_graph=False, targets=None, partial=Fa
                     grads[p] = gi
                     if p.plan is None and not create_graph and _is_fresh(plan, gi, g, gs):
                         owned.add(p)
-                elif create_graph or p not in owned or gi.dtype.itemsize == 2:
+                elif create_graph or p not in owned or gi.dtype.itemsize == 2 or _is_rows(gi):
                     grads[p] = _sum(have, gi, p, owned, widened)
                 else:
                     have += gi
@@ -99,6 +101,13 @@ def walk(seeds, retain_graph=False, create_graph=False, targets=None, partial=Fa
         if not (retain_graph or create_graph or plan.lasting):
             node.saved, node.parents = None, ()
     return found
+
+
+def _result(g, is_own, targets):
+    """A gradient as the walk returns it; rows stay rows for `backward` alone."""
+    if targets is not None and type(g) is SparseRows:
+        return g.to_dense()._array
+    return g if is_own else kept(g)
 
 
 def _reachable(roots, targets, partial=False):
@@ -284,6 +293,10 @@ def _is_fresh(plan, array, g, gs):
     return sum(array is x for x in (*gs, *given)) == 1
 
 
+def _is_rows(g):
+    return type(g) is SparseRows
+
+
 def _owns_its_memory(array):
     base = getattr(array, "base", None)
     return base is None or getattr(base, "is_loan", False)
@@ -291,6 +304,9 @@ def _owns_its_memory(array):
 
 def _sum(have, more, node, owned, widened):
     """A node's gradient so far plus one more, as a new array; half types are added in float32."""
+    if _is_rows(have) or _is_rows(more):
+        owned.add(node)
+        return plus(have, more)
     if more.dtype.itemsize == 2:
         widened.add(node)
         have, more = astype(have, dtype=np.float32), astype(more, dtype=np.float32)
@@ -300,37 +316,6 @@ def _sum(have, more, node, owned, widened):
     if be is None or type(have) is not type(more):
         return have + more
     return be.k.add(have, more)
-
-
-def _copy(g):
-    if type(g) is Tensor:
-        return astype(g, dtype=g.dtype)
-    return np.array(g, order="C", copy=True) if isinstance(g, np.generic) else g.copy()
-
-
-def _run_hooks(node, g):
-    """Show a copy of the gradient to the hooks of a tensor, which may replace it."""
-    raw = type(g) is not Tensor
-    t = conjugated(wrap(_copy(g)) if raw else _copy(g))
-    for hook in node.hooks:
-        if hook is RETAIN:
-            accumulate({node: _copy(t)})
-            continue
-        changed = hook(t)
-        if changed is not None:
-            if not isinstance(changed, Tensor) or changed.shape != node.shape:
-                raise ValueError(
-                    f"[register_hook] the hook returned {errors.describe(changed)}, "
-                    f"expected a Tensor of shape {node.shape}"
-                )
-            if changed.dtype.kind == "c" and node.dtype.kind != "c":
-                raise TypeError(
-                    f"[register_hook] the hook returned {changed.dtype}, expected the "
-                    f"gradient of a tensor of {node.dtype}, real numbers"
-                )
-            t = fit(changed, node)
-    t = conjugated(t)
-    return t._array if raw else t
 
 
 def backward(self, gradient=None, *, retain_graph=False, create_graph=False):

@@ -17,7 +17,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import BY_DEVICE, CPU, Undoing
-from tinygrad_like.engine import Batched, Tensor, check_number, mode, next_serial
+from tinygrad_like.engine import Batched, SparseRows, Tensor, check_number, mode, next_serial
 from tinygrad_like.engine.modes import Switch
 from tinygrad_like.engine.plan import EXTRA, OutputPlan
 from tinygrad_like.inspect import flame, tables, trace
@@ -408,4 +408,6 @@ def _flops_of_step(optimizer):
     if each is None:
         return None
     groups = (group["params"] for group in optimizer.param_groups)
-    return each * sum(p.size for params in groups for p in params if p.grad is not None)
+    grads = (p.grad for params in groups for p in params)
+    rows = (g.values if type(g) is SparseRows else g for g in grads if g is not None)
+    return each * sum(g.size for g in rows)

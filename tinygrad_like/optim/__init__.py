@@ -10,7 +10,9 @@ for x, labels in batches:
     schedule.step()
 
 optimizer.py    Optimizer: groups, a step for all parameters or for none, states
-optimizers.py   SGD, Adam, AdamW, RMSprop, Adagrad; a step is one kernel call per parameter
+optimizers.py   SGD, Adam, AdamW, SparseAdam, RMSprop, Adagrad; a step is one kernel call per
+                parameter
+rows.py         steps by the gradients of Embeddings with sparse=True: SGD, Adagrad, SparseAdam
 adaptive.py     NAdam, RAdam, Adamax, Adadelta, Rprop, Lion, Adan, in the same way
 matrices.py     Muon and Adafactor, which see rows and columns
 lookahead.py    Lookahead: slow weights that follow those of another optimizer
@@ -28,8 +30,8 @@ rates.py        find_learning_rate: the loss at rising rates
 exchange.py     other arrays in place of a model's own, for a while
 
 Left out: PyTorch's `foreach`, `fused`, `capturable` and `differentiable` say how its loops run, and
-there is one way here; ASGD, whose mean of the weights is `Average`; SparseAdam, as gradients are
-dense; MultiplicativeLR, whose product is a LambdaLR.
+there is one way here; ASGD, whose mean of the weights is `Average`; MultiplicativeLR, whose product
+is a LambdaLR.
 """
 
 from tinygrad_like.optim.adaptive import Adadelta, Adamax, Adan, Lion, NAdam, RAdam, Rprop
@@ -42,7 +44,7 @@ from tinygrad_like.optim.lookahead import Lookahead
 from tinygrad_like.optim.matrices import Adafactor, Muon
 from tinygrad_like.optim.noise import NoiseScale, gradient_norms, noise_scale
 from tinygrad_like.optim.optimizer import Optimizer
-from tinygrad_like.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from tinygrad_like.optim.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop, SparseAdam
 from tinygrad_like.optim.parameters import decay_groups, pattern_groups
 from tinygrad_like.optim.rates import Rates, find_learning_rate
 from tinygrad_like.optim.scaling import GradScaler
@@ -99,6 +101,7 @@ __all__ = [
     "Rprop",
     "Schedule",
     "SequentialLR",
+    "SparseAdam",
     "StepLR",
     "WarmupStableDecay",
     "clip_grad_norm",

@@ -6,7 +6,7 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import wide
-from tinygrad_like.engine import check_flag, check_real, commit
+from tinygrad_like.engine import SparseRows, check_flag, check_real, commit
 from tinygrad_like.optim.parameters import as_list, check_tensors
 from tinygrad_like.optim.states import set_gradients
 
@@ -32,14 +32,14 @@ def clip_grad_norm(params, max_norm, norm=2, *, error_if_nonfinite=False):
         raise ValueError(
             f"[{name}] max_norm is {max_norm!r} and norm is {norm!r}, expected positive numbers"
         )
-    params = _with_gradient(name, params)
+    pairs = _with_gradient(name, params)
     with np.errstate(all="ignore"):  # inf and NaN are handled below, or documented above
-        total = norm_of(np.array([norm_of(p.grad.data, norm) for p in params]), norm)
+        total = norm_of(np.array([norm_of(numbers(grad), norm) for _, grad in pairs]), norm)
         if error_if_nonfinite and not math.isfinite(total):
             raise ValueError(f"[{name}] the norm of the gradients is {total}; nothing was changed")
         scale = max_norm / (total + 1e-6)
         if not scale >= 1:
-            commit(set_gradients([(p, p.grad.detach() * scale) for p in params]))
+            commit(set_gradients([(p, grad * scale) for p, grad in pairs]))
     return total
 
 
@@ -49,14 +49,27 @@ def clip_grad_value(params, limit):
     limit = check_real(name, "limit", limit)
     if not limit >= 0:
         raise ValueError(f"[{name}] limit is {limit!r}, expected a positive number")
-    params = _with_gradient(name, params)
-    commit(set_gradients([(p, p.grad.detach().clip(-limit, limit)) for p in params]))
+    pairs = _with_gradient(name, params)
+    commit(set_gradients([(p, _clipped(grad, limit)) for p, grad in pairs]))
+
+
+def _clipped(grad, limit):
+    if type(grad) is not SparseRows:
+        return grad.clip(-limit, limit)
+    return grad.with_values(grad.values.clip(-limit, limit).data)
+
+
+def numbers(grad):
+    """The raw elements of a gradient; of SparseRows those of the rows that they name."""
+    return grad.coalesce()._values if type(grad) is SparseRows else grad.data
 
 
 def _with_gradient(name, params):
+    """(parameter, gradient without history) of all that have one; of SparseRows each row once."""
     params = as_list(name, params)
     check_tensors(name, params)
-    return [p for p in params if p.grad is not None]
+    found = [(p, p.grad.detach()) for p in params if p.grad is not None]
+    return [(p, g.coalesce() if type(g) is SparseRows else g) for p, g in found]
 
 
 def norm_of(x, order):

@@ -8,11 +8,12 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import wide
-from tinygrad_like.engine import check_integer, check_real, commit, enable_grad
+from tinygrad_like.engine import SparseRows, check_integer, check_real, commit, enable_grad
 from tinygrad_like.engine.modes import timed_step
 from tinygrad_like.optim.line_search import Point, strong_wolfe
 from tinygrad_like.optim.optimizer import Optimizer
 from tinygrad_like.optim.parameters import CHECKS, Checks
+from tinygrad_like.optim.rows import refuse_rows
 
 
 class _Memory(NamedTuple):
@@ -286,6 +287,8 @@ class _Descent:
         parts = []
         for p in self._params:
             grad = p.grad
+            if type(grad) is SparseRows:
+                refuse_rows("LBFGS", p)
             array = xp.zeros_like(p._array) if grad is None else grad.data
             parts.append(wide(array).ravel())
         return xp.concatenate(parts)

@@ -17,7 +17,7 @@ from tinygrad_like.engine import (
     commit,
 )
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.optim.clipping import norm_of
+from tinygrad_like.optim.clipping import norm_of, numbers
 
 
 def gradient_norms(model: Any, norm: float = 2, *, by: str = "layer") -> dict[str, float]:
@@ -51,7 +51,7 @@ def gradient_norms(model: Any, norm: float = 2, *, by: str = "layer") -> dict[st
     for path, p in model.named_parameters():
         if p.grad is not None:
             key = path if by == "parameter" else path.rpartition(".")[0]
-            found.setdefault(key, []).append(norm_of(p.grad.data, norm))
+            found.setdefault(key, []).append(norm_of(numbers(p.grad), norm))
     with np.errstate(all="ignore"):  # a norm that is inf or NaN is what is asked for
         return {path: norm_of(np.array(norms), norm) for path, norms in found.items()}
 

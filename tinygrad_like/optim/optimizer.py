@@ -8,9 +8,9 @@ from functools import partial
 from itertools import repeat
 from typing import ClassVar
 
-from tinygrad_like.engine import commit, mode, run_through
+from tinygrad_like.engine import SparseRows, commit, mode, run_through
 from tinygrad_like.engine.errors import describe
-from tinygrad_like.optim import states
+from tinygrad_like.optim import rows, states
 from tinygrad_like.optim.parameters import (
     CHECKS,
     Checks,
@@ -45,6 +45,8 @@ class Optimizer:
     kernel: str  # the name of the kernel that makes a step
     buffers: tuple[str, ...]  # the names of the arrays that it takes beside a parameter
     checks: ClassVar[Checks] = CHECKS  # of settings that are not single numbers
+    # The settings that have to be 0 for a gradient of SparseRows; None: such are refused.
+    off_with_rows: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, params, **settings):
         owner = type(self).__name__
@@ -117,7 +119,7 @@ class Optimizer:
     def _plan(self, replaced=None):
         """The changes that make a step, for `commit`: nothing is changed here.
 
-        `replaced`, {node: raw array}, has gradients to use instead of the nodes' own.
+        `replaced`, {node: Tensor or SparseRows}, has gradients to use instead of the nodes' own.
         """
         if len(self._slots) != len(self.param_groups):
             self._match()
@@ -137,24 +139,18 @@ class Optimizer:
                 if node is None or node.grad is None:
                     continue
                 array = p._array
-                grad = node.grad._array if replaced is None else replaced[node]
+                grad = node.grad if replaced is None else replaced[node]
                 steps = slot.steps + 1
                 if steps != count:
                     count, settings = steps, self._settings(options, float(steps))
                 if array is not slot.array or names != slot.names or slot.be.k is not slot.k:
                     slot = self._fitted(slot, names, options, settings)
                     changes.append(partial(slots.__setitem__, i, slot))
-                if grad.dtype is not array.dtype or type(grad) is not type(array):
-                    grad = states.converted(type(self).__name__, grad, p)
-                if climbs:
-                    grad = -grad
-                if slot.plan is not None:
-                    changes += slot.plan(grad.ravel(), settings)
+                if type(grad) is SparseRows:
+                    grad = -grad if climbs else grad
+                    changes += rows.planned(self, slot, grad, options, settings)
                 else:
-                    param = array.ravel()
-                    plan = slot.be.k.planner(self.kernel, param, *slot.beside)
-                    changes += plan(grad.ravel(), settings)
-                    changes.append(partial(array.__setitem__, ..., param.reshape(array.shape)))
+                    changes += self._planned_whole(slot, grad._array, climbs, settings)
                 version = p.version
                 stepped.append(slot)
                 counts.append(steps)
@@ -163,6 +159,20 @@ class Optimizer:
         changes.append(partial(run_through, map(setattr, stepped, repeat("steps"), counts)))
         changes.append(partial(run_through, map(list.__setitem__, versions, repeat(0), numbers)))
         return changes
+
+    def _planned_whole(self, slot, grad, climbs, settings):
+        """The changes that make the step of one parameter by a raw gradient of all its elements."""
+        array = slot.array
+        if grad.dtype is not array.dtype or type(grad) is not type(array):
+            grad = states.converted(type(self).__name__, grad, slot.param)
+        if climbs:
+            grad = -grad
+        if slot.plan is not None:
+            return slot.plan(grad.ravel(), settings)
+        param = array.ravel()
+        plan = slot.be.k.planner(self.kernel, param, *slot.beside)
+        whole = partial(array.__setitem__, ..., param.reshape(array.shape))
+        return [*plan(grad.ravel(), settings), whole]
 
     def _fitted(self, slot, names, options, settings):
         """A slot for the parameter's present array.

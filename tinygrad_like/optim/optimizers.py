@@ -1,4 +1,7 @@
-"""Optimizers of first choice: SGD, Adam, AdamW, RMSprop, Adagrad. Others are in adaptive.py."""
+"""Optimizers of first choice: SGD, Adam, AdamW, SparseAdam, RMSprop, Adagrad.
+
+Others are in adaptive.py.
+"""
 
 from tinygrad_like.optim.optimizer import Optimizer
 
@@ -10,10 +13,13 @@ class SGD(Optimizer):
     dampening. With `nesterov`, param -= lr (g + momentum velocity): Sutskever et al. 2013. Weight
     decay adds weight_decay param to the gradient g, here and in the others whose decay is not
     decoupled. `maximize` climbs instead: g is negated first, in every optimizer.
+
+    Of `tg.SparseRows` a step costs the rows that they name, without momentum and weight decay.
     """
 
     kernel = "sgd_"
     buffers = ("velocity",)
+    off_with_rows = "momentum", "weight_decay"
 
     def __init__(
         self,
@@ -111,6 +117,44 @@ class AdamW(_Adam):
         super().__init__(params, lr=lr, **settings, maximize=maximize)
 
 
+class SparseAdam(Optimizer):
+    """Adam of the rows that a batch has read, for Embeddings with `sparse=True`; lazy Adam.
+
+    m = beta1 m + (1 - beta1) g and v = beta2 v + (1 - beta2) g^2 for these rows alone, then
+    param -= lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps). The others keep their value,
+    m and v, where Adam would move them on by their momentum; t counts all steps. A gradient that
+    is dense is one that has read every row.
+
+    It is PyTorch's SparseAdam, whose eps is not corrected for the bias as that of Adam is.
+    Source: Kingma and Ba 2015, section 2, for the order of the corrections.
+
+    >>> import numpy as np
+    >>> from tinygrad_like import nn
+    >>> words = nn.Embedding(1000, 2, sparse=True)
+    >>> before = words.weight.numpy().copy()
+    >>> optimizer = SparseAdam(words.parameters(), lr=0.1)
+    >>> words(np.array([3, 9, 3])).sum().backward()
+    >>> optimizer.step()
+    >>> np.flatnonzero((words.weight.numpy() != before).any(axis=1)).tolist()
+    [3, 9]
+    """
+
+    kernel = "adam_"
+    buffers = ("m", "v", "largest")
+    off_with_rows = ()
+
+    def __init__(self, params, lr=1e-3, *, betas=(0.9, 0.999), eps=1e-8, maximize=False):
+        super().__init__(params, lr=lr, betas=betas, eps=eps, maximize=maximize)
+
+    def _kept(self, group):
+        return self.buffers[:2]
+
+    def _settings(self, group, steps):
+        beta1, beta2 = map(float, group["betas"])
+        eps = group["eps"] / (1 - beta2**steps) ** 0.5
+        return float(group["lr"]), beta1, beta2, float(eps), 0.0, False, steps
+
+
 class RMSprop(Optimizer):
     """v = alpha v + (1 - alpha) g^2; param -= lr g / (sqrt(v) + eps).
 
@@ -149,11 +193,12 @@ class Adagrad(Optimizer):
     """s += g^2; param -= lr g / (sqrt(s) + eps). Source: Duchi, Hazan and Singer 2011.
 
     s begins with `initial_accumulator_value`; lr is divided by 1 + lr_decay t, t steps after the
-    first.
+    first. Of `tg.SparseRows` a step costs the rows that they name, without weight decay.
     """
 
     kernel = "adagrad_"
     buffers = ("s",)
+    off_with_rows = ("weight_decay",)
 
     def __init__(
         self,

@@ -7,9 +7,10 @@ import numpy as np
 
 from tinygrad_like import backend
 from tinygrad_like.backend import is_half, narrow, wide
-from tinygrad_like.engine import Tensor, astype, check_flag, check_integer, commit, wrap
+from tinygrad_like.engine import SparseRows, Tensor, astype, check_flag, check_integer, commit, wrap
 from tinygrad_like.engine.errors import describe
 from tinygrad_like.engine.modes import timed_step
+from tinygrad_like.optim.clipping import numbers
 from tinygrad_like.optim.optimizer import Optimizer, check_optimizer
 from tinygrad_like.optim.parameters import checked_number
 from tinygrad_like.optim.states import set_gradients
@@ -126,7 +127,7 @@ class GradScaler:
                 changes += self._start(scale, good)
             pairs, finite = _unscaled(optimizer, scale)
             changes += set_gradients(pairs)
-            grads = {p.node: grad.data for p, grad in pairs if p.node is not None}
+            grads = {p.node: grad for p, grad in pairs if p.node is not None}
         if finite:
             changes += optimizer._plan(grads)
         stepped[optimizer] = finite
@@ -177,9 +178,10 @@ def _unscaled(optimizer, scale):
     with np.errstate(over="ignore"):  # with a scale below 1; then the step is skipped
         for p in (p for group in optimizer.param_groups for p in group["params"]):
             if p.grad is not None:
-                xp = backend.of(p.grad.data).xp
-                grad = p.grad.data
+                rows = p.grad.coalesce() if type(p.grad) is SparseRows else None
+                grad = numbers(p.grad)
+                xp = backend.of(grad).xp
                 grad = xp.asarray(narrow(wide(grad) / scale, grad.dtype))  # float16 ends at 65504
-                pairs.append((p, wrap(grad)))
+                pairs.append((p, wrap(grad) if rows is None else rows.with_values(grad)))
                 answers.append(xp.isfinite(grad).all())
     return pairs, all(map(bool, answers))  # only here is a GPU waited for

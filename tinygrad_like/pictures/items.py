@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from tinygrad_like.engine import SparseRows
 from tinygrad_like.pictures import text
 
 MEASURES = "time", "gradient", "saved"  # what a box can be coloured by
@@ -132,7 +133,8 @@ class Items:
 
 
 def norm(tensor: Any) -> float:
-    """The Euclidean norm of a Tensor's values, also of half types, and of huge numbers."""
+    """The Euclidean norm of a gradient, also of half types, of huge numbers and of SparseRows."""
+    tensor = tensor.coalesce().values if type(tensor) is SparseRows else tensor
     array = tensor.data
     if array.dtype.kind == "V":  # bfloat16
         array = array.astype("float32")

@@ -32,6 +32,21 @@ def _scatter(rows, width, n, kind=np.int64):
     return Case(f"scatter_add_-{rows}-{width}-{n}-{kind.__name__}", "index.cu", call, make)
 
 
+def _summed(rows, width, n):
+    """The updates of each row added up; half of them are of row 1."""
+
+    def make(rng):
+        index = np.where(rng.random(n) < 0.5, 1, rng.integers(0, rows, n))
+        return index, rng.standard_normal((n, *width))
+
+    return Case(
+        f"sum_rows-{rows}-{width}-{n}",
+        "index.cu",
+        lambda k, index, updates: k.sum_rows(index, updates),
+        make,
+    )
+
+
 def _added_to_lines(outer, n, m, inner):
     def make(rng):
         index = rng.integers(0, n, (outer, m, inner))
@@ -54,6 +69,9 @@ CASES = [
     _scatter(4, (), 60),
     _scatter(2, (), 700),  # runs longer than the rows of threads
     _scatter(3, (4,), 0),
+    _summed(50, (33,), 40),
+    _summed(1000, (), 60),
+    _summed(5, (3,), 0),
     _added_to_lines(2, 3, 8, 3),
     _added_to_lines(1, 3, 0, 1),
 ]

@@ -273,6 +273,7 @@ INDEX = [
     ),
     Case(tg.embedding, N(5, 2), Ints(5, 4), torch=lambda w, i: w[i], empty=False),
     Case(tg.embedding, N(4, 3), Ints(4, 2, 3), torch=lambda w, i: w[i], empty=False),
+    Case(tg.embedding, N(4, 2), Ints(4), sparse=True, torch=lambda w, i: w[i], empty=False),
     Case(tg.embedding, N(4, 2), Ints(4), torch=lambda w, i: w[i], empty=False),
     Case(scatter_rows, N(4, 2), Ints(3, 4), count=3,
          torch=lambda g, i: torch.zeros(3, 2, dtype=g.dtype).index_add(0, i, g)),

@@ -31,6 +31,28 @@ def test_narrow_updates(rows, index, width, dtype):
     np.testing.assert_allclose(out, true, rtol=roundings * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("width", [(), (3,), (2, 8)])
+@pytest.mark.parametrize(
+    "index", [[], [7], [5, 1, 9], [3, 1, 3, 3, 10**12, 1], np.arange(900) ** 2 % 101 * 10**9]
+)
+def test_the_updates_of_each_row_are_added_up(index, width, dtype):
+    """However large the table is: here of more rows than any memory holds."""
+    index = np.array(index, np.int64)
+    updates = np.random.default_rng(0).random((index.size, *width)).astype(dtype)
+    expected = np.unique(index)
+    true = np.zeros((expected.size, *width))
+    np.add.at(true, np.searchsorted(expected, index), updates.astype(np.float64))
+    for kernels in (cpu, reference):
+        rows, sums = kernels.sum_rows(index, updates)
+        assert rows.dtype == np.int64
+        assert sums.dtype == dtype
+        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_allclose(sums, true, rtol=40 * np.finfo(dtype).eps)
+        if sums.size:
+            assert not np.shares_memory(sums, updates)
+
+
 def test_few_updates_of_many_rows_need_little_memory():
     out, updates = np.zeros((3_000_000, 1), np.float32), np.ones((1000, 1), np.float32)
     for index in (np.arange(1000), np.arange(1000) // 2 * 2000):

@@ -17,11 +17,24 @@ class Embedding(Module):
     `weight` W is (num, dim) and starts as N(0, 1). The vector of the symbol `padding_idx`, counted
     from the end if negative, starts as 0 and gets no gradient: steps leave it at 0. If it is not 0,
     as after a load, weight decay still moves it, since that needs no gradient.
+
+    With `sparse`, `weight.grad` is `tg.SparseRows`, the gradient of the rows that were read, and a
+    step of SGD, Adagrad or SparseAdam costs what they do, however large the table is.
+
+    >>> import numpy as np
+    >>> from tinygrad_like import nn, optim
+    >>> layer = nn.Embedding(100_000, 8, sparse=True)
+    >>> optimizer = optim.SparseAdam([layer.weight], lr=0.01)
+    >>> layer(np.array([[5, 7], [5, 9]])).sum().backward()
+    >>> layer.weight.grad.coalesce().indices.tolist()
+    [5, 7, 9]
+    >>> optimizer.step()
     """
 
-    def __init__(self, num: int, dim: int, padding_idx: int | None = None):
+    def __init__(self, num: int, dim: int, padding_idx: int | None = None, sparse: bool = False):
         self.num = arguments.integer("Embedding", "num", num)
         self.dim = arguments.integer("Embedding", "dim", dim)
+        self.sparse = arguments.flag("Embedding", "sparse", sparse)
         self.padding_idx = padding_idx
         self.weight = init.normal((self.num, self.dim))
         if padding_idx is not None:
@@ -29,7 +42,7 @@ class Embedding(Module):
             self.weight.data[self.padding_idx] = 0
 
     def forward(self, ids: Tensor) -> Tensor:
-        y = embedding(self.weight, ids)
+        y = embedding(self.weight, ids, sparse=self.sparse)
         if self.padding_idx is None:
             return y
         ids = ids if isinstance(ids, Tensor) else Tensor(ids, device=y.device)

@@ -172,7 +172,7 @@ def _added(g, x, updates, index, name):
 
 
 @lowers("embedding")
-def embedding(g, weight, ids):
+def embedding(g, weight, ids, *, sparse):
     return g.Gather(weight, g.cast(ids, np.int64), axis=0)
 
 

@@ -5,7 +5,7 @@ Sorting is stable: equal elements keep their order, and each gets the gradient o
 
 import numpy as np
 
-from tinygrad_like.backend import narrow, wide
+from tinygrad_like.backend import STAND_INS, narrow, wide
 from tinygrad_like.engine import (
     GraphError,
     Tensor,
@@ -20,6 +20,7 @@ from tinygrad_like.engine import (
     errors,
     mode,
     op,
+    sparse_rows,
 )
 from tinygrad_like.engine.casts import check_cast
 from tinygrad_like.engine.errors import describe
@@ -185,12 +186,15 @@ def _rows_of_each(call, ids, count):
     return ids.full() + starts.reshape(-1, *(1,) * ids.ndim)
 
 
-@op(
-    complex=True,
-    batch=_embed_all,
-    weight=lambda g, weight_shape, ids: scatter_rows(g, ids, count=weight_shape[0]),
-)
-def _embedding(be, weight, ids):
+def _table_gradient(g, weight_shape, ids, sparse):
+    """Rows for a walk over arrays; a recorded gradient, and one of many examples, is dense."""
+    if not sparse or type(g) is Tensor or type(g) in STAND_INS:
+        return scatter_rows(g, ids, count=weight_shape[0])
+    return sparse_rows(ids.reshape(-1), g.reshape(-1, *weight_shape[1:]), weight_shape)
+
+
+@op(complex=True, batch=_embed_all, weight=_table_gradient)
+def _embedding(be, weight, ids, *, sparse=False):
     rows = be.k.gather_rows(weight, ids.reshape(-1))
     return rows.reshape(*ids.shape, *weight.shape[1:])
 
@@ -211,11 +215,16 @@ def scatter_rows(be, g, ids, *, count):
 
 
 @composed
-def embedding(weight, ids):
+def embedding(weight, ids, *, sparse=False):
     """The rows of `weight` (n, d) for integer `ids` of any shape: (*ids.shape, d).
+
+    With `sparse`, `backward` leaves `tg.SparseRows` in `weight.grad`: the gradient of the rows that
+    were read, and no table. It needs a `weight` that is a leaf of real numbers; the gradient of
+    others is dense, and so are those of `tg.grad`, of `vmap` and of higher orders.
 
     Raises IndexError for ids outside 0 to n - 1.
     """
+    sparse = check_flag("embedding", "sparse", sparse)
     if weight.ndim < 1:
         raise ValueError("[embedding] weight is a number, expected (n, d)")
     if not isinstance(ids, Tensor):
@@ -224,6 +233,8 @@ def embedding(weight, ids):
     if ids.dtype.kind not in "iu":
         raise TypeError(f"[embedding] ids have dtype {ids.dtype}, expected integers")
     check_labels("embedding", "ids", ids, weight.shape[0])
+    if sparse and isinstance(weight, Tensor) and weight.is_leaf and weight.dtype.kind != "c":
+        return _embedding(weight, ids, sparse=True)
     return _embedding(weight, ids)
 
 
