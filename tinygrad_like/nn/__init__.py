@@ -16,7 +16,8 @@
               parametrize.py makes a weight such a one, and ordinary again
               parametrizations.py  weight norm, spectral norm, orthogonal matrices, low rank
     layers    the layers, by kind
-    models    whole models: GPT, RecurrentLM, and text that they generate
+    models    whole models: GPT, RecurrentLM, and text that they generate; beam search; labels from
+              the frames of a model trained by `tg.losses.ctc`
 
 A layer of your own is a Module with a `forward`; its attributes are its parameters:
 
@@ -125,8 +126,11 @@ from tinygrad_like.nn.layers.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from tinygrad_like.nn.models.beam import beam_search
+from tinygrad_like.nn.models.ctc import ctc_align, ctc_beam, ctc_greedy
+from tinygrad_like.nn.models.generation import LanguageModel, choose, generate
 from tinygrad_like.nn.models.gpt import GPT
-from tinygrad_like.nn.models.language import RecurrentLM, choose, generate
+from tinygrad_like.nn.models.language import RecurrentLM
 
 __all__ = [
     "CELU",
@@ -174,6 +178,7 @@ __all__ = [
     "Identity",
     "InstanceNorm",
     "KeyValueCache",
+    "LanguageModel",
     "LayerNorm",
     "LeakyReLU",
     "LearnedPositions",
@@ -225,7 +230,11 @@ __all__ = [
     "Unflatten",
     "Upsample",
     "WeightNorm",
+    "beam_search",
     "choose",
+    "ctc_align",
+    "ctc_beam",
+    "ctc_greedy",
     "detach_state",
     "generate",
     "init",
