@@ -8,6 +8,7 @@
     stream.py     StreamLoader: batches of samples that a generator gives
     wrapped.py    Map: a function of each batch; Prefetch: batches that a thread makes
     images.py     mnist, digits
+    audio.py      read_wav; frames, mel_spectrogram and mel_filters of a sound
     text.py       tiny_shakespeare, text_corpus; Vocabulary, TextBatches
     fetch.py      finding a file on this machine, downloading it, checking it
     arguments.py  checks of arguments and of states
@@ -16,6 +17,7 @@
 `text_corpus()` need no network.
 """
 
+from tinygrad_like.data.audio import frames, mel_filters, mel_spectrogram, read_wav
 from tinygrad_like.data.collate import PadCollate, Padded, collate, pad_sequence
 from tinygrad_like.data.collections import (
     ConcatDataset,
@@ -62,9 +64,13 @@ __all__ = [
     "WeightedSampler",
     "collate",
     "digits",
+    "frames",
+    "mel_filters",
+    "mel_spectrogram",
     "mnist",
     "pad_sequence",
     "random_split",
+    "read_wav",
     "text_corpus",
     "tiny_shakespeare",
 ]
