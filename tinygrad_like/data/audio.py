@@ -166,7 +166,8 @@ def mel_filters(rate, n_fft, bands, low=0.0, high=None):
 
 @functools.lru_cache(maxsize=16)
 def _filters(rate, n_fft, bands, low, high):
-    edges = _hertz(np.linspace(*_mels(np.array([low, high])), bands + 2))
+    first, last = _mels(np.array([low, high]))
+    edges = _hertz(np.linspace(first, last, bands + 2))
     frequencies = np.fft.rfftfreq(n_fft, 1 / rate)
     rise = (frequencies - edges[:-2, None]) / np.diff(edges)[:-1, None]
     fall = (edges[2:, None] - frequencies) / np.diff(edges)[1:, None]
