@@ -128,7 +128,7 @@ from tinygrad_like.nn.layers.transformer import (
 )
 from tinygrad_like.nn.models.beam import beam_search
 from tinygrad_like.nn.models.ctc import ctc_align, ctc_beam, ctc_greedy
-from tinygrad_like.nn.models.generation import LanguageModel, choose, generate
+from tinygrad_like.nn.models.generation import choose, generate
 from tinygrad_like.nn.models.gpt import GPT
 from tinygrad_like.nn.models.language import RecurrentLM
 
@@ -178,7 +178,6 @@ __all__ = [
     "Identity",
     "InstanceNorm",
     "KeyValueCache",
-    "LanguageModel",
     "LayerNorm",
     "LeakyReLU",
     "LearnedPositions",
