@@ -6,7 +6,7 @@ import sys
 from bench.arena import OpponentError
 
 BENCHMARKS = {
-    "steps": "the five training steps against PyTorch and JAX",
+    "steps": "the training steps against PyTorch and JAX",
     "train": "whole trainings of the examples: final losses and wall time against PyTorch's",
     "kernels": "each kernel against NumPy, PyTorch and the limit of the machine",
     "processor": "each kernel against PyTorch's by processor time on one thread",
@@ -15,7 +15,7 @@ BENCHMARKS = {
     "overhead": "what an op costs beside its arithmetic",
     "launch": "what checks and packing cost a launch of a CUDA kernel",
     "tiles": "which tile of our CUDA matrix products is the fastest, by shape",
-    "memory": "the peak of memory of the five steps against PyTorch's",
+    "memory": "the peak of memory of the steps against PyTorch's",
     "coexist": "PyTorch and NumPy in a process in which tinygrad_like has trained",
     "per_example": "a gradient for each example by vmap, against a backward pass and PyTorch's",
     "rows": "a step of few rows of a large table, against PyTorch's by processor time",

@@ -1,4 +1,4 @@
-"""Peak memory of the five training steps against PyTorch's, and what 2,000 steps add (Linux).
+"""Peak memory of the training steps against PyTorch's, and what 2,000 steps add (Linux).
 
 Each runs in its own process, in which a batch of four samples first loads all code and compiles all
 kernels (fewer rows are multiplied by other code), and is then freed. "start" is the memory of the

@@ -4,17 +4,19 @@
     cnn        Conv 1-32 and 32-64, 3x3, pad 1, each with ReLU and max-pool 2,
                Dense 3136-128, ReLU, Dense 128-10                         64 images of 28 x 28
     lstm       Embedding 65-128, LSTM 2 x 256, Dense 256-65               32 sequences of 64
+    ctc        LSTM 40-128, Dense 128-32, CTC with 20 labels              16 sequences of 200
     gpt-mini   4 blocks of width 128, 4 heads                             12 sequences of 64
     gpt-small  6 blocks of width 384, 6 heads                             8 sequences of 256
     gpt2       12 blocks of width 768, 12 heads, 50,257 tokens, bfloat16  8 sequences of 1024
 
-The first five are for every device; gpt2, with its 124 million parameters, is for a GPU. There
+All but gpt2 are for every device; gpt2, with its 124 million parameters, is for a GPU. There
 "bfloat16" is autocast: products in bfloat16, parameters and optimizer in float32. gpt2-tiny is the
 same step in a size for tests.
 
-Loss: mean cross-entropy, over all positions. Optimizer: AdamW. Everything is NumPy, so that each
-opponent builds the same model in a process that loads no other library. Layouts are those of
-tinygrad_like: a dense weight is (n_in, n_out), an LSTM's gates stand in the order i, f, o, g.
+Loss: mean cross-entropy, over all positions; of ctc the mean of each sequence's loss by its number
+of labels. Optimizer: AdamW. Everything is NumPy, so that each opponent builds the same model in a
+process that loads no other library. Layouts are those of tinygrad_like: a dense weight is (n_in,
+n_out), an LSTM's gates stand in the order i, f, o, g.
 """
 
 import itertools
@@ -28,6 +30,7 @@ BATCHES = 8  # taken in turn: a model that has learned its only batch by heart h
 VOCABULARY = 65
 MLP_SIZES = (784, 128, 64, 10)
 LSTM_WIDTHS, LSTM_BATCH, LSTM_STEPS = (128, 256, 256), 32, 64
+CTC_WIDTHS, CTC_BATCH, CTC_FRAMES, CTC_LABELS = (40, 128, 32), 16, 200, 20
 
 
 class GPTSizes(NamedTuple):
@@ -48,7 +51,7 @@ GPTS = {
     "gpt2": GPTSizes(12, 768, 12, 1024, 8, vocabulary=50257, bfloat16=True),
     "gpt2-tiny": GPTSizes(2, 32, 2, 16, 4, vocabulary=101, bfloat16=True),
 }
-NAMES = ("mlp", "cnn", "lstm", "gpt-mini", "gpt-small")
+NAMES = ("mlp", "cnn", "lstm", "ctc", "gpt-mini", "gpt-small")
 NAMES_ON_A_GPU = (*NAMES, "gpt2")
 EVERY_NAME = (*NAMES_ON_A_GPU, "gpt2-tiny")
 
@@ -82,6 +85,11 @@ def _shapes(name):
             shapes |= {f"{layer}.weight": (n, 4 * h), f"{layer}.recurrent": (h, 4 * h)}
             shapes |= {f"{layer}.bias": (4 * h,)}
         return shapes | _dense("head", LSTM_WIDTHS[-1], VOCABULARY)
+    if name == "ctc":
+        n, h, classes = CTC_WIDTHS
+        layer = "lstm.layers.0.forward"
+        shapes = {f"{layer}.weight": (n, 4 * h), f"{layer}.recurrent": (h, 4 * h)}
+        return shapes | {f"{layer}.bias": (4 * h,)} | _dense("head", h, classes)
     if name == "cnn":
         shapes = {"0.weight": (32, 1, 3, 3), "0.bias": (32,)}
         shapes |= {"3.weight": (64, 32, 3, 3), "3.bias": (64,)}
@@ -111,8 +119,9 @@ def _gpt_shapes(sizes):
 
 
 def batches(name, size=None):
-    """[(inputs, labels)]: images and classes, or tokens and the tokens to predict, all random.
+    """[(inputs, labels)]: images and classes, tokens and those to predict, frames and labels.
 
+    All are random.
     `size` is how many images or sequences a batch has, if not as many as the workload says.
     """
     rng = np.random.default_rng(1)
@@ -121,6 +130,15 @@ def batches(name, size=None):
         n = size or n
         return [
             (rng.random((n, *shape), np.float32), rng.integers(0, 10, n)) for _ in range(BATCHES)
+        ]
+    if name == "ctc":
+        n, (width, _, classes) = size or CTC_BATCH, CTC_WIDTHS
+        return [
+            (
+                rng.standard_normal((n, CTC_FRAMES, width), np.float32),
+                rng.integers(1, classes, (n, CTC_LABELS)),
+            )
+            for _ in range(BATCHES)
         ]
     n, t, vocabulary = LSTM_BATCH, LSTM_STEPS, VOCABULARY
     if name in GPTS:
@@ -143,6 +161,9 @@ def gemm_flops(name):
         layers = sum(4 * h * (m + h) for m, h in itertools.pairwise(LSTM_WIDTHS))
         rows = LSTM_BATCH * LSTM_STEPS
         return 3 * 2 * rows * (layers + LSTM_WIDTHS[-1] * VOCABULARY), 0
+    if name == "ctc":
+        n, h, classes = CTC_WIDTHS
+        return 2 * CTC_BATCH * CTC_FRAMES * (2 * n * 4 * h + 3 * (h * 4 * h + h * classes)), 0
     if name == "cnn":
         convolutions = 2 * 64 * (2 * 82 * 82 * 32 + 3 * 40 * 40 * 64 * 32)
         return convolutions + 3 * 2 * 64 * (3136 * 128 + 128 * 10), convolutions

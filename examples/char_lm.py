@@ -23,7 +23,7 @@ from tinygrad_like import nn
 from tinygrad_like.training import at_least, command_line, open_run, panels, run_program
 
 SIZES = ("model", "layers", "width", "heads", "context", "dropout")  # all that a model is made by
-WRITING = ("text", "eval_every", "sample", "length", "temperature", "top_k", "top_p")
+WRITING = "text eval_every sample length temperature top_k top_p repetition_penalty".split()
 DEFAULTS = {
     "gpt": {"layers": 4, "width": 128, "batch": 12, "lr": 1e-3},
     "recurrent": {"layers": 2, "width": 256, "batch": 32, "lr": 2e-3},
@@ -39,9 +39,12 @@ def make_model(args, vocabulary):
 
 def write(model, vocabulary, prompt, count, args):
     """`prompt` and `count` characters that the model adds to it."""
-    options = {name: getattr(args, name) for name in ("temperature", "top_k", "top_p", "seed")}
-    ids = nn.generate(model, vocabulary.encode(prompt), count, **options)
-    return prompt + vocabulary.decode(ids)
+    names = ("temperature", "top_k", "top_p", "repetition_penalty", "seed")
+    options = {name: getattr(args, name) for name in names}
+    ids = vocabulary.encode(prompt)
+    if args.model == "gpt":
+        ids = ids[-args.context :]  # all that it can see
+    return prompt + vocabulary.decode(model.generate(ids, count, **options))
 
 
 def draw_attention(figure, model, ids, text):
@@ -77,6 +80,7 @@ def parse(arguments=None):
     add("--top-k", type=at_least(1), help="draw from the k likeliest characters only")
     share = at_least(0, float, most=1)
     add("--top-p", type=share, default=1.0, help="draw from the likeliest of this total only")
+    add("--repetition-penalty", type=at_least(1, float), default=1.0, help="1: none")
     args = parser.parse_args(arguments)
     defaults = DEFAULTS["gpt" if args.model == "gpt" else "recurrent"]
     for name, value in {**defaults, "warmup": min(100, args.iters // 2)}.items():

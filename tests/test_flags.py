@@ -72,6 +72,7 @@ CALLS = {
     **dict.fromkeys(("losses.gaussian_nll", "losses.triplet_margin"), (X, X, X)),
     "losses.entropy": (X,),
     "losses.ctc": SCORES,
+    "data.mel_spectrogram": (np.ones(4000), 8000),
     **laws("Distribution"),
     **laws("Bernoulli Geometric", 0.5),
     **laws("Categorical OneHotCategorical Dirichlet", [0.5, 0.5]),

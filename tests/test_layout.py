@@ -101,6 +101,7 @@ MAY_IMPORT = {
     "examples.learn_cuda": ["kernels.cuda.emulator", "kernels.cuda.machine"],
     "examples.research": ["", "distributions", "nn", "training"],
     "examples.serve": ["", "examples.serve", "nn", "training"],
+    "examples.speech": ["", "examples.speech", "nn", "training"],
     "examples": ["", "nn", "training", "examples"],
     "bench.report": [],
     "bench.workloads": [],
@@ -163,8 +164,8 @@ LEFT_TO_RIGHT = {
         "moves places reductions layers images resizing sequences refused model"
     ).split(),
     "data": (
-        "arguments dataset collections collate samplers loader stream wrapped fetch images text "
-        "subwords masking"
+        "arguments dataset collections collate samplers loader stream wrapped fetch images audio "
+        "text subwords masking"
     ).split(),
     "special": "of_scipy bessel entropy gamma normal sums".split(),
     "stats": ("numbers norm gamma chi2 beta t poisson dirichlet multivariate_normal").split(),
@@ -232,6 +233,7 @@ THIRD_PARTY = {
     "sklearn": {"numpy", "sklearn"},  # loaded at its first use as a whole
     "bench": {"numpy", "tqdm"},
     "examples.serve": {"numpy", "PIL", "prometheus_client", "pydantic", "starlette"},
+    "examples.speech": {"numpy", "jiwer", "tqdm"},
     "examples.search": {"numpy", "sklearn", "optuna"},
     "examples.cross_validate": {"sklearn", "joblib"},
     "examples": {"numpy", "sklearn", "tqdm"},

@@ -1,4 +1,4 @@
-"""The five training steps of bench/workloads.py, as a user of each library would write them.
+"""The training steps of bench/workloads.py, as a user of each library would write them.
 
 `prepare(name, workload)` returns (step, losses): a function that trains on the next batch and
 returns the loss, and the losses of the first steps. `mlp@cuda` is the step mlp on that device.

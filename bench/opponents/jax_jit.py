@@ -1,4 +1,4 @@
-"""The five steps in JAX: one jitted function of weights, optimizer state and batch."""
+"""The steps in JAX, which has no CTC: one jitted function of weights, optimizer state, batch."""
 
 import functools
 import itertools

@@ -3,6 +3,8 @@
 import contextlib
 import itertools
 
+import numpy as np
+
 import tinygrad_like as tg
 from bench import workloads
 from tinygrad_like import nn
@@ -19,6 +21,24 @@ class CharLSTM(nn.Module):
 
     def forward(self, ids):
         return self.head(self.lstm(self.embedding(ids))[0])
+
+
+class Reader(nn.Module):
+    """log P of each class at each frame by an LSTM: (N, T, width) -> (T, N, classes)."""
+
+    def __init__(self):
+        width, hidden, classes = workloads.CTC_WIDTHS
+        self.lstm = nn.LSTM(width, hidden)
+        self.head = nn.Dense(hidden, classes)
+
+    def forward(self, x):
+        return tg.log_softmax(self.head(self.lstm(x)[0])).swapaxes(0, 1)
+
+
+def ctc_loss(log_probs, labels):
+    """CTC's loss of sequences that all have as many frames and labels."""
+    (frames, n, _), (_, count) = log_probs.shape, labels.shape
+    return tg.losses.ctc(log_probs, labels, np.full(n, frames), np.full(n, count))
 
 
 def cnn():
@@ -53,7 +73,7 @@ def model_of(workload):
     if workload in workloads.GPTS:
         model = gpt(workloads.GPTS[workload])
     else:
-        model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM}[workload]()
+        model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM, "ctc": Reader}[workload]()
     weights = workloads.weights(workload)
     for path, parameter in model.named_parameters():
         parameter.data[...] = weights.pop(path)
@@ -96,13 +116,14 @@ def build(name, workload, batch_size, device):
         ]
     )
 
+    loss_of = ctc_loss if workload == "ctc" else tg.losses.cross_entropy
     in_bfloat16 = workloads.in_bfloat16(workload)
     precision = tg.autocast("bfloat16") if in_bfloat16 else contextlib.nullcontext()
 
     def step():
         x, labels = next(batches)
         with precision:
-            loss = tg.losses.cross_entropy(model(x), labels)
+            loss = loss_of(model(x), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

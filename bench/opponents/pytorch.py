@@ -24,6 +24,25 @@ class CharLSTM(nn.Module):
         return self.head(self.lstm(self.embedding(ids))[0])
 
 
+class Reader(nn.Module):
+    """log P of each class at each frame by an LSTM: (N, T, width) -> (T, N, classes)."""
+
+    def __init__(self):
+        super().__init__()
+        width, hidden, classes = workloads.CTC_WIDTHS
+        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.head = nn.Linear(hidden, classes)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0]).log_softmax(-1).transpose(0, 1)
+
+
+def ctc_loss(log_probs, labels):
+    """CTC's loss of sequences that all have as many frames and labels."""
+    (frames, n, _), (_, count) = log_probs.shape, labels.shape
+    return F.ctc_loss(log_probs, labels, [frames] * n, [count] * n)
+
+
 class Block(nn.Module):
     """A pre-norm block with causal attention; query, key and value come from one product."""
 
@@ -109,7 +128,7 @@ def model_of(workload):
     if workload in workloads.GPTS:
         model = GPT(workloads.GPTS[workload])
     else:
-        model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM}[workload]()
+        model = {"mlp": mlp, "cnn": cnn, "lstm": CharLSTM, "ctc": Reader}[workload]()
     load(model, workloads.weights(workload))
     return model
 
@@ -150,6 +169,8 @@ def build(name, workload, batch_size, device):
     )
 
     def loss_of(x, labels):
+        if workload == "ctc":
+            return ctc_loss(model(x), labels)
         return F.cross_entropy(model(x).flatten(0, -2), labels.flatten())
 
     if name == "compile":

@@ -11,6 +11,7 @@ The reference computes all other calls (mixed dtypes, complex numbers), and kern
 from . import (  # each registers its kernels
     attention,
     conv,
+    ctc,
     elementwise,
     emulator,
     fused,

@@ -222,7 +222,7 @@ def test_results_are_saved_as_json_and_a_chart(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "code", "text"),
     [
-        ([], 0, "the five training steps"),
+        ([], 0, "the training steps"),
         (["stops"], 1, "there is no benchmark 'stops'"),
         (["steps", "gtp"], 2, "unknown: gtp"),
         (["kernels", "sofmax"], 1, "no row begins with"),

@@ -95,8 +95,8 @@ def test_generate_adds_tokens_by_its_seed_alone():
         assert likeliest[0] == model.eval()(prompt[None]).numpy()[0, -1].argmax()
     with pytest.raises(ValueError, match="the prompt is empty"):
         nn.generate(model, prompt[:0], 2)
-    with pytest.raises(ValueError, match=r"prompt has shape \(1, 3\)"):
-        nn.generate(model, prompt[None], 2)
+    with pytest.raises(ValueError, match=r"prompt has shape \(1, 1, 3\)"):
+        nn.generate(model, prompt[None, None], 2)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ FIXES = {
         ("array_api_strict", "array_api_compat", "einops", "jaxtyping", "beartype"),
         "pip install 'tinygrad-like[oracle]'",
     ),
+    "librosa": "pip install 'tinygrad-like[speech-test]'",
+    "jiwer": "pip install 'tinygrad-like[speech]'",
     "jax": "pip install 'tinygrad-like[oracle]' in Python 3.11 or later",
     **dict.fromkeys(("matplotlib", "ml_dtypes", "PIL"), "pip install 'tinygrad-like[test]'"),
     **dict.fromkeys(("onnx", "onnx_ir"), "pip install 'tinygrad-like[onnx]'"),

@@ -8,6 +8,7 @@
     stream.py     StreamLoader: batches of samples that a generator gives
     wrapped.py    Map: a function of each batch; Prefetch: batches that a thread makes
     images.py     mnist, digits
+    audio.py      read_wav; frames, mel_spectrogram and mel_filters of a sound
     text.py       tiny_shakespeare, text_corpus; Vocabulary, TextBatches
     subwords.py   SubwordVocabulary: tokens of WordPiece and of byte-level BPE, TokenBatch
     masking.py    mask_tokens: what a BERT is trained on
@@ -18,6 +19,7 @@
 `text_corpus()` need no network.
 """
 
+from tinygrad_like.data.audio import frames, mel_filters, mel_spectrogram, read_wav
 from tinygrad_like.data.collate import PadCollate, Padded, collate, pad_sequence
 from tinygrad_like.data.collections import (
     ConcatDataset,
@@ -68,10 +70,14 @@ __all__ = [
     "WeightedSampler",
     "collate",
     "digits",
+    "frames",
     "mask_tokens",
+    "mel_filters",
+    "mel_spectrogram",
     "mnist",
     "pad_sequence",
     "random_split",
+    "read_wav",
     "text_corpus",
     "tiny_shakespeare",
 ]

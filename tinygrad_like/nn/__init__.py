@@ -16,7 +16,8 @@
               parametrize.py makes a weight such a one, and ordinary again
               parametrizations.py  weight norm, spectral norm, orthogonal matrices, low rank
     layers    the layers, by kind
-    models    whole models: GPT, RecurrentLM, and text that they generate; BERT and its heads
+    models    whole models: GPT, RecurrentLM, and text that they generate; beam search; labels from
+              the frames of a model trained by `tg.losses.ctc`; BERT and its heads
 
 A layer of your own is a Module with a `forward`; its attributes are its parameters:
 
@@ -125,6 +126,7 @@ from tinygrad_like.nn.layers.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from tinygrad_like.nn.models.beam import beam_search
 from tinygrad_like.nn.models.bert import (
     BERT,
     BERTForMaskedLM,
@@ -133,8 +135,10 @@ from tinygrad_like.nn.models.bert import (
     BERTForSequenceClassification,
     BERTForTokenClassification,
 )
+from tinygrad_like.nn.models.ctc import ctc_align, ctc_beam, ctc_greedy
+from tinygrad_like.nn.models.generation import choose, generate
 from tinygrad_like.nn.models.gpt import GPT
-from tinygrad_like.nn.models.language import RecurrentLM, choose, generate
+from tinygrad_like.nn.models.language import RecurrentLM
 
 __all__ = [
     "BERT",
@@ -239,7 +243,11 @@ __all__ = [
     "Unflatten",
     "Upsample",
     "WeightNorm",
+    "beam_search",
     "choose",
+    "ctc_align",
+    "ctc_beam",
+    "ctc_greedy",
     "detach_state",
     "generate",
     "init",

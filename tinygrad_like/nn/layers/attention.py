@@ -66,6 +66,19 @@ class KeyValueCache:
         """The number of positions that a layer has seen: within a step, layers differ in it."""
         return self._seen[layer][0].shape[2] if layer in self._seen else 0
 
+    def rows(self, places: Any) -> "KeyValueCache":
+        """A new cache with these sequences of the batch, (M,) integers, which may repeat.
+
+        >>> import tinygrad_like as tg
+        >>> layer, cache = tg.nn.MultiHeadAttention(8, 2), tg.nn.KeyValueCache()
+        >>> y = layer(tg.randn((2, 3, 8)), cache=cache)
+        >>> layer(tg.randn((3, 1, 8)), cache=cache.rows([0, 1, 1])).shape
+        (3, 1, 8)
+        """
+        return KeyValueCache(
+            {layer: (k[places], v[places]) for layer, (k, v) in self._seen.items()}
+        )
+
     def extend(self, layer: Module, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append (N, heads, T, d) to what a layer has seen; returns all of it."""
         if not isinstance(layer, Module):

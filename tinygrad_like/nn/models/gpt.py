@@ -8,7 +8,6 @@ import numpy as np
 from tinygrad_like.backend import Undoing
 from tinygrad_like.engine import Tensor, no_grad
 from tinygrad_like.nn.base import arguments, init
-from tinygrad_like.nn.base.module import Module
 from tinygrad_like.nn.base.undone import attributes_back
 from tinygrad_like.nn.layers.attention import KeyValueCache
 from tinygrad_like.nn.layers.containers import ModuleList
@@ -16,10 +15,11 @@ from tinygrad_like.nn.layers.embedding import Embedding
 from tinygrad_like.nn.layers.norm import Dropout, LayerNorm
 from tinygrad_like.nn.layers.position import LearnedPositions
 from tinygrad_like.nn.layers.transformer import TransformerEncoderLayer
+from tinygrad_like.nn.models.generation import LanguageModel
 from tinygrad_like.ops.matrices.linalg import matmul
 
 
-class GPT(Module):
+class GPT(LanguageModel):
     """logits = norm(blocks(token[ids] + position)) token^T: ids (N, T) -> (N, T, vocabulary).
 
     Args:
@@ -87,9 +87,13 @@ class GPT(Module):
             raise ValueError(
                 f"[GPT] the sequence has {end} tokens, more than the context of {self.context}"
             )
-        x = self.dropout(self.position(self.token(ids), offset=start))
+        return self._logits(self.position(self.token(ids), offset=start), cache)
+
+    def _logits(self, x: Tensor, cache: KeyValueCache | None, mask: Any = None) -> Tensor:
+        """The logits after embedded tokens (N, T, d_model)."""
+        x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, causal=True, cache=cache)
+            x = block(x, mask=mask, causal=True, cache=cache)
         return matmul(self.norm(x), self.token.weight.T)
 
     def continued(self, ids: Any, state: Any = None) -> tuple[Tensor, Any]:
@@ -113,6 +117,31 @@ class GPT(Module):
             seen = seen[-max(1, self.context // 2) :]
             ids, cache = seen, KeyValueCache()
         return self(ids[None], cache=cache)[0, -1], (seen, cache)
+
+    def continued_texts(self, texts: Any, state: Any = None) -> tuple[Tensor, Any]:
+        """The logits of the token after each of several texts, (N, vocabulary), and a state.
+
+        `texts` are N integer arrays: whole texts of any lengths in the first call, one new token
+        each in those after it. A text is cut as by `continued` when the context is full.
+
+        Shorter texts stand behind padding, at which nobody looks.
+        """
+        seen, cache, padding = state or ([text[:0] for text in texts], KeyValueCache(), np.zeros(0))
+        seen = [np.concatenate(pair) for pair in zip(seen, texts, strict=True)]
+        longest = max(map(len, seen))
+        if state is None or longest > self.context:
+            kept = max(1, self.context // 2)
+            texts = seen = [t if len(t) <= self.context else t[-kept:] for t in seen]
+            longest, cache = max(map(len, texts)), KeyValueCache()
+            padding = np.array([[longest - len(text)] for text in texts])
+        ids = np.stack([np.pad(t, (max(map(len, texts)) - len(t), 0)) for t in texts])
+        if not padding.any():
+            return self(ids, cache=cache)[:, -1], (seen, cache, padding)
+        places = np.arange(cache.length + ids.shape[1])
+        positions = np.maximum(places[cache.length :] - padding, 0)
+        x = self.token(ids) + self.position.weight[positions]
+        mask = Tensor((places >= padding)[:, None, None], device=x.device)
+        return self._logits(x, cache, mask)[:, -1], (seen, cache, padding)
 
     def attention_maps(self, ids: Any) -> np.ndarray:
         """What each head of each block looks at in a text `ids` (T,): (blocks, heads, T, T).
