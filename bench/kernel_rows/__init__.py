@@ -5,6 +5,7 @@ from bench.kernel_rows import (
     factors,
     fourier,
     norms,
+    positions,
     products,
     scans,
     series,
@@ -12,5 +13,7 @@ from bench.kernel_rows import (
     windows,
 )
 
-FAMILIES = products, norms, elementwise, tables, scans, series, windows, factors, fourier
+FAMILIES = (
+    *(products, norms, elementwise, tables, scans, series, windows, positions, factors, fourier),
+)
 ROWS = {row.name: row for family in FAMILIES for row in family.rows()}

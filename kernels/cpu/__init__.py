@@ -5,7 +5,8 @@ math/        elementary functions and random words, of vectors
 products/    products of matrices
 conv/ recurrent/ attention/ reduce/     families of several files
 fused/       loops that are written for a function of the user's
-elementwise index lines norm optim order pool random resample softmax   families of one file
+elementwise index lengths lines norm optim order pool random resample sampling softmax
+             families of one file
 
 Each kernel declares the arrays that it takes (machine/kernel.py). Calls with others, of other or of
 mixed dtypes, go to the reference, which also has the kernels that are missing here.
@@ -14,6 +15,7 @@ mixed dtypes, go to the reference, which also has the kernels that are missing h
 from . import (
     elementwise,
     index,
+    lengths,
     lines,
     norm,
     optim,
@@ -21,6 +23,7 @@ from . import (
     pool,
     random,
     resample,
+    sampling,
     softmax,
 )
 from .attention import kernels as _attention

@@ -16,6 +16,7 @@ from . import (  # each registers its kernels
     elementwise,
     fused,
     index,
+    lengths,
     linalg,
     lines,
     norm,
@@ -27,6 +28,7 @@ from . import (  # each registers its kernels
     recurrent,
     reduce,
     resample,
+    sampling,
     scan,
     softmax,
 )

@@ -207,6 +207,30 @@ def load_first(typingctx, x, i, count, others):
 
 
 @intrinsic
+def gather(typingctx, x, places, i):
+    """x at the places, int32, from places[i] on; 0 where a place is negative."""
+    kind = Vector(x.dtype)
+
+    def codegen(context, builder, sig, args):
+        vector = context.get_value_type(kind)
+        indices = ir.VectorType(INT, kind.lanes)
+        at = builder.bitcast(pointer(context, builder, places, *args[1:]), indices.as_pointer())
+        index = builder.load(at, align=4)
+        first = builder.ptrtoint(pointer(context, builder, x, args[0], WORD(0)), WORD)
+        words = ir.VectorType(WORD, kind.lanes)
+        steps = builder.mul(builder.sext(index, words), words([size_of(vector)] * kind.lanes))
+        addresses = builder.add(spread(builder, first, kind.lanes), steps)
+        pointers = ir.VectorType(vector.element.as_pointer(), kind.lanes)
+        mask = builder.icmp_signed(">=", index, ir.Constant(indices, None))
+        given = builder.inttoptr(addresses, pointers), INT(size_of(vector)), mask
+        zeros = ir.Constant(vector, None)
+        name = f"llvm.masked.gather.{{}}.v{kind.lanes}p0"
+        return function_on(builder, name, vector, vector, [*given, zeros])
+
+    return kind(x, places, i64), codegen
+
+
+@intrinsic
 def store(typingctx, x, i, v):
     """Write a vector to x[i] and the elements after it."""
 

@@ -1,4 +1,4 @@
-"""FLOPs of products of matrices, of einsum and of systems of equations."""
+"""FLOPs of products of matrices, einsum, distances, sampling, and systems of equations."""
 
 from math import prod
 
@@ -15,6 +15,19 @@ def _matmul(call):
 def _linear(call):
     n = 2 * prod(call.out) * call.shapes[0][-1]
     return Cost(n, (n, n, 0))
+
+
+def _distances(call):
+    """A difference, and what it adds to a norm; as much again for each gradient."""
+    n = 3 * prod(call.out) * call.shapes[0][-1]
+    return Cost(n, n)
+
+
+def _sampled(call):
+    """A product and a sum for each neighbour that an output reads."""
+    along = {"nearest": 1, "bilinear": 2, "bicubic": 4}[call.attributes["mode"]]
+    n = 2 * prod(call.out) * along ** (len(call.out) - 2)
+    return Cost(n, n)
 
 
 def _sizes(terms, shapes):
@@ -94,6 +107,8 @@ PRODUCTS = {
     "matmul": _matmul,
     "linear": _linear,
     "einsum": _einsum,
+    "distances": _distances,
+    "sample": _sampled,
     "expert_matmul": _expert_matmul,
     "expert_outer": _expert_outer,
     "inv": _of_matrices(2),

@@ -1,15 +1,22 @@
 """Lengths of vectors that stand together: distances between all of them, and a bound on each.
 
-Distances are norms of differences. The way by |a|^2 + |b|^2 - 2 ab, a product of matrices, is
-faster, and loses half of the digits where vectors are close.
+Distances are norms of differences. |a|^2 + |b|^2 - 2 ab, a product of matrices, is faster, and
+loses half of the digits where vectors are close: the kernel takes it for the others only.
 """
 
 import math
 
 import numpy as np
 
-from tinygrad_like.engine import astype, check_number, composed
-from tinygrad_like.ops.arrays.shape import expand_dims, normal_axis
+from tinygrad_like.engine import (
+    astype,
+    broadcast_to,
+    check_number,
+    composed,
+    in_single,
+    op,
+)
+from tinygrad_like.ops.arrays.shape import expand_dims, normal_axis, reshape
 from tinygrad_like.ops.elements.compare import greater
 from tinygrad_like.ops.elements.elementwise import abs, where
 from tinygrad_like.ops.indexing.index import take
@@ -31,6 +38,32 @@ def _length_of_difference(name, a, b, p):
     return astype(lengths, dtype=np.float32) if integers else lengths
 
 
+def _by_norms(a, b, *, p):
+    return norm(expand_dims(a, -2) - expand_dims(b, -3), p, -1)
+
+
+def _distances_of_all(call, arrays, attributes):
+    return call.unfolded(call(*map(call.folded, arrays), **attributes))
+
+
+def _distances_backward_of_all(call, g, be, a, b, out, p):
+    folded = (call.raw_folded(x) for x in (a, b, out))
+    found = call.op.backward(call.raw_folded(g), call.raw(be), *folded, p)
+    return call.gradients([call.unfolded(d) for d in found])
+
+
+@op(
+    autocast=in_single,
+    batch=_distances_of_all,
+    batch_backward=_distances_backward_of_all,
+    composite=_by_norms,
+    backward=lambda g, be, a, b, out, p: be.k.distances_backward(g, a, b, out, p),
+)
+def _distances(be, a, b, *, p):
+    """The distance of each vector of a (N, n, d) to each one of b (N, m, d): (N, n, m)."""
+    return be.k.distances(a, b, p)
+
+
 @composed
 def cdist(a, b, p=2.0):
     """The distance of each vector of `a` (..., n, d) to each one of `b` (..., m, d): (..., n, m).
@@ -39,8 +72,8 @@ def cdist(a, b, p=2.0):
         p: the order of the norm, at least 0: 0 counts the elements that differ, inf takes the
             largest difference.
 
-    Leading axes are a batch, and broadcast. The gradient of a distance of 0 is 0. The differences,
-    n m d numbers for each of the batch, are kept for the backward pass.
+    Leading axes are a batch, and broadcast. The gradient of a distance of 0 is 0, and distances of
+    close vectors have all their digits.
 
     >>> import tinygrad_like as tg
     >>> tg.cdist(tg.Tensor([[0.0, 0.0]]), tg.Tensor([[3.0, 4.0], [0.0, 1.0]])).tolist()
@@ -50,7 +83,18 @@ def cdist(a, b, p=2.0):
     _check_vectors("cdist", "b", b)
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(f"[cdist] a is {a.shape}, b is {b.shape}, expected vectors of one length")
-    return _length_of_difference("cdist", expand_dims(a, -2), expand_dims(b, -3), p)
+    if a.dtype != b.dtype or a.dtype.kind != "f":
+        return _length_of_difference("cdist", expand_dims(a, -2), expand_dims(b, -3), p)
+    p = check_number("cdist", "p", p, 0, math.inf)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (_stacked(x, batch) for x in (a, b))
+    return reshape(_distances(a, b, p=p), (*batch, a.shape[1], b.shape[1]))
+
+
+def _stacked(x, batch):
+    """Vectors (..., n, d) for each of a batch, as (N, n, d)."""
+    vectors = x.shape[-2:]
+    return reshape(broadcast_to(x, shape=(*batch, *vectors)), (math.prod(batch), *vectors))
 
 
 @composed

@@ -17,6 +17,7 @@ from tinygrad_like.engine import (
     check_choice,
     check_flag,
     composed,
+    op,
 )
 from tinygrad_like.ops.arrays.shape import expand_dims, reshape, stack, swapaxes
 from tinygrad_like.ops.elements.compare import (
@@ -105,6 +106,68 @@ def _check(x, grid):
             )
 
 
+def _read(x, places, weights, counted, outputs):
+    """The weighted sums of elements of x (N, C, ...) at (N, neighbours, positions).
+
+    Those that do not count may be infinite, and their weights anything but NaN.
+    """
+    n, c = x.shape[:2]
+    size = math.prod(x.shape[2:])
+    rows = reshape(swapaxes(reshape(x, (n, c, size)), 1, 2), (n * size, c))
+    first = backend_of(x).xp.arange(n)[:, None, None] * size
+    values = embedding(rows, places + first)
+    if counted is not None:
+        values = where(expand_dims(counted, -1), values, 0)
+    y = sum(values * expand_dims(weights, -1), axis=1)
+    return reshape(swapaxes(y, 1, 2), (n, c, *outputs))
+
+
+def _by_corners(x, grid, *, mode, padding_mode, corners):
+    """grid_sample in plain ops: each corner of the cells around the positions is an array."""
+    lengths, count = x.shape[2:], x.ndim - 2
+    flat = reshape(grid, (grid.shape[0], math.prod(grid.shape[1:-1]), count))
+    along = [
+        _along(flat[..., count - 1 - axis], lengths[axis], mode, padding_mode, corners)
+        for axis in range(count)
+    ]
+    places, weights, counted = [], [], []
+    for corner in itertools.product(*along):
+        place, weight, inside = 0, 1, True
+        for n, (index, share, counts) in zip(lengths, corner, strict=True):
+            place, weight = place * n + index, weight * share
+            inside = counts if inside is True else logical_and(inside, counts)
+        places.append(place)
+        weights.append(weight)
+        counted.append(inside)
+    kept = stack(counted, 1) if padding_mode == "zeros" else None
+    return _read(x, stack(places, 1), stack(weights, 1), kept, grid.shape[1:-1])
+
+
+def _sampled_of_all(call, arrays, attributes):
+    return call.unfolded(call(*map(call.folded, arrays), **attributes))
+
+
+def _sample_rule(g, be, x, grid, mode, padding_mode, corners, needs):
+    return be.k.grid_sample_backward(g, x, grid, mode, padding_mode, corners, needs)
+
+
+def _sample_backward_of_all(call, g, be, x, grid, mode, padding_mode, corners, needs):
+    arrays = call.raw_folded(x), call.raw_folded(grid)
+    given = call.raw_folded(g), call.raw(be), *arrays, mode, padding_mode, corners, needs
+    return call.gradients([call.unfolded(d) for d in _sample_rule(*given)])
+
+
+@op(
+    batch=_sampled_of_all,
+    batch_backward=_sample_backward_of_all,
+    composite=_by_corners,
+    backward=_sample_rule,
+)
+def _sample(be, x, grid, *, mode, padding_mode, corners):
+    """x at the positions of a grid, see grid_sample."""
+    return be.k.grid_sample(x, grid, mode, padding_mode, corners)
+
+
 @composed
 def grid_sample(x, grid, *, mode="bilinear", padding_mode="zeros", align_corners=False):
     """`x` (N, C, H, W) read at the positions of a grid (N, H', W', 2): (N, C, H', W').
@@ -134,39 +197,9 @@ def grid_sample(x, grid, *, mode="bilinear", padding_mode="zeros", align_corners
     _check(x, grid)
     if mode == "bicubic" and x.ndim == 5:
         raise ValueError(f"[grid_sample] mode 'bicubic' reads images, x has 3 axes (x: {x.shape})")
-    lengths, count = x.shape[2:], x.ndim - 2
-    flat = reshape(grid, (grid.shape[0], math.prod(grid.shape[1:-1]), count))
-    along = [
-        _along(flat[..., count - 1 - axis], lengths[axis], mode, padding_mode, corners)
-        for axis in range(count)
-    ]
-    places, weights, counted = [], [], []
-    for corner in itertools.product(*along):
-        place, weight, inside = 0, 1, True
-        for n, (index, share, counts) in zip(lengths, corner, strict=True):
-            place, weight = place * n + index, weight * share
-            inside = counts if inside is True else logical_and(inside, counts)
-        places.append(place)
-        weights.append(weight)
-        counted.append(inside)
-    kept = stack(counted, 1) if padding_mode == "zeros" else None
-    return _read(x, stack(places, 1), stack(weights, 1), kept, grid.shape[1:-1])
-
-
-def _read(x, places, weights, counted, outputs):
-    """The weighted sums of elements of x (N, C, ...) at (N, neighbours, positions).
-
-    Those that do not count may be infinite, and their weights anything but NaN.
-    """
-    n, c = x.shape[:2]
-    size = math.prod(x.shape[2:])
-    rows = reshape(swapaxes(reshape(x, (n, c, size)), 1, 2), (n * size, c))
-    first = backend_of(x).xp.arange(n)[:, None, None] * size
-    values = embedding(rows, places + first)
-    if counted is not None:
-        values = where(expand_dims(counted, -1), values, 0)
-    y = sum(values * expand_dims(weights, -1), axis=1)
-    return reshape(swapaxes(y, 1, 2), (n, c, *outputs))
+    if x.dtype != grid.dtype or x.dtype.kind != "f":
+        return _by_corners(x, grid, mode=mode, padding_mode=padding_mode, corners=corners)
+    return _sample(x, grid, mode=mode, padding_mode=padding_mode, corners=corners)
 
 
 @composed
