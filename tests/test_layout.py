@@ -193,7 +193,7 @@ FAMILIES_USE = {
     "kernels.cuda.tf32": ["", "linalg"],  # the same table with other products
 }
 
-ROOMS_OF_CPU = 51  # arrows between them, at most: a family of one file has two
+ROOMS_OF_CPU = 40  # arrows between them, at most: a family of one file has two
 
 # Imports of our own modules that wait until they are needed, and why. Elsewhere in the library they
 # stand at the top of the file.

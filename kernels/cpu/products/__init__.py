@@ -9,4 +9,5 @@ packed_gemm.py  large products, blocks of which are packed for block_gemm.py
 panels.py       a right factor that is packed once and used for few rows
 gemm.py         BLAS, for small products
 transposing.py  square blocks, transposed in registers
+lengths.py      distances of vectors, the long ones by products
 """

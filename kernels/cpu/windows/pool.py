@@ -7,11 +7,11 @@ of windows that do not overlap, in which nothing is summed.
 
 import numpy as np
 
-from .machine.compile import jit
-from .machine.kernel import kernel
-from .machine.memory import empty
-from .machine.simd import body, inlined, inside
-from .machine.threads import pool, run, share, tasks_for
+from ..machine.compile import jit
+from ..machine.kernel import kernel
+from ..machine.memory import empty
+from ..machine.simd import body, inlined, inside
+from ..machine.threads import pool, run, share, tasks_for
 
 POSITIONS = np.dtype(np.int32), np.dtype(np.int64)
 TASK = 1 << 13  # elements that are worth a thread

@@ -12,13 +12,13 @@ import math
 
 import numpy as np
 
-from .machine.compile import jit
-from .machine.kernel import kernel
-from .machine.memory import empty
-from .machine.simd import body, fma, full, inside, lanes, load_some
-from .machine.simd import total as over_all
-from .machine.threads import pool, run, share, tasks_for
-from .products.linalg import matmul
+from ..machine.compile import jit
+from ..machine.kernel import kernel
+from ..machine.memory import empty
+from ..machine.simd import body, fma, full, inside, lanes, load_some
+from ..machine.simd import total as over_all
+from ..machine.threads import pool, run, share, tasks_for
+from .linalg import matmul
 
 COUNT, SUM, SQUARES, POWERS, LARGEST = range(5)  # what a norm is made of
 KINDS = {0.0: COUNT, 1.0: SUM, 2.0: SQUARES, math.inf: LARGEST}

@@ -7,12 +7,12 @@ by block, which loses less than adding one element after the other.
 
 import numpy as np
 
-from .machine.compile import jit
-from .machine.fetch import prefetch
-from .machine.kernel import FLOAT16, REAL, kernel
-from .machine.memory import empty
-from .machine.simd import body, inside, lanes, load, store
-from .machine.threads import pool, run, share, tasks_for, threads_of
+from ..machine.compile import jit
+from ..machine.fetch import prefetch
+from ..machine.kernel import FLOAT16, REAL, kernel
+from ..machine.memory import empty
+from ..machine.simd import body, inside, lanes, load, store
+from ..machine.threads import pool, run, share, tasks_for, threads_of
 
 NARROW = 8  # columns: for fewer, lists of updates cost more than they save
 TILE = 128  # columns that are summed at a time
@@ -24,7 +24,7 @@ BLOCK = 4096  # updates of narrow rows in a block of a float64 sum
 EACH = np.empty(0, np.int64)  # instead of a list of row numbers: update i is row i
 CACHE_LINE, AHEAD = 64, 8  # bytes; rows that are fetched ahead, as they lie in no order
 CHAIN = 64  # updates of one wide row in a block
-TASKS = 64  # a run that is no longer than one of so many parts is one task's
+TASKS = 64  # a row that gets more than a 64th of all updates would keep one thread too long
 
 
 @kernel("table", others="index")

@@ -8,11 +8,11 @@ What is only moved is moved as integers of its size: one machine code serves sev
 
 import numpy as np
 
-from .machine.compile import jit
-from .machine.kernel import FLOAT16, REAL, kernel
-from .machine.memory import empty
-from .machine.simd import body, inlined, inside
-from .machine.threads import pool, run, share, tasks_for, threads_of
+from ..machine.compile import jit
+from ..machine.kernel import FLOAT16, REAL, kernel
+from ..machine.memory import empty
+from ..machine.simd import body, inlined, inside
+from ..machine.threads import pool, run, share, tasks_for, threads_of
 
 BITS = {size: np.dtype(f"int{8 * size}") for size in (1, 2, 4, 8)}
 INT64 = np.dtype(np.int64)

@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 
-from ..reference.sampling import FIRST, WEIGHTS
-from .machine.compile import jit
-from .machine.kernel import kernel
-from .machine.memory import empty
-from .machine.simd import (
+from ...reference.sampling import FIRST, WEIGHTS
+from ..machine.compile import jit
+from ..machine.kernel import kernel
+from ..machine.memory import empty
+from ..machine.simd import (
     body,
     fma,
     full,
@@ -25,7 +25,7 @@ from .machine.simd import (
     store,
     store_some,
 )
-from .machine.threads import pool, run, share, tasks_for
+from ..machine.threads import pool, run, share, tasks_for
 
 ZEROS, BORDER, REFLECTION = range(3)
 READ, TO_X, TO_GRID = range(3)  # what is done by a table

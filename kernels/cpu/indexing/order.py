@@ -11,11 +11,11 @@ digits, from the last to the first one.
 
 import numpy as np
 
-from .machine.compile import jit
-from .machine.kernel import REAL, kernel
-from .machine.memory import empty
-from .machine.simd import body, inlined, inside
-from .machine.threads import pool, run, share, tasks_for
+from ..machine.compile import jit
+from ..machine.kernel import REAL, kernel
+from ..machine.memory import empty
+from ..machine.simd import body, inlined, inside
+from ..machine.threads import pool, run, share, tasks_for
 
 SMALL = 1 << 12  # elements, up to which sorting is quick enough and needs no compiler
 TASK = 1 << 15  # elements that are worth a thread

@@ -7,11 +7,11 @@ added up in the dtype of x, many in float64.
 
 import numpy as np
 
-from .machine.compile import jit
-from .machine.kernel import kernel
-from .machine.memory import empty
-from .machine.simd import body, inlined
-from .machine.threads import pool, run, share, tasks_for
+from ..machine.compile import jit
+from ..machine.kernel import kernel
+from ..machine.memory import empty
+from ..machine.simd import body, inlined
+from ..machine.threads import pool, run, share, tasks_for
 
 TASK = 1 << 13  # products that are worth a thread
 FEW = 8  # terms of an output that are added up in the dtype of x
