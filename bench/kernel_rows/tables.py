@@ -22,6 +22,7 @@ def rows():
     yield from _bag_maxima(50_000, 64, 4096, 20)
     yield from _gather_and_scatter(32768, 256, 65536)
     yield from _gather_and_scatter(65, 128, 2048)
+    yield _sum_rows(1_000_000, 64, 4096)
 
 
 def _pooled(shape):
@@ -230,4 +231,29 @@ def _gather_and_scatter(size, width, n):
         scatter,
         torch_scatter,
         Work(read=INDEX * n + moved, written=table),
+    )
+
+
+def _sum_rows(size, width, n):
+    """The gradient of an embedding as rows: each one that was read once, with its sum."""
+
+    def arrays(rng):
+        return [*normal((n, width))(rng), rng.integers(0, size // 500, n)]
+
+    def ours(k, g, index):
+        return lambda: k.sum_rows(index, g)[1]
+
+    def of_torch(torch, g, index):
+        places, shape = index[None], (size, width)
+        return lambda: (
+            torch.sparse_coo_tensor(places, g, shape, check_invariants=False).coalesce().values()
+        )
+
+    moved = FLOAT * n * width
+    return Row(
+        f"sum_rows {n} of {by_x((size, width))}",
+        arrays,
+        ours,
+        of_torch,
+        Work(read=INDEX * n + moved, written=moved),
     )

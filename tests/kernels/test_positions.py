@@ -63,6 +63,7 @@ def test_axes_of_one_element_and_unknown_positions(mode):
         assert np.isnan(y[0, :, 0, 0]).all()
 
 
+@pytest.mark.long
 def test_an_infinite_element_outside_is_not_read_by_the_cpu():
     x = np.ones((1, 9, 8, 8), np.float32)
     x[..., 0, 0] = np.inf

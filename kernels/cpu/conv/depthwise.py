@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..machine.apart import every_other, every_second, store_every, zipped
 from ..machine.compile import jit
 from ..machine.simd import (
     REGISTER_BYTES,
     body,
-    every_other,
-    every_second,
     fma,
     full,
     inlined,
@@ -27,9 +26,7 @@ from ..machine.simd import (
     load_some,
     splat,
     store,
-    store_every,
     store_some,
-    zipped,
 )
 from ..machine.threads import run, share, threads_of
 from .depthwise_3x3 import ROWS, correlate, multiply, store_lines

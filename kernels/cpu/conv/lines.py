@@ -1,7 +1,7 @@
 """Copying lines of images with their padding, and adding them back."""
 
+from ..machine.apart import every_second, zipped
 from ..machine.simd import (
-    every_second,
     full,
     inlined,
     lanes,
@@ -9,7 +9,6 @@ from ..machine.simd import (
     load_some,
     store,
     store_some,
-    zipped,
 )
 
 

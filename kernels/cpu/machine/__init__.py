@@ -1,6 +1,7 @@
 """What every CPU kernel stands on: vectors, threads, memory, and how it is compiled.
 
 simd.py        vectors as values of compiled code, and what this CPU's registers hold
+apart.py       vectors of elements that lie apart in memory
 threads.py     the pool of threads that share a kernel's work
 memory.py      a pool that reuses the memory of freed arrays
 compile.py     how a kernel is compiled, and where its machine code is kept

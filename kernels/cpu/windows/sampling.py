@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from ...reference.sampling import FIRST, WEIGHTS
+from ..machine.apart import gather
 from ..machine.compile import jit
 from ..machine.kernel import kernel
 from ..machine.memory import empty
@@ -17,7 +18,6 @@ from ..machine.simd import (
     body,
     fma,
     full,
-    gather,
     inside,
     lanes,
     load,
