@@ -6,6 +6,7 @@ the identity of arrays: the output of an earlier call, an input of the model, or
 parameters; any other array is a constant.
 """
 
+from collections.abc import Container
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,10 +67,13 @@ class Recorder:
     Args:
         inputs: the arrays of the model's inputs.
         leaves: {path: Tensor}, the model's parameters and buffers.
+        known: the names of the ops that a table writes or refuses. Of a fused op that is none of
+            them, the ops of its composite are noted.
     """
 
-    def __init__(self, inputs: list, leaves: dict[str, Tensor]):
+    def __init__(self, inputs: list, leaves: dict[str, Tensor], known: Container[str]):
         self.inputs, self.calls = inputs, []  # type: ignore[var-annotated]
+        self._known = known
         self._places: dict[int, Any] = {}  # by the id of an array
         self._versions: dict[int, tuple] = {}  # (its counter, where it stood)
         self._arrays: list = []  # kept, so that no other array gets the id of one
@@ -90,6 +94,8 @@ class Recorder:
 
     def call(self, op: Any, args: Any, attributes: dict, with_extra: bool) -> Any:
         """Run an op, and note the call."""
+        if op.composite and op.name not in self._known and not with_extra:
+            return op.composite(*args, **op.attributes | attributes)
         inputs = tuple(self.place(x, op.name) for x in args)
         every = {k: self._within(v, op.name) for k, v in (op.attributes | attributes).items()}
         given = ([*args],) if op.variadic else args

@@ -12,6 +12,7 @@ from tinygrad_like.generator import get_rng_state
 from tinygrad_like.onnx.export.arguments import Arguments
 from tinygrad_like.onnx.export.emit import Symbol
 from tinygrad_like.onnx.export.errors import ExportError
+from tinygrad_like.onnx.export.known import LOWERED, REFUSED
 from tinygrad_like.onnx.export.record import Recorder, Run
 from tinygrad_like.onnx.export.table import refuse_unknown
 
@@ -173,7 +174,8 @@ class Trials:
     def _run(self, arrays: dict[str, np.ndarray]) -> Run:
         """One run on some inputs, recorded."""
         tensors = {name: Tensor(x) for name, x in arrays.items()}
-        recorder = Recorder([t._array for t in tensors.values()], self.leaves)
+        known = LOWERED.keys() | REFUSED.keys()
+        recorder = Recorder([t._array for t in tensors.values()], self.leaves, known)
         with no_grad(), Switch("trace", recorder):
             outputs = self.arguments.call(tensors)
         recorder.check()
