@@ -62,11 +62,11 @@ def beam_search(
     Source: Sutskever et al. 2014, "Sequence to sequence learning with neural networks", section
     3.2; Wu et al. 2016, "Google's neural machine translation system", section 7, for the penalty.
 
-    >>> table = Tensor(np.log([[0.6, 0.4, 0.0001], [0.1, 0.1, 0.8], [1, 1, 1]]))
+    >>> table = Tensor(np.log([[0.54, 0.45, 0.01], [0.1, 0.1, 0.8], [1, 1, 1]]))
     >>> found = beam_search(lambda ids, state: (table[ids[:, -1]], state), [[0]], length=2, end=2)
-    >>> tokens, log_p = found[0][0]  # greedy search would begin with 0
+    >>> tokens, log_p = found[0][0]  # greedy search would take 0 twice, 0.54 * 0.54
     >>> tokens, round(float(np.exp(log_p)), 2)
-    (array([0, 0]), 0.36)
+    (array([1]), 0.36)
     """
     name = "beam_search"
     ids = np.asarray(prompt)
