@@ -74,7 +74,8 @@ def test_weights_beyond_a_limit_lie_in_a_file_beside_the_model(tmp_path):
 def test_every_op_is_written_or_refused_with_a_reason():
     assert all((tg.special, tg.stats, tg.signal, tg.linalg)), "their ops count, too"
     ours = {name for name, op in OPS.items() if op.forward.__module__.startswith("tinygrad_like")}
-    assert ours - {*LOWERED, *REFUSED} == set()
+    composed = {name for name in ours if OPS[name].composite}  # written as what they consist of
+    assert ours - {*LOWERED, *REFUSED} - composed == set()
     assert {*LOWERED} & {*REFUSED} == set()
     assert {*LOWERED, *REFUSED} - ours == set()
 
