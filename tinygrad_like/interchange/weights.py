@@ -315,6 +315,7 @@ def all_linked(name: str, module: Module, links: list[Link]) -> list[Link]:
 
 
 def read_state(name: str, weights: Any) -> Mapping:
+    """{name: value} of a file or a mapping. Raises TypeError for anything else."""
     state = io.load(weights) if isinstance(weights, (str, os.PathLike)) else weights
     if not isinstance(state, Mapping):
         raise TypeError(

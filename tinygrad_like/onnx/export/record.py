@@ -141,7 +141,7 @@ class Recorder:
             )
 
     def place(self, x: Any, name: str) -> Any:
-        """Where an array comes from; anything else as it is."""
+        """Where an array comes from. What is no array is returned unchanged."""
         array = x._array if type(x) is Tensor else x
         if isinstance(array, np.generic):
             return array.item() if type(x) is not Tensor else Constant(np.asarray(array))

@@ -112,7 +112,7 @@ class Trials:
             return fault
 
     def _refuse(self, error: Any) -> None:
-        for call in self.runs[0].calls:  # cholesky refuses what is no longer definite
+        for call in self.runs[0].calls:  # say, shuffled values that cholesky refuses
             refuse_unknown(call.op.name)
         raise ExportError(
             "[onnx.export] export runs the model a second time with the example's values shuffled, "

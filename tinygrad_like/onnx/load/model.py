@@ -132,9 +132,9 @@ def load(source: Any) -> Model:
     Floating initializers with at least one axis become parameters, under the names that the file
     gives them (with a `.` for each `/`); single numbers, the running statistics of batch norm, and
     masks (what holds infinities) become buffers; integers and what only decides shapes are
-    constants. What else an exporter has folded into initializers is a parameter, too:
-    `model.freeze("name")` keeps it as it is. (`torch.onnx.export(..., optimize=False)` folds
-    nothing, and keeps all of PyTorch's names.)
+    constants. Anything else that the exporter folded into an initializer becomes a parameter,
+    too: `model.freeze("name")` keeps it from training. (`torch.onnx.export(..., optimize=False)`
+    folds nothing, and keeps all of PyTorch's names.)
 
     Dropout and batch norm do what the graph says, also after `model.train()`: an exported graph is
     usually that of evaluation. Opsets to 28 of the standard domain are known; functions of the
